@@ -1,0 +1,55 @@
+"""A cache folder of its own for the tests, and a tiny data set in MVTec layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY_METHOD = Path(__file__).with_name("tiny_method.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep the user's cache out of the tests, and the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("ADBENCH_DATA", raising=False)
+        yield
+
+
+def make_class(root: Path, name: str, *, train: int = 6, good: int = 3, bad: int = 4, side: int = 80) -> Path:
+    """Write one class in MVTec layout: grey noise, and bright squares as defects with exact masks."""
+    draw = np.random.default_rng(len(name))
+    for part, count, defective in (("train/good", train, False), ("test/good", good, False), ("test/spot", bad, True)):
+        folder = root / name / part
+        folder.mkdir(parents=True)
+        for number in range(count):
+            picture = draw.integers(90, 130, (side, side, 3), dtype=np.uint8)
+            if defective:
+                top, left = draw.integers(0, side - 20, 2)
+                mask = np.zeros((side, side), np.uint8)
+                mask[top : top + 16, left : left + 16] = 255
+                picture[mask > 0] += 60
+                truth = root / name / "ground_truth" / "spot"
+                truth.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(truth / f"{number:03d}_mask.png")
+            Image.fromarray(picture).save(folder / f"{number:03d}.png")
+    return root / name
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """A data root with the classes ``bolts`` and ``nuts``; tests must not change it."""
+    root = tmp_path_factory.mktemp("data")
+    make_class(root, "bolts")
+    make_class(root, "nuts")
+    return root
+
+
+@pytest.fixture
+def tiny_method() -> Path:
+    """The file of a method that needs no backbone, for ``--plugin``."""
+    return TINY_METHOD
