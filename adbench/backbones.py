@@ -1,0 +1,276 @@
+"""Frozen feature extractors: pictures in, feature maps out.
+
+A backbone normalises for itself, never trains, and runs only as deep as the deepest layer asked for. Its
+weights are found or there is an error (see weights.py). torchvision's networks get IMAGENET1K_V1, the
+weights that both papers' published programs used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from . import devices, efficientnet_lite, timm_backbone
+from . import weights as weight_room
+from .backbone_table import LITE0, STRIDES, TIMM_PREFIX, BackboneInfo, backbone_names, describe
+from .efficientnet_lite import EfficientNetLite0, SameConv2d
+from .errors import OptionError, UnknownNameError
+from .types import BackboneOptions
+from .weights import file_digest
+
+__all__ = ["Backbone", "BackboneInfo", "backbone_names", "describe", "file_digest", "from_options", "load"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PADDINGS = ("zeros", "reflect")
+POOLS = ("none", "avg", "max")
+
+Padding = Literal["zeros", "reflect"]
+Pool = Literal["none", "avg", "max"]
+
+# Where torchvision's ``features`` are cut: behind the last block at strides 4, 8, 16 and 32.
+_MOBILENET_ENDS = (4, 7, 13, 16)
+_EFFICIENTNET_ENDS = (3, 4, 6, 8)
+
+
+class Backbone(nn.Module):
+    """A frozen network; made by ``load`` or ``from_options``.
+
+    Attributes:
+        name: as on the command line.
+        layers: the levels handed out, in this order: 1 to 4 are strides 4, 8, 16 and 32.
+        channels: of each output.
+        strides: pixels of the picture per position of each output, the pool's stride included.
+        weights_hash: 12 hex digits of the loaded weights.
+        key: names everything that moves the outputs: network, weights, layers, padding, pool, precision.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        trunk: nn.Module,
+        *,
+        layers: tuple[int, ...],
+        channels: tuple[int, ...],
+        mean: Sequence[float],
+        std: Sequence[float],
+        weights_hash: str,
+        padding: Padding,
+        pool: Pool,
+        amp: devices.Amp,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        self.name, self.layers, self.channels, self.weights_hash = name, layers, channels, weights_hash
+        self.padding, self.amp = padding, amp
+        self.strides = tuple(STRIDES[layer - 1] * (1 if pool == "none" else 2) for layer in layers)
+        self.key = "/".join((name, weights_hash, "layers" + ",".join(map(str, layers)), padding, pool, amp))
+        self.trunk = trunk
+        self.pool = _pool(pool)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        if padding == "reflect":
+            _reflect(trunk, name)
+        self.requires_grad_(False)
+        self.train()
+        self.to(device)
+        self.trunk.to(memory_format=torch.channels_last)
+        if amp != "off":
+            _round_convolutions(trunk, devices.DTYPES[amp])
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay in eval mode, whatever is asked for."""
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """Compute the feature maps.
+
+        Args:
+            pictures: float RGB in [0, 1], (B, 3, H, W), on the backbone's device.
+
+        Returns:
+            One (B, C, h, w) tensor per layer, in the precision of ``amp``.
+
+        Raises:
+            OptionError: the pictures are too small for padding by reflection.
+        """
+        x = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with devices.autocast(self.amp, x.device):
+            try:
+                maps = self.trunk(x)
+            except RuntimeError as error:
+                if self.padding == "reflect" and "Padding size" in str(error):
+                    raise self._too_small(pictures) from error
+                raise
+            return [self.pool(each).to(devices.DTYPES[self.amp]) for each in maps]
+
+    def _too_small(self, pictures: Tensor) -> OptionError:
+        height, width = pictures.shape[2:]
+        return OptionError(
+            f"size {height}x{width} with padding by reflection in {self.name} up to layer {max(self.layers)}",
+            found="a feature map not larger than its padding",
+            way_out="Choose a larger --size, lower layers, or padding=zeros",
+        )
+
+
+class Levels(nn.Module):
+    """Runs a network's stages one after the other and hands out what the layers ask for."""
+
+    def __init__(self, stages: Sequence[nn.Module], layers: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = layers
+        self.stages = nn.ModuleList(stages[: max(layers)])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) -> one (B, C, h, w) per layer."""
+        outputs = []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return [outputs[layer - 1] for layer in self.layers]
+
+
+def load(
+    name: str,
+    *,
+    layers: tuple[int, ...] = (1, 2, 3),
+    weights: str | Path | None = None,
+    padding: Padding = "zeros",
+    pool: Pool = "none",
+    amp: Literal["auto", "off", "bf16", "fp16"] = "off",
+    device: torch.device,
+) -> Backbone:
+    """Build a frozen backbone with its weights.
+
+    Args:
+        name: one of ``backbone_names()``, or "timm:NAME".
+        layers: levels to hand out, 1 to 4 for strides 4, 8, 16 and 32.
+        weights: a file with a state dict; None for the published ImageNet weights.
+        padding: of the convolutions. "reflect" keeps the weights.
+        pool: 3 x 3 pooling with stride 2 and padding 1 on each output, as in MSFlow (arXiv 2308.15300).
+        amp: precision of the convolutions, and of the outputs.
+        device: where it runs.
+
+    Raises:
+        UnknownNameError: no such backbone.
+        OptionError: layers, padding, pool or amp that don't fit.
+        WeightsError: the weights can't be had or don't fit.
+        UsageError: timm is needed and not installed.
+    """
+    _check(name, layers, padding, pool)
+    shared: dict[str, Any] = {
+        "layers": layers, "padding": padding, "pool": pool, "amp": devices.resolve_amp(amp, device), "device": device,
+    }  # fmt: skip
+    if name.startswith(TIMM_PREFIX):
+        timm = timm_backbone.load(name, layers, weights)
+        return Backbone(
+            name, timm.trunk, channels=timm.channels, mean=timm.mean, std=timm.std,
+            weights_hash=timm.weights_hash, **shared,
+        )  # fmt: skip
+    info = next((info for info in describe() if info.name == name), None)
+    if info is None:
+        raise UnknownNameError("backbone", name, backbone_names(), way_out="Any timm model is there as timm:NAME")
+    net, head = _build(name)
+    digest = weight_room.assign(net, _state(name, weights), name=name, path=weights, head=head)
+    lite = isinstance(net, EfficientNetLite0)
+    return Backbone(
+        name,
+        Levels(_stages(net, name), layers),
+        channels=tuple(info.channels[layer - 1] for layer in layers),
+        mean=efficientnet_lite.MEAN if lite else IMAGENET_MEAN,
+        std=efficientnet_lite.STD if lite else IMAGENET_STD,
+        weights_hash=digest,
+        **shared,
+    )
+
+
+def from_options(options: BackboneOptions, device: torch.device, *, pool: Pool = "none") -> Backbone:
+    """Build the backbone that a method's options ask for; raises what ``load`` raises."""
+    return load(
+        options.backbone,
+        layers=options.layers,
+        weights=options.weights,
+        padding=options.padding,
+        pool=pool,
+        amp=options.amp,
+        device=device,
+    )
+
+
+def _check(name: str, layers: tuple[int, ...], padding: str, pool: str) -> None:
+    levels = range(1, len(STRIDES) + 1)
+    if not layers or len(set(layers)) < len(layers) or any(layer not in levels for layer in layers):
+        found = ",".join(map(str, layers)) or "none"
+        raise OptionError(f"layers of {name}", found=found, wanted="different ones of 1, 2, 3, 4")
+    for option, value, known in (("padding", padding, PADDINGS), ("pool", pool, POOLS)):
+        if value not in known:
+            raise OptionError(f"{option} of {name}", found=f"'{value}'", wanted=f"one of {', '.join(known)}")
+
+
+def _build(name: str) -> tuple[Any, tuple[str, ...]]:
+    """The whole network without values, and the prefixes of its classifier's names.
+
+    On the meta device there is nothing that could be left at random, and no random number is drawn.
+    """
+    import torchvision
+
+    with torch.device("meta"):
+        if name == LITE0:
+            return EfficientNetLite0(), efficientnet_lite.HEAD
+        net = torchvision.models.get_model(name, weights=None)
+    if not hasattr(net, "features"):
+        return net, ("fc.",)
+    return net, ("classifier.", f"features.{len(net.features) - 1}.")
+
+
+def _state(name: str, path: str | Path | None) -> weight_room.State:
+    if path is not None:
+        return weight_room.from_file(path)
+    return weight_room.from_package() if name == LITE0 else weight_room.from_torchvision(name)
+
+
+def _stages(net: Any, name: str) -> list[nn.Module]:
+    """Cut a network into four parts that end at strides 4, 8, 16 and 32."""
+    if isinstance(net, EfficientNetLite0):
+        return net.stages()
+    if hasattr(net, "features"):
+        ends = _MOBILENET_ENDS if name.startswith("mobilenet") else _EFFICIENTNET_ENDS
+        return [net.features[start:end] for start, end in pairwise((0, *ends))]
+    stem = (net.conv1, net.bn1, net.relu, net.maxpool)
+    return [nn.Sequential(*stem, net.layer1), net.layer2, net.layer3, net.layer4]
+
+
+def _pool(kind: Pool) -> nn.Module:
+    if kind == "none":
+        return nn.Identity()
+    return nn.AvgPool2d(3, 2, 1) if kind == "avg" else nn.MaxPool2d(3, 2, 1)
+
+
+def _reflect(trunk: nn.Module, name: str) -> None:
+    """Let every padded convolution pad by reflection; its weights stay."""
+    for conv in trunk.modules():
+        if not isinstance(conv, nn.Conv2d) or max(conv.kernel_size) == 1:
+            continue
+        if type(conv) not in (nn.Conv2d, SameConv2d):
+            raise OptionError(
+                f"padding of {name}", found=f"a {type(conv).__name__} that cannot reflect", way_out="Use padding=zeros"
+            )
+        conv.padding_mode = "reflect"
+
+
+def _round_convolutions(trunk: nn.Module, dtype: torch.dtype) -> None:
+    """Round the convolutions' weights once; autocast would do the same to them in every pass."""
+    for conv in trunk.modules():
+        if isinstance(conv, nn.Conv2d):
+            conv.to(dtype)

@@ -1,0 +1,129 @@
+"""The device and the precision that this machine does well, and what it is made of."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import numpy as np
+import psutil
+import torch
+
+from .errors import OptionError
+from .types import Environment
+
+Amp = Literal["off", "bf16", "fp16"]
+
+DTYPES: dict[str, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+PACKAGES = ("adbench", "torch", "torchvision", "FrEIA", "numpy", "scikit-image", "pillow", "timm")
+
+
+def resolve_device(text: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device.
+
+    Raises:
+        OptionError: no such device, or CUDA is asked for where there is none.
+    """
+    if text == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    kind, _, number = text.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+        raise OptionError("--device", found=f"'{text}'", wanted="auto, cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(number or 0)
+    if index >= count:
+        found = f"{count} CUDA devices" if count else "no CUDA device on this machine"
+        raise OptionError(f"--device {text}", found=found, way_out="Use --device auto or --device cpu")
+    return torch.device("cuda", index)
+
+
+def resolve_amp(text: str, device: torch.device) -> Amp:
+    """Turn "auto" into the fastest precision that the device has in hardware.
+
+    Raises:
+        OptionError: fp16 on a CPU, where it is slow and overflows.
+    """
+    if text == "auto":
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if _cpu_has_bf16() else "off"
+    if text == "off" or text == "bf16":
+        return "off" if text == "off" else "bf16"
+    if text == "fp16":
+        if device.type == "cpu":
+            raise OptionError("--amp fp16", found="a CPU", wanted="a CUDA device", way_out="Use --amp bf16 or off")
+        return "fp16"
+    raise OptionError("--amp", found=f"'{text}'", wanted="auto, off, bf16 or fp16")
+
+
+@lru_cache(maxsize=1)
+def _cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 matrices in hardware (AVX512-BF16 or AMX)."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+
+
+def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which heavy arithmetic runs in ``amp``; does nothing for "off"."""
+    return torch.autocast(device.type, dtype=DTYPES[amp] if amp != "off" else None, enabled=amp != "off")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at the peak: of the GPU's allocator, or of this process since it started."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    memory = psutil.Process().memory_info()
+    if sys.platform == "win32":
+        return int(memory.peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def environment(device: torch.device) -> Environment:
+    """What a result says of the machine and the packages."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return Environment(
+        device=str(device),
+        device_name=name,
+        platform=platform.platform(),
+        python=platform.python_version(),
+        threads=torch.get_num_threads(),
+        packages={package: found for package in PACKAGES if (found := _version(package))},
+        cuda=torch.version.cuda if device.type == "cuda" else None,
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
+    except OSError:
+        pass
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,381 @@
+"""Backbones: what comes out, with which weights, and what is said when those can't be had."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from urllib.error import URLError
+
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F
+import torchvision
+
+from adbench import backbones, efficientnet_lite, weights
+from adbench.backbone_table import LITE0, BackboneInfo
+from adbench.errors import OptionError, UnknownNameError, UsageError, WeightsError
+from adbench.types import BackboneOptions
+
+CPU = torch.device("cpu")
+ALL = (1, 2, 3, 4)
+CAT_CLASSES = range(281, 286)  # tabby, tiger cat, Persian, Siamese, Egyptian cat
+COFFEE_CLASSES = (504, 967, 968)  # coffee mug, espresso, cup
+
+
+@pytest.fixture(scope="module")
+def weight_files(tmp_path_factory):
+    """State dicts of networks with random weights: ``weight_files("resnet18")`` is a path."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(name: str):
+        path = folder / f"{name}.pt"
+        if not path.exists():
+            with torch.random.fork_rng():
+                torch.manual_seed(3)
+                torch.save(random_network(name).state_dict(), path)
+        return path
+
+    return write
+
+
+def random_network(name: str) -> torch.nn.Module:
+    if name == LITE0:
+        return efficientnet_lite.EfficientNetLite0()
+    return torchvision.models.get_model(name, weights=None)
+
+
+@pytest.fixture(scope="module")
+def lite0() -> backbones.Backbone:
+    return backbones.load(LITE0, layers=ALL, device=CPU)
+
+
+def photo(picture, side: int = 224) -> torch.Tensor:
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    height, width = x.shape[2:]
+    short = min(height, width)
+    top, left = (height - short) // 2, (width - short) // 2
+    return F.interpolate(x[..., top : top + short, left : left + short], (side, side), mode="bilinear", antialias=True)
+
+
+@pytest.mark.parametrize(("picture", "classes"), [("cat", CAT_CLASSES), ("coffee", COFFEE_CLASSES)])
+def test_lite0_recognises_photographs(picture, classes):
+    """EfficientNet-Lite0 with the package's weights names scikit-image's cat and coffee with confidence."""
+    probabilities = efficientnet_lite.classify(photo(getattr(skimage.data, picture)()))[0]
+    assert int(probabilities.argmax()) in classes
+    assert float(probabilities[list(classes)].sum()) > 0.85
+
+
+def test_lite0_backbone_is_the_classifier_cut_at_the_strides(lite0):
+    """The features are those that the classifier itself computes on the same picture."""
+    picture = photo(skimage.data.cat())
+    with torch.device("meta"):
+        net = efficientnet_lite.EfficientNetLite0()
+    weights.assign(net, weights.from_package(), name=LITE0)
+    x = (picture * 255 - 127) / 128
+    blocks = torch.nn.Sequential(net._conv_stem, net._bn0, torch.nn.ReLU6(), *net._blocks).eval()
+    taken = {3 + 2: 0, 3 + 4: 1, 3 + 10: 2, 3 + 15: 3}
+    features = lite0(picture)
+    with torch.no_grad():
+        for number, block in enumerate(blocks):
+            x = block(x)
+            if number in taken:
+                torch.testing.assert_close(features[taken[number]], x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0", LITE0])
+def test_table_of_channels_and_strides_is_true(name, weight_files):
+    """What the table says of channels and strides is what a forward pass gives."""
+    backbone = backbones.load(name, layers=ALL, weights=weight_files(name), device=CPU)
+    outputs = backbone(torch.rand(1, 3, 64, 96))
+    assert [tuple(x.shape[1:]) for x in outputs] == [
+        (channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(backbone.channels, backbone.strides, strict=True)
+    ]
+    info = next(info for info in backbones.describe() if info.name == name)
+    assert info.channels == backbone.channels
+    assert backbone.strides == (4, 8, 16, 32)
+
+
+@pytest.mark.parametrize("info", backbones.describe(), ids=lambda info: info.name)
+def test_table_matches_every_network(info: BackboneInfo):
+    """Channels and parameters in the table are those of the network, cut behind the last block of each stride."""
+    net, _ = backbones._build(info.name)
+    stages = backbones.Levels(backbones._stages(net, info.name), ALL).eval()
+    outputs = stages(torch.zeros(1, 3, 64, 64, device="meta"))
+    assert info.channels == tuple(x.shape[1] for x in outputs)
+    assert [x.shape[2] for x in outputs] == [16, 8, 4, 2]
+    assert info.parameters == sum(parameter.numel() for parameter in net.parameters())
+
+
+def test_layers_come_in_the_order_asked_for_and_no_deeper(weight_files):
+    """Outputs follow ``layers``, and what lies deeper than needed isn't there."""
+    deep = backbones.load("resnet18", layers=ALL, weights=weight_files("resnet18"), device=CPU)
+    some = backbones.load("resnet18", layers=(2, 1), weights=weight_files("resnet18"), device=CPU)
+    picture = torch.rand(1, 3, 64, 64)
+    assert some.channels == (128, 64)
+    assert some.strides == (8, 4)
+    assert len(some.trunk.stages) == 2
+    assert some.weights_hash == deep.weights_hash
+    for expected, found in zip(deep(picture)[1::-1], some(picture), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_weights_file_round_trip(weight_files):
+    """With a file's weights, the outputs are those of torchvision's own network on normalised pictures."""
+    path = weight_files("resnet18")
+    net = random_network("resnet18").eval()
+    net.load_state_dict(torch.load(path, weights_only=True))
+    pictures = torch.rand(2, 3, 64, 64)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (pictures - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.no_grad():
+        expected = net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x))))))
+    found = backbones.load("resnet18", layers=(2,), weights=path, device=CPU)(pictures)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrap", ["state_dict", "model", "module", "headless"])
+def test_weights_file_as_training_programs_write_it(wrap, weight_files, tmp_path):
+    """Wrapped, prefixed and headless state dicts give the same weights."""
+    plain = torch.load(weight_files("resnet18"), weights_only=True)
+    content = {
+        "state_dict": {"epoch": 3, "state_dict": plain},
+        "model": {"model": plain},
+        "module": {f"module.{key}": value for key, value in plain.items()},
+        "headless": {key: value for key, value in plain.items() if not key.startswith("fc.")},
+    }[wrap]
+    torch.save(content, tmp_path / "wrapped.pt")
+    wanted = backbones.load("resnet18", weights=weight_files("resnet18"), device=CPU).weights_hash
+    assert backbones.load("resnet18", weights=tmp_path / "wrapped.pt", device=CPU).weights_hash == wanted
+
+
+def test_weights_file_with_missing_or_misshapen_keys(weight_files, tmp_path):
+    """A file for another network is refused, and the message names the first keys."""
+    with pytest.raises(WeightsError, match=r"no layer1\.0\.conv3\.weight, .* and \d+ more.*resnet50"):
+        backbones.load("resnet50", weights=weight_files("resnet18"), device=CPU)
+    state = torch.load(weight_files("resnet18"), weights_only=True)
+    state["layer1.0.conv1.weight"] = torch.zeros(64, 64, 1, 1)
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(WeightsError, match=r"layer1\.0\.conv1\.weight of shape \(64, 64, 1, 1\) instead of"):
+        backbones.load("resnet18", weights=tmp_path / "odd.pt", device=CPU)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "cut", "list", "object"])
+def test_weights_file_that_is_none(kind, weight_files, tmp_path):
+    """A file that is missing, cut short, or something else gets a message with its path."""
+    path = tmp_path / "weights.pt"
+    if kind == "text":
+        path.write_text("no weights here")
+    elif kind == "cut":
+        path.write_bytes(weight_files("resnet18").read_bytes()[:100_000])
+    elif kind == "list":
+        torch.save([1, 2], path)
+    elif kind == "object":
+        torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(WeightsError, match=r"weights\.pt"):
+        backbones.load("resnet18", weights=path, device=CPU)
+
+
+@pytest.mark.parametrize("failure", [URLError("no route"), TimeoutError(), RuntimeError("invalid hash value")])
+def test_no_network_names_three_ways_out(failure, monkeypatch, tmp_path):
+    """Where a download fails, the message lists what to do, and nothing random is used."""
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    with pytest.raises(WeightsError) as caught:
+        backbones.load("wide_resnet50_2", device=CPU)
+    message = str(caught.value)
+    for part in ("Connect and try again", "--weights FILE", "wide_resnet50_2-95faca4d.pth", f"--backbone {LITE0}"):
+        assert part in message
+
+
+def test_download_is_checked_and_kept(monkeypatch, tmp_path, weight_files, capsys):
+    """A download goes to torch's cache with its hash checked, is used from there, and prints nothing on stdout."""
+    asked = []
+
+    def fetch(url, dst, hash_prefix=None, progress=True):
+        asked.append((url, hash_prefix))
+        with open(dst, "wb") as stream:
+            stream.write(weight_files("resnet18").read_bytes())
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    first = backbones.load("resnet18", device=CPU)
+    second = backbones.load("resnet18", device=CPU)
+    assert asked == [("https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd")]
+    assert first.weights_hash == second.weights_hash
+    assert capsys.readouterr().out == ""
+
+
+def test_frozen_and_always_in_eval_mode(lite0):
+    """No parameter trains, ``train()`` changes nothing, and outputs carry no gradient."""
+    lite0.train()
+    assert not any(module.training for module in lite0.modules())
+    assert not any(parameter.requires_grad for parameter in lite0.parameters())
+    assert not any(x.requires_grad for x in lite0(torch.rand(1, 3, 64, 64, requires_grad=True)))
+
+
+def test_loading_draws_no_random_numbers(weight_files):
+    """Loading leaves torch's generator where it was, so a seed gives the same run with any backbone."""
+    before = torch.get_rng_state()
+    backbones.load("resnet18", weights=weight_files("resnet18"), device=CPU)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_picture_alone_and_in_a_batch(lite0):
+    """The features of a picture don't depend on the others in its batch."""
+    pictures = torch.rand(3, 3, 96, 64)
+    for alone, together in zip(lite0(pictures[1:2]), lite0(pictures), strict=True):
+        torch.testing.assert_close(alone[0], together[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_reflection_is_padding_by_hand(kernel, stride):
+    """A convolution set to reflect equals the same weights on a picture padded by ``F.pad``."""
+    conv = torch.nn.Conv2d(3, 4, kernel, stride, kernel // 2)
+    x = torch.rand(2, 3, 9, 12)
+    zeros = conv(x)
+    padded = F.pad(x, (kernel // 2,) * 4, mode="reflect")
+    expected = F.conv2d(padded, conv.weight, conv.bias, stride)
+    backbones._reflect(torch.nn.Sequential(conv), "test")
+    torch.testing.assert_close(conv(x), expected)
+    assert not torch.allclose(zeros, expected)
+
+
+def test_same_padding_is_tensorflows():
+    """At stride 2 and even size the one pad of a 3x3 convolution lies right and below, in both modes."""
+    conv = efficientnet_lite.SameConv2d(2, 3, 3, 2)
+    x = torch.rand(1, 2, 8, 7)  # 7 is padded on both sides
+    torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (1, 1, 0, 1)), conv.weight, stride=2))
+    backbones._reflect(conv, "test")
+    torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (1, 1, 0, 1), mode="reflect"), conv.weight, stride=2))
+
+
+@pytest.mark.parametrize("name", ["resnet18", LITE0])
+def test_reflection_changes_the_border_only(name, weight_files):
+    """Padding by reflection moves the features near the border and leaves the middle as it was."""
+    pictures = torch.rand(1, 3, 128, 128)
+    options = {"layers": (1,), "weights": weight_files(name), "device": CPU}
+    zeros = backbones.load(name, **options)(pictures)[0]
+    reflect = backbones.load(name, padding="reflect", **options)(pictures)[0]
+    assert not torch.allclose(zeros[..., 0, :], reflect[..., 0, :], rtol=1e-3)
+    torch.testing.assert_close(zeros[..., 14:18, 14:18], reflect[..., 14:18, 14:18], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", LITE0])
+def test_too_small_for_reflection(name, weight_files):
+    """A picture too small to be padded by reflection gets adbench's error, not torch's."""
+    backbone = backbones.load(name, layers=(4,), padding="reflect", weights=weight_files(name), device=CPU)
+    with pytest.raises(OptionError, match=r"size 32x32 .*larger --size"):
+        backbone(torch.rand(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(("pool", "function"), [("avg", F.avg_pool2d), ("max", F.max_pool2d)])
+def test_pool_halves_each_level(pool, function, weight_files):
+    """A pooled backbone gives the plain one's features through 3 x 3 pooling with stride 2."""
+    pictures = torch.rand(1, 3, 64, 64)
+    options = {"weights": weight_files("resnet18"), "device": CPU}
+    plain, pooled = backbones.load("resnet18", **options), backbones.load("resnet18", pool=pool, **options)
+    assert pooled.strides == (8, 16, 32)
+    for expected, found in zip(plain(pictures), pooled(pictures), strict=True):
+        torch.testing.assert_close(found, function(expected, 3, 2, 1))
+
+
+def test_bf16_outputs_are_near_fp32(lite0):
+    """With amp the outputs are bf16, equal to what autocast alone computes, and near the fp32 ones."""
+    half = backbones.load(LITE0, layers=ALL, amp="bf16", device=CPU)
+    pictures = photo(skimage.data.coffee(), 128)
+    x = (pictures - lite0.mean) / lite0.std
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        by_autocast = lite0.trunk(x.contiguous(memory_format=torch.channels_last))
+    for exact, plain, found in zip(lite0(pictures), by_autocast, half(pictures), strict=True):
+        assert found.dtype == torch.bfloat16
+        assert torch.equal(found, plain)
+        assert float((found - exact).norm() / exact.norm()) < 0.05
+
+
+def test_key_tells_apart_what_moves_the_numbers(weight_files):
+    """Name, weights, layers, padding, pool and precision each change the key; nothing else does."""
+    variants = [
+        {},
+        {"layers": (2, 1, 3)},
+        {"padding": "reflect"},
+        {"pool": "avg"},
+        {"pool": "max"},
+        {"amp": "bf16"},
+        {"weights": weight_files(LITE0)},
+    ]
+    keys = [backbones.load(LITE0, device=CPU, **variant).key for variant in variants]
+    assert len(set(keys)) == len(variants)
+    options = BackboneOptions(backbone=LITE0, amp="off")
+    assert backbones.from_options(options, CPU).key == keys[0]
+
+
+def test_file_digest_follows_the_content(tmp_path):
+    """The same content under another name has the same digest; another content has another."""
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    first, second, third = (backbones.file_digest(tmp_path / name) for name in "abc")
+    assert first == second != third
+    assert len(first) == 12
+    with pytest.raises(WeightsError, match="--weights"):
+        backbones.file_digest(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("layers", [(), (0, 1), (5,), (1, 1)])
+def test_bad_layers(layers):
+    """Layers that aren't there, none, or one twice are refused before anything is loaded."""
+    with pytest.raises(OptionError, match="layers of wide_resnet50_2"):
+        backbones.load("wide_resnet50_2", layers=layers, device=CPU)
+
+
+def test_unknown_names():
+    """An unknown backbone gets the nearest name; unknown paddings and pools the known ones."""
+    with pytest.raises(UnknownNameError, match="resnet18"):
+        backbones.load("resnet81", device=CPU)
+    with pytest.raises(OptionError, match="zeros, reflect"):
+        backbones.load(LITE0, padding="mirror", device=CPU)
+    with pytest.raises(OptionError, match="none, avg, max"):
+        backbones.load(LITE0, pool="sum", device=CPU)
+
+
+def test_timm_missing_says_how_to_get_it(monkeypatch):
+    """Without timm, a timm backbone names the extra to install."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UsageError, match=r'pip install "adbench\[timm\]"'):
+        backbones.load("timm:resnet18", device=CPU)
+
+
+def test_timm_model_from_a_file(tmp_path):
+    """A timm model gives its own feature maps, by stride, normalised as its weights want it."""
+    timm = pytest.importorskip("timm")
+    name = "test_resnet"
+    with torch.random.fork_rng():
+        net = timm.create_model(name).eval()
+    torch.save(net.state_dict(), tmp_path / "timm.pt")
+    before = torch.get_rng_state()
+    backbone = backbones.load(f"timm:{name}", layers=(3, 1), weights=tmp_path / "timm.pt", device=CPU)
+    assert torch.equal(before, torch.get_rng_state())
+    pictures = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = net.forward_intermediates((pictures - backbone.mean) / backbone.std, intermediates_only=True)
+    by_stride = {64 // x.shape[2]: x for x in expected}
+    for stride, channels, found in zip(backbone.strides, backbone.channels, backbone(pictures), strict=True):
+        torch.testing.assert_close(found, by_stride[stride], rtol=1e-4, atol=1e-4)
+        assert channels == found.shape[1]
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=r"no conv1\."):
+        backbones.load(f"timm:{name}", weights=tmp_path / "other.pt", device=CPU)
+    with pytest.raises(UnknownNameError, match="timm model"):
+        backbones.load("timm:no_such_net", device=CPU)
+
+
+def test_table_costs_no_torch():
+    """Listing the backbones imports no torch."""
+    code = "import sys, adbench.backbone_table as t; assert len(t.describe()) > 10; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
