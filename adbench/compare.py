@@ -1,0 +1,192 @@
+"""Variants side by side, class by class, and beside the numbers that the papers report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import ResultError, UnknownNameError
+from .tables import Column, Kind, Table
+from .types import Published, Result
+from .variants import TITLES, Board, Variant, boards, mean, protocol_notes
+
+PublishedNumbers = Mapping[str, tuple[Published, ...]]
+"""What each method's authors report, by the method's name."""
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One column: a value per class, None where there is none."""
+
+    key: str
+    title: str
+    kind: Kind
+    of: Callable[[str], float | None]
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """One source of published numbers for one metric: the value of each class."""
+
+    policy: Literal["last", "oracle"]
+    source: str
+    values: Mapping[str, float]
+
+
+def compare(
+    results: Sequence[Result],
+    names: Sequence[str],
+    *,
+    metrics: Sequence[str] = ("image_auroc", "pixel_auroc", "aupro"),
+    vs_published: PublishedNumbers | None = None,
+) -> list[Table]:
+    """Put variants side by side, a table per data set and metric, with differences to the first one.
+
+    Values are those of the last epoch, as means over seeds; the mean is over the classes that all of
+    the compared variants have. Published numbers are lined up by their policy: what authors report of
+    their last epoch with our last, the best epoch on the test set with our oracle.
+
+    Args:
+        results: runs of any methods, data sets and seeds.
+        names: methods, which stand for all their variants, or variants such as "msflow:cpu".
+        metrics: fields of ``Metrics``.
+        vs_published: adds the numbers that the methods' authors report, and the gap to them.
+
+    Raises:
+        ResultError: there is no result.
+        UnknownNameError: nothing among the results has that name.
+    """
+    if not results:
+        raise ResultError("there is no result to compare", way_out="Make one with adbench run, or look at --results")
+    found = boards(results)
+    known = {name for board in found for variant in board.variants for name in variant.names}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("method or variant among the results", name, known)
+    tables: list[Table] = []
+    for board in found:
+        chosen = _choose(board, names)
+        tables.extend(_table(board, chosen, metric, vs_published) for metric in metrics if chosen)
+    return tables
+
+
+def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
+    """The variants that are asked for, in that order, each once."""
+    chosen = [variant for name in names for variant in board.variants if name in variant.names]
+    return list({variant.label: variant for variant in chosen}.values())
+
+
+def _table(board: Board, variants: Sequence[Variant], metric: str, published: PublishedNumbers | None) -> Table:
+    classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
+    common = [name for name in classes if all(name in variant.runs for variant in variants)]
+    series = [_last(variant, metric) for variant in variants]
+    series += [_difference(f"{each.key} - {series[0].key}", each, series[0]) for each in series[1:]]
+    notes = _notes(classes, common, series[: len(variants)])
+    if published is not None:
+        extra, said = _against_published(board.dataset, variants, metric, classes, published)
+        series += extra
+        notes += [*said, *_fewer_notes(extra, common)]
+    rows = tuple(
+        (name, board.dataset, board.synthetic, metric, *(each.of(name) for each in series)) for name in classes
+    )
+    means = (mean(map(each.of, common)) for each in series)
+    footer = (f"mean ({len(common)})", board.dataset, board.synthetic, metric, *means)
+    columns = (
+        Column("class", "class"),
+        Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
+        Column("metric", "metric", audience="programs"),
+        *(Column(each.key, each.title, each.kind) for each in series),
+    )
+    notes = [*notes, *board.remarks, *protocol_notes(variants)]
+    title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
+    return Table(title, columns, rows, tuple(notes), (footer,))
+
+
+def _last(variant: Variant, metric: str) -> _Series:
+    return _Series(variant.label, variant.label, "percent", lambda name: variant.metric(name, metric))
+
+
+def _difference(key: str, ours: _Series, theirs: _Series, title: str = "") -> _Series:
+    """``ours - theirs`` in each class that both have."""
+
+    def of(name: str) -> float | None:
+        left, right = ours.of(name), theirs.of(name)
+        return None if left is None or right is None else left - right
+
+    return _Series(key, title or key, "points", of)
+
+
+def _notes(classes: Sequence[str], common: Sequence[str], values: Sequence[_Series]) -> list[str]:
+    notes = []
+    left_out = [name for name in classes if name not in common]
+    if not common:
+        notes.append("No class is common to all of them, so there is no mean.")
+    elif left_out:
+        notes.append(f"Means over the classes that all of them have; left out: {', '.join(left_out)}.")
+    return notes + _fewer_notes(values, common)
+
+
+def _fewer_notes(series: Sequence[_Series], common: Sequence[str]) -> list[str]:
+    """Say which means are over fewer classes than the others."""
+    notes = []
+    for each in series:
+        there = [name for name in common if each.of(name) is not None]
+        if 0 < len(there) < len(common) and each.kind == "percent":
+            notes.append(f"{each.title}: mean over {', '.join(there)} only.")
+    return notes
+
+
+# ---------------------------------------------------------------- against the papers
+
+
+def _against_published(
+    dataset: str, variants: Sequence[Variant], metric: str, classes: Sequence[str], published: PublishedNumbers
+) -> tuple[list[_Series], list[str]]:
+    """Columns with what the authors report and the gaps, and where the numbers come from."""
+    series: list[_Series] = []
+    notes: list[str] = []
+    for method in dict.fromkeys(variant.method for variant in variants):
+        numbers = [p for p in published.get(method, ()) if p.dataset == dataset and p.metric == metric]
+        references = [
+            reference
+            for policy in ("last", "oracle")
+            if (reference := _reference(numbers, policy, classes)) is not None
+        ]
+        if not references:
+            notes.append(f"Nothing is published for {TITLES[metric]} of {method} on these classes of {dataset}.")
+        for reference in references:
+            key = f"{method} published ({reference.policy})"
+            theirs = _Series(key, key, "percent", reference.values.get)
+            series.append(theirs)
+            for variant in (each for each in variants if each.method == method):
+                series += _gap(variant, metric, theirs, reference.policy)
+            notes.append(f"{key}: {reference.source}.")
+    if any("(oracle)" in each.key for each in series):
+        notes.append("oracle: the best epoch, chosen on the test set; to compare with papers, never to rank.")
+    return series, notes
+
+
+def _reference(
+    numbers: Sequence[Published], policy: Literal["last", "oracle"], classes: Sequence[str]
+) -> _Reference | None:
+    """The one source that has most of the classes; a paper's table before a log, which names epochs."""
+    by_source: dict[str, list[Published]] = {}
+    for number in numbers:
+        if number.policy == policy and number.class_name in classes:
+            by_source.setdefault(number.source, []).append(number)
+    if not by_source:
+        return None
+    source = max(by_source, key=lambda each: (len(by_source[each]), by_source[each][0].epoch is None))
+    return _Reference(policy, source, {number.class_name: number.value for number in by_source[source]})
+
+
+def _gap(variant: Variant, metric: str, theirs: _Series, policy: Literal["last", "oracle"]) -> list[_Series]:
+    """Ours minus theirs under the same policy; our oracle is shown as well, our last is there already."""
+    key = f"{variant.label} gap ({policy})"
+    if policy == "last":
+        return [_difference(key, _last(variant, metric), theirs)]
+    name = f"{variant.label} (oracle)"
+    ours = _Series(name, name, "percent", lambda class_name: variant.oracle(class_name, metric))
+    return [ours, _difference(key, ours, theirs)]

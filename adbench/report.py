@@ -1,0 +1,284 @@
+"""Leaderboards out of results. Ranked is what the *last* epoch scored, never an oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .compare import compare
+from .errors import ResultError
+from .tables import Column, Table
+from .types import Result
+from .variants import TITLES, Board, Variant, boards, dataset_title, mean, protocol_notes
+
+if TYPE_CHECKING:
+    from .trial import Trial
+
+__all__ = ["Table", "compare", "leaderboard", "list_runs", "trial_table"]
+
+SHOWN = ("image_auroc", "pixel_auroc", "aupro")
+"""The metrics that every table shows."""
+
+
+def leaderboard(results: Sequence[Result], *, metric: str = "image_auroc", by_class: bool = False) -> list[Table]:
+    """Rank variants, one table per data set; or show each variant's classes and their mean.
+
+    A variant takes part in the ranking if it has at least half of the data set's classes. The means
+    are over the classes that all ranked variants have; what is left out is said under the table.
+
+    Args:
+        results: runs of any methods, data sets and seeds.
+        metric: a field of ``Metrics``; at the last epoch, the mean over seeds, then over classes.
+        by_class: a table per variant with a row per class and the mean, instead of the ranking.
+
+    Raises:
+        ResultError: there is no result.
+    """
+    found = boards(_some(results))
+    if by_class:
+        return [_class_table(board, variant, metric) for board in found for variant in board.variants]
+    return [_ranking(board, metric) for board in found]
+
+
+def _some(results: Sequence[Result]) -> Sequence[Result]:
+    if not results:
+        raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
+    return results
+
+
+def _metrics(metric: str) -> tuple[str, ...]:
+    """What is shown when ranked by ``metric``."""
+    return SHOWN if metric in SHOWN else (metric, *SHOWN)
+
+
+# ---------------------------------------------------------------- the ranking
+
+
+def _ranking(board: Board, metric: str) -> Table:
+    shown = _metrics(metric)
+    classes = list(dict.fromkeys(name for variant in board.variants for name in variant.runs))
+    ranked, common = _who_ranks(board.variants, classes, metric)
+    others = [variant for variant in board.variants if variant not in ranked]
+    lines = [_line(variant, common, ranked, shown) for variant in ranked]
+    rest = [_line(variant, list(variant.runs), [variant], shown) for variant in others]
+    for part in (lines, rest):
+        part.sort(key=lambda line: line.order(metric), reverse=True)
+    values = [line.values[metric] for line in lines]
+    ranks = [values.index(value) + 1 for value in values]  # equal numbers share a rank
+    rows = [
+        (rank, line.variant.label, board.dataset, board.synthetic, line.variant.method, len(line.classes),
+         line.variant.seeds, *(line.values[name] for name in shown), *_speed(line))
+        for rank, line in zip([*ranks, *(None for _ in rest)], [*lines, *rest], strict=True)
+    ]  # fmt: skip
+    columns = (
+        Column("rank", "rank", "count"),
+        Column("variant", "variant"),
+        Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
+        Column("method", "method", audience="programs"),
+        Column("classes", "classes", "count"),
+        Column("seeds", "seeds", "count"),
+        *(Column(name, TITLES[name], "percent") for name in shown),
+        Column("fit_seconds", "fit s/class", "seconds"),
+        Column("images_per_second", "images/s", "rate"),
+    )
+    notes = (
+        *_class_notes(ranked, others, classes, common, metric),
+        *_undefined_notes(ranked, common, shown),
+        *board.remarks,
+        *protocol_notes([line.variant for line in (*lines, *rest)]),
+    )
+    return Table(f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch", columns, tuple(rows), notes)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A variant with its means over ``classes``."""
+
+    variant: Variant
+    classes: Sequence[str]
+    values: Mapping[str, float | None]
+
+    def order(self, metric: str) -> float:
+        value = self.values[metric]
+        return -1.0 if value is None else value
+
+
+def _line(variant: Variant, classes: Sequence[str], among: Sequence[Variant], shown: Sequence[str]) -> _Line:
+    return _Line(variant, classes, {name: _mean_over(variant, name, classes, among) for name in shown})
+
+
+def _speed(line: _Line) -> tuple[float | None, float | None]:
+    """Training seconds and images per second, as means over the classes."""
+    fit, rate = (
+        mean(line.variant.timing(each, name) for each in line.classes) for name in ("fit", "images_per_second")
+    )
+    return fit, rate
+
+
+def _who_ranks(variants: Sequence[Variant], classes: Sequence[str], metric: str) -> tuple[list[Variant], list[str]]:
+    """The variants that rank, and the classes that all of them have."""
+    having = {
+        variant.label: {name for name in classes if variant.metric(name, metric) is not None} for variant in variants
+    }
+    scored = set().union(*having.values())
+    ranked = [
+        variant for variant in variants if having[variant.label] and 2 * len(having[variant.label]) >= len(scored)
+    ]
+    common = [name for name in classes if all(name in having[variant.label] for variant in ranked)]
+    return (ranked, common) if common else ([], [])
+
+
+def _mean_over(variant: Variant, name: str, classes: Iterable[str], among: Sequence[Variant]) -> float | None:
+    """The mean over the classes in which the metric is defined for anyone; None if this variant lacks one."""
+    defined = [each for each in classes if any(other.metric(each, name) is not None for other in among)]
+    values = [variant.metric(each, name) for each in defined]
+    return None if None in values else mean(values)
+
+
+def _class_notes(
+    ranked: Sequence[Variant], others: Sequence[Variant], classes: Sequence[str], common: Sequence[str], metric: str
+) -> list[str]:
+    notes = []
+    left_out = [name for name in classes if name not in common]
+    if ranked and left_out:
+        notes.append(
+            f"Ranked by the mean over the {len(common)} of {len(classes)} classes that all ranked variants have; "
+            f"left out: {', '.join(left_out)}."
+        )
+    if others and ranked:
+        names = ", ".join(f"{variant.label} ({len(variant.runs)} of {len(classes)})" for variant in others)
+        notes.append(
+            f"Not ranked, for want of {TITLES[metric]} in half of the classes: {names}. Means over their own classes."
+        )
+    elif others:
+        notes.append(
+            "Not ranked: no class is common to the variants. Means are over each one's own classes and do not compare."
+        )
+    return notes
+
+
+def _undefined_notes(ranked: Sequence[Variant], common: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Say where another metric's mean is over fewer classes than the ranking's."""
+    notes = []
+    for name in shown:
+        defined = [each for each in common if any(variant.metric(each, name) is not None for variant in ranked)]
+        if 0 < len(defined) < len(common):
+            notes.append(f"{TITLES[name]} is the mean over {', '.join(defined)}, where it is defined.")
+    return notes
+
+
+# ---------------------------------------------------------------- one variant, class by class
+
+
+def _class_table(board: Board, variant: Variant, metric: str) -> Table:
+    shown = _metrics(metric)
+    head = (board.dataset, board.synthetic, variant.label, variant.method)
+
+    def times(name: str) -> tuple[float | None, float | None]:
+        return variant.timing(name, "total"), variant.timing(name, "images_per_second")
+
+    rows = [
+        (name, *head, len(runs), *(variant.metric(name, each) for each in shown), *times(name))
+        for name, runs in variant.runs.items()
+    ]
+    numbers = [mean(variant.metric(each, name) for each in variant.runs) for name in shown]
+    numbers += [mean(column) for column in zip(*map(times, variant.runs), strict=True)]
+    footer = (f"mean ({len(rows)})", *head, variant.seeds, *numbers)
+    columns = (
+        Column("class", "class"),
+        Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
+        Column("variant", "variant", audience="programs"),
+        Column("method", "method", audience="programs"),
+        Column("seeds", "seeds", "count", audience="all" if variant.seeds > 1 else "programs"),
+        *(Column(name, TITLES[name], "percent") for name in shown),
+        Column("seconds", "seconds", "seconds"),
+        Column("images_per_second", "images/s", "rate"),
+    )
+    notes = [
+        f"{TITLES[name]} is not defined for every class; its mean is over the others."
+        for name in shown
+        if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
+    ]
+    notes = [*notes, *board.remarks, *protocol_notes([variant])]
+    title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
+    return Table(title, columns, tuple(rows), tuple(notes), (footer,))
+
+
+# ---------------------------------------------------------------- lists
+
+
+def list_runs(results: Sequence[Result]) -> Table:
+    """All runs: where, what, which seed, how good and when.
+
+    Raises:
+        ResultError: there is no result.
+    """
+    rows = [
+        (
+            dataset_title(run.dataset, run.synthetic),
+            run.dataset,
+            run.synthetic,
+            run.class_name,
+            run.variant,
+            run.method,
+            run.seed,
+            *(getattr(run.metrics, name) for name in SHOWN),
+            run.finished[:16].replace("T", " "),
+            run.finished,
+            run.run,
+        )
+        for run in _some(results)
+    ]
+    columns = (
+        Column("dataset", "data set", audience="people"),
+        Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
+        Column("class", "class"),
+        Column("variant", "variant"),
+        Column("method", "method", audience="programs"),
+        Column("seed", "seed", "count"),
+        *(Column(name, TITLES[name], "percent") for name in SHOWN),
+        Column("finished", "finished", audience="people"),
+        Column("finished", "finished", audience="programs"),
+        Column("run", "run"),
+    )
+    return Table("Runs: metrics in % at the last epoch", columns, tuple(rows))
+
+
+def trial_table(trials: Sequence[Trial]) -> Table:
+    """What a checkpoint scored, class by class.
+
+    Raises:
+        ResultError: there is no trial.
+    """
+    if not trials:
+        raise ResultError("there is nothing to show", found="no class that was scored")
+    first = trials[0]
+    rows = [
+        (
+            trial.class_name,
+            trial.dataset,
+            trial.synthetic,
+            trial.method,
+            trial.checkpoint,
+            trial.epoch,
+            *(getattr(trial.metrics, name) for name in SHOWN),
+        )
+        for trial in trials
+    ]
+    numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in SHOWN]
+    footer = (f"mean ({len(rows)})", first.dataset, first.synthetic, first.method, first.checkpoint, None, *numbers)
+    columns = (
+        Column("class", "class"),
+        Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
+        Column("method", "method", audience="programs"),
+        Column("checkpoint", "checkpoint", audience="programs"),
+        Column("epoch", "epoch", "count"),
+        *(Column(name, TITLES[name], "percent") for name in SHOWN),
+    )
+    title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
+    return Table(title, columns, tuple(rows), footers=(footer,) if len(rows) > 1 else ())

@@ -1,0 +1,346 @@
+"""Results on disk: ``results/DATASET/CLASS/METHOD/RUN/``.
+
+    result.json                    everything in ``types.Result``; written last, so that one that exists is complete
+    scores.csv                     one row per test picture
+    epochs.csv                     the epoch curve
+    last.pt                        the model after the last epoch
+    oracle_image_auroc.pt, ...     the models that did best on the test set
+    state.pt                       only while unfinished: what a broken-off run goes on from
+
+Every file is written under a temporary name, flushed to the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from . import records
+from .errors import CheckpointError, ResultError, TaskError, UnknownNameError
+from .types import METRIC_NAMES, EpochRecord, Job, Metrics, Result
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = 1
+"""Version of ``result.json``; a higher one was written by a newer adbench."""
+
+START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
+
+_RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The score of one test picture: its path below the data root, label, defect type; higher = more anomalous."""
+
+    path: str
+    label: int
+    defect: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Library:
+    """All results that could be read, and one sentence for each that could not."""
+
+    results: tuple[Result, ...]
+    problems: tuple[str, ...]
+
+
+# ---------------------------------------------------------------- names
+
+
+def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> str:
+    """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
+
+    What can move a number counts, and what the variant is called; where it ran (device, folders,
+    ``eval_every``) does not. The name is the same in every process and on every platform.
+
+    Args:
+        job: the task to run.
+        fingerprint: the task's.
+        amp: the precision that ``job.options.amp`` was resolved to.
+        weights: digest of the backbone's weights file, if the options name one, wherever it lies.
+    """
+    options = {**asdict(job.options), "amp": amp}
+    if "weights" in options:
+        options["weights"] = weights
+    identity = {
+        "method": job.method,
+        "preset": job.preset,
+        "changed": sorted(key for key, _ in job.overrides),
+        "options": options,
+        "dataset": job.dataset,
+        "class": job.class_name,
+        "fingerprint": fingerprint,
+        "seed": job.seed,
+    }
+    return f"{safe_name(job.preset)}-seed{job.seed}-{_digest(records.canonical(identity))}"
+
+
+def safe_name(name: str) -> str:
+    """Turn any name into one folder's name that every system accepts, as readable as can be.
+
+    A name that has to change gets a digest, so that two names never share a folder.
+    """
+    safe = _FORBIDDEN.sub("_", name[:_LONGEST]).rstrip(". ")
+    if not safe or _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    return safe if safe == name else f"{safe}-{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+# ---------------------------------------------------------------- one run
+
+
+class RunFolder:
+    """The folder of one run; making one touches nothing on disk."""
+
+    def __init__(self, root: Path, dataset: str, class_name: str, method: str, run: str) -> None:
+        self.run = run
+        self.path = root / safe_name(dataset) / safe_name(class_name) / safe_name(method) / safe_name(run)
+        self._task = f"{method} on {dataset}/{class_name}, run {run}"
+
+    def is_finished(self) -> bool:
+        """Whether there is a result, which is then complete."""
+        return (self.path / _RESULT).is_file()
+
+    def read_result(self) -> Result:
+        """Read the result.
+
+        Raises:
+            ResultError: there is none, it can't be read, or a newer adbench wrote it.
+        """
+        return _read(self.path / _RESULT)
+
+    def write_result(self, result: Result, scores: Sequence[ImageScore], epochs: Sequence[EpochRecord]) -> None:
+        """Store a finished run; the state to go on from is removed.
+
+        Raises:
+            ResultError: the files can't be written; there is no result then.
+        """
+        self._write("scores.csv", _csv(("path", "label", "defect_type", "score"), map(_score_row, scores)))
+        self._write("epochs.csv", _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs)))
+        self._write(_RESULT, records.to_text(result))
+        (self.path / _STATE).unlink(missing_ok=True)
+
+    def save_checkpoint(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Save tensors, numbers, texts, lists and dicts of them as ``NAME.pt``.
+
+        Raises:
+            ResultError: the file can't be written; an older one of that name is still there.
+        """
+        import torch
+
+        with _writing(self.path / f"{name}.pt"):
+            _write_file(self.path / f"{name}.pt", lambda stream: torch.save(dict(payload), stream))
+
+    def load_checkpoint(self, name: str, device: torch.device | None = None) -> dict[str, Any] | None:
+        """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.
+
+        Raises:
+            CheckpointError: the file can't be read.
+        """
+        import torch
+
+        path = self.path / f"{name}.pt"
+        if not path.is_file():
+            return None
+        try:
+            payload = torch.load(path, map_location=device or "cpu", weights_only=True)
+        except Exception as error:  # torch raises whatever the bytes lead it to
+            way_out = "Compute the run again with --force"
+            raise CheckpointError(f"checkpoint {path} can't be read", found=_reason(error), way_out=way_out) from error
+        return dict(payload)
+
+    def discard(self) -> None:
+        """Remove everything of this run but its lock; the result first, so that no half of it looks finished."""
+        with _writing(self.path):
+            (self.path / _RESULT).unlink(missing_ok=True)
+            for path in self.path.iterdir() if self.path.is_dir() else ():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from computing the same run; a killed process leaves no lock behind.
+
+        Raises:
+            TaskError: another process is computing it.
+            ResultError: the folder can't be made.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / _LOCK)
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise TaskError(
+                    f"{self._task} is being computed by another process",
+                    way_out="Wait for it; the same command then finds its result",
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _write(self, name: str, text: str) -> None:
+        # A path may hold bytes that are no text; escaped, they are still valid JSON and readable CSV.
+        data = text.encode("utf-8", "backslashreplace")
+        with _writing(self.path / name):
+            _write_file(self.path / name, lambda stream: stream.write(data))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into an error that names the path.
+
+    torch.save reports a failed write as RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        way_out = "Make room or permit writing there, or choose another folder with --results"
+        raise ResultError(f"{path} can't be written", found=_reason(error), way_out=way_out) from error
+
+
+def _write_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that it is either the old one or the whole new one, even after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            fill(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder can't be opened, and renaming is already durable
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+# ---------------------------------------------------------------- what the files hold
+
+
+_EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
+
+
+def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV; an empty cell is None or no finite number, and numbers keep every digit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow([None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row])
+    return text.getvalue()
+
+
+def _score_row(score: ImageScore) -> tuple[object, ...]:
+    return score.path, score.label, score.defect, score.score
+
+
+def _epoch_row(record: EpochRecord) -> tuple[object, ...]:
+    metrics = record.metrics or Metrics()
+    values = tuple(getattr(metrics, name) for name in METRIC_NAMES)
+    return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
+
+
+def _read(path: Path) -> Result:
+    again = "Compute it again with --force"
+    try:
+        text = path.read_text(encoding="utf-8")
+        schema = json.loads(text)["schema"]
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ResultError(
+                f"result {path}", found=f"schema {schema}, written by a newer adbench", wanted=f"schema {SCHEMA}",
+                way_out="Upgrade adbench to read it",
+            )  # fmt: skip
+        result = records.from_text(Result, text)
+    except FileNotFoundError as error:
+        raise ResultError(f"result {path}", found="no such file", way_out=again) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ResultError(f"result {path} can't be read", found=_reason(error), way_out=again) from error
+    return replace(result, overrides={key: _tuples(value) for key, value in result.overrides.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """An option's value is never a list, but a tuple that JSON turned into one."""
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"no field {error}"
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+# ---------------------------------------------------------------- all runs
+
+
+def read_all(
+    results: Path, *, dataset: str | None = None, class_name: str | None = None, method: str | None = None
+) -> Library:
+    """Read all finished runs, of one data set, class or method if asked for.
+
+    Unreadable ones are left out and told of in ``problems``.
+
+    Raises:
+        ResultError: the folder is missing, or no run in it is finished.
+        UnknownNameError: no result is of that data set, class or method.
+    """
+    if not results.is_dir():
+        raise ResultError(f"results folder {results}", found="no such folder", way_out=START_HERE)
+    found: dict[tuple[str, str, str, str], Result] = {}
+    problems = []
+    for path in sorted(results.glob(f"*/*/*/*/{_RESULT}")):
+        try:
+            result = _read(path)
+        except ResultError as error:
+            problems.append(str(error))
+            continue
+        key = (result.dataset, result.class_name, result.method, result.run)
+        if found.setdefault(key, result) is not result:
+            problems.append(f"{path} is left out: a copy of run {result.run}, which is there already.")
+    if not found and not problems:
+        raise ResultError(f"results folder {results}", found="no finished run", way_out=START_HERE)
+    kept = list(found.values())
+    for kind, field, name in (
+        ("data set", "dataset", dataset),
+        ("class", "class_name", class_name),
+        ("method", "method", method),
+    ):
+        if name is not None and kept:
+            known = {getattr(result, field) for result in kept}
+            if name not in known:
+                raise UnknownNameError(f"{kind} among the results in {results}", name, known)
+            kept = [result for result in kept if getattr(result, field) == name]
+    return Library(tuple(kept), tuple(problems))

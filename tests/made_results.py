@@ -1,0 +1,74 @@
+"""Results made by hand, for the tests of the store and the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from adbench.store import SCHEMA
+from adbench.types import Best, Environment, Metrics, Protocol, Result, Timing
+
+
+def make_result(
+    method: str = "msflow",
+    class_name: str = "bolts",
+    *,
+    preset: str = "paper",
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    image: float | None = 0.9,
+    pixel: float | None = 0.95,
+    aupro: float | None = 0.85,
+    oracle: Mapping[str, float] | None = None,
+    amp: str = "off",
+    size: tuple[int, int] = (64, 64),
+    dataset: str = "folder",
+    synthetic: bool = False,
+    fingerprint: str = "aaaa",
+    finished: str = "2024-01-01T00:00:00+00:00",
+    backbone: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Result:
+    """A result with everything filled in; its run's name tells its arguments."""
+    changed = dict(overrides or {})
+    chosen = {"size": list(size), "amp": amp, **(options or {})}
+    chosen.update({key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()})
+    return Result(
+        schema=SCHEMA,
+        run=f"{preset}-seed{seed}-{amp}-{'x'.join(map(str, chosen['size']))}-{sorted(changed)}",
+        method=method,
+        preset=preset,
+        overrides=changed,
+        options=chosen,
+        dataset=dataset,
+        class_name=class_name,
+        synthetic=synthetic,
+        fingerprint=fingerprint,
+        content="c" * 64,
+        train_images=10,
+        test_images=8,
+        skipped=(),
+        seed=seed,
+        protocol=Protocol(
+            size=size,
+            resize="stretch",
+            picture_resampling="lanczos",
+            mask_size=size,
+            mask_resampling="nearest",
+            epoch_policy="last",
+            aupro_map="anomaly map",
+            backbone=backbone,
+            backbone_weights="0123456789ab" if backbone else None,
+            precision=amp,
+        ),
+        metrics=Metrics(image_auroc=image, pixel_auroc=pixel, aupro=aupro),
+        last_epoch=4,
+        oracle=tuple(Best(metric, value, 2) for metric, value in (oracle or {}).items()),
+        timing=Timing(fit=10.0, score=1.0, evaluate=0.5, total=12.0, images_per_second=40.0),
+        peak_memory_bytes=1_000_000,
+        parameters=1234,
+        environment=Environment("cpu", "a processor", "Linux", "3.11", 2, {"torch": "2.6"}, None),
+        method_package="adbench 0.1.0",
+        command="adbench run",
+        finished=finished,
+    )
