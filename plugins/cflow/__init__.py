@@ -1,0 +1,110 @@
+"""CFLOW-AD (arXiv 2107.12571): a conditional flow per scale over single feature vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from adbench import BackboneOptions, Method, hookimpl
+from adbench.types import Preset, Published, Size
+
+if TYPE_CHECKING:
+    import torch
+
+    from .model import CFlow
+
+
+@dataclass(frozen=True)
+class CFlowOptions(BackboneOptions):
+    """The published set-up.
+
+    ``blocks`` counts the coupling blocks of each scale's decoder, ``cond_channels`` the channels of the
+    position code, and ``clamp`` bounds the exponents of the couplings. Training pictures are rotated
+    at random by up to ``rotation`` degrees, in ``copies`` fixed versions that epochs take in turn, or anew
+    each time where ``copies`` is 0. The feature vectors of a batch of
+    pictures are trained on in shuffled mini-batches of ``fibres``, for ``meta_epochs`` x ``sub_epochs``
+    epochs with Adam; the learning rate climbs from ``warmup_start`` x ``lr`` during the first ``warmup``
+    meta-epochs and falls along a cosine to ``final`` x ``lr``.
+    """
+
+    size: Size = (512, 512)
+    resize: Literal["stretch", "crop"] = "crop"
+    batch_size: int = 32
+    layers: tuple[int, ...] = (2, 3, 4)
+    padding: Literal["zeros", "reflect"] = "reflect"
+    blocks: int = 8
+    cond_channels: int = 128
+    clamp: float = 1.9
+    rotation: float = 5.0
+    copies: int = 4
+    fibres: int = 256
+    lr: float = 2e-4
+    meta_epochs: int = 25
+    sub_epochs: int = 8
+    warmup: int = 2
+    warmup_start: float = 0.1
+    final: float = 1e-3
+
+
+SMALLER = {**dict.fromkeys(("cable", "capsule", "hazelnut", "metal_nut", "pill"), 256), "transistor": 128}
+PER_CLASS = {f"mvtec/{name}": {"size": (side, side)} for name, side in SMALLER.items()}
+
+PAPER = CFlowOptions()
+
+PRESETS = {
+    "paper": Preset(
+        PAPER, "The published set-up: 25 x 8 epochs at 512 x 512, pictures rotated by up to 5 degrees", PER_CLASS
+    ),
+    "quick": Preset(
+        replace(PAPER, meta_epochs=10, sub_epochs=2, rotation=0.0),
+        "As published, but 10 x 2 epochs and pictures as they are, not rotated",
+        PER_CLASS,
+    ),
+    "cpu": Preset(
+        replace(
+            PAPER,
+            size=(256, 256),
+            resize="stretch",
+            batch_size=8,
+            backbone="efficientnet_lite0",
+            layers=(2, 3),
+            padding="zeros",
+            blocks=4,
+            cond_channels=32,
+            rotation=0.0,
+            fibres=1024,
+            lr=1e-3,
+            meta_epochs=4,
+            sub_epochs=3,
+            warmup=1,
+        ),
+        "A small backbone and decoder at 256 x 256 for 4 x 3 epochs, pictures not rotated: minutes on a laptop",
+    ),
+}
+
+
+def build(options: CFlowOptions, device: torch.device) -> CFlow:
+    """Make the detector with its frozen backbone; nothing is trained yet."""
+    from adbench import backbones
+
+    from .model import CFlow
+
+    return CFlow(options, device, backbones.from_options(options, device, pool="none"))
+
+
+@hookimpl
+def adbench_methods() -> Sequence[Method]:
+    """Offer CFLOW-AD."""
+    return [
+        Method(
+            name="cflow",
+            summary="Conditional normalizing flows over single feature vectors, one per scale",
+            build=build,
+            options=CFlowOptions,
+            presets=PRESETS,
+            paper="arXiv 2107.12571",
+            published=Published.read_csv(Path(__file__).with_name("published.csv")),
+        )
+    ]

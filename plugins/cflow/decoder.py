@@ -1,0 +1,79 @@
+"""CFLOW-AD's decoder: an invertible network over single feature vectors ("fibres") and their positions.
+
+Denis Gudovskiy et al., "CFLOW-AD: Real-Time Unsupervised Anomaly Detection with Localization via
+Conditional Normalizing Flows", arXiv 2107.12571, WACV 2022. Parameter names are those of the
+published checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from FrEIA.framework import SequenceINN
+from FrEIA.modules import AllInOneBlock
+from torch import nn
+
+from ..flows import Precision, at_least_float32
+
+
+class Subnet(nn.Sequential):
+    """Reads scale and shift of one coupling off the other half of a fibre and its position code."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        hidden = 2 * channels_in
+        super().__init__(nn.Linear(channels_in, hidden), nn.ReLU(), nn.Linear(hidden, channels_out))
+        self.precision = precision
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, C_in) to (N, C_out) in float32."""
+        with self.precision():
+            for layer in self:
+                x = layer(x)
+        return at_least_float32(x)
+
+
+def decoder(
+    channels: int, blocks: int, cond_channels: int, clamp: float, precision: Precision, device: torch.device
+) -> SequenceINN:
+    """The flow of one scale: affine couplings that see the position, between random rotations."""
+    flow = SequenceINN(channels)
+    for _ in range(blocks):
+        flow.append(
+            AllInOneBlock,
+            cond=0,
+            cond_shape=(cond_channels,),
+            subnet_constructor=partial(Subnet, precision=precision),
+            affine_clamping=clamp,
+            global_affine_type="SOFTPLUS",
+        )
+    flow = flow.to(device)
+    # permute_soft=True would draw the same rotations, but a column at a time: minutes for 2048 channels.
+    for block in flow:
+        rotation = random_rotation(channels, device)
+        block.w_perm.data.copy_(rotation)
+        block.w_perm_inv.data.copy_(rotation.T)
+    return flow
+
+
+def random_rotation(size: int, device: torch.device) -> torch.Tensor:
+    """A random rotation (size, size), every one as likely: the Haar measure of SO(size), in float64.
+
+    The QR decomposition of a Gaussian matrix, unique once R has a positive diagonal (Mezzadri, "How to
+    generate random matrices from the classical compact groups", arXiv math-ph/0609050), with one column
+    turned round where it is a reflection. Drawn on the CPU, so that every device gets the same.
+    """
+    gaussian = torch.randn(size, size, dtype=torch.float64)
+    q, r = torch.linalg.qr(gaussian.to(device))
+    rotation: torch.Tensor = q * r.diagonal().sign()
+    rotation[:, 0] *= torch.linalg.slogdet(rotation).sign
+    return rotation
+
+
+def log_likelihood(flow: SequenceINN, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Log p / C, (N,), of the fibres (N, C) at the positions with the codes (N, D)."""
+    channels = fibres.shape[1]
+    z, log_jac = flow(fibres, [codes])  # (N, C), (N,)
+    log_p: torch.Tensor = -0.5 * channels * math.log(2 * math.pi) - 0.5 * z.square().sum(dim=1) + log_jac
+    return log_p / channels

@@ -1,0 +1,206 @@
+"""CFLOW-AD: how likely the feature vector at each position is, given the position, at several scales.
+
+Decoders (``decoder.py``) are trained by maximum likelihood on the feature vectors of good pictures, one
+vector ("fibre") at a time. Facts from the paper, arXiv 2107.12571, and its published set-up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from adbench import Detector, Epoch, Scores
+from adbench.devices import autocast
+from adbench.errors import CheckpointError, OptionError
+
+from ..flows import (
+    at_least_float32,
+    linear_warmup,
+    position_code,
+    require_finite,
+    require_parts,
+    set_learning_rate,
+    upsample,
+)
+from . import CFlowOptions
+from .decoder import decoder, log_likelihood
+
+if TYPE_CHECKING:
+    from adbench.backbones import Backbone
+    from adbench.images import Batch, Images
+
+
+class CFlow(Detector):
+    """The detector: a frozen backbone and a decoder for each of its layers.
+
+    ``maxima`` (L,) is the largest log p / C that each decoder gives to the training pictures: the measure
+    that makes scales comparable. It is found when first needed after training, since each step moves it.
+    The authors take it from all test pictures instead, so that an image's score depends on the others.
+    """
+
+    def __init__(self, options: CFlowOptions, device: torch.device, backbone: Backbone) -> None:
+        super().__init__(options, device)
+        self.options: CFlowOptions = options
+        self.backbone = backbone
+        precision = partial(autocast, options.amp, device)
+        self.decoders = nn.ModuleList(
+            decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, device)
+            for channels in backbone.channels
+        )
+        trained = [p for p in self.decoders.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=options.lr, fused=True)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=options.amp == "fp16")
+        self.maxima: torch.Tensor | None = None
+        self.training_images: Images | None = None
+
+    def fit(self, images: Images) -> Iterator[Epoch]:
+        """Train by maximum likelihood; an evaluation is due after each meta-epoch."""
+        options = self.options
+        self.training_images = images
+        rotated = images
+        if options.rotation:
+            rotated = images.augmented(rotation=options.rotation, copies=options.copies, start=self.epoch)
+        batches = math.ceil(len(images) / options.batch_size)
+        total = options.meta_epochs * options.sub_epochs
+        yield Epoch(self.epoch, total)
+        for epoch in range(self.epoch, total):
+            self.maxima = None
+            losses: list[list[torch.Tensor]] = [[] for _ in self.decoders]
+            for number, features in enumerate(rotated.features(self.backbone)):
+                rate = learning_rate(epoch, number / batches, options)
+                set_learning_rate(self.optimizer, rate)
+                for level, feature in enumerate(features):
+                    losses[level] += [self.step(level, *parts) for parts in self.mini_batches(feature)]
+            self._require_steps(losses)
+            loss = torch.stack([loss for level in losses for loss in level]).mean().item()
+            require_finite("cflow", epoch + 1, loss, options.lr)
+            yield Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % options.sub_epochs == 0)
+
+    def mini_batches(self, feature: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Shuffle all positions of a feature map (B, C, H, W); yield fibres (N, C) and their codes (N, D).
+
+        N is always ``options.fibres``: an incomplete rest is left out.
+        """
+        fibres, codes = as_fibres(feature), self._codes(feature)  # (B * H * W, C), (H * W, D)
+        order = torch.randperm(len(fibres), device=fibres.device)
+        count = self.options.fibres
+        for start in range(0, len(order) - count + 1, count):
+            chosen = order[start : start + count]
+            yield at_least_float32(fibres[chosen]), codes[chosen % len(codes)]
+
+    def step(self, level: int, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """One optimiser step of one decoder on fibres (N, C) with codes (N, D); returns the mean loss ().
+
+        The other decoders have no gradient and stay as they are.
+        """
+        loss = -F.logsigmoid(log_likelihood(self.decoders[level], fibres, codes)).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    @torch.no_grad()
+    def calibrate(self, images: Images) -> None:
+        """Find ``maxima`` in one pass over the training pictures, as an authors' checkpoint needs it."""
+        peaks = [
+            torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
+            for features in images.features(self.backbone)
+        ]
+        self.maxima = torch.stack(peaks).amax(dim=0)
+
+    def score(self, batch: Batch) -> Scores:
+        """Pixels by the likelihoods of all scales added, pictures by their most anomalous pixel."""
+        if self.maxima is None:
+            if self.training_images is None:
+                raise CheckpointError(
+                    "the checkpoint of cflow does not hold the largest likelihoods of the training pictures",
+                    way_out="Call calibrate(images) with the training pictures before score",
+                )
+            self.calibrate(self.training_images)
+        assert self.maxima is not None
+        maps = anomaly_maps(self.log_likelihoods(batch.features(self.backbone)), self.maxima, batch.size)
+        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+
+    def log_likelihoods(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Log p / C of each position: L features (B, C_i, H_i, W_i) -> L x (B, H_i, W_i)."""
+        maps = []
+        for flow, feature in zip(self.decoders, features, strict=True):
+            batch, _, height, width = feature.shape
+            codes = self._codes(feature).repeat(batch, 1)  # (B * H * W, D)
+            maps.append(log_likelihood(flow, at_least_float32(as_fibres(feature)), codes).view(batch, height, width))
+        return maps
+
+    def _codes(self, feature: torch.Tensor) -> torch.Tensor:
+        code = position_code(self.options.cond_channels, *feature.shape[2:], feature.device)  # (D, H, W)
+        return code.flatten(1).T.contiguous()  # (H * W, D)
+
+    def _require_steps(self, losses: Sequence[Sequence[torch.Tensor]]) -> None:
+        for layer, steps in zip(self.options.layers, losses, strict=True):
+            if not steps:
+                raise OptionError(
+                    f"-o fibres={self.options.fibres}",
+                    found=f"fewer positions than that in each batch of pictures at layer {layer}",
+                    way_out="Use fewer fibres, a larger batch_size or larger pictures",
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The layout of the authors' checkpoints but for the frozen encoder, and what training needs."""
+        return {
+            "epoch": self.epoch,
+            "decoder_state_dict": [flow.state_dict() for flow in self.decoders],
+            "maxima": self.maxima,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over our own state or an authors' checkpoint, which has neither optimiser nor maxima."""
+        if "decoder_state_dict" not in state:
+            found = ", ".join(map(str, state)) or "nothing"
+            raise CheckpointError("checkpoint", found=found, wanted="'decoder_state_dict' of a CFLOW-AD model")
+        require_parts("decoder_state_dict", list(self.decoders), state["decoder_state_dict"])
+        for flow, flow_state in zip(self.decoders, state["decoder_state_dict"], strict=True):
+            flow.load_state_dict(flow_state)
+        maxima = state.get("maxima")
+        self.maxima = None if maxima is None else maxima.to(self.device)
+        super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+
+
+def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:
+    """The learning rate when ``fraction`` of ``epoch`` (from 0) is done.
+
+    It climbs with every batch during the warm-up, to where the cosine is by then, and then stands still
+    within a meta-epoch.
+    """
+    progress = (epoch + fraction) / options.sub_epochs
+    if progress < options.warmup:
+        factor = linear_warmup(progress, options.warmup, options.warmup_start, _cosine(options.warmup, options))
+    else:
+        factor = _cosine(epoch // options.sub_epochs, options)
+    return options.lr * factor
+
+
+def _cosine(meta_epoch: int, options: CFlowOptions) -> float:
+    return options.final + (1 - options.final) * (1 + math.cos(math.pi * meta_epoch / options.meta_epochs)) / 2
+
+
+def as_fibres(feature: torch.Tensor) -> torch.Tensor:
+    """Make each position's channels a row: (B, C, H, W) -> (B * H * W, C)."""
+    return feature.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def anomaly_maps(likelihoods: Sequence[torch.Tensor], maxima: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Anomaly maps (B, H, W) of L maps of log p / C (B, H_i, W_i), whose largest values are ``maxima`` (L,).
+
+    L - sum over scales of exp(log p / C - maximum): 0 where every scale is at its maximum. The authors subtract
+    from the largest sum of the test set instead, which moves all scores alike.
+    """
+    relative = [(level - maximum).exp() for level, maximum in zip(likelihoods, maxima, strict=True)]
+    return len(relative) - torch.stack([upsample(level, size) for level in relative]).sum(0)

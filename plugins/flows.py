@@ -1,0 +1,114 @@
+"""What the normalizing-flow methods share: position code, maps, and checks of losses and checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from adbench.errors import CheckpointError, OptionError, TaskError
+
+Precision = Callable[[], AbstractContextManager[object]]
+"""Makes the context in which a subnet's matrix products run; the flow around them stays in float32."""
+
+
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Leave reduced precision; float32 and float64 stay what they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@lru_cache(maxsize=64)
+def position_code(channels: int, height: int, width: int, device: torch.device) -> torch.Tensor:
+    """The 2-D sinusoidal position code (D, H, W) that tells a flow where in the picture it is.
+
+    The first half of the channels encodes the column, the second the row; in each half even channels
+    are the sine and odd ones the cosine of position * exp(-2k ln(10000) / (D / 2)), k = 0 .. D/4 - 1.
+    From "Attention is all you need" (arXiv 1706.03762), in the form of CFLOW-AD (arXiv 2107.12571).
+
+    Raises:
+        OptionError: the number of channels is not a positive multiple of 4.
+    """
+    if channels < 4 or channels % 4:
+        raise OptionError("-o cond_channels", found=str(channels), wanted="a positive multiple of 4")
+    half = channels // 2
+    # A code made while scoring is used for training as well, which a tensor of the inference mode cannot be.
+    with torch.inference_mode(False):
+        rates = torch.exp(torch.arange(0, half, 2) * (-math.log(10000.0) / half))  # (D/4,)
+        columns = _waves(rates, width)[:, None, :].expand(half, height, width)
+        rows = _waves(rates, height)[:, :, None].expand(half, height, width)
+        return torch.cat((columns, rows)).to(device)  # (D, H, W)
+
+
+def _waves(rates: torch.Tensor, length: int) -> torch.Tensor:
+    angles = rates[:, None] * torch.arange(length)  # (D/4, N)
+    return torch.stack((angles.sin(), angles.cos()), dim=1).flatten(0, 1)  # (D/2, N): sine and cosine in turn
+
+
+def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bring maps (B, h, w) to ``size`` (H, W), bilinear with the corners aligned, as both papers do."""
+    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=True)[:, 0]  # (B, H, W)
+
+
+def linear_warmup(progress: float, length: float, start: float, end: float = 1.0) -> float:
+    """The factor at ``progress`` of a warm-up that goes straight from ``start`` to ``end`` over ``length``."""
+    return start + (end - start) * min(progress / length, 1.0) if length > 0 else end
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters: schedules are functions of the epoch, with no state to save."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def require_finite(method: str, epoch: int, loss: float, lr: float) -> None:
+    """Raise ``TaskError`` where the mean loss of ``epoch`` (from 1) is not a number or infinite."""
+    if not math.isfinite(loss):
+        raise TaskError(
+            f"{method}, epoch {epoch}",
+            found=f"a loss of {loss}",
+            wanted="a finite one",
+            way_out=f"Use a lower learning rate, such as -o lr={lr / 3:.0e}, or --amp off",
+        )
+
+
+def require_fit(name: str, module: nn.Module, state: object) -> None:
+    """Raise ``CheckpointError`` naming the first parameter of ``state`` that ``module`` cannot take over."""
+    way_out = "Use the backbone, layers and other options that the checkpoint was made with"
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"checkpoint, '{name}'", found=type(state).__name__, wanted="a state dict")
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    found = {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
+    for key in sorted(wanted.keys() | found.keys(), key=_natural):
+        if found.get(key) != wanted.get(key):
+            raise CheckpointError(
+                f"checkpoint, '{name}.{key}'",
+                found=_shape(found.get(key)),
+                wanted=_shape(wanted.get(key)),
+                way_out=way_out,
+            )
+
+
+def require_parts(name: str, modules: Sequence[nn.Module], states: object) -> None:
+    """Raise ``CheckpointError`` unless ``states`` holds one fitting state dict for each of ``modules``."""
+    if not isinstance(states, (list, tuple)) or len(states) != len(modules):
+        raise CheckpointError(
+            f"checkpoint, '{name}'",
+            found=f"{len(states)} scales" if isinstance(states, (list, tuple)) else f"a {type(states).__name__}",
+            wanted=f"a list of {len(modules)} state dicts, one for each layer",
+            way_out="Use the layers that the checkpoint was made with, as in -o layers=1,2,3",
+        )
+    for index, (module, state) in enumerate(zip(modules, states, strict=True)):
+        require_fit(f"{name}[{index}]", module, state)
+
+
+def _natural(key: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in key.split(".")]
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "nothing" if shape is None else f"shape {'x'.join(map(str, shape)) or 'of a single number'}"

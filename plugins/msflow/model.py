@@ -1,0 +1,143 @@
+"""MSFlow: how likely the features of a picture are, at three scales.
+
+The features of good pictures are mapped to Gaussian noise z by an invertible network (``network.py``),
+trained by maximum likelihood. Where a picture is defective its z are large. Facts from the paper,
+arXiv 2308.15300, and its published set-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from adbench import Detector, Epoch, Scores
+from adbench.devices import autocast
+from adbench.errors import CheckpointError, OptionError
+
+from ..flows import linear_warmup, require_finite, require_fit, require_parts, set_learning_rate, upsample
+from . import MSFlowOptions
+from .network import MultiScaleFlow, in_scale_order
+
+if TYPE_CHECKING:
+    from adbench.backbones import Backbone
+    from adbench.images import Batch, Images
+
+
+class MSFlow(Detector):
+    """The detector: a frozen backbone and the flows over its features."""
+
+    def __init__(self, options: MSFlowOptions, device: torch.device, backbone: Backbone) -> None:
+        super().__init__(options, device)
+        if len(options.blocks) != len(options.layers):
+            raise OptionError(
+                f"-o blocks={','.join(map(str, options.blocks))}",
+                found=f"{len(options.blocks)} numbers",
+                wanted=f"one for each of the layers {','.join(map(str, options.layers))}",
+            )
+        self.options: MSFlowOptions = options
+        self.backbone = backbone
+        self.flow = MultiScaleFlow(
+            backbone.channels,
+            options.blocks,
+            cond_channels=options.cond_channels,
+            clamp=options.clamp,
+            precision=partial(autocast, options.amp, device),
+        ).to(device)
+        self.trained = [p for p in self.flow.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.trained, lr=options.lr, fused=True)
+        # The loss is a sum over all positions: at the usual 65536 its gradients overflow for many steps.
+        self.scaler = torch.amp.GradScaler(device.type, init_scale=1.0, enabled=options.amp == "fp16")
+
+    def fit(self, images: Images) -> Iterator[Epoch]:
+        """Train by maximum likelihood; an evaluation is due after each meta-epoch."""
+        total = self.options.meta_epochs * self.options.sub_epochs
+        yield Epoch(self.epoch, total)
+        for epoch in range(self.epoch, total):
+            rate = learning_rate(epoch, self.options)
+            set_learning_rate(self.optimizer, rate)
+            losses = [self.step(features) for features in images.features(self.backbone)]
+            loss = torch.stack(losses).mean().item()
+            require_finite("msflow", epoch + 1, loss, self.options.lr)
+            yield Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % self.options.sub_epochs == 0)
+
+    def step(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """One optimiser step on the features L x (B, C_i, H_i, W_i) of one batch; returns its mean loss ()."""
+        loss = negative_log_likelihood(*self.flow(features)).mean()
+        self.optimizer.zero_grad()
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def score(self, batch: Batch) -> Scores:
+        """Pixels by the sum map, regions by the product map, pictures by the top of the product map."""
+        z, _ = self.flow(batch.features(self.backbone))
+        sums, products = anomaly_maps(z, batch.size)
+        return Scores(image=top_mean(products, self.options.top_fraction), map=sums, region_map=products)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The layout of the authors' checkpoints, with what is needed to go on training."""
+        return {
+            "epoch": self.epoch,
+            "fusion_flow": self.flow.fusion_flow.state_dict(),
+            "parallel_flows": [flow.state_dict() for flow in self.flow.parallel_flows],
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over our own state or an authors' checkpoint, which has no optimiser."""
+        missing = [key for key in ("fusion_flow", "parallel_flows") if key not in state]
+        if missing:
+            raise CheckpointError(
+                "checkpoint", found=", ".join(map(str, state)) or "nothing", wanted=f"'{missing[0]}' of an MSFlow model"
+            )
+        require_parts("parallel_flows", list(self.flow.parallel_flows), state["parallel_flows"])
+        fusion_state = state["fusion_flow"]
+        if isinstance(fusion_state, Mapping):
+            fusion_state = in_scale_order(fusion_state, self.backbone.channels)
+        require_fit("fusion_flow", self.flow.fusion_flow, fusion_state)
+        for flow, flow_state in zip(self.flow.parallel_flows, state["parallel_flows"], strict=True):
+            flow.load_state_dict(flow_state)
+        self.flow.fusion_flow.load_state_dict(fusion_state)
+        super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+
+
+def learning_rate(epoch: int, options: MSFlowOptions) -> float:
+    """The learning rate of ``epoch`` (from 0): a linear warm-up, then a drop at each decay epoch."""
+    warmup = linear_warmup(epoch, options.warmup * options.sub_epochs, options.warmup_start)
+    drops = sum(epoch >= decay_epoch for decay_epoch in options.decay_epochs)
+    return options.lr * warmup * options.decay**drops
+
+
+def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) -> torch.Tensor:
+    """The loss of each picture, (B,), but for a constant: standard normal z and the log-Jacobian (B,)."""
+    energy = torch.stack([0.5 * level.square().sum(dim=(1, 2, 3)) for level in z]).sum(0)  # (B,)
+    return energy - log_jac
+
+
+def anomaly_maps(z: Sequence[torch.Tensor], size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum map and the product map, (B, H, W) each, of L tensors z (B, C_i, H_i, W_i).
+
+    The likelihoods of the scales are added, or multiplied. Every maximum is that of one picture, so
+    that its maps do not depend on the rest of the batch.
+    """
+    logs = [-0.5 * level.square().mean(dim=1) for level in z]  # L x (B, H_i, W_i)
+    product = torch.stack([upsample(log, size) for log in logs]).sum(0)  # (B, H, W), a logarithm
+    total = torch.stack([upsample((log - _peak(log)).exp(), size) for log in logs]).sum(0)  # (B, H, W)
+    return _peak(total) - total, -torch.expm1(product - _peak(product))
+
+
+def _peak(maps: torch.Tensor) -> torch.Tensor:
+    return maps.amax(dim=(1, 2), keepdim=True)  # (B, 1, 1)
+
+
+def top_mean(maps: torch.Tensor, fraction: float) -> torch.Tensor:
+    """The mean of the highest ``fraction`` of each map (B, H, W), at least one pixel: (B,)."""
+    pixels = maps.flatten(1)  # (B, H * W)
+    return pixels.topk(max(1, int(pixels.shape[1] * fraction)), dim=1).values.mean(dim=1)

@@ -1,0 +1,75 @@
+"""Stand-ins for a backbone, pictures and a batch, small enough to train a flow in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+
+class TinyBackbone(nn.Module):
+    """Random features at strides 4, 8 and 16, always the same."""
+
+    def __init__(self, channels: tuple[int, ...] = (4, 6, 9)) -> None:
+        super().__init__()
+        self.channels = channels
+        self.strides = (4, 8, 16)[: len(channels)]
+        generator = torch.Generator().manual_seed(7)
+        self.filters = [torch.randn(c, 3, 4, 4, generator=generator) / 4 for c in channels]
+
+    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Map pictures (B, 3, H, W) to L features."""
+        features = []
+        for stride, weight in zip(self.strides, self.filters, strict=True):
+            smaller = nn.functional.avg_pool2d(pictures, stride // 4, ceil_mode=True)
+            features.append(nn.functional.conv2d(smaller, weight, stride=4, padding=1))
+        return features
+
+
+class TinyBatch:
+    """A batch of pictures (B, 3, H, W)."""
+
+    def __init__(self, pictures: torch.Tensor) -> None:
+        self.pictures = pictures
+        self.size = tuple(pictures.shape[2:])
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def features(self, backbone: TinyBackbone) -> list[torch.Tensor]:
+        """The features of the batch."""
+        return backbone(self.pictures)
+
+
+class TinyImages:
+    """Training pictures, shuffled by the global generator as the real ones are."""
+
+    def __init__(self, count: int = 6, size: tuple[int, int] = (32, 48), batch_size: int = 3) -> None:
+        self.pictures = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
+        self.batch_size = batch_size
+        self.asked: tuple[float, int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def features(self, backbone: TinyBackbone) -> Iterator[list[torch.Tensor]]:
+        """One shuffled epoch."""
+        for chosen in torch.randperm(len(self)).split(self.batch_size):
+            yield backbone(self.pictures[chosen])
+
+    def augmented(self, *, rotation: float, copies: int, start: int) -> TinyImages:
+        """Note what was asked for."""
+        self.asked = (rotation, copies, start)
+        return self
+
+
+def train(detector: object, images: TinyImages, epochs: int | None = None) -> list[object]:
+    """Drive ``fit`` as the engine does, for some epochs or to the end."""
+    reports = []
+    for report in detector.fit(images):  # type: ignore[attr-defined]
+        detector.epoch = report.number  # type: ignore[attr-defined]
+        reports.append(report)
+        if len(reports) == epochs:
+            break
+    return reports

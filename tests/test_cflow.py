@@ -1,0 +1,338 @@
+"""CFLOW-AD against the authors' numbers, and the laws that its parts obey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from adbench_plugins.cflow import CFlowOptions, adbench_methods
+from adbench_plugins.cflow.decoder import decoder, log_likelihood, random_rotation
+from adbench_plugins.cflow.model import CFlow, anomaly_maps, learning_rate
+from flow_doubles import TinyBackbone, TinyBatch, TinyImages, train
+
+from adbench.errors import CheckpointError, OptionError, TaskError
+
+GOLDEN = Path(__file__).with_name("data") / "cflow_small.npz"
+CPU = torch.device("cpu")
+
+SMALL = CFlowOptions(
+    size=(32, 48), amp="off", layers=(1, 2, 3), batch_size=3, blocks=2, cond_channels=8, rotation=0.0, fibres=16,
+    lr=1e-3, meta_epochs=2, sub_epochs=2, warmup=1,
+)  # fmt: skip
+
+
+def tensors(archive: np.lib.npyio.NpzFile, prefix: str) -> dict[str, torch.Tensor]:
+    return {key[len(prefix) :]: torch.from_numpy(archive[key]) for key in archive if key.startswith(prefix)}
+
+
+def assert_near(expected: np.ndarray, actual: torch.Tensor, tolerance: float = 1e-5) -> None:
+    """The largest difference is small beside the largest expected value."""
+    difference = np.abs(expected - actual.detach().numpy()).max()
+    assert difference <= tolerance * np.abs(expected).max()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Tensors this small are slower on several threads, by far on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def golden() -> np.lib.npyio.NpzFile:
+    return np.load(GOLDEN)
+
+
+@pytest.fixture
+def authors_checkpoint(golden: np.lib.npyio.NpzFile) -> dict[str, object]:
+    return {"encoder_state_dict": {}, "decoder_state_dict": [tensors(golden, f"state/{level}/") for level in range(3)]}
+
+
+@pytest.fixture
+def published(authors_checkpoint: dict[str, object]) -> CFlow:
+    """The small model of the golden file, loaded as an authors' checkpoint is."""
+    detector = small(channels=(8, 16, 32), blocks=8, cond_channels=16)
+    detector.load_state_dict(authors_checkpoint)
+    return detector
+
+
+def small(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: object) -> CFlow:
+    torch.manual_seed(seed)
+    return CFlow(replace(SMALL, **changes), CPU, TinyBackbone(channels))
+
+
+def golden_features(golden: np.lib.npyio.NpzFile) -> list[torch.Tensor]:
+    return [torch.from_numpy(golden[f"feature_{level}"]) for level in range(3)]
+
+
+def test_likelihoods_and_gradients_are_the_authors(published: CFlow, golden: np.lib.npyio.NpzFile) -> None:
+    """Log p / C, the loss over all fibres and every stored gradient agree with the authors' program."""
+    likelihoods = published.log_likelihoods(golden_features(golden))
+
+    for level, found in enumerate(likelihoods):
+        loss = -F.logsigmoid(found).mean()
+        loss.backward()
+        assert_near(golden[f"log_prob_{level}"], found)
+        assert_near(golden[f"loss_{level}"], loss)
+        gradients = dict(published.decoders[level].named_parameters())
+        stored = tensors(golden, f"grad/{level}/")
+        assert len(stored) == 16
+        for name, expected in stored.items():
+            gradient = gradients[name].grad
+            assert gradient is not None
+            assert_near(expected.numpy(), gradient)
+
+
+@torch.no_grad()
+def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.NpzFile) -> None:
+    """With the maxima of this batch, and measured from its lowest value, maps and image scores agree."""
+    likelihoods = published.log_likelihoods(golden_features(golden))
+    maxima = torch.stack([level.amax() for level in likelihoods])
+
+    maps = anomaly_maps(likelihoods, maxima, (64, 64))
+    maps = maps - maps.amin()
+
+    assert_near(golden["map"], maps)
+    assert_near(golden["image_score"], maps.amax(dim=(1, 2)))
+
+
+@pytest.mark.parametrize("size", [2, 5, 40])
+def test_random_rotations_are_rotations(size: int) -> None:
+    """Orthogonal, of determinant +1, another one each time, the same for the same seed."""
+    torch.manual_seed(1)
+    first, second = random_rotation(size, CPU), random_rotation(size, CPU)
+    torch.manual_seed(1)
+
+    torch.testing.assert_close(first @ first.T, torch.eye(size, dtype=torch.float64))
+    assert torch.linalg.det(first).item() == pytest.approx(1)
+    assert not torch.allclose(first, second)
+    assert torch.equal(first, random_rotation(size, CPU))
+
+
+def test_random_rotations_are_uniform() -> None:
+    """In two dimensions the angle is uniform: each quarter of the circle gets its quarter, mean at zero."""
+    torch.manual_seed(0)
+    rotations = torch.stack([random_rotation(2, CPU) for _ in range(2000)])
+    angles = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
+
+    counts = torch.histc(angles, bins=4, min=-torch.pi, max=torch.pi)
+    assert counts.min() > 420  # 500 expected, standard deviation 19
+    assert rotations.mean(dim=0).abs().max() < 0.08  # standard deviation 0.016
+
+
+def test_a_decoder_is_invertible_with_the_right_jacobian() -> None:
+    """The inverse gives the fibres back, and log p is that of the change of variables."""
+    torch.manual_seed(0)
+    flow = decoder(5, 3, 4, 1.9, nullcontext, CPU).double()
+    fibre, code = torch.randn(1, 5, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
+
+    z, log_jac = flow(fibre, [code])
+    matrix = torch.autograd.functional.jacobian(lambda x: flow(x, [code])[0][0], fibre)[:, 0]
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum()
+
+    torch.testing.assert_close(flow(z, [code], rev=True)[0], fibre)
+    torch.testing.assert_close(log_jac[0], torch.linalg.slogdet(matrix).logabsdet)
+    torch.testing.assert_close(log_likelihood(flow, fibre, code)[0], (normal + log_jac[0]) / 5)
+
+
+def test_mini_batches_pair_each_fibre_with_its_place() -> None:
+    """Every fibre comes at most once, with the code of its own position, in batches of equal size."""
+    detector = small(channels=(8,), layers=(1,))
+    height, width = 5, 7
+    place = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
+    picture = torch.arange(2.0).view(2, 1, 1, 1) * 1000
+    feature = (place + picture).expand(2, 8, height, width)
+    codes = detector._codes(feature)
+
+    batches = list(detector.mini_batches(feature))
+
+    assert [len(fibres) for fibres, _ in batches] == [16] * 4  # 70 positions, 6 left out
+    seen = torch.cat([fibres[:, 0] for fibres, _ in batches])
+    assert len(seen.unique()) == 64
+    for fibres, code in batches:
+        assert torch.equal(code, codes[(fibres[:, 0] % 1000).long()])
+
+
+def test_training_learns_and_reports() -> None:
+    """The loss falls, and meta-epochs end in a milestone."""
+    reports = train(small(meta_epochs=4), TinyImages())
+
+    assert reports[-1].loss < reports[0].loss
+    assert [report.number for report in reports] == list(range(1, 9))
+    assert [report.milestone for report in reports] == [False, True] * 4
+
+
+def test_one_decoder_s_step_leaves_the_others_alone() -> None:
+    """No momentum of an earlier step moves a decoder that is not being trained."""
+    detector = small()
+    parts = [next(detector.mini_batches(feature)) for feature in TinyBackbone()(torch.rand(3, 3, 32, 48))]
+    detector.step(0, *parts[0])
+    before = [p.clone() for p in detector.decoders[0].parameters()]
+
+    detector.step(1, *parts[1])
+
+    assert all(torch.equal(a, b) for a, b in zip(before, detector.decoders[0].parameters(), strict=True))
+
+
+def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
+    """Stopped after an epoch, saved, loaded into a new detector and gone on: equal bit for bit."""
+    images, unbroken = TinyImages(), small()
+    torch.manual_seed(5)
+    train(unbroken, images)
+
+    broken = small()
+    torch.manual_seed(5)
+    train(broken, images, epochs=1)
+    torch.save({"state": broken.state_dict(), "random": torch.get_rng_state()}, tmp_path / "state.pt")
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed = small(seed=99)
+    resumed.load_state_dict(saved["state"])
+    resumed.epoch = 1
+    torch.set_rng_state(saved["random"])
+    train(resumed, images)
+
+    before, after = unbroken.decoders.state_dict(), resumed.decoders.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@torch.no_grad()
+def test_a_picture_scores_alone_as_in_a_batch() -> None:
+    """The maxima come from the training pictures, so that no other picture matters."""
+    detector = small()
+    detector.calibrate(TinyImages())
+    pictures = torch.rand(3, 3, 37, 54)
+
+    together = detector.score(TinyBatch(pictures))
+    alone = detector.score(TinyBatch(pictures[1:2]))
+
+    assert tuple(together.map.shape) == (3, 37, 54)
+    torch.testing.assert_close(alone.image[0], together.image[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(alone.map[0], together.map[1], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_maxima_follow_the_training_and_are_saved() -> None:
+    """They are found when a score is asked for after an epoch, are those of the training pictures, and stay."""
+    detector, images = small(), TinyImages()
+    picture = TinyBatch(images.pictures[:1])
+    with torch.enable_grad():
+        train(detector, images, epochs=1)
+    score = detector.score(picture)
+    likelihoods = detector.log_likelihoods(TinyBackbone()(images.pictures))
+    expected = torch.stack([level.amax() for level in likelihoods])
+    loaded = small(seed=3)
+    loaded.load_state_dict(detector.state_dict())
+
+    torch.testing.assert_close(detector.maxima, expected)
+    assert torch.equal(score.map, loaded.score(picture).map)
+    with torch.enable_grad():
+        train(detector, images, epochs=1)
+    assert detector.maxima is None
+
+
+@torch.no_grad()
+def test_an_authors_checkpoint_is_scored_after_calibration(published: CFlow) -> None:
+    """It holds no maxima: scoring says so, and works once the training pictures were seen."""
+    batch = TinyBatch(torch.rand(1, 3, 32, 48))
+    with pytest.raises(CheckpointError, match="does not hold the largest likelihoods"):
+        published.score(batch)
+
+    published.calibrate(TinyImages())
+
+    assert published.score(batch).image.isfinite().all()
+
+
+def test_bf16_stays_near_float32() -> None:
+    """In bf16 the likelihoods of the same pictures are the same to a few percent, and they are float32."""
+    features = TinyBackbone()(torch.rand(2, 3, 32, 48))
+    expected = small().log_likelihoods(features)
+    actual = small(amp="bf16").log_likelihoods([level.bfloat16() for level in features])
+
+    for one, other in zip(expected, actual, strict=True):
+        assert other.dtype == torch.float32
+        torch.testing.assert_close(other, one, rtol=3e-2, atol=3e-2)
+        assert not torch.equal(one, other)
+
+
+def test_learning_rate_of_the_paper() -> None:
+    """It starts at a tenth, climbs with every batch to the cosine, and ends near a thousandth."""
+    options = CFlowOptions()
+    at_two = 2e-4 * (1e-3 + 0.999 * (1 + np.cos(np.pi * 2 / 25)) / 2)
+
+    assert learning_rate(0, 0.0, options) == pytest.approx(2e-5)
+    assert learning_rate(8, 0.0, options) == pytest.approx((2e-5 + at_two) / 2)
+    assert learning_rate(0, 0.5, options) == pytest.approx(2e-5 + (at_two - 2e-5) / 32)
+    assert learning_rate(16, 0.0, options) == pytest.approx(at_two)
+    assert learning_rate(16, 0.9, options) == learning_rate(23, 0.1, options)
+    assert learning_rate(199, 0.0, options) == pytest.approx(2e-4 * (1e-3 + 0.999 * (1 + np.cos(np.pi * 24 / 25)) / 2))
+
+
+def test_rotation_is_asked_for_where_the_preset_says_so() -> None:
+    """Training sees rotated pictures, from the version where it left off; with no rotation the pictures themselves."""
+    images = TinyImages()
+    train(small(rotation=0.0), images, epochs=1)
+    assert images.asked is None
+
+    resumed = small(rotation=5.0, copies=3)
+    resumed.epoch = 2
+    train(resumed, images, epochs=1)
+    assert images.asked == (5.0, 3, 2)
+
+
+def test_more_fibres_than_positions_is_refused() -> None:
+    """Without a single complete mini-batch nothing would be trained; the message says how to get one."""
+    with pytest.raises(OptionError, match=r"fibres=4096: found fewer positions.*at layer 1.*Use fewer fibres"):
+        train(small(fibres=4096), TinyImages())
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(authors_checkpoint: dict[str, object]) -> None:
+    """The message names the first parameter that does not fit."""
+    with pytest.raises(CheckpointError, match=r"'decoder_state_dict\[0\]\.module_list\.0\.global_.*found shape 1x8"):
+        small(blocks=8, cond_channels=16).load_state_dict(authors_checkpoint)
+    with pytest.raises(CheckpointError, match="wanted 'decoder_state_dict' of a CFLOW-AD model"):
+        small().load_state_dict({"fusion_flow": {}})
+
+
+def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
+    """Training breaks off in its epoch instead of going on with broken weights."""
+    images = TinyImages()
+    images.pictures[0] = float("nan")
+
+    with pytest.raises(TaskError, match="cflow, epoch 1: found a loss of nan"):
+        train(small(), images)
+
+
+def test_presets_are_the_published_set_up() -> None:
+    """The paper's sizes per class, and the authors' numbers, come with the method."""
+    (method,) = adbench_methods()
+    paper = method.presets["paper"]
+
+    assert paper.resolve("mvtec", "bottle") == CFlowOptions()
+    assert paper.resolve("mvtec", "pill").size == (256, 256)
+    assert paper.resolve("mvtec", "transistor").size == (128, 128)
+    assert len(method.published) == 45
+    assert {"oracle"} == {row.policy for row in method.published}
+
+
+def test_fp16_scales_its_gradients_and_saves_the_scale() -> None:
+    """Training in fp16 learns as float32 does, and its state goes on with the same scale."""
+    detector, exact = small(amp="fp16"), small()
+    torch.manual_seed(2)
+    losses = [report.loss for report in train(detector, TinyImages())]
+    torch.manual_seed(2)
+    expected = [report.loss for report in train(exact, TinyImages())]
+    loaded = small(amp="fp16", seed=3)
+
+    loaded.load_state_dict(detector.state_dict())
+
+    assert losses == pytest.approx(expected, rel=1e-2)
+    assert losses != expected
+    assert loaded.scaler.state_dict() == detector.scaler.state_dict() != {}
