@@ -1,0 +1,196 @@
+"""One picture file and its mask made into arrays of the size asked for; or what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+
+from .types import Problem, Sample, Size
+
+Bytes = npt.NDArray[np.uint8]
+Resize = Literal["stretch", "crop"]
+
+LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})
+"""In which black is not quite black around a defect, so that masks need a threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One sample as the store keeps it.
+
+    ``picture`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
+    picture's own; ``digest`` is over the bytes of the files.
+    """
+
+    picture: Bytes
+    mask: Bytes | None
+    size: Size
+    digest: bytes
+
+
+class _BadError(Exception):
+    """A picture or mask that cannot be used."""
+
+    def __init__(self, path: Path, found: str, way_out: str) -> None:
+        super().__init__(found)
+        self.problem = Problem(path, found, way_out)
+
+
+def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Problem:
+    """Read a picture and its mask, whole and matching, and bring both to ``size``; or say what is wrong.
+
+    Pictures are resampled by LANCZOS, masks by the nearest pixel, as the papers do. An orientation that a
+    camera noted in its EXIF data is passed over, as they do, too.
+    """
+    try:
+        data = _bytes_of(sample.path, "the picture")
+        picture = _rgb_of(sample.path, data)
+        digest = hashlib.sha256(data)
+        mask = None
+        if sample.mask is not None:
+            data = _bytes_of(sample.mask, f"the mask of {sample.path.name}")
+            mask = _mask_of(sample.mask, data, picture.size)
+            digest.update(data)
+    except _BadError as error:
+        return error.problem
+    return Decoded(
+        picture=np.asarray(fit(picture, size, resize, Image.Resampling.LANCZOS)),
+        mask=None if mask is None else np.asarray(fit(mask, size, resize, Image.Resampling.NEAREST)),
+        size=(picture.height, picture.width),
+        digest=digest.digest(),
+    )
+
+
+def fit(picture: Image.Image, size: Size, resize: Resize, filter_: Image.Resampling) -> Image.Image:
+    """Bring a picture or mask to ``size`` (height, width).
+
+    "stretch" ignores the aspect ratio; "crop" keeps it and takes the largest part around the centre.
+    """
+    height, width = size
+    box = None
+    if resize == "crop":
+        scale = max(width / picture.width, height / picture.height)
+        across, down = min(width / scale, picture.width), min(height / scale, picture.height)
+        left, top = (picture.width - across) / 2, (picture.height - down) / 2
+        box = (left, top, left + across, top + down)
+    return picture.resize((width, height), filter_, box=box)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings: files that matter become problems, and a large picture is no attack here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """Make 8-bit RGB of a picture of any mode; an alpha channel is dropped.
+
+    Raises:
+        ValueError: a mode or range of values that has no fixed meaning as a colour.
+    """
+    if _is_deep(picture):
+        return Image.fromarray(_to_8_bits(picture)).convert("RGB")
+    if picture.mode == "P":  # a palette with alpha goes to RGB by way of RGBA alone
+        picture = picture.convert("RGBA")
+    return picture.convert("RGB")
+
+
+def to_mask(picture: Image.Image) -> npt.NDArray[np.bool_]:
+    """Say where a mask marks a defect, (H, W): wherever it is not black.
+
+    Any number counts, since VisA's masks hold class numbers; but in a lossy format whose marks are
+    bright, only the brighter half does.
+    """
+    values = np.asarray(picture) if _is_deep(picture) else np.asarray(to_rgb(picture)).max(axis=2)
+    if picture.format in LOSSY_FORMATS and values.max() >= 128:
+        return np.asarray(values >= 128)
+    return np.asarray(values > 0)
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    """Whether a picture is grey of more than 8 bits."""
+    return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _to_8_bits(picture: Image.Image) -> Bytes:
+    values = np.nan_to_num(np.asarray(picture).astype(np.float32), nan=0, posinf=np.inf)
+    white = _white(picture, float(values.max()))
+    grey: Bytes = np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8)
+    return grey
+
+
+def _white(picture: Image.Image, peak: float) -> int:
+    """The value that stands for white. Of up to 16 bits it is the format's, whatever the picture shows.
+
+    In 32 bits and as floats, files up to 255, to 65535 and (floats) to 1 are about; the brightest pixel tells
+    which it is. More is refused: no fixed white would keep such pictures comparable.
+    """
+    if picture.mode != "F":
+        bits = int(picture.tag_v2.get(BITSPERSAMPLE, (16,))[0]) if isinstance(picture, TiffImageFile) else 16
+        if bits <= 16:
+            return (1 << bits) - 1
+    whites, slack = ((1, 255, 65535), 2) if picture.mode == "F" else ((255, 65535), 1)  # resampled floats overshoot
+    for white in whites:
+        if peak <= white * slack:
+            return white
+    raise ValueError(f"grey values up to {peak:g} where at most 65535 were wanted")
+
+
+def _bytes_of(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _BadError(path, f"no such file, {what} is missing", "Put it there") from None
+    except OSError as error:
+        raise _BadError(path, f"{what} cannot be read ({error.strerror})", "Check the file") from error
+
+
+def _load(path: Path, data: bytes) -> Image.Image:
+    """Decode all pixels of the first picture in a file."""
+    try:
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+    except UnidentifiedImageError:
+        found = "no picture that Pillow knows" if data else "an empty file"
+        raise _BadError(path, found, "Replace the file") from None
+    except Image.DecompressionBombError as error:
+        raise _BadError(path, f"a picture too large to open ({error})", "Make it smaller") from None
+    except Exception as error:  # Pillow raises whatever broken bytes lead it to
+        reason = str(error) or type(error).__name__
+        raise _BadError(path, f"a picture that is cut short or broken ({reason})", "Replace the file") from error
+    return picture
+
+
+def _rgb_of(path: Path, data: bytes) -> Image.Image:
+    try:
+        return to_rgb(_load(path, data))
+    except ValueError as error:
+        raise _BadError(path, str(error), "Save it as grey or RGB with 8 or 16 bits") from error
+
+
+def _mask_of(path: Path, data: bytes, size: tuple[int, int]) -> Image.Image:
+    """Decode a mask to 0 and 1; it must fit a picture of ``size`` (width, height) and mark something."""
+    picture = _load(path, data)
+    if picture.size != size:
+        found = f"a mask of {picture.width}x{picture.height} pixels for a picture of {size[0]}x{size[1]}"
+        raise _BadError(path, found, "Replace the mask")
+    try:
+        marked = to_mask(picture)
+    except ValueError as error:
+        raise _BadError(path, str(error), "Save it as grey with 8 bits") from error
+    if not marked.any():
+        raise _BadError(path, "a mask without a defect pixel", "Draw the defect, or move the picture to the good ones")
+    return Image.fromarray(marked.astype(np.uint8))
