@@ -1,0 +1,131 @@
+"""A synthetic data set that makes itself, so that the first run needs no download.
+
+Three classes are cut from the photographed textures inside scikit-image; five kinds of defect, from plain
+to hard, are drawn into test pictures with exact masks (see ``demo_pictures``).
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adbench import Dataset, Task, hookimpl
+from adbench.errors import DataError
+from adbench.types import GOOD
+
+from .layout import MASK_ENDING, check_class, pictures_in, read_class
+
+if TYPE_CHECKING:
+    from .demo_pictures import Picture
+
+NAME = "demo"
+FOLDER = "demo-v1"
+"""Below the cache folder; pictures that change get another number."""
+
+CLASSES = ("brick", "grass", "gravel")
+DEFECTS = ("blur", "hole", "patch", "scratch", "stain")
+TRAIN = 60
+TEST_GOOD = 20
+PER_DEFECT = 8
+
+
+def classes(root: Path) -> Sequence[str]:
+    """The three textures. Nothing is made yet."""
+    return CLASSES
+
+
+def load(root: Path, class_name: str) -> Task:
+    """Find the pictures of one class; the first call makes the whole data set, in a few seconds.
+
+    Args:
+        root: the cache folder.
+        class_name: one of ``CLASSES``.
+
+    Raises:
+        UnknownNameError: no such class.
+        DataError: the cache folder cannot be written.
+    """
+    check_class(NAME, class_name, CLASSES)
+    folder = root / FOLDER
+    if not is_complete(folder):
+        _build_at(folder)
+    return read_class(NAME, folder / class_name, synthetic=True)
+
+
+def is_complete(folder: Path) -> bool:
+    """Say whether no picture and no mask is missing, as after somebody has cleared half of the cache."""
+    return all(
+        len(pictures_in(folder / name / "train" / GOOD)) == TRAIN
+        and len(pictures_in(folder / name / "test" / GOOD)) == TEST_GOOD
+        and all(
+            len(pictures_in(folder / name / part / defect)) == PER_DEFECT
+            for part in ("test", "ground_truth")
+            for defect in DEFECTS
+        )
+        for name in CLASSES
+    )
+
+
+def build(folder: Path) -> None:
+    """Write the whole data set into a folder, always the same bytes."""
+    from .demo_pictures import defective, good
+
+    for name in CLASSES:
+        place = folder / name
+        for number in range(TRAIN):
+            _save(good(name, "train", number), place, "train", GOOD, number)
+        for number in range(TEST_GOOD):
+            _save(good(name, "test", number), place, "test", GOOD, number)
+        for defect in DEFECTS:
+            for number in range(PER_DEFECT):
+                severity = 1 - number / (PER_DEFECT - 1)
+                _save(defective(name, defect, number, severity), place, "test", defect, number)
+
+
+def _build_at(folder: Path) -> None:
+    """Build beside ``folder``, then put it in place at once; where another process was faster, use its work."""
+    own = folder.with_name(f".{FOLDER}-{uuid.uuid4().hex}")
+    try:
+        build(own)
+        if not is_complete(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _put(own, folder)
+    except OSError as error:
+        raise DataError(
+            f"demo pictures at {folder}",
+            found=error.strerror or str(error),
+            wanted="room for about 20 MB",
+            way_out="Free some space, or set ADBENCH_CACHE to another folder",
+        ) from error
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _put(own: Path, folder: Path) -> None:
+    try:
+        own.rename(folder)
+    except OSError:
+        if not is_complete(folder):
+            raise
+
+
+def _save(picture: Picture, place: Path, part: str, kind: str, number: int) -> None:
+    from PIL import Image
+
+    path = place / part / kind / f"{number:03d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.pixels).save(path, compress_level=1)
+    if picture.mask is not None:
+        path = place / "ground_truth" / kind / f"{number:03d}{MASK_ENDING}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture.mask).save(path, compress_level=1)
+
+
+@hookimpl
+def adbench_datasets() -> Sequence[Dataset]:
+    """Offer ``demo``."""
+    source = "photographs of scikit-image, defects drawn by adbench"
+    return [Dataset(NAME, "Synthetic defects on three photographed textures", classes, load, source, False, True)]

@@ -1,0 +1,121 @@
+"""VisA (Zou et al., ECCV 2022): 12 classes, one-class split, in the archive's layout or rearranged."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from adbench import Dataset, Sample, Task, hookimpl
+from adbench.errors import DataError
+
+from .layout import check_class, check_not_empty, find_root, is_class, read_class
+
+NAME = "visa"
+SOURCE = "https://github.com/amazon-science/spot-diff"
+CLASSES = (
+    "candle",
+    "capsules",
+    "cashew",
+    "chewinggum",
+    "fryum",
+    "macaroni1",
+    "macaroni2",
+    "pcb1",
+    "pcb2",
+    "pcb3",
+    "pcb4",
+    "pipe_fryum",
+)
+SPLIT = Path("split_csv") / "1cls.csv"
+COLUMNS = ("object", "split", "label", "image", "mask")
+NORMAL = "normal"
+
+_BASES = ("", "visa", "VisA", "VisA_20220922")
+_REARRANGED = ("", "1cls", "visa_pytorch", "VisA_pytorch", "visa_pytorch/1cls", "VisA_pytorch/1cls")
+FOLDERS = tuple(f"{base}/{part}".strip("/") for base in _BASES for part in _REARRANGED)[1:]
+"""Where below the root the classes may lie, the authors' script for rearranging them included."""
+
+
+def classes(root: Path) -> Sequence[str]:
+    """The 12 classes; raises ``DataError`` where the root is missing or holds none of them."""
+    _find(root)
+    return CLASSES
+
+
+def load(root: Path, class_name: str) -> Task:
+    """Find the pictures of one class, in either layout.
+
+    Raises:
+        UnknownNameError: no such class.
+        DataError: the root, the class, its pictures or the split's file are missing.
+    """
+    check_class(NAME, class_name, CLASSES)
+    base = _find(root)
+    if _has_archive_layout(base / class_name):
+        return _read_archive(base, class_name)
+    return read_class(NAME, base / class_name)
+
+
+def _find(root: Path) -> Path:
+    return find_root(
+        NAME, root, FOLDERS, CLASSES, SOURCE, lambda folder: _has_archive_layout(folder) or is_class(folder)
+    )
+
+
+def _has_archive_layout(folder: Path) -> bool:
+    return (folder / "Data" / "Images").is_dir()
+
+
+def _read_archive(base: Path, class_name: str) -> Task:
+    train: list[Sample] = []
+    test: list[Sample] = []
+    for row in _read_split(base / SPLIT):
+        if row["object"] != class_name:
+            continue
+        picture = base / row["image"]
+        if row["split"] == "train":
+            train.append(Sample(picture))
+        elif row["label"] == NORMAL:
+            test.append(Sample(picture))
+        else:
+            test.append(Sample(picture, 1, row["label"], _mask(base, picture, row["mask"])))
+    task = Task(NAME, class_name, base, tuple(train), tuple(test))
+    check_not_empty(task, train_folder=base / SPLIT, test_folder=base / SPLIT)
+    return task
+
+
+def _mask(base: Path, picture: Path, named: str) -> Path:
+    """The mask that the split names, or else the place where the archive has it."""
+    return base / named if named else picture.parents[2] / "Masks" / picture.parent.name / f"{picture.stem}.png"
+
+
+def _read_split(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(
+            f"data set visa: {path}",
+            found="no such file",
+            wanted="the split that says which pictures are for training",
+            way_out=f"Get it from {SOURCE} and put it there",
+        )
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            table = [{name: (row[name] or "").strip() for name in COLUMNS} for row in rows] if not missing else []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"data set visa: {path}", found=str(error), wanted="a CSV file") from error
+    if missing:
+        raise DataError(
+            f"data set visa: {path}",
+            found="no column " + ", ".join(missing),
+            wanted=",".join(COLUMNS),
+            way_out=f"Get it again from {SOURCE}",
+        )
+    return table
+
+
+@hookimpl
+def adbench_datasets() -> Sequence[Dataset]:
+    """Offer ``visa``."""
+    return [Dataset(NAME, "VisA: 12 objects, the split for one class at a time", classes, load, SOURCE)]
