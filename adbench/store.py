@@ -137,7 +137,7 @@ class RunFolder:
         Raises:
             ResultError: the files can't be written; there is no result then.
         """
-        self._write("scores.csv", _csv(("path", "label", "defect_type", "score"), map(_score_row, scores)))
+        self._write("scores.csv", _csv(("path", "label", "defect", "score"), map(_score_row, scores)))
         self._write("epochs.csv", _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs)))
         self._write(_RESULT, records.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
@@ -152,6 +152,22 @@ class RunFolder:
 
         with _writing(self.path / f"{name}.pt"):
             _write_file(self.path / f"{name}.pt", lambda stream: torch.save(dict(payload), stream))
+
+    def copy_checkpoint(self, source: str, name: str) -> None:
+        """Store a checkpoint under a second name, as a hard link where the file system has them.
+
+        Raises:
+            ResultError: the file can't be written.
+        """
+        path, temporary = self.path / f"{name}.pt", self.path / f".{name}.pt.tmp"
+        with _writing(path):
+            temporary.unlink(missing_ok=True)
+            try:
+                temporary.hardlink_to(self.path / f"{source}.pt")
+            except OSError:
+                shutil.copyfile(self.path / f"{source}.pt", temporary)
+            os.replace(temporary, path)
+            temporary.unlink(missing_ok=True)  # replacing a file by a link to itself leaves both
 
     def load_checkpoint(self, name: str, device: torch.device | None = None) -> dict[str, Any] | None:
         """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.

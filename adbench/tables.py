@@ -112,34 +112,37 @@ def _programs_view(table: Table, part: tuple[tuple[Cell, ...], ...]) -> list[dic
 
 
 def _to_json(tables: Sequence[Table]) -> str:
-    """One document: {"tables": [{"title", "rows": [{key: value}], "footers": [...], "notes": [...]}]}."""
-    document = {
-        "tables": [
-            {
-                "title": table.title,
-                "rows": _programs_view(table, table.rows),
-                "footers": _programs_view(table, table.footers),
-                "notes": list(table.notes),
-            }
-            for table in tables
-        ]
-    }
+    """One document: [{"title", "columns": [{"key", "title", "kind"}], "rows": [{key: value}], "footers", "notes"}]."""
+    document = [
+        {
+            "title": table.title,
+            "columns": [
+                {"key": column.key, "title": column.title, "kind": column.kind}
+                for column in table.columns
+                if column.audience != "people"
+            ],
+            "rows": _programs_view(table, table.rows),
+            "footers": _programs_view(table, table.footers),
+            "notes": list(table.notes),
+        }
+        for table in tables
+    ]
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _to_csv(tables: Sequence[Table]) -> str:
-    """All rows under one header where the tables have the same columns; an empty line between others."""
+    """All rows under one header, so that any reader takes it.
+
+    Of several tables the first column names each row's table, and a column that a table lacks is empty.
+    """
+    views = [(table.title, _programs_view(table, table.rows + table.footers)) for table in tables]
+    keys = [column.key for table in tables for column in table.columns if column.audience != "people"]
+    header = list(dict.fromkeys(["table", *keys] if len(tables) > 1 else keys))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    header: list[str] | None = None
-    for table in tables:
-        keys = [column.key for column in table.columns if column.audience != "people"]
-        if keys != header:
-            if header is not None:
-                writer.writerow([])
-            writer.writerow(keys)
-            header = keys
-        writer.writerows(row.values() for row in _programs_view(table, table.rows + table.footers))
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
+    writer.writeheader()
+    for title, rows in views:
+        writer.writerows({"table": title, **row} if len(tables) > 1 else row for row in rows)
     return text.getvalue()
 
 

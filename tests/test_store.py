@@ -107,7 +107,7 @@ def test_csv_files(tmp_path):
     with (folder.path / "scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == [score.path for score in SCORES]
-    assert [row["defect_type"] for row in rows] == ["good", "cut"]
+    assert [row["defect"] for row in rows] == ["good", "cut"]
     assert [float(row["score"]) for row in rows] == [0.1, 1 / 3]
     with (folder.path / "epochs.csv").open(encoding="utf-8", newline="") as stream:
         epochs = list(csv.DictReader(stream))

@@ -59,5 +59,8 @@ class Tiny(Detector):
 
 @hookimpl
 def adbench_methods() -> list[Method]:
-    presets = {"cpu": Preset(TinyOptions(epochs=3)), "big": Preset(TinyOptions(), per_class={"folder/nuts": {"lr": 0.1}})}
+    presets = {
+        "cpu": Preset(TinyOptions(epochs=3)),
+        "big": Preset(TinyOptions(), per_class={"folder/nuts": {"lr": 0.1}}),
+    }
     return [Method("tiny", "a Gaussian per colour", Tiny, TinyOptions, presets)]

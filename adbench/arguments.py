@@ -1,0 +1,180 @@
+"""The arguments of the command line: how they are declared, and what is meant by what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .errors import DataError, OptionError, UnknownNameError
+
+if TYPE_CHECKING:
+    from .plugins import Registry
+    from .types import Dataset, Method
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("table", "json", "csv", "markdown", "latex", "svg")
+
+LAST_SEED = 2**32 - 1
+"""NumPy takes no higher one."""
+
+DEBUG = "adbench.debug"
+"""Where click's contexts keep whether tracebacks are wanted."""
+
+# ---------------------------------------------------------------- declared
+
+
+def debug_option(command: Command) -> Command:
+    """Add ``--debug``; whoever asks, asks ``debugging``."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.meta[DEBUG] = True
+
+    return click.option(
+        "--debug", is_flag=True, is_eager=True, expose_value=False, callback=remember,
+        help="Show the traceback of an error.",
+    )(command)  # fmt: skip
+
+
+def debugging(context: click.Context) -> bool:
+    """Whether the user wants to see tracebacks; a group's context knows of its commands' ``--debug``."""
+    return bool(context.meta.get(DEBUG))
+
+
+def format_option(command: Command) -> Command:
+    """Add ``--format``."""
+    return click.option(
+        "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True,
+        help="How to write tables to standard output.",
+    )(command)  # fmt: skip
+
+
+def results_option(command: Command) -> Command:
+    """Add ``--results``."""
+    return click.option(
+        "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
+        help="Folder of the results.",
+    )(command)  # fmt: skip
+
+
+def stored(command: Command) -> Command:
+    """Options of every command that reads stored results."""
+    for option in (
+        results_option,
+        click.option("--dataset", "-d", help="Only this data set."),
+        click.option("--class", "class_name", help="Only this class."),
+        format_option,
+        debug_option,
+    ):
+        command = option(command)
+    return command
+
+
+def what_to_run(command: Command) -> Command:
+    """Options that ``run`` and ``test`` share."""
+    for option in (
+        click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
+        click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all."),
+        click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
+                     help="Where the data set lies."),
+        click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
+        click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE",
+                     help="Change an option of the method; METHOD.KEY=VALUE for one of several."),
+        click.option("--backbone", help="Short for -o backbone=NAME."),
+        click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
+        click.option("--size", help="Input size; short for -o size=HxW."),
+        click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--skip-bad", is_flag=True, help="Leave broken pictures out and record which."),
+        click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
+                     help="A Python file with a hookimpl."),
+        debug_option,
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+# ---------------------------------------------------------------- understood
+
+
+def methods(registry: Registry, text: str) -> list[Method]:
+    """Turn "all" or "msflow,cflow" into methods. Raises ``UnknownNameError``, or ``OptionError`` for none."""
+    if text.strip() == "all":
+        return list(registry.methods.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError("--method", found=f"'{text}'", wanted="all, or some of " + ", ".join(registry.methods))
+    return [registry.method(name) for name in dict.fromkeys(names)]
+
+
+def root(reader: Dataset, given: Path | None) -> Path:
+    """The data set's folder; one that makes itself lives in the cache. Raises ``DataError`` for none."""
+    if not reader.needs_root:
+        from .pictures import cache_folder
+
+        return cache_folder()
+    if given is None:
+        raise DataError(
+            f"data set {reader.name}", found="no --data-root", wanted="the folder where it lies",
+            way_out=f"Give --data-root DIR or set ADBENCH_DATA. {reader.source}".strip(),
+        )  # fmt: skip
+    return given
+
+
+def overrides(
+    methods: Sequence[Method], changes: Sequence[str], short: Mapping[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    """Type what was given with -o and the short options, method by method.
+
+    Raises:
+        UnknownNameError: no such option or method.
+        OptionError: a value that doesn't fit, or a short option that no method has.
+    """
+    from .options import option_types, parse
+
+    typed: dict[str, dict[str, Any]] = {method.name: {} for method in methods}
+    for key, text in short.items():
+        if text is None:
+            continue
+        having = [method for method in methods if key in option_types(method.options)]
+        if not having:
+            names = ", ".join(method.name for method in methods)
+            raise OptionError(f"--{key}", found=f"no option '{key}' in {names}", wanted="a method that has one")
+        for method in having:
+            typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    for change in changes:
+        name, found, text = change.partition("=")
+        if not found:
+            raise OptionError(f"-o {change}", found="no '='", wanted="KEY=VALUE")
+        owner, dot, key = name.rpartition(".")
+        if dot and owner not in typed:
+            raise UnknownNameError("method in -o", owner, typed)
+        for method in methods:
+            if not dot or method.name == owner:
+                typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    return typed
+
+
+def seeds(seed: int | None, several: str | None) -> list[int]:
+    """Turn ``--seed 0`` or ``--seeds 0,1,2`` into numbers. Raises ``OptionError``."""
+    if several is None:
+        return [seed or 0]
+    if seed is not None:
+        raise OptionError("--seed and --seeds", found="both", wanted="one of them")
+    words = [word.strip() for word in several.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
+        raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
+    return list(dict.fromkeys(map(int, words)))
+
+
+def metric(name: str) -> str:
+    """Check the name of a metric. Raises ``UnknownNameError``."""
+    from .types import METRIC_NAMES
+
+    if name not in METRIC_NAMES:
+        raise UnknownNameError("metric", name, METRIC_NAMES)
+    return name

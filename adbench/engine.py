@@ -1,0 +1,388 @@
+"""One task from data to Result: open, build, fit, score, evaluate, store.
+
+The engine draws the progress, evaluates, saves and stops *between* two yields of ``Detector.fit``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from . import backbones, devices, pictures, plugins, store
+from . import options as option_room
+from .errors import CheckpointError, TaskError
+from .evaluation import TestScores, images_per_second, score_all
+from .features import FeatureCache
+from .images import Images
+from .metrics import Truth
+from .progress import Watch
+from .session import Session
+from .types import (
+    METRIC_NAMES,
+    BackboneOptions,
+    Best,
+    Detector,
+    Epoch,
+    EpochRecord,
+    Job,
+    Metrics,
+    Options,
+    Protocol,
+    Result,
+    Task,
+    Timing,
+    relative_path,
+)
+
+Part = Literal["train", "test"]
+PARTS: tuple[Part, ...] = ("train", "test")
+
+ORACLES = ("image_auroc", "pixel_auroc", "aupro")
+"""Metrics whose best epoch on the test set is kept as a checkpoint."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A job with everything resolved on this machine, and where its result goes."""
+
+    job: Job
+    task: Task
+    options: Options
+    device: torch.device
+    weights: str | None
+    folder: store.RunFolder
+
+
+def prepare(job: Job, task: Task) -> Bench:
+    """Resolve device and precision and name the run; nothing is opened or trained."""
+    device = devices.resolve_device(job.device)
+    options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
+    weights = getattr(options, "weights", None)
+    weights = backbones.file_digest(weights) if weights else None
+    run = store.run_name(job, task.fingerprint, amp=options.amp, weights=weights)
+    folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
+    return Bench(job, task, options, device, weights, folder)
+
+
+def run(
+    bench: Bench, registry: plugins.Registry, *, cache: FeatureCache | None = None, watch: Watch | None = None
+) -> Result:
+    """Run one task, or go on with it where an earlier run of it was broken off.
+
+    Raises:
+        UsageError: something in the data or the options that the user can put right.
+        TaskError: training or scoring went wrong.
+    """
+    watch = watch or Watch()
+    with bench.folder.lock():
+        if bench.job.force:
+            bench.folder.discard()
+        elif bench.folder.is_finished():
+            return bench.folder.read_result()
+        return _Run(bench, registry, cache or FeatureCache(), watch).result()
+
+
+def open_images(
+    task: Task,
+    part: Part,
+    options: Options,
+    device: torch.device,
+    *,
+    skip_bad: bool,
+    cache: FeatureCache,
+    watch: Watch,
+) -> Images:
+    """Open one part of a task: training pictures shuffled, test pictures in order."""
+    opened = open_store(task, part, options, skip_bad=skip_bad, watch=watch)
+    return Images(opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage)
+
+
+def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watch: Watch) -> pictures.Store:
+    """Open the decoded pictures of one part of a task at the size that the options ask for."""
+    training = part == "train"
+    return pictures.open_store(
+        task.train if training else task.test,
+        root=task.root,
+        size=options.size,
+        resize=options.resize,
+        skip_bad=skip_bad,
+        problems=task.problems if training else (),
+        watch=watch.stage,
+    )
+
+
+def check_pictures(bench: Bench, watch: Watch) -> None:
+    """Decode the pictures of a task, so that broken ones are known before anything is trained.
+
+    Raises:
+        DataError: the first problem, naming the file.
+    """
+    for part in PARTS:
+        open_store(bench.task, part, bench.options, skip_bad=bench.job.skip_bad, watch=watch)
+
+
+class _CannotResumeError(Exception):
+    """A broken-off run that must start again; the text says why."""
+
+
+class _Run:
+    """The life of one task in this process."""
+
+    def __init__(self, bench: Bench, registry: plugins.Registry, cache: FeatureCache, watch: Watch) -> None:
+        self.bench, self.watch = bench, watch
+        self.job, self.options, self.device = bench.job, bench.options, bench.device
+        self.method = registry.method(bench.job.method)
+        self.began = time.monotonic()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.cache = cache
+        self.pictures_seen = False
+        self.scores: TestScores | None = None
+
+    def _open_pictures(self) -> None:
+        self.train = self._open("train")
+        self.train.step = self._step
+        self.test = self._open("test")
+        labels = np.array([sample.label for sample in self.test.store.samples])
+        self.truth = Truth.of(labels, self.test.store.masks)
+
+    def _open(self, part: Part) -> Images:
+        skip_bad = self.job.skip_bad
+        return open_images(
+            self.bench.task, part, self.options, self.device, skip_bad=skip_bad, cache=self.cache, watch=self.watch
+        )
+
+    def _step(self, done: int, total: int) -> None:
+        self.pictures_seen = True
+        self.watch.step(done, total)
+
+    # -- training
+
+    def result(self) -> Result:
+        """Fit, evaluate and store."""
+        try:
+            detector, session = self._begin()  # a wrong backbone shows here, before pictures are decoded
+            self._open_pictures()
+            for epoch in self._epochs(detector, session):
+                self._finish_epoch(detector, session, epoch)
+        except _CannotResumeError as error:
+            self.watch.note(f"{self.job.method} {self.job.class_name}: {error} Starting again.")
+            self.bench.folder.discard()
+            return self.result()
+        if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
+            self._keep_oracles(detector, session, detector.epoch, self._evaluate(detector, session))
+        return self._store(detector, session)
+
+    def _begin(self) -> tuple[Detector, Session]:
+        """Build the detector, and put it where a broken-off run left it."""
+        devices.seed_everything(self.job.seed)
+        detector = self.method.build(self.options, self.device)
+        try:
+            saved = self.bench.folder.load_checkpoint("state", self.device)
+            if saved is None:
+                return detector, Session()
+            session = Session.from_state(saved, detector, self.device)
+        except (CheckpointError, KeyError, TypeError) as error:
+            raise _CannotResumeError("the saved state cannot be used.") from error
+        self.watch.note(f"{self.job.method} {self.job.class_name}: going on after epoch {detector.epoch}")
+        return detector, session
+
+    def _epochs(self, detector: Detector, session: Session) -> Iterator[Epoch]:
+        """Drive ``fit``, timing only what it does itself."""
+        self.pictures_seen = False
+        fitting = detector.fit(self.train)
+        if not isinstance(fitting, Iterator):
+            raise TaskError(
+                f"{self.job.method}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch"
+            )
+        while not session.complete:
+            started = time.monotonic()
+            epoch = next(fitting, None)
+            session.fit_seconds += time.monotonic() - started
+            if epoch is None:
+                return
+            if not isinstance(epoch, Epoch):
+                raise TaskError(f"{self.job.method}: fit yielded a {type(epoch).__name__}", wanted="an Epoch")
+            if epoch.number == detector.epoch and not self.pictures_seen:
+                self.watch.announce(epoch.number, epoch.total)
+                continue
+            if epoch.number <= 1 and session.resumed:
+                raise _CannotResumeError("the method does not go on from a saved state.")
+            self._check_epoch(epoch, detector.epoch + 1)
+            detector.epoch = epoch.number
+            session.resumed = False
+            yield epoch
+
+    def _check_epoch(self, epoch: Epoch, wanted: int) -> None:
+        """Refuse what a method must not report."""
+        if epoch.number != wanted:
+            raise TaskError(
+                f"{self.job.method}: fit yielded epoch {epoch.number} after epoch {wanted - 1}",
+                wanted=f"epoch {wanted}",
+                way_out="Let fit count from self.epoch, so that a broken-off run can go on",
+            )
+        if epoch.loss is not None and not math.isfinite(epoch.loss):
+            raise TaskError(
+                f"{self.job.method}: loss in epoch {epoch.number}", found=str(epoch.loss), wanted="a finite number",
+                way_out="Try a lower learning rate, or --amp off",
+            )  # fmt: skip
+
+    def _finish_epoch(self, detector: Detector, session: Session, epoch: Epoch) -> None:
+        """Between two yields: evaluate where it is due, record, save."""
+        seconds = session.take_epoch_seconds()
+        last = epoch.number >= epoch.total
+        self.scores = None  # those of an earlier epoch; and never two sets of maps at once
+        metrics = self._evaluate(detector, session) if last or self._due(epoch) else None
+        record = EpochRecord(epoch.number, epoch.total, epoch.loss, epoch.learning_rate, seconds, metrics)
+        session.records.append(record)
+        session.complete = last
+        self.watch.epoch(record)
+        if metrics is not None:
+            self._keep_oracles(detector, session, epoch.number, metrics)
+        if session.worth_saving(last):
+            with session.saving():
+                self.bench.folder.save_checkpoint("state", session.to_state(detector, self.device))
+
+    def _due(self, epoch: Epoch) -> bool:
+        every = self.job.eval_every
+        return epoch.milestone if every is None else every > 0 and epoch.number % every == 0
+
+    def _evaluate(self, detector: Detector, session: Session) -> Metrics:
+        started = time.monotonic()
+        self.scores = score_all(detector, self.test, name=self.job.method, watch=self.watch.stage)
+        scored = time.monotonic()
+        metrics = self.scores.evaluate(self.truth)
+        session.score_seconds += scored - started
+        session.evaluate_seconds += time.monotonic() - scored
+        session.metrics = metrics
+        return metrics
+
+    def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
+        """Remember the best epoch on the test set, which ranks nothing and is marked as oracle."""
+        better = [
+            Best(name, value, number)
+            for name in METRIC_NAMES
+            if (value := getattr(metrics, name)) is not None
+            and (name not in session.best or session.best[name].value < value)
+        ]
+        session.best |= {best.metric: best for best in better}
+        self._save_as(detector, [f"oracle_{best.metric}" for best in better if best.metric in ORACLES])
+
+    def _save_as(self, detector: Detector, names: list[str]) -> None:
+        """Save the model under several names, but write it once: some have gigabytes."""
+        for name in names[:1]:
+            self.bench.folder.save_checkpoint(name, self._checkpoint(detector))
+        for name in names[1:]:
+            self.bench.folder.copy_checkpoint(names[0], name)
+
+    # -- the end
+
+    def _checkpoint(self, detector: Detector) -> dict[str, Any]:
+        """What ``adbench test --checkpoint`` needs: the model without its optimiser."""
+        training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
+        state = {
+            name: value
+            for name, value in detector.state_dict().items()
+            if not isinstance(getattr(detector, name, None), training_only)
+        }
+        return {
+            "adbench_checkpoint": 1,
+            "method": self.job.method,
+            "options": option_room.to_json(self.options),
+            "dataset": self.job.dataset,
+            "class": self.job.class_name,
+            "seed": self.job.seed,
+            "epoch": detector.epoch,
+            "state": state,
+        }
+
+    def _store(self, detector: Detector, session: Session) -> Result:
+        assert self.scores is not None
+        assert session.metrics is not None
+        same = [
+            best.metric for best in session.best.values() if best.metric in ORACLES and best.epoch == detector.epoch
+        ]
+        if same:
+            self.bench.folder.copy_checkpoint(f"oracle_{same[0]}", "last")
+        else:
+            self._save_as(detector, ["last"])
+        speed = images_per_second(detector, self.test)
+        result = self._describe(detector, session, speed)
+        scores = [
+            store.ImageScore(relative_path(sample.path, self.bench.task.root), sample.label, sample.defect, value)
+            for sample, value in zip(self.test.store.samples, self.scores.image.tolist(), strict=True)
+        ]
+        self.bench.folder.write_result(result, scores, session.records)
+        return result
+
+    def _describe(self, detector: Detector, session: Session, speed: float | None) -> Result:
+        job, options, task = self.job, self.options, self.bench.task
+        assert session.metrics is not None
+        backbone = options if isinstance(options, BackboneOptions) else None
+        loaded = getattr(detector, "backbone", None)
+        return Result(
+            schema=store.SCHEMA,
+            run=self.bench.folder.run,
+            method=job.method,
+            preset=job.preset,
+            overrides=dict(job.overrides),
+            options=option_room.to_json(options),
+            dataset=job.dataset,
+            class_name=job.class_name,
+            synthetic=task.synthetic,
+            fingerprint=task.fingerprint,
+            content=_digest(self.train.store.content, self.test.store.content),
+            train_images=len(self.train.store.samples),
+            test_images=len(self.test.store.samples),
+            skipped=tuple(
+                f"{relative_path(problem.path, task.root)}: {problem.found}"
+                for problem in (*self.train.store.skipped, *self.test.store.skipped)
+            ),
+            seed=job.seed,
+            protocol=Protocol(
+                size=options.size,
+                resize=options.resize,
+                picture_resampling="lanczos",
+                mask_size=options.size,
+                mask_resampling="nearest",
+                epoch_policy="last",
+                aupro_map="region map" if self.scores and self.scores.region_maps is not None else "anomaly map",
+                backbone=backbone.backbone if backbone else None,
+                backbone_weights=getattr(loaded, "weights_hash", None),
+                precision=options.amp,
+            ),
+            metrics=session.metrics,
+            last_epoch=detector.epoch,
+            oracle=tuple(session.best.values()),
+            timing=Timing(
+                fit=session.fit_seconds,
+                score=session.score_seconds,
+                evaluate=session.evaluate_seconds,
+                total=session.earlier_seconds + time.monotonic() - self.began,
+                images_per_second=speed,
+            ),
+            peak_memory_bytes=devices.peak_memory(self.device),
+            parameters=_parameters(detector),
+            environment=devices.environment(self.device),
+            method_package=plugins.package_of(self.method),
+            command=job.command,
+            finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _parameters(detector: Detector) -> int:
+    """Trainable parameters; the frozen backbone does not count."""
+    modules = torch.nn.ModuleList(value for value in vars(detector).values() if isinstance(value, torch.nn.Module))
+    return sum(parameter.numel() for parameter in modules.parameters() if parameter.requires_grad)

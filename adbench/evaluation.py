@@ -1,0 +1,121 @@
+"""From a fitted detector to scores of every test picture, and from those to metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .errors import TaskError
+from .images import Images
+from .metrics import Truth, evaluate_truth
+from .session import kept_random_state
+from .types import Detector, Metrics, Scores
+
+PARTS = ("image", "map", "region_map")
+"""The fields of ``Scores``."""
+
+MEASURED_BATCHES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class TestScores:
+    """Scores of a whole test set: image (N,), maps (N, H, W) or None, on the detector's device."""
+
+    image: torch.Tensor
+    maps: torch.Tensor | None
+    region_maps: torch.Tensor | None
+
+    def evaluate(self, truth: Truth) -> Metrics:
+        """Compare with the truth; AUPRO from ``region_maps`` where the method has them."""
+        return evaluate_truth(
+            truth,
+            image_scores=_native(self.image),
+            maps=None if self.maps is None else _native(self.maps),
+            region_maps=None if self.region_maps is None else _native(self.region_maps),
+        )
+
+
+def _native(values: torch.Tensor) -> np.ndarray | torch.Tensor:
+    return values if values.is_cuda else values.numpy()
+
+
+def score_all(
+    detector: Detector, images: Images, *, name: str, watch: Callable[[str, int, int], None] | None = None
+) -> TestScores:
+    """Score every picture, leaving the random state of training as it was.
+
+    Args:
+        detector: what scores.
+        images: the test pictures, in order.
+        name: the method's, for messages.
+        watch: hears of the progress as ("score", done, total).
+
+    Raises:
+        TaskError: scores of a wrong shape, or not finite.
+    """
+    total = len(images)
+    filled: dict[str, torch.Tensor] = {}
+    done = 0
+    with kept_random_state(detector.device), torch.no_grad():
+        for batch in images:
+            scores = detector.score(batch)
+            _check(scores, len(batch), images.size, name)
+            for part in PARTS:
+                values = getattr(scores, part)
+                if done and (values is None) == (part in filled):
+                    raise TaskError(f"{name}: Scores.{part}", found="None for some pictures", wanted="all or none")
+                if values is None:
+                    continue
+                if part not in filled:
+                    filled[part] = torch.empty((total, *values.shape[1:]), dtype=torch.float32, device=values.device)
+                filled[part][done : done + len(batch)] = values
+            done += len(batch)
+            if watch:
+                watch("score", done, total)
+    return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+
+
+def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None:
+    """Refuse what would poison the metrics, in the method's name."""
+    if not isinstance(scores, Scores):
+        raise TaskError(f"{name}: score returned a {type(scores).__name__}", wanted="Scores")
+    for part in PARTS:
+        shape = (count,) if part == "image" else (count, *size)
+        values = getattr(scores, part)
+        if values is None:
+            if part == "image":
+                raise TaskError(f"{name}: Scores.image", found="None", wanted=f"a tensor of shape {shape}")
+            continue
+        if not isinstance(values, torch.Tensor):
+            raise TaskError(f"{name}: Scores.{part}", found=f"a {type(values).__name__}", wanted="a tensor")
+        if tuple(values.shape) != shape:
+            raise TaskError(f"{name}: Scores.{part}", found=f"shape {tuple(values.shape)}", wanted=f"shape {shape}")
+        if not bool(torch.isfinite(values.float()).all()):
+            raise TaskError(
+                f"{name}: Scores.{part}", found="NaN or infinity", wanted="finite scores",
+                way_out="Try a lower learning rate, or --amp off",
+            )  # fmt: skip
+
+
+def images_per_second(detector: Detector, images: Images) -> float | None:
+    """Measure from decoded picture to anomaly map with the backbone included and nothing cached.
+
+    The median over a few full batches after one to warm up; None where the test set is too small.
+    """
+    plain = images.without_cache()
+    seconds: list[float] = []
+    with kept_random_state(detector.device), torch.no_grad():
+        for number, batch in enumerate(plain):
+            if number > MEASURED_BATCHES or len(batch) < min(images.batch_size, len(images)):
+                break
+            started = time.perf_counter()
+            detector.score(batch)
+            if detector.device.type == "cuda":
+                torch.cuda.synchronize(detector.device)
+            seconds.append((time.perf_counter() - started) / len(batch))
+    kept = seconds[1:] or seconds
+    return float(1 / np.median(kept)) if kept else None

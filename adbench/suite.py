@@ -1,0 +1,190 @@
+"""Many tasks: which are done, which are left, and who runs them.
+
+A ``Job`` is small and picklable and its result comes back through the store, so that another runner
+than ``run_here`` (a cluster's) needs nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError
+from .options import real_overrides, resolve
+from .progress import Watch
+from .types import Dataset, Job, Method, Result, Task
+
+if TYPE_CHECKING:
+    from . import engine
+    from .plugins import Registry
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended: a result (``reused`` if it was there already) or an error."""
+
+    job: Job
+    result: Result | None = None
+    error: AdbenchError | None = None
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked for: methods with the user's changes, classes and seeds."""
+
+    methods: Sequence[Method]
+    overrides: Mapping[str, Mapping[str, Any]]
+    dataset: Dataset
+    classes: Sequence[str]
+    data_root: Path
+    preset: str = "paper"
+    seeds: Sequence[int] = (0,)
+    device: str = "auto"
+    eval_every: int | None = None
+    skip_bad: bool = False
+    force: bool = False
+    results: Path = Path("results")
+    plugin_files: tuple[Path, ...] = ()
+    command: str = ""
+
+    def jobs(self) -> list[Job]:
+        """All jobs, class by class, so that methods and seeds share a class's pictures and features.
+
+        Raises:
+            UsageError: a preset or an option that a method does not have.
+        """
+        return [
+            self._job(method, class_name, seed)
+            for class_name in self.classes
+            for seed in self.seeds
+            for method in self.methods
+        ]
+
+    def _job(self, method: Method, class_name: str, seed: int) -> Job:
+        overrides = real_overrides(method, self.preset, self.overrides[method.name])
+        return Job(
+            method=method.name,
+            preset=self.preset,
+            overrides=tuple(overrides.items()),
+            options=resolve(method, self.preset, overrides, self.dataset.name, class_name),
+            dataset=self.dataset.name,
+            class_name=class_name,
+            data_root=self.data_root,
+            seed=seed,
+            device=self.device,
+            eval_every=self.eval_every,
+            skip_bad=self.skip_bad,
+            force=self.force,
+            results=self.results,
+            plugin_files=self.plugin_files,
+            command=self.command,
+        )
+
+
+def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
+    """Turn "all" or "bottle,screw" into class names.
+
+    Raises:
+        DataError: the root is missing, or holds no class.
+        UnknownNameError: no such class, with the nearest one.
+        UsageError: the text names none.
+    """
+    known = list(dataset.classes(root))
+    if not known:
+        raise DataError(f"data set {dataset.name} at {root}", found="no class", wanted="at least one")
+    if text.strip() == "all":
+        return known
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    if not chosen:
+        raise UsageError(f"--class '{text}'", found="no class", wanted="all, or some of " + ", ".join(known))
+    for name in chosen:
+        if name not in known:
+            raise UnknownNameError(f"class of {dataset.name}", name, known)
+    return list(dict.fromkeys(chosen))
+
+
+def load_tasks(jobs: Iterable[Job], registry: Registry) -> dict[str, Task | AdbenchError]:
+    """Find every class's pictures before anything is trained, so that mistakes show at once."""
+    from .pictures import problem_error
+
+    tasks: dict[str, Task | AdbenchError] = {}
+    for job in jobs:
+        if job.class_name in tasks:
+            continue
+        try:
+            task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+            if task.problems and not job.skip_bad:
+                raise problem_error(task.problems)
+            tasks[job.class_name] = task
+        except Exception as error:
+            tasks[job.class_name] = _foreseen(error, f"reading {job.dataset}/{job.class_name}")
+    return tasks
+
+
+def _foreseen(error: Exception, what: str) -> AdbenchError:
+    """Turn any error into one of ours, with an unforeseen one as its cause."""
+    if isinstance(error, AdbenchError):
+        return error
+    text = str(error).strip().splitlines()
+    found = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    ours = TaskError(f"{what} broke off", found=found, way_out="See the traceback with --debug")
+    ours.__cause__ = error
+    return ours
+
+
+def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
+    """Run jobs one after the other in this process; a failing one doesn't stop the others.
+
+    Jobs whose data can't be used come first, so that this is known before hours of training, and those
+    that are done already.
+
+    Args:
+        jobs: what to run.
+        registry: where methods and data sets are found.
+        watch: hears of the progress.
+    """
+    from . import engine
+    from .features import FeatureCache
+
+    watch = watch or Watch()
+    tasks = load_tasks(jobs, registry)
+    benches: list[engine.Bench] = []
+    for job in jobs:
+        ready = _prepare(job, tasks[job.class_name], watch)
+        if isinstance(ready, Outcome):
+            yield ready
+        else:
+            benches.append(ready)
+    cache = FeatureCache()
+    watch.expect(len(benches))
+    for bench in benches:
+        watch.start(bench.job)
+        try:
+            outcome = Outcome(bench.job, engine.run(bench, registry, cache=cache, watch=watch))
+        except Exception as error:
+            outcome = Outcome(bench.job, error=_foreseen(error, bench.job.method))
+        finally:
+            watch.stop()
+        yield outcome
+
+
+def _prepare(job: Job, task: Task | AdbenchError, watch: Watch) -> Outcome | engine.Bench:
+    """Everything short of training: the stored result, what is wrong, or a bench with decoded pictures."""
+    from . import engine
+
+    watch.look_at(job)
+    try:
+        if isinstance(task, AdbenchError):
+            raise task
+        bench = engine.prepare(job, task)
+        if bench.folder.is_finished() and not job.force:
+            return Outcome(job, bench.folder.read_result(), reused=True)
+        engine.check_pictures(bench, watch)
+        return bench
+    except Exception as error:
+        return Outcome(job, error=_foreseen(error, job.method))
+    finally:
+        watch.stop()

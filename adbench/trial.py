@@ -1,0 +1,122 @@
+"""``adbench test``: score the test pictures with a checkpoint; nothing is trained or stored."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import devices
+from . import options as option_room
+from .engine import open_images
+from .errors import CheckpointError
+from .evaluation import score_all
+from .features import FeatureCache
+from .metrics import Truth
+from .plugins import Registry
+from .progress import Watch
+from .types import Job, Method, Metrics, Options
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a checkpoint scored on one class; ``epoch`` is None where the checkpoint doesn't say."""
+
+    method: str
+    dataset: str
+    class_name: str
+    synthetic: bool
+    checkpoint: str
+    epoch: int | None
+    metrics: Metrics
+
+
+def run(
+    job: Job,
+    registry: Registry,
+    checkpoint: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Trial:
+    """Score the test pictures of one class with a checkpoint of adbench or of the method's authors.
+
+    adbench's own checkpoints carry their options; for the authors' those of ``job`` count, and what
+    such a checkpoint lacks (``Detector.calibrate``) is found on the training pictures.
+
+    Args:
+        job: the class to score, and the method.
+        registry: where the method and the data set are found.
+        checkpoint: the file.
+        changes: options that the user gave; they count more than those in the checkpoint.
+        watch: hears of the progress.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or does not fit the method.
+    """
+    watch = watch or Watch()
+    method = registry.method(job.method)
+    device = devices.resolve_device(job.device)
+    saved = _load(checkpoint, device)
+    ours = "adbench_checkpoint" in saved
+    options = _saved_options(saved, method, changes or {}, checkpoint) if ours else job.options
+    options = replace(options, amp=devices.resolve_amp(options.amp, device))
+    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+    if ours and (saved["dataset"], saved["class"]) != (job.dataset, job.class_name):
+        made_for = f"{saved['dataset']}/{saved['class']}"
+        watch.note(f"Note: {checkpoint} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
+
+    cache = FeatureCache()
+    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+    devices.seed_everything(job.seed)
+    detector = method.build(options, device)
+    detector.load_state_dict(saved["state"] if ours else saved)
+    if not ours:
+        train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+        with torch.no_grad():
+            detector.calibrate(train)
+    scores = score_all(detector, test, name=method.name, watch=watch.stage)
+    truth = Truth.of(np.array([sample.label for sample in test.store.samples]), test.store.masks)
+    epoch = saved.get("epoch")
+    return Trial(
+        method=method.name,
+        dataset=job.dataset,
+        class_name=job.class_name,
+        synthetic=task.synthetic,
+        checkpoint=str(checkpoint),
+        epoch=epoch if isinstance(epoch, int) else None,
+        metrics=scores.evaluate(truth),
+    )
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch muses about foreign files before it refuses them
+            saved = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises whatever the bytes lead it to
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"checkpoint {path} cannot be read", found=reason) from error
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"checkpoint {path}", found=type(saved).__name__, wanted="a dict of state dicts")
+    return saved
+
+
+def _saved_options(saved: dict[str, Any], method: Method, changes: Mapping[str, Any], checkpoint: Path) -> Options:
+    """The options that the checkpoint was trained with, but for what the user changed now."""
+    if saved["method"] != method.name:
+        raise CheckpointError(
+            f"checkpoint {checkpoint}", found=f"method '{saved['method']}'", wanted=f"'{method.name}'",
+            way_out=f"Use --method {saved['method']}",
+        )  # fmt: skip
+    trained = option_room.from_json(method.options, saved["options"], owner=method.name)
+    options = replace(trained, **changes)
+    option_room.check(options, owner=method.name)
+    return options

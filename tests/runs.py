@@ -1,0 +1,125 @@
+"""Short ways to run things, for the tests of everything around a method."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from click.testing import CliRunner, Result
+
+from adbench import Detector, Epoch, Method, Scores, engine, plugins
+from adbench.cli import app
+from adbench.progress import Watch
+from adbench.store import RunFolder
+from adbench.types import Job
+from adbench.types import Result as RunResult
+
+TINY = Path(__file__).with_name("tiny_method.py")
+
+Fit = Callable[[Any, Any], Iterator[Epoch]]
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def adbench(*words: object) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def run_tiny(data: Path, results: Path, *words: object) -> Result:
+    """Run the tiny method on the folder data set in this process."""
+    return adbench(
+        "run", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", data, "--results", results, *words
+    )
+
+
+def adbench_process(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, with nobody at a terminal."""
+    command = [sys.executable, "-m", "adbench.cli", *map(str, words)]
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": str(torch.get_num_threads()), **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=120)
+
+
+def only_run(results: Path, class_name: str = "bolts") -> Path:
+    """The folder of the only run of a class."""
+    (folder,) = (results / "folder" / class_name).glob("*/*")
+    return folder
+
+
+def metrics_of(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "result.json").read_text())["metrics"]
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {".lock"}
+
+
+# ---------------------------------------------------------------- one task
+
+
+class Notes(Watch):
+    """A watch that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.announced: list[tuple[int, int]] = []
+        self.epochs: list[int] = []
+
+    def note(self, message: str) -> None:
+        """Keep the message."""
+        self.notes.append(message)
+
+    def announce(self, epoch: int, total: int) -> None:
+        """Keep both numbers."""
+        self.announced.append((epoch, total))
+
+    def epoch(self, record) -> None:
+        """Keep the number."""
+        self.epochs.append(record.number)
+
+
+def brightness(batch) -> Scores:
+    """Score by brightness: the defects of the tiny data are bright."""
+    maps = batch.pictures.mean(dim=1)
+    return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+
+
+def made_method(fit: Fit, score: Callable[[Any, Any], Scores] | None = None) -> Method:
+    """A method named "made" out of two functions of a detector."""
+
+    class Made(Detector):
+        def fit(self, images):
+            return fit(self, images)
+
+        def score(self, batch):
+            return score(self, batch) if score else brightness(batch)
+
+    return Method("made", "made for a test", Made)
+
+
+def job_for(method: Method, data: Path, results: Path, **changes: Any) -> Job:
+    """A job on the class ``bolts`` at 64 x 64; a field of the options or of the job may be changed."""
+    options = replace(method.options(), size=(64, 64), batch_size=4)
+    own = {key: changes.pop(key) for key in tuple(changes) if hasattr(options, key)}
+    job = Job(method.name, "paper", (), replace(options, **own), "folder", "bolts", data, device="cpu", results=results)
+    return replace(job, **changes)
+
+
+def registry_of(*methods: Method) -> plugins.Registry:
+    """These methods, beside the installed data sets."""
+    return plugins.Registry({method.name: method for method in methods}, plugins.load().datasets)
+
+
+def run_one(method: Method, job: Job, watch: Watch | None = None) -> tuple[RunResult, RunFolder]:
+    """Run one job through the engine."""
+    registry = registry_of(method)
+    bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
+    return engine.run(bench, registry, watch=watch), bench.folder
