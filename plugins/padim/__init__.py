@@ -1,0 +1,71 @@
+"""PaDiM (arXiv 2011.08785): a Gaussian of backbone features at each position; nothing is trained by gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from adbench import BackboneOptions, Method, hookimpl
+from adbench.types import Preset, Size
+
+if TYPE_CHECKING:
+    import torch
+
+    from .model import PaDiM
+
+
+@dataclass(frozen=True)
+class PaDiMOptions(BackboneOptions):
+    """The published set-up, WR50-Rd550.
+
+    The paper shrinks pictures to 256 x 256 and cuts out the central 224 x 224; here the whole picture is
+    shown at 224 x 224, since masks are compared whole. ``dimensions`` channels are drawn at random from all
+    layers; all are taken where there are fewer. ``epsilon`` is added to the diagonal of each covariance, and
+    ``sigma`` is the width in pixels of the Gaussian that smooths anomaly maps (0: none).
+    """
+
+    size: Size = (224, 224)
+    batch_size: int = 32
+    dimensions: int = 550
+    epsilon: float = 0.01
+    sigma: float = 4.0
+
+
+PAPER = PaDiMOptions()
+
+PRESETS = {
+    "paper": Preset(PAPER, "The published set-up: 550 of 1792 channels of wide_resnet50_2 at 224 x 224"),
+    "quick": Preset(
+        replace(PAPER, backbone="resnet18", dimensions=100),
+        "The paper's small variant: 100 of 448 channels of resnet18",
+    ),
+    "cpu": Preset(
+        replace(PAPER, size=(256, 256), batch_size=8, backbone="efficientnet_lite0", dimensions=100),
+        "100 of 176 channels of a small backbone at 256 x 256: seconds on a laptop",
+    ),
+}
+
+
+def build(options: PaDiMOptions, device: torch.device) -> PaDiM:
+    """Make the detector with its frozen backbone; the channels are drawn here."""
+    from adbench import backbones
+
+    from .model import PaDiM
+
+    return PaDiM(options, device, backbones.from_options(options, device, pool="none"))
+
+
+@hookimpl
+def adbench_methods() -> Sequence[Method]:
+    """Offer PaDiM."""
+    return [
+        Method(
+            name="padim",
+            summary="A Gaussian of backbone features at each position, and Mahalanobis distances to it",
+            build=build,
+            options=PaDiMOptions,
+            presets=PRESETS,
+            paper="arXiv 2011.08785",
+        )
+    ]

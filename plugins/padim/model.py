@@ -1,0 +1,184 @@
+"""PaDiM: how far the feature vector at each position is from the good ones at the same position.
+
+The mean and the covariance of each position are gathered in a single pass that keeps no features. From the
+paper, arXiv 2011.08785, section III.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+from adbench import Detector, Epoch, Scores
+from adbench.errors import CheckpointError, OptionError, TaskError
+
+from . import PaDiMOptions
+
+if TYPE_CHECKING:
+    from adbench.backbones import Backbone
+    from adbench.images import Batch, Images
+
+CHUNK_BYTES = 2**27
+"""Of covariances that are factored at once, in float64."""
+
+TRUNCATE = 4.0
+"""Standard deviations at which the smoothing kernel ends, as in SciPy."""
+
+
+class PaDiM(Detector):
+    """The detector: D chosen channels of a frozen backbone, and a Gaussian at each of its P = h * w positions.
+
+    ``chosen`` (D,) numbers the channels over all layers in ascending order. After ``fit``, ``mean``
+    (h, w, D) holds the centres, and ``whitening`` (P, D, D) the matrices W for which |W (x - mean)| is the
+    Mahalanobis distance: W = L^-1, where L L^T is the covariance. Both are float32.
+    """
+
+    def __init__(self, options: PaDiMOptions, device: torch.device, backbone: Backbone) -> None:
+        super().__init__(options, device)
+        self.options: PaDiMOptions = options
+        for name, value, wanted, fits in (
+            ("dimensions", options.dimensions, "1 or more", options.dimensions >= 1),
+            ("epsilon", options.epsilon, "more than 0", options.epsilon > 0),
+            ("sigma", options.sigma, "0 or more", options.sigma >= 0),
+        ):
+            if not fits:
+                raise OptionError(f"option {name} of padim", found=str(value), wanted=wanted)
+        self.backbone = backbone
+        drawn = torch.randperm(sum(backbone.channels))[: options.dimensions]
+        self.chosen = drawn.sort().values.to(device)
+        self.mean: torch.Tensor | None = None
+        self.whitening: torch.Tensor | None = None
+
+    @torch.no_grad()
+    def fit(self, images: Images) -> Iterator[Epoch]:
+        """Gather the Gaussians in one pass."""
+        if self.epoch:
+            return
+        yield Epoch(0, 1)
+        gaussians: Gaussians | None = None
+        for features in images.features(self.backbone):
+            vectors = self.embed(features)
+            gaussians = gaussians or Gaussians(vectors)
+            gaussians.add(vectors.flatten(1, 2).transpose(0, 1))
+        if gaussians is None:
+            raise TaskError("padim", found="no training picture")
+        self.mean, self.whitening = gaussians.finish(self.options.epsilon)
+        yield Epoch(1, 1)
+
+    def score(self, batch: Batch) -> Scores:
+        """Pixels by the smoothed distances, pictures by their most anomalous pixel."""
+        vectors = self.embed(batch.features(self.backbone))
+        maps = F.interpolate(self.distances(vectors)[:, None], batch.size, mode="bilinear", align_corners=False)
+        maps = smooth(maps[:, 0], self.options.sigma)
+        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+
+    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Put the chosen channels of all layers side by side: L x (B, C_i, h_i, w_i) -> float32 (B, h, w, D).
+
+        A position of a coarser layer counts for all positions of the finest that it covers.
+        """
+        grid = max((feature.shape[2:] for feature in features), key=lambda shape: shape[0] * shape[1])
+        parts = []
+        first = 0
+        for feature in features:
+            own = self.chosen[(self.chosen >= first) & (self.chosen < first + feature.shape[1])] - first
+            if len(own):
+                parts.append(F.interpolate(feature.index_select(1, own).float(), grid, mode="nearest"))
+            first += feature.shape[1]
+        return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+
+    def distances(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Mahalanobis distance at each position: (B, h, w, D) -> (B, h, w)."""
+        if self.mean is None or self.whitening is None:
+            raise CheckpointError("padim", found="no Gaussians", wanted="a fitted detector", way_out="Call fit first")
+        if vectors.shape[1:] != self.mean.shape:
+            found, wanted = ("{}x{} positions of {} channels".format(*x.shape[-3:]) for x in (vectors, self.mean))
+            way_out = "Use the size, backbone and layers that padim was fitted with"
+            raise CheckpointError("padim's features", found=found, wanted=wanted, way_out=way_out)
+        away = (vectors - self.mean).flatten(1, 2).permute(1, 2, 0)  # (P, D, B)
+        distances: torch.Tensor = torch.linalg.vector_norm(self.whitening @ away, dim=1)  # (P, B)
+        return distances.T.reshape(vectors.shape[:3])
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` returned, whole and of this backbone's channels."""
+        names = ("chosen", "mean", "whitening")
+        missing = [name for name in names if not isinstance(state.get(name), torch.Tensor)]
+        if missing:
+            found = ", ".join(map(str, state)) or "nothing"
+            raise CheckpointError("checkpoint", found=found, wanted=f"{', '.join(missing)} of a fitted padim")
+        if state["chosen"].shape != self.chosen.shape or state["chosen"].max() >= sum(self.backbone.channels):
+            raise CheckpointError(
+                "checkpoint, 'chosen'",
+                found=f"{len(state['chosen'])} channels up to number {int(state['chosen'].max())}",
+                wanted=f"{len(self.chosen)} of {sum(self.backbone.channels)}",
+                way_out="Use the backbone, layers and dimensions that the checkpoint was made with",
+            )
+        super().load_state_dict({name: state[name] for name in names})
+
+
+class Gaussians:
+    """The mean and the covariance of the vectors at each of P positions, batch by batch.
+
+    Sums of squares about the running mean (Chan, Golub and LeVeque 1983), since those about zero would
+    cancel each other out where the spread is small against the mean.
+    """
+
+    def __init__(self, like: torch.Tensor) -> None:
+        """Begin for vectors such as ``like`` (B, h, w, D)."""
+        self.grid = like.shape[1:3]
+        positions, dimensions = like.shape[1] * like.shape[2], like.shape[3]
+        self.count = 0
+        self.mean = like.new_zeros(positions, dimensions)
+        self.squares = like.new_zeros(positions, dimensions, dimensions)
+
+    def add(self, vectors: torch.Tensor) -> None:
+        """Take in B vectors at each position, (P, B, D)."""
+        new = vectors.shape[1]
+        total = self.count + new
+        centre = vectors.mean(dim=1)
+        shift = centre - self.mean
+        # the way from the old mean to the new one counts like one more vector
+        between = shift * (self.count * new / total) ** 0.5
+        spread = torch.cat((vectors - centre[:, None], between[:, None]), dim=1)  # (P, B + 1, D)
+        self.squares.baddbmm_(spread.mT, spread)
+        self.mean += shift * (new / total)
+        self.count = total
+
+    def finish(self, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the means (h, w, D) and the whitening matrices (P, D, D).
+
+        ``epsilon`` on the diagonal makes a covariance invertible that comes from fewer vectors than it has
+        dimensions. The matrices take the place of the sums, chunk by chunk: both at once might not fit.
+        """
+        dimensions = self.mean.shape[1]
+        unit = torch.eye(dimensions, dtype=torch.float64, device=self.mean.device)
+        for chunk in torch.split(self.squares, max(1, CHUNK_BYTES // (8 * dimensions**2))):
+            covariance = chunk.double() / max(self.count - 1, 1) + epsilon * unit
+            factor = torch.linalg.cholesky(covariance)
+            chunk.copy_(torch.linalg.solve_triangular(factor, unit, upper=False))
+        return self.mean.view(*self.grid, dimensions), self.squares
+
+
+def smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur maps (B, H, W) with a Gaussian of ``sigma`` pixels; what is beyond the border mirrors what is within.
+
+    Two products with banded matrices, ten times as fast on a CPU as convolutions of a single channel.
+    """
+    height, width = maps.shape[1:]
+    down, across = (blur_matrix(length, sigma).to(maps) for length in (height, width))
+    return down @ maps @ across.T
+
+
+def blur_matrix(length: int, sigma: float) -> torch.Tensor:
+    """The matrix (N, N) that blurs a column of ``length`` N."""
+    radius = int(TRUNCATE * sigma + 0.5)
+    if radius == 0:
+        return torch.eye(length)
+    steps = torch.arange(-radius, radius + 1)
+    kernel = torch.softmax(-0.5 * (steps / sigma) ** 2, dim=0)
+    seen = (torch.arange(length)[:, None] + steps) % (2 * length)
+    mirrored = torch.minimum(seen, 2 * length - 1 - seen)
+    return torch.zeros(length, length).scatter_add_(1, mirrored, kernel.expand(length, -1))

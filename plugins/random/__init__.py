@@ -1,0 +1,40 @@
+"""Random scores: what a board shows for a method that knows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from adbench import Method, Options, hookimpl
+from adbench.types import Preset
+
+if TYPE_CHECKING:
+    import torch
+
+    from .model import Random
+
+PRESETS = {
+    "paper": Preset(Options(), "White noise; there is nothing to choose"),
+    "quick": Preset(Options(), "The same"),
+    "cpu": Preset(Options(), "The same"),
+}
+
+
+def build(options: Options, device: torch.device) -> Random:
+    """Make the detector; its seed is drawn here."""
+    from .model import Random
+
+    return Random(options, device)
+
+
+@hookimpl
+def adbench_methods() -> Sequence[Method]:
+    """Offer random scores."""
+    return [
+        Method(
+            name="random",
+            summary="Random scores, which rank at 0.5: the yardstick of a broken board",
+            build=build,
+            presets=PRESETS,
+        )
+    ]

@@ -1,0 +1,45 @@
+"""Random scores that hang on nothing but the seed and the picture's own pixels.
+
+A board that is right shows an image and a pixel AUROC around 0.5 for them, and an AUPRO around 0.15: the
+overlap equals the false-positive rate, whose mean up to 0.3 it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from adbench import Detector, Epoch, Options, Scores
+
+if TYPE_CHECKING:
+    from adbench.images import Batch, Images
+
+
+class Random(Detector):
+    """The detector; ``key`` (16,) uint8 is drawn from torch's seed and mixed into every picture's hash."""
+
+    def __init__(self, options: Options, device: torch.device) -> None:
+        super().__init__(options, device)
+        self.key = torch.randint(256, (16,), dtype=torch.uint8)
+
+    def fit(self, images: Images) -> Iterator[Epoch]:
+        """Learn nothing."""
+        if self.epoch == 0:
+            yield Epoch(1, 1)
+
+    def score(self, batch: Batch) -> Scores:
+        """Uniform noise in [0, 1), drawn apart for a picture and for its pixels."""
+        pixels = (batch.pictures * 255).round().byte().cpu()  # (B, 3, H, W)
+        generators = [self._generator(picture) for picture in pixels]
+        image = torch.stack([torch.rand((), generator=generator) for generator in generators])
+        maps = torch.stack([torch.rand(batch.size, generator=generator) for generator in generators])
+        return Scores(image=image.to(self.device), map=maps.to(self.device))
+
+    def _generator(self, picture: torch.Tensor) -> torch.Generator:
+        """A generator seeded by the picture (3, H, W); noise from the CPU is the same on every device."""
+        key = self.key.cpu().numpy().tobytes()
+        digest = hashlib.blake2b(picture.contiguous().numpy().tobytes(), digest_size=8, key=key)
+        return torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)
