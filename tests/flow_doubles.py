@@ -68,6 +68,8 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
     """Drive ``fit`` as the engine does, for some epochs or to the end."""
     reports = []
     for report in detector.fit(images):  # type: ignore[attr-defined]
+        if report.number == detector.epoch:  # type: ignore[attr-defined]
+            continue  # it only tells how many there will be
         detector.epoch = report.number  # type: ignore[attr-defined]
         reports.append(report)
         if len(reports) == epochs:

@@ -74,13 +74,13 @@ PRESETS = {
             blocks=4,
             cond_channels=32,
             rotation=0.0,
-            fibres=1024,
+            fibres=256,
             lr=1e-3,
-            meta_epochs=4,
+            meta_epochs=6,
             sub_epochs=3,
             warmup=1,
         ),
-        "A small backbone and decoder at 256 x 256 for 4 x 3 epochs, pictures not rotated: minutes on a laptop",
+        "A small backbone and decoder at 256 x 256 for 6 x 3 epochs, pictures not rotated: minutes on a laptop",
     ),
 }
 
