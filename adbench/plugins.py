@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
@@ -135,11 +136,17 @@ def _collect(manager: pluggy.PluginManager, hook: str, kind: type[Named], broken
     return {name: item for name, (_, item) in sorted(found.items())}
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Which distributions a top-level package comes from; finding out takes a quarter of a second."""
+    return packages_distributions()
+
+
 def package_of(method: Method) -> str:
     """Name the distribution and version that a method came with, or the file of a loose plugin."""
     module = sys.modules.get(getattr(method.build, "__module__", ""))
     if module is None:
         return "unknown"
-    for distribution in packages_distributions().get(module.__name__.partition(".")[0], []):
+    for distribution in _distributions().get(module.__name__.partition(".")[0], []):
         return f"{distribution} {version(distribution)}"
     return Path(getattr(module, "__file__", None) or module.__name__).name

@@ -14,8 +14,11 @@ import torch
 
 from .types import Best, Detector, EpochRecord, Metrics
 
+CHEAP_SAVE = 1.0
+"""Seconds; a save that takes less is made after every epoch."""
+
 SAVING_SHARE = 0.1
-"""At most this share of a run's time goes into saving its state."""
+"""At most this share of a run's time goes into saves that take longer."""
 
 
 @dataclass
@@ -45,8 +48,8 @@ class Session:
         return seconds
 
     def worth_saving(self, last: bool) -> bool:
-        """Say whether enough was done since the last save: a state of 1 GB is not written every second."""
-        return last or (time.monotonic() - self._saved) * SAVING_SHARE >= self._cost
+        """Say whether to save after this epoch: always, unless a state of gigabytes would hold training up."""
+        return last or self._cost < CHEAP_SAVE or (time.monotonic() - self._saved) * SAVING_SHARE >= self._cost
 
     @contextmanager
     def saving(self) -> Iterator[None]:

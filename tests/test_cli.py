@@ -454,11 +454,11 @@ def test_every_command_and_option_explains_itself():
 
 
 @posix_only
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_closed_pipe_is_no_error(board, tmp_path, unbuffered):
-    """adbench list ... | head: the reader went away, and nothing is said about it."""
+@pytest.mark.parametrize(("what", "unbuffered"), [("datasets", ""), ("runs", ""), ("runs", "1")])
+def test_a_closed_pipe_is_no_error(board, tmp_path, what, unbuffered):
+    """In "adbench list ... | head" the reader went away, and nothing is said about it."""
     with subprocess.Popen(
-        [sys.executable, "-m", "adbench.cli", "list", "runs", "--results", str(board), "--format", "json"],
+        [sys.executable, "-m", "adbench.cli", "list", what, "--results", str(board), "--format", "csv"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     ) as process:  # fmt: skip

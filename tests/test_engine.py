@@ -21,12 +21,6 @@ def tiny() -> Method:
     return plugins.load([TINY]).method("tiny")
 
 
-@pytest.fixture
-def save_each_epoch(monkeypatch):
-    """Save the state after each epoch, however little there is to lose."""
-    monkeypatch.setattr(session, "SAVING_SHARE", 1e9)
-
-
 def one_epoch(detector, images):
     yield Epoch(1, 1)
 
@@ -180,7 +174,6 @@ def stopped(method: Method, job, watch=None) -> None:
         run_one(method, job, watch)
 
 
-@pytest.mark.usefixtures("save_each_epoch")
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
 def test_a_run_broken_off_in_any_epoch_ends_in_the_same_numbers(tiny, tiny_data, tmp_path, monkeypatch, stop_at):
     """Broken off and started again, a run goes on after its last finished epoch and ends as an unbroken one."""
@@ -237,7 +230,6 @@ def test_a_run_broken_off_while_it_is_stored_is_not_trained_again(tiny, tiny_dat
     assert scores_of(folder) == scores_of(whole_folder)
 
 
-@pytest.mark.usefixtures("save_each_epoch")
 @pytest.mark.parametrize("announces", [True, False])
 @pytest.mark.parametrize("saved", [1, 2])
 def test_a_method_that_cannot_go_on_starts_again(tiny_data, tmp_path, saved, announces):
@@ -278,7 +270,6 @@ def test_a_method_that_cannot_go_on_starts_again(tiny_data, tmp_path, saved, ann
     assert scores_of(folder) == scores_of(whole)
 
 
-@pytest.mark.usefixtures("save_each_epoch")
 @pytest.mark.parametrize("damage", ["no checkpoint", "other parts", "fields missing"])
 def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_path, monkeypatch, damage):
     """An unreadable or unfitting state is thrown away with a note, and the run starts again."""

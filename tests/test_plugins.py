@@ -87,7 +87,7 @@ def test_two_with_one_name_are_an_error_naming_both(monkeypatch):
     one, two = (module(name, adbench_methods=lambda: [method("same")]) for name in ("one", "two"))
     install(monkeypatch, one=one, two=two)
 
-    with pytest.raises(PluginError, match="'same': one .* and two") as caught:
+    with pytest.raises(PluginError, match=r"'same': one .* and two") as caught:
         plugins.load()
     assert "Rename" in str(caught.value)
 
