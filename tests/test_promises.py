@@ -1,0 +1,48 @@
+"""What the README and the docs promise of accuracy, measured on the pictures themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from adbench.cli import app
+
+REAL_PICTURES = Path(__file__).parents[2] / "shared" / "data"
+
+needs_real_pictures = pytest.mark.skipif(
+    not (REAL_PICTURES / "kolektorsdd").is_dir(), reason=f"no real pictures at {REAL_PICTURES}"
+)
+
+
+def mean_of(*arguments: str, results: Path) -> dict[str, float]:
+    """Run MSFlow and return the row of means."""
+    command = ["run", "--method", "msflow", "--results", str(results), "--eval-every", "0", "--format", "json"]
+    outcome = CliRunner().invoke(app, [*command, *arguments], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.stderr
+    (mean,) = json.loads(outcome.stdout)[0]["footers"]
+    return mean
+
+
+@pytest.mark.slow
+def test_the_first_command_keeps_its_promise(tmp_path):
+    """MSFlow's cpu preset reaches 0.95 on demo, for pictures and for pixels."""
+    mean = mean_of("--dataset", "demo", "--preset", "cpu", results=tmp_path)
+
+    assert mean["image_auroc"] >= 0.95
+    assert mean["pixel_auroc"] >= 0.95
+
+
+@pytest.mark.slow
+@needs_real_pictures
+def test_at_equal_settings_msflow_is_as_good_as_the_authors_program(tmp_path):
+    """Theirs reached 0.79 / 0.85 on kolektorsdd: EfficientNet-Lite0, 256 x 256, batch 8, fp32, 15 epochs at 1e-3."""
+    settings = ("meta_epochs=15", "sub_epochs=1", "warmup=0", "lr=1e-3", "decay_epochs=70,90", "batch_size=8")
+    changes = [word for setting in settings for word in ("-o", setting)]
+    folder = ("--dataset", "folder", "--data-root", str(REAL_PICTURES), "--class", "kolektorsdd")
+    mean = mean_of(*folder, "--preset", "cpu", "--amp", "off", *changes, results=tmp_path)
+
+    assert mean["image_auroc"] >= 0.79
+    assert mean["pixel_auroc"] >= 0.85
