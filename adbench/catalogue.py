@@ -7,7 +7,7 @@ from typing import Any
 from .options import option_types, to_json, type_name
 from .plugins import Registry
 from .tables import Column, Table
-from .types import Method
+from .types import Method, option_text
 
 
 def methods(registry: Registry) -> Table:
@@ -46,9 +46,7 @@ def options_of(method: Method) -> Table:
 
 
 def _value(values: dict[str, Any], changes: Any, key: str) -> str:
-    value = values[key]
-    text = "x".join(map(str, value)) if key == "size" else str(value)
-    return text + ("*" if any(key in each for each in changes.values()) else "")
+    return option_text(key, values[key]) + ("*" if any(key in each for each in changes.values()) else "")
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], *notes: str) -> Table:

@@ -446,12 +446,17 @@ class Result:
 
 def variant_name(method: str, preset: str, overrides: Mapping[str, Any]) -> str:
     """Name a configuration of a method by what differs from its ``paper`` preset."""
-    differs = ([] if preset == "paper" else [preset]) + [f"{key}={_short(value)}" for key, value in overrides.items()]
+    differs = ([] if preset == "paper" else [preset]) + [
+        f"{key}={option_text(key, value)}" for key, value in overrides.items()
+    ]
     return f"{method}:{','.join(differs)}" if differs else method
 
 
-def _short(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+def option_text(key: str, value: Any) -> str:
+    """Write an option's value as it is given after -o: "256x640" for a size, "2,3" for other tuples."""
+    if isinstance(value, (tuple, list)):
+        return ("x" if key == "size" else ",").join(map(str, value))
+    return str(value)
 
 
 @dataclass(frozen=True)

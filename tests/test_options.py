@@ -106,6 +106,7 @@ def test_variants_are_named_by_what_differs():
     assert variant_name("m", "paper", {}) == "m"
     assert variant_name("m", "cpu", {}) == "m:cpu"
     assert variant_name("m", "paper", {"size": (256, 640), "lr": 0.1}) == "m:size=256x640,lr=0.1"
+    assert variant_name("m", "paper", {"layers": (2, 3)}) == "m:layers=2,3"
 
 
 @pytest.mark.parametrize("options", [Chosen(size=(16, 64)), Chosen(batch_size=0)])
