@@ -63,20 +63,21 @@ def results_option(command: Command) -> Command:
 
 def stored(command: Command) -> Command:
     """Options of every command that reads stored results."""
-    for option in (
+    options = (
         results_option,
         click.option("--dataset", "-d", help="Only this data set."),
-        click.option("--class", "class_name", help="Only this class."),
+        click.option("--class", "class_name", help="Only these classes: CLASS[,CLASS...] or all."),
         format_option,
         debug_option,
-    ):
+    )
+    for option in reversed(options):  # the last one applied stands first in --help
         command = option(command)
     return command
 
 
 def what_to_run(command: Command) -> Command:
     """Options that ``run`` and ``test`` share."""
-    for option in (
+    options = (
         click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
         click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all."),
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
@@ -93,7 +94,8 @@ def what_to_run(command: Command) -> Command:
         click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
                      help="A Python file with a hookimpl."),
         debug_option,
-    ):  # fmt: skip
+    )  # fmt: skip
+    for option in reversed(options):  # the last one applied stands first in --help
         command = option(command)
     return command
 

@@ -356,10 +356,12 @@ def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequenc
     """Read stored results, warning about what can't be read."""
     from . import store
 
-    library = store.read_all(results, dataset=dataset, class_name=class_name)
-    for problem in library.problems:
+    chosen = (class_name or "all").strip()
+    names = [None] if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
+    for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
         _say(f"Warning: {problem}", style="yellow")
-    return library.results
+    return [result for library in libraries for result in library.results]
 
 
 def main() -> None:

@@ -181,7 +181,10 @@ def _prepare(job: Job, task: Task | AdbenchError, watch: Watch) -> Outcome | eng
             raise task
         bench = engine.prepare(job, task)
         if bench.folder.is_finished() and not job.force:
-            return Outcome(job, bench.folder.read_result(), reused=True)
+            result = bench.folder.read_result()
+            if result.skipped and not job.skip_bad:  # a strict run must still refuse what is broken
+                engine.check_pictures(bench, watch)
+            return Outcome(job, result, reused=True)
         engine.check_pictures(bench, watch)
         return bench
     except Exception as error:

@@ -18,6 +18,7 @@ from .errors import CheckpointError
 from .evaluation import score_all
 from .features import FeatureCache
 from .metrics import Truth
+from .pictures import problem_error
 from .plugins import Registry
 from .progress import Watch
 from .types import Job, Method, Metrics, Options
@@ -71,6 +72,8 @@ def run(
         made_for = f"{saved['dataset']}/{saved['class']}"
         watch.note(f"Note: {checkpoint} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
 
+    if task.problems and not job.skip_bad:
+        raise problem_error(task.problems)
     cache = FeatureCache()
     test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     devices.seed_everything(job.seed)

@@ -28,8 +28,8 @@ ROOT_HINT = "Give its folder with --data-root DIR or ADBENCH_DATA"
 
 
 def is_class(folder: Path) -> bool:
-    """Say whether a folder is one class in MVTec layout: it has ``train/good``."""
-    return (folder / "train" / GOOD).is_dir()
+    """Say whether a folder is meant as a class in MVTec layout: it has ``train/good``, or ``test`` without it."""
+    return (folder / "train" / GOOD).is_dir() or (folder / "test").is_dir()
 
 
 def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:

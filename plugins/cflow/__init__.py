@@ -38,7 +38,7 @@ class CFlowOptions(BackboneOptions):
     cond_channels: int = 128
     clamp: float = 1.9
     rotation: float = 5.0
-    copies: int = 4
+    copies: int = 0
     fibres: int = 256
     lr: float = 2e-4
     meta_epochs: int = 25

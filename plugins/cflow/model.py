@@ -170,7 +170,8 @@ class CFlow(Detector):
             flow.load_state_dict(flow_state)
         maxima = state.get("maxima")
         self.maxima = None if maxima is None else maxima.to(self.device)
-        super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+        if "scaler" in state:  # ours; an authors' optimiser counts other parameters
+            super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
 
 
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:

@@ -105,7 +105,8 @@ class MSFlow(Detector):
         for flow, flow_state in zip(self.flow.parallel_flows, state["parallel_flows"], strict=True):
             flow.load_state_dict(flow_state)
         self.flow.fusion_flow.load_state_dict(fusion_state)
-        super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+        if "scaler" in state:  # ours; an authors' optimiser counts other parameters
+            super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
 
 
 def learning_rate(epoch: int, options: MSFlowOptions) -> float:
