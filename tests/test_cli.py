@@ -354,6 +354,15 @@ def test_leaderboard_in_every_format(board):
     assert "| ---" in texts["markdown"] or "|---" in texts["markdown"] or "| :" in texts["markdown"]
 
 
+@pytest.mark.parametrize("classes", ["all", "bolts,nuts", "nuts, bolts"])
+def test_stored_results_are_chosen_by_class_as_runs_are(board, classes):
+    """--class takes a list or all here as well, and says the same as no --class."""
+    plain = adbench("leaderboard", "--results", board, "--format", "json")
+    chosen = adbench("leaderboard", "--results", board, "--format", "json", "--class", classes)
+
+    assert json.loads(chosen.stdout) == json.loads(plain.stdout)
+
+
 def test_leaderboard_by_class_and_of_one_class(board):
     """--by-class has a row per class; --class leaves the others out."""
     tables = json.loads(adbench("leaderboard", "--results", board, "--by-class", "--format", "json").stdout)

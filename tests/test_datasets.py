@@ -315,6 +315,16 @@ def test_visa_whose_split_lacks_the_class_is_refused(tmp_path):
 # ---------------------------------------------------------------- folder
 
 
+def test_a_class_without_training_pictures_is_told(tmp_path):
+    """A folder with test pictures only is meant as a class, so it isn't passed over in silence."""
+    touch_class(tmp_path, "nuts")
+    touch(tmp_path, "widgets/test/good/000.png")
+
+    assert list(folder.classes(tmp_path)) == ["nuts", "widgets"]
+    with pytest.raises(DataError, match="widgets"):
+        folder.load(tmp_path, "widgets")
+
+
 def test_every_folder_in_mvtec_layout_is_a_class(tmp_path):
     """Other folders are passed over, and the order is that of the names."""
     for name in ("nuts", "Bolts", "äpfel"):

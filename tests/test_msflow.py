@@ -222,6 +222,14 @@ def test_top_mean_takes_at_least_one_pixel(fraction: float, expected: float) -> 
     assert top_mean(pixels, fraction).item() == expected
 
 
+def test_an_authors_optimiser_is_left_alone(authors_checkpoint: dict[str, object], published: MSFlow) -> None:
+    """A checkpoint saved in the middle of their training loads, though its optimiser counts other parameters."""
+    foreign = {"state": {}, "param_groups": [{"lr": 1e-4, "params": list(range(7))}]}
+    published.load_state_dict({**authors_checkpoint, "optimizer": foreign})
+
+    assert len(published.optimizer.param_groups[0]["params"]) == len(published.trained) != 7
+
+
 def test_a_checkpoint_of_another_backbone_is_refused(authors_checkpoint: dict[str, object]) -> None:
     """The message names the first parameter that does not fit; nothing is half loaded."""
     detector = small(blocks=(2, 5, 8))
