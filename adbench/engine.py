@@ -57,7 +57,6 @@ class Bench:
     task: Task
     options: Options
     device: torch.device
-    weights: str | None
     folder: store.RunFolder
 
 
@@ -69,7 +68,7 @@ def prepare(job: Job, task: Task) -> Bench:
     weights = backbones.file_digest(weights) if weights else None
     run = store.run_name(job, task.fingerprint, amp=options.amp, weights=weights)
     folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
-    return Bench(job, task, options, device, weights, folder)
+    return Bench(job, task, options, device, folder)
 
 
 def run(
