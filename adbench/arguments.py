@@ -76,10 +76,23 @@ def stored(command: Command) -> Command:
 
 
 def what_to_run(command: Command) -> Command:
-    """Options that ``run`` and ``test`` share."""
+    """Options of ``run``: data, and everything that says what a method does with it."""
+    return _data_and_method(
+        click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
+    )(command)
+
+
+def what_to_test(command: Command) -> Command:
+    """Options of ``test``: like those of ``run``, but by default for the class that a checkpoint is of."""
+    return _data_and_method(
+        click.option("--class", "-c", "classes", show_default="the checkpoint's own", help="CLASS[,CLASS...] or all.")
+    )(command)
+
+
+def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Command], Command]:
     options = (
         click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
-        click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all."),
+        class_option,
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
                      help="Where the data set lies."),
         click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
@@ -95,9 +108,13 @@ def what_to_run(command: Command) -> Command:
                      help="A Python file with a hookimpl."),
         debug_option,
     )  # fmt: skip
-    for option in reversed(options):  # the last one applied stands first in --help
-        command = option(command)
-    return command
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):  # the last one applied stands first in --help
+            command = option(command)
+        return command
+
+    return add
 
 
 # ---------------------------------------------------------------- understood

@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,10 +146,16 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
 
     for job in jobs:  # a mistake here is the command's, not a task's
         devices.resolve_amp(job.options.amp, devices.resolve_device(job.device))
+
+    def advice(job: Job) -> str:
+        shorter = job.preset != "cpu" and "cpu" in registry.method(job.method).presets
+        slow = devices.resolve_device(job.device).type == "cpu"
+        return "--preset cpu takes minutes." if shorter and slow else ""
+
     console = _talk()
     outcomes: list[Outcome] = []
     try:
-        with _polite_kill_is_ctrl_c(), ConsoleWatch(console, len(jobs)) as watch:
+        with _polite_kill_is_ctrl_c(), ConsoleWatch(console, len(jobs), advice=advice) as watch:
             for outcome in suite.run_here(jobs, registry, watch=watch):
                 outcomes.append(outcome)
                 watch.note(_outcome_line(outcome))
@@ -218,14 +224,13 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     type=click.Path(path_type=Path),
     help="A checkpoint of adbench (last.pt) or of the method's authors.",
 )
-@arguments.what_to_run
+@arguments.what_to_test
 @arguments.format_option
-def test(method: str, checkpoint: Path, dataset: str, classes: str, data_root: Path | None, preset: str,
+def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
          device: str, skip_bad: bool, plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
     """Score the test pictures with a checkpoint; nothing is trained or stored."""
-    from . import report, suite, trial
-    from .progress import ConsoleWatch
+    from . import suite, trial
 
     registry = _load_plugins(plugin_files)
     chosen = registry.method(method)
@@ -237,20 +242,40 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str, data_root: P
         methods=[chosen],
         overrides=overrides,
         dataset=reader,
-        classes=suite.choose_classes(reader, root, classes),
+        classes=suite.choose_classes(reader, root, classes or trial.trained_on(checkpoint, dataset) or "all"),
         data_root=root,
         preset=preset,
         device=device,
         skip_bad=skip_bad,
     )
-    jobs = plan.jobs()
-    trials = []
+    _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)
+
+
+def _run_trials(
+    jobs: Sequence[Job], registry: Registry, checkpoint: Path, changes: Mapping[str, Any], format_: str
+) -> None:
+    """Score class after class; one that can't be scored doesn't stop the others."""
+    from . import report, trial
+    from .progress import ConsoleWatch
+
+    trials, errors = [], []
     with ConsoleWatch(_talk(), len(jobs)) as watch:
         for job in jobs:
             watch.start(job)
-            trials.append(trial.run(job, registry, checkpoint, changes=overrides[method], watch=watch))
-            watch.stop()
-    _print([report.trial_table(trials)], format_)
+            try:
+                trials.append(trial.run(job, registry, checkpoint, changes=changes, watch=watch))
+            except AdbenchError as error:
+                errors.append(error)
+                if len(jobs) > 1:
+                    watch.note(f"✗ {job.dataset}/{job.class_name}: {error}")
+            finally:
+                watch.stop()
+    if trials:
+        _print([report.trial_table(trials)], format_)
+    if errors and not trials:
+        raise errors[0]
+    if errors:
+        sys.exit(AdbenchError.exit_code)
 
 
 # ---------------------------------------------------------------- what is stored

@@ -374,6 +374,7 @@ class _Run:
             method_package=plugins.package_of(self.method),
             command=job.command,
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            evaluations=sum(record.metrics is not None for record in session.records),
         )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import OptionError, UnknownNameError
-from .types import Method, Options, Preset, Size
+from .types import Method, Options, Preset, Range, Size, option_text
 
 SMALLEST_SIZE = 32
 """Pixels; below that, a backbone's deepest level is less than one position."""
@@ -17,8 +17,8 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 def option_types(kind: type[Options]) -> dict[str, Any]:
-    """Name and type of each option, in the order of declaration."""
-    hints = get_type_hints(kind)
+    """Name and type of each option, with its range where it has one, in the order of declaration."""
+    hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
@@ -41,6 +41,8 @@ def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
 def _convert(kind: Any, text: str) -> Any:
     """Convert text to a type; raises ValueError where it does not fit."""
     origin = get_origin(kind)
+    if origin is Annotated:
+        return _within(kind, _convert(get_args(kind)[0], text))
     if origin in (Union, types.UnionType):
         if type(None) in get_args(kind) and text.lower() in ("none", ""):
             return None
@@ -55,8 +57,15 @@ def _convert(kind: Any, text: str) -> Any:
     if kind is bool:
         return _convert_bool(text)
     if kind in (int, float, str):
-        return kind(text)
+        return _within(kind, kind(text))
     raise ValueError(f"no text for {kind}")
+
+
+def _within(kind: Any, value: Any) -> Any:
+    """Hand a value on; raises ValueError where it is out of its type's range."""
+    if not _in_range(kind, value):
+        raise ValueError(value)
+    return value
 
 
 def _first_fit(kinds: Iterable[Any], text: str) -> Any:
@@ -87,11 +96,29 @@ def _convert_bool(text: str) -> bool:
     raise ValueError(text)
 
 
+def _in_range(kind: Any, value: Any) -> bool:
+    """Whether a value is in the range that its type asks for; of a tuple each, and every number finite."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *extras = get_args(kind)
+        return _in_range(inner, value) and all(value in extra for extra in extras if isinstance(extra, Range))
+    if origin in (Union, types.UnionType):
+        return value is None or any(_in_range(each, value) for each in get_args(kind) if each is not type(None))
+    if origin is tuple:
+        kinds = get_args(kind)
+        of_each = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
+        return all(_in_range(inner, item) for inner, item in zip(of_each, value, strict=False))
+    return not isinstance(value, float) or value in Range()
+
+
 def type_name(kind: Any) -> str:
     """Name an option's type for people: "a whole number", "HxW", "one of zeros, reflect"."""
     if kind == Size:
         return "HxW, such as 256x640, or one number for a square"
     origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *extras = get_args(kind)
+        return ", ".join([type_name(inner), *(str(extra) for extra in extras if isinstance(extra, Range))])
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if origin in (Union, types.UnionType):
@@ -136,8 +163,10 @@ def check(options: Options, *, owner: str) -> None:
     if min(options.size) < SMALLEST_SIZE:
         found = "x".join(map(str, options.size))
         raise OptionError(f"option size of {owner}", found=found, wanted=f"at least {SMALLEST_SIZE} pixels each way")
-    if options.batch_size < 1:
-        raise OptionError(f"option batch_size of {owner}", found=str(options.batch_size), wanted="1 or more")
+    for key, kind in option_types(type(options)).items():
+        value = getattr(options, key)
+        if not _in_range(kind, value):
+            raise OptionError(f"option {key} of {owner}", found=option_text(key, value), wanted=type_name(kind))
 
 
 def to_json(options: Options) -> dict[str, Any]:

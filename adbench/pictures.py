@@ -92,7 +92,9 @@ def open_store(
     Raises:
         DataError: the first problem, unless ``skip_bad``; nothing left; or no room for the store.
     """
-    order = _Order(tuple(samples), size, resize)
+    samples, unmasked = _without_unmasked(samples)
+    problems = (*problems, *unmasked)
+    order = _Order(samples, size, resize)
     folder = cache_folder() / "pictures" / order.key()
     with decoding.quiet():
         store = _read(folder, order) or _make(folder, order, watch)
@@ -102,6 +104,16 @@ def open_store(
     if not store.samples:
         raise DataError(f"data set at {root}", found="no picture that can be used", wanted="at least one")
     return replace(store, skipped=found)
+
+
+def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
+    """Part from the rest what would count as good pixels: defects without a mask, where others have one."""
+    if not any(sample.mask is not None for sample in samples):
+        return tuple(samples), ()
+    bare = [sample for sample in samples if sample.label and sample.mask is None]
+    found = "a defective picture without a mask, beside others with one"
+    problems = tuple(Problem(sample.path, found, "Add its mask") for sample in bare)
+    return tuple(sample for sample in samples if sample not in bare), problems
 
 
 def problem_error(problems: Sequence[Problem]) -> DataError:

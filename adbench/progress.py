@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
@@ -63,10 +64,11 @@ class Watch:
 class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     """Shows tasks on standard error, each with epoch, loss and time left."""
 
-    def __init__(self, console: Console, tasks: int) -> None:
-        """Show ``tasks`` tasks in all."""
+    def __init__(self, console: Console, tasks: int, *, advice: Callable[[Job], str] | None = None) -> None:
+        """Show ``tasks`` tasks in all; ``advice`` says how a job that takes long could be shorter."""
         self.console = console
         self.tasks = tasks
+        self.advise = advice
         self.live = console.is_terminal and not console.is_dumb_terminal
         columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")]
         if console.width >= BAR_FROM:
@@ -121,8 +123,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self.number += 1
         seed = f" seed {job.seed}" if job.seed else ""
         self.name = f"[{self.number}/{self.tasks}] {job.method} · {job.dataset}/{job.class_name}{seed}"
-        can_shrink = job.preset != "cpu" and job.device in ("auto", "cpu")
-        self.advice = " --preset cpu takes minutes." if can_shrink else ""
+        self.advice = self.advise(job) if self.advise else ""
         if self.bars:
             self.bar = self.bars.add_task(escape(self.name), total=1.0, facts="")
 
@@ -217,7 +218,8 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
             self.warned = True
             rest = self.tasks - self.number
             more = f", and {rest} more to come" if rest else ""
-            self.note(f"This will take about {duration(left)} for this class on this machine{more}.{self.advice}")
+            advice = f" {self.advice}" if self.advice else ""
+            self.note(f"This will take about {duration(left)} for this class on this machine{more}.{advice}")
 
 
 def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import json
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -86,10 +86,12 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
 def _decode_record(kind: Any, value: Any, where: str) -> Any:
     _check(value, (dict,), where, "an object")
     hints = _hints(kind)
-    missing = [name for name in hints if name not in value]
+    required = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]
+    missing = [name for name in required if name not in value]
     if missing:
         raise ValueError(f"{where} has no field '{missing[0]}'")
-    return kind(**{name: _decode(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    found = {name: hint for name, hint in hints.items() if name in value}  # older files lack what came later
+    return kind(**{name: _decode(hint, value[name], f"{where}.{name}") for name, hint in found.items()})
 
 
 def _decode_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

@@ -68,8 +68,8 @@ class Library:
 def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> str:
     """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
 
-    What can move a number counts, and what the variant is called; where it ran (device, folders,
-    ``eval_every``) does not. The name is the same in every process and on every platform.
+    What can move a number counts, the oracle's by ``eval_every`` among them, and what the variant is called;
+    where it ran (device, folders) does not. The name is the same in every process and on every platform.
 
     Args:
         job: the task to run.
@@ -90,6 +90,8 @@ def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> st
         "fingerprint": fingerprint,
         "seed": job.seed,
     }
+    if job.eval_every is not None:
+        identity["eval_every"] = job.eval_every
     return f"{safe_name(job.preset)}-seed{job.seed}-{_digest(records.canonical(identity))}"
 
 

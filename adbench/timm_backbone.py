@@ -86,7 +86,7 @@ def _import(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise UsageError(f"backbone {name}", found="no timm", way_out='pip install "adbench[timm]"') from error
+        raise UsageError(f"backbone {name}", found="no timm", way_out="pip install timm") from error
     return timm
 
 

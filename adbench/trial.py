@@ -97,6 +97,16 @@ def run(
     )
 
 
+def trained_on(checkpoint: Path, dataset: str) -> str | None:
+    """The class of ``dataset`` that one of adbench's own checkpoints is of; None for any other.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable.
+    """
+    saved = _load(checkpoint, torch.device("meta"))
+    return str(saved["class"]) if "adbench_checkpoint" in saved and saved["dataset"] == dataset else None
+
+
 def _load(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save")

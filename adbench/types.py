@@ -9,8 +9,9 @@ import csv
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,36 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Range:
+    """What numbers an option takes: from ``low`` (left out where ``above``) to ``high``.
+
+    It stands in the option's type, as in ``lr: Annotated[float, Range(0, above=True)]``, and is checked
+    wherever the value comes from. NaN and infinity are in no range.
+    """
+
+    low: float = -inf
+    high: float = inf
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high and abs(value) < inf
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.above else f"from {self.low:g}"
+        return f"{low} up" if self.high == inf else f"{low} to {self.high:g}"
+
+
+Count = Annotated[int, Range(1)]
+"""The type of an option that counts something: 1 or more."""
+
+Positive = Annotated[float, Range(0, above=True)]
+"""The type of an option such as a learning rate: any number above 0."""
+
+Share = Annotated[float, Range(0, 1)]
+"""The type of an option that is a part of something: from 0 to 1."""
+
+
+@dataclass(frozen=True)
 class Options:
     """What the engine must know of any method; a method's own options extend it.
 
@@ -114,7 +145,7 @@ class Options:
 
     size: Size = (256, 256)
     resize: Literal["stretch", "crop"] = "stretch"
-    batch_size: int = 8
+    batch_size: Count = 8
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
 
 
@@ -408,7 +439,8 @@ class Result:
     """Everything needed to trust and to redo a number.
 
     ``fingerprint`` is the task's, ``content`` a digest over the bytes of its pictures and masks;
-    ``method_package`` names the distribution and version that the method came with.
+    ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
+    the epochs among which the oracle was chosen; None in results that are older than the field.
     """
 
     schema: int
@@ -437,6 +469,7 @@ class Result:
     method_package: str
     command: str
     finished: str
+    evaluations: int | None = None
 
     @property
     def variant(self) -> str:

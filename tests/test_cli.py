@@ -419,6 +419,31 @@ def test_test_gives_the_runs_metrics(tiny_data, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_test_scores_the_class_that_the_checkpoint_is_of(tiny_data, tmp_path):
+    """Without --class it is the checkpoint's own; with all, a class that fails leaves the others' scores."""
+    run_tiny(tiny_data, tmp_path / "results", *ONE)
+    root = tmp_path / "data"
+    shutil.copytree(tiny_data, root)
+    (next((root / "nuts" / "test" / "good").iterdir())).write_bytes(b"broken")
+    words = ["test", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", root,
+             "--checkpoint", only_run(tmp_path / "results") / "last.pt", "--format", "json"]  # fmt: skip
+    done = adbench(*words)
+    assert done.exit_code == 0, done.stderr
+    assert [row["class"] for row in json.loads(done.stdout)[0]["rows"]] == ["bolts"]
+    done = adbench(*words, "-c", "all")
+    assert done.exit_code == 1
+    assert [row["class"] for row in json.loads(done.stdout)[0]["rows"]] == ["bolts"]
+    assert "nuts" in done.stderr
+
+
+def test_another_schedule_of_evaluations_is_another_run(tiny_data, tmp_path):
+    """The oracle hangs on how often was evaluated, so the default command doesn't take over that of --eval-every 0."""
+    run_tiny(tiny_data, tmp_path, "-c", "bolts", "--eval-every", 0)
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts")
+    assert "nothing to compute" not in done.stderr
+    assert sorted(run.evaluations for run in store.read_all(tmp_path).results) == [1, 4]
+
+
 def test_test_refuses_another_methods_checkpoint(tiny_data, tmp_path):
     """A checkpoint of tiny given to random is a mistake with the way out."""
     run_tiny(tiny_data, tmp_path, *ONE)

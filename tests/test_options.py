@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adbench import Method, Options
 from adbench.errors import OptionError, UnknownNameError
 from adbench.options import check, from_json, option_types, parse, real_overrides, resolve, to_json
-from adbench.types import Preset, variant_name
+from adbench.types import Count, Positive, Preset, Range, variant_name
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class Chosen(Options):
     rotate: bool = False
     kind: Literal["avg", "max"] = "avg"
     weights: str | None = None
+    rate: Positive = 0.5
+    parts: tuple[Count, ...] = (2,)
+    share: Annotated[float, Range(0, 1, above=True)] | None = None
 
 
 METHOD = Method(
@@ -47,6 +50,10 @@ METHOD = Method(
         ("size", "256x640", (256, 640)),
         ("size", "224", (224, 224)),
         ("amp", "bf16", "bf16"),
+        ("rate", "2", 2.0),
+        ("parts", "1,5,8", (1, 5, 8)),
+        ("share", "1", 1.0),
+        ("share", "none", None),
     ],
 )
 def test_text_becomes_typed(key, text, expected):
@@ -58,6 +65,13 @@ def test_text_becomes_typed(key, text, expected):
     ("key", "text", "wanted"),
     [
         ("lr", "fast", "a number"),
+        ("lr", "nan", "a number"),
+        ("lr", "inf", "a number"),
+        ("rate", "0", "a number, above 0 up"),
+        ("rate", "-1", "a number, above 0 up"),
+        ("parts", "2,0", "a whole number, from 1 up or several"),
+        ("share", "1.5", "a number, above 0 to 1 or none"),
+        ("batch_size", "0", "a whole number, from 1 up"),
         ("epochs", "1.5", "a whole number"),
         ("rotate", "maybe", "true or false"),
         ("kind", "min", "one of avg, max"),
@@ -109,9 +123,19 @@ def test_variants_are_named_by_what_differs():
     assert variant_name("m", "paper", {"layers": (2, 3)}) == "m:layers=2,3"
 
 
-@pytest.mark.parametrize("options", [Chosen(size=(16, 64)), Chosen(batch_size=0)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        Chosen(size=(16, 64)),
+        Chosen(batch_size=0),
+        Chosen(lr=float("nan")),
+        Chosen(rate=0.0),
+        Chosen(parts=(1, 0)),
+        Chosen(share=2.0),
+    ],
+)
 def test_impossible_options_are_refused(options):
-    """Sizes below a backbone's last stride and empty batches stop before anything is opened."""
+    """Sizes below a backbone's last stride and numbers out of their range stop before anything is opened."""
     with pytest.raises(OptionError, match="of mine"):
         check(options, owner="mine")
 
@@ -135,7 +159,7 @@ def test_options_survive_json(options):
 
 
 @settings(deadline=None)
-@given(st.integers() | st.floats(allow_nan=False) | st.booleans())
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
 def test_what_python_prints_is_parsed_back(value):
     """str() of a number or truth value is always valid after -o."""
     key = {int: "epochs", float: "lr", bool: "rotate"}[type(value)]

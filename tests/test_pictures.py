@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,17 @@ def leftovers(cache: Path) -> list[Path]:
 
 
 # ---------------------------------------------------------------- what is kept
+
+
+def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
+    """Its pixels would count as good ones; with skip_bad it is left out and told of."""
+    samples = make(tmp_path)
+    bare = replace(samples[-1], mask=None)
+    with pytest.raises(DataError, match="without a mask"):
+        open_store([*samples[:-1], bare], root=tmp_path, size=SIZE)
+    opened = open_store([*samples[:-1], bare], root=tmp_path, size=SIZE, skip_bad=True)
+    assert bare not in opened.samples
+    assert [problem.path for problem in opened.skipped] == [bare.path]
 
 
 def test_stores_without_masks(tmp_path):

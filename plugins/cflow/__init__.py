@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from adbench import BackboneOptions, Method, hookimpl
-from adbench.types import Preset, Published, Size
+from adbench.types import Count, Positive, Preset, Published, Range, Share, Size
 
 if TYPE_CHECKING:
     import torch
@@ -34,18 +34,18 @@ class CFlowOptions(BackboneOptions):
     batch_size: int = 32
     layers: tuple[int, ...] = (2, 3, 4)
     padding: Literal["zeros", "reflect"] = "reflect"
-    blocks: int = 8
-    cond_channels: int = 128
-    clamp: float = 1.9
-    rotation: float = 5.0
-    copies: int = 0
-    fibres: int = 256
-    lr: float = 2e-4
-    meta_epochs: int = 25
-    sub_epochs: int = 8
-    warmup: int = 2
-    warmup_start: float = 0.1
-    final: float = 1e-3
+    blocks: Count = 8
+    cond_channels: Count = 128
+    clamp: Positive = 1.9
+    rotation: Annotated[float, Range(0, 180)] = 5.0
+    copies: Annotated[int, Range(0)] = 0
+    fibres: Count = 256
+    lr: Positive = 2e-4
+    meta_epochs: Count = 25
+    sub_epochs: Count = 8
+    warmup: Annotated[int, Range(0)] = 2
+    warmup_start: Share = 0.1
+    final: Share = 1e-3
 
 
 SMALLER = {**dict.fromkeys(("cable", "capsule", "hazelnut", "metal_nut", "pill"), 256), "transistor": 128}

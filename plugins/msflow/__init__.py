@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from adbench import BackboneOptions, Method, hookimpl
-from adbench.types import Preset, Published, Size
+from adbench.types import Count, Positive, Preset, Published, Range, Share, Size
 
 if TYPE_CHECKING:
     import torch
@@ -31,18 +31,18 @@ class MSFlowOptions(BackboneOptions):
     size: Size = (512, 512)
     padding: Literal["zeros", "reflect"] = "reflect"
     pool: Literal["avg", "max", "none"] = "avg"
-    blocks: tuple[int, ...] = (2, 5, 8)
-    cond_channels: int = 64
-    clamp: float = 1.9
-    lr: float = 1e-4
-    meta_epochs: int = 25
-    sub_epochs: int = 4
-    warmup: int = 3
-    warmup_start: float = 0.1
+    blocks: tuple[Count, ...] = (2, 5, 8)
+    cond_channels: Count = 64
+    clamp: Positive = 1.9
+    lr: Positive = 1e-4
+    meta_epochs: Count = 25
+    sub_epochs: Count = 4
+    warmup: Annotated[int, Range(0)] = 3
+    warmup_start: Share = 0.1
     decay_epochs: tuple[int, ...] = (70, 90)
-    decay: float = 0.33
-    clip_norm: float = 2.0
-    top_fraction: float = 0.03
+    decay: Share = 0.33
+    clip_norm: Positive = 2.0
+    top_fraction: Annotated[float, Range(0, 1, above=True)] = 0.03
 
 
 PAPER = MSFlowOptions()

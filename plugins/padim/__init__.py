@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from adbench import BackboneOptions, Method, hookimpl
-from adbench.types import Preset, Size
+from adbench.types import Count, Preset, Range, Size
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +27,9 @@ class PaDiMOptions(BackboneOptions):
 
     size: Size = (224, 224)
     batch_size: int = 32
-    dimensions: int = 550
-    epsilon: float = 0.01
-    sigma: float = 4.0
+    dimensions: Count = 550
+    epsilon: Annotated[float, Range(0)] = 0.01
+    sigma: Annotated[float, Range(0)] = 4.0
 
 
 PAPER = PaDiMOptions()
