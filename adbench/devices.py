@@ -72,6 +72,11 @@ def _cpu_has_bf16() -> bool:
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
 
 
+def compute_dtype(amp: str) -> torch.dtype | None:
+    """The type in which heavy products run; None for "off", which leaves them in that of their input."""
+    return None if amp == "off" else DTYPES[amp]
+
+
 def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:
     """The context in which heavy arithmetic runs in ``amp``; does nothing for "off"."""
     return torch.autocast(device.type, dtype=DTYPES[amp] if amp != "off" else None, enabled=amp != "off")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -12,9 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from adbench.errors import CheckpointError, OptionError, TaskError
-
-Precision = Callable[[], AbstractContextManager[object]]
-"""Makes the context in which a subnet's matrix products run; the flow around them stays in float32."""
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:

@@ -11,11 +11,12 @@ import math
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from FrEIA.framework import SequenceINN
-from FrEIA.modules import AllInOneBlock
 from torch import nn
 
-from ..flows import Precision, at_least_float32
+from ..coupling import Precision, VectorBlock
+from ..flows import at_least_float32
 
 
 class Subnet(nn.Sequential):
@@ -26,12 +27,14 @@ class Subnet(nn.Sequential):
         super().__init__(nn.Linear(channels_in, hidden), nn.ReLU(), nn.Linear(hidden, channels_out))
         self.precision = precision
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (N, C_in) to (N, C_out) in float32."""
-        with self.precision():
-            for layer in self:
-                x = layer(x)
-        return at_least_float32(x)
+    def forward(self, x: torch.Tensor, code: torch.Tensor | None = None) -> torch.Tensor:
+        """Map (N, C) and codes (N, D), or both as (N, C_in), to (N, C_out)."""
+        dtype = self.precision or x.dtype
+        both = x.to(dtype) if code is None else torch.cat((x.to(dtype), code.to(dtype)), dim=1)
+        first, _, last = self
+        hidden = F.linear(both, first.weight.to(dtype), first.bias.to(dtype)).relu_()
+        result = F.linear(hidden, last.weight.to(dtype), last.bias.to(dtype))
+        return result if code is not None else at_least_float32(result)
 
 
 def decoder(
@@ -41,7 +44,7 @@ def decoder(
     flow = SequenceINN(channels)
     for _ in range(blocks):
         flow.append(
-            AllInOneBlock,
+            VectorBlock,
             cond=0,
             cond_shape=(cond_channels,),
             subnet_constructor=partial(Subnet, precision=precision),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.devices import autocast
+from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
 
 from ..flows import (
@@ -48,7 +47,7 @@ class CFlow(Detector):
         super().__init__(options, device)
         self.options: CFlowOptions = options
         self.backbone = backbone
-        precision = partial(autocast, options.amp, device)
+        precision = compute_dtype(options.amp)
         self.decoders = nn.ModuleList(
             decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, device)
             for channels in backbone.channels

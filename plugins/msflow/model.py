@@ -8,13 +8,12 @@ arXiv 2308.15300, and its published set-up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from adbench import Detector, Epoch, Scores
-from adbench.devices import autocast
+from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
 
 from ..flows import linear_warmup, require_finite, require_fit, require_parts, set_learning_rate, upsample
@@ -44,7 +43,7 @@ class MSFlow(Detector):
             options.blocks,
             cond_channels=options.cond_channels,
             clamp=options.clamp,
-            precision=partial(autocast, options.amp, device),
+            precision=compute_dtype(options.amp),
         ).to(device)
         self.trained = [p for p in self.flow.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.trained, lr=options.lr, fused=True)

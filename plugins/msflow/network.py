@@ -13,38 +13,29 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from FrEIA.framework import GraphINN, InputNode, Node, OutputNode, SequenceINN
-from FrEIA.modules import AllInOneBlock, InvertibleModule, PermuteRandom
+from FrEIA.modules import InvertibleModule
 from torch import nn
 
-from ..flows import Precision, at_least_float32, position_code
+from ..coupling import ChannelNorm, CodedConv, Conv, FastPermute, MapBlock, Precision
+from ..flows import at_least_float32, position_code
 
 # FrEIA asks for the height and width of a map but only looks at how many dimensions there are.
 ANY_SIZE = (1, 1)
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Normalises over the channels at each position: (B, C, H, W) -> (B, C, H, W)."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Put the channels last, normalise, put them back."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class ConvSubnet(nn.Module):
-    """Reads scale and shift of one coupling off the other half of the channels."""
+    """Reads scale and shift of one coupling off the other half of the channels and the position code."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__()
-        self.precision = precision
-        self.conv1 = nn.Conv2d(channels_in, channels_in, 3, padding=1)
+        self.conv1 = CodedConv(channels_in, channels_in, precision)
         self.ln = ChannelNorm(channels_in)
-        self.conv2 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.conv2 = Conv(channels_in, channels_out, precision)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (B, C_in, H, W) to (B, C_out, H, W) in float32."""
-        with self.precision():
-            x = self.conv2(F.relu(self.ln(self.conv1(x))))
-        return at_least_float32(x)
+    def forward(self, x: torch.Tensor, code: torch.Tensor | None = None) -> torch.Tensor:
+        """Map (B, C, H, W) and a code (1, D, H, W), or both as (B, C_in, H, W), to (B, C_out, H, W)."""
+        result: torch.Tensor = self.conv2(F.relu(self.ln(self.conv1(x, code))))
+        return result if code is not None else at_least_float32(result)
 
 
 class CrossScaleSubnet(nn.Module):
@@ -54,32 +45,33 @@ class CrossScaleSubnet(nn.Module):
         super().__init__()
         self.channels = list(channels_in)
         self.precision = precision
-        self.cross_convs = CrossConvs(sum(channels_in))
+        self.cross_convs = CrossConvs(sum(channels_in), precision)
         pairs = list(zip(channels_in, channels_out, strict=True))
-        self.conv_s = nn.ModuleList(nn.Conv2d(c_in, c_out, 3, padding=1) for c_in, c_out in pairs)
-        self.conv_t = nn.ModuleList(nn.Conv2d(c_in, c_out, 3, padding=1) for c_in, c_out in pairs)
+        self.conv_s = nn.ModuleList(Conv(c_in, c_out, precision) for c_in, c_out in pairs)
+        self.conv_t = nn.ModuleList(Conv(c_in, c_out, precision) for c_in, c_out in pairs)
 
     def forward(self, halves: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Map L halves (B, C_i, H_i, W_i) to L pairs (s, t), each (B, C_i, H_i, W_i) in float32."""
         smallest = min((half.shape[2], half.shape[3]) for half in halves)
-        with self.precision():
-            pooled = torch.cat([F.adaptive_avg_pool2d(half, smallest) for half in halves], dim=1)  # (B, S, h, w)
-            shared = self.cross_convs(pooled).split(self.channels, dim=1)  # L x (B, C_i, h, w)
-            mixed = [half + _resize_to(part, half) for half, part in zip(halves, shared, strict=True)]
-            scales = [conv(x) for conv, x in zip(self.conv_s, mixed, strict=True)]
-            shifts = [conv(x) for conv, x in zip(self.conv_t, mixed, strict=True)]
+        pooled = torch.cat([F.adaptive_avg_pool2d(half, smallest) for half in halves], dim=1)  # (B, S, h, w)
+        shared = self.cross_convs(pooled).split(self.channels, dim=1)  # L x (B, C_i, h, w)
+        mixed = [half + _resize_to(part, half) for half, part in zip(halves, shared, strict=True)]
+        if self.precision is not None:  # once, not for s and for t
+            mixed = [each.to(self.precision) for each in mixed]
+        scales = [conv(x) for conv, x in zip(self.conv_s, mixed, strict=True)]
+        shifts = [conv(x) for conv, x in zip(self.conv_t, mixed, strict=True)]
         return [(at_least_float32(s), at_least_float32(t)) for s, t in zip(scales, shifts, strict=True)]
 
 
 class CrossConvs(nn.Module):
     """Mixes the channels of all scales through a quarter of their number: (B, S, h, w) -> (B, S, h, w)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, precision: Precision) -> None:
         super().__init__()
         hidden = channels // 4
-        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.conv1 = Conv(channels, hidden, precision)
         self.norm = ChannelNorm(hidden)
-        self.conv2 = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.conv2 = Conv(hidden, channels, precision)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve, normalise, convolve."""
@@ -158,7 +150,7 @@ def parallel_flow(channels: int, blocks: int, cond_channels: int, clamp: float, 
     flow = SequenceINN(channels, *ANY_SIZE)
     for _ in range(blocks):
         flow.append(
-            AllInOneBlock,
+            MapBlock,
             cond=0,
             cond_shape=(cond_channels, *ANY_SIZE),
             subnet_constructor=partial(ConvSubnet, precision=precision),
@@ -171,7 +163,7 @@ def parallel_flow(channels: int, blocks: int, cond_channels: int, clamp: float, 
 def fusion_flow(channels: Sequence[int], clamp: float, precision: Precision) -> GraphINN:
     """The flow over all scales: each map's channels shuffled once, then one coupling of them all."""
     inputs = [InputNode(c, *ANY_SIZE) for c in channels]
-    shuffled = [Node(node, PermuteRandom, {}) for node in inputs]
+    shuffled = [Node(node, FastPermute, {}) for node in inputs]
     arguments: dict[str, Any] = {"clamp": clamp, "precision": precision}
     coupling = Node([(node, 0) for node in shuffled], FusionCoupling, arguments)
     outputs = [OutputNode((coupling, index)) for index in range(len(channels))]
@@ -215,14 +207,15 @@ class MultiScaleFlow(nn.Module):
             parallel_flow(c, n, cond_channels, clamp, precision) for c, n in zip(channels, blocks, strict=True)
         )
         self.fusion_flow = fusion_flow(channels, clamp, precision)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, features: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Map L features (B, C_i, H_i, W_i) to L z of the same shapes, and the log-Jacobian (B,)."""
         apart, jacobians = [], []
         for flow, x in zip(self.parallel_flows, features, strict=True):
-            batch, _, height, width = x.shape
-            code = position_code(self.cond_channels, height, width, x.device).expand(batch, -1, -1, -1)
-            z, log_jac = flow(at_least_float32(x), [code])  # (B, C_i, H_i, W_i), (B,)
+            code = position_code(self.cond_channels, *x.shape[2:], x.device)[None]  # (1, D, H_i, W_i)
+            x = at_least_float32(x).contiguous(memory_format=torch.channels_last)
+            z, log_jac = flow(x, [code])  # (B, C_i, H_i, W_i), (B,)
             apart.append(z)
             jacobians.append(log_jac)
         fused, log_jac = self.fusion_flow(apart)

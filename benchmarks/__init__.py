@@ -1,0 +1,1 @@
+"""What proves the speed claims: ratios measured side by side in one run. ``python -m benchmarks --help``."""

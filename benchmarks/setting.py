@@ -1,0 +1,143 @@
+"""What both sides of a benchmark share: pictures, options, weights, and adbench's own path."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adbench import plugins
+from adbench.devices import seed_everything
+from adbench.engine import open_images
+from adbench.features import FeatureCache
+from adbench.images import Images
+from adbench.options import resolve
+from adbench.progress import Watch
+from adbench.types import Task
+
+from .plain import PlainBackbone, PlainCFlow, PlainLoop, PlainMSFlow
+from .timing import Stages
+
+PLAIN: dict[str, type[PlainMSFlow] | type[PlainCFlow]] = {"msflow": PlainMSFlow, "cflow": PlainCFlow}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One benchmark: a method's paper preset on some pictures, at another size and batch."""
+
+    method: str
+    data: Path
+    class_name: str
+    pictures: int
+    size: int
+    batch: int
+    weights: Path
+    device: torch.device
+    workers: int
+
+    def options(self, amp: str) -> Any:
+        """The method's options; pictures are not rotated, so that both sides do the same work."""
+        changes: dict[str, Any] = {
+            "size": (self.size, self.size), "batch_size": self.batch, "weights": str(self.weights), "amp": amp,
+            "resize": "stretch",
+        }  # fmt: skip
+        if self.method == "cflow":
+            changes["rotation"] = 0.0
+        return resolve(self.plugin, "paper", changes, "folder", self.class_name)
+
+    @property
+    def plugin(self) -> Any:
+        """The method."""
+        return plugins.load().method(self.method)
+
+    def task(self) -> Task:
+        """The first pictures of each part; all of the test set's classes stay."""
+        found = plugins.load().dataset("folder").load(self.data, self.class_name)
+        step = max(1, len(found.test) // self.pictures)
+        return replace(found, train=found.train[: self.pictures], test=found.test[::step][: self.pictures])
+
+    def describe(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.method}, wide_resnet50_2, {self.size} x {self.size}, batch {self.batch}, "
+            f"{self.pictures} pictures of {self.class_name}, {self.device}, {torch.get_num_threads()} threads, "
+            f"torch {torch.__version__}"
+        )
+
+
+class Ours:
+    """adbench's own path: the detector and its pictures as the engine opens them."""
+
+    def __init__(self, setting: Setting, amp: str, cache: FeatureCache) -> None:
+        options = setting.options(amp)
+        task = setting.task()
+
+        def opened(part: Any) -> Images:
+            return open_images(task, part, options, setting.device, skip_bad=False, cache=cache, watch=Watch())
+
+        seed_everything(0)
+        self.detector = setting.plugin.build(options, setting.device)
+        self.train, self.test = opened("train"), opened("test")
+        self.fitting: Iterator[object] | None = None
+
+    def epoch(self) -> None:
+        """Train on all pictures once, as ``fit`` does."""
+        if self.fitting is None:
+            self.fitting = self.detector.fit(self.train)
+            next(self.fitting)  # announces only
+        next(self.fitting)
+
+    def score(self) -> torch.Tensor:
+        """Score all test pictures once."""
+        with torch.no_grad():
+            return torch.cat([self.detector.score(batch).map for batch in self.test])
+
+    @contextmanager
+    def staged(self, stages: Stages) -> Iterator[None]:
+        """Time the stages of an epoch."""
+        from adbench_plugins.cflow import model as cflow
+
+        from adbench.features import Table
+
+        with ExitStack() as stack:
+            around = [(Table, "gather", "features"), (torch.autograd, "backward", "backward"),
+                      (self.detector.optimizer, "step", "optimiser"),
+                      (torch.nn.utils, "clip_grad_norm_", "optimiser")]  # fmt: skip
+            if hasattr(self.detector, "flow"):
+                around.append((self.detector.flow, "forward", "flow forward"))
+            else:
+                around.append((cflow, "log_likelihood", "flow forward"))
+            for owner, name, stage in around:
+                stack.enter_context(stages.around(owner, name, stage))
+            yield
+
+
+def plain(setting: Setting, amp: str, ours: Ours | None = None) -> PlainLoop:
+    """The plain loop of the method, starting from the parameters of adbench's where it is given."""
+    seed_everything(0)
+    options = setting.options(amp)
+    backbone = PlainBackbone(setting.weights, options.layers, options.padding, pool=setting.method == "msflow")
+    loop = PLAIN[setting.method](options, backbone, amp, setting.device, setting.workers)
+    if ours is not None:
+        loop.take_over(ours.detector)
+    return loop
+
+
+def made_weights() -> Path:
+    """A file with a wide_resnet50_2 of random weights whose activations are of the usual size: enough to time it."""
+    import torchvision
+
+    path = Path(tempfile.gettempdir()) / "adbench-benchmark-wide_resnet50_2.pth"
+    if not path.exists():
+        seed_everything(0)
+        net = torchvision.models.wide_resnet50_2().train()
+        with torch.no_grad():
+            for _ in range(3):  # let the batch norms find their statistics
+                net(torch.rand(4, 3, 128, 128))
+        torch.save(net.state_dict(), path)
+    return path

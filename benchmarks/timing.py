@@ -1,0 +1,116 @@
+"""Clocks: stages of an epoch, alternating rounds, the machine's matrix rate, and memory at its peak."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import torch
+
+MATRIX = 2048
+SAMPLED_EVERY = 0.01
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU; nothing to wait for on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass
+class Stages:
+    """Seconds per stage of whatever runs under ``stage(name)``."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        synchronize(self.device)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            synchronize(self.device)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    @contextmanager
+    def around(self, owner: Any, name: str, stage: str) -> Iterator[None]:
+        """Count all calls of a function as a stage."""
+        original = getattr(owner, name)
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self(stage):
+                return original(*arguments, **named)
+
+        setattr(owner, name, timed)
+        try:
+            yield
+        finally:
+            setattr(owner, name, original)
+
+
+@contextmanager
+def no_stage(_: str) -> Iterator[None]:
+    """Time nothing."""
+    yield
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that ``work`` takes."""
+    synchronize(device)
+    started = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def in_turn(works: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of each work in each of ``rounds`` rounds, one after the other in every round."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(timed(work, device))
+    return seconds
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    """The best rate of a large matrix product, in operations per second."""
+    a, b = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
+    seconds = [timed(lambda: a @ b, device) for _ in range(12)]
+    return 2 * MATRIX**3 / min(seconds)
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[list[int]]:
+    """Fill a list with the bytes that what runs inside took at its peak, beyond what was there before."""
+    result: list[int] = []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield result
+        result.append(torch.cuda.max_memory_allocated(device) - before)
+        return
+    process = psutil.Process()
+    before = process.memory_info().rss
+    highest = [before]
+    done = threading.Event()
+
+    def sample() -> None:
+        while not done.wait(SAMPLED_EVERY):
+            highest.append(max(highest.pop(), process.memory_info().rss))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield result
+    finally:
+        done.set()
+        thread.join()
+        result.append(max(highest[-1], process.memory_info().rss) - before)

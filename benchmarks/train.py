@@ -1,0 +1,105 @@
+"""One training epoch from the second on: adbench's path beside the plain loop, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from adbench.devices import DTYPES
+from adbench.features import FeatureCache
+
+from .setting import Ours, Setting, plain
+from .timing import Stages, in_turn, matrix_rate, no_stage, peak_memory, timed
+
+STAGES = ("decode", "backbone", "features", "flow forward", "backward", "optimiser")
+
+
+def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Console) -> None:
+    """Time, then print the ratio table and the stages.
+
+    Args:
+        setting: what is trained on.
+        precisions: "off" is fp32; ratios are to the plain loop in each of them.
+        rounds: epochs of each side that count; one more goes before.
+        console: where tables go.
+    """
+    paths = [sample.path for sample in setting.task().train]
+    cache = FeatureCache()
+    ours: dict[str, Ours] = {}
+    loops = {}
+    memory: dict[str, int] = {}
+    for amp in precisions:
+        with peak_memory(setting.device) as peak:
+            ours[amp] = Ours(setting, amp, cache)
+            ours[amp].epoch()
+        memory[f"adbench {_name(amp)}"] = peak[0]
+        with peak_memory(setting.device) as peak:
+            loops[amp] = plain(setting, amp, ours[amp])
+            loops[amp].epoch(paths[: 2 * setting.batch], no_stage)
+        memory[f"plain {_name(amp)}"] = peak[0]
+    works = {f"plain {_name(amp)}": (lambda loop=loop: loop.epoch(paths, no_stage)) for amp, loop in loops.items()}
+    works |= {f"adbench {_name(amp)}": each.epoch for amp, each in ours.items()}
+    seconds = {name: median(each) for name, each in in_turn(works, rounds, setting.device).items()}
+
+    console.print(setting.describe(), highlight=False, soft_wrap=True)
+    console.print(_ratios(setting, ours, seconds, memory))
+    stages: dict[str, Mapping[str, float]] = {}
+    for amp, loop in loops.items():
+        clock = Stages(setting.device)
+        loop.epoch(paths, clock)
+        stages[f"plain {_name(amp)}"] = clock.seconds
+    for amp, each in ours.items():
+        clock = Stages(setting.device)
+        with each.staged(clock):
+            total = timed(each.epoch, setting.device)
+        stages[f"adbench {_name(amp)}"] = {**clock.seconds, "the rest": total - sum(clock.seconds.values())}
+    console.print(stage_table("Milliseconds per picture in each stage of an epoch", stages, setting.pictures))
+
+
+def _ratios(
+    setting: Setting, ours: Mapping[str, Ours], seconds: Mapping[str, float], memory: Mapping[str, int]
+) -> Table:
+    table = Table(title="One training epoch, from the second on")
+    plains = [name for name in seconds if name.startswith("plain")]
+    for column in ("", "ms / picture", *(f"x {name}" for name in plains), "limit, ms", "of limit", "peak memory, MB"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for name, spent in seconds.items():
+        each = 1000 * spent / setting.pictures
+        limit = ""
+        share = ""
+        amp = next((amp for amp in ours if name == f"adbench {_name(amp)}"), None)
+        if amp is not None:
+            ideal = 1000 * _limit(setting, ours[amp], amp) / setting.pictures
+            limit, share = f"{ideal:.1f}", f"{100 * ideal / each:.0f} %"
+        ratios = [f"{seconds[other] / spent:.2f}" for other in plains]
+        table.add_row(name, f"{each:.1f}", *ratios, limit, share, f"{memory[name] / 1e6:.0f}")
+    return table
+
+
+def _limit(setting: Setting, ours: Ours, amp: str) -> float:
+    """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
+    with FlopCounterMode(display=False) as counter:
+        ours.epoch()
+    return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
+
+
+def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], pictures: int) -> Table:
+    """A row per stage, a column per side."""
+    table = Table(title=title)
+    table.add_column("")
+    for name in stages:
+        table.add_column(name, justify="right", no_wrap=True)
+    order = dict.fromkeys([*STAGES, *(stage for each in stages.values() for stage in each)])
+    for stage in order:
+        cells = [each.get(stage) for each in stages.values()]
+        if any(cell is not None for cell in cells):
+            table.add_row(stage, *("" if cell is None else f"{1000 * cell / pictures:.1f}" for cell in cells))
+    return table
+
+
+def _name(amp: str) -> str:
+    return "fp32" if amp == "off" else amp

@@ -1,0 +1,246 @@
+"""FrEIA's ``AllInOneBlock``, computed faster: the same parameters and names, the same numbers.
+
+FrEIA stays the definition, and the inverse (``rev=True``) is its own. Forwards, four things differ:
+
+- A hard permutation is an index, not a product with a matrix of zeros and ones.
+- The position code is the same for every picture, so its part of a subnet's first layer is computed once.
+- Channels lie innermost in memory, as convolutions and layer norms like them.
+- The elementwise steps share their buffers and have a backward pass of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from FrEIA.modules import AllInOneBlock, PermuteRandom
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+Precision = torch.dtype | None
+"""Of a subnet's matrix products; None leaves them in that of their input. The flow around them stays in float32."""
+
+
+class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
+    """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants.
+
+    Its subnet gets the first half of the channels and the position code apart: ``subnet(x1, code)``; the
+    code is (1, D, H, W) for maps and (N, D) for vectors. For the inverse FrEIA calls ``subnet(both)``.
+    """
+
+    def forward(
+        self, x: Sequence[Tensor], c: Sequence[Tensor] = (), rev: bool = False, jac: bool = True
+    ) -> tuple[tuple[Tensor], Tensor]:
+        """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
+        if rev:
+            back: tuple[tuple[Tensor], Tensor] = super().forward(x, c, rev=True, jac=jac)
+            return back
+        x1, x2 = x[0].split(self.splits, dim=1)
+        coefficients = self.subnet(x1, *c)
+        scale = self.global_scale_activation(self.global_scale)
+        moved, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
+        return (self._mix(moved),), log_jac + x1[0, 0].numel() * scale.log().sum()
+
+    def _mix(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _constant(self, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """What ``make`` makes of the permutation's matrix, made again only when another one is loaded."""
+        state = (self.w_perm, self.w_perm._version)
+        made, result = self.__dict__.get("_made", (None, None))
+        if made is None or made[0] is not state[0] or made[1] != state[1]:
+            result = make(self.w_perm.detach())
+            self.__dict__["_made"] = (state, result)
+        assert result is not None
+        return result
+
+
+class MapBlock(FastBlock):
+    """A block over maps (B, C, H, W), with a hard permutation."""
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return permute_channels(x, self._constant(lambda matrix: matrix.flatten(1).argmax(dim=1)))
+
+
+class VectorBlock(FastBlock):
+    """A block over single vectors (N, C), with a rotation."""
+
+    def _mix(self, x: Tensor) -> Tensor:
+        dtype = self.subnet.precision or x.dtype
+        return F.linear(x.to(dtype), self._constant(lambda matrix: matrix.to(dtype))).to(x.dtype)
+
+
+class FastPermute(PermuteRandom):  # type: ignore[misc]
+    """FrEIA's ``PermuteRandom``, whose gradient needs no scatter."""
+
+    def forward(
+        self, x: Sequence[Tensor], c: object = None, rev: bool = False, jac: bool = True
+    ) -> tuple[list[Tensor], float]:
+        """Map (B, C, H, W) to the same with its channels in another order."""
+        return [permute_channels(x[0], self.perm_inv if rev else self.perm)], 0.0
+
+
+# ---------------------------------------------------------------- layers
+
+
+class CodedConv(nn.Conv2d):
+    """A 3x3 convolution over a map's channels and those of a position code that all pictures share."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+        self.precision = precision
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map (B, C - D, H, W) and a code (1, D, H, W), or both as (B, C, H, W), to (B, C_out, H, W)."""
+        dtype = self.precision or x.dtype
+        if code is None:
+            return F.conv2d(x.to(dtype), self.weight.to(dtype), _cast(self.bias, dtype), padding=1)
+        convolved: Tensor = _ConvolveWithCode.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
+        return convolved
+
+
+class Conv(nn.Conv2d):
+    """A 3x3 convolution in the precision given, whatever that of its input and parameters."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+        self.precision = precision
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C_out, H, W)."""
+        dtype = self.precision or x.dtype
+        return F.conv2d(x.to(dtype), self.weight.to(dtype), _cast(self.bias, dtype), padding=1)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Normalises over the channels at each position: (B, C, H, W) -> (B, C, H, W), without a copy.
+
+    Means and variances are taken in float32.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Look at the channels as the innermost, as they are in memory."""
+        rows = x.movedim(1, -1)
+        mixed = rows.is_cpu or rows.dtype == self.weight.dtype  # only CPUs take weights of another precision
+        normed = super().forward(rows if mixed else rows.to(self.weight.dtype))
+        return normed.movedim(-1, 1)
+
+
+def _cast(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if bias is None else bias.to(dtype)
+
+
+class _ConvolveWithCode(Function):
+    """Convolves the pictures' channels picture by picture, and the code's once for all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, code: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+        own = x.shape[1]
+        x_cast = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        code_cast, weight_cast = code.to(dtype), weight.to(dtype)
+        ctx.save_for_backward(x_cast, code_cast, weight_cast)
+        ctx.types = x.dtype, weight.dtype
+        result = F.conv2d(x_cast, weight_cast[:, :own], padding=1)
+        return result.add_(F.conv2d(code_cast, weight_cast[:, own:], bias.to(dtype), padding=1))
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, code, weight = ctx.saved_tensors
+        x_dtype, weight_dtype = ctx.types
+        own = x.shape[1]
+        wants_x = ctx.needs_input_grad[0]
+        for_x, for_own, _ = _convolution_backward(gradient, x, weight[:, :own], (wants_x, True, False))
+        summed = gradient.sum(0, keepdim=True)
+        _, for_code, _ = _convolution_backward(summed, code, weight[:, own:], (False, True, False))
+        for_weight = torch.empty_like(weight, dtype=weight_dtype)
+        for_weight[:, :own], for_weight[:, own:] = for_own, for_code
+        for_bias = summed.sum((0, 2, 3), dtype=weight_dtype)
+        return for_x.to(x_dtype) if wants_x else None, None, for_weight, for_bias, None
+
+
+def _convolution_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool, bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of a 3x3 convolution with padding 1 for its input, weight and bias."""
+    result: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted
+    )
+    return result
+
+
+# ---------------------------------------------------------------- elementwise
+
+
+def permute_channels(x: Tensor, order: Tensor) -> Tensor:
+    """Put the channels of (B, C, H, W) into ``order`` (C,), a permutation; they lie innermost in what comes back."""
+    permuted: Tensor = _Permute.apply(x, order)  # type: ignore[no-untyped-call]
+    return permuted
+
+
+class _Permute(Function):
+    """Gathers both ways, where autograd would scatter on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return _gather(x, order)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return _gather(gradient, order.argsort()), None
+
+
+def _gather(x: Tensor, order: Tensor) -> Tensor:
+    rows = x.movedim(1, -1)  # (B, H, W, C)
+    return rows.reshape(-1, len(order)).index_select(1, order).view(rows.shape).movedim(-1, 1)
+
+
+def _empty_like(x: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+    """Room for as many positions with another number of channels, which lie innermost."""
+    shape = (len(x), *x.shape[2:], channels)
+    return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 1)
+
+
+class _Affine(Function):
+    """The elementwise part of a block.
+
+    Of x = (x1, x2) and a subnet's coefficients a = (r, t): s = clamp * tanh(r / 10),
+    u = (x1, x2 * exp(s) + t / 10), y = u * scale + offset; and log-Jacobian = sum of s.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x1: Tensor, x2: Tensor, a: Tensor, scale: Tensor, offset: Tensor, clamp: float
+    ) -> tuple[Tensor, Tensor]:
+        active = x2.shape[1]
+        bent = (a[:, :active].to(x2.dtype) * 0.1).tanh_()
+        growth = (bent * clamp).exp_()
+        u = torch.cat((x1, x2), dim=1)
+        u[:, -active:].mul_(growth).add_(a[:, active:], alpha=0.1)
+        ctx.save_for_backward(x2, bent, growth, u, scale)
+        ctx.clamp, ctx.dtype = clamp, a.dtype
+        return torch.addcmul(offset, u, scale), clamp * bent.flatten(1).sum(1)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
+        x2, bent, growth, u, scale = ctx.saved_tensors
+        active = x2.shape[1]
+        others = [dimension for dimension in range(u.dim()) if dimension != 1]
+        for_offset = gradient.sum(others, keepdim=True)
+        for_scale = (gradient * u).sum(others, keepdim=True)
+        for_x1, for_x2 = (gradient * scale).split([u.shape[1] - active, active], dim=1)
+        # until the growth is in, for_x2 is that of u2
+        for_a = _empty_like(u, 2 * active, ctx.dtype)
+        torch.mul(for_x2, 0.1, out=for_a[:, active:])
+        for_x2.mul_(growth)
+        for_s = (for_x2 * x2).add_(for_log.view(-1, *[1] * (x2.dim() - 1)))
+        slope = bent.square().neg_().add_(1).mul_(0.1 * ctx.clamp)
+        torch.mul(for_s, slope, out=for_a[:, :active])
+        return for_x1, for_x2, for_a, for_scale, for_offset, None
