@@ -22,6 +22,7 @@ from .errors import CheckpointError, TaskError
 from .evaluation import TestScores, images_per_second, score_all
 from .features import FeatureCache
 from .images import Images
+from .memory import Passes
 from .metrics import Truth
 from .progress import Watch
 from .session import Session
@@ -145,6 +146,10 @@ class _Run:
         self.cache = cache
         self.pictures_seen = False
         self.scores: TestScores | None = None
+        self.scoring = Passes("scoring", self._say)
+
+    def _say(self, message: str) -> None:
+        self.watch.note(f"{self.job.method} {self.job.class_name}: {message}")
 
     def _open_pictures(self) -> None:
         self.train = self._open("train")
@@ -184,6 +189,7 @@ class _Run:
         """Build the detector, and put it where a broken-off run left it."""
         devices.seed_everything(self.job.seed)
         detector = self.method.build(self.options, self.device)
+        detector.passes.say = self._say
         try:
             saved = self.bench.folder.load_checkpoint("state", self.device)
             if saved is None:
@@ -256,7 +262,7 @@ class _Run:
 
     def _evaluate(self, detector: Detector, session: Session) -> Metrics:
         started = time.monotonic()
-        self.scores = score_all(detector, self.test, name=self.job.method, watch=self.watch.stage)
+        self.scores = score_all(detector, self.test, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
         scored = time.monotonic()
         metrics = self.scores.evaluate(self.truth)
         session.score_seconds += scored - started
@@ -313,7 +319,7 @@ class _Run:
             self.bench.folder.copy_checkpoint(f"oracle_{same[0]}", "last")
         else:
             self._save_as(detector, ["last"])
-        speed = images_per_second(detector, self.test)
+        speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
         result = self._describe(detector, session, speed)
         scores = [
             store.ImageScore(relative_path(sample.path, self.bench.task.root), sample.label, sample.defect, value)
@@ -374,6 +380,7 @@ class _Run:
             method_package=plugins.package_of(self.method),
             command=job.command,
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            passes={part.what: part.count for part in (detector.passes, self.scoring) if part.count > 1},
             evaluations=sum(record.metrics is not None for record in session.records),
         )
 

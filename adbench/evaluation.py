@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from .errors import TaskError
-from .images import Images
+from .images import Batch, Images
+from .memory import Passes, free, is_out_of_memory
 from .metrics import Truth, evaluate_truth
 from .session import kept_random_state
 from .types import Detector, Metrics, Scores
@@ -44,25 +45,36 @@ def _native(values: torch.Tensor) -> np.ndarray | torch.Tensor:
 
 
 def score_all(
-    detector: Detector, images: Images, *, name: str, watch: Callable[[str, int, int], None] | None = None
+    detector: Detector,
+    images: Images,
+    *,
+    name: str,
+    watch: Callable[[str, int, int], None] | None = None,
+    passes: Passes | None = None,
 ) -> TestScores:
-    """Score every picture, leaving the random state of training as it was.
+    """Score every picture, in the order of the store, leaving the random state of training as it was.
 
     Args:
         detector: what scores.
-        images: the test pictures, in order.
+        images: the test pictures.
         name: the method's, for messages.
         watch: hears of the progress as ("score", done, total).
+        passes: remembers, from one call to the next, how many pictures fit into memory at once.
 
     Raises:
-        TaskError: scores of a wrong shape, or not finite.
+        TaskError: scores of a wrong shape, or not finite; or too little memory for a single picture.
     """
     total = len(images)
     filled: dict[str, torch.Tensor] = {}
     done = 0
+    passes = passes or Passes("scoring")
     with kept_random_state(detector.device), torch.no_grad():
-        for batch in images:
-            scores = detector.score(batch)
+        while done < total:
+            batch = images.part(done, min(done + passes.rows(images.batch_size), total))
+            scores = _score(detector, batch, passes, images.batch_size)
+            if scores is None:
+                free()
+                continue
             _check(scores, len(batch), images.size, name)
             for part in PARTS:
                 values = getattr(scores, part)
@@ -77,6 +89,17 @@ def score_all(
             if watch:
                 watch("score", done, total)
     return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+
+
+def _score(detector: Detector, batch: Batch, passes: Passes, batch_size: int) -> Scores | None:
+    """Score a batch; None where memory ran out, and then fewer pictures go next."""
+    try:
+        return detector.score(batch)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        passes.more(batch_size, error)
+        return None
 
 
 def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None:
@@ -101,16 +124,25 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
             )  # fmt: skip
 
 
-def images_per_second(detector: Detector, images: Images) -> float | None:
+def images_per_second(detector: Detector, images: Images, pictures: int) -> float | None:
     """Measure from decoded picture to anomaly map with the backbone included and nothing cached.
 
-    The median over a few full batches after one to warm up; None where the test set is too small.
+    The median over a few full batches of ``pictures`` after one to warm up; None where the test set is too
+    small, or memory is.
     """
-    plain = images.without_cache()
+    try:
+        return _images_per_second(detector, images.without_cache(), min(pictures, len(images)))
+    except Exception as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+
+
+def _images_per_second(detector: Detector, images: Images, pictures: int) -> float | None:
     seconds: list[float] = []
     with kept_random_state(detector.device), torch.no_grad():
-        for number, batch in enumerate(plain):
-            if number > MEASURED_BATCHES or len(batch) < min(images.batch_size, len(images)):
+        for number, batch in enumerate(images.batches(pictures)):
+            if number > MEASURED_BATCHES or len(batch) < pictures:
                 break
             started = time.perf_counter()
             detector.score(batch)

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .errors import OptionError
 from .feature_files import FeatureFiles, Level, total_bytes
+from .memory import Passes
 
 BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
 """Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
@@ -170,6 +171,7 @@ class FeatureCache:
         if count < 1:
             raise ValueError(f"a feature table of {count} rows")
         name = _name(key, count, chunk, device)
+        compute = _in_passes(compute)
         with self._lock:
             entry = self._entries.get(f"{name} {device}")
             table = entry.handle() if entry else None
@@ -191,6 +193,12 @@ class FeatureCache:
         """Forget what this process keeps; files stay."""
         with self._lock:
             self._entries.clear()
+
+    def forget_idle(self) -> None:
+        """Forget the tables that nobody uses: those of a class that is done."""
+        with self._lock:
+            for name, _ in self._idle():
+                del self._entries[name]
 
     def _open(self, name: str, count: int, device: torch.device) -> _Rows | None:
         """Take a table from disk, into memory where it fits."""
@@ -268,6 +276,17 @@ class FeatureCache:
     def _idle(self) -> list[tuple[str, _Entry]]:
         """The tables that nobody uses, the longest unused first."""
         return [(name, entry) for name, entry in self._entries.items() if entry.handle() is None]
+
+
+def _in_passes(compute: Compute) -> Compute:
+    """Compute in fewer rows at a time where memory runs out."""
+    passes = Passes("the backbone")
+
+    def compute_some(rows: Tensor) -> list[Tensor]:
+        parts = passes.map(compute, [rows])
+        return parts[0] if len(parts) == 1 else [torch.cat(level) for level in zip(*parts, strict=True)]
+
+    return compute_some
 
 
 def parse_bytes(text: str, owner: str) -> int:

@@ -145,6 +145,10 @@ class Images:
             if self.step:
                 self.step(done, count)
 
+    def part(self, start: int, stop: int) -> Batch:
+        """Pictures number ``start`` to ``stop`` in the order of the store, whatever the shuffling."""
+        return self._batch(torch.arange(start, stop), self._rotation)
+
     def features(self, backbone: Backbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
         """Go through all pictures once as features: per batch a (B, C, H, W) tensor for each layer."""
         for batch in self.batches(batch_size):

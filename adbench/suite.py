@@ -130,9 +130,18 @@ def _foreseen(error: Exception, what: str) -> AdbenchError:
         return error
     text = str(error).strip().splitlines()
     found = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-    ours = TaskError(f"{what} broke off", found=found, way_out="See the traceback with --debug")
+    way_out = "See the traceback with --debug"
+    if _is_out_of_memory(error):
+        way_out = "Use a smaller -o batch_size or --size, or another --device"
+    ours = TaskError(f"{what} broke off", found=found, way_out=way_out)
     ours.__cause__ = error
     return ours
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from .memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
@@ -160,7 +169,11 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             benches.append(ready)
     cache = FeatureCache()
     watch.expect(len(benches))
+    class_name = ""
     for bench in benches:
+        if bench.job.class_name != class_name:  # jobs come class by class
+            cache.forget_idle()
+            class_name = bench.job.class_name
         watch.start(bench.job)
         try:
             outcome = Outcome(bench.job, engine.run(bench, registry, cache=cache, watch=watch))

@@ -278,9 +278,16 @@ class Detector:
     """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""
 
     def __init__(self, options: Any, device: torch.device) -> None:
-        """Store the options and the device; a method builds its modules after calling this."""
+        """Store the options and the device; a method builds its modules after calling this.
+
+        ``passes`` is for the training loop: ``self.passes.backward(losses, features, optimizer)`` survives
+        where memory runs out.
+        """
+        from .memory import Passes
+
         self.options = options
         self.device = device
+        self.passes = Passes()
 
     def fit(self, images: Images) -> Iterator[Epoch]:
         """Train on good pictures; yield an ``Epoch`` after each epoch.
@@ -440,7 +447,8 @@ class Result:
 
     ``fingerprint`` is the task's, ``content`` a digest over the bytes of its pictures and masks;
     ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
-    the epochs among which the oracle was chosen; None in results that are older than the field.
+    the epochs among which the oracle was chosen; None in results that are older than the field. ``passes``
+    says in how many parts batches went through training and scoring where memory was short.
     """
 
     schema: int
@@ -470,6 +478,7 @@ class Result:
     command: str
     finished: str
     evaluations: int | None = None
+    passes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:

@@ -98,20 +98,23 @@ class CFlow(Detector):
 
         The other decoders have no gradient and stay as they are.
         """
-        loss = -F.logsigmoid(log_likelihood(self.decoders[level], fibres, codes)).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(self.scaler.scale(loss))
+
+        def losses(some: torch.Tensor, their_codes: torch.Tensor) -> torch.Tensor:
+            return -F.logsigmoid(log_likelihood(self.decoders[level], some, their_codes))
+
+        loss = self.passes.backward(losses, (fibres, codes), self.optimizer, scale=self.scaler.scale)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
+        return loss
 
     @torch.no_grad()
     def calibrate(self, images: Images) -> None:
         """Find ``maxima`` in one pass over the training pictures, as an authors' checkpoint needs it."""
-        peaks = [
-            torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
-            for features in images.features(self.backbone)
-        ]
+
+        def peak(*features: torch.Tensor) -> torch.Tensor:
+            return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
+
+        peaks = [each for features in images.features(self.backbone) for each in self.passes.map(peak, features)]
         self.maxima = torch.stack(peaks).amax(dim=0)
 
     def score(self, batch: Batch) -> Scores:

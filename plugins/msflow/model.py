@@ -64,14 +64,16 @@ class MSFlow(Detector):
 
     def step(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """One optimiser step on the features L x (B, C_i, H_i, W_i) of one batch; returns its mean loss ()."""
-        loss = negative_log_likelihood(*self.flow(features)).mean()
-        self.optimizer.zero_grad()
-        torch.autograd.backward(self.scaler.scale(loss))
+        loss = self.passes.backward(self.losses, features, self.optimizer, scale=self.scaler.scale)
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss.detach()
+        return loss
+
+    def losses(self, *features: torch.Tensor) -> torch.Tensor:
+        """The loss of each picture, (B,), of features L x (B, C_i, H_i, W_i)."""
+        return negative_log_likelihood(*self.flow(features))
 
     def score(self, batch: Batch) -> Scores:
         """Pixels by the sum map, regions by the product map, pictures by the top of the product map."""

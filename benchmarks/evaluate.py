@@ -1,0 +1,63 @@
+"""All metrics of a test set, exact, beside scikit-learn's pixel AUROC alone; time and memory."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from statistics import median
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from sklearn.metrics import roc_auc_score
+
+from adbench.devices import resolve_device
+from adbench.metrics import Truth, evaluate_truth
+
+from .timing import peak_memory, timed
+
+
+def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels (N,), masks and smooth maps (N, H, W): a square defect in two of three pictures, some hard to see."""
+    draw = np.random.default_rng(0)
+    labels = (np.arange(count) % 3 > 0).astype(np.uint8)
+    masks = np.zeros((count, size, size), np.uint8)
+    for mask in masks[labels == 1]:
+        side = int(draw.integers(size // 16, size // 4))
+        top, left = draw.integers(0, size - side, 2)
+        mask[top : top + side, left : left + side] = 1
+    coarse = torch.from_numpy(draw.normal(size=(count, 1, size // 8, size // 8)).astype(np.float32))
+    noise = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear", align_corners=True)[:, 0].numpy()
+    return labels, masks, noise + 1.5 * masks
+
+
+def run(count: int, size: int, device_name: str, rounds: int, console: Console) -> None:
+    """Time both, and say how far half precision would be off."""
+    device = resolve_device(device_name)
+    labels, masks, made = made_maps(count, size)
+    maps: np.ndarray | torch.Tensor = made
+    if device.type == "cuda":
+        maps = torch.from_numpy(made).to(device)
+    truth = Truth.of(labels, masks)
+    image_scores = made.max(axis=(1, 2))
+
+    def all_metrics() -> object:
+        return evaluate_truth(truth, image_scores=image_scores, maps=maps)
+
+    all_metrics()
+    seconds = median(timed(all_metrics, device) for _ in range(rounds))
+    with peak_memory(device) as peak:
+        all_metrics()
+    plain = timed(lambda: roc_auc_score(masks.ravel(), made.ravel()), torch.device("cpu"))
+    exact = evaluate_truth(truth, image_scores=image_scores, maps=made)
+    table = Table(title=f"{count} maps of {size} x {size}, {100 * masks.mean():.1f} % defect pixels")
+    for column in ("", "seconds", "ratio", "memory / maps' own"):
+        table.add_column(column, justify="left" if not column else "right")
+    table.add_row("scikit-learn, pixel AUROC alone", f"{plain:.2f}", "1.0", "")
+    memory = (peak[0] + made.nbytes) / made.nbytes
+    table.add_row("adbench, all eight metrics", f"{seconds:.2f}", f"{plain / seconds:.1f}", f"{memory:.2f}")
+    console.print(table)
+    for name, rounded in (("float16", made.astype(np.float16)), ("bfloat16", torch.from_numpy(made).bfloat16())):
+        other = evaluate_truth(truth, image_scores=image_scores, maps=rounded)
+        error = max(abs(a - b) for a, b in zip(astuple(exact), astuple(other), strict=True) if a is not None)
+        console.print(f"Kept as {name}, the maps would move a metric by up to {error:.1e}.", highlight=False)
