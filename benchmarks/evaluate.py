@@ -22,7 +22,7 @@ def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     draw = np.random.default_rng(0)
     labels = (np.arange(count) % 3 > 0).astype(np.uint8)
     masks = np.zeros((count, size, size), np.uint8)
-    for mask in masks[labels == 1]:
+    for mask in (mask for mask, label in zip(masks, labels, strict=True) if label):
         side = int(draw.integers(size // 16, size // 4))
         top, left = draw.integers(0, size - side, 2)
         mask[top : top + side, left : left + side] = 1
