@@ -346,6 +346,31 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
     _print(tables, format_)
 
 
+@app.command("check-method")
+@click.argument("name", metavar="METHOD")
+@click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
+@click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.format_option
+@arguments.debug_option
+def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_files: tuple[Path, ...],
+                 format_: str) -> None:  # fmt: skip
+    """Try a method on a few pictures made on the spot: does it peek, repeat, save, resume? Takes seconds."""
+    method = _load_plugins(plugin_files).method(name)
+    chosen = arguments.overrides([method], changes, {})[name]
+    from . import checks
+
+    with _talk().status(f"checking {name}") as status:
+        found = checks.run(
+            method, preset=preset, changes=chosen, watch=lambda check: status.update(f"checking {name}: {check}")
+        )
+    _print([checks.table(name, found)], format_)
+    failed = sum(result.outcome == "failed" for result in found)
+    if failed:
+        _say(f"{failed} of {len(found)} checks failed.")
+        sys.exit(AdbenchError.exit_code)
+
+
 # ---------------------------------------------------------------- helpers
 
 

@@ -286,12 +286,6 @@ class _Run:
 
     def _checkpoint(self, detector: Detector) -> dict[str, Any]:
         """What ``adbench test --checkpoint`` needs: the model without its optimiser."""
-        training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
-        state = {
-            name: value
-            for name, value in detector.state_dict().items()
-            if not isinstance(getattr(detector, name, None), training_only)
-        }
         return {
             "adbench_checkpoint": 1,
             "method": self.job.method,
@@ -300,7 +294,7 @@ class _Run:
             "class": self.job.class_name,
             "seed": self.job.seed,
             "epoch": detector.epoch,
-            "state": state,
+            "state": model_state(detector),
         }
 
     def _store(self, detector: Detector, session: Session) -> Result:
@@ -376,6 +370,16 @@ class _Run:
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             evaluations=sum(record.metrics is not None for record in session.records),
         )
+
+
+def model_state(detector: Detector) -> dict[str, Any]:
+    """The detector's state without what only training needs, as a checkpoint holds it."""
+    training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
+    return {
+        name: value
+        for name, value in detector.state_dict().items()
+        if not isinstance(getattr(detector, name, None), training_only)
+    }
 
 
 def _digest(*parts: str) -> str:
