@@ -17,7 +17,6 @@ from runs import adbench
 from adbench import Method, Options, checks, evaluation
 from adbench.check_bench import difference, small_options
 from adbench.errors import AdbenchError, UnknownNameError, UsageError
-
 from adbench.types import Preset
 
 PLUGIN = Path(bad.__file__)
