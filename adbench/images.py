@@ -161,6 +161,12 @@ class Images:
         turned._tables = {}
         return turned
 
+    def in_order(self) -> Images:
+        """The same pictures, not shuffled, with the features that are known already."""
+        ordered = copy.copy(self)
+        ordered.shuffle, ordered.step = False, None
+        return ordered
+
     def without_cache(self) -> Images:
         """The same pictures with all features computed each time, for measuring."""
         plain = copy.copy(self)

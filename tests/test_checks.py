@@ -20,6 +20,7 @@ from adbench.errors import AdbenchError, UnknownNameError, UsageError
 from adbench.types import Preset
 
 PLUGIN = Path(bad.__file__)
+SAMPLE = Path(__file__).parents[1] / "docs" / "sample_plugin" / "adbench_sample.py"
 SMALL = {"size": (32, 40)}
 
 
@@ -51,6 +52,11 @@ def test_an_honest_method_passes_every_check_that_can_be_made():
 def test_the_built_in_methods_pass(name):
     """Adbench's own methods keep its rules."""
     checks.check_method(name)
+
+
+def test_the_sample_of_the_guide_passes():
+    """What plugin authors start from keeps the rules."""
+    checks.check_method("sample", plugin_files=[SAMPLE])
 
 
 @pytest.mark.parametrize(
