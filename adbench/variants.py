@@ -176,7 +176,10 @@ def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _label(run: Result, keys: Sequence[str]) -> str:
-    differs = {key: value for key, value in _configuration(run).items() if key in keys}
+    usual = {"eval-size": "input", "holdout": 0}
+    differs = {
+        key: value for key, value in _configuration(run).items() if key in keys and usual.get(key, object()) != value
+    }
     return variant_name(run.method, run.preset, {**run.overrides, **differs})
 
 
