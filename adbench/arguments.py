@@ -12,7 +12,7 @@ from .errors import DataError, OptionError, UnknownNameError
 
 if TYPE_CHECKING:
     from .plugins import Registry
-    from .types import Dataset, Method
+    from .types import Dataset, EvalSize, Method
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -188,6 +188,16 @@ def seeds(seed: int | None, several: str | None) -> list[int]:
     if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
         raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
     return list(dict.fromkeys(map(int, words)))
+
+
+def eval_size(text: str | None) -> EvalSize | None:
+    """Turn "native", "256" or "256x640" into a size. Raises ``OptionError``."""
+    if text is None or text.strip().lower() == "native":
+        return None if text is None else "native"
+    words = text.lower().split("x")
+    if len(words) > 2 or not all(word.strip().isascii() and word.strip().isdigit() and int(word) for word in words):
+        raise OptionError("--eval-size", found=f"'{text}'", wanted="native, or HxW such as 256x640")
+    return int(words[0]), int(words[-1])
 
 
 def metric(name: str) -> str:

@@ -104,13 +104,24 @@ def app() -> None:
     help="Evaluate every N epochs; 0 = only after the last.  "
     "[default: where the method's schedule says, after each meta-epoch]",
 )
+@click.option(
+    "--eval-size",
+    metavar="SIZE",
+    help="Compare maps and masks at this size: native, each picture's own, or HxW.  [default: the input's]",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.5),
+    default=0.0,
+    help="Keep this part of the training pictures from training and take the threshold from them, such as 0.1.",
+)
 @click.option("--force", is_flag=True, help="Compute again what is already stored.")
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
         backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, skip_bad: bool,
-        plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None, force: bool,
-        results: Path, format_: str) -> None:  # fmt: skip
+        plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
+        eval_size: str | None, holdout: float, force: bool, results: Path, format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
     from . import suite
 
@@ -129,6 +140,8 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         seeds=arguments.seeds(seed, seeds),
         device=device,
         eval_every=eval_every,
+        eval_size=arguments.eval_size(eval_size),
+        holdout=holdout,
         skip_bad=skip_bad,
         force=force,
         results=results,
@@ -285,13 +298,15 @@ def _run_trials(
 @arguments.stored
 @click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
+@click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str,
-                metric: str, by_class: bool) -> None:  # fmt: skip
+                metric: str, by_class: bool, threshold: bool) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from . import report
 
     stored = _read(results, dataset, class_name)
-    _print(report.leaderboard(stored, metric=arguments.metric(metric), by_class=by_class), format_)
+    chosen = arguments.metric(metric)
+    _print(report.leaderboard(stored, metric=chosen, by_class=by_class, threshold=threshold), format_)
 
 
 @app.command()
@@ -344,6 +359,31 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
     else:
         tables = [catalogue.methods(_load_plugins(plugin_files))]
     _print(tables, format_)
+
+
+@app.command("check-method")
+@click.argument("name", metavar="METHOD")
+@click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
+@click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.format_option
+@arguments.debug_option
+def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_files: tuple[Path, ...],
+                 format_: str) -> None:  # fmt: skip
+    """Try a method on a few pictures made on the spot: does it peek, repeat, save, resume? Takes seconds."""
+    method = _load_plugins(plugin_files).method(name)
+    chosen = arguments.overrides([method], changes, {})[name]
+    from . import checks
+
+    with _talk().status(f"checking {name}") as status:
+        found = checks.run(
+            method, preset=preset, changes=chosen, watch=lambda check: status.update(f"checking {name}: {check}")
+        )
+    _print([checks.table(name, found)], format_)
+    failed = sum(result.outcome == "failed" for result in found)
+    if failed:
+        _say(f"{failed} of {len(found)} checks failed.")
+        sys.exit(AdbenchError.exit_code)
 
 
 # ---------------------------------------------------------------- helpers

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .errors import ResultError, UnknownNameError
 from .tables import Column, Kind, Table
 from .types import Published, Result
-from .variants import TITLES, Board, Variant, boards, mean, protocol_notes
+from .variants import TITLES, Board, Variant, boards, mean, protocol_marks, protocol_notes
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
 """What each method's authors report, by the method's name."""
@@ -80,7 +80,8 @@ def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
 def _table(board: Board, variants: Sequence[Variant], metric: str, published: PublishedNumbers | None) -> Table:
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
-    series = [_last(variant, metric) for variant in variants]
+    marks = protocol_marks(variants)
+    series = [replace(_last(variant, metric), title=_marked(variant, marks)) for variant in variants]
     series += [_difference(f"{each.key} - {series[0].key}", each, series[0]) for each in series[1:]]
     notes = _notes(classes, common, series[: len(variants)])
     if published is not None:
@@ -88,20 +89,29 @@ def _table(board: Board, variants: Sequence[Variant], metric: str, published: Pu
         series += extra
         notes += [*said, *_fewer_notes(extra, common)]
     rows = tuple(
-        (name, board.dataset, board.synthetic, metric, *(each.of(name) for each in series)) for name in classes
+        (name, board.dataset, board.synthetic, metric, len(marks) > 1, *(each.of(name) for each in series))
+        for name in classes
     )
     means = (mean(map(each.of, common)) for each in series)
-    footer = (f"mean ({len(common)})", board.dataset, board.synthetic, metric, *means)
+    footer = (f"mean ({len(common)})", board.dataset, board.synthetic, metric, len(marks) > 1, *means)
     columns = (
         Column("class", "class"),
         Column("dataset", "data set", audience="programs"),
         Column("synthetic", "synthetic", audience="programs"),
         Column("metric", "metric", audience="programs"),
+        Column("protocols_differ", "protocols differ", audience="programs"),
         *(Column(each.key, each.title, each.kind) for each in series),
     )
     notes = [*notes, *board.remarks, *protocol_notes(variants)]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))
+
+
+def _marked(variant: Variant, marks: Mapping[str, str]) -> str:
+    """A variant's label, with the marks of its protocols where there are several."""
+    return (
+        f"{variant.label} [{' '.join(marks[text] for text in variant.protocols)}]" if len(marks) > 1 else variant.label
+    )
 
 
 def _last(variant: Variant, metric: str) -> _Series:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .types import Size
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,10 @@ _WORKERS = 3
 """Chunks sorted at once, at most: half the maps' own memory."""
 
 _SMALLEST_CHUNK = 1 << 18
+
+_GROUP = 1 << 24
+"""Pixels of pictures of several sizes that are in memory at once, unless a single picture has more."""
+
 _KEY_BLOCK = 1 << 16
 _SAMPLE = 1 << 16
 
@@ -102,7 +109,82 @@ def curve_of(
     if not good or not len(positions):
         return None
     floor = _floor(scores, round(limit * good) + 1 + len(positions)) if limit < 1 else None
-    defects = _take(scores, positions)  # (P,)
+    defects = [_take(scores, positions)]
+    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor))
+
+
+class Pictures(Protocol):
+    """Scores of pictures of several sizes, each made when it is asked for: (H, W)."""
+
+    def __getitem__(self, number: int, /) -> Scores: ...
+
+
+def curve_of_pictures(
+    pictures: Pictures, sizes: Sequence[Size], positions: Integers, weights: NDArray[np.float64] | None = None
+) -> Curve | None:
+    """Like ``curve_of``, for pictures of several sizes, of which only a few are in memory at a time.
+
+    Args:
+        pictures: scores by number; each is asked for twice.
+        sizes: (H, W) of each.
+        positions: (P,) of the defects in the flattened pictures, one after the other; ascending.
+        weights: (P,) what each defect adds to the overlap; None where that is not wanted.
+    """
+    ends = np.cumsum([height * width for height, width in sizes])
+    good = int(ends[-1]) - len(positions)
+    if not good or not len(positions):
+        return None
+    parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    taken = [
+        _take(pictures[number], part - start)
+        for number, (part, start) in enumerate(zip(parts, starts, strict=True))
+        if len(part)
+    ]
+
+    def count(keys: NDArray[Any]) -> tuple[Integers, Integers]:
+        higher, level_or_higher = np.zeros((2, len(keys)), np.int64)
+        for group in _groups(sizes):
+            counts = _count(_joined([pictures[number] for number in group]), keys, None)
+            higher += counts[0]
+            level_or_higher += counts[1]
+        return higher, level_or_higher
+
+    return _curve(taken, weights, good, None, count)
+
+
+def _groups(sizes: Sequence[Size]) -> Iterator[list[int]]:
+    """Numbers of pictures that are counted at once."""
+    group: list[int] = []
+    pixels = 0
+    for number, (height, width) in enumerate(sizes):
+        if group and pixels + height * width > _GROUP:
+            yield group
+            group, pixels = [], 0
+        group.append(number)
+        pixels += height * width
+    yield group
+
+
+def _joined(pictures: Sequence[Scores]) -> Scores:
+    flat = [picture.reshape(-1) for picture in pictures]
+    if isinstance(flat[0], np.ndarray):
+        return np.concatenate(flat)
+    import torch
+
+    return torch.cat(cast("list[torch.Tensor]", flat))
+
+
+def _curve(
+    taken: list[NDArray[Any]],
+    weights: NDArray[np.float64] | None,
+    good: int,
+    floor: Any,
+    count: Callable[[NDArray[Any]], tuple[Integers, Integers]],
+) -> Curve:
+    """The curve of the defects' scores ``taken``, which are forgotten here; ``count`` counts all scores at keys."""
+    defects = taken[0] if len(taken) == 1 else np.concatenate(taken)  # (P,)
+    taken.clear()
     order = np.argsort(defects)[::-1]
     defects = defects[order]
     last = np.flatnonzero(np.append(defects[1:] != defects[:-1], True))  # (K,) ends of equal scores
@@ -114,7 +196,7 @@ def curve_of(
     del order, weights
     hits = last + 1
     del last
-    above, alarms = (counts[::-1] for counts in _count(scores, keys, floor))
+    above, alarms = (counts[::-1] for counts in count(keys))
     above[1:] -= hits[:-1]
     alarms -= hits
     return Curve(hits, above, alarms, overlap, good)

@@ -78,13 +78,43 @@ def fit(picture: Image.Image, size: Size, resize: Resize, filter_: Image.Resampl
     "stretch" ignores the aspect ratio; "crop" keeps it and takes the largest part around the centre.
     """
     height, width = size
-    box = None
-    if resize == "crop":
-        scale = max(width / picture.width, height / picture.height)
-        across, down = min(width / scale, picture.width), min(height / scale, picture.height)
-        left, top = (picture.width - across) / 2, (picture.height - down) / 2
-        box = (left, top, left + across, top + down)
-    return picture.resize((width, height), filter_, box=box)
+    return picture.resize((width, height), filter_, box=shown_part((picture.height, picture.width), size, resize))
+
+
+def shown_part(own: Size, size: Size, resize: Resize) -> tuple[float, float, float, float]:
+    """The part of a picture of size ``own`` that is seen at ``size``, in its pixels: left, top, right, bottom."""
+    if resize == "stretch":
+        return 0, 0, own[1], own[0]
+    scale = max(size[1] / own[1], size[0] / own[0])
+    across, down = min(size[1] / scale, own[1]), min(size[0] / scale, own[0])
+    left, top = (own[1] - across) / 2, (own[0] - down) / 2
+    return left, top, left + across, top + down
+
+
+def decode_mask(
+    sample: Sample, own: Size, part: tuple[float, float, float, float], size: Size | None
+) -> Bytes | Problem:
+    """Read one mask again and cut ``part`` out of it, as for ``shown_part``; or say what is wrong.
+
+    Args:
+        sample: a sample whose picture is of size ``own``; without a mask nothing is marked.
+        own: its height and width.
+        part: left, top, right and bottom.
+        size: what the part is brought to, by the nearest pixel; None leaves its pixels, whole ones.
+
+    Returns:
+        (H, W) of 0 and 1.
+    """
+    left, top, right, bottom = map(round, part)
+    if sample.mask is None:
+        return np.zeros(size or (bottom - top, right - left), np.uint8)
+    try:
+        mask = _mask_of(sample.mask, _bytes_of(sample.mask, f"the mask of {sample.path.name}"), (own[1], own[0]))
+    except _BadError as error:
+        return error.problem
+    if size is None:
+        return np.asarray(mask)[top:bottom, left:right]
+    return np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST, box=part))
 
 
 @contextmanager

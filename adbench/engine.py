@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from . import backbones, devices, pictures, plugins, store
+from . import backbones, devices, pictures, plugins, resized, store, thresholds
 from . import options as option_room
 from .errors import CheckpointError, TaskError
-from .evaluation import TestScores, images_per_second, score_all
+from .evaluation import TestScores, images_per_second, score_all, score_good
 from .features import FeatureCache
 from .images import Images
 from .memory import Passes
-from .metrics import Truth
 from .progress import Watch
 from .session import Session
+from .truths import open_truth
 from .types import (
     METRIC_NAMES,
     BackboneOptions,
@@ -38,13 +37,14 @@ from .types import (
     Options,
     Protocol,
     Result,
+    Sample,
     Task,
+    Threshold,
     Timing,
     relative_path,
 )
 
 Part = Literal["train", "test"]
-PARTS: tuple[Part, ...] = ("train", "test")
 
 ORACLES = ("image_auroc", "pixel_auroc", "aupro")
 """Metrics whose best epoch on the test set is kept as a checkpoint."""
@@ -52,13 +52,19 @@ ORACLES = ("image_auroc", "pixel_auroc", "aupro")
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A job with everything resolved on this machine, and where its result goes."""
+    """A job with everything resolved on this machine, and where its result goes.
+
+    ``task`` trains on what is left of the training pictures without ``held_out``; ``fingerprint`` is that of
+    all of them.
+    """
 
     job: Job
     task: Task
     options: Options
     device: torch.device
     folder: store.RunFolder
+    fingerprint: str
+    held_out: tuple[Sample, ...] = ()
 
 
 def prepare(job: Job, task: Task) -> Bench:
@@ -69,7 +75,8 @@ def prepare(job: Job, task: Task) -> Bench:
     weights = backbones.file_digest(weights) if weights else None
     run = store.run_name(job, task.fingerprint, amp=options.amp, weights=weights)
     folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
-    return Bench(job, task, options, device, folder)
+    kept, held_out = thresholds.split(task.train, job.holdout)
+    return Bench(job, replace(task, train=kept), options, device, folder, task.fingerprint, held_out)
 
 
 def run(
@@ -125,8 +132,16 @@ def check_pictures(bench: Bench, watch: Watch) -> None:
     Raises:
         DataError: the first problem, naming the file.
     """
-    for part in PARTS:
-        open_store(bench.task, part, bench.options, skip_bad=bench.job.skip_bad, watch=watch)
+    skip_bad = bench.job.skip_bad
+    open_store(bench.task, "train", bench.options, skip_bad=skip_bad, watch=watch)
+    open_store(bench.task, "test", bench.options, skip_bad=skip_bad, watch=watch)
+    if bench.held_out:
+        open_store(_held_out(bench), "train", bench.options, skip_bad=skip_bad, watch=watch)
+
+
+def _held_out(bench: Bench) -> Task:
+    """The task whose training pictures are the held-out ones."""
+    return replace(bench.task, train=bench.held_out)
 
 
 class _CannotResumeError(Exception):
@@ -147,6 +162,9 @@ class _Run:
         self.pictures_seen = False
         self.scores: TestScores | None = None
         self.scoring = Passes("scoring", self._say)
+        self.suggested: tuple[float, str] | None = None
+        self.suggested_at: int | None = None
+        """The epoch whose threshold ``suggested`` is; None where that was not asked yet."""
 
     def _say(self, message: str) -> None:
         self.watch.note(f"{self.job.method} {self.job.class_name}: {message}")
@@ -155,14 +173,12 @@ class _Run:
         self.train = self._open("train")
         self.train.step = self._step
         self.test = self._open("test")
-        labels = np.array([sample.label for sample in self.test.store.samples])
-        self.truth = Truth.of(labels, self.test.store.masks)
+        size, resize = self.options.size, self.options.resize
+        self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
 
-    def _open(self, part: Part) -> Images:
-        skip_bad = self.job.skip_bad
-        return open_images(
-            self.bench.task, part, self.options, self.device, skip_bad=skip_bad, cache=self.cache, watch=self.watch
-        )
+    def _open(self, part: Part, task: Task | None = None) -> Images:
+        task, skip_bad = task or self.bench.task, self.job.skip_bad
+        return open_images(task, part, self.options, self.device, skip_bad=skip_bad, cache=self.cache, watch=self.watch)
 
     def _step(self, done: int, total: int) -> None:
         self.pictures_seen = True
@@ -182,6 +198,7 @@ class _Run:
             self.bench.folder.discard()
             return self.result()
         if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
+            self._suggest(detector, session)
             self._keep_oracles(detector, session, detector.epoch, self._evaluate(detector, session))
         return self._store(detector, session)
 
@@ -250,6 +267,8 @@ class _Run:
         session.records.append(record)
         session.complete = last
         self.watch.epoch(record)
+        if last:
+            self._suggest(detector, session)
         if metrics is not None:
             self._keep_oracles(detector, session, epoch.number, metrics)
         if session.worth_saving(last):
@@ -269,6 +288,15 @@ class _Run:
         session.evaluate_seconds += time.monotonic() - scored
         session.metrics = metrics
         return metrics
+
+    def _suggest(self, detector: Detector, session: Session) -> None:
+        """Ask the good pictures for a threshold, once, when training is over."""
+        started = time.monotonic()
+        held_out = self.bench.held_out
+        good = self._open("train", _held_out(self.bench)) if held_out else self.train
+        scores = score_good(detector, good, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
+        self.suggested, self.suggested_at = thresholds.suggest(scores, held_out=bool(held_out)), detector.epoch
+        session.score_seconds += time.monotonic() - started
 
     def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
         """Remember the best epoch on the test set, which ranks nothing and is marked as oracle."""
@@ -292,12 +320,6 @@ class _Run:
 
     def _checkpoint(self, detector: Detector) -> dict[str, Any]:
         """What ``adbench test --checkpoint`` needs: the model without its optimiser."""
-        training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
-        state = {
-            name: value
-            for name, value in detector.state_dict().items()
-            if not isinstance(getattr(detector, name, None), training_only)
-        }
         return {
             "adbench_checkpoint": 1,
             "method": self.job.method,
@@ -306,7 +328,8 @@ class _Run:
             "class": self.job.class_name,
             "seed": self.job.seed,
             "epoch": detector.epoch,
-            "state": state,
+            "threshold": list(self.suggested or ()) if self.suggested_at == detector.epoch else [],
+            "state": model_state(detector),
         }
 
     def _store(self, detector: Detector, session: Session) -> Result:
@@ -315,6 +338,9 @@ class _Run:
         same = [
             best.metric for best in session.best.values() if best.metric in ORACLES and best.epoch == detector.epoch
         ]
+        if self.suggested_at != detector.epoch:  # fit ended before the total it had told
+            self._suggest(detector, session)
+            same = []  # what was saved does not hold the threshold
         if same:
             self.bench.folder.copy_checkpoint(f"oracle_{same[0]}", "last")
         else:
@@ -327,6 +353,13 @@ class _Run:
         ]
         self.bench.folder.write_result(result, scores, session.records)
         return result
+
+    def _threshold(self) -> Threshold | None:
+        """What was suggested, and what it does to the test set."""
+        assert self.scores is not None
+        if self.suggested is None:
+            return None
+        return thresholds.judge(*self.suggested, self.truth.labels, self.scores.image.cpu().numpy())
 
     def _describe(self, detector: Detector, session: Session, speed: float | None) -> Result:
         job, options, task = self.job, self.options, self.bench.task
@@ -343,7 +376,7 @@ class _Run:
             dataset=job.dataset,
             class_name=job.class_name,
             synthetic=task.synthetic,
-            fingerprint=task.fingerprint,
+            fingerprint=self.bench.fingerprint,
             content=_digest(self.train.store.content, self.test.store.content),
             train_images=len(self.train.store.samples),
             test_images=len(self.test.store.samples),
@@ -356,13 +389,15 @@ class _Run:
                 size=options.size,
                 resize=options.resize,
                 picture_resampling="lanczos",
-                mask_size=options.size,
+                mask_size=job.eval_size or options.size,
                 mask_resampling="nearest",
                 epoch_policy="last",
                 aupro_map="region map" if self.scores and self.scores.region_maps is not None else "anomaly map",
                 backbone=backbone.backbone if backbone else None,
                 backbone_weights=getattr(loaded, "weights_hash", None),
                 precision=options.amp,
+                map_resampling=resized.RESAMPLING if job.eval_size else None,
+                holdout=job.holdout,
             ),
             metrics=session.metrics,
             last_epoch=detector.epoch,
@@ -381,8 +416,19 @@ class _Run:
             command=job.command,
             finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             passes={part.what: part.count for part in (detector.passes, self.scoring) if part.count > 1},
+            threshold=self._threshold(),
             evaluations=sum(record.metrics is not None for record in session.records),
         )
+
+
+def model_state(detector: Detector) -> dict[str, Any]:
+    """The detector's state without what only training needs, as a checkpoint holds it."""
+    training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
+    return {
+        name: value
+        for name, value in detector.state_dict().items()
+        if not isinstance(getattr(detector, name, None), training_only)
+    }
 
 
 def _digest(*parts: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from .errors import TaskError
 from .images import Batch, Images
 from .memory import Passes, free, is_out_of_memory
 from .metrics import Truth, evaluate_truth
+from .resized import Resized
 from .session import kept_random_state
 from .types import Detector, Metrics, Scores
 
@@ -35,9 +36,15 @@ class TestScores:
         return evaluate_truth(
             truth,
             image_scores=_native(self.image),
-            maps=None if self.maps is None else _native(self.maps),
-            region_maps=None if self.region_maps is None else _native(self.region_maps),
+            maps=_at_size_of(truth, self.maps),
+            region_maps=_at_size_of(truth, self.region_maps),
         )
+
+
+def _at_size_of(truth: Truth, maps: torch.Tensor | None) -> np.ndarray | torch.Tensor | Resized | None:
+    if maps is None or truth.sizes is None:
+        return None if maps is None else _native(maps)
+    return Resized(maps, truth.sizes)
 
 
 def _native(values: torch.Tensor) -> np.ndarray | torch.Tensor:
@@ -64,10 +71,44 @@ def score_all(
     Raises:
         TaskError: scores of a wrong shape, or not finite; or too little memory for a single picture.
     """
-    total = len(images)
     filled: dict[str, torch.Tensor] = {}
-    done = 0
-    passes = passes or Passes("scoring")
+    for done, scores in _batch_by_batch(detector, images, name, watch, passes or Passes("scoring")):
+        for part in PARTS:
+            values = getattr(scores, part)
+            if done and (values is None) == (part in filled):
+                raise TaskError(f"{name}: Scores.{part}", found="None for some pictures", wanted="all or none")
+            if values is None:
+                continue
+            if part not in filled:
+                shape = (len(images), *values.shape[1:])
+                filled[part] = torch.empty(shape, dtype=torch.float32, device=values.device)
+            filled[part][done : done + len(values)] = values
+    return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+
+
+def score_good(
+    detector: Detector,
+    images: Images,
+    *,
+    name: str,
+    watch: Callable[[str, int, int], None] | None = None,
+    passes: Passes | None = None,
+) -> np.ndarray:
+    """Score good pictures for a threshold: like ``score_all``, but maps are not kept; float32 (N,)."""
+    batches = _batch_by_batch(detector, images, name, watch, passes or Passes("scoring"))
+    parts = [scores.image.float() for _, scores in batches]
+    return torch.cat(parts).cpu().numpy()
+
+
+def _batch_by_batch(
+    detector: Detector,
+    images: Images,
+    name: str,
+    watch: Callable[[str, int, int], None] | None,
+    passes: Passes,
+) -> Iterator[tuple[int, Scores]]:
+    """Scores of one batch after the other, checked, each with how many pictures came before."""
+    done, total = 0, len(images)
     with kept_random_state(detector.device), torch.no_grad():
         while done < total:
             batch = images.part(done, min(done + passes.rows(images.batch_size), total))
@@ -76,19 +117,10 @@ def score_all(
                 free()
                 continue
             _check(scores, len(batch), images.size, name)
-            for part in PARTS:
-                values = getattr(scores, part)
-                if done and (values is None) == (part in filled):
-                    raise TaskError(f"{name}: Scores.{part}", found="None for some pictures", wanted="all or none")
-                if values is None:
-                    continue
-                if part not in filled:
-                    filled[part] = torch.empty((total, *values.shape[1:]), dtype=torch.float32, device=values.device)
-                filled[part][done : done + len(batch)] = values
+            yield done, scores
             done += len(batch)
             if watch:
                 watch("score", done, total)
-    return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
 
 
 def _score(detector: Detector, batch: Batch, passes: Passes, batch_size: int) -> Scores | None:

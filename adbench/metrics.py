@@ -15,7 +15,7 @@ Definitions, the same for pictures and for pixels:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -23,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label as label_regions
 
-from .curves import Curve, Integers, Scores, curve_of
+from .curves import Curve, Integers, Scores, curve_of, curve_of_pictures
 from .errors import TaskError
-from .types import Metrics
+from .types import Metrics, Size
 
 if TYPE_CHECKING:
     import torch
+
+    from .resized import Resized
 
 __all__ = ["Metrics", "Truth", "evaluate", "evaluate_truth"]
 
@@ -50,10 +52,12 @@ class Truth:
 
     Attributes:
         labels: (N,) bool, True for a defective picture.
-        shape: (N, H, W) of the masks; None without masks, and then nothing below is filled.
+        shape: (N, H, W) of the masks; None without masks, when nothing below is filled, and where they are
+            of several sizes.
         positions: (P,) int64, the defect pixels as ascending positions in the flattened masks.
         regions: (P,) int32, the region that each defect pixel belongs to, counted from 0 over all pictures.
         region_sizes: (R,) int64, the pixels of each region.
+        sizes: (H, W) of each mask where they are of several sizes, N of them; else None.
     """
 
     labels: NDArray[np.bool_]
@@ -61,6 +65,7 @@ class Truth:
     positions: NDArray[np.int64]
     regions: NDArray[np.int32]
     region_sizes: NDArray[np.int64]
+    sizes: tuple[Size, ...] | None = None
 
     @classmethod
     def of(cls, labels: Values, masks: Values | None = None) -> Truth:
@@ -84,6 +89,32 @@ class Truth:
         count, height, width = pixels.shape
         return cls(flags, (count, height, width), *_regions(pixels))
 
+    @classmethod
+    def of_sizes(cls, labels: Values, masks: Iterable[NDArray[Any]]) -> Truth:
+        """Prepare the truth of pictures of several sizes.
+
+        Args:
+            labels: (N,) as in ``of``.
+            masks: N arrays (H_i, W_i), not zero where defective; looked at one by one, and not kept.
+
+        Raises:
+            TaskError: labels other than 0 and 1, no pictures, or not a mask for each.
+        """
+        flags = _labels(labels)
+        sizes: list[Size] = []
+
+        def noted() -> Iterator[NDArray[Any]]:
+            for mask in masks:
+                if mask.ndim != 2 or 0 in mask.shape:
+                    raise TaskError(f"mask {len(sizes)}", found=f"shape {mask.shape}", wanted="(H, W)")
+                sizes.append((mask.shape[0], mask.shape[1]))
+                yield mask
+
+        regions = _regions(noted())
+        if len(sizes) != len(flags):
+            raise TaskError("masks", found=str(len(sizes)), wanted=f"{len(flags)}, one for each label")
+        return cls(flags, None, *regions, sizes=tuple(sizes))
+
     @property
     def pixel_weights(self) -> NDArray[np.float64]:
         """(P,) what each defect pixel adds to the per-region overlap; they sum to 1."""
@@ -100,18 +131,20 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
-def _regions(masks: NDArray[Any]) -> tuple[Integers, NDArray[np.int32], Integers]:
+def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32], Integers]:
     """Positions of the defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
-    width = masks.shape[2]
     positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
-    for index, mask in enumerate(masks):
+    end = 0
+    for mask in masks:
+        start, end = end, end + mask.size
+        width = mask.shape[1]
         defective = mask != 0
         flat = np.flatnonzero(defective)
         if len(flat) == 0:
             continue
         rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: spare the rest
         numbered, count = label_regions(defective[rows], structure=_NEIGHBOURS)
-        positions.append(flat + index * mask.size)
+        positions.append(flat + start)
         regions.append((numbered[defective[rows]] + (found - 1)).astype(np.int32))
         found += count
     region_of_pixel = np.concatenate(regions)
@@ -155,10 +188,13 @@ def evaluate_truth(
     truth: Truth,
     *,
     image_scores: Values,
-    maps: Values | None = None,
-    region_maps: Values | None = None,
+    maps: Values | Resized | None = None,
+    region_maps: Values | Resized | None = None,
 ) -> Metrics:
     """Like ``evaluate``, for a truth that was prepared before.
+
+    Where its masks are of several sizes, maps are a sequence of N arrays (H_i, W_i), or ``Resized``, and all
+    of their pixels count alike.
 
     Raises:
         TaskError: NaN or infinity, or shapes that do not fit the truth.
@@ -182,13 +218,36 @@ def evaluate_truth(
     )
 
 
-def _pixel_curve(name: str, maps: Values | None, truth: Truth, *, limit: float = 1.0) -> Curve | None:
+def _pixel_curve(name: str, maps: Values | Resized | None, truth: Truth, *, limit: float = 1.0) -> Curve | None:
     if maps is None:
         return None
+    if truth.sizes is not None:
+        pictures = _Pictures(name, maps, truth.sizes)
+        return curve_of_pictures(pictures, truth.sizes, truth.positions, truth.pixel_weights)
+    maps = cast("Values", maps)
     scores = cast("torch.Tensor", maps).detach() if _on_cuda(maps) else _to_numpy(name, maps)
     _check_maps(name, scores, len(truth.labels), truth.shape)
     _check_finite(name, scores)
     return None if truth.shape is None else curve_of(scores, truth.positions, truth.pixel_weights, limit=limit)
+
+
+class _Pictures:
+    """Maps of several sizes, each checked when it is looked at."""
+
+    def __init__(self, name: str, maps: Values | Resized, sizes: tuple[Size, ...]) -> None:
+        if len(maps) != len(sizes):
+            raise TaskError(name, found=f"{len(maps)} maps", wanted=f"{len(sizes)}, one for each label")
+        self.name, self.maps, self.sizes = name, maps, sizes
+
+    def __getitem__(self, number: int) -> Scores:
+        values = self.maps[number]
+        scores = cast("torch.Tensor", values).detach() if _on_cuda(values) else _to_numpy(self.name, values)
+        if tuple(scores.shape) != self.sizes[number]:
+            found = f"shape {tuple(scores.shape)}"
+            raise TaskError(f"{self.name} of picture {number}", found=found, wanted=f"{self.sizes[number]} as its mask")
+        if not _is_finite(scores):
+            raise TaskError(f"{self.name} of picture {number}", found="NaN or infinity", wanted="finite numbers")
+        return scores
 
 
 # ---------------------------------------------------------------- input

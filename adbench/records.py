@@ -8,7 +8,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 R = TypeVar("R")
 
@@ -68,8 +68,12 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
         return value
     if origin in (Union, types.UnionType):
-        inner = next(each for each in arguments if each is not type(None))
-        return None if value is None else _decode(inner, value, where)
+        inner = [each for each in arguments if each is not type(None)]
+        return None if value is None else _decode_first_fit(inner, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(f"{where} is {value!r}, wanted one of {', '.join(map(str, arguments))}")
+        return value
     if is_dataclass(kind):
         return _decode_record(kind, value, where)
     if origin is tuple:
@@ -81,6 +85,15 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return math.nan
     _check(value, _PLAIN[kind], where, kind.__name__)
     return kind(value)
+
+
+def _decode_first_fit(kinds: list[Any], value: Any, where: str) -> Any:
+    for kind in kinds[:-1]:
+        try:
+            return _decode(kind, value, where)
+        except ValueError:
+            continue
+    return _decode(kinds[-1], value, where)
 
 
 def _decode_record(kind: Any, value: Any, where: str) -> Any:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .compare import compare
 from .errors import ResultError
 from .tables import Column, Table
 from .types import Result
-from .variants import TITLES, Board, Variant, boards, dataset_title, mean, protocol_notes
+from .variants import (
+    TITLES,
+    Board,
+    Variant,
+    boards,
+    dataset_title,
+    mean,
+    protocol_cells,
+    protocol_columns,
+    protocol_marks,
+    protocol_notes,
+)
 
 if TYPE_CHECKING:
     from .trial import Trial
@@ -21,7 +33,9 @@ SHOWN = ("image_auroc", "pixel_auroc", "aupro")
 """The metrics that every table shows."""
 
 
-def leaderboard(results: Sequence[Result], *, metric: str = "image_auroc", by_class: bool = False) -> list[Table]:
+def leaderboard(
+    results: Sequence[Result], *, metric: str = "image_auroc", by_class: bool = False, threshold: bool = False
+) -> list[Table]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
     A variant takes part in the ranking if it has at least half of the data set's classes. The means
@@ -31,14 +45,15 @@ def leaderboard(results: Sequence[Result], *, metric: str = "image_auroc", by_cl
         results: runs of any methods, data sets and seeds.
         metric: a field of ``Metrics``; at the last epoch, the mean over seeds, then over classes.
         by_class: a table per variant with a row per class and the mean, instead of the ranking.
+        threshold: show people what the suggested thresholds do; programs always see it.
 
     Raises:
         ResultError: there is no result.
     """
     found = boards(_some(results))
     if by_class:
-        return [_class_table(board, variant, metric) for board in found for variant in board.variants]
-    return [_ranking(board, metric) for board in found]
+        return [_class_table(board, variant, metric, threshold) for board in found for variant in board.variants]
+    return [_ranking(board, metric, threshold) for board in found]
 
 
 def _some(results: Sequence[Result]) -> Sequence[Result]:
@@ -52,10 +67,36 @@ def _metrics(metric: str) -> tuple[str, ...]:
     return SHOWN if metric in SHOWN else (metric, *SHOWN)
 
 
+_RATES = ("false_alarm_rate", "miss_rate")
+
+
+def _rate_columns(threshold: bool) -> tuple[Column, ...]:
+    audience: Literal["all", "programs"] = "all" if threshold else "programs"
+    titles = zip(_RATES, ("false alarms", "misses"), strict=True)
+    return tuple(Column(name, title, "percent", audience) for name, title in titles)
+
+
+def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
+    """Say where thresholds come from, if they are shown."""
+    rules: dict[str, list[str]] = {}
+    for variant in variants:
+        for run in variant.all_runs if threshold else ():
+            labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else "", [])
+            if variant.label not in labels:
+                labels.append(variant.label)
+    lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items() if rule]
+    if "" in rules:
+        none = f"No threshold for {', '.join(rules[''])}: the training scores don't tell. Run with --holdout 0.1."
+        lines.append(none)
+    if any("training" in rule for rule in rules):
+        lines.append("Training scores are lower than those of new good pictures; --holdout 0.1 gives honest ones.")
+    return lines
+
+
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(board: Board, metric: str) -> Table:
+def _ranking(board: Board, metric: str, threshold: bool) -> Table:
     shown = _metrics(metric)
     classes = list(dict.fromkeys(name for variant in board.variants for name in variant.runs))
     ranked, common = _who_ranks(board.variants, classes, metric)
@@ -66,9 +107,11 @@ def _ranking(board: Board, metric: str) -> Table:
         part.sort(key=lambda line: line.order(metric), reverse=True)
     values = [line.values[metric] for line in lines]
     ranks = [values.index(value) + 1 for value in values]  # equal numbers share a rank
+    marks = protocol_marks([line.variant for line in (*lines, *rest)])
     rows = [
         (rank, line.variant.label, board.dataset, board.synthetic, line.variant.method, len(line.classes),
-         line.variant.seeds, *(line.values[name] for name in shown), *_speed(line))
+         line.variant.seeds, *(line.values[name] for name in shown), *_rates(line), *_speed(line),
+         *protocol_cells(line.variant.all_runs, marks))
         for rank, line in zip([*ranks, *(None for _ in rest)], [*lines, *rest], strict=True)
     ]  # fmt: skip
     columns = (
@@ -80,13 +123,16 @@ def _ranking(board: Board, metric: str) -> Table:
         Column("classes", "classes", "count"),
         Column("seeds", "seeds", "count"),
         *(Column(name, TITLES[name], "percent") for name in shown),
+        *_rate_columns(threshold),
         Column("fit_seconds", "fit s/class", "seconds"),
         Column("images_per_second", "images/s", "rate"),
+        *protocol_columns(marks),
     )
     notes = (
         *_class_notes(ranked, others, classes, common, metric),
         *_undefined_notes(ranked, common, shown),
         *board.remarks,
+        *_threshold_notes([line.variant for line in (*lines, *rest)], threshold),
         *protocol_notes([line.variant for line in (*lines, *rest)]),
     )
     return Table(f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch", columns, tuple(rows), notes)
@@ -107,6 +153,11 @@ class _Line:
 
 def _line(variant: Variant, classes: Sequence[str], among: Sequence[Variant], shown: Sequence[str]) -> _Line:
     return _Line(variant, classes, {name: _mean_over(variant, name, classes, among) for name in shown})
+
+
+def _rates(line: _Line) -> tuple[float | None, ...]:
+    """False alarms and misses at the suggested thresholds, as means over the classes."""
+    return tuple(mean(line.variant.threshold(each, name) for each in line.classes) for name in _RATES)
 
 
 def _speed(line: _Line) -> tuple[float | None, float | None]:
@@ -172,20 +223,33 @@ def _undefined_notes(ranked: Sequence[Variant], common: Sequence[str], shown: Se
 # ---------------------------------------------------------------- one variant, class by class
 
 
-def _class_table(board: Board, variant: Variant, metric: str) -> Table:
+def _class_table(board: Board, variant: Variant, metric: str, threshold: bool) -> Table:
     shown = _metrics(metric)
     head = (board.dataset, board.synthetic, variant.label, variant.method)
 
     def times(name: str) -> tuple[float | None, float | None]:
         return variant.timing(name, "total"), variant.timing(name, "images_per_second")
 
+    def decisions(name: str) -> tuple[float | None, ...]:
+        return tuple(variant.threshold(name, each) for each in ("value", *_RATES))
+
+    marks = protocol_marks([variant])
     rows = [
-        (name, *head, len(runs), *(variant.metric(name, each) for each in shown), *times(name))
+        (
+            name,
+            *head,
+            len(runs),
+            *(variant.metric(name, each) for each in shown),
+            *decisions(name),
+            *times(name),
+            *protocol_cells(runs, marks),
+        )
         for name, runs in variant.runs.items()
     ]
     numbers = [mean(variant.metric(each, name) for each in variant.runs) for name in shown]
+    numbers += [None, *(mean(variant.threshold(each, name) for each in variant.runs) for name in _RATES)]
     numbers += [mean(column) for column in zip(*map(times, variant.runs), strict=True)]
-    footer = (f"mean ({len(rows)})", *head, variant.seeds, *numbers)
+    footer = (f"mean ({len(rows)})", *head, variant.seeds, *numbers, *protocol_cells(variant.all_runs, marks))
     columns = (
         Column("class", "class"),
         Column("dataset", "data set", audience="programs"),
@@ -194,15 +258,18 @@ def _class_table(board: Board, variant: Variant, metric: str) -> Table:
         Column("method", "method", audience="programs"),
         Column("seeds", "seeds", "count", audience="all" if variant.seeds > 1 else "programs"),
         *(Column(name, TITLES[name], "percent") for name in shown),
+        Column("threshold", "threshold", "score", audience="all" if threshold else "programs"),
+        *_rate_columns(threshold),
         Column("seconds", "seconds", "seconds"),
         Column("images_per_second", "images/s", "rate"),
+        *protocol_columns(marks),
     )
     notes = [
         f"{TITLES[name]} is not defined for every class; its mean is over the others."
         for name in shown
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
-    notes = [*notes, *board.remarks, *protocol_notes([variant])]
+    notes = [*notes, *board.remarks, *_threshold_notes([variant], threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, tuple(rows), tuple(notes), (footer,))
 
@@ -266,10 +333,12 @@ def trial_table(trials: Sequence[Trial]) -> Table:
             trial.checkpoint,
             trial.epoch,
             *(getattr(trial.metrics, name) for name in SHOWN),
+            *(getattr(trial.threshold, name, None) for name in ("value", *_RATES)),
         )
         for trial in trials
     ]
     numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in SHOWN]
+    numbers += [None, *(mean(getattr(trial.threshold, name, None) for trial in trials) for name in _RATES)]
     footer = (f"mean ({len(rows)})", first.dataset, first.synthetic, first.method, first.checkpoint, None, *numbers)
     columns = (
         Column("class", "class"),
@@ -279,6 +348,10 @@ def trial_table(trials: Sequence[Trial]) -> Table:
         Column("checkpoint", "checkpoint", audience="programs"),
         Column("epoch", "epoch", "count"),
         *(Column(name, TITLES[name], "percent") for name in SHOWN),
+        Column(
+            "threshold", "threshold", "score", audience="all" if any(each.threshold for each in trials) else "programs"
+        ),
+        *_rate_columns(any(each.threshold for each in trials)),
     )
     title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
     return Table(title, columns, tuple(rows), footers=(footer,) if len(rows) > 1 else ())

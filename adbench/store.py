@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import records
 from .errors import CheckpointError, ResultError, TaskError, UnknownNameError
-from .types import METRIC_NAMES, EpochRecord, Job, Metrics, Result
+from .types import METRIC_NAMES, EpochRecord, Job, Metrics, Result, size_text
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +92,14 @@ def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> st
     }
     if job.eval_every is not None:
         identity["eval_every"] = job.eval_every
-    return f"{safe_name(job.preset)}-seed{job.seed}-{_digest(records.canonical(identity))}"
+    words = [safe_name(job.preset), f"seed{job.seed}"]
+    if job.eval_size is not None:
+        identity["eval_size"] = job.eval_size
+        words.append(size_text(job.eval_size))
+    if job.holdout:
+        identity["holdout"] = job.holdout
+        words.append(f"holdout{job.holdout:g}")
+    return "-".join([*words, _digest(records.canonical(identity))])
 
 
 def safe_name(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError
 from .options import real_overrides, resolve
 from .progress import Watch
-from .types import Dataset, Job, Method, Result, Task
+from .types import Dataset, EvalSize, Job, Method, Result, Task
 
 if TYPE_CHECKING:
     from . import engine
@@ -44,6 +44,8 @@ class Plan:
     seeds: Sequence[int] = (0,)
     device: str = "auto"
     eval_every: int | None = None
+    eval_size: EvalSize | None = None
+    holdout: float = 0.0
     skip_bad: bool = False
     force: bool = False
     results: Path = Path("results")
@@ -65,17 +67,20 @@ class Plan:
 
     def _job(self, method: Method, class_name: str, seed: int) -> Job:
         overrides = real_overrides(method, self.preset, self.overrides[method.name])
+        options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
         return Job(
             method=method.name,
             preset=self.preset,
             overrides=tuple(overrides.items()),
-            options=resolve(method, self.preset, overrides, self.dataset.name, class_name),
+            options=options,
             dataset=self.dataset.name,
             class_name=class_name,
             data_root=self.data_root,
             seed=seed,
             device=self.device,
             eval_every=self.eval_every,
+            eval_size=None if self.eval_size == options.size else self.eval_size,
+            holdout=self.holdout,
             skip_bad=self.skip_bad,
             force=self.force,
             results=self.results,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from . import devices
@@ -17,16 +16,17 @@ from .engine import open_images
 from .errors import CheckpointError
 from .evaluation import score_all
 from .features import FeatureCache
-from .metrics import Truth
 from .pictures import problem_error
 from .plugins import Registry
 from .progress import Watch
-from .types import Job, Method, Metrics, Options
+from .thresholds import judge
+from .truths import open_truth
+from .types import Job, Method, Metrics, Options, Threshold
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a checkpoint scored on one class; ``epoch`` is None where the checkpoint doesn't say."""
+    """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say."""
 
     method: str
     dataset: str
@@ -35,6 +35,7 @@ class Trial:
     checkpoint: str
     epoch: int | None
     metrics: Metrics
+    threshold: Threshold | None = None
 
 
 def run(
@@ -84,7 +85,9 @@ def run(
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    truth = Truth.of(np.array([sample.label for sample in test.store.samples]), test.store.masks)
+    truth = open_truth(test.store, size=options.size, resize=options.resize)
+    value, rule = (saved.get("threshold") if ours else None) or (None, "")
+    verdict = None if value is None else judge(value, rule, truth.labels, scores.image.cpu().numpy())
     epoch = saved.get("epoch")
     return Trial(
         method=method.name,
@@ -94,6 +97,7 @@ def run(
         checkpoint=str(checkpoint),
         epoch=epoch if isinstance(epoch, int) else None,
         metrics=scores.evaluate(truth),
+        threshold=verdict,
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+EvalSize = Size | Literal["native"]
+"""Where maps and masks are compared: at one size, or at each picture's own."""
+
 GOOD = "good"
 """The defect type of a picture without a defect."""
 
@@ -398,18 +401,39 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything besides the method that moves a number."""
+    """Everything besides the method that moves a number.
+
+    ``mask_size`` is where maps and masks are compared: a size, or "native" for each picture's own;
+    ``map_resampling`` says how maps got there, None where they are of that size. ``holdout`` is the part
+    of the training pictures that was kept from training; 0 in results that are older than the field.
+    """
 
     size: Size
     resize: str
     picture_resampling: str
-    mask_size: Size
+    mask_size: EvalSize
     mask_resampling: str
     epoch_policy: str
     aupro_map: str
     backbone: str | None
     backbone_weights: str | None
     precision: str
+    map_resampling: str | None = None
+    holdout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score above which a picture is called defective, suggested without a look at the test set.
+
+    ``rule`` says what it was made from. The rates are what it does to the test set: the part of the good
+    pictures above it, and of the defective ones not above it; None where there are none of the kind.
+    """
+
+    value: float
+    rule: str
+    false_alarm_rate: float | None
+    miss_rate: float | None
 
 
 @dataclass(frozen=True)
@@ -447,8 +471,9 @@ class Result:
 
     ``fingerprint`` is the task's, ``content`` a digest over the bytes of its pictures and masks;
     ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
-    the epochs among which the oracle was chosen; None in results that are older than the field. ``passes``
-    says in how many parts batches went through training and scoring where memory was short.
+    the epochs among which the oracle was chosen; None in results that are older than the field. So is
+    ``threshold``, and where the training scores suggest none. ``passes`` says in how many parts batches went
+    through training and scoring where memory was short.
     """
 
     schema: int
@@ -478,6 +503,7 @@ class Result:
     command: str
     finished: str
     evaluations: int | None = None
+    threshold: Threshold | None = None
     passes: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -494,6 +520,11 @@ def variant_name(method: str, preset: str, overrides: Mapping[str, Any]) -> str:
     return f"{method}:{','.join(differs)}" if differs else method
 
 
+def size_text(size: EvalSize) -> str:
+    """Write a size as people give it: "256x640", or "native"."""
+    return size if isinstance(size, str) else "x".join(map(str, size))
+
+
 def option_text(key: str, value: Any) -> str:
     """Write an option's value as it is given after -o: "256x640" for a size, "2,3" for other tuples."""
     if isinstance(value, (tuple, list)):
@@ -506,6 +537,8 @@ class Job:
     """One task to run, small and picklable: names and numbers, nothing opened yet.
 
     ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it.
+    ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
+    the training pictures that is kept from training, for the threshold.
     """
 
     method: str
@@ -518,6 +551,8 @@ class Job:
     seed: int = 0
     device: str = "auto"
     eval_every: int | None = None
+    eval_size: EvalSize | None = None
+    holdout: float = 0.0
     skip_bad: bool = False
     force: bool = False
     results: Path = Path("results")

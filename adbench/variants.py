@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from .records import canonical
-from .types import Protocol, Result, variant_name
+from .tables import Column
+from .types import Protocol, Result, size_text, variant_name
 
 TITLES = {
     "image_auroc": "image AUROC",
@@ -46,6 +47,16 @@ class Variant:
     def timing(self, class_name: str, name: str) -> float | None:
         """One field of ``Timing``, as the mean over seeds."""
         return mean(getattr(run.timing, name) for run in self.runs.get(class_name, ()))
+
+    def threshold(self, class_name: str, name: str) -> float | None:
+        """One number of ``Threshold``, as the mean over seeds; None where none was suggested."""
+        found = (run.threshold for run in self.runs.get(class_name, ()))
+        return mean(getattr(each, name) for each in found if each is not None)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What ``protocol_text`` says of its runs, each once."""
+        return tuple(dict.fromkeys(protocol_text(run.protocol) for run in self.all_runs))
 
     @property
     def all_runs(self) -> tuple[Result, ...]:
@@ -135,12 +146,18 @@ def _on_newest_pictures(runs: Sequence[Result]) -> tuple[list[Result], list[str]
 
 
 def _configuration(run: Result) -> dict[str, Any]:
-    """Every option, with the digest of the weights in place of their file."""
-    return {**run.options, "amp": run.protocol.precision, "weights": run.protocol.backbone_weights}
+    """Every option, with the digest of the weights in place of their file, and how it was evaluated."""
+    return {**run.options, "weights": run.protocol.backbone_weights, **_conditions(run)}
+
+
+def _conditions(run: Result) -> dict[str, Any]:
+    """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
+    compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
+    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout}
 
 
 def _told_apart_by(runs: Sequence[Result]) -> list[str]:
-    """The options in which runs of one name differ: within a class, or the precision anywhere.
+    """The options in which runs of one name differ: within a class, or anywhere in precision and evaluation.
 
     From class to class other options may differ, since presets have values for single classes.
     """
@@ -150,7 +167,7 @@ def _told_apart_by(runs: Sequence[Result]) -> list[str]:
     keys = set()
     for group in by_class.values():
         keys |= _differing([_configuration(run) for run in group])
-    return sorted(keys | _differing([{"amp": run.protocol.precision} for run in runs]))
+    return sorted(keys | _differing([_conditions(run) for run in runs]))
 
 
 def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -159,7 +176,10 @@ def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _label(run: Result, keys: Sequence[str]) -> str:
-    differs = {key: value for key, value in _configuration(run).items() if key in keys}
+    usual = {"eval-size": "input", "holdout": 0}
+    differs = {
+        key: value for key, value in _configuration(run).items() if key in keys and usual.get(key, object()) != value
+    }
     return variant_name(run.method, run.preset, {**run.overrides, **differs})
 
 
@@ -177,18 +197,46 @@ def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:
 
 def protocol_text(protocol: Protocol) -> str:
     """One line with everything besides the method that moves a number."""
-    size, masks = ("x".join(map(str, each)) for each in (protocol.size, protocol.mask_size))
+    size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
     backbone = f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone"
     precision = "fp32" if protocol.precision == "off" else protocol.precision
+    maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
+    crop = ", the crop alone" if protocol.resize == "crop" else ""
+    held_out = f"; {protocol.holdout:.0%} of the training pictures held out" if protocol.holdout else ""
     return (
-        f"{size} by {protocol.resize} ({protocol.picture_resampling}); masks {masks} ({protocol.mask_resampling}); "
+        f"{size} by {protocol.resize} ({protocol.picture_resampling}); "
+        f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){held_out}; "
         f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}; {precision}"
     )
 
 
+def protocol_marks(variants: Sequence[Variant]) -> dict[str, str]:
+    """A letter for each protocol: A, B, ..., Z, AA, ... in the order in which they are met."""
+    texts = dict.fromkeys(text for variant in variants for text in variant.protocols)
+    return {text: _letters(number) for number, text in enumerate(texts)}
+
+
+def _letters(number: int) -> str:
+    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
+
+
+def protocol_columns(marks: Mapping[str, str]) -> tuple[Column, ...]:
+    """The columns that say whose numbers were made alike: texts for programs, marks for people if there are several."""
+    texts = Column("protocol", "protocol", audience="programs")
+    letters = Column("protocol", "protocol", audience="people")
+    return (texts, letters) if len(marks) > 1 else (texts,)
+
+
+def protocol_cells(runs: Sequence[Result], marks: Mapping[str, str]) -> tuple[str, ...]:
+    """The cells of some runs in ``protocol_columns``."""
+    found = dict.fromkeys(protocol_text(run.protocol) for run in runs)
+    cells = " | ".join(found), " ".join(marks[text] for text in found)
+    return cells if len(marks) > 1 else cells[:1]
+
+
 def protocol_notes(variants: Sequence[Variant]) -> list[str]:
-    """One line for each protocol, with whom it belongs to where there are several."""
+    """One line for each protocol, with its mark and whom it belongs to where there are several."""
     users: dict[str, dict[str, list[str]]] = {}
     for variant in variants:
         for run in variant.all_runs:
@@ -199,10 +247,11 @@ def protocol_notes(variants: Sequence[Variant]) -> list[str]:
         return [f"Protocol: {next(iter(users))}."]
     total = {variant.label: len(variant.runs) for variant in variants}
     lines = []
+    marks = protocol_marks(variants)
     for text, labels in users.items():
         whose = [
             label if len(classes) == total[label] else f"{label} ({', '.join(classes)})"
             for label, classes in labels.items()
         ]
-        lines.append(f"{', '.join(whose)}: {text}.")
+        lines.append(f"[{marks[text]}] {', '.join(whose)}: {text}.")
     return ["The protocols differ, so mind them when comparing:", *lines]

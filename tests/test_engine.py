@@ -462,6 +462,6 @@ def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_dat
 
     method = made_method(fit, score)
     result, _ = run_one(method, job_for(method, tiny_data, tmp_path))
-    assert seen == [7]  # two evaluations, and each of the seven test pictures was looked at once
-    assert backbone.seen == 7 + 4  # one full batch, and the smaller last one is not measured
+    assert seen == [7 + 6]  # two evaluations and a threshold: each of 7 test and 6 training pictures was seen once
+    assert backbone.seen == 7 + 6 + 4  # one full batch, and the smaller last one is not measured
     assert result.timing.images_per_second > 0

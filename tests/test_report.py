@@ -13,7 +13,7 @@ from made_results import make_result
 from adbench import report
 from adbench.errors import ResultError, UnknownNameError
 from adbench.tables import Table, render
-from adbench.types import METRIC_NAMES, Metrics, Published
+from adbench.types import METRIC_NAMES, Metrics, Published, Threshold
 from adbench.variants import TITLES, boards
 
 
@@ -130,7 +130,7 @@ def test_synthetic_data_is_labelled_wherever_it_is_shown():
     """Nobody takes a number on made-up pictures for a real one."""
     results = [make_result(dataset="demo", synthetic=True)]
     trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
-                            metrics=Metrics(image_auroc=0.5))  # fmt: skip
+                            metrics=Metrics(image_auroc=0.5), threshold=None)  # fmt: skip
     shown = [
         *report.leaderboard(results),
         *report.leaderboard(results, by_class=True),
@@ -169,7 +169,7 @@ def test_protocols_are_named_and_told_apart():
         assert fact in line
     (table,) = report.leaderboard([*same, make_result("c", size=(32, 96), amp="bf16")])
     assert any("protocols differ" in note for note in table.notes)
-    assert any(note.startswith("c: 32x96") and "bf16" in note for note in table.notes)
+    assert any(note.startswith("[B] c: 32x96") and "bf16" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("make", [report.leaderboard, report.list_runs, lambda r: report.compare(r, ["msflow"])])
@@ -177,6 +177,72 @@ def test_nothing_to_show_names_the_way_out(make):
     """Without results, each report says how to make one."""
     with pytest.raises(ResultError, match="adbench run"):
         make([])
+
+
+@pytest.mark.parametrize("change", [{"mask_size": "native", "map_resampling": "bilinear"}, {"holdout": 0.1}])
+def test_rows_of_different_protocols_are_marked_in_every_format(change):
+    """Nobody who reads a ranking, in whatever format, takes numbers of different protocols for alike."""
+    other = make_result("b", image=0.8)
+    results = [make_result("a", image=0.9), replace(other, protocol=replace(other.protocol, **change))]
+    (table,) = report.leaderboard(results)
+    assert ranks(table) == [(1, "a"), (2, "b")]
+    first, second = (row["protocol"] for row in records_of(table))
+    assert first != second
+    assert ("masks native (nearest, maps bilinear)" if "mask_size" in change else "10% of the training") in second
+    for format_ in ("markdown", "latex"):
+        lines = render([table], format_).splitlines()
+        assert [re.search(r"\b[AB]\b\W*$", line).group()[0] for line in lines if re.search("90.00|80.00", line)] == [
+            "A",
+            "B",
+        ]
+    assert render([table], "csv").count("masks 64x64") == (1 if "mask_size" in change else 2)
+    assert any(note.startswith("[B] b: ") for note in table.notes)
+    (compared,) = report.compare(results, ["a", "b"], metrics=["image_auroc"])
+    assert [column.title for column in compared.columns if column.kind == "percent"] == ["a [A]", "b [B]"]
+    assert records_of(compared)[0]["protocols_differ"] is True
+
+
+def test_equal_protocols_need_no_mark():
+    """Where all is alike there is a single line under the table, and programs see the text."""
+    (table,) = report.leaderboard([make_result("a"), make_result("b")])
+    assert "protocol" not in render([table], "markdown").splitlines()[2]
+    assert len({row["protocol"] for row in records_of(table)}) == 1
+    (compared,) = report.compare([make_result("a"), make_result("b")], ["a", "b"], metrics=["image_auroc"])
+    assert records_of(compared)[0]["protocols_differ"] is False
+
+
+# ---------------------------------------------------------------- thresholds
+
+
+def judged(method: str, false_alarms: float | None, *, rule: str = "mean + 3 sd of 60 training scores"):
+    suggestion = None if false_alarms is None else Threshold(1.5, rule, false_alarms, 0.25)
+    return replace(make_result(method), threshold=suggestion)
+
+
+def test_thresholds_are_there_for_programs_and_for_people_who_ask():
+    """JSON and CSV always hold value and rates; other tables show them with --threshold, and their rule."""
+    results = [judged("a", 0.125), judged("b", None)]
+    (table,) = report.leaderboard(results)
+    row, without = records_of(table)
+    assert (row["false_alarm_rate"], row["miss_rate"]) == (0.125, 0.25)
+    assert (without["false_alarm_rate"], without["miss_rate"]) == (None, None)
+    assert "12.50" not in render([table], "markdown")
+    (asked,) = report.leaderboard(results, threshold=True)
+    assert "false alarms" in render([asked], "markdown")
+    assert "12.50" in render([asked], "markdown")
+    notes = "\n".join(asked.notes)
+    assert "Thresholds of a: mean + 3 sd of training scores." in notes
+    assert "No threshold for b" in notes
+    classes, _ = report.leaderboard(results, by_class=True, threshold=True)
+    assert records_of(classes)[0]["threshold"] == 1.5
+    assert "1.5" in render([classes], "markdown")
+    assert footer_of(classes)["false_alarm_rate"] == 0.125
+
+
+def test_held_out_thresholds_carry_no_warning():
+    """The advice to hold pictures out is for those who have not."""
+    (table,) = report.leaderboard([judged("a", 0.1, rule="mean + 3 sd of 6 held-out scores")], threshold=True)
+    assert not any("--holdout" in note for note in table.notes)
 
 
 # ---------------------------------------------------------------- variants
@@ -207,6 +273,15 @@ def test_hidden_differences_are_told_apart():
     weights = make_result(backbone="resnet18")
     other = replace(weights, protocol=replace(weights.protocol, backbone_weights="fedcba987654"))
     assert labels([weights, other]) == {"msflow:weights=0123456789ab", "msflow:weights=fedcba987654"}
+
+
+def test_runs_that_were_evaluated_otherwise_are_variants_of_their_own():
+    """Neither another place to compare maps nor held-out pictures are averaged with the rest."""
+    plain = make_result()
+    native = replace(plain.protocol, mask_size="native", map_resampling="bilinear")
+    assert labels([plain, replace(plain, protocol=native)]) == {"msflow", "msflow:eval-size=native"}
+    held = replace(plain, protocol=replace(plain.protocol, holdout=0.1), class_name="nuts")
+    assert labels([plain, held]) == {"msflow", "msflow:holdout=0.1"}
 
 
 def test_options_that_a_preset_sets_per_class_make_no_variant():
@@ -345,7 +420,7 @@ def test_list_runs_and_trials():
     assert rows[0]["finished"] == results[0].finished
     trials = [
         SimpleNamespace(method="m", dataset="d", class_name=name, synthetic=False, checkpoint="f.pt", epoch=3,
-                        metrics=Metrics(image_auroc=value))
+                        metrics=Metrics(image_auroc=value), threshold=None)
         for name, value in (("x", 0.5), ("y", 1.0))
     ]  # fmt: skip
     table = report.trial_table(trials)
