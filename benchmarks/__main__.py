@@ -74,6 +74,16 @@ def score(rounds: int, **words: Any) -> None:
 
 
 @app.command()
+@shared_options
+def start(rounds: int, **words: Any) -> None:
+    """How soon a run on cached pictures and features reaches its first epoch."""
+    from . import start as room
+
+    setting = _setting(words)
+    room.run(setting, _precisions(setting.device)[-1], rounds, Console())
+
+
+@app.command()
 @click.option("--maps", default=83, show_default=True)
 @click.option("--size", default=512, show_default=True)
 @click.option("--device", default="cpu", show_default=True)

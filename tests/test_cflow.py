@@ -103,16 +103,16 @@ def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.
     assert_near(golden["image_score"], maps.amax(dim=(1, 2)))
 
 
-@pytest.mark.parametrize("size", [2, 5, 40])
+@pytest.mark.parametrize("size", [1, 2, 5, 40])
 def test_random_rotations_are_rotations(size: int) -> None:
     """Orthogonal, of determinant +1, another one each time, the same for the same seed."""
     torch.manual_seed(1)
     first, second = random_rotation(size, CPU), random_rotation(size, CPU)
     torch.manual_seed(1)
 
-    torch.testing.assert_close(first @ first.T, torch.eye(size, dtype=torch.float64))
-    assert torch.linalg.det(first).item() == pytest.approx(1)
-    assert not torch.allclose(first, second)
+    torch.testing.assert_close(first @ first.T, torch.eye(size), atol=1e-6, rtol=0)
+    assert torch.linalg.det(first).item() == pytest.approx(1, rel=1e-5)
+    assert size == 1 or not torch.allclose(first, second)
     assert torch.equal(first, random_rotation(size, CPU))
 
 
@@ -137,8 +137,9 @@ def test_a_decoder_is_invertible_with_the_right_jacobian() -> None:
     matrix = torch.autograd.functional.jacobian(lambda x: flow(x, [code])[0][0], fibre)[:, 0]
     normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum()
 
-    torch.testing.assert_close(flow(z, [code], rev=True)[0], fibre)
-    torch.testing.assert_close(log_jac[0], torch.linalg.slogdet(matrix).logabsdet)
+    # the rotations are rounded to float32
+    torch.testing.assert_close(flow(z, [code], rev=True)[0], fibre, atol=1e-5, rtol=0)
+    torch.testing.assert_close(log_jac[0], torch.linalg.slogdet(matrix).logabsdet, atol=1e-5, rtol=0)
     torch.testing.assert_close(log_likelihood(flow, fibre, code)[0], (normal + log_jac[0]) / 5)
 
 
