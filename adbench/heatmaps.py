@@ -13,6 +13,7 @@ import posixpath
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -77,7 +78,8 @@ def find_runs(results: Sequence[Result], names: Sequence[str]) -> list[Result]:
     known = dict.fromkeys(result.run for result in results)
     for name in names:
         if name not in known:
-            raise UnknownNameError("run", name, known, way_out="See adbench list runs")
+            near = get_close_matches(name, known)  # all of them may be hundreds
+            raise UnknownNameError("run", name, near, way_out="See adbench list runs")
     return [result for result in results if result.run in names]
 
 

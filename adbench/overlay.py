@@ -7,6 +7,7 @@ read the same in grey and for colour-blind people.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,11 +86,11 @@ def outlined(picture: Bytes, mask: Bytes) -> Bytes:
 
 
 def polygons(mask: Bytes) -> tuple[Polygon, ...]:
-    """The outlines of a mask (H, W) as polygons around its regions and holes, to within half a pixel."""
+    """The outlines of a mask (H, W) as polygons around its regions and holes, right to a third of a pixel."""
     from skimage.measure import approximate_polygon, find_contours
 
     padded = np.pad(mask > 0, 1).astype(np.float32)  # so that regions at the edge close
-    found = [approximate_polygon(line, 0.5) for line in find_contours(padded, 0.5)]
+    found = [approximate_polygon(line, 0.3) for line in find_contours(padded, 0.5)]
     # find_contours counts from pixel centres, and the padding moved everything by one
     return tuple(tuple((float(x) - 0.5, float(y) - 0.5) for y, x in line) for line in found if len(line) > 3)
 
@@ -105,15 +106,18 @@ def encode(picture: Bytes, side: int, *, quality: int = 80) -> bytes:
 
 def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
     """A picture of the colour scale with its two values, and a few lines of what it is."""
-    width, bar, line = 420, 18, 14
+    bar, line = 18, 14
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    lines = [text.encode("latin-1", "replace").decode("latin-1") for text in lines]  # what the built-in font has
+    width = max([420, *(math.ceil(ruler.textlength(text)) + 20 for text in lines)])
     image = Image.new("RGB", (width, bar + line * (len(lines) + 1) + 30), "white")
     ramp = np.broadcast_to(np.linspace(0, 1, width - 20), (bar, width - 20))
     image.paste(Image.fromarray(heat(ramp, Scale(0, 1))), (10, 10))
     draw = ImageDraw.Draw(image)
     below = bar + 14
-    draw.text((10, below), f"{scale.low:.4g}", fill="black")
-    high = f"{scale.high:.4g}"
+    low, high = f"{scale.low:.4g}", f"{scale.high:.4g}"
+    draw.text((10, below), low, fill="black")
     draw.text((width - 10 - draw.textlength(high), below), high, fill="black")
-    for number, text in enumerate(lines):
-        draw.text((10, below + line * (number + 1)), text.encode("latin-1", "replace").decode("latin-1"), fill="black")
+    for number, text in enumerate(lines, 1):
+        draw.text((10, below + line * number), text, fill="black")
     return np.asarray(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ class Reopener:
             words = shlex.split(result.command)
         except ValueError:  # a command that was no shell's
             return
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in pairwise([*words, ""]):
             if word == "--data-root" and following:
                 yield Path(following)
             elif word.startswith("--data-root="):
