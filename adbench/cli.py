@@ -158,7 +158,10 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         if maps:
             _save_maps(made, results, reopener, maps, outcomes)
         if page:
-            _say(f"Report: {_write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
+            try:
+                _say(f"Report: {_write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
+            except AdbenchError as error:  # the results stand, and their table follows
+                _say(f"Warning: {error}", style="yellow")
     _end_of_run(outcomes, format_)
 
 

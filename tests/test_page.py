@@ -191,6 +191,15 @@ def test_run_report_writes_the_page_of_that_run(tiny_data, tmp_path):
     assert len(store.read_all(tmp_path).results) == 2  # the page doesn't pass for a result
 
 
+def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
+    """Where the page can't be written there is a warning, and the leaderboard all the same."""
+    (tmp_path / "report").write_text("")
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--report")
+    assert done.exit_code == 0
+    assert "Warning: " in done.stderr
+    assert "bolts" in done.stdout
+
+
 # ---------------------------------------------------------------- curves
 
 
