@@ -63,14 +63,27 @@ def results_option(command: Command) -> Command:
 
 def stored(command: Command) -> Command:
     """Options of every command that reads stored results."""
+    for option in (debug_option, format_option, chosen, results_option):  # the last one stands first in --help
+        command = option(command)
+    return command
+
+
+def chosen(command: Command) -> Command:
+    """Add ``--dataset`` and ``--class``, which choose among stored results."""
+    classes = click.option("--class", "class_name", help="Only these classes: CLASS[,CLASS...] or all.")
+    return click.option("--dataset", "-d", help="Only this data set.")(classes(command))
+
+
+def reopened(command: Command) -> Command:
+    """Options of every command that scores with stored runs again."""
     options = (
-        results_option,
-        click.option("--dataset", "-d", help="Only this data set."),
-        click.option("--class", "class_name", help="Only these classes: CLASS[,CLASS...] or all."),
-        format_option,
-        debug_option,
-    )
-    for option in reversed(options):  # the last one applied stands first in --help
+        click.option("--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True,
+                     envvar="ADBENCH_DATA", show_envvar=True,
+                     help="Where a data set lies; may be given several times.  [default: where the run found it]"),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."),
+    )  # fmt: skip
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,15 @@ from .errors import AdbenchError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from .heatmaps import Kind
     from .plugins import Registry
+    from .reopen import Reopener
     from .suite import Outcome
     from .tables import Table
     from .types import Job, Result
+
+REPORT = "report"
+"""Folder of the report below that of the results, unless another is asked for."""
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -116,12 +121,22 @@ def app() -> None:
     help="Keep this part of the training pictures from training and take the threshold from them, such as 0.1.",
 )
 @click.option("--force", is_flag=True, help="Compute again what is already stored.")
+@click.option(
+    "--save-maps",
+    "maps",
+    type=click.Choice(["png", "raw"]),
+    is_flag=False,
+    flag_value="png",
+    help="Keep the anomaly maps beside each result: overlays as PNG, or raw for the maps themselves.",
+)
+@click.option("--report", "page", is_flag=True, help="Write a page to look at: RESULTS/report/index.html.")
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
         backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, skip_bad: bool,
         plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
-        eval_size: str | None, holdout: float, force: bool, results: Path, format_: str) -> None:  # fmt: skip
+        eval_size: str | None, holdout: float, force: bool, maps: Kind | None, page: bool, results: Path,
+        format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
     from . import suite
 
@@ -149,6 +164,18 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         command=shlex.join(["adbench", *sys.argv[1:]]),
     )
     outcomes = _run_jobs(plan.jobs(), registry)
+    made = [outcome.result for outcome in outcomes if outcome.result is not None]
+    if made and (maps or page):
+        from .reopen import Reopener
+
+        reopener = Reopener(registry, [root], device)
+        if maps:
+            _save_maps(made, results, reopener, maps, outcomes)
+        if page:
+            try:
+                _say(f"Report: {_write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
+            except AdbenchError as error:  # the results stand, and their table follows
+                _say(f"Warning: {error}", style="yellow")
     _end_of_run(outcomes, format_)
 
 
@@ -386,6 +413,78 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_f
         sys.exit(AdbenchError.exit_code)
 
 
+# ---------------------------------------------------------------- what is looked at
+
+
+@app.command("report")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page.  [default: RESULTS/report]")
+@arguments.results_option
+@arguments.chosen
+@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@click.option("--no-pictures", is_flag=True, help="Leave the galleries out, which have to score a few pictures.")
+@arguments.reopened
+@arguments.debug_option
+def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
+            no_pictures: bool, data_roots: Sequence[Path], device: str,
+            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write a page to look at: leaderboard, curves, and the pictures that methods get wrong."""
+    metric = arguments.metric(metric)
+    stored = _read(results, dataset, class_name)
+    reopener = None
+    if not no_pictures:
+        from .reopen import Reopener
+
+        reopener = Reopener(_load_plugins(plugin_files), data_roots, device)
+    click.echo(_write_report(stored, output or results / REPORT, results, metric, reopener))
+
+
+@app.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@arguments.results_option
+@click.option("--raw", is_flag=True, help="Keep the maps themselves (maps.npz) instead of overlays.")
+@click.option("--force", is_flag=True, help="Write again what is there already.")
+@arguments.reopened
+@arguments.debug_option
+def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
+             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write the anomaly maps of stored runs, named as in `adbench list runs`, into their folders."""
+    from . import heatmaps as room
+    from .reopen import Reopener
+
+    chosen = room.find_runs(_read(results, None, None), runs)
+    reopener = Reopener(_load_plugins(plugin_files), data_roots, device)
+    with _status() as say:
+        for result in chosen:
+            name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
+            say(name)
+            click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force))
+
+
+def _save_maps(
+    made: Sequence[Result], results: Path, reopener: Reopener, kind: Kind, outcomes: Sequence[Outcome]
+) -> None:
+    """Keep the maps of a run's results; one that has none doesn't stop the others."""
+    from . import heatmaps as room
+
+    new = {outcome.result.run for outcome in outcomes if outcome.result is not None and not outcome.reused}
+    with _status() as say:
+        for result in made:
+            say(f"maps of {result.variant} on {result.dataset}/{result.class_name}")
+            try:
+                room.save(result, results, reopener, kind, force=result.run in new)
+            except AdbenchError as error:
+                _say(f"Warning: {error}", style="yellow")
+
+
+def _write_report(
+    stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None
+) -> Path:
+    from . import page
+
+    with _status() as say:
+        return page.write(stored, folder, stored=results, metric=metric, reopener=reopener, watch=say)
+
+
 # ---------------------------------------------------------------- helpers
 
 
@@ -394,6 +493,15 @@ def _talk() -> Console:
     from rich.console import Console
 
     return Console(stderr=True)
+
+
+@contextlib.contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """A line on a terminal that says what is being done, and goes when it is done."""
+    from rich.text import Text
+
+    with _talk().status("") as status:
+        yield lambda text: status.update(Text(text))
 
 
 def _say(text: str, *, style: str = "") -> None:

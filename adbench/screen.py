@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -37,7 +38,8 @@ def to_svg(tables: Sequence[Table]) -> str:
     width = max([NARROWEST_NOTE, *map(natural_width, tables)])
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False, force_terminal=True)
     _print(console, tables)
-    return console.export_svg(title="adbench")
+    # rich cuts each line off at its box, and where its web font is missing, underscores go with it
+    return re.sub(r' clip-path="url\(#[^)]*\)"', "", console.export_svg(title="adbench"))
 
 
 def _print(console: Console, tables: Sequence[Table]) -> None:

@@ -6,6 +6,7 @@
     last.pt                        the model after the last epoch
     oracle_image_auroc.pt, ...     the models that did best on the test set
     state.pt                       only while unfinished: what a broken-off run goes on from
+    maps/, maps.npz                anomaly maps, where they were asked for
 
 Every file is written under a temporary name, flushed to the disk and renamed.
 """

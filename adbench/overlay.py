@@ -1,0 +1,123 @@
+"""Anomaly maps made visible: one colour scale for many maps, and the true outline on top.
+
+The colours are those of *inferno* (Smith and van der Walt, 2015): their lightness rises evenly, so that they
+read the same in grey and for colour-blind people.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.floating]
+
+INFERNO = (
+    (0, 0, 4), (31, 12, 72), (87, 16, 110), (136, 34, 106), (188, 55, 84), (227, 89, 51), (249, 142, 9),
+    (249, 201, 50), (252, 255, 164),
+)  # fmt: skip
+"""Red, green and blue at even steps from low to high."""
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 50.0, 99.5
+"""Of all pixels: below the first a map is dark, above the second it is brightest."""
+
+STRONGEST = 0.75
+"""Share of the colour in the hottest spot of an overlay; the rest is the picture."""
+
+Polygon = tuple[tuple[float, float], ...]
+"""Corners as (x, y) in pixels; closed."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The map values that are shown darkest and brightest."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, maps: Floats) -> Scale:
+        """The common scale of maps (N, H, W), by percentiles, so that one hot pixel doesn't darken the rest."""
+        low, high = np.percentile(maps, [LOW_PERCENTILE, HIGH_PERCENTILE])
+        return cls(float(low), float(high))
+
+    def fractions(self, values: Floats) -> Floats:
+        """Bring map values to [0, 1]; where the scale has no width, a value above it counts as 1."""
+        width = self.high - self.low
+        if width <= 0:
+            return (values > self.high).astype(np.float32)
+        fractions: Floats = np.clip((values - self.low) / width, 0, 1)
+        return fractions
+
+
+def heat(values: Floats, scale: Scale) -> Bytes:
+    """Colour a map (H, W) as RGB (H, W, 3)."""
+    steps = np.linspace(0, 1, len(INFERNO))
+    fractions = scale.fractions(values)
+    channels = [np.interp(fractions, steps, channel) for channel in np.array(INFERNO).T]
+    colours: Bytes = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return colours
+
+
+def overlay(picture: Bytes, values: Floats, mask: Bytes | None, scale: Scale) -> Bytes:
+    """Lay a map (H, W) over its picture (H, W, 3), hot spots strongest, with the mask's outline."""
+    share = (STRONGEST * scale.fractions(values))[..., None]
+    mixed = np.rint(picture * (1 - share) + heat(values, scale) * share).astype(np.uint8)
+    return mixed if mask is None else outlined(mixed, mask)
+
+
+def outlined(picture: Bytes, mask: Bytes) -> Bytes:
+    """Draw a white line with a black one around it just outside the mask (H, W), so that no defect is covered."""
+    from skimage.morphology import dilation
+
+    inside = mask > 0
+    once = dilation(inside, np.ones((3, 3), bool))
+    twice = dilation(once, np.ones((3, 3), bool))
+    drawn: Bytes = picture.copy()
+    drawn[twice & ~once] = 0
+    drawn[once & ~inside] = 255
+    return drawn
+
+
+def polygons(mask: Bytes) -> tuple[Polygon, ...]:
+    """The outlines of a mask (H, W) as polygons around its regions and holes, right to a third of a pixel."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    padded = np.pad(mask > 0, 1).astype(np.float32)  # so that regions at the edge close
+    found = [approximate_polygon(line, 0.3) for line in find_contours(padded, 0.5)]
+    # find_contours counts from pixel centres, and the padding moved everything by one
+    return tuple(tuple((float(x) - 0.5, float(y) - 0.5) for y, x in line) for line in found if len(line) > 3)
+
+
+def encode(picture: Bytes, side: int, *, quality: int = 80) -> bytes:
+    """Write a picture (H, W, 3) as WebP, its longer side at most ``side`` pixels."""
+    image = Image.fromarray(picture)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=quality, method=4)
+    return stream.getvalue()
+
+
+def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
+    """A picture of the colour scale with its two values, and a few lines of what it is."""
+    bar, line = 18, 14
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    lines = [text.encode("latin-1", "replace").decode("latin-1") for text in lines]  # what the built-in font has
+    width = max([420, *(math.ceil(ruler.textlength(text)) + 20 for text in lines)])
+    image = Image.new("RGB", (width, bar + line * (len(lines) + 1) + 30), "white")
+    ramp = np.broadcast_to(np.linspace(0, 1, width - 20), (bar, width - 20))
+    image.paste(Image.fromarray(heat(ramp, Scale(0, 1))), (10, 10))
+    draw = ImageDraw.Draw(image)
+    below = bar + 14
+    low, high = f"{scale.low:.4g}", f"{scale.high:.4g}"
+    draw.text((10, below), low, fill="black")
+    draw.text((width - 10 - draw.textlength(high), below), high, fill="black")
+    for number, text in enumerate(lines, 1):
+        draw.text((10, below + line * number), text, fill="black")
+    return np.asarray(image)

@@ -1,0 +1,169 @@
+"""A stored run brought back: its pictures, and its detector as it was after the last epoch."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import decoding, devices
+from . import options as option_room
+from .errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
+from .evaluation import score_all
+from .images import Images
+from .pictures import Store, Watch, cache_folder
+from .plugins import Registry
+from .store import RunFolder
+from .types import Detector, Options, Result, Sample, Task, relative_path
+
+
+@dataclass(frozen=True, eq=False)
+class Rescored:
+    """Test pictures scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None."""
+
+    store: Store
+    image: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
+
+
+class Reopener:
+    """Brings stored runs back; the pictures of a class are looked up once for all its runs.
+
+    Args:
+        registry: where methods and data sets are found.
+        roots: folders in which a data set may lie, tried before the one that the run's command named.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    def __init__(self, registry: Registry, roots: Sequence[Path] = (), device: str = "auto") -> None:
+        self.registry = registry
+        self.roots = tuple(roots)
+        self.device = devices.resolve_device(device)
+        self._tasks: dict[tuple[str, str, str], Task] = {}
+
+    def task(self, result: Result) -> Task:
+        """Find the pictures that a result was made on.
+
+        Raises:
+            DataError: they are not there, or no longer the same.
+            UnknownNameError: there is no such data set.
+        """
+        key = (result.dataset, result.class_name, result.fingerprint)
+        if key not in self._tasks:
+            self._tasks[key] = self._find(result)
+        return self._tasks[key]
+
+    def samples(self, result: Result, paths: Sequence[str]) -> list[Sample]:
+        """Find test pictures of a result by their paths in ``scores.csv``. Raises as ``task`` does."""
+        task = self.task(result)
+        known = {relative_path(sample.path, task.root): sample for sample in task.test}
+        missing = [path for path in paths if path not in known]
+        if missing:
+            raise DataError(f"picture {missing[0]}", found="no such file", wanted="what the run was tested on")
+        return [known[path] for path in paths]
+
+    def _find(self, result: Result) -> Task:
+        reader = self.registry.dataset(result.dataset)
+        found = "no folder to look in"
+        for root in dict.fromkeys(self._candidates(result)) if reader.needs_root else [cache_folder()]:
+            try:
+                task = reader.load(root, result.class_name)
+                if task.fingerprint == result.fingerprint:
+                    return task
+                found = f"other pictures in {root}"
+            except AdbenchError as error:
+                found = error.parts["found"] or str(error)
+            except Exception as error:  # a data set's plugin raises whatever it likes
+                found = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"pictures of {result.dataset}/{result.class_name}", found=found, wanted="those of the run",
+            way_out="Give --data-root DIR",
+        )  # fmt: skip
+
+    def _candidates(self, result: Result) -> Iterator[Path]:
+        yield from self.roots
+        try:
+            words = shlex.split(result.command)
+        except ValueError:  # a command that was no shell's
+            return
+        for word, following in pairwise([*words, ""]):
+            if word == "--data-root" and following:
+                yield Path(following)
+            elif word.startswith("--data-root="):
+                yield Path(word.partition("=")[2])
+
+    def detector(self, result: Result, folder: RunFolder) -> tuple[Detector, Options]:
+        """Build a run's detector from its ``last.pt``, and say with which options.
+
+        Raises:
+            CheckpointError: the file is missing, unreadable or doesn't fit.
+            UsageError: the method, its weights or the precision can't be had here.
+            TaskError: building it broke off.
+        """
+        saved = folder.load_checkpoint("last", self.device)
+        if saved is None:
+            raise CheckpointError(
+                f"checkpoint {folder.path / 'last.pt'}", found="no such file", way_out="Compute the run with --force"
+            )
+        method = self.registry.method(result.method)
+        try:
+            options = option_room.from_json(method.options, saved["options"], owner=method.name)
+            options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
+            devices.seed_everything(result.seed)
+            detector = method.build(options, self.device)
+            detector.load_state_dict(saved["state"])
+            detector.epoch = int(saved["epoch"])
+        except UsageError:
+            raise
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+            raise TaskError(f"checkpoint of {result.variant} can't be used", found=found) from error
+        return detector, options
+
+    def score(
+        self, result: Result, folder: RunFolder, samples: Sequence[Sample], watch: Watch | None = None
+    ) -> Rescored:
+        """Score some pictures with a run's detector.
+
+        Args:
+            result: the run.
+            folder: where it is stored.
+            samples: what to score, found by ``samples``.
+            watch: hears of the progress as ("score", done, total).
+
+        Raises:
+            DataError: a picture or mask can't be read.
+            AdbenchError: whatever ``detector`` raises, or scores that are none.
+        """
+        detector, options = self.detector(result, folder)
+        store = _decode(samples, options)
+        images = Images(store, self.device, options.batch_size, shuffle=False)
+        scores = score_all(detector, images, name=result.method, watch=watch)
+        maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
+        return Rescored(store, scores.image.float().cpu().numpy(), maps)
+
+
+def _decode(samples: Sequence[Sample], options: Options) -> Store:
+    """Decode a few pictures into memory; a store on disk would be one more for every choice of them."""
+    decoded = []
+    with decoding.quiet():
+        for sample in samples:
+            one = decoding.decode_sample(sample, options.size, options.resize)
+            if not isinstance(one, decoding.Decoded):
+                raise DataError(f"{one.path}", found=one.found, way_out=one.way_out)
+            decoded.append(one)
+    blank = np.zeros(options.size, np.uint8)
+    masks = [blank if each.mask is None else each.mask for each in decoded]
+    return Store(
+        key="",
+        samples=tuple(samples),
+        pictures=np.stack([each.picture for each in decoded]),
+        masks=np.stack(masks) if any(each.mask is not None for each in decoded) else None,
+        sizes=tuple(each.size for each in decoded),
+        content="",
+    )

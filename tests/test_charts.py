@@ -1,0 +1,113 @@
+"""Charts: where things are drawn, and that any data gives a drawing."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adbench import charts
+from adbench.charts import Axis, Mark, Series
+
+NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
+
+
+def read(svg: str) -> ElementTree.Element:
+    return ElementTree.fromstring(svg)
+
+
+def by_class(svg: str, name: str) -> list[ElementTree.Element]:
+    return [each for each in read(svg).iter() if name in each.get("class", "").split()]
+
+
+def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", path.get("d", ""))]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def test_a_line_runs_from_corner_to_corner_of_its_axes():
+    """(0, 0) lies at the bottom left of the plot, (1, 1) at the top right."""
+    svg = charts.line_chart("ROC", [Series("a<b", [(0, 0), (1, 1)], 0)], Axis("x"), Axis("y"))
+    (line,) = by_class(svg, "line")
+    bottom_left = (charts.LEFT, charts.HEIGHT - charts.BOTTOM)
+    assert corners(line) == [bottom_left, (charts.WIDTH - charts.RIGHT, charts.TOP)]
+    assert line.find("title").text == "a<b"
+    assert read(svg).get("aria-label") == "ROC: a<b"
+
+
+def test_thinning_keeps_ends_and_corners_and_drops_what_lies_between():
+    """Ten thousand points on two straight lines become three."""
+    line = [(x / 100, 0.0) for x in range(5000)] + [(50.0, y / 100) for y in range(5001)]
+    assert charts.thin(line) == [(0, 0), (50, 0), (50, 50)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(NUMBERS, st.floats(1e-3, 1e6))
+def test_ticks_are_few_and_inside(low, width):
+    """Two to eleven evenly spaced ticks, none outside the axis."""
+    high = low + width
+    ticks = charts.nice_ticks(low, high)
+    slack = width * 1e-6
+    assert 2 <= len(ticks) <= 11
+    assert all(low - slack <= tick <= high + slack for tick in ticks)
+
+
+def test_a_log_axis_places_powers_of_ten_evenly():
+    """1, 10 and 100 are equally far apart, and a narrow range still has ticks."""
+    axis = Axis("speed", 1, 100, log=True)
+    assert [axis.place(value) for value in (1, 10, 100)] == pytest.approx([0, 0.5, 1])
+    assert Axis("speed", 1, 100, log=True).ticks() == [1, 10, 100]
+    assert Axis("speed", 15, 60, log=True).ticks() == [20, 50]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(NUMBERS, min_size=1, max_size=30), st.lists(NUMBERS, max_size=30))
+def test_a_histogram_shows_every_picture_once(good, bad):
+    """The bars of each kind sum up to its pictures; good ones stand above the line, defective ones below."""
+    svg = charts.histogram("scores", good, bad)
+    heights = {}
+    for kind in ("good", "defective"):
+        bars = [each for each in by_class(svg, kind) if each.tag == "rect"]
+        heights[kind] = sum(int(bar.find("title").text.split()[0]) for bar in bars)
+    assert heights == {"good": len(good), "defective": len(bad)}
+    middle = charts.TOP + (charts.HEIGHT - charts.BOTTOM - charts.TOP) / 2
+    above = [float(bar.get("y")) for bar in by_class(svg, "good") if bar.tag == "rect"]
+    assert all(y < middle for y in above)
+
+
+def test_the_first_25_styles_differ_in_colour_or_dash():
+    """No two lines of a page look the same as long as there are not more than 25."""
+    assert len({charts.style_class(style) for style in range(25)}) == 25
+    for style in range(5):
+        assert charts.style_class(style).split()[1] == f"d{style}"
+
+
+def test_marks_and_points_carry_their_texts():
+    """What a mark means shows when it is pointed at, and stands in the page for a screen reader."""
+    mark = Mark((1, 0.5), "oracle 0.5 at epoch 1", 2, "oracle")
+    svg = charts.line_chart("m", [Series("a", [(0, 0), (1, 1)], 2)], Axis("x"), Axis("y"), marks=[mark])
+    (drawn,) = by_class(svg, "oracle")
+    assert drawn.find("title").text == mark.text
+    scatter = charts.scatter("s", [((10, 0.9), "one"), ((100, 0.5), "two")], Axis("x", 1, 1000, log=True), Axis("y"))
+    assert [each.find("title").text for each in by_class(scatter, "point")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(0.2, 0.2, "0.2"), (0.25, 0.05, "0.25"), (100, 20, "100"), (20000, 5000, "20k"), (1.5e6, 5e5, "1.5M"), (0, 1, "0"),
+     (-1e-17, 0.2, "0"), (2e-5, 1e-5, "2e-05")],
+)  # fmt: skip
+def test_ticks_are_written_short(value, step, text):
+    """As many digits as neighbours need to be told apart, and no long rows of zeros."""
+    assert charts.number_text(value, step) == text
+
+
+def test_padding_leaves_room_even_around_one_value():
+    """A range is never empty."""
+    assert charts.padded([0.5, 0.5])[0] < 0.5 < charts.padded([0.5, 0.5])[1]
+    assert charts.padded([0.0]) == (-1, 1)
+    assert math.isclose(charts.padded([0, 100], share=0.1)[1], 110)

@@ -1,0 +1,193 @@
+"""Which pictures are shown of a run, scored again by its own checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_class
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import job_for, made_method, registry_of, run_one, run_tiny
+
+from adbench import Epoch, Scores, UsageError, gallery, plugins, run_files, store
+from adbench.errors import CheckpointError, DataError, ResultError, TaskError
+from adbench.reopen import Reopener
+from adbench.store import ImageScore
+
+
+def made(*rows: tuple[str, float]) -> list[ImageScore]:
+    return [ImageScore(f"{number}.png", int(kind != "good"), kind, score) for number, (kind, score) in enumerate(rows)]
+
+
+@pytest.fixture(scope="module")
+def run(tiny_data, tmp_path_factory):
+    """A stored run of the tiny method, with its folder and scores."""
+    results = tmp_path_factory.mktemp("results")
+    done = run_tiny(tiny_data, results, "-c", "bolts", "-p", "cpu")
+    assert done.exit_code == 0, done.stderr
+    (result,) = store.read_all(results).results
+    folder = run_files.folder_of(results, result)
+    return result, folder, run_files.read_scores(folder)
+
+
+@pytest.fixture(scope="module")
+def registry(run):
+    return plugins.load([Path(__file__).with_name("tiny_method.py")])
+
+
+# ---------------------------------------------------------------- chosen
+
+
+def test_the_worst_of_both_kinds_come_first():
+    """Misses are the defective pictures scored lowest, false alarms the good ones scored highest."""
+    scores = made(*[("hole", 0.1 * each) for each in range(10)], *[("good", 0.05 * each) for each in range(10)])
+    chosen = gallery.choose(scores)
+    misses = [each.score.score for each in chosen if each.heading == gallery.MISSES]
+    alarms = [each.score.score for each in chosen if each.heading == gallery.FALSE_ALARMS]
+    assert misses == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert alarms == pytest.approx([0.45, 0.4, 0.35, 0.3])
+
+
+def test_a_choice_says_how_many_of_the_other_kind_score_lower():
+    """A defect above two of three good pictures is one that only the third hides."""
+    chosen = gallery.choose(made(("hole", 0.5), ("good", 0.1), ("good", 0.2), ("good", 0.9)))
+    assert [(each.beaten, each.others) for each in chosen] == [(2, 3), (1, 1), (0, 1), (0, 1)]
+
+
+KINDS = st.sampled_from(["good", "hole", "scratch", "stain"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(KINDS, st.integers(0, 5).map(float)), max_size=40))
+def test_no_picture_is_shown_twice_and_every_type_is_shown(rows):
+    """Whatever the scores, each type of defect appears, and the choice doesn't hang on the order of the rows."""
+    scores = made(*rows)
+    chosen = gallery.choose(scores)
+    paths = [each.score.path for each in chosen]
+    assert len(paths) == len(set(paths))
+    assert {each.score.defect for each in chosen} == {each.defect for each in scores}
+    assert chosen == gallery.choose(scores[::-1])
+
+
+# ---------------------------------------------------------------- reopened and drawn
+
+
+def test_pictures_scored_again_get_the_scores_that_are_stored(run, registry, tiny_data):
+    """The run's own checkpoint, options and pictures come back, found by the run's command or a given root."""
+    result, folder, scores = run
+    reopener = Reopener(registry, [tiny_data], "cpu")
+    samples = reopener.samples(result, [each.path for each in scores])
+    found = reopener.score(result, folder, samples)
+    assert found.image == pytest.approx([each.score for each in scores], rel=1e-4)
+    assert found.maps.shape == (len(scores), 64, 64)
+    assert found.store.masks.any(axis=(1, 2)).tolist() == [bool(each.label) for each in scores]
+    said = replace(result, command=f"adbench run --data-root '{tiny_data}' -m tiny")
+    assert Reopener(registry, [], "cpu").task(said).root == tiny_data
+    assert Reopener(registry, [], "cpu").task(replace(said, command=f"x --data-root={tiny_data}")).root == tiny_data
+
+
+def test_a_gallery_holds_pictures_maps_outlines_and_the_stored_scores(run, registry, tiny_data):
+    """Every chosen picture is there, defective ones with an outline, and one scale covers all maps."""
+    result, folder, scores = run
+    reopener = Reopener(registry, [tiny_data], "cpu")
+    shown = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
+    assert len(shown.entries) == len(scores)
+    assert all(entry.picture[:4] == entry.heat[:4] == b"RIFF" for entry in shown.entries)
+    assert [bool(entry.outline) for entry in shown.entries] == [
+        bool(entry.choice.score.label) for entry in shown.entries
+    ]
+    assert shown.scale.low < shown.scale.high
+    assert shown.remark == ""
+    assert {entry.choice.score for entry in shown.entries} == set(scores)
+
+
+def test_a_gallery_keeps_to_its_limit(run, registry, tiny_data):
+    """What doesn't fit is left out and counted."""
+    result, folder, scores = run
+    reopener = Reopener(registry, [tiny_data], "cpu")
+    whole = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
+    sizes = [len(entry.picture) + len(entry.heat) for entry in whole.entries]
+    cut = gallery.make(result, folder, scores, reopener, side=32, limit=sum(sizes[:3]))
+    assert (len(cut.entries), cut.left_out) == (3, len(sizes) - 3)
+
+
+def test_a_machine_that_scores_otherwise_is_told_of(run, registry, tiny_data):
+    """The stored scores are shown, with a word where they can't be found again."""
+    result, folder, scores = run
+    other = [replace(each, score=each.score + 1) for each in scores]
+    shown = gallery.make(result, folder, other, Reopener(registry, [tiny_data], "cpu"), side=32, limit=10**6)
+    assert "other scores, by up to 1" in shown.remark
+
+
+def test_pictures_that_are_gone_or_changed_are_refused(run, registry, tiny_data, tmp_path):
+    """Other pictures under the same name would show a wrong picture beside a score."""
+    result, _, _ = run
+    unknown = replace(result, command="adbench run")
+    with pytest.raises(DataError, match=r"no folder to look in.*--data-root"):
+        Reopener(registry, [], "cpu").task(unknown)
+    with pytest.raises(DataError, match="bolts"):
+        Reopener(registry, [tmp_path / "nowhere"], "cpu").task(unknown)
+    make_class(tmp_path, "bolts", bad=2)
+    with pytest.raises(DataError, match="other pictures in"):
+        Reopener(registry, [tmp_path], "cpu").task(unknown)
+    with pytest.raises(DataError, match=r"picture bolts/test/x\.png"):
+        Reopener(registry, [tiny_data], "cpu").samples(result, ["bolts/test/x.png"])
+
+
+def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_data, tmp_path):
+    """Without last.pt, or with one of another content, there is a sentence and no traceback."""
+    result, folder, _ = run
+    copy = run_files.folder_of(tmp_path, result)
+    shutil.copytree(folder.path, copy.path)
+    (copy.path / "last.pt").unlink()
+    reopener = Reopener(registry, [tiny_data], "cpu")
+    with pytest.raises(CheckpointError, match="no such file"):
+        reopener.detector(result, copy)
+    copy.save_checkpoint("last", {"something": 1})
+    with pytest.raises(TaskError, match="can't be used"):
+        reopener.detector(result, copy)
+    with pytest.raises(UsageError):
+        reopener.detector(replace(result, method="nobody"), folder)
+
+
+def test_a_method_without_maps_has_a_gallery_of_pictures(tiny_data, tmp_path):
+    """There is no scale then, and no map beside the picture."""
+
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    method = made_method(fit, lambda self, batch: Scores(image=batch.pictures.amax(dim=(1, 2, 3))))
+    result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
+    reopener = Reopener(registry_of(method), [tiny_data], "cpu")
+    shown = gallery.make(result, folder, run_files.read_scores(folder), reopener, side=32, limit=10**6)
+    assert shown.scale is None
+    assert all(entry.heat is None for entry in shown.entries)
+
+
+def test_scores_and_epochs_come_back_as_they_were_stored(run):
+    """Every row of both files is read, and epochs without an evaluation have no metrics."""
+    result, folder, scores = run
+    epochs = run_files.read_epochs(folder)
+    assert len(scores) == result.test_images
+    assert [record.number for record in epochs] == [1, 2, 3]
+    assert [record.metrics is not None for record in epochs] == [False, True, True]
+    assert epochs[-1].metrics == result.metrics
+    assert np.isfinite([record.loss for record in epochs]).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["path,label\na,1\n", "path,label,defect,score\na,1\n", "path,label,defect,score\na,x,b,1\n"]
+)
+def test_broken_scores_are_an_error_that_names_the_file(tmp_path, text):
+    """A file that was cut or edited ends in one sentence."""
+    folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
+    folder.path.mkdir(parents=True)
+    with pytest.raises(ResultError, match=r"scores.csv: found no such file"):
+        run_files.read_scores(folder)
+    (folder.path / "scores.csv").write_text(text)
+    with pytest.raises(ResultError, match=r"scores.csv can't be read"):
+        run_files.read_scores(folder)

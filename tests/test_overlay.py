@@ -1,0 +1,89 @@
+"""Maps made visible: the scale, the outline, the files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adbench import overlay
+from adbench.overlay import INFERNO, Scale
+
+
+def square(side: int = 40) -> np.ndarray:
+    mask = np.zeros((side, side), np.uint8)
+    mask[10:20, 12:30] = 1
+    return mask
+
+
+def test_the_scale_ends_where_the_percentiles_lie():
+    """One hot pixel of ten thousand moves neither end."""
+    maps = np.linspace(0, 1, 10_000).reshape(4, 50, 50)
+    scale = Scale.of(maps)
+    hot = maps.copy()
+    hot[3, 49, 49] = 1e6
+    assert scale.low == np.percentile(maps, overlay.LOW_PERCENTILE)
+    assert Scale.of(hot) == scale
+
+
+def test_heat_runs_from_the_first_colour_to_the_last():
+    """Values at and beyond the ends of a scale get the end's colours."""
+    values = np.array([[-5.0, 1.0], [3.0, 99.0]])
+    drawn = overlay.heat(values, Scale(1, 3))
+    assert drawn.reshape(4, 3).tolist() == [list(INFERNO[0])] * 2 + [list(INFERNO[-1])] * 2
+
+
+def test_a_constant_map_is_drawn_dark():
+    """A scale without a width divides by nothing."""
+    flat = np.full((3, 3), 2.0)
+    assert (overlay.heat(flat, Scale.of(flat[None])) == INFERNO[0]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=20))
+def test_hotter_is_never_darker(values):
+    """Lightness follows the value."""
+    ordered = np.sort(np.array(values))[None]
+    light = overlay.heat(ordered, Scale(-10, 10)).astype(float) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light) >= -1).all()  # rounded colours
+
+
+def test_an_overlay_leaves_the_cold_parts_of_a_picture_and_outlines_the_mask():
+    """Below the scale the picture shows through; a white line surrounds the defect and covers none of it."""
+    picture = np.full((40, 40, 3), 100, np.uint8)
+    mask = square()
+    drawn = overlay.overlay(picture, np.zeros((40, 40)), mask, Scale(0.5, 1))
+    assert (drawn[mask > 0] == 100).all()
+    assert (drawn[9, 12:30] == 255).all()
+    assert (drawn[8, 12:30] == 0).all()
+    assert (drawn[30:, :] == 100).all()
+
+
+def test_polygons_follow_the_mask():
+    """An outline runs along the edges of the mask's pixels; one at the picture's edge closes, and so does a hole's."""
+    mask = square()
+    ((*corners, last),) = overlay.polygons(mask)
+    assert corners[0] == last
+    across, down = zip(*corners, strict=True)
+    assert (min(across), max(across), min(down), max(down)) == (12, 30, 10, 20)
+    edge = np.zeros((10, 10), np.uint8)
+    edge[:, :4] = 1
+    edge[4:6, 1:3] = 0
+    assert len(overlay.polygons(edge)) == 2
+    assert overlay.polygons(np.zeros((5, 5), np.uint8)) == ()
+
+
+def test_encoded_pictures_are_small_and_keep_their_shape():
+    """The longer side is what was asked for, and a smaller picture isn't blown up."""
+    picture = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
+    assert Image.open(io.BytesIO(overlay.encode(picture, 50))).size == (50, 25)
+    assert Image.open(io.BytesIO(overlay.encode(picture, 500))).size == (200, 100)
+
+
+def test_the_legend_holds_the_scale_and_any_text():
+    """Letters that the built-in font lacks don't break it, and a long line widens it."""
+    assert overlay.legend(Scale(0, 1), ["日本"]).shape[1] == 420
+    assert overlay.legend(Scale(0, 1), ["x" * 200]).shape[1] > 1000

@@ -1,0 +1,335 @@
+"""The report: one page that shows what is stored, safe with any names, and working in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_results import make_result
+from runs import TINY, adbench, run_tiny
+
+from adbench import figures, html_table, page, plugins, store
+from adbench.errors import ResultError
+from adbench.figures import PixelCurves, Shown
+from adbench.reopen import Reopener
+from adbench.store import ImageScore
+from adbench.tables import Column, Table
+from adbench.types import EpochRecord, Metrics
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+
+NASTY = "<script>alert('x')</script>&\"_nuts"
+
+
+class Reader(HTMLParser):
+    """What a page holds: every element with its attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def all(self, tag: str, kind: str | None = None) -> list[dict[str, str | None]]:
+        return [
+            attributes
+            for name, attributes in self.found
+            if name == tag and (kind is None or kind in (attributes.get("class") or "").split())
+        ]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def results(tiny_data, tmp_path_factory) -> Path:
+    """Two methods on two classes, two seeds of each."""
+    folder = tmp_path_factory.mktemp("results")
+    done = run_tiny(tiny_data, folder, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1")
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def written(results, tiny_data, tmp_path_factory) -> Path:
+    """The page of these runs."""
+    out = tmp_path_factory.mktemp("page")
+    done = adbench("report", "-o", out, "--results", results, "--plugin", TINY, "--data-root", tiny_data)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == str(out / "index.html")
+    return out / "index.html"
+
+
+def write(results: Path, out: Path, *stored, reopener: Reopener | None = None) -> Reader:
+    return Reader(page.write(stored, out, stored=results, reopener=reopener).read_text(encoding="utf-8"))
+
+
+def put(results: Path, result, scores=(), epochs=()) -> None:
+    folder = store.RunFolder(results, result.dataset, result.class_name, result.method, result.run)
+    folder.path.mkdir(parents=True)
+    folder.write_result(result, scores, epochs)
+
+
+SCORES = tuple(ImageScore(f"test/{number}.png", number % 2, "hole" if number % 2 else "good", number / 10)
+               for number in range(10))  # fmt: skip
+
+
+# ---------------------------------------------------------------- what it holds
+
+
+def test_the_page_holds_everything_and_asks_for_nothing(written):
+    """Leaderboard, charts, galleries, protocol and environment; and no address but in the page itself."""
+    read = Reader(written.read_text(encoding="utf-8"))
+    for words in ("ranked by image AUROC", "Speed and accuracy", "ROC", "Precision and recall", "Scores: tiny:cpu",
+                  "Worst misses", "Worst false alarms", "P1: ", "64x64 by stretch", "Python", "one seed"):  # fmt: skip
+        assert words in read.text
+    assert [each["id"] for each in read.all("details")] == ["c0-0", "c0-1"]
+    addresses = [value for _, attributes in read.found for key, value in attributes.items() if key in ("src", "href")]
+    assert {address[:10] for address in addresses if address[0] != "#"} == {"data:image"}
+    assert len(read.all("img")) == 2 * 2 * 7 * 2  # classes, methods, pictures, each with its map
+    policy = next(each for each in read.all("meta") if each.get("http-equiv"))["content"]
+    assert "default-src 'none'" in policy
+    assert [path.name for path in written.parent.iterdir()] == ["index.html"]
+
+
+def test_the_same_results_give_the_same_page(results, written, tiny_data, tmp_path):
+    """Nothing in it hangs on the clock or on chance."""
+    words = ("report", "-o", tmp_path, "--results", results, "--plugin", TINY, "--data-root", tiny_data)
+    assert adbench(*words).exit_code == 0
+    assert (tmp_path / "index.html").read_bytes() == written.read_bytes()
+
+
+def test_no_name_becomes_markup(tmp_path):
+    """Names of classes, options, pictures and defects and the command line are text, whatever they hold."""
+    result = make_result(class_name=NASTY, overrides={"note": NASTY})
+    put(tmp_path, replace(result, command=NASTY), [replace(each, defect=NASTY, path=NASTY) for each in SCORES])
+    read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
+    assert len(read.all("script")) == 1
+    assert NASTY in read.text
+
+
+def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_path):
+    """Without pictures, pixel curves, checkpoints or scores there is a sentence in their place."""
+    copied = tmp_path / "results"
+    shutil.copytree(results, copied)
+    for path in copied.rglob("last.pt"):
+        path.unlink()
+    for path in copied.glob("folder/nuts/random/*/scores.csv"):
+        path.unlink()
+    runs = store.read_all(copied).results
+    read = write(copied, tmp_path / "a", *runs, reopener=Reopener(plugins.load([TINY]), [tiny_data], "cpu"))
+    assert "No pictures here. checkpoint" in read.text
+    assert "scores.csv: found no such file" in read.text
+    assert "No curves over pixels" in read.text
+    assert not read.all("img")
+    elsewhere = write(results, tmp_path / "b", *runs, reopener=Reopener(plugins.load([TINY]), [], "cpu"))
+    assert "Give --data-root DIR" in elsewhere.text
+    assert "Worst misses" not in write(results, tmp_path / "c", *runs).text
+
+
+def test_synthetic_data_is_labelled(tmp_path):
+    """The data set's heading carries a badge, and only a synthetic one's does."""
+    for name, synthetic in (("demo", True), ("folder", False)):
+        put(tmp_path, make_result(dataset=name, synthetic=synthetic), SCORES)
+    read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
+    assert len(read.all("span", "synthetic")) == 1
+    assert "demo synthetic" in read.text
+
+
+def test_fifteen_classes_share_the_room_of_a_page(tmp_path, monkeypatch):
+    """The more galleries there are, the smaller the pictures, and their bytes add up to the limit at most."""
+    for number in range(15):
+        put(tmp_path, make_result(class_name=f"class{number}"), SCORES)
+    asked = []
+
+    def make(result, folder, scores, reopener, *, side, limit):
+        asked.append((side, limit))
+        raise ResultError("nothing")
+
+    monkeypatch.setattr(page.gallery, "make", make)
+    write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results, reopener=object())
+    assert len(asked) == 15
+    assert {side for side, _ in asked} == {256}
+    assert sum(limit for _, limit in asked) * 4 / 3 < 28e6
+
+
+def test_a_page_that_cannot_be_written_is_a_mistake(tmp_path, results):
+    """A file where the folder should be is named, with another way."""
+    (tmp_path / "out").write_text("")
+    done = adbench("report", "-o", tmp_path / "out", "--results", results, "--no-pictures")
+    assert done.exit_code == 2
+    assert "index.html can't be written" in done.stderr
+
+
+def test_run_report_writes_the_page_of_that_run(tiny_data, tmp_path):
+    """The page lies below the results, is named on standard error, and shows this run alone."""
+    assert run_tiny(tiny_data, tmp_path, "-c", "nuts", "-o", "epochs=1").exit_code == 0
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--report")
+    assert done.exit_code == 0, done.stderr
+    place = tmp_path / "report" / "index.html"
+    assert f"Report: {place}" in done.stderr
+    text = Reader(place.read_text(encoding="utf-8")).text
+    assert "bolts" in text
+    assert "nuts" not in text
+    assert len(store.read_all(tmp_path).results) == 2  # the page doesn't pass for a result
+
+
+def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
+    """Where the page can't be written there is a warning, and the leaderboard all the same."""
+    (tmp_path / "report").write_text("")
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--report")
+    assert done.exit_code == 0
+    assert "Warning: " in done.stderr
+    assert "bolts" in done.stdout
+
+
+# ---------------------------------------------------------------- curves
+
+
+def test_the_drawn_roc_has_the_area_that_the_metric_says():
+    """Curves over pictures go through every threshold, ties included."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 60)
+    values = draw.integers(0, 12, 60) + 3 * labels
+    scores = [ImageScore("", int(label), "", float(value)) for label, value in zip(labels, values, strict=True)]
+    roc, recall = figures.curve_points(scores)
+    x, y = np.array(roc).T
+    area = float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+    assert area == pytest.approx(roc_auc_score(labels, values))
+    a, p = np.array(recall).T
+    assert float(np.sum(np.diff(a) * p[1:])) == pytest.approx(average_precision_score(labels, values))
+    assert figures.curve_points([each for each in scores if each.label]) is None
+
+
+def shown(tmp_path, *, epochs=(), run=None) -> Shown:
+    run = run or make_result(oracle={"image_auroc": 0.97})
+    return Shown("m", 0, run, store.RunFolder(tmp_path, "d", "c", "m", "r"), SCORES, epochs)
+
+
+def record(number: int, value: float | None, loss: float) -> EpochRecord:
+    return EpochRecord(number, 4, loss, None, 1.0, None if value is None else Metrics(image_auroc=value))
+
+
+def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle(tmp_path):
+    """A dot at the end of the line, a diamond at the best epoch, and nothing for metrics that weren't measured."""
+    epochs = (record(1, 0.5, 900.0), record(2, 0.97, 30.0), record(3, None, 4.0), record(4, 0.9, 3.0))
+    read = Reader(figures.epoch_charts([shown(tmp_path, epochs=epochs)]))
+    assert len(read.all("path", "oracle")) == len(read.all("circle", "last")) == 1
+    assert "oracle 97.00 at epoch 2" in read.text
+    assert "last 90.00 at epoch 4" in read.text
+    assert len(read.all("svg", "chart")) == 2  # image AUROC and loss
+    assert "loss (log)" in read.text
+    once = figures.epoch_charts([shown(tmp_path, epochs=epochs[:1])])
+    assert "No epoch curves" in once
+
+
+def test_pixel_curves_are_drawn_where_a_run_has_them(tmp_path, monkeypatch):
+    """Three charts, the PRO curve cut at its limit; whoever has none is named."""
+    line = [(0.0, 0.0), (0.2, 0.5), (0.4, 0.7), (1.0, 1.0)]
+    having = shown(tmp_path)
+    lacking = replace(having, label="other", folder=store.RunFolder(tmp_path, "d", "c", "m", "other"))
+    monkeypatch.setattr(
+        figures, "pixel_curves", lambda folder: PixelCurves(line, line, line) if folder is having.folder else None
+    )
+    read = Reader(figures.pixel_charts([having, lacking]))
+    assert len(read.all("svg", "chart")) == 3
+    assert "Without curves over pixels: other." in read.text
+    assert figures._up_to(line, 0.3)[-1] == pytest.approx((0.3, 0.6))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_a_table_tells_its_numbers_to_the_script_and_its_notes_to_people():
+    """Cells carry the whole number, a missing one nothing; what is for programs stays out."""
+    table = Table(
+        "t < u",
+        (
+            Column("variant", "variant"),
+            Column("secret", "secret", audience="programs"),
+            Column("v", "value", "percent"),
+        ),
+        (("a", "x", 1 / 3), ("b", "y", None)),
+        ("a note",),
+        (("mean", "z", 1 / 3),),
+    )
+    read = Reader(html_table.to_html(table))
+    assert [each["data-value"] for each in read.all("td")] == [repr(1 / 3), "", repr(1 / 3)]
+    assert [each["aria-sort"] for each in read.all("th") if "aria-sort" in each] == ["none", "none"]
+    assert "secret" not in read.text
+    assert "33.33" in read.text
+    assert "a note" in read.text
+    assert len(read.all("tfoot")) == 1
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+PROBE = """
+<script>
+addEventListener("error", (event) => { window.broken = event.message; });
+const table = document.querySelector("table"), heads = [...table.tHead.rows[0].cells];
+const place = heads.findIndex((head) => head.textContent === "images/s");
+const column = () => [...table.tBodies[0].rows].map((row) => Number(row.cells[place].dataset.value));
+const found = { before: column(), sorts: [] };
+for (let press = 0; press < 2; press++) {
+  heads[place].querySelector("button").click();
+  found.sorts.push([heads[place].getAttribute("aria-sort"), column()]);
+}
+location.hash = "#c0-1";
+dispatchEvent(new HashChangeEvent("hashchange"));
+found.opened = document.getElementById("c0-1").open;
+document.querySelectorAll("details").forEach((each) => { each.open = true; });
+found.wide = document.documentElement.scrollWidth;
+found.window = innerWidth;
+found.outlined = document.querySelectorAll(".outline").length;
+document.getElementById("outlines").click();
+found.hidden = getComputedStyle(document.querySelector(".outline")).display;
+found.back = getComputedStyle(document.body).backgroundColor;
+found.broken = window.broken || "";
+const said = document.createElement("output");
+said.id = "probe";
+said.textContent = JSON.stringify(found);
+document.body.append(said);
+</script></body>"""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine to open the page in")
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (500, True)])
+def test_the_page_works_in_a_browser(written, tmp_path, width, dark):
+    """Sorting turns round, links open closed classes, outlines hide, nothing overflows and nothing is complained of."""
+    probe = tmp_path / "probe.html"
+    probe.write_text(written.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
+               f"--window-size={width},900", "--enable-logging=stderr", "--dump-dom",
+               *(["--blink-settings=preferredColorScheme=0"] if dark else []), probe.as_uri()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60, check=True)
+    assert "CONSOLE" not in done.stderr
+    found = json.loads(re.search(r'<output id="probe">(.*?)</output>', done.stdout).group(1))
+    assert found["broken"] == ""
+    down = sorted(found["before"], reverse=True)
+    assert found["sorts"] == [["descending", down], ["ascending", down[::-1]]]
+    assert found["opened"]
+    assert found["wide"] <= found["window"] <= width
+    assert found["outlined"] == 2 * 2 * 4 * 2
+    assert found["hidden"] == "none"
+    assert found["back"] == ("rgb(20, 23, 26)" if dark else "rgb(255, 255, 255)")
