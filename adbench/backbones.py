@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from . import devices, efficientnet_lite, timm_backbone
 from . import weights as weight_room
@@ -73,7 +74,7 @@ class Backbone(nn.Module):
         self.name, self.layers, self.channels, self.weights_hash = name, layers, channels, weights_hash
         self.padding, self.amp = padding, amp
         self.strides = tuple(STRIDES[layer - 1] * (1 if pool == "none" else 2) for layer in layers)
-        self.key = "/".join((name, weights_hash, "layers" + ",".join(map(str, layers)), padding, pool, amp))
+        self.key = "/".join((name, weights_hash, "folded", "layers" + ",".join(map(str, layers)), padding, pool, amp))
         self.trunk = trunk
         self.pool = _pool(pool)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -83,6 +84,8 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
         self.train()
         self.to(device)
+        if not name.startswith(TIMM_PREFIX):
+            _fold_norms(trunk)
         self.trunk.to(memory_format=torch.channels_last)
         if amp != "off":
             _round_convolutions(trunk, devices.DTYPES[amp])
@@ -267,6 +270,20 @@ def _reflect(trunk: nn.Module, name: str) -> None:
                 f"padding of {name}", found=f"a {type(conv).__name__} that cannot reflect", way_out="Use padding=zeros"
             )
         conv.padding_mode = "reflect"
+
+
+def _fold_norms(trunk: nn.Module) -> None:
+    """Let each convolution do the work of the batch norm behind it, which in eval mode is a constant scaling.
+
+    In torchvision's networks and in ours, what is declared next to each other runs one after the other.
+    """
+    for parent in trunk.modules():
+        for (_, conv), (name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
+                folded = fuse_conv_bn_eval(conv, norm)
+                conv.weight, conv.bias = folded.weight, folded.bias
+                setattr(parent, name, nn.Identity())
+    trunk.requires_grad_(False)
 
 
 def _round_convolutions(trunk: nn.Module, dtype: torch.dtype) -> None:

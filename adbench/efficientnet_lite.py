@@ -50,11 +50,11 @@ class SameConv2d(nn.Conv2d):
         top, bottom = self._pads(x.shape[2])
         left, right = self._pads(x.shape[3])
         if self.padding_mode == "zeros" and top == bottom and left == right:
-            return F.conv2d(x, self.weight, None, self.stride, (top, left), 1, self.groups)
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         if top or bottom or left or right:
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x = F.pad(x, (left, right, top, bottom), mode=mode)
-        return F.conv2d(x, self.weight, None, self.stride, 0, 1, self.groups)
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
     def _pads(self, size: int) -> tuple[int, int]:
         kernel, stride = self.kernel_size[0], self.stride[0]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +24,7 @@ def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
     table = Table(title="Seconds until the first epoch, pictures and features cached")
     for column in ("imports", "pictures", "network", "features", "from imports to the first epoch"):
         table.add_column(column, justify="right")
-    steps = [[after - before for before, after in zip(each, each[1:], strict=False)] for each in marks]
+    steps = [[after - before for before, after in pairwise(each)] for each in marks]
     table.add_row(*(f"{median(each):.2f}" for each in zip(*steps, strict=True)),
                   f"{median(each[-1] - each[1] for each in marks):.2f}")  # fmt: skip
     console.print(setting.describe(), highlight=False, soft_wrap=True)
