@@ -37,12 +37,16 @@ def test_the_first_command_keeps_its_promise(tmp_path):
 
 @pytest.mark.slow
 @needs_real_pictures
-def test_at_equal_settings_msflow_is_as_good_as_the_authors_program(tmp_path):
-    """Theirs reached 0.79 / 0.85 on kolektorsdd: EfficientNet-Lite0, 256 x 256, batch 8, fp32, 15 epochs at 1e-3."""
-    settings = ("meta_epochs=15", "sub_epochs=1", "warmup=0", "lr=1e-3", "decay_epochs=70,90", "batch_size=8")
+@pytest.mark.parametrize(
+    ("class_name", "epochs", "rate", "image", "pixel"),
+    [("kolektorsdd", 15, 1e-3, 0.79, 0.85), ("kolektorsdd", 12, 1e-4, 0.76, 0.85), ("magnetic_tile", 4, 1e-4, 0.79, 0)],
+)
+def test_at_equal_settings_msflow_is_as_good_as_the_authors_program(tmp_path, class_name, epochs, rate, image, pixel):
+    """EfficientNet-Lite0, 256 x 256, batch 8, fp32: not below what theirs reached (docs/results.md has the rest)."""
+    settings = (f"meta_epochs={epochs}", "sub_epochs=1", "warmup=0", f"lr={rate}", "decay_epochs=70,90", "batch_size=8")
     changes = [word for setting in settings for word in ("-o", setting)]
-    folder = ("--dataset", "folder", "--data-root", str(REAL_PICTURES), "--class", "kolektorsdd")
+    folder = ("--dataset", "folder", "--data-root", str(REAL_PICTURES), "--class", class_name)
     mean = mean_of(*folder, "--preset", "cpu", "--amp", "off", *changes, results=tmp_path)
 
-    assert mean["image_auroc"] >= 0.79
-    assert mean["pixel_auroc"] >= 0.85
+    assert mean["image_auroc"] >= image
+    assert mean["pixel_auroc"] >= pixel

@@ -22,11 +22,12 @@ class CFlowOptions(BackboneOptions):
 
     ``blocks`` counts the coupling blocks of each scale's decoder, ``cond_channels`` the channels of the
     position code, and ``clamp`` bounds the exponents of the couplings. Training pictures are rotated
-    at random by up to ``rotation`` degrees, in ``copies`` fixed versions that epochs take in turn, or anew
-    each time where ``copies`` is 0. The feature vectors of a batch of
-    pictures are trained on in shuffled mini-batches of ``fibres``, for ``meta_epochs`` x ``sub_epochs``
-    epochs with Adam; the learning rate climbs from ``warmup_start`` x ``lr`` during the first ``warmup``
-    meta-epochs and falls along a cosine to ``final`` x ``lr``.
+    at random by up to ``rotation`` degrees, in ``copies`` fixed versions that epochs take in turn, so that
+    their features are computed once. The authors draw each angle anew, as ``copies`` 0 does; the backbone
+    then runs in every epoch. The feature vectors of a batch of pictures are trained on in shuffled
+    mini-batches of ``fibres``, for ``meta_epochs`` x ``sub_epochs`` epochs with Adam; the learning rate
+    climbs from ``warmup_start`` x ``lr`` during the first ``warmup`` meta-epochs and falls along a cosine to
+    ``final`` x ``lr``.
     """
 
     size: Size = (512, 512)
@@ -38,7 +39,7 @@ class CFlowOptions(BackboneOptions):
     cond_channels: Count = 128
     clamp: Positive = 1.9
     rotation: Annotated[float, Range(0, 180)] = 5.0
-    copies: Annotated[int, Range(0)] = 0
+    copies: Annotated[int, Range(0)] = 4
     fibres: Count = 256
     lr: Positive = 2e-4
     meta_epochs: Count = 25
@@ -55,7 +56,9 @@ PAPER = CFlowOptions()
 
 PRESETS = {
     "paper": Preset(
-        PAPER, "The published set-up: 25 x 8 epochs at 512 x 512, pictures rotated by up to 5 degrees", PER_CLASS
+        PAPER,
+        "The published set-up: 25 x 8 epochs at 512 x 512, pictures rotated by up to 5 degrees in 4 versions",
+        PER_CLASS,
     ),
     "quick": Preset(
         replace(PAPER, meta_epochs=10, sub_epochs=2, rotation=0.0),
