@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,16 @@ class Setting:
         found = plugins.load().dataset("folder").load(self.data, self.class_name)
         step = max(1, len(found.test) // self.pictures)
         return replace(found, train=found.train[: self.pictures], test=found.test[::step][: self.pictures])
+
+    def words(self) -> list[str]:
+        """The setting as a command line, for a process of its own."""
+        return [str(getattr(self, field.name)) for field in fields(self)]
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Setting:
+        """Take ``words`` back."""
+        kinds: dict[str, Any] = {"int": int, "Path": Path, "torch.device": torch.device, "str": str}
+        return cls(**{f.name: kinds[str(f.type)](word) for f, word in zip(fields(cls), words, strict=True)})
 
     def describe(self) -> str:
         """One line for people."""

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -18,9 +17,7 @@ from .setting import Setting
 
 def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
     """Start the run in a process of its own, first to fill the caches, then to time it."""
-    words = [str(setting.data), setting.class_name, setting.method, str(setting.size), str(setting.weights), amp]
-    words += [str(setting.device), str(setting.pictures)]
-    marks = [_start(words) for _ in range(rounds + 1)][1:]
+    marks = [_start([*setting.words(), amp]) for _ in range(rounds + 1)][1:]
     table = Table(title="Seconds until the first epoch, pictures and features cached")
     for column in ("imports", "pictures", "network", "features", "from imports to the first epoch"):
         table.add_column(column, justify="right")
@@ -39,18 +36,15 @@ def _start(words: Sequence[str]) -> list[float]:
     return [began, *map(float, done.stdout.split())]
 
 
-def _child(data: str, class_name: str, method: str, size: str, weights: str, amp: str, device: str, count: str) -> None:
+def _child(words: Sequence[str], amp: str) -> None:
     """Do what ``adbench run`` does up to its first epoch, and print when each part was done."""
     from adbench import engine, pictures, suite  # noqa: F401 - the imports are timed
 
     times = [time.time()]
-    from adbench.devices import resolve_device
     from adbench.features import FeatureCache
     from adbench.progress import Watch
 
-    setting = Setting(
-        method, Path(data), class_name, int(count), int(size), 8, Path(weights), resolve_device(device), 0
-    )
+    setting = Setting.of(words)
     options, task = setting.options(amp), setting.task()
     plugin = setting.plugin
     opened = engine.open_images(
@@ -65,4 +59,4 @@ def _child(data: str, class_name: str, method: str, size: str, weights: str, amp
 
 
 if __name__ == "__main__":
-    _child(*sys.argv[1:])
+    _child(sys.argv[1:-1], sys.argv[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -31,16 +33,14 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
     cache = FeatureCache()
     ours: dict[str, Ours] = {}
     loops = {}
-    memory: dict[str, int] = {}
+    memory = {
+        f"{side} {_name(amp)}": _memory(setting, side, amp) for side in ("plain", "adbench") for amp in precisions
+    }
     for amp in precisions:
-        with peak_memory(setting.device) as peak:
-            ours[amp] = Ours(setting, amp, cache)
-            ours[amp].epoch()
-        memory[f"adbench {_name(amp)}"] = peak[0]
-        with peak_memory(setting.device) as peak:
-            loops[amp] = plain(setting, amp, ours[amp])
-            loops[amp].epoch(paths[: 2 * setting.batch], no_stage)
-        memory[f"plain {_name(amp)}"] = peak[0]
+        ours[amp] = Ours(setting, amp, cache)
+        ours[amp].epoch()
+        loops[amp] = plain(setting, amp, ours[amp])
+        loops[amp].epoch(paths[: 2 * setting.batch], no_stage)
     works = {f"plain {_name(amp)}": (lambda loop=loop: loop.epoch(paths, no_stage)) for amp, loop in loops.items()}
     works |= {f"adbench {_name(amp)}": each.epoch for amp, each in ours.items()}
     seconds = {name: median(each) for name, each in in_turn(works, rounds, setting.device).items()}
@@ -87,6 +87,29 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 
+def _memory(setting: Setting, side: str, amp: str) -> int:
+    """Bytes that two epochs of one side take at their peak, in a process of its own: what ran before leaves no trace."""
+    words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
+    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def _measure_memory(words: Sequence[str]) -> None:
+    *described, side, amp = words
+    setting = Setting.of(described)
+    matrix_rate(DTYPES[amp], setting.device)  # what libraries take for themselves is not counted
+    with peak_memory(setting.device) as peak:
+        if side == "adbench":
+            ours = Ours(setting, amp, FeatureCache())
+            for _ in range(2):
+                ours.epoch()
+        else:
+            loop = plain(setting, amp)
+            paths = [sample.path for sample in setting.task().train]
+            for _ in range(2):
+                loop.epoch(paths, no_stage)
+    print(peak[0])
+
+
 def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], pictures: int) -> Table:
     """A row per stage, a column per side."""
     table = Table(title=title)
@@ -103,3 +126,7 @@ def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], pictures:
 
 def _name(amp: str) -> str:
     return "fp32" if amp == "off" else amp
+
+
+if __name__ == "__main__":
+    _measure_memory(sys.argv[1:])

@@ -220,17 +220,16 @@ class _Affine(Function):
     ) -> tuple[Tensor, Tensor]:
         active = x2.shape[1]
         bent = (a[:, :active].to(x2.dtype) * 0.1).tanh_()
-        growth = (bent * clamp).exp_()
         u = torch.cat((x1, x2), dim=1)
-        u[:, -active:].mul_(growth).add_(a[:, active:], alpha=0.1)
-        ctx.save_for_backward(x2, bent, growth, u, scale)
+        u[:, -active:].mul_((bent * clamp).exp_()).add_(a[:, active:], alpha=0.1)
+        ctx.save_for_backward(x2, bent, u, scale)
         ctx.clamp, ctx.dtype = clamp, a.dtype
         return torch.addcmul(offset, u, scale), clamp * bent.flatten(1).sum(1)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
-        x2, bent, growth, u, scale = ctx.saved_tensors
+        x2, bent, u, scale = ctx.saved_tensors
         active = x2.shape[1]
         others = [dimension for dimension in range(u.dim()) if dimension != 1]
         for_offset = gradient.sum(others, keepdim=True)
@@ -239,7 +238,7 @@ class _Affine(Function):
         # until the growth is in, for_x2 is that of u2
         for_a = _empty_like(u, 2 * active, ctx.dtype)
         torch.mul(for_x2, 0.1, out=for_a[:, active:])
-        for_x2.mul_(growth)
+        for_x2.mul_((bent * ctx.clamp).exp_())
         for_s = (for_x2 * x2).add_(for_log.view(-1, *[1] * (x2.dim() - 1)))
         slope = bent.square().neg_().add_(1).mul_(0.1 * ctx.clamp)
         torch.mul(for_s, slope, out=for_a[:, :active])
