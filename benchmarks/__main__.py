@@ -42,6 +42,12 @@ def _setting(words: dict[str, Any]) -> Any:
     return Setting(**words)
 
 
+def _console() -> Console:
+    """A console that is wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
 def _precisions(device: Any) -> list[str]:
     from adbench.devices import resolve_amp
 
@@ -60,7 +66,7 @@ def train(rounds: int, **words: Any) -> None:
     from . import train as room
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device), rounds, Console())
+    room.run(setting, _precisions(setting.device), rounds, _console())
 
 
 @app.command()
@@ -70,7 +76,7 @@ def score(rounds: int, **words: Any) -> None:
     from . import score as room
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device), rounds, Console())
+    room.run(setting, _precisions(setting.device), rounds, _console())
 
 
 @app.command()
@@ -80,7 +86,7 @@ def start(rounds: int, **words: Any) -> None:
     from . import start as room
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device)[-1], rounds, Console())
+    room.run(setting, _precisions(setting.device)[-1], rounds, _console())
 
 
 @app.command()
@@ -92,7 +98,7 @@ def evaluate(maps: int, size: int, device: str, rounds: int) -> None:
     """All metrics of a test set, beside scikit-learn's pixel AUROC alone."""
     from . import evaluate as room
 
-    room.run(maps, size, device, rounds, Console())
+    room.run(maps, size, device, rounds, _console())
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
 
 
 def _memory(setting: Setting, side: str, amp: str) -> int:
-    """Bytes that two epochs of one side take at their peak, in a process of its own: what ran before leaves no trace."""
+    """Bytes that two epochs of one side take at their peak, in a process of its own."""
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
     return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
