@@ -174,6 +174,22 @@ def test_calibration_goes_in_passes_too():
     torch.testing.assert_close(detector.maxima, wanted)
 
 
+@pytest.mark.gpu
+def test_the_paper_preset_trains_on_a_card_of_six_gigabytes():
+    """MSFlow at 512 x 512 with wide_resnet50_2's channels and batches of 8, the process limited to 6 GB."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    device = torch.device("cuda", 0)
+    torch.cuda.set_per_process_memory_fraction(6e9 / torch.cuda.get_device_properties(device).total_memory)
+    try:
+        detector = MSFlow(replace(MSFlowOptions(), amp="off"), device, TinyBackbone((256, 512, 1024)))
+        features = [torch.randn(8, c, s, s, device=device) for c, s in ((256, 64), (512, 32), (1024, 16))]
+        losses = torch.stack([detector.step(features) for _ in range(3)])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert torch.isfinite(losses).all()
+
+
 # ---------------------------------------------------------------- growth
 
 
