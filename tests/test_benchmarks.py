@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.__main__ import app
-from benchmarks.timing import Stages, in_turn, matrix_rate, peak_memory
 from click.testing import CliRunner
 from conftest import make_class
 from torch import device as torch_device
 from torch import empty, float32
+
+from benchmarks.__main__ import app
+from benchmarks.timing import Stages, in_turn, matrix_rate, peak_memory
 
 CPU = torch_device("cpu")
 
