@@ -1,0 +1,299 @@
+"""How sure a number is: intervals, paired comparisons, and what can be told apart.
+
+Intervals are over test pictures: how far the metric would move with other pictures of the same kind. Every draw is
+seeded, so a table comes out the same twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import TaskError
+
+RESAMPLES = 2000
+LEVEL = 0.95
+SEED = 1979
+
+BELIEF = 10
+"""Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.integer]
+
+
+class Scored(Protocol):
+    """What a method did on one test set, in a form that can be weighted anew; see ``evidence.Evidence``."""
+
+    @property
+    def labels(self) -> NDArray[np.bool_]:
+        """(N,), True for a defective picture."""
+
+    @property
+    def image_scores(self) -> Floats:
+        """(N,), higher is more anomalous."""
+
+    def metrics(self, weights: Floats | Counts, names: Collection[str]) -> Mapping[str, Floats]:
+        """Those metrics (B,) with pictures counted as often as ``weights`` (B, N) says; NaN where undefined."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a metric lies with 95 % confidence."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much higher ``b`` is than ``a``, where that lies, and how likely so much is by chance."""
+
+    value: float
+    interval: Interval
+    p_value: float
+
+
+def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED) -> Counts:
+    """How often each picture is drawn, (count, N) uint16: bootstrap within the good and the defective pictures.
+
+    The same for the same labels, so that methods are compared on the same draws.
+    """
+    draw = np.random.default_rng(seed)
+    counts = np.zeros((count, len(labels)), np.uint16)
+    for kind in (False, True):
+        members = np.flatnonzero(labels == kind)
+        if len(members):
+            counts[:, members] = draw.multinomial(len(members), np.full(len(members), 1 / len(members)), size=count)
+    return counts
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) -> Interval | None:
+    """The 95 % interval of a metric, of the mean over seeds where there are several; None where it is undefined.
+
+    Image AUROC has a score interval, which holds near 1 where a bootstrap cannot, since that never draws a
+    mistake that the test set has not got. All other metrics have the bias-corrected and
+    accelerated bootstrap (Efron, "Better bootstrap confidence intervals", JASA 1987).
+
+    Args:
+        seeds: the same pictures scored by each seed.
+        metric: one of ``types.METRIC_NAMES``.
+        draws: what ``resample`` returned, where it is at hand.
+    """
+    labels = seeds[0].labels
+    value = _mean(seeds, metric, np.ones((1, len(labels))))[0]
+    if np.isnan(value):
+        return None
+    if metric == "image_auroc":
+        excess = float(np.mean([variance_ratio(labels, each.image_scores) for each in seeds]))
+        return score_interval(float(value), int((~labels).sum()), int(labels.sum()), excess)
+    draws = resample(labels) if draws is None else draws
+    return _bca(float(value), _mean(seeds, metric, draws), _mean(seeds, metric, 1 - np.eye(len(labels))), labels)
+
+
+def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Interval:
+    """The score interval of an AUROC from ``good`` and ``bad`` pictures: all t with (auroc - t)^2 <= z^2 V(t).
+
+    V is the variance by Hanley and McNeil ("The meaning and use of the area under a ROC curve", Radiology 1982), times
+    ``ratio``. That the variance is taken at t and not at the measured value keeps the interval open at 1 (as in
+    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic", Statistics
+    in Medicine 2006).
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z2 = float(norm.ppf(0.5 + LEVEL / 2)) ** 2 * ratio
+
+    def beyond(t: float) -> float:
+        return (auroc - t) ** 2 - z2 * _hanley_mcneil(t, good, bad)
+
+    # at 0 and 1 themselves the variance is 0, which is no solution but for those who stand there
+    low = float(brentq(beyond, 0.0, auroc - 1e-9)) if auroc > 1e-6 else 0.0
+    high = float(brentq(beyond, auroc + 1e-9, 1.0)) if auroc < 1 - 1e-6 else 1.0
+    return Interval(min(low, auroc), max(high, auroc))
+
+
+def variance_ratio(labels: NDArray[np.bool_], scores: Floats) -> float:
+    """How the variance of these scores' AUROC compares with Hanley and McNeil's, who suppose exponential scores.
+
+    Measured by DeLong's variance (DeLong, DeLong and Clarke-Pearson, Biometrics 1988) as far as there are
+    mistakes to measure it from: with d pictures that are on the wrong side of any other, d parts of it and
+    ``BELIEF`` parts of 1. Without it the interval is too wide for normal scores near 1.
+    """
+    bad, good = scores[labels], scores[~labels]
+    of_bad, of_good = _beaten(bad, good), 1 - _beaten(good, bad)
+    if min(len(bad), len(good)) < 2:
+        return 1.0
+    expected = _hanley_mcneil(float(of_bad.mean()), len(good), len(bad))
+    if expected <= 1e-12:
+        return 1.0
+    measured = of_bad.var(ddof=1) / len(bad) + of_good.var(ddof=1) / len(good)
+    mistakes = int((of_bad < 1).sum() + (of_good < 1).sum())
+    return float((BELIEF + mistakes * measured / expected) / (BELIEF + mistakes))
+
+
+def _beaten(scores: Floats, others: Floats) -> Floats:
+    """The share of ``others`` below each score, a tie counting half."""
+    ordered = np.sort(others)
+    below, up_to = np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
+    share: Floats = (below + up_to) / (2 * len(others))
+    return share
+
+
+def _hanley_mcneil(t: float, good: int, bad: int) -> float:
+    both_bad, both_good = t / (2 - t), 2 * t * t / (1 + t)
+    return (t * (1 - t) + (bad - 1) * (both_bad - t * t) + (good - 1) * (both_good - t * t)) / (good * bad)
+
+
+def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
+    """The interval of the mean of independent values from their own intervals.
+
+    MOVER (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine
+    2008), which keeps their asymmetry.
+    """
+    centre, number = float(np.mean(values)), len(values)
+    below = sum((value - each.low) ** 2 for value, each in zip(values, intervals, strict=True)) ** 0.5 / number
+    above = sum((each.high - value) ** 2 for value, each in zip(values, intervals, strict=True)) ** 0.5 / number
+    return Interval(max(0.0, centre - below), min(1.0, centre + above))
+
+
+def percentile_interval(draws: Floats) -> Interval:
+    """The plain percentile bootstrap."""
+    found = draws[~np.isnan(draws)]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def spread(values: Sequence[float]) -> float | None:
+    """The sample standard deviation, as over seeds; None of fewer than two values."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _mean(seeds: Sequence[Scored], metric: str, weights: Floats | Counts) -> Floats:
+    mean: Floats = np.mean([each.metrics(weights, [metric])[metric] for each in seeds], axis=0)
+    return mean
+
+
+def _bca(value: float, draws: Floats, without_each: Floats, labels: NDArray[np.bool_]) -> Interval:
+    from scipy.stats import norm
+
+    draws = np.sort(draws[~np.isnan(draws)])
+    if len(draws) == 0 or draws[0] == draws[-1]:
+        return Interval(value, value)
+    share = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
+    bias = float(norm.ppf(np.clip(share, 0.5 / len(draws), 1 - 0.5 / len(draws))))
+    influence = np.zeros(len(labels))
+    for kind in (False, True):  # a good and a defective picture are drawn apart, so each is measured among its own
+        members = (labels == kind) & ~np.isnan(without_each)
+        if members.any():
+            influence[members] = without_each[members].mean() - without_each[members]
+    size = float((influence**2).sum()) ** 1.5
+    acceleration = float((influence**3).sum()) / (6 * size) if size else 0.0
+    limits = []
+    for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
+        at = bias + float(norm.ppf(tail))
+        limits.append(float(norm.cdf(bias + at / (1 - acceleration * at))))
+    low, high = np.quantile(draws, limits)
+    return Interval(float(min(low, value)), float(max(high, value)))
+
+
+# ---------------------------------------------------------------- comparisons
+
+
+def compare(first: Sequence[Sequence[Scored]], second: Sequence[Sequence[Scored]], metric: str) -> Difference | None:
+    """By how much the second method is higher than the first, by a paired bootstrap over the same pictures.
+
+    Args:
+        first: per class the seeds of one method.
+        second: per class the seeds of the other, on the same pictures in the same order.
+        metric: one of ``types.METRIC_NAMES``; the mean over classes is compared.
+
+    Returns:
+        None where the metric is not defined for both.
+
+    Raises:
+        TaskError: the classes or the labels differ.
+    """
+    differences, value = np.zeros(RESAMPLES), 0.0
+    if len(first) != len(second) or not first:
+        raise TaskError("a comparison", found=f"{len(first)} and {len(second)} classes", wanted="the same ones")
+    for number, (a, b) in enumerate(zip(first, second, strict=True)):
+        labels = a[0].labels
+        if not all(np.array_equal(labels, each.labels) for each in (*a, *b)):
+            raise TaskError("a comparison", found="other pictures", wanted="the same test pictures")
+        draws = resample(labels, seed=SEED + number)
+        differences += (_mean(b, metric, draws) - _mean(a, metric, draws)) / len(first)
+        whole = np.ones((1, len(labels)))
+        value += float((_mean(b, metric, whole) - _mean(a, metric, whole))[0]) / len(first)
+    if np.isnan(value):
+        return None
+    found = differences[~np.isnan(differences)]
+    tail = min(int((found <= 0).sum()), int((found >= 0).sum()))
+    p_value = min(1.0, 2 * (tail + 1) / (len(found) + 1))
+    limits = percentile_interval(found)
+    return Difference(value, Interval(min(limits.low, value), max(limits.high, value)), p_value)
+
+
+def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """The p-value of Wilcoxon's signed-rank test over classes, two-sided; None where fewer than three differ.
+
+    Recommended for two methods over several data sets by Demsar, "Statistical comparisons of classifiers over
+    multiple data sets", JMLR 2006.
+    """
+    from scipy.stats import wilcoxon as test
+
+    differences = np.asarray(second) - np.asarray(first)
+    differences = differences[~np.isnan(differences)]
+    if np.count_nonzero(differences) < 3:
+        return None
+    return float(test(differences).pvalue)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction for several comparisons (Scandinavian Journal of Statistics 1979); None stays None."""
+    known = sorted((p, number) for number, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, number) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        adjusted[number] = highest
+    return adjusted
+
+
+def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
+    """Letters for ``count`` methods in the order of their rank: those that share one can't be told apart.
+
+    The compact letter display by Piepho, "An algorithm for a letter-based representation of all-pairwise
+    comparisons", Journal of Computational and Graphical Statistics 2004: insert and absorb.
+
+    Args:
+        count: how many methods.
+        apart: pairs of numbers of methods that can be told apart, the lower one first.
+    """
+    columns = [set(range(count))]
+    for first, second in sorted(apart):
+        split: list[set[int]] = []
+        for column in columns:
+            if first in column and second in column:
+                split += [column - {first}, column - {second}]
+            else:
+                split.append(column)
+        columns = [
+            column
+            for number, column in enumerate(split)
+            if not any(column < other or (column == other and number > at) for at, other in enumerate(split))
+        ]
+    columns.sort(key=lambda column: sorted(column))
+    letters = [(_letter(number), column) for number, column in enumerate(columns)]
+    return ["".join(letter for letter, column in letters if each in column) for each in range(count)]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number) if number < 26 else f"({number + 1})"
