@@ -158,7 +158,7 @@ def functions(module: object) -> dict[str, str]:
 
 def fields(kind: type) -> list[str]:
     """The fields of a class as they are declared: "size: Size = (256, 256)"."""
-    tree = ast.parse(Path(types.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(sys.modules[kind.__module__].__file__).read_text(encoding="utf-8"))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     return [ast.unparse(node) for node in body if isinstance(node, ast.AnnAssign)]
 
