@@ -24,15 +24,17 @@ REPORT = "report"
 @arguments.stored
 @click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
+@arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str,
-                metric: str, by_class: bool, threshold: bool) -> None:  # fmt: skip
+                metric: str, by_class: bool, oracle: bool, threshold: bool) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from . import report
 
     stored = _read(results, dataset, class_name)
     chosen = arguments.metric(metric)
-    print_tables(report.leaderboard(stored, metric=chosen, by_class=by_class, threshold=threshold), format_)
+    tables = report.leaderboard(stored, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle)
+    print_tables(tables, format_)
 
 
 @click.command()
@@ -44,10 +46,13 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     multiple=True,
     help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro]",
 )
-@click.option("--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap.")
+@click.option(
+    "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
+)
+@arguments.oracle_option
 @click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
-            metrics: Sequence[str], vs: str | None, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+            metrics: Sequence[str], vs: str | None, oracle: bool, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean."""
     from . import report
 
@@ -57,7 +62,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
         registry = load_plugins(plugin_files)
         published = {name: method.published for name, method in registry.methods.items()}
     chosen = tuple(arguments.metric(name) for name in metrics) or ("image_auroc", "pixel_auroc", "aupro")
-    print_tables(report.compare(stored, methods, metrics=chosen, vs_published=published), format_)
+    print_tables(report.compare(stored, methods, metrics=chosen, vs_published=published, oracle=oracle), format_)
 
 
 @click.command("list")
