@@ -53,6 +53,13 @@ def format_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def oracle_option(command: Command) -> Command:
+    """Add ``--oracle``."""
+    return click.option(
+        "--oracle", is_flag=True, help="Show the best epochs, too: chosen on the test set, so they never rank."
+    )(command)
+
+
 def results_option(command: Command) -> Command:
     """Add ``--results``."""
     return click.option(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from . import oracle as oracle_room
 from .errors import ResultError, UnknownNameError
 from .tables import Column, Kind, Table
 from .types import Published, Result
@@ -40,6 +41,7 @@ def compare(
     *,
     metrics: Sequence[str] = ("image_auroc", "pixel_auroc", "aupro"),
     vs_published: PublishedNumbers | None = None,
+    oracle: bool = False,
 ) -> list[Table]:
     """Put variants side by side, a table per data set and metric, with differences to the first one.
 
@@ -52,6 +54,7 @@ def compare(
         names: methods, which stand for all their variants, or variants such as "msflow:cpu".
         metrics: fields of ``Metrics``.
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
+        oracle: after each table one with the best epochs on the test set.
 
     Raises:
         ResultError: there is no result.
@@ -67,7 +70,9 @@ def compare(
     tables: list[Table] = []
     for board in found:
         chosen = _choose(board, names)
-        tables.extend(_table(board, chosen, metric, vs_published) for metric in metrics if chosen)
+        for metric in metrics if chosen else ():
+            tables.append(_table(board, chosen, metric, vs_published))
+            tables += [oracle_room.of_comparison(board, chosen, metric)] if oracle else []
     return tables
 
 
@@ -81,7 +86,8 @@ def _table(board: Board, variants: Sequence[Variant], metric: str, published: Pu
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     marks = protocol_marks(variants)
-    series = [replace(_last(variant, metric), title=_marked(variant, marks)) for variant in variants]
+    policy = "" if published is None else " (last)"
+    series = [replace(_last(variant, metric), title=f"{_marked(variant, marks)}{policy}") for variant in variants]
     series += [_difference(f"{each.key} - {series[0].key}", each, series[0]) for each in series[1:]]
     notes = _notes(classes, common, series[: len(variants)])
     if published is not None:
@@ -174,7 +180,8 @@ def _against_published(
                 series += _gap(variant, metric, theirs, reference.policy)
             notes.append(f"{key}: {reference.source}.")
     if any("(oracle)" in each.key for each in series):
-        notes.append("oracle: the best epoch, chosen on the test set; to compare with papers, never to rank.")
+        oracles = [each for each in variants if any(f"{each.label} (oracle)" == one.key for one in series)]
+        notes += [oracle_room.NOTE, oracle_room.evaluations_note(oracles)]
     return series, notes
 
 

@@ -5,17 +5,15 @@ The engine draws the progress, evaluates, saves and stops *between* two yields o
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Any, Literal
 
 import torch
 
-from . import backbones, devices, pictures, plugins, resized, store, thresholds
+from . import backbones, devices, pictures, plugins, store, summary, thresholds
 from . import options as option_room
 from .errors import CheckpointError, TaskError
 from .evaluation import TestScores, images_per_second, score_all, score_good
@@ -27,7 +25,6 @@ from .session import Session
 from .truths import open_truth
 from .types import (
     METRIC_NAMES,
-    BackboneOptions,
     Best,
     Detector,
     Epoch,
@@ -35,7 +32,6 @@ from .types import (
     Job,
     Metrics,
     Options,
-    Protocol,
     Result,
     Sample,
     Task,
@@ -362,62 +358,19 @@ class _Run:
         return thresholds.judge(*self.suggested, self.truth.labels, self.scores.image.cpu().numpy())
 
     def _describe(self, detector: Detector, session: Session, speed: float | None) -> Result:
-        job, options, task = self.job, self.options, self.bench.task
-        assert session.metrics is not None
-        backbone = options if isinstance(options, BackboneOptions) else None
-        loaded = getattr(detector, "backbone", None)
-        return Result(
-            schema=store.SCHEMA,
-            run=self.bench.folder.run,
-            method=job.method,
-            preset=job.preset,
-            overrides=dict(job.overrides),
-            options=option_room.to_json(options),
-            dataset=job.dataset,
-            class_name=job.class_name,
-            synthetic=task.synthetic,
-            fingerprint=self.bench.fingerprint,
-            content=_digest(self.train.store.content, self.test.store.content),
-            train_images=len(self.train.store.samples),
-            test_images=len(self.test.store.samples),
-            skipped=tuple(
-                f"{relative_path(problem.path, task.root)}: {problem.found}"
-                for problem in (*self.train.store.skipped, *self.test.store.skipped)
-            ),
-            seed=job.seed,
-            protocol=Protocol(
-                size=options.size,
-                resize=options.resize,
-                picture_resampling="lanczos",
-                mask_size=job.eval_size or options.size,
-                mask_resampling="nearest",
-                epoch_policy="last",
-                aupro_map="region map" if self.scores and self.scores.region_maps is not None else "anomaly map",
-                backbone=backbone.backbone if backbone else None,
-                backbone_weights=getattr(loaded, "weights_hash", None),
-                precision=options.amp,
-                map_resampling=resized.RESAMPLING if job.eval_size else None,
-                holdout=job.holdout,
-            ),
-            metrics=session.metrics,
-            last_epoch=detector.epoch,
-            oracle=tuple(session.best.values()),
-            timing=Timing(
-                fit=session.fit_seconds,
-                score=session.score_seconds,
-                evaluate=session.evaluate_seconds,
-                total=session.earlier_seconds + time.monotonic() - self.began,
-                images_per_second=speed,
-            ),
-            peak_memory_bytes=devices.peak_memory(self.device),
-            parameters=_parameters(detector),
-            environment=devices.environment(self.device),
-            method_package=plugins.package_of(self.method),
-            command=job.command,
-            finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            passes={part.what: part.count for part in (detector.passes, self.scoring) if part.count > 1},
+        assert self.scores is not None
+        total = session.earlier_seconds + time.monotonic() - self.began
+        return summary.summarize(
+            self.bench,
+            self.method,
+            detector,
+            session,
+            train=self.train.store,
+            test=self.test.store,
+            scores=self.scores,
             threshold=self._threshold(),
-            evaluations=sum(record.metrics is not None for record in session.records),
+            passes=(detector.passes, self.scoring),
+            timing=Timing(session.fit_seconds, session.score_seconds, session.evaluate_seconds, total, speed),
         )
 
 
@@ -429,13 +382,3 @@ def model_state(detector: Detector) -> dict[str, Any]:
         for name, value in detector.state_dict().items()
         if not isinstance(getattr(detector, name, None), training_only)
     }
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def _parameters(detector: Detector) -> int:
-    """Trainable parameters; the frozen backbone does not count."""
-    modules = torch.nn.ModuleList(value for value in vars(detector).values() if isinstance(value, torch.nn.Module))
-    return sum(parameter.numel() for parameter in modules.parameters() if parameter.requires_grad)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from . import oracle as oracle_room
+from . import ranking
 from .compare import compare
 from .errors import ResultError
+from .ranking import Line
 from .tables import Column, Table
 from .types import Result
 from .variants import (
@@ -34,7 +36,12 @@ SHOWN = ("image_auroc", "pixel_auroc", "aupro")
 
 
 def leaderboard(
-    results: Sequence[Result], *, metric: str = "image_auroc", by_class: bool = False, threshold: bool = False
+    results: Sequence[Result],
+    *,
+    metric: str = "image_auroc",
+    by_class: bool = False,
+    threshold: bool = False,
+    oracle: bool = False,
 ) -> list[Table]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
@@ -46,14 +53,21 @@ def leaderboard(
         metric: a field of ``Metrics``; at the last epoch, the mean over seeds, then over classes.
         by_class: a table per variant with a row per class and the mean, instead of the ranking.
         threshold: show people what the suggested thresholds do; programs always see it.
+        oracle: after each table one with the best epochs on the test set, which rank nothing.
 
     Raises:
         ResultError: there is no result.
     """
     found = boards(_some(results))
-    if by_class:
-        return [_class_table(board, variant, metric, threshold) for board in found for variant in board.variants]
-    return [_ranking(board, metric, threshold) for board in found]
+    tables: list[Table] = []
+    for board in found:
+        for variant in board.variants if by_class else ():
+            tables.append(_class_table(board, variant, metric, threshold))
+            tables += [oracle_room.of_variant(board, variant, _metrics(metric))] if oracle else []
+        if not by_class:
+            tables.append(_ranking(board, metric, threshold))
+            tables += [oracle_room.of_ranking(board, metric, _metrics(metric))] if oracle else []
+    return tables
 
 
 def _some(results: Sequence[Result]) -> Sequence[Result]:
@@ -98,13 +112,7 @@ def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
 
 def _ranking(board: Board, metric: str, threshold: bool) -> Table:
     shown = _metrics(metric)
-    classes = list(dict.fromkeys(name for variant in board.variants for name in variant.runs))
-    ranked, common = _who_ranks(board.variants, classes, metric)
-    others = [variant for variant in board.variants if variant not in ranked]
-    lines = [_line(variant, common, ranked, shown) for variant in ranked]
-    rest = [_line(variant, list(variant.runs), [variant], shown) for variant in others]
-    for part in (lines, rest):
-        part.sort(key=lambda line: line.order(metric), reverse=True)
+    lines, rest = ranking.lines(board, metric, shown)
     values = [line.values[metric] for line in lines]
     ranks = [values.index(value) + 1 for value in values]  # equal numbers share a rank
     marks = protocol_marks([line.variant for line in (*lines, *rest)])
@@ -129,8 +137,8 @@ def _ranking(board: Board, metric: str, threshold: bool) -> Table:
         *protocol_columns(marks),
     )
     notes = (
-        *_class_notes(ranked, others, classes, common, metric),
-        *_undefined_notes(ranked, common, shown),
+        *ranking.class_notes(board, lines, rest, metric),
+        *ranking.undefined_notes(lines, shown),
         *board.remarks,
         *_threshold_notes([line.variant for line in (*lines, *rest)], threshold),
         *protocol_notes([line.variant for line in (*lines, *rest)]),
@@ -138,86 +146,17 @@ def _ranking(board: Board, metric: str, threshold: bool) -> Table:
     return Table(f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch", columns, tuple(rows), notes)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A variant with its means over ``classes``."""
-
-    variant: Variant
-    classes: Sequence[str]
-    values: Mapping[str, float | None]
-
-    def order(self, metric: str) -> float:
-        value = self.values[metric]
-        return -1.0 if value is None else value
-
-
-def _line(variant: Variant, classes: Sequence[str], among: Sequence[Variant], shown: Sequence[str]) -> _Line:
-    return _Line(variant, classes, {name: _mean_over(variant, name, classes, among) for name in shown})
-
-
-def _rates(line: _Line) -> tuple[float | None, ...]:
+def _rates(line: Line) -> tuple[float | None, ...]:
     """False alarms and misses at the suggested thresholds, as means over the classes."""
     return tuple(mean(line.variant.threshold(each, name) for each in line.classes) for name in _RATES)
 
 
-def _speed(line: _Line) -> tuple[float | None, float | None]:
+def _speed(line: Line) -> tuple[float | None, float | None]:
     """Training seconds and images per second, as means over the classes."""
     fit, rate = (
         mean(line.variant.timing(each, name) for each in line.classes) for name in ("fit", "images_per_second")
     )
     return fit, rate
-
-
-def _who_ranks(variants: Sequence[Variant], classes: Sequence[str], metric: str) -> tuple[list[Variant], list[str]]:
-    """The variants that rank, and the classes that all of them have."""
-    having = {
-        variant.label: {name for name in classes if variant.metric(name, metric) is not None} for variant in variants
-    }
-    scored = set().union(*having.values())
-    ranked = [
-        variant for variant in variants if having[variant.label] and 2 * len(having[variant.label]) >= len(scored)
-    ]
-    common = [name for name in classes if all(name in having[variant.label] for variant in ranked)]
-    return (ranked, common) if common else ([], [])
-
-
-def _mean_over(variant: Variant, name: str, classes: Iterable[str], among: Sequence[Variant]) -> float | None:
-    """The mean over the classes in which the metric is defined for anyone; None if this variant lacks one."""
-    defined = [each for each in classes if any(other.metric(each, name) is not None for other in among)]
-    values = [variant.metric(each, name) for each in defined]
-    return None if None in values else mean(values)
-
-
-def _class_notes(
-    ranked: Sequence[Variant], others: Sequence[Variant], classes: Sequence[str], common: Sequence[str], metric: str
-) -> list[str]:
-    notes = []
-    left_out = [name for name in classes if name not in common]
-    if ranked and left_out:
-        notes.append(
-            f"Ranked by the mean over the {len(common)} of {len(classes)} classes that all ranked variants have; "
-            f"left out: {', '.join(left_out)}."
-        )
-    if others and ranked:
-        names = ", ".join(f"{variant.label} ({len(variant.runs)} of {len(classes)})" for variant in others)
-        notes.append(
-            f"Not ranked, for want of {TITLES[metric]} in half of the classes: {names}. Means over their own classes."
-        )
-    elif others:
-        notes.append(
-            "Not ranked: no class is common to the variants. Means are over each one's own classes and do not compare."
-        )
-    return notes
-
-
-def _undefined_notes(ranked: Sequence[Variant], common: Sequence[str], shown: Sequence[str]) -> list[str]:
-    """Say where another metric's mean is over fewer classes than the ranking's."""
-    notes = []
-    for name in shown:
-        defined = [each for each in common if any(variant.metric(each, name) is not None for variant in ranked)]
-        if 0 < len(defined) < len(common):
-            notes.append(f"{TITLES[name]} is the mean over {', '.join(defined)}, where it is defined.")
-    return notes
 
 
 # ---------------------------------------------------------------- one variant, class by class

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 TINY_METHOD = Path(__file__).with_name("tiny_method.py")
@@ -18,6 +20,15 @@ def _own_cache(tmp_path_factory):
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ADBENCH_DATA", raising=False)
         yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tensors this small are slower on several threads, by far on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def make_class(root: Path, name: str, *, train: int = 6, good: int = 3, bad: int = 4, side: int = 80) -> Path:

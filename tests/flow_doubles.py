@@ -1,9 +1,11 @@
-"""Stand-ins for a backbone, pictures and a batch, small enough to train a flow in a second."""
+"""What the tests of the flows share: stand-ins small enough to train a flow in a second, and golden files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -75,3 +77,22 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
         if len(reports) == epochs:
             break
     return reports
+
+
+# ---------------------------------------------------------------- golden files
+
+
+def golden_file(name: str) -> np.lib.npyio.NpzFile:
+    """What an authors' program computed, as it lies in ``tests/data``."""
+    return np.load(Path(__file__).with_name("data") / name)
+
+
+def tensors(archive: np.lib.npyio.NpzFile, prefix: str) -> dict[str, torch.Tensor]:
+    """The arrays whose names begin with ``prefix``, by the rest of their names."""
+    return {key[len(prefix) :]: torch.from_numpy(archive[key]) for key in archive if key.startswith(prefix)}
+
+
+def assert_near(expected: np.ndarray, actual: torch.Tensor, tolerance: float = 1e-5) -> None:
+    """The largest difference is small beside the largest expected value."""
+    difference = np.abs(expected - actual.detach().numpy()).max()
+    assert difference <= tolerance * np.abs(expected).max()

@@ -19,17 +19,16 @@ from adbench.check_bench import difference, small_options
 from adbench.errors import AdbenchError, UnknownNameError, UsageError
 from adbench.types import Preset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLUGIN = Path(bad.__file__)
 SAMPLE = Path(__file__).parents[1] / "docs" / "sample_plugin" / "adbench_sample.py"
 SMALL = {"size": (32, 40)}
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _nothing_kept():
     yield
-    torch.set_num_threads(before)
     bad.KEPT.clear()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,13 @@ import torch.nn.functional as F
 from adbench_plugins.msflow import PRESETS, MSFlowOptions, adbench_methods
 from adbench_plugins.msflow.model import MSFlow, anomaly_maps, learning_rate, negative_log_likelihood, top_mean
 from adbench_plugins.msflow.network import FusionCoupling, in_scale_order
-from flow_doubles import TinyBackbone, TinyBatch, TinyImages, train
+from flow_doubles import TinyBackbone, TinyBatch, TinyImages, assert_near, golden_file, tensors, train
 
 from adbench.errors import CheckpointError, OptionError, TaskError
 
-GOLDEN = Path(__file__).with_name("data") / "msflow_small.npz"
 CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = MSFlowOptions(
     size=(32, 48), amp="off", blocks=(1, 2, 2), cond_channels=8, lr=1e-3,
@@ -26,28 +26,9 @@ SMALL = MSFlowOptions(
 )  # fmt: skip
 
 
-def tensors(archive: np.lib.npyio.NpzFile, prefix: str) -> dict[str, torch.Tensor]:
-    return {key[len(prefix) :]: torch.from_numpy(archive[key]) for key in archive if key.startswith(prefix)}
-
-
-def assert_near(expected: np.ndarray, actual: torch.Tensor, tolerance: float = 1e-5) -> None:
-    """The largest difference is small beside the largest expected value."""
-    difference = np.abs(expected - actual.detach().numpy()).max()
-    assert difference <= tolerance * np.abs(expected).max()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, by far on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def golden() -> np.lib.npyio.NpzFile:
-    return np.load(GOLDEN)
+    return golden_file("msflow_small.npz")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -21,17 +20,10 @@ from scipy.ndimage import gaussian_filter
 from adbench.errors import CheckpointError, OptionError
 from adbench.images import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SMALL = PaDiMOptions(size=(32, 48), amp="off", batch_size=3, dimensions=7, sigma=1.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, by far on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make(options: PaDiMOptions = SMALL, seed: int = 0) -> PaDiM:

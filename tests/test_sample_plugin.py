@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from conftest import make_class
 
 from adbench import cli, hookspecs, plugins, types
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "docs" / "sample_plugin"
 SAMPLE = PACKAGE / "adbench_sample.py"
@@ -27,15 +28,6 @@ BLOCKS = re.findall(r"^```\w+\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILIN
 
 RUN = ("run", "--method", "sample", "--dataset", "folder", "--preset", "cpu", "-o", "size=64", "-o", "amp=off")
 RECORDS = ("Method", "Options", "BackboneOptions", "Preset", "Epoch", "Scores", "Dataset", "Task", "Sample")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, by far on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +158,7 @@ def functions(module: object) -> dict[str, str]:
 
 def fields(kind: type) -> list[str]:
     """The fields of a class as they are declared: "size: Size = (256, 256)"."""
-    tree = ast.parse(Path(types.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(sys.modules[kind.__module__].__file__).read_text(encoding="utf-8"))
     (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__)
     return [ast.unparse(node) for node in body if isinstance(node, ast.AnnAssign)]
 

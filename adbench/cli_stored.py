@@ -1,0 +1,156 @@
+"""The commands that look at what is stored: ``leaderboard``, ``compare``, ``list``, ``report`` and ``heatmaps``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import arguments
+from .errors import UsageError
+from .talk import load_plugins, print_tables, say, status_line
+
+if TYPE_CHECKING:
+    from .reopen import Reopener
+    from .types import Result
+
+REPORT = "report"
+"""Folder of the report below that of the results, unless another is asked for."""
+
+
+@click.command()
+@arguments.stored
+@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
+@arguments.oracle_option
+@click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
+def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str,
+                metric: str, by_class: bool, oracle: bool, threshold: bool) -> None:  # fmt: skip
+    """Rank all stored runs, per data set."""
+    from . import report
+
+    stored = _read(results, dataset, class_name)
+    chosen = arguments.metric(metric)
+    tables = report.leaderboard(stored, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle)
+    print_tables(tables, format_)
+
+
+@click.command()
+@click.argument("methods", nargs=-1, required=True, metavar="METHOD...")
+@arguments.stored
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro]",
+)
+@click.option(
+    "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
+)
+@arguments.oracle_option
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
+            metrics: Sequence[str], vs: str | None, oracle: bool, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Put methods, or variants of one, side by side: per class, with differences and the mean."""
+    from . import report
+
+    stored = _read(results, dataset, class_name)
+    published = None
+    if vs:
+        registry = load_plugins(plugin_files)
+        published = {name: method.published for name, method in registry.methods.items()}
+    chosen = tuple(arguments.metric(name) for name in metrics) or ("image_auroc", "pixel_auroc", "aupro")
+    print_tables(report.compare(stored, methods, metrics=chosen, vs_published=published, oracle=oracle), format_)
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "backbones", "runs"]))
+@click.argument("name", required=False)
+@arguments.stored
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
+          plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
+    from . import catalogue
+
+    if name and what != "methods":
+        raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
+    if what == "runs":
+        from . import report
+
+        tables = [report.list_runs(_read(results, dataset, class_name))]
+    elif what == "backbones":
+        tables = [catalogue.backbones()]
+    elif what == "datasets":
+        tables = [catalogue.datasets(load_plugins(plugin_files))]
+    elif name:
+        tables = [catalogue.options_of(load_plugins(plugin_files).method(name))]
+    else:
+        tables = [catalogue.methods(load_plugins(plugin_files))]
+    print_tables(tables, format_)
+
+
+@click.command("report")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page.  [default: RESULTS/report]")
+@arguments.results_option
+@arguments.chosen
+@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@click.option("--no-pictures", is_flag=True, help="Leave the galleries out, which have to score a few pictures.")
+@arguments.reopened
+@arguments.debug_option
+def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
+            no_pictures: bool, data_roots: Sequence[Path], device: str,
+            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write a page to look at: leaderboard, curves, and the pictures that methods get wrong."""
+    metric = arguments.metric(metric)
+    stored = _read(results, dataset, class_name)
+    reopener = None
+    if not no_pictures:
+        from .reopen import Reopener
+
+        reopener = Reopener(load_plugins(plugin_files), data_roots, device)
+    click.echo(write_report(stored, output or results / REPORT, results, metric, reopener))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@arguments.results_option
+@click.option("--raw", is_flag=True, help="Keep the maps themselves (maps.npz) instead of overlays.")
+@click.option("--force", is_flag=True, help="Write again what is there already.")
+@arguments.reopened
+@arguments.debug_option
+def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
+             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write the anomaly maps of stored runs, named as in `adbench list runs`, into their folders."""
+    from . import heatmaps as room
+    from .reopen import Reopener
+
+    chosen = room.find_runs(_read(results, None, None), runs)
+    reopener = Reopener(load_plugins(plugin_files), data_roots, device)
+    with status_line() as show:
+        for result in chosen:
+            name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
+            show(name)
+            click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force))
+
+
+def write_report(stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None) -> Path:
+    """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
+    from . import page
+
+    with status_line() as show:
+        return page.write(stored, folder, stored=results, metric=metric, reopener=reopener, watch=show)
+
+
+def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
+    """Read stored results, warning about what can't be read."""
+    from . import store
+
+    chosen = (class_name or "all").strip()
+    names = [None] if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
+    for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
+        say(f"Warning: {problem}", style="yellow")
+    return [result for library in libraries for result in library.results]

@@ -1,0 +1,214 @@
+"""Records of runs: the job that is asked for, and the result that comes of it. Standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .methods import Options
+from .samples import EvalSize, Size
+
+METRIC_NAMES = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
+"""The fields of ``Metrics``, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Fractions in [0, 1]; None where not defined, such as pixel metrics without masks.
+
+    ``aupro`` is the per-region overlap up to a false-positive rate of 0.3, ``aupro_05`` up to 0.05,
+    each divided by its limit.
+    """
+
+    image_auroc: float | None = None
+    image_ap: float | None = None
+    image_f1max: float | None = None
+    pixel_auroc: float | None = None
+    pixel_ap: float | None = None
+    pixel_f1max: float | None = None
+    aupro: float | None = None
+    aupro_05: float | None = None
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of one metric over the evaluated epochs: an *oracle*, chosen on the test set."""
+
+    metric: str
+    value: float
+    epoch: int
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of the epoch curve; ``metrics`` is None where nothing was evaluated."""
+
+    number: int
+    total: int
+    loss: float | None
+    learning_rate: float | None
+    seconds: float
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Everything besides the method that moves a number.
+
+    ``mask_size`` is where maps and masks are compared: a size, or "native" for each picture's own;
+    ``map_resampling`` says how maps got there, None where they are of that size. ``holdout`` is the part
+    of the training pictures that was kept from training; 0 in results that are older than the field.
+    """
+
+    size: Size
+    resize: str
+    picture_resampling: str
+    mask_size: EvalSize
+    mask_resampling: str
+    epoch_policy: str
+    aupro_map: str
+    backbone: str | None
+    backbone_weights: str | None
+    precision: str
+    map_resampling: str | None = None
+    holdout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score above which a picture is called defective, suggested without a look at the test set.
+
+    ``rule`` says what it was made from. The rates are what it does to the test set: the part of the good
+    pictures above it, and of the defective ones not above it; None where there are none of the kind.
+    """
+
+    value: float
+    rule: str
+    false_alarm_rate: float | None
+    miss_rate: float | None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds spent, over all sessions of a resumed run.
+
+    ``fit`` counts training alone (with the features it computed), ``score`` and ``evaluate`` all
+    evaluations. ``images_per_second`` is measured apart: from decoded picture to anomaly map,
+    backbone included, nothing cached.
+    """
+
+    fit: float
+    score: float
+    evaluate: float
+    total: float
+    images_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a number was made."""
+
+    device: str
+    device_name: str
+    platform: str
+    python: str
+    threads: int
+    packages: Mapping[str, str]
+    cuda: str | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything needed to trust and to redo a number.
+
+    ``fingerprint`` is the task's, ``content`` a digest over the bytes of its pictures and masks;
+    ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
+    the epochs among which the oracle was chosen; None in results that are older than the field. So is
+    ``threshold``, and where the training scores suggest none. ``passes`` says in how many parts batches went
+    through training and scoring where memory was short.
+    """
+
+    schema: int
+    run: str
+    method: str
+    preset: str
+    overrides: Mapping[str, Any]
+    options: Mapping[str, Any]
+    dataset: str
+    class_name: str
+    synthetic: bool
+    fingerprint: str
+    content: str
+    train_images: int
+    test_images: int
+    skipped: tuple[str, ...]
+    seed: int
+    protocol: Protocol
+    metrics: Metrics
+    last_epoch: int
+    oracle: tuple[Best, ...]
+    timing: Timing
+    peak_memory_bytes: int
+    parameters: int
+    environment: Environment
+    method_package: str
+    command: str
+    finished: str
+    evaluations: int | None = None
+    threshold: Threshold | None = None
+    passes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """The method's name and what differs from its ``paper`` preset: "msflow:cpu,lr=0.001"."""
+        return variant_name(self.method, self.preset, self.overrides)
+
+
+def variant_name(method: str, preset: str, overrides: Mapping[str, Any]) -> str:
+    """Name a configuration of a method by what differs from its ``paper`` preset."""
+    differs = ([] if preset == "paper" else [preset]) + [
+        f"{key}={option_text(key, value)}" for key, value in overrides.items()
+    ]
+    return f"{method}:{','.join(differs)}" if differs else method
+
+
+def size_text(size: EvalSize) -> str:
+    """Write a size as people give it: "256x640", or "native"."""
+    return size if isinstance(size, str) else "x".join(map(str, size))
+
+
+def option_text(key: str, value: Any) -> str:
+    """Write an option's value as it is given after -o: "256x640" for a size, "2,3" for other tuples."""
+    if isinstance(value, (tuple, list)):
+        return ("x" if key == "size" else ",").join(map(str, value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task to run, small and picklable: names and numbers, nothing opened yet.
+
+    ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it.
+    ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
+    the training pictures that is kept from training, for the threshold.
+    """
+
+    method: str
+    preset: str
+    overrides: tuple[tuple[str, Any], ...]
+    options: Options
+    dataset: str
+    class_name: str
+    data_root: Path
+    seed: int = 0
+    device: str = "auto"
+    eval_every: int | None = None
+    eval_size: EvalSize | None = None
+    holdout: float = 0.0
+    skip_bad: bool = False
+    force: bool = False
+    results: Path = Path("results")
+    plugin_files: tuple[Path, ...] = ()
+    command: str = ""

@@ -1,0 +1,57 @@
+"""How commands speak: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .plugins import Registry
+    from .tables import Table
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def console() -> Console:
+    """The console for everything that isn't a result."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextlib.contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line on a terminal that says what is being done, and goes when it is done."""
+    from rich.text import Text
+
+    with console().status("") as status:
+        yield lambda text: status.update(Text(text))
+
+
+def say(text: str, *, style: str = "") -> None:
+    """Say one thing to people, in one line however long it is."""
+    console().print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_tables(tables: Sequence[Table], format_: str) -> None:
+    """Write results to standard output, all of them before this returns."""
+    from . import tables as renderers
+
+    renderers.write(tables, format_)
+    sys.stdout.flush()  # so that a closed pipe shows here
+
+
+def load_plugins(files: Sequence[Path]) -> Registry:
+    """Find all plugins, warning about those that are broken."""
+    from . import plugins
+
+    registry = plugins.load(files)
+    for line in registry.broken:
+        say(f"Warning: {line}", style="yellow")
+    return registry
