@@ -13,6 +13,8 @@ from .errors import UsageError
 from .talk import load_plugins, print_tables, say, status_line
 
 if TYPE_CHECKING:
+    from .confidence import Confidence
+    from .evidence import Evidence
     from .reopen import Reopener
     from .types import Result
 
@@ -26,14 +28,18 @@ REPORT = "report"
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
 @arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
-def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str,
-                metric: str, by_class: bool, oracle: bool, threshold: bool) -> None:  # fmt: skip
+@click.option("--ci", is_flag=True, help="Show 95 % intervals, and letters for methods that can't be told apart.")
+def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
+                by_class: bool, oracle: bool, threshold: bool, ci: bool) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from . import report
 
     stored = _read(results, dataset, class_name)
     chosen = arguments.metric(metric)
-    tables = report.leaderboard(stored, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle)
+    tables = report.leaderboard(
+        stored, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
+        confidence=_confidence(results) if ci else None,
+    )  # fmt: skip
     print_tables(tables, format_)
 
 
@@ -62,7 +68,26 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
         registry = load_plugins(plugin_files)
         published = {name: method.published for name, method in registry.methods.items()}
     chosen = tuple(arguments.metric(name) for name in metrics) or ("image_auroc", "pixel_auroc", "aupro")
-    print_tables(report.compare(stored, methods, metrics=chosen, vs_published=published, oracle=oracle), format_)
+    tables = report.compare(
+        stored, methods, metrics=chosen, vs_published=published, oracle=oracle, confidence=_confidence(results)
+    )
+    print_tables(tables, format_)
+
+
+def _confidence(results: Path) -> Confidence:
+    """What is known of stored results beyond their numbers; a broken file is warned of and counts as missing."""
+    from . import run_files
+    from .confidence import Confidence
+    from .errors import ResultError
+
+    def read(result: Result) -> Evidence | None:
+        try:
+            return run_files.read_evidence(run_files.folder_of(results, result))
+        except ResultError as error:
+            say(f"Warning: {error}", style="yellow")
+            return None
+
+    return Confidence(read)
 
 
 @click.command("list")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import oracle as oracle_room
+from . import pairs
+from .confidence import Confidence
 from .errors import ResultError, UnknownNameError
 from .tables import Column, Kind, Table
 from .types import Published, Result
@@ -42,6 +44,7 @@ def compare(
     metrics: Sequence[str] = ("image_auroc", "pixel_auroc", "aupro"),
     vs_published: PublishedNumbers | None = None,
     oracle: bool = False,
+    confidence: Confidence | None = None,
 ) -> list[Table]:
     """Put variants side by side, a table per data set and metric, with differences to the first one.
 
@@ -55,6 +58,7 @@ def compare(
         metrics: fields of ``Metrics``.
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
         oracle: after each table one with the best epochs on the test set.
+        confidence: after each table one that says which pairs can be told apart.
 
     Raises:
         ResultError: there is no result.
@@ -72,6 +76,8 @@ def compare(
         chosen = _choose(board, names)
         for metric in metrics if chosen else ():
             tables.append(_table(board, chosen, metric, vs_published))
+            told = pairs.table(board, chosen, metric, confidence) if confidence is not None else None
+            tables += [told] if told is not None else []
             tables += [oracle_room.of_comparison(board, chosen, metric)] if oracle else []
     return tables
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from . import oracle as oracle_room
-from . import ranking
+from . import ranking, statistics
 from .compare import compare
+from .confidence import APART, Confidence, interval_text, seed_means
 from .errors import ResultError
 from .ranking import Line
-from .tables import Column, Table
+from .tables import Cell, Column, Table
 from .types import Result
 from .variants import (
     TITLES,
@@ -42,6 +43,7 @@ def leaderboard(
     by_class: bool = False,
     threshold: bool = False,
     oracle: bool = False,
+    confidence: Confidence | None = None,
 ) -> list[Table]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
@@ -54,6 +56,7 @@ def leaderboard(
         by_class: a table per variant with a row per class and the mean, instead of the ranking.
         threshold: show people what the suggested thresholds do; programs always see it.
         oracle: after each table one with the best epochs on the test set, which rank nothing.
+        confidence: adds 95 % intervals, the spread over seeds, and letters for those that can't be told apart.
 
     Raises:
         ResultError: there is no result.
@@ -62,10 +65,10 @@ def leaderboard(
     tables: list[Table] = []
     for board in found:
         for variant in board.variants if by_class else ():
-            tables.append(_class_table(board, variant, metric, threshold))
+            tables.append(_class_table(board, variant, metric, threshold, confidence))
             tables += [oracle_room.of_variant(board, variant, _metrics(metric))] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, threshold))
+            tables.append(_ranking(board, metric, threshold, confidence))
             tables += [oracle_room.of_ranking(board, metric, _metrics(metric))] if oracle else []
     return tables
 
@@ -79,6 +82,47 @@ def _some(results: Sequence[Result]) -> Sequence[Result]:
 def _metrics(metric: str) -> tuple[str, ...]:
     """What is shown when ranked by ``metric``."""
     return SHOWN if metric in SHOWN else (metric, *SHOWN)
+
+
+def _metric_columns(shown: Sequence[str], confidence: Confidence | None, seeds: int) -> list[Column]:
+    """The metrics, each with its interval and its spread over seeds where they are wanted."""
+    columns: list[Column] = []
+    for name in shown:
+        columns.append(Column(name, TITLES[name], "percent"))
+        if confidence is not None:
+            columns.append(Column(f"{name}_interval", "95 %", audience="people"))
+            columns += [Column(f"{name}_{end}", end, "percent", audience="programs") for end in ("low", "high")]
+            columns.append(Column(f"{name}_sd", "sd", "percent", audience="all" if seeds > 1 else "programs"))
+    return columns
+
+
+def _metric_cells(
+    variant: Variant, classes: Sequence[str], values: Mapping[str, float | None], confidence: Confidence | None
+) -> list[Cell]:
+    """What ``_metric_columns`` head, over some classes."""
+    cells: list[Cell] = []
+    for name, value in values.items():
+        cells.append(value)
+        if confidence is not None:
+            found = confidence.interval(variant, classes, name)
+            sd = statistics.spread(seed_means(variant, classes, name))
+            cells += [interval_text(found), found.low if found else None, found.high if found else None, sd]
+    return cells
+
+
+def _confidence_notes(confidence: Confidence | None, seeds: int, *, letters: bool = False) -> list[str]:
+    """Say what the intervals are."""
+    if confidence is None:
+        return []
+    notes = ["95 %: interval over test pictures, of the mean over seeds (docs/statistics.md)."]
+    if seeds > 1:
+        notes.append("sd: standard deviation over seeds.")
+    if letters:
+        notes.append(
+            "Methods that share a letter can't be told apart (paired bootstrap over the same pictures, "
+            f"Holm's correction, p < {APART})."
+        )
+    return notes
 
 
 _RATES = ("false_alarm_rate", "miss_rate")
@@ -110,17 +154,23 @@ def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(board: Board, metric: str, threshold: bool) -> Table:
+def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None) -> Table:
     shown = _metrics(metric)
     lines, rest = ranking.lines(board, metric, shown)
+    seeds = max(line.variant.seeds for line in (*lines, *rest))
+    letters: list[str | None] = []
+    if confidence is not None:
+        common = lines[0].classes if lines else []
+        letters += [*confidence.letters([line.variant for line in lines], common, metric), *(None for _ in rest)]
     values = [line.values[metric] for line in lines]
     ranks = [values.index(value) + 1 for value in values]  # equal numbers share a rank
     marks = protocol_marks([line.variant for line in (*lines, *rest)])
     rows = [
         (rank, line.variant.label, board.dataset, board.synthetic, line.variant.method, len(line.classes),
-         line.variant.seeds, *(line.values[name] for name in shown), *_rates(line), *_speed(line),
-         *protocol_cells(line.variant.all_runs, marks))
-        for rank, line in zip([*ranks, *(None for _ in rest)], [*lines, *rest], strict=True)
+         line.variant.seeds, *letters[number : number + 1],
+         *_metric_cells(line.variant, line.classes, {name: line.values[name] for name in shown}, confidence),
+         *_rates(line), *_speed(line), *protocol_cells(line.variant.all_runs, marks))
+        for number, (rank, line) in enumerate(zip([*ranks, *(None for _ in rest)], [*lines, *rest], strict=True))
     ]  # fmt: skip
     columns = (
         Column("rank", "rank", "count"),
@@ -130,7 +180,8 @@ def _ranking(board: Board, metric: str, threshold: bool) -> Table:
         Column("method", "method", audience="programs"),
         Column("classes", "classes", "count"),
         Column("seeds", "seeds", "count"),
-        *(Column(name, TITLES[name], "percent") for name in shown),
+        *([] if confidence is None else [Column("group", "group")]),
+        *_metric_columns(shown, confidence, seeds),
         *_rate_columns(threshold),
         Column("fit_seconds", "fit s/class", "seconds"),
         Column("images_per_second", "images/s", "rate"),
@@ -139,6 +190,7 @@ def _ranking(board: Board, metric: str, threshold: bool) -> Table:
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
+        *_confidence_notes(confidence, seeds, letters=True),
         *board.remarks,
         *_threshold_notes([line.variant for line in (*lines, *rest)], threshold),
         *protocol_notes([line.variant for line in (*lines, *rest)]),
@@ -162,7 +214,7 @@ def _speed(line: Line) -> tuple[float | None, float | None]:
 # ---------------------------------------------------------------- one variant, class by class
 
 
-def _class_table(board: Board, variant: Variant, metric: str, threshold: bool) -> Table:
+def _class_table(board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None) -> Table:
     shown = _metrics(metric)
     head = (board.dataset, board.synthetic, variant.label, variant.method)
 
@@ -178,14 +230,15 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool) -
             name,
             *head,
             len(runs),
-            *(variant.metric(name, each) for each in shown),
+            *_metric_cells(variant, [name], {each: variant.metric(name, each) for each in shown}, confidence),
             *decisions(name),
             *times(name),
             *protocol_cells(runs, marks),
         )
         for name, runs in variant.runs.items()
     ]
-    numbers = [mean(variant.metric(each, name) for each in variant.runs) for name in shown]
+    means = {name: mean(variant.metric(each, name) for each in variant.runs) for name in shown}
+    numbers = _metric_cells(variant, list(variant.runs), means, confidence)
     numbers += [None, *(mean(variant.threshold(each, name) for each in variant.runs) for name in _RATES)]
     numbers += [mean(column) for column in zip(*map(times, variant.runs), strict=True)]
     footer = (f"mean ({len(rows)})", *head, variant.seeds, *numbers, *protocol_cells(variant.all_runs, marks))
@@ -196,7 +249,7 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool) -
         Column("variant", "variant", audience="programs"),
         Column("method", "method", audience="programs"),
         Column("seeds", "seeds", "count", audience="all" if variant.seeds > 1 else "programs"),
-        *(Column(name, TITLES[name], "percent") for name in shown),
+        *_metric_columns(shown, confidence, variant.seeds),
         Column("threshold", "threshold", "score", audience="all" if threshold else "programs"),
         *_rate_columns(threshold),
         Column("seconds", "seconds", "seconds"),
@@ -208,7 +261,8 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool) -
         for name in shown
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
-    notes = [*notes, *board.remarks, *_threshold_notes([variant], threshold), *protocol_notes([variant])]
+    notes += [*_confidence_notes(confidence, variant.seeds), *board.remarks]
+    notes += [*_threshold_notes([variant], threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, tuple(rows), tuple(notes), (footer,))
 

@@ -6,6 +6,7 @@ seeded, so a table comes out the same twice.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -207,13 +208,38 @@ def _bca(value: float, draws: Floats, without_each: Floats, labels: NDArray[np.b
 # ---------------------------------------------------------------- comparisons
 
 
-def compare(first: Sequence[Sequence[Scored]], second: Sequence[Sequence[Scored]], metric: str) -> Difference | None:
-    """By how much the second method is higher than the first, by a paired bootstrap over the same pictures.
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A metric on one test set: its value, and what it is on each draw of the pictures, (B,)."""
+
+    labels: NDArray[np.bool_]
+    value: float
+    draws: Floats
+
+
+def resampled(seeds: Sequence[Scored], metric: str, name: str) -> Resampled:
+    """Draw the pictures of one class again and again; the mean over seeds counts.
 
     Args:
-        first: per class the seeds of one method.
-        second: per class the seeds of the other, on the same pictures in the same order.
-        metric: one of ``types.METRIC_NAMES``; the mean over classes is compared.
+        seeds: the same pictures scored by each seed of a method.
+        metric: one of ``types.METRIC_NAMES``.
+        name: of the class; every method gets the same draws for it, and every class draws of its own.
+    """
+    labels = seeds[0].labels
+    draws = resample(labels, seed=SEED + zlib.crc32(name.encode()))
+    value = float(_mean(seeds, metric, np.ones((1, len(labels))))[0])
+    return Resampled(labels, value, _mean(seeds, metric, draws))
+
+
+def compare(first: Sequence[Resampled], second: Sequence[Resampled]) -> Difference | None:
+    """By how much the second method is higher than the first, in the mean over classes; a paired bootstrap.
+
+    The p-value is two-sided: twice the share of draws on the other side of no difference, each tail with
+    one more for the measured value itself (Davison and Hinkley, "Bootstrap methods and their application", 1997).
+
+    Args:
+        first: one method on each class.
+        second: the other, on the same pictures.
 
     Returns:
         None where the metric is not defined for both.
@@ -221,24 +247,22 @@ def compare(first: Sequence[Sequence[Scored]], second: Sequence[Sequence[Scored]
     Raises:
         TaskError: the classes or the labels differ.
     """
-    differences, value = np.zeros(RESAMPLES), 0.0
     if len(first) != len(second) or not first:
         raise TaskError("a comparison", found=f"{len(first)} and {len(second)} classes", wanted="the same ones")
-    for number, (a, b) in enumerate(zip(first, second, strict=True)):
-        labels = a[0].labels
-        if not all(np.array_equal(labels, each.labels) for each in (*a, *b)):
-            raise TaskError("a comparison", found="other pictures", wanted="the same test pictures")
-        draws = resample(labels, seed=SEED + number)
-        differences += (_mean(b, metric, draws) - _mean(a, metric, draws)) / len(first)
-        whole = np.ones((1, len(labels)))
-        value += float((_mean(b, metric, whole) - _mean(a, metric, whole))[0]) / len(first)
-    if np.isnan(value):
+    if not all(np.array_equal(a.labels, b.labels) for a, b in zip(first, second, strict=True)):
+        raise TaskError("a comparison", found="other pictures", wanted="the same test pictures")
+    value = float(np.mean([b.value - a.value for a, b in zip(first, second, strict=True)]))
+    draws = np.mean([b.draws - a.draws for a, b in zip(first, second, strict=True)], axis=0)
+    draws = draws[~np.isnan(draws)]
+    if np.isnan(value) or len(draws) == 0:
         return None
-    found = differences[~np.isnan(differences)]
-    tail = min(int((found <= 0).sum()), int((found >= 0).sum()))
-    p_value = min(1.0, 2 * (tail + 1) / (len(found) + 1))
-    limits = percentile_interval(found)
-    return Difference(value, Interval(min(limits.low, value), max(limits.high, value)), p_value)
+    tail = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
+    limits = percentile_interval(draws)
+    return Difference(
+        value,
+        Interval(min(limits.low, value), max(limits.high, value)),
+        min(1.0, 2 * (tail + 1) / (len(draws) + 1)),
+    )
 
 
 def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:

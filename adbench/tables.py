@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Cell = str | int | float | bool | None
-Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score"]
+Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value"]
 
 MISSING = "-"
 """What people see where there is no value."""
@@ -26,7 +26,8 @@ class Column:
     """A column: its ``key`` for programs, its ``title`` for people.
 
     ``kind`` says what its numbers are: "percent" a fraction, "points" a difference of fractions,
-    "seconds", "rate" per second, "score" in a method's own unit. ``audience`` hides it from the others:
+    "seconds", "rate" per second, "score" in a method's own unit,
+    "p_value" a probability. ``audience`` hides it from the others:
     what a table's title tells people stands in columns of its own for programs.
     """
 
@@ -81,6 +82,8 @@ def cell_text(value: Cell, kind: Kind) -> str:
     if kind == "points":
         text = f"{float(value) * 100:+.2f}"
         return text if float(text) else text[1:]
+    if kind == "p_value":
+        return "<0.001" if float(value) < 0.001 else f"{float(value):.3f}"
     if kind == "score":
         return f"{float(value):.4g}"
     if kind in ("seconds", "rate"):

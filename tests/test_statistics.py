@@ -22,6 +22,7 @@ from adbench.statistics import (
     interval,
     mean_interval,
     resample,
+    resampled,
     score_interval,
     spread,
     variance_ratio,
@@ -112,27 +113,31 @@ def test_the_interval_of_a_mean_is_no_wider_than_the_widest(values):
 # ---------------------------------------------------------------- comparisons
 
 
+def drawn(evidence):
+    """Image AUROC of a method on a class, drawn again and again."""
+    return resampled([evidence], "image_auroc", "a class")
+
+
 def test_a_method_equals_itself():
     """No difference, and a p-value of 1."""
-    evidence = [[scored(1.0)]]
-    found = compare(evidence, evidence, "image_auroc")
+    found = compare([drawn(scored(1.0))], [drawn(scored(1.0))])
     assert (found.value, found.p_value) == (0, 1)
 
 
 def test_a_clear_difference_is_found_and_a_small_one_is_not():
     """Scores that are much better have a small p-value, those with a little noise more have not; signs turn round."""
     weak, strong = scored(0.3), scored(3.0)
-    there, back = (compare([[a]], [[b]], "image_auroc") for a, b in ((weak, strong), (strong, weak)))
+    there, back = (compare([drawn(a)], [drawn(b)]) for a, b in ((weak, strong), (strong, weak)))
     assert there.p_value < 0.01
     assert there.value == pytest.approx(-back.value)
     assert there.p_value == back.p_value
     noisy = of_images(LABELS, strong.image_scores + np.random.default_rng(5).normal(scale=0.3, size=40))
-    assert compare([[strong]], [[noisy]], "image_auroc").p_value > 0.1
+    assert compare([drawn(strong)], [drawn(noisy)]).p_value > 0.1
 
 
 def test_under_no_difference_p_values_are_spread_evenly():
     """Two methods that are equally good are called different about as often as the level says."""
-    found = [compare([[scored(1.0, 2 * n)]], [[scored(1.0, 2 * n + 1)]], "image_auroc").p_value for n in range(120)]
+    found = [compare([drawn(scored(1.0, 2 * n))], [drawn(scored(1.0, 2 * n + 1))]).p_value for n in range(120)]
     assert np.mean(np.array(found) < 0.05) < 0.12
     assert np.mean(np.array(found) < 0.5) == pytest.approx(0.5, abs=0.15)
 
@@ -141,7 +146,7 @@ def test_other_pictures_are_not_compared():
     """A paired comparison needs the same test pictures."""
     other = of_images(~LABELS, np.zeros(40))
     with pytest.raises(TaskError, match="the same test pictures"):
-        compare([[scored(1)]], [[other]], "image_auroc")
+        compare([drawn(scored(1))], [drawn(other)])
 
 
 def test_wilcoxon_needs_classes_that_differ():
@@ -223,6 +228,6 @@ def test_the_plain_bootstrap_would_not_do():
 def test_every_draw_is_seeded():
     """The same table twice."""
     assert interval([scored(1.0)], "image_ap") == interval([scored(1.0)], "image_ap")
-    pair = [[scored(1.0)]], [[scored(1.2, 3)]]
-    assert compare(*pair, "image_ap") == compare(*pair, "image_ap")
+    once, again = (compare([drawn(scored(1.0))], [drawn(scored(1.2, 3))]) for _ in range(2))
+    assert once == again
     assert statistics.RESAMPLES == 2000

@@ -1,0 +1,107 @@
+"""How sure the numbers of a board are: its stored evidence, joined to variants and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from . import statistics
+from .evidence import Evidence
+from .statistics import Difference, Interval, Resampled
+from .types import Result
+from .variants import Variant
+
+APART = 0.05
+"""A corrected p-value below which two methods are told apart."""
+
+Reader = Callable[[Result], Evidence | None]
+"""Finds what is stored beside a result."""
+
+
+class Confidence:
+    """Intervals and comparisons of variants. What costs something is computed once.
+
+    Args:
+        read: finds the evidence of a result; None where there is none, as with results of older versions.
+    """
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self._evidence: dict[tuple[str, str], tuple[Evidence, ...] | None] = {}
+        self._resampled: dict[tuple[str, str, str], Resampled | None] = {}
+
+    def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
+        """The 95 % interval of the mean over classes; None where evidence is missing or the metric undefined."""
+        values, intervals = [], []
+        for name in classes:
+            evidence, value = self._of(variant, name), variant.metric(name, metric)
+            found = statistics.interval(evidence, metric) if evidence else None
+            if found is None or value is None:
+                return None
+            values.append(value)
+            # the table's number is exact, that of the evidence close to it
+            intervals.append(Interval(min(found.low, value), max(found.high, value)))
+        if not values:
+            return None
+        return intervals[0] if len(values) == 1 else statistics.mean_interval(values, intervals)
+
+    def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
+        """By how much the second is higher in the mean over classes, on the same pictures; None where unknown."""
+        pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
+        if not pairs or any(a is None or b is None for a, b in pairs):
+            return None
+        if any(not self._same_pictures(first, second, name) for name in classes):
+            return None
+        return statistics.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
+
+    def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
+        """Letters of variants in the order of their rank: those that share one can't be told apart.
+
+        Every pair is compared, with Holm's correction. Empty where any evidence is missing.
+        """
+        pairs = list(combinations(range(len(variants)), 2))
+        found = [self.difference(variants[a], variants[b], classes, metric) for a, b in pairs]
+        if not classes or any(each is None for each in found):
+            return [""] * len(variants)
+        adjusted = statistics.holm([each.p_value if each else None for each in found])
+        apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
+        return statistics.groups(len(variants), apart)
+
+    def _of(self, variant: Variant, class_name: str) -> tuple[Evidence, ...] | None:
+        """The evidence of every seed."""
+        key = (variant.label, class_name)
+        if key not in self._evidence:
+            found = [self._read(run) for run in variant.runs.get(class_name, ())]
+            there = tuple(each for each in found if each is not None)
+            self._evidence[key] = there if there and len(there) == len(found) else None
+        return self._evidence[key]
+
+    def _drawn(self, variant: Variant, class_name: str, metric: str) -> Resampled | None:
+        key = (variant.label, class_name, metric)
+        if key not in self._resampled:
+            evidence = self._of(variant, class_name)
+            found = statistics.resampled(evidence, metric, class_name) if evidence else None
+            self._resampled[key] = None if found is None or np.isnan(found.value) else found
+        return self._resampled[key]
+
+    def _same_pictures(self, first: Variant, second: Variant, class_name: str) -> bool:
+        one, other = self._of(first, class_name), self._of(second, class_name)
+        return bool(one and other and all(each.paths == one[0].paths for each in (*one, *other)))
+
+
+def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[float]:
+    """The mean over classes of each seed that has them all."""
+    by_seed: dict[int, dict[str, float]] = {}
+    for name in classes:
+        for run in variant.runs.get(name, ()):
+            value = getattr(run.metrics, metric)
+            if value is not None:
+                by_seed.setdefault(run.seed, {})[name] = value
+    return [float(np.mean(list(values.values()))) for values in by_seed.values() if len(values) == len(classes)]
+
+
+def interval_text(found: Interval | None) -> str | None:
+    """An interval for people, in percent: "97.1-99.0"."""
+    return None if found is None else f"{100 * found.low:.1f}-{100 * found.high:.1f}"
