@@ -106,9 +106,23 @@ def line_chart(
     return _svg(f"{title}: {', '.join(each.name for each in series)}", parts)
 
 
-def histogram(title: str, good: Sequence[float], bad: Sequence[float], *, bins: int = 24) -> Html:
-    """Scores of good pictures upwards, of defective ones downwards, over one axis."""
+def histogram(
+    title: str,
+    good: Sequence[float],
+    bad: Sequence[float],
+    *,
+    line: tuple[float, str] | None = None,
+    bins: int = 24,
+) -> Html:
+    """Scores of good pictures upwards, of defective ones downwards, over one axis.
+
+    ``line`` is a score to mark and its text. One that lies farther from all scores than these from each other
+    stands at the edge: the bars must stay apart.
+    """
     low, high = min([*good, *bad]), max([*good, *bad])
+    if line is not None:
+        reach = 1.02 * (high - low)
+        low, high = max(low - reach, min(low, line[0])), min(high + reach, max(high, line[0]))
     if low == high:
         low, high = low - 0.5, high + 0.5
     counts = [_count(values, low, high, bins) for values in (good, bad)]
@@ -122,13 +136,17 @@ def histogram(title: str, good: Sequence[float], bad: Sequence[float], *, bins: 
         for number, count in enumerate(column)
         if count
     ]  # fmt: skip
+    marked = []
+    if line is not None:
+        across = min(max(line[0], low), high)
+        marked = [_path([(across, -peak), (across, peak)], x, y, "threshold", tag("title", None, line[1]))]
     names = [
         tag("text", {"x": LEFT + 6, "y": TOP + 12, "class": "name good"}, f"good ({len(good)})"),
         tag("text", {"x": LEFT + 6, "y": HEIGHT - BOTTOM - 6, "class": "name defective"}, f"defective ({len(bad)})"),
     ]
     return _svg(f"{title}: scores of {len(good)} good and {len(bad)} defective pictures",
                 [_grid(x, y, y_text=lambda value: f"{abs(value):g}"), *bars, _path([(low, 0), (high, 0)], x, y, "zero"),
-                 *names])  # fmt: skip
+                 *marked, *names])  # fmt: skip
 
 
 def _count(values: Iterable[float], low: float, high: float, bins: int) -> list[int]:

@@ -266,7 +266,7 @@ def _count(scores: Scores, keys: NDArray[Any], floor: Any) -> tuple[Integers, In
     if len(chunks) == 1:
         add(chunks[0])
     else:
-        with ThreadPoolExecutor(_workers()) as pool:
+        with ThreadPoolExecutor(workers()) as pool:
             list(pool.map(add, chunks))
     return higher, level_or_higher
 
@@ -296,6 +296,7 @@ def _chunk_count(size: int) -> int:
     return min(_CHUNKS, -(-size // _SMALLEST_CHUNK))
 
 
-def _workers() -> int:
+def workers() -> int:
+    """How many threads sort at once."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_WORKERS, allowed)

@@ -341,13 +341,18 @@ class _Run:
             self.bench.folder.copy_checkpoint(f"oracle_{same[0]}", "last")
         else:
             self._save_as(detector, ["last"])
+        samples, root = self.test.store.samples, self.bench.task.root
+        paths = [relative_path(sample.path, root) for sample in samples]
+        started = time.monotonic()
+        evidence = self.scores.evidence(self.truth, paths)
+        session.evaluate_seconds += time.monotonic() - started
         speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
         result = self._describe(detector, session, speed)
         scores = [
-            store.ImageScore(relative_path(sample.path, self.bench.task.root), sample.label, sample.defect, value)
-            for sample, value in zip(self.test.store.samples, self.scores.image.tolist(), strict=True)
+            store.ImageScore(path, sample.label, sample.defect, value)
+            for path, sample, value in zip(paths, samples, self.scores.image.tolist(), strict=True)
         ]
-        self.bench.folder.write_result(result, scores, session.records)
+        self.bench.folder.write_result(result, scores, session.records, evidence)
         return result
 
     def _threshold(self) -> Threshold | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .errors import TaskError
+from .evidence import Evidence
 from .images import Batch, Images
 from .memory import Passes, free, is_out_of_memory
 from .metrics import Truth, evaluate_truth
@@ -39,6 +40,11 @@ class TestScores:
             maps=_at_size_of(truth, self.maps),
             region_maps=_at_size_of(truth, self.region_maps),
         )
+
+    def evidence(self, truth: Truth, paths: Sequence[str]) -> Evidence:
+        """Sum up what ``evaluate`` compares; ``paths`` name the pictures."""
+        maps, region_maps = _at_size_of(truth, self.maps), _at_size_of(truth, self.region_maps)
+        return Evidence.of(truth, paths, self.image.cpu().numpy(), maps, region_maps)
 
 
 def _at_size_of(truth: Truth, maps: torch.Tensor | None) -> np.ndarray | torch.Tensor | Resized | None:

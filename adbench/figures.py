@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import charts
+from . import charts, run_files
 from .charts import Axis, Mark, Point, Series
 from .curves import curve_of
+from .errors import ResultError
 from .markup import Html, breakable, join, tag
 from .store import ImageScore, RunFolder
-from .types import EpochRecord, Result
+from .types import EpochRecord, Result, Threshold
 from .variants import TITLES
 
 FOLLOWED = ("image_auroc", "pixel_auroc", "aupro")
@@ -48,8 +49,11 @@ class PixelCurves:
 
 
 def pixel_curves(folder: RunFolder) -> PixelCurves | None:
-    """The pixel curves stored beside a result; None where none are."""
-    return None
+    """The pixel curves stored beside a result; None where none are. Raises ``ResultError`` for a broken file."""
+    evidence = run_files.read_evidence(folder)
+    if evidence is None or not (roc := evidence.roc()):
+        return None
+    return PixelCurves(roc, evidence.pro(), evidence.precision_recall())
 
 
 def figure(title: str, *body: Html, note: str = "") -> Html:
@@ -112,14 +116,22 @@ def _curves_figures(kind: str, roc: Sequence[Series], recall: Sequence[Series]) 
 
 
 def histograms(shown: Sequence[Shown]) -> Html:
-    """A histogram of the scores for each variant."""
-    return join(
-        *(
-            figure(f"Scores: {each.label}", charts.histogram(each.label, *_by_kind(each.scores)))
-            for each in shown
-            if each.scores
-        )
-    )
+    """A histogram of the scores for each variant, with the threshold that its run suggests."""
+    return join(*(_histogram(each) for each in shown if each.scores))
+
+
+def _histogram(each: Shown) -> Html:
+    threshold = each.run.threshold
+    line = None if threshold is None else (threshold.value, threshold_text(threshold))
+    chart = charts.histogram(each.label, *_by_kind(each.scores), line=line)
+    return figure(f"Scores: {each.label}", chart, note=f"Dotted: {line[1]}." if line else "")
+
+
+def threshold_text(threshold: Threshold) -> str:
+    """A threshold and what it does to the test set, for people."""
+    rates = ((threshold.false_alarm_rate, "of the good pictures above it"), (threshold.miss_rate, "of defects missed"))
+    parts = [f"{100 * rate:.1f} % {what}" for rate, what in rates if rate is not None]
+    return ", ".join([f"threshold {threshold.value:.4g}", *parts])
 
 
 def _by_kind(scores: Sequence[ImageScore]) -> tuple[list[float], list[float]]:
@@ -132,9 +144,20 @@ def _by_kind(scores: Sequence[ImageScore]) -> tuple[list[float], list[float]]:
 
 def pixel_charts(shown: Sequence[Shown]) -> Html:
     """ROC, PRO and precision-recall over the pixels, of the variants that have them."""
-    found = [(each, curves) for each in shown if (curves := pixel_curves(each.folder)) is not None]
+    found: list[tuple[Shown, PixelCurves]] = []
+    broken = []
+    for each in shown:
+        try:
+            curves = pixel_curves(each.folder)
+        except ResultError as error:
+            broken.append(tag("p", {"class": "note"}, str(error)))
+            continue
+        if curves is not None:
+            found.append((each, curves))
     if not found:
-        return tag("p", {"class": "note"}, "No curves over pixels: the runs have none stored beside them.")
+        return join(
+            tag("p", {"class": "note"}, "No curves over pixels: the runs have none stored beside them."), *broken
+        )
     roc, pro, recall = (
         [Series(each.label, getattr(curves, name), each.style) for each, curves in found]
         for name in ("roc", "pro", "pr")
@@ -146,6 +169,7 @@ def pixel_charts(shown: Sequence[Shown]) -> Html:
     return join(
         _curves_figures("Pixels", roc, recall),
         figure("PRO", charts.line_chart("Per-region overlap", inside, *axes), note=note),
+        *broken,
     )
 
 

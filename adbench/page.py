@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,7 @@ from .html_table import to_html
 from .markup import Html, breakable, join, tag
 from .reopen import Reopener
 from .tables import Cell, Column, Table
-from .types import METRIC_NAMES, Result
+from .types import METRIC_NAMES, Result, Threshold
 from .variants import TITLES, Board, boards, protocol_text
 
 PICTURE_BYTES = 20_000_000
@@ -253,20 +253,46 @@ def _class_table(board: Board, name: str) -> Table:
     """Every metric of every variant on one class."""
     having = [variant for variant in board.variants if name in variant.runs]
     defined = [each for each in METRIC_NAMES if any(variant.metric(name, each) is not None for variant in having)]
+    suggested = {variant.label: variant.runs[name][0].threshold for variant in having}
+    shown = any(suggested.values())
     rows = [
         (variant.label, len(variant.runs[name]), *(variant.metric(name, each) for each in defined),
-         variant.timing(name, "fit"))
+         *(_threshold_cells(suggested[variant.label]) if shown else ()), variant.timing(name, "fit"))
         for variant in having
     ]  # fmt: skip
     columns = (
         Column("variant", "variant"),
         Column("seeds", "seeds", "count"),
         *(Column(each, TITLES[each], "percent") for each in defined),
+        *(_THRESHOLD_COLUMNS if shown else ()),
         Column("fit_seconds", "fit s", "seconds"),
     )
-    several = any(len(variant.runs[name]) > 1 for variant in having)
-    notes = ("The metrics are means over the seeds; charts and pictures below show one seed.",) if several else ()
-    return Table(f"{name}: metrics in % at the last epoch", columns, tuple(rows), notes)
+    notes = _threshold_notes(suggested) if shown else []
+    if any(len(variant.runs[name]) > 1 for variant in having):
+        one = "threshold, charts and pictures" if shown else "charts and pictures below"
+        notes.append(f"The metrics are means over the seeds; {one} show one seed.")
+    return Table(f"{name}: metrics in % at the last epoch", columns, tuple(rows), tuple(notes))
+
+
+_THRESHOLD_COLUMNS = (
+    Column("threshold", "threshold", "score"),
+    Column("false_alarm_rate", "false alarms", "percent"),
+    Column("miss_rate", "missed", "percent"),
+)
+
+
+def _threshold_cells(threshold: Threshold | None) -> tuple[Cell, ...]:
+    return (threshold.value, threshold.false_alarm_rate, threshold.miss_rate) if threshold else (None, None, None)
+
+
+def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
+    """What thresholds are made from, the rule named once where all share it."""
+    rules = {label: threshold.rule for label, threshold in suggested.items() if threshold}
+    texts = list(dict.fromkeys(rules.values()))
+    if len(texts) > 1:
+        texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
+    above = "false alarms: good pictures above it; missed: defective ones that are not"
+    return [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."]
 
 
 def _run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table:

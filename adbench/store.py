@@ -3,6 +3,7 @@
     result.json                    everything in ``types.Result``; written last, so that one that exists is complete
     scores.csv                     one row per test picture
     epochs.csv                     the epoch curve
+    evidence.npz                   what thresholds find in each picture; missing in runs that are older than the file
     last.pt                        the model after the last epoch
     oracle_image_auroc.pt, ...     the models that did best on the test set
     state.pt                       only while unfinished: what a broken-off run goes on from
@@ -34,10 +35,14 @@ from .types import METRIC_NAMES, EpochRecord, Job, Metrics, Result, size_text
 if TYPE_CHECKING:
     import torch
 
+    from .evidence import Evidence
+
 SCHEMA = 1
 """Version of ``result.json``; a higher one was written by a newer adbench."""
 
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
+
+EVIDENCE = "evidence.npz"
 
 _RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -141,7 +146,13 @@ class RunFolder:
         """
         return _read(self.path / _RESULT)
 
-    def write_result(self, result: Result, scores: Sequence[ImageScore], epochs: Sequence[EpochRecord]) -> None:
+    def write_result(
+        self,
+        result: Result,
+        scores: Sequence[ImageScore],
+        epochs: Sequence[EpochRecord],
+        evidence: Evidence | None = None,
+    ) -> None:
         """Store a finished run; the state to go on from is removed.
 
         Raises:
@@ -149,8 +160,18 @@ class RunFolder:
         """
         self._write("scores.csv", _csv(("path", "label", "defect", "score"), map(_score_row, scores)))
         self._write("epochs.csv", _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs)))
+        if evidence is not None:
+            self.write_evidence(evidence)
         self._write(_RESULT, records.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
+
+    def write_evidence(self, evidence: Evidence) -> None:
+        """Store what thresholds find in each picture. Raises ``ResultError`` where the file can't be written."""
+        import numpy as np
+
+        arrays: dict[str, Any] = dict(evidence.arrays())
+        with _writing(self.path / EVIDENCE):
+            _write_file(self.path / EVIDENCE, lambda stream: np.savez_compressed(stream, **arrays))
 
     def save_checkpoint(self, name: str, payload: Mapping[str, Any]) -> None:
         """Save tensors, numbers, texts, lists and dicts of them as ``NAME.pt``.

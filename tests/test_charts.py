@@ -79,6 +79,16 @@ def test_a_histogram_shows_every_picture_once(good, bad):
     assert all(y < middle for y in above)
 
 
+@pytest.mark.parametrize(("value", "place"), [(1.5, 0.5), (3.0, 1.0), (99.0, 1.0), (-99.0, 0.0)])
+def test_a_histogram_marks_a_score(value, place):
+    """The line stands at its score, the axis reaches that far, and one far from all others stands at the edge."""
+    svg = charts.histogram("scores", [1.0, 1.2], [1.8, 2.0], line=(value, "threshold"))
+    (line,) = by_class(svg, "threshold")
+    assert line.find("title").text == "threshold"
+    across = float(line.get("d").split()[0].removeprefix("M"))
+    assert across == pytest.approx(charts.LEFT + place * (charts.WIDTH - charts.LEFT - charts.RIGHT), abs=0.1)
+
+
 def test_the_first_25_styles_differ_in_colour_or_dash():
     """No two lines of a page look the same as long as there are not more than 25."""
     assert len({charts.style_class(style) for style in range(25)}) == 25

@@ -41,7 +41,7 @@ def test_a_finished_run_leaves_result_scores_curve_and_checkpoints(tiny, tiny_da
     """A finished run leaves exactly the files that the store promises, and no state to go on from."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
     oracles = {f"oracle_{name}.pt" for name in ("image_auroc", "pixel_auroc", "aupro")}
-    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "last.pt", *oracles}
+    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt", *oracles}
 
 
 def test_the_scores_name_every_test_picture_with_its_label_and_defect(tiny, tiny_data, tmp_path):

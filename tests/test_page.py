@@ -21,7 +21,8 @@ from adbench.figures import PixelCurves, Shown
 from adbench.reopen import Reopener
 from adbench.store import ImageScore
 from adbench.tables import Column, Table
-from adbench.types import EpochRecord, Metrics
+from adbench.types import EpochRecord, Metrics, Threshold
+from adbench.variants import boards
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -254,6 +255,35 @@ def test_pixel_curves_are_drawn_where_a_run_has_them(tmp_path, monkeypatch):
     assert len(read.all("svg", "chart")) == 3
     assert "Without curves over pixels: other." in read.text
     assert figures._up_to(line, 0.3)[-1] == pytest.approx((0.3, 0.6))
+
+
+def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
+    """Its value, rule and both rates; a run without one has empty cells, and no run one means no columns."""
+    threshold = Threshold(0.55, "mean + 3 sd of 20 training scores", 0.4, 0.25)
+    having = replace(make_result(), threshold=threshold)
+    lacking = make_result("padim")
+    for result in (having, lacking):
+        put(tmp_path, result, SCORES)
+    read = write(tmp_path, tmp_path / "both", having, lacking)
+    assert "Threshold for good or bad: mean + 3 sd of 20 training scores." in read.text
+    assert "Dotted: threshold 0.55, 40.0 % of the good pictures above it, 25.0 % of defects missed." in read.text
+    assert len(read.all("path", "threshold")) == 1
+    (table,) = [page._class_table(board, "bolts") for board in boards([having, lacking])]
+    columns = [column.key for column in table.columns]
+    cells = {row[0]: row[columns.index("threshold") : columns.index("miss_rate") + 1] for row in table.rows}
+    assert cells == {"msflow": (0.55, 0.4, 0.25), "padim": (None, None, None)}
+    bare = write(tmp_path, tmp_path / "bare", lacking)
+    assert "threshold" not in bare.text.lower()
+
+
+def test_rules_that_differ_name_their_variants(tmp_path):
+    """Each rule says whose it is."""
+    runs = [replace(make_result(name), threshold=Threshold(1.0, f"rule of {name}", None, None)) for name in ("a", "b")]
+    for run in runs:
+        put(tmp_path, run, SCORES)
+    text = write(tmp_path, tmp_path / "page", *runs).text
+    assert "rule of a (a); rule of b (b)" in text
+    assert "Dotted: threshold 1." in text
 
 
 # ---------------------------------------------------------------- tables

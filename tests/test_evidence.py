@@ -1,0 +1,288 @@
+"""What is stored for resampling: it agrees with the exact metrics, and adds up under any weighting."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import TINY, adbench, brightness, job_for, made_method, only_run, registry_of, run_one, run_tiny
+
+from adbench import Epoch, Scores, plugins, run_files, store
+from adbench.errors import ResultError, TaskError
+from adbench.evidence import Evidence
+from adbench.metrics import Metrics, Truth, evaluate, evaluate_truth
+from adbench.reopen import Reopener
+from adbench.resized import Resized
+from adbench.types import METRIC_NAMES
+
+Arrays = dict[str, np.ndarray]
+
+
+def discs(count: int, side: int, seed: int) -> Arrays:
+    """Noisy maps with skewed scores, discs of very different size in three pictures of four, and a region map."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    maps, masks = rng.normal(0, 0.5, (count, side, side)), np.zeros((count, side, side), bool)
+    for number in range(count * 3 // 4):
+        for _ in range(rng.integers(1, 5)):
+            row, column = rng.integers(0, side, 2)
+            disc = (rows - row) ** 2 + (columns - column) ** 2 < rng.uniform(1, side / 8) ** 2
+            masks[number] |= disc
+            maps[number] += rng.exponential(1.5) * disc
+    maps = np.exp(maps).astype(np.float32)
+    labels = np.arange(count) < count * 3 // 4
+    return {"maps": maps, "masks": masks, "labels": labels, "image_scores": maps.max(axis=(1, 2))}
+
+
+def small(seed: int, levels: int, dtype: type, count: int = 5) -> Arrays:
+    """Few pixels of few different scores, ties everywhere; image scores tied too."""
+    rng = np.random.default_rng(seed)
+    masks = rng.random((count, 6, 7)) < rng.choice([0.05, 0.4])
+    maps = (rng.integers(0, levels, masks.shape) + masks * rng.integers(0, 3)).astype(dtype)
+    labels = rng.random(count) < 0.5
+    return {"maps": maps, "masks": masks, "labels": labels, "image_scores": rng.integers(0, 4, count).astype(dtype)}
+
+
+def evidence_of(case: Arrays, region_maps: np.ndarray | None = None) -> Evidence:
+    truth = Truth.of(case["labels"], case["masks"])
+    names = [f"test/{number}.png" for number in range(len(case["labels"]))]
+    return Evidence.of(truth, names, case["image_scores"], case["maps"], region_maps)
+
+
+def as_values(metrics: Metrics) -> list[float]:
+    return [np.nan if (value := getattr(metrics, name)) is None else value for name in METRIC_NAMES]
+
+
+def once(evidence: Evidence) -> list[float]:
+    values = evidence.metrics(np.ones((1, len(evidence.labels))))
+    return [values[name][0] for name in METRIC_NAMES]
+
+
+# ---------------------------------------------------------------- against the exact metrics
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_distinct_scores_come_close(seed):
+    """A thousand bins stand for a million pixels; F1, a maximum over thresholds, loses most."""
+    case = discs(16, 256, seed)
+    regions = np.log(case["maps"] + 0.3)
+    assert once(evidence_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=3e-4)
+    evidence = evidence_of(case, regions)
+    assert evidence.overlap.good.shape[1] < evidence.pixels.good.shape[1] < 1100
+    assert once(evidence) == pytest.approx(as_values(evaluate(**case, region_maps=regions)), abs=3e-4)
+
+
+def test_a_score_that_many_pixels_share_is_no_slope():
+    """Maps cut off at both ends, as a saturated method makes them, agree as well."""
+    case = discs(16, 192, 5)
+    case["maps"] = case["maps"].clip(0.8, 2.0)
+    assert once(evidence_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    levels=st.sampled_from((1, 2, 7, 1000)),
+    dtype=st.sampled_from((np.float16, np.float32, np.float64, np.int32)),
+)
+def test_few_scores_are_exact_ties_and_all(seed, levels, dtype):
+    """Where every score has its bin, only the steps of overlap are rounded; what is undefined is NaN."""
+    case = small(seed, levels, dtype)
+    expected = as_values(evaluate(**case))
+    assert once(evidence_of(case)) == pytest.approx(expected, abs=3e-5, nan_ok=True)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 3), min_size=5, max_size=5))
+def test_a_weight_repeats_a_picture(seed, counts):
+    """Counting a picture twice is having it twice; counting it not at all is not having it."""
+    case = small(seed, 9, np.float32)
+    rows = np.repeat(np.arange(5), counts)
+    values = evidence_of(case).metrics([counts, [1] * 5])
+    expected = as_values(evaluate(**{key: value[rows] for key, value in case.items()})) if len(rows) else [np.nan] * 8
+    assert [values[name][0] for name in METRIC_NAMES] == pytest.approx(expected, abs=3e-5, nan_ok=True)
+
+
+def test_a_resample_of_many_pixels_agrees_too():
+    """The bins were chosen for the whole test set, and still do for a resample of it."""
+    case = discs(24, 128, 7)
+    weights = np.random.default_rng(0).multinomial(24, np.ones(24) / 24, size=300)
+    values = evidence_of(case).metrics(weights)
+    for number in (0, 150, 299):
+        rows = np.repeat(np.arange(24), weights[number])
+        expected = as_values(evaluate(**{key: value[rows] for key, value in case.items()}))
+        assert [values[name][number] for name in METRIC_NAMES] == pytest.approx(expected, abs=5e-4)
+
+
+def test_a_handful_of_defect_pixels_agrees_too():
+    """Average precision counts each defect itself, which shows where there are few."""
+    rng = np.random.default_rng(1)
+    maps = rng.normal(size=(6, 64, 64)).astype(np.float32)
+    masks = np.zeros(maps.shape, bool)
+    masks[:3, 10:14, 20:24] = True
+    maps[masks] += rng.normal(4, 1.5, masks.sum()).astype(np.float32)
+    case = {"maps": maps, "masks": masks, "labels": masks.any(axis=(1, 2)), "image_scores": maps.max(axis=(1, 2))}
+    exact, got = as_values(evaluate(**case)), once(evidence_of(case))
+    assert got == pytest.approx(exact, abs=2e-3)
+
+
+def test_maps_of_several_sizes_are_looked_at_one_by_one():
+    """Native sizes: each map is resized when it is asked for, as in the exact metrics."""
+    case = discs(8, 64, 3)
+    sizes = tuple((50 + 9 * number, 70) for number in range(8))
+    masks = [np.kron(mask, np.ones((3, 2), bool))[:height, :width] for mask, (height, width) in
+             zip(case["masks"], sizes, strict=True)]  # fmt: skip
+    truth = Truth.of_sizes(case["labels"], masks)
+    maps = Resized(torch.from_numpy(case["maps"]), sizes)
+    evidence = Evidence.of(truth, ["p"] * 8, case["image_scores"], maps)
+    exact = evaluate_truth(truth, image_scores=case["image_scores"], maps=maps)
+    assert once(evidence) == pytest.approx(as_values(exact), abs=1e-3)
+
+
+def test_without_maps_or_masks_only_pictures_are_measured():
+    """Pixel metrics are NaN, and there are no curves."""
+    case = discs(8, 32, 1)
+    bare = Evidence.of(Truth.of(case["labels"]), ["p"] * 8, case["image_scores"], case["maps"])
+    values = bare.metrics(np.ones((2, 8)), ("image_auroc", "aupro"))
+    assert set(values) == {"image_auroc", "aupro"}
+    assert values["image_auroc"] == pytest.approx(evaluate(**case).image_auroc)
+    assert np.isnan(values["aupro"]).all()
+    assert bare.roc() == bare.pro() == bare.precision_recall() == []
+
+
+def test_weights_of_another_shape_are_refused():
+    """A row of weights needs one for each picture."""
+    with pytest.raises(TaskError, match=r"weights.*\(B, 8\)"):
+        evidence_of(discs(8, 32, 1)).metrics(np.ones((2, 7)))
+
+
+def test_curves_rise_to_one_and_hold_the_areas():
+    """Left to right, from corner to corner; the area under the ROC curve is the AUROC."""
+    case = discs(12, 128, 2)
+    evidence, exact = evidence_of(case), evaluate(**case)
+    for points in (evidence.roc(), evidence.pro()):
+        assert points[0] == (0, 0)
+        assert points[-1] == pytest.approx((1, 1))
+        assert (np.diff(points, axis=0) >= 0).all()
+    across, up = np.transpose(evidence.roc())
+    assert np.sum(np.diff(across) * (up[1:] + up[:-1]) / 2) == pytest.approx(exact.pixel_auroc, abs=1e-4)
+    recall, precision = np.transpose(evidence.precision_recall())
+    assert (recall[0], recall[-1]) == (0, 1)
+    assert precision[-1] == pytest.approx(case["masks"].mean())
+    assert np.sum(np.diff(recall) * (precision[1:] + precision[:-1]) / 2) == pytest.approx(exact.pixel_ap, abs=1e-3)
+
+
+# ---------------------------------------------------------------- on disk
+
+
+@pytest.mark.parametrize("own_region_map", [False, True])
+def test_what_is_stored_comes_back(tmp_path, own_region_map):
+    """Written and read, evidence is the same to the last digit, and small."""
+    case = discs(40, 128, 4)
+    evidence = evidence_of(case, -1 / case["maps"] if own_region_map else None)
+    folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
+    assert run_files.read_evidence(folder) is None
+    folder.write_evidence(evidence)
+    assert (folder.path / "evidence.npz").stat().st_size < 150_000
+    back = run_files.read_evidence(folder)
+    for field in ("labels", "image_scores", "regions"):
+        np.testing.assert_array_equal(getattr(back, field), getattr(evidence, field))
+    assert back.paths == evidence.paths
+    for name in ("pixels", "overlap"):
+        for each in fields(getattr(evidence, name)):
+            np.testing.assert_array_equal(
+                getattr(getattr(back, name), each.name), getattr(getattr(evidence, name), each.name)
+            )
+    assert once(back) == once(evidence)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    """No zip, half a zip, or arrays that do not fit: one error with the file and the way out."""
+    folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
+    evidence = evidence_of(discs(8, 32, 1))
+    folder.write_evidence(evidence)
+    path = folder.path / "evidence.npz"
+    whole, arrays = path.read_bytes(), evidence.arrays()
+    damaged = bytearray(whole)
+    damaged[1000:1400] = bytes(400)
+    for data in (b"", b"hello", whole[: len(whole) // 2], bytes(damaged)):
+        path.write_bytes(data)
+        with pytest.raises(ResultError, match=r"evidence\.npz.*--force"):
+            run_files.read_evidence(folder)
+    for changed in (
+        {"pixel_found": arrays["pixel_found"][1:]},
+        {"labels": arrays["labels"][1:]},
+        {"format": np.array([99])},
+        {"paths": np.array([None] * 8)},
+    ):
+        np.savez(path, **{**arrays, **changed})
+        with pytest.raises(ResultError, match=r"evidence\.npz"):
+            run_files.read_evidence(folder)
+
+
+# ---------------------------------------------------------------- of runs
+
+
+def one_epoch(detector, images):
+    yield Epoch(1, 1)
+
+
+@pytest.mark.parametrize("eval_size", [None, (48, 32), "native"])
+def test_a_run_leaves_evidence_that_gives_its_metrics(tiny_data, tmp_path, eval_size):
+    """Every test picture is in it, and made again from the checkpoint it is the same."""
+
+    def score(self, batch):
+        scores = brightness(batch)
+        return Scores(scores.image, scores.map, scores.map.square() + batch.pictures[:, 0])
+
+    method = made_method(one_epoch, score)
+    result, folder = run_one(method, job_for(method, tiny_data, tmp_path, eval_size=eval_size))
+    evidence = run_files.read_evidence(folder)
+    scores = run_files.read_scores(folder)
+    assert evidence.paths == tuple(each.path for each in scores)
+    assert evidence.labels.tolist() == [bool(each.label) for each in scores]
+    assert evidence.image_scores.tolist() == [each.score for each in scores]
+    assert once(evidence) == pytest.approx(as_values(result.metrics), abs=2e-4)
+    again = Reopener(registry_of(method), [tiny_data], "cpu").evidence(result, tmp_path)
+    assert again.paths == evidence.paths
+    assert once(again) == once(evidence)
+
+
+def test_a_method_without_maps_leaves_evidence_of_pictures(tiny_data, tmp_path):
+    """Nothing but the scores of pictures can be resampled."""
+    method = made_method(one_epoch, lambda self, batch: Scores(image=batch.pictures.amax(dim=(1, 2, 3))))
+    result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
+    evidence = run_files.read_evidence(folder)
+    assert evidence.pixels is evidence.overlap is None
+    assert once(evidence) == pytest.approx(as_values(result.metrics), nan_ok=True)
+
+
+def test_an_older_run_gets_evidence_from_its_checkpoint(tiny_data, tmp_path):
+    """The model after the last epoch scores the whole test set again."""
+    assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=2").exit_code == 0
+    (only_run(tmp_path) / "evidence.npz").unlink()
+    (result,) = store.read_all(tmp_path).results
+    assert run_files.read_evidence(run_files.folder_of(tmp_path, result)) is None
+    evidence = Reopener(plugins.load([TINY]), [tiny_data], "cpu").evidence(result, tmp_path)
+    assert once(evidence) == pytest.approx(as_values(result.metrics), abs=2e-4)
+
+
+def test_the_report_draws_pixel_curves_of_a_run_and_says_which_file_is_broken(tiny_data, tmp_path):
+    """Three charts over pixels come from the file; without a readable one there is a sentence."""
+    assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1").exit_code == 0
+
+    def page() -> str:
+        done = adbench("report", "-o", tmp_path / "page", "--results", tmp_path, "--no-pictures")
+        assert done.exit_code == 0, done.stderr
+        return Path(tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+
+    assert "Per-region overlap" in page()
+    (only_run(tmp_path) / "evidence.npz").write_bytes(b"no zip")
+    broken = page()
+    assert "Per-region overlap" not in broken
+    assert "evidence.npz" in broken
