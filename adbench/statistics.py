@@ -35,7 +35,7 @@ class Scored(Protocol):
         """(N,), True for a defective picture."""
 
     @property
-    def image_scores(self) -> Floats:
+    def image_scores(self) -> NDArray[np.floating]:
         """(N,), higher is more anomalous."""
 
     def metrics(self, weights: Floats | Counts, names: Collection[str]) -> Mapping[str, Floats]:
@@ -121,7 +121,7 @@ def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Int
     return Interval(min(low, auroc), max(high, auroc))
 
 
-def variance_ratio(labels: NDArray[np.bool_], scores: Floats) -> float:
+def variance_ratio(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
     """How the variance of these scores' AUROC compares with Hanley and McNeil's, who suppose exponential scores.
 
     Measured by DeLong's variance (DeLong, DeLong and Clarke-Pearson, Biometrics 1988) as far as there are
@@ -140,7 +140,7 @@ def variance_ratio(labels: NDArray[np.bool_], scores: Floats) -> float:
     return float((BELIEF + mistakes * measured / expected) / (BELIEF + mistakes))
 
 
-def _beaten(scores: Floats, others: Floats) -> Floats:
+def _beaten(scores: NDArray[np.floating], others: NDArray[np.floating]) -> Floats:
     """The share of ``others`` below each score, a tie counting half."""
     ordered = np.sort(others)
     below, up_to = np.searchsorted(ordered, scores, "left"), np.searchsorted(ordered, scores, "right")
