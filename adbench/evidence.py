@@ -256,7 +256,8 @@ def _auroc(swept: _Sweep) -> Rows:
 
 def _f1_max(swept: _Sweep) -> Rows:
     values: Rows = 2 * swept.hits / (swept.hits + swept.alarms + swept.all_hits)
-    return values.max(axis=1)
+    highest: Rows = values.max(axis=1)
+    return highest
 
 
 def _average_precision(swept: _Sweep) -> Rows:
@@ -266,8 +267,8 @@ def _average_precision(swept: _Sweep) -> Rows:
     if even.any():
         parts = swept.added, swept.gained, swept.alarms, swept.hits, swept.single
         precision[:, even] = _mean_precision(*(part[:, even] for part in parts))
-    weighted: Rows = np.where(swept.gained > 0, swept.gained * precision, 0) / swept.all_hits
-    return weighted.sum(axis=1)
+    found: Rows = np.where(swept.gained > 0, swept.gained * precision, 0).sum(axis=1)
+    return found / swept.all_hits[:, 0]
 
 
 def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single: Rows) -> Rows:
