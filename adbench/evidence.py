@@ -267,8 +267,8 @@ def _average_precision(swept: _Sweep) -> Rows:
     if even.any():
         parts = swept.added, swept.gained, swept.alarms, swept.hits, swept.single
         precision[:, even] = _mean_precision(*(part[:, even] for part in parts))
-    total: Rows = (np.where(swept.gained > 0, swept.gained * precision, 0) / swept.all_hits).sum(axis=1)
-    return total
+    found: Rows = np.where(swept.gained > 0, swept.gained * precision, 0).sum(axis=1)
+    return found / swept.all_hits[:, 0]
 
 
 def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single: Rows) -> Rows:

@@ -132,7 +132,7 @@ def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_pat
     shutil.copytree(results, copied)
     for path in (*copied.rglob("last.pt"), *copied.rglob("evidence.npz")):
         path.unlink()
-    for path in copied.glob("folder/nuts/random/*/scores.csv"):
+    for path in (*copied.glob("folder/nuts/random/*/scores.csv"), *copied.glob("folder/bolts/*/*/evidence.npz")):
         path.unlink()
     runs = store.read_all(copied).results
     read = write(copied, tmp_path / "a", *runs, reopener=Reopener(plugins.load([TINY]), [tiny_data], "cpu"))
@@ -273,7 +273,9 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
     cells = {row[0]: row[columns.index("threshold") : columns.index("miss_rate") + 1] for row in table.rows}
     assert cells == {"msflow": (0.55, 0.4, 0.25), "padim": (None, None, None)}
     bare = write(tmp_path, tmp_path / "bare", lacking)
-    assert "threshold" not in bare.text.lower()
+    assert "Threshold for good or bad" not in bare.text
+    assert "Dotted" not in bare.text
+    assert "threshold" not in [column.key for column in page._class_table(*boards([lacking]), "bolts").columns]
 
 
 def test_rules_that_differ_name_their_variants(tmp_path):
