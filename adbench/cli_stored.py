@@ -14,7 +14,6 @@ from .talk import load_plugins, print_tables, say, status_line
 
 if TYPE_CHECKING:
     from .confidence import Confidence
-    from .evidence import Evidence
     from .reopen import Reopener
     from .types import Result
 
@@ -75,19 +74,9 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
 
 
 def _confidence(results: Path) -> Confidence:
-    """What is known of stored results beyond their numbers; a broken file is warned of and counts as missing."""
-    from . import run_files
-    from .confidence import Confidence
-    from .errors import ResultError
+    from . import confidence
 
-    def read(result: Result) -> Evidence | None:
-        try:
-            return run_files.read_evidence(run_files.folder_of(results, result))
-        except ResultError as error:
-            say(f"Warning: {error}", style="yellow")
-            return None
-
-    return Confidence(read)
+    return confidence.stored(results, lambda message: say(f"Warning: {message}", style="yellow"))
 
 
 @click.command("list")

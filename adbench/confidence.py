@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
 from . import statistics
+from .errors import ResultError
 from .evidence import Evidence
 from .statistics import Difference, Interval, Resampled
 from .types import Result
@@ -89,6 +91,20 @@ class Confidence:
     def _same_pictures(self, first: Variant, second: Variant, class_name: str) -> bool:
         one, other = self._of(first, class_name), self._of(second, class_name)
         return bool(one and other and all(each.paths == one[0].paths for each in (*one, *other)))
+
+
+def stored(results: Path, warn: Callable[[str], None]) -> Confidence:
+    """What is known of the results below a folder; a broken file is warned of and counts as missing."""
+    from . import run_files
+
+    def read(result: Result) -> Evidence | None:
+        try:
+            return run_files.read_evidence(run_files.folder_of(results, result))
+        except ResultError as error:
+            warn(str(error))
+            return None
+
+    return Confidence(read)
 
 
 def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[float]:

@@ -7,7 +7,7 @@ from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
-from . import charts, figures, gallery, html_gallery, report, run_files
+from . import charts, confidence, figures, gallery, html_gallery, report, run_files
 from .charts import Axis, Point
 from .errors import AdbenchError, ResultError
 from .figures import Shown
@@ -131,7 +131,8 @@ class _Page:
 
     def _dataset(self, number: int, board: Board) -> Html:
         runs = [result for result in self.results if result.dataset == board.dataset]
-        tables = report.leaderboard(runs, metric=self.metric)
+        sure = confidence.stored(self.stored, lambda _: None)  # a broken file is told of where its curves would be
+        tables = report.leaderboard(runs, metric=self.metric, confidence=sure)
         order = [str(label) for table in tables for label in _column(table, "variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(order))}
         mark = [" ", tag("span", {"class": "synthetic"}, "synthetic")] if board.synthetic else []

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from . import statistics
-from .confidence import APART, Confidence, interval_text
+from .confidence import APART, Confidence
+from .statistics import Interval
 from .tables import Cell, Column, Table
 from .variants import TITLES, Board, Variant, mean
 
@@ -52,7 +53,7 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
         f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}.",
         "Over classes also Wilcoxon's signed-rank test, with the same correction.",
     )
-    title = f"{board.title}: differences in {TITLES[metric]} (points) that can be told from chance"
+    title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
     return Table(title, columns, tuple(rows), notes if known else (NO_EVIDENCE,), tuple(footers))
 
 
@@ -69,7 +70,7 @@ def _rows(
         limits = each.interval if each else None
         rows.append((
             name, board.dataset, metric, first.label, second.label, _difference(first, second, classes, metric),
-            interval_text(limits), limits.low if limits else None, limits.high if limits else None,
+            _text(limits), limits.low if limits else None, limits.high if limits else None,
             p_rank, each.p_value if each else None, p_holm, _verdict(p_holm),
         ))  # fmt: skip
     return rows
@@ -85,6 +86,11 @@ def _wilcoxon(first: Variant, second: Variant, classes: Sequence[str], metric: s
     values = [(first.metric(name, metric), second.metric(name, metric)) for name in classes]
     known = [(a, b) for a, b in values if a is not None and b is not None]
     return statistics.wilcoxon([a for a, _ in known], [b for _, b in known])
+
+
+def _text(limits: Interval | None) -> str | None:
+    """In points, with their signs: "-4.1 to -0.5"."""
+    return None if limits is None else f"{100 * limits.low:+.1f} to {100 * limits.high:+.1f}"
 
 
 def _verdict(p_value: float | None) -> str | None:

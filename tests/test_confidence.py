@@ -1,0 +1,195 @@
+"""Intervals, letters and p-values on boards, from what is stored beside the results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_results import make_result
+from runs import adbench, run_tiny
+
+from adbench import confidence, report
+from adbench.confidence import Confidence, interval_text, seed_means
+from adbench.evidence import Evidence
+from adbench.metrics import Truth, evaluate
+from adbench.statistics import Interval
+from adbench.types import Result
+from adbench.variants import boards
+
+LABELS = np.arange(60) >= 30
+
+
+def evidence(distance: float, seed: int) -> Evidence:
+    """Sixty pictures whose defects score higher by ``distance`` standard deviations."""
+    scores = np.random.default_rng(seed).normal(size=60) + distance * LABELS
+    return Evidence.of(Truth.of(LABELS), [str(number) for number in range(60)], scores)
+
+
+def made(methods: dict[str, float], seeds: int = 1) -> tuple[list[Result], Confidence]:
+    """Results of methods of some distance on three classes, and what is stored beside them."""
+    stored: dict[tuple[str, str, int], Evidence] = {}
+    results = []
+    for number, (method, distance) in enumerate(methods.items()):
+        for place, name in enumerate(("bolts", "nuts", "rings")):
+            for seed in range(seeds):
+                found = evidence(distance, 100 * place + 10 * seed + number)
+                stored[method, name, seed] = found
+                metrics = evaluate(labels=LABELS, image_scores=found.image_scores)
+                result = make_result(method=method, class_name=name, seed=seed)
+                results.append(replace(result, metrics=metrics))
+    return results, Confidence(lambda run: stored.get((run.method, run.class_name, run.seed)))
+
+
+@pytest.fixture(scope="module")
+def ran(tiny_data, tmp_path_factory) -> Path:
+    """Two methods on both classes with two seeds, run for real."""
+    results = tmp_path_factory.mktemp("ran")
+    done = run_tiny(tiny_data, results, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1", "-o", "tiny.epochs=1")
+    assert done.exit_code == 0, done.stderr
+    return results
+
+
+def test_the_leaderboard_shows_intervals_letters_and_spread():
+    """Each metric has its interval around it; far better methods get letters of their own, near ones share."""
+    results, sure = made({"best": 4.0, "good": 0.9, "fair": 0.8, "none": 0.0}, seeds=2)
+    (table,) = report.leaderboard(results, confidence=sure)
+    keys = [column.key for column in table.columns]
+    rows = {row[keys.index("method")]: dict(zip(keys, row, strict=True)) for row in table.rows}
+    for row in rows.values():
+        assert row["image_auroc_low"] < row["image_auroc"] < row["image_auroc_high"]
+        assert row["image_auroc_sd"] > 0
+        assert row["pixel_auroc_low"] is None
+    groups = {name: set(row["group"]) for name, row in rows.items()}
+    assert groups["best"].isdisjoint(groups["good"])
+    assert groups["good"] & groups["fair"]
+    assert groups["none"].isdisjoint(groups["good"])
+
+
+def test_without_evidence_there_is_no_interval_and_no_letter():
+    """Older results are ranked as before."""
+    results, _ = made({"best": 3.0, "fair": 0.5})
+    (table,) = report.leaderboard(results, confidence=Confidence(lambda run: None))
+    keys = [column.key for column in table.columns]
+    assert [row[keys.index("group")] for row in table.rows] == ["", ""]
+    assert all(row[keys.index("image_auroc_low")] is None for row in table.rows)
+
+
+def test_the_mean_of_classes_is_surer_than_a_class():
+    """Three classes together have a narrower interval than any of them."""
+    results, sure = made({"good": 1.0})
+    (board,) = boards(results)
+    (variant,) = board.variants
+    each = [sure.interval(variant, [name], "image_auroc") for name in variant.runs]
+    together = sure.interval(variant, list(variant.runs), "image_auroc")
+    assert together.high - together.low < min(one.high - one.low for one in each)
+
+
+def test_compare_says_which_pairs_are_told_apart():
+    """A row per pair and class and one over all of them; Holm never makes a p-value smaller."""
+    results, sure = made({"a": 3.0, "b": 0.5, "c": 0.5})
+    _, table = report.compare(results, ["a", "b", "c"], metrics=["image_auroc"], confidence=sure)
+    keys = [column.key for column in table.columns]
+    rows = [dict(zip(keys, row, strict=True)) for row in (*table.rows, *table.footers)]
+    assert len(table.rows) == 9
+    assert len(table.footers) == 3
+    assert all(row["p_holm"] >= row["p"] for row in rows)
+    over_all = {(row["first"][0], row["second"][0]): row for row in rows if row["class"] == "mean (3)"}
+    assert [row["told_apart"] for row in over_all.values()] == ["yes", "yes", "no"]
+    assert over_all["a", "b"]["difference"] < 0
+    assert over_all["a", "b"]["difference_high"] < 0
+    assert all(row["wilcoxon_p"] is not None for row in over_all.values())
+
+
+def test_a_table_comes_out_the_same_twice():
+    """All draws are seeded."""
+    results, _ = made({"a": 1.0, "b": 0.5})
+    tables = [report.compare(results, ["a", "b"], confidence=made({"a": 1.0, "b": 0.5})[1]) for _ in range(2)]
+    assert tables[0] == tables[1]
+
+
+def test_other_pictures_are_not_paired():
+    """Where two methods were scored on other pictures there is no p-value."""
+    results, sure = made({"a": 1.0, "b": 0.5})
+    moved = Confidence(lambda run: replace(sure._read(run), paths=tuple(map(str, range(60, 120)))) if run.method == "b"
+                       else sure._read(run))  # fmt: skip
+    _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=moved)
+    assert "No p-values" in table.notes[0]
+
+
+def test_seeds_that_lack_a_class_do_not_count():
+    """The spread is over seeds that have all classes."""
+    results, _ = made({"a": 1.0}, seeds=3)
+    (board,) = boards([result for result in results if (result.class_name, result.seed) != ("nuts", 2)])
+    assert len(seed_means(board.variants[0], ["bolts", "nuts", "rings"], "image_auroc")) == 2
+
+
+def test_an_interval_is_written_in_percent():
+    """One digit is enough for an interval."""
+    assert interval_text(Interval(0.8912, 1.0)) == "89.1-100.0"
+    assert interval_text(None) is None
+
+
+# ---------------------------------------------------------------- the commands
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "markdown", "latex", "svg"])
+def test_intervals_come_in_every_format(ran, format_):
+    """Leaderboard --ci writes them for people and for programs."""
+    done = adbench("leaderboard", "--results", ran, "--ci", "--format", format_)
+    assert done.exit_code == 0, done.stderr
+    assert ("image_auroc_low" if format_ == "csv" else "group") in done.stdout
+
+
+def test_real_runs_have_intervals_for_every_metric(ran):
+    """From run to leaderboard: pictures and pixels, per class and over classes."""
+    tables = json.loads(adbench("leaderboard", "--results", ran, "--ci", "--by-class", "--format", "json").stdout)
+    for table in tables:
+        for row in (*table["rows"], *table["footers"]):
+            for metric in ("image_auroc", "pixel_auroc", "aupro"):
+                assert row[f"{metric}_low"] <= row[metric] <= row[f"{metric}_high"]
+
+
+def test_compare_of_real_runs_has_p_values(ran):
+    """The stored evidence of two methods is paired."""
+    tables = json.loads(adbench("compare", "tiny", "random", "--results", ran, "--format", "json").stdout)
+    told = [table for table in tables if "p_holm" in table["rows"][0]]
+    assert len(told) == 3
+    assert all(0 < row["p"] <= 1 for table in told for row in table["rows"])
+
+
+def test_broken_evidence_is_warned_of(ran, tmp_path):
+    """A damaged file costs the interval, not the leaderboard."""
+    copied = tmp_path / "results"
+    shutil.copytree(ran, copied)
+    for path in copied.rglob("evidence.npz"):
+        path.write_bytes(b"broken")
+    done = adbench("leaderboard", "--results", copied, "--ci")
+    assert done.exit_code == 0
+    assert "Warning" in done.stderr
+
+
+def test_the_report_has_the_intervals(ran, tmp_path):
+    """The page's leaderboard is the one of --ci."""
+    done = adbench("report", "--results", ran, "-o", tmp_path, "--no-pictures")
+    assert done.exit_code == 0, done.stderr
+    assert "95 %" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_row_is_told_by_its_own_evidence(ran):
+    """Two seeds of a variant are read, not one of them twice."""
+    seen = []
+    sure = confidence.stored(ran, seen.append)
+    from adbench import store
+
+    (board,) = boards(store.read_all(ran).results)
+    for variant in board.variants:
+        found = sure._of(variant, "bolts")
+        assert len(found) == 2
+        if variant.method == "random":
+            assert all(not np.array_equal(a.image_scores, b.image_scores) for a, b in pairwise(found))
+    assert seen == []
