@@ -20,7 +20,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 1979
 
-BELIEF = 10
+BELIEF = 3
 """Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
 
 Floats = NDArray[np.float64]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from rich.console import Console
@@ -89,6 +90,7 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
 
 def _memory(setting: Setting, side: str, amp: str) -> int:
     """Bytes that two epochs of one side take at their peak, in a process of its own."""
+    setting = replace(setting, pictures=min(setting.pictures, 2 * setting.batch))
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
     return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
