@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import click
 import numpy as np
-from adbench.evidence import Evidence
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
+from adbench.evidence import Evidence
 from adbench.metrics import Truth
 from adbench.statistics import interval, percentile_interval, resample
 
