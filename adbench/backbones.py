@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         channels: of each output.
         strides: pixels of the picture per position of each output, the pool's stride included.
         weights_hash: 12 hex digits of the loaded weights.
-        key: names everything that moves the outputs: network, weights, layers, padding, pool, precision.
+        key: names everything that moves the outputs: network, weights, layers, padding, pool, type.
     """
 
     mean: Tensor
@@ -74,7 +74,7 @@ class Backbone(nn.Module):
         self.name, self.layers, self.channels, self.weights_hash = name, layers, channels, weights_hash
         self.padding, self.amp = padding, amp
         self.strides = tuple(STRIDES[layer - 1] * (1 if pool == "none" else 2) for layer in layers)
-        self.key = "/".join((name, weights_hash, "folded", "layers" + ",".join(map(str, layers)), padding, pool, amp))
+        self.key = "/".join((name, weights_hash, "fp32", "layers" + ",".join(map(str, layers)), padding, pool, amp))
         self.trunk = trunk
         self.pool = _pool(pool)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -87,8 +87,6 @@ class Backbone(nn.Module):
         if not name.startswith(TIMM_PREFIX):
             _fold_norms(trunk)
         self.trunk.to(memory_format=torch.channels_last)
-        if amp != "off":
-            _round_convolutions(trunk, devices.DTYPES[amp])
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever is asked for."""
@@ -103,20 +101,19 @@ class Backbone(nn.Module):
             pictures: float RGB in [0, 1], (B, 3, H, W), on the backbone's device.
 
         Returns:
-            One (B, C, h, w) tensor per layer, in the precision of ``amp``.
+            One (B, C, h, w) tensor per layer, computed in float32 and rounded to the precision of ``amp``.
 
         Raises:
             OptionError: the pictures are too small for padding by reflection.
         """
         x = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with devices.autocast(self.amp, x.device):
-            try:
-                maps = self.trunk(x)
-            except RuntimeError as error:
-                if self.padding == "reflect" and "Padding size" in str(error):
-                    raise self._too_small(pictures) from error
-                raise
-            return [self.pool(each).to(devices.DTYPES[self.amp]) for each in maps]
+        try:
+            maps = self.trunk(x)
+        except RuntimeError as error:
+            if self.padding == "reflect" and "Padding size" in str(error):
+                raise self._too_small(pictures) from error
+            raise
+        return [self.pool(each).to(devices.DTYPES[self.amp]) for each in maps]
 
     def _too_small(self, pictures: Tensor) -> OptionError:
         height, width = pictures.shape[2:]
@@ -162,7 +159,8 @@ def load(
         weights: a file with a state dict; None for the published ImageNet weights.
         padding: of the convolutions. "reflect" keeps the weights.
         pool: 3 x 3 pooling with stride 2 and padding 1 on each output, as in MSFlow (arXiv 2308.15300).
-        amp: precision of the convolutions, and of the outputs.
+        amp: precision of the outputs. The network itself always runs in float32: in bf16 the features of
+            EfficientNet-Lite0 are 6 to 9 % off, and image AUROC moves by 0.01.
         device: where it runs.
 
     Raises:
@@ -284,10 +282,3 @@ def _fold_norms(trunk: nn.Module) -> None:
                 conv.weight, conv.bias = folded.weight, folded.bias
                 setattr(parent, name, nn.Identity())
     trunk.requires_grad_(False)
-
-
-def _round_convolutions(trunk: nn.Module, dtype: torch.dtype) -> None:
-    """Round the convolutions' weights once; autocast would do the same to them in every pass."""
-    for conv in trunk.modules():
-        if isinstance(conv, nn.Conv2d):
-            conv.to(dtype)

@@ -6,7 +6,6 @@ import os
 import platform
 import random
 import sys
-from contextlib import AbstractContextManager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -75,11 +74,6 @@ def _cpu_has_bf16() -> bool:
 def compute_dtype(amp: str) -> torch.dtype | None:
     """The type in which heavy products run; None for "off", which leaves them in that of their input."""
     return None if amp == "off" else DTYPES[amp]
-
-
-def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which heavy arithmetic runs in ``amp``; does nothing for "off"."""
-    return torch.autocast(device.type, dtype=DTYPES[amp] if amp != "off" else None, enabled=amp != "off")
 
 
 def seed_everything(seed: int) -> None:

@@ -286,17 +286,13 @@ def test_pool_halves_each_level(pool, function, weight_files):
         torch.testing.assert_close(found, function(expected, 3, 2, 1))
 
 
-def test_bf16_outputs_are_near_fp32(lite0):
-    """With amp the outputs are bf16, equal to what autocast alone computes, and near the fp32 ones."""
+def test_bf16_outputs_are_fp32_ones_rounded(lite0):
+    """With amp the network still runs in fp32, whose rounding errors don't add up: only its outputs are bf16."""
     half = backbones.load(LITE0, layers=ALL, amp="bf16", device=CPU)
     pictures = photo(skimage.data.coffee(), 128)
-    x = (pictures - lite0.mean) / lite0.std
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        by_autocast = lite0.trunk(x.contiguous(memory_format=torch.channels_last))
-    for exact, plain, found in zip(lite0(pictures), by_autocast, half(pictures), strict=True):
+    for exact, found in zip(lite0(pictures), half(pictures), strict=True):
         assert found.dtype == torch.bfloat16
-        assert torch.equal(found, plain)
-        assert float((found - exact).norm() / exact.norm()) < 0.05
+        assert torch.equal(found, exact.bfloat16())
 
 
 def test_key_tells_apart_what_moves_the_numbers(weight_files):
