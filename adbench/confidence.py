@@ -31,11 +31,18 @@ class Confidence:
 
     def __init__(self, read: Reader) -> None:
         self._read = read
-        self._evidence: dict[tuple[str, str], tuple[Evidence, ...] | None] = {}
-        self._resampled: dict[tuple[str, str, str], Resampled | None] = {}
+        self._evidence: dict[tuple[str, ...], tuple[Evidence, ...] | None] = {}
+        self._resampled: dict[tuple[str, ...], Resampled | None] = {}
+
+    def unknown(self, variants: Sequence[Variant]) -> list[str]:
+        """Labels of those whose evidence is not stored, or whose seeds were tested on different pictures."""
+        return [each.label for each in variants if any(self._of(each, name) is None for name in each.runs)]
 
     def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
-        """The 95 % interval of the mean over classes; None where evidence is missing or the metric undefined."""
+        """The 95 % interval of the mean over classes; None where evidence is missing or the metric undefined.
+
+        None, too, for a single class of which no draw moves the metric, since that says nothing of other pictures.
+        """
         values, intervals = [], []
         for name in classes:
             evidence, value = self._of(variant, name), variant.metric(name, metric)
@@ -45,43 +52,48 @@ class Confidence:
             values.append(value)
             # the table's number is exact, that of the evidence close to it
             intervals.append(Interval(min(found.low, value), max(found.high, value)))
-        if not values:
-            return None
-        return intervals[0] if len(values) == 1 else statistics.mean_interval(values, intervals)
+        if len(values) != 1:
+            return statistics.mean_interval(values, intervals) if values else None
+        return intervals[0] if intervals[0].low < intervals[0].high else None
 
     def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
         """By how much the second is higher in the mean over classes, on the same pictures; None where unknown."""
-        pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
-        if not pairs or any(a is None or b is None for a, b in pairs):
+        if not classes or not all(self._same_pictures(first, second, name) for name in classes):
             return None
-        if any(not self._same_pictures(first, second, name) for name in classes):
+        pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
+        if any(a is None or b is None for a, b in pairs):
             return None
         return statistics.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
 
     def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
         """Letters of variants in the order of their rank: those that share one can't be told apart.
 
-        Every pair is compared, with Holm's correction. Empty where any evidence is missing.
+        Every pair is compared, with Holm's correction. Those whose evidence is missing have none; if any other
+        pair can't be compared, nobody has.
         """
-        pairs = list(combinations(range(len(variants)), 2))
-        found = [self.difference(variants[a], variants[b], classes, metric) for a, b in pairs]
+        missing = self.unknown(variants)
+        known = [variant for variant in variants if variant.label not in missing]
+        pairs = list(combinations(range(len(known)), 2))
+        found = [self.difference(known[a], known[b], classes, metric) for a, b in pairs]
         if not classes or any(each is None for each in found):
             return [""] * len(variants)
         adjusted = statistics.holm([each.p_value if each else None for each in found])
         apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
-        return statistics.groups(len(variants), apart)
+        letters = iter(statistics.groups(len(known), apart))
+        return ["" if variant.label in missing else next(letters) for variant in variants]
 
     def _of(self, variant: Variant, class_name: str) -> tuple[Evidence, ...] | None:
-        """The evidence of every seed."""
-        key = (variant.label, class_name)
+        """The evidence of every seed; None unless all have it, for the same pictures."""
+        key = _key(variant, class_name)
         if key not in self._evidence:
             found = [self._read(run) for run in variant.runs.get(class_name, ())]
             there = tuple(each for each in found if each is not None)
-            self._evidence[key] = there if there and len(there) == len(found) else None
+            whole = there and len(there) == len(found) and _same_pictures(there)
+            self._evidence[key] = there if whole else None
         return self._evidence[key]
 
     def _drawn(self, variant: Variant, class_name: str, metric: str) -> Resampled | None:
-        key = (variant.label, class_name, metric)
+        key = (*_key(variant, class_name), metric)
         if key not in self._resampled:
             evidence = self._of(variant, class_name)
             found = statistics.resampled(evidence, metric, class_name) if evidence else None
@@ -90,7 +102,17 @@ class Confidence:
 
     def _same_pictures(self, first: Variant, second: Variant, class_name: str) -> bool:
         one, other = self._of(first, class_name), self._of(second, class_name)
-        return bool(one and other and all(each.paths == one[0].paths for each in (*one, *other)))
+        return bool(one and other and _same_pictures((*one, *other)))
+
+
+def _key(variant: Variant, class_name: str) -> tuple[str, ...]:
+    """The runs of one class: a label alone may stand on the boards of several data sets."""
+    runs = variant.runs.get(class_name, ())
+    return (class_name, variant.label, *(f"{run.dataset}/{run.run}" for run in runs))
+
+
+def _same_pictures(found: Sequence[Evidence]) -> bool:
+    return all(each.paths == found[0].paths and np.array_equal(each.labels, found[0].labels) for each in found)
 
 
 def stored(results: Path, warn: Callable[[str], None]) -> Confidence:

@@ -31,7 +31,7 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     rows = [row for name in common for row in _rows(board, pairs, [name], metric, confidence)]
-    footers = _rows(board, pairs, common, metric, confidence) if common else []
+    footers = _rows(board, pairs, common, metric, confidence) if len(common) > 1 else []
     known = any(row[-2] is not None for row in (*rows, *footers))
     columns = (
         Column("class", "class"),
@@ -48,13 +48,14 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
         Column("p_holm", "p, Holm", "p_value"),
         Column("told_apart", "told apart"),
     )
-    notes = (
+    notes = [
         f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; told apart where p is below "
-        f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}.",
-        "Over classes also Wilcoxon's signed-rank test, with the same correction.",
-    )
+        f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
+    ]
+    if footers:
+        notes.append("Over classes also Wilcoxon's signed-rank test, with the same correction.")
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
-    return Table(title, columns, tuple(rows), notes if known else (NO_EVIDENCE,), tuple(footers))
+    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
 
 
 def _rows(

@@ -110,8 +110,10 @@ def _metric_cells(
     return cells
 
 
-def _confidence_notes(confidence: Confidence | None, seeds: int, *, letters: bool = False) -> list[str]:
-    """Say what the intervals are."""
+def _confidence_notes(
+    confidence: Confidence | None, variants: Sequence[Variant], seeds: int, *, letters: bool = False
+) -> list[str]:
+    """Say what the intervals are, and who has none."""
     if confidence is None:
         return []
     notes = ["95 %: interval over test pictures, of the mean over seeds (docs/statistics.md)."]
@@ -121,6 +123,12 @@ def _confidence_notes(confidence: Confidence | None, seeds: int, *, letters: boo
         notes.append(
             "Methods that share a letter can't be told apart (paired bootstrap over the same pictures, "
             f"Holm's correction, p < {APART})."
+        )
+    unknown = confidence.unknown(variants)
+    if unknown:
+        notes.append(
+            f"No intervals for {', '.join(unknown)}: the evidence for them is not stored, or not of the same pictures "
+            "for all seeds. adbench run --force computes it."
         )
     return notes
 
@@ -190,7 +198,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
-        *_confidence_notes(confidence, seeds, letters=True),
+        *_confidence_notes(confidence, [line.variant for line in (*lines, *rest)], seeds, letters=True),
         *board.remarks,
         *_threshold_notes([line.variant for line in (*lines, *rest)], threshold),
         *protocol_notes([line.variant for line in (*lines, *rest)]),
@@ -261,7 +269,7 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool, c
         for name in shown
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
-    notes += [*_confidence_notes(confidence, variant.seeds), *board.remarks]
+    notes += [*_confidence_notes(confidence, [variant], variant.seeds), *board.remarks]
     notes += [*_threshold_notes([variant], threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, tuple(rows), tuple(notes), (footer,))

@@ -79,6 +79,61 @@ def test_without_evidence_there_is_no_interval_and_no_letter():
     assert all(row[keys.index("image_auroc_low")] is None for row in table.rows)
 
 
+def test_who_lacks_evidence_is_named_and_does_not_hide_the_others():
+    """The others keep their intervals and letters; the note says how to get those that are missing."""
+    results, sure = made({"best": 4.0, "none": 0.0, "old": 1.0})
+    partly = Confidence(lambda run: None if run.method == "old" else sure._read(run))
+    (table,) = report.leaderboard(results, confidence=partly)
+    keys = [column.key for column in table.columns]
+    assert {row[keys.index("method")]: row[keys.index("group")] for row in table.rows} == {
+        "best": "a", "old": "", "none": "b",
+    }  # fmt: skip
+    assert any("No intervals for old:" in note and "--force" in note for note in table.notes)
+
+
+def test_boards_of_several_data_sets_keep_to_their_own():
+    """The same methods and classes on another data set have other intervals."""
+    good, sure = made({"a": 2.0, "b": 1.0})
+    poor, other = made({"a": 0.0, "b": 0.5})
+    poor = [replace(result, dataset="mvtec") for result in poor]
+    both = Confidence(lambda run: (other if run.dataset == "mvtec" else sure)._read(run))
+    together = report.leaderboard([*good, *poor], confidence=both)
+    apart = [report.leaderboard(some, confidence=Confidence(both._read)) for some in (good, poor)]
+    assert together == [table for tables in apart for table in tables]
+
+
+def test_seeds_on_other_pictures_have_no_interval():
+    """With --skip-bad a picture may be missing for one seed: rows must not be paired wrongly, nor the table break."""
+    results, sure = made({"a": 1.0, "b": 0.5}, seeds=2)
+
+    def read(run):
+        found = sure._read(run)
+        return replace(found, paths=("moved", *found.paths[1:])) if run.method == "a" and run.seed else found
+
+    (table,) = report.leaderboard(results, confidence=Confidence(read))
+    rows = {row[1]: row for row in table.rows}
+    low = [column.key for column in table.columns].index("image_auroc_low")
+    assert rows["a"][low] is None
+    assert rows["b"][low] is not None
+
+
+def test_a_metric_that_no_draw_moves_has_no_interval():
+    """Of a test set without a mistake the bootstrap learns nothing; image AUROC's interval still has a width."""
+    results, sure = made({"perfect": 50.0})
+    (variant,) = boards(results)[0].variants
+    assert sure.interval(variant, ["bolts"], "image_ap") is None
+    assert sure.interval(variant, ["bolts"], "image_auroc").low < 1
+
+
+def test_a_single_class_is_compared_once():
+    """The row over classes would be the same again."""
+    results, sure = made({"a": 3.0, "b": 0.5})
+    bolts = [result for result in results if result.class_name == "bolts"]
+    _, table = report.compare(bolts, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    assert (len(table.rows), len(table.footers)) == (1, 0)
+    assert not any("Wilcoxon" in note for note in table.notes)
+
+
 def test_the_mean_of_classes_is_surer_than_a_class():
     """Three classes together have a narrower interval than any of them."""
     results, sure = made({"good": 1.0})

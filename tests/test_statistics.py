@@ -135,6 +135,12 @@ def test_a_clear_difference_is_found_and_a_small_one_is_not():
     assert compare([drawn(strong)], [drawn(noisy)]).p_value > 0.1
 
 
+def test_many_methods_can_be_told_apart():
+    """A difference that no draw turns round is more than chance among twenty methods, too; its p is never 0."""
+    p_value = compare([drawn(scored(0.0))], [drawn(scored(4.0))]).p_value
+    assert 0 < p_value * (20 * 19 / 2) < 0.05
+
+
 def test_under_no_difference_p_values_are_spread_evenly():
     """Two methods that are equally good are called different about as often as the level says."""
     found = [compare([drawn(scored(1.0, 2 * n))], [drawn(scored(1.0, 2 * n + 1))]).p_value for n in range(120)]
