@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import workers
-from .metrics import Truth
+from .metrics import Truth, tensor_to_numpy
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 OVERLAP_STEPS = 65535
 """Steps in which the overlap of a picture's regions is counted, all of them together."""
@@ -153,18 +153,11 @@ def _defects(truth: Truth) -> Iterator[_Defects]:
 def _flat(values: Any) -> NDArray[np.floating]:
     """A map as a flat array of a floating type that loses no digit."""
     if hasattr(values, "detach"):
-        values = _tensor_to_numpy(values)
+        values = tensor_to_numpy(values)
     flat = np.asarray(values).reshape(-1)
     if flat.dtype in (np.float32, np.float64):
         return flat
     return flat.astype(np.float32 if flat.dtype == np.float16 else np.float64)
-
-
-def _tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
-    import torch
-
-    known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
-    return known.detach().cpu().numpy()
 
 
 # ---------------------------------------------------------------- borders

@@ -6,6 +6,7 @@ import os
 import platform
 import random
 import sys
+import warnings
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
@@ -27,9 +28,20 @@ PACKAGES = ("adbench", "torch", "torchvision", "FrEIA", "numpy", "scikit-image",
 def resolve_device(text: str) -> torch.device:
     """Turn "auto", "cpu", "cuda" or "cuda:N" into a device.
 
+    On CUDA float32 convolutions are float32 from then on; torch's default is TF32, with 10 bits of mantissa.
+
     Raises:
         OptionError: no such device, or CUDA is asked for where there is none.
     """
+    device = _find_device(text)
+    if device.type == "cuda":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer torch has another name for it, older torch only this one
+            torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
+def _find_device(text: str) -> torch.device:
     if text == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, number = text.partition(":")

@@ -325,6 +325,8 @@ class _Run:
             "seed": self.job.seed,
             "epoch": detector.epoch,
             "threshold": list(self.suggested or ()) if self.suggested_at == detector.epoch else [],
+            "eval_size": self.job.eval_size,
+            "holdout": self.job.holdout,
             "state": model_state(detector),
         }
 

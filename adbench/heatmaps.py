@@ -11,6 +11,7 @@ import json
 import os
 import posixpath
 import shutil
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -29,6 +30,8 @@ from .run_files import folder_of, read_scores
 from .types import Result
 
 Kind = Literal["png", "raw"]
+
+ATTEMPTS = 5
 
 STEPS = 65535
 """Steps between the lowest and the highest value of all maps in ``maps.npz``."""
@@ -90,8 +93,7 @@ def _write_overlays(
     place: Path, result: Result, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]
 ) -> None:
     scale = Scale.of(maps)
-    own = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(own, ignore_errors=True)
+    own = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
     try:
         masks = rescored.store.masks
         for row, name in enumerate(file_names(paths)):
@@ -99,10 +101,21 @@ def _write_overlays(
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(drawn).save(own / name, "PNG")
         _write_scale(own, result, scale)
-        shutil.rmtree(place, ignore_errors=True)
-        own.rename(place)
+        _put_in_place(own, place)
     finally:
         shutil.rmtree(own, ignore_errors=True)
+
+
+def _put_in_place(own: Path, place: Path) -> None:
+    """Replace a folder by another one; where somebody else does the same at once, whoever comes last wins."""
+    for left in reversed(range(ATTEMPTS)):
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            own.rename(place)
+            return
+        except OSError:
+            if not left:
+                raise
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
@@ -157,7 +170,7 @@ def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDAr
         labels=np.array([sample.label for sample in rescored.store.samples], np.uint8),
         scores=rescored.image,
     )
-    temporary = place.with_name(f".{place.name}.tmp")
+    temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
     try:
         temporary.write_bytes(stream.getvalue())
         os.replace(temporary, place)

@@ -97,7 +97,7 @@ class Passes:
         if self.rows(batch) == 1:
             raise TaskError(
                 f"memory for {self.what}",
-                found="too little for a single picture",
+                found=f"too little even for one of {batch} at a time" if batch > 1 else "too little",
                 way_out="Use a smaller --size or --backbone, or another --device",
             ) from error
         self.count *= 2

@@ -268,7 +268,7 @@ def _to_numpy(name: str, values: Values) -> NDArray[Any]:
         TaskError: not numbers, or rows of different length.
     """
     if _is_tensor(values):
-        array = _tensor_to_numpy(cast("torch.Tensor", values))
+        array = tensor_to_numpy(cast("torch.Tensor", values))
     else:
         try:
             array = np.asarray(values)
@@ -279,7 +279,8 @@ def _to_numpy(name: str, values: Values) -> NDArray[Any]:
     return array
 
 
-def _tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+def tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    """A tensor as an array of a type that NumPy has."""
     import torch
 
     known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from importlib.resources import files
@@ -62,7 +63,7 @@ def write(
     place = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{PAGE}.tmp"
+        temporary = folder / f".{PAGE}-{uuid.uuid4().hex}.tmp"
         temporary.write_text(text, encoding="utf-8", errors="replace")
         temporary.replace(place)
     except OSError as error:

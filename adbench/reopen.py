@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import decoding, devices, pictures, run_files
+from . import decoding, devices
 from . import options as option_room
 from .errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
 from .evaluation import score_all
-from .evidence import Evidence
 from .images import Images
 from .pictures import Store, Watch, cache_folder
 from .plugins import Registry
 from .store import RunFolder
-from .truths import open_truth
 from .types import Detector, Options, Result, Sample, Task, relative_path
 
 
@@ -148,32 +146,6 @@ class Reopener:
         scores = score_all(detector, images, name=result.method, watch=watch)
         maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
         return Rescored(store, scores.image.float().cpu().numpy(), maps)
-
-    def evidence(self, result: Result, results: Path, watch: Watch | None = None) -> Evidence:
-        """Make the evidence of a run that was stored without, by scoring its whole test set; nothing is written.
-
-        Args:
-            result: the run.
-            results: the folder of all results.
-            watch: hears of the progress as ("score", done, total).
-
-        Raises:
-            DataError: the run's pictures can't be had any more.
-            AdbenchError: whatever ``detector`` raises, or scores that are none.
-        """
-        folder = run_files.folder_of(results, result)
-        paths = [score.path for score in run_files.read_scores(folder)]
-        samples = self.samples(result, paths)
-        detector, options = self.detector(result, folder)
-        store = pictures.open_store(
-            samples, root=self.task(result).root, size=options.size, resize=options.resize, watch=watch
-        )
-        images = Images(store, self.device, options.batch_size, shuffle=False)
-        scores = score_all(detector, images, name=result.method, watch=watch)
-        protocol = result.protocol
-        eval_size = None if protocol.map_resampling is None else protocol.mask_size
-        truth = open_truth(store, size=options.size, resize=options.resize, eval_size=eval_size)
-        return scores.evidence(truth, paths)
 
 
 def _decode(samples: Sequence[Sample], options: Options) -> Store:

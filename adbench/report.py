@@ -25,6 +25,7 @@ from .variants import (
     protocol_columns,
     protocol_marks,
     protocol_notes,
+    protocol_text,
 )
 
 if TYPE_CHECKING:
@@ -147,13 +148,16 @@ def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
     rules: dict[str, list[str]] = {}
     for variant in variants:
         for run in variant.all_runs if threshold else ():
-            labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else "", [])
+            none = "held-out" if run.protocol.holdout else ""
+            labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else none, [])
             if variant.label not in labels:
                 labels.append(variant.label)
-    lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items() if rule]
-    if "" in rules:
-        none = f"No threshold for {', '.join(rules[''])}: the training scores don't tell. Run with --holdout 0.1."
-        lines.append(none)
+    untold, unheld = rules.pop("", []), rules.pop("held-out", [])
+    lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items()]
+    if untold:
+        lines.append(f"No threshold for {', '.join(untold)}: the training scores don't tell. Run with --holdout 0.1.")
+    if unheld:
+        lines.append(f"No threshold for {', '.join(unheld)}: too few held-out pictures. Run with a larger --holdout.")
     if any("training" in rule for rule in rules):
         lines.append("Training scores are lower than those of new good pictures; --holdout 0.1 gives honest ones.")
     return lines
@@ -355,4 +359,5 @@ def trial_table(trials: Sequence[Trial]) -> Table:
         *_rate_columns(any(each.threshold for each in trials)),
     )
     title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
-    return Table(title, columns, tuple(rows), footers=(footer,) if len(rows) > 1 else ())
+    notes = dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
+    return Table(title, columns, tuple(rows), tuple(notes), (footer,) if len(rows) > 1 else ())

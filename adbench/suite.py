@@ -6,6 +6,7 @@ than ``run_here`` (a cluster's) needs nothing else.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,16 @@ def _foreseen(error: Exception, what: str) -> AdbenchError:
     return ours
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Forget the variables of where an error came from: the detector, its optimiser and the features.
+
+    An outcome keeps its error until the end of the suite.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     from .memory import is_out_of_memory
 
@@ -184,6 +195,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             outcome = Outcome(bench.job, engine.run(bench, registry, cache=cache, watch=watch))
         except Exception as error:
             outcome = Outcome(bench.job, error=_foreseen(error, bench.job.method))
+            _let_go(error)
         finally:
             watch.stop()
         yield outcome

@@ -15,7 +15,18 @@ from .evaluation import TestScores
 from .memory import Passes
 from .pictures import Store
 from .session import Session
-from .types import BackboneOptions, Detector, Method, Protocol, Result, Threshold, Timing, relative_path
+from .types import (
+    BackboneOptions,
+    Detector,
+    EvalSize,
+    Method,
+    Options,
+    Protocol,
+    Result,
+    Threshold,
+    Timing,
+    relative_path,
+)
 
 if TYPE_CHECKING:
     from .engine import Bench
@@ -68,7 +79,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=_protocol(bench, detector, scores),
+        protocol=protocol(options, detector, scores, eval_size=job.eval_size, holdout=job.holdout),
         metrics=session.metrics,
         last_epoch=detector.epoch,
         oracle=tuple(session.best.values()),
@@ -85,21 +96,29 @@ def summarize(
     )
 
 
-def _protocol(bench: Bench, detector: Detector, scores: TestScores) -> Protocol:
-    job, options = bench.job, bench.options
+def protocol(
+    options: Options,
+    detector: Detector,
+    scores: TestScores,
+    *,
+    eval_size: EvalSize | None,
+    holdout: float = 0.0,
+    epoch_policy: str = "last",
+) -> Protocol:
+    """Everything besides the method that moves a number; arguments as of ``Job`` and ``Protocol``."""
     return Protocol(
         size=options.size,
         resize=options.resize,
         picture_resampling="lanczos",
-        mask_size=job.eval_size or options.size,
+        mask_size=eval_size or options.size,
         mask_resampling="nearest",
-        epoch_policy="last",
+        epoch_policy=epoch_policy,
         aupro_map="anomaly map" if scores.region_maps is None else "region map",
         backbone=options.backbone if isinstance(options, BackboneOptions) else None,
         backbone_weights=getattr(getattr(detector, "backbone", None), "weights_hash", None),
         precision=options.amp,
-        map_resampling=resized.RESAMPLING if job.eval_size else None,
-        holdout=job.holdout,
+        map_resampling=resized.RESAMPLING if eval_size else None,
+        holdout=holdout,
     )
 
 

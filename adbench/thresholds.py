@@ -27,6 +27,9 @@ FEWEST = 3
 SPREAD = 1e-3
 """Part of the scores' size below which their standard deviation is that of a method which knows them by heart."""
 
+RESOLUTION = 1e-6
+"""The same for held-out scores, which nobody knows by heart: below it they are equal but for rounding."""
+
 SPLIT_SEED = 8128
 """Of the choice of held-out pictures; the same for all runs, so that methods and seeds share their features."""
 
@@ -34,7 +37,9 @@ T = TypeVar("T")
 
 
 def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """Split training samples into those to train on and those held out, at least one of each, in order.
+    """Split training samples into those to train on and those held out, in order.
+
+    At least one is kept, and enough for a threshold are held out unless that were more than half of them.
 
     Args:
         samples: at least two, if any is to be held out.
@@ -42,7 +47,8 @@ def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, .
     """
     if not share or len(samples) < 2:
         return tuple(samples), ()
-    count = min(max(1, round(share * len(samples))), len(samples) - 1)
+    fewest = min(FEWEST, len(samples) // 2)
+    count = min(max(fewest, round(share * len(samples))), len(samples) - 1)
     chosen = set(np.random.default_rng(SPLIT_SEED).permutation(len(samples))[:count].tolist())
     kept = tuple(sample for number, sample in enumerate(samples) if number not in chosen)
     return kept, tuple(samples[number] for number in sorted(chosen))
@@ -59,7 +65,7 @@ def suggest(scores: NDArray[np.floating], *, held_out: bool) -> tuple[float, str
     if len(scores) < FEWEST:
         return None
     mean, deviation = float(scores.mean()), float(scores.std(ddof=1))
-    if deviation <= SPREAD * abs(mean):
+    if deviation <= (RESOLUTION if held_out else SPREAD) * abs(mean):
         return None
     source = "held-out" if held_out else "training"
     return mean + DEVIATIONS * deviation, f"mean + {DEVIATIONS:g} sd of {len(scores)} {source} scores"

@@ -19,14 +19,18 @@ from .features import FeatureCache
 from .pictures import problem_error
 from .plugins import Registry
 from .progress import Watch
+from .summary import protocol
 from .thresholds import judge
 from .truths import open_truth
-from .types import Job, Method, Metrics, Options, Threshold
+from .types import Job, Method, Metrics, Options, Protocol, Threshold
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say."""
+    """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say.
+
+    There is no threshold either where the user changed what scores depend on.
+    """
 
     method: str
     dataset: str
@@ -35,6 +39,7 @@ class Trial:
     checkpoint: str
     epoch: int | None
     metrics: Metrics
+    protocol: Protocol
     threshold: Threshold | None = None
 
 
@@ -48,8 +53,8 @@ def run(
 ) -> Trial:
     """Score the test pictures of one class with a checkpoint of adbench or of the method's authors.
 
-    adbench's own checkpoints carry their options; for the authors' those of ``job`` count, and what
-    such a checkpoint lacks (``Detector.calibrate``) is found on the training pictures.
+    adbench's own checkpoints carry their options and the size at which maps are compared; for the authors'
+    those of ``job`` count, and what such a checkpoint lacks (``Detector.calibrate``) is found on the training pictures.
 
     Args:
         job: the class to score, and the method.
@@ -85,8 +90,10 @@ def run(
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    truth = open_truth(test.store, size=options.size, resize=options.resize)
-    value, rule = (saved.get("threshold") if ours else None) or (None, "")
+    eval_size = saved.get("eval_size") if ours else job.eval_size
+    truth = open_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
+    same_scores = ours and not set(changes or ()) - {"amp", "batch_size"}
+    value, rule = (saved.get("threshold") if same_scores else None) or (None, "")
     verdict = None if value is None else judge(value, rule, truth.labels, scores.image.cpu().numpy())
     epoch = saved.get("epoch")
     return Trial(
@@ -97,6 +104,14 @@ def run(
         checkpoint=str(checkpoint),
         epoch=epoch if isinstance(epoch, int) else None,
         metrics=scores.evaluate(truth),
+        protocol=protocol(
+            options,
+            detector,
+            scores,
+            eval_size=eval_size,
+            holdout=saved.get("holdout", 0.0) if ours else 0.0,
+            epoch_policy="the checkpoint's",
+        ),
         threshold=verdict,
     )
 

@@ -21,7 +21,10 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 Precision = torch.dtype | None
-"""Of a subnet's matrix products; None leaves them in that of their input. The flow around them stays in float32."""
+"""Of matrix products, those of subnets and of rotations; None leaves them in that of their input.
+
+Scales, shifts, log-Jacobians and norms are computed in float32.
+"""
 
 
 class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
@@ -36,7 +39,8 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
     ) -> tuple[tuple[Tensor], Tensor]:
         """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
         if rev:
-            back: tuple[tuple[Tensor], Tensor] = super().forward(x, c, rev=True, jac=jac)
+            codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the pictures'
+            back: tuple[tuple[Tensor], Tensor] = super().forward(x, codes, rev=True, jac=jac)
             return back
         x1, x2 = x[0].split(self.splits, dim=1)
         coefficients = self.subnet(x1, *c)
@@ -52,7 +56,9 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
         state = (self.w_perm, self.w_perm._version)
         made, result = self.__dict__.get("_made", (None, None))
         if made is None or made[0] is not state[0] or made[1] != state[1]:
-            result = make(self.w_perm.detach())
+            # made while scoring it is used for training as well, which a tensor of the inference mode can't be
+            with torch.inference_mode(False):
+                result = make(self.w_perm.detach())
             self.__dict__["_made"] = (state, result)
         assert result is not None
         return result

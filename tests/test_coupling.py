@@ -88,11 +88,23 @@ def test_a_fast_block_goes_back_to_where_it_came_from(kind):
     x = torch.randn(shape[0], 6, *shape[1:], dtype=torch.float64)
     code = torch.randn(shape[0], 4, *shape[1:], dtype=torch.float64)
     once = code if kind is VectorBlock else code[:1]
-    everywhere = code if kind is VectorBlock else code[:1].expand_as(code)
     y, log_jac = block((x,), [once])
-    back, inverse = block(y, [everywhere], rev=True)
+    back, inverse = block(y, [once], rev=True)
     torch.testing.assert_close(back[0], x)
     torch.testing.assert_close(inverse, -log_jac)
+
+
+def test_what_is_made_while_scoring_can_be_trained_with():
+    """Even in inference mode, whose tensors no gradient may pass."""
+    for kind, x, code in ((MapBlock, torch.randn(1, 6, 2, 2), torch.randn(1, 4, 2, 2)),
+                          (VectorBlock, torch.randn(3, 6), torch.randn(3, 4))):  # fmt: skip
+        _, block = blocks(kind, 6, 4)
+        x, code = x.double(), code.double()
+        with torch.inference_mode():
+            block((x,), [code])
+        (y,), _ = block((x.requires_grad_(),), [code])
+        y.sum().backward()
+        assert x.grad is not None
 
 
 def test_another_permutation_that_is_loaded_counts():

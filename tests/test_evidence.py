@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import TINY, adbench, brightness, job_for, made_method, only_run, registry_of, run_one, run_tiny
+from runs import adbench, brightness, job_for, made_method, only_run, run_one, run_tiny
 
-from adbench import Epoch, Scores, plugins, run_files, store
+from adbench import Epoch, Scores, run_files, store
 from adbench.errors import ResultError, TaskError
 from adbench.evidence import Evidence
 from adbench.metrics import Metrics, Truth, evaluate, evaluate_truth
-from adbench.reopen import Reopener
 from adbench.resized import Resized
 from adbench.types import METRIC_NAMES
 
@@ -234,7 +233,7 @@ def one_epoch(detector, images):
 
 @pytest.mark.parametrize("eval_size", [None, (48, 32), "native"])
 def test_a_run_leaves_evidence_that_gives_its_metrics(tiny_data, tmp_path, eval_size):
-    """Every test picture is in it, and made again from the checkpoint it is the same."""
+    """Every test picture is in it, and its counts give the run's metrics."""
 
     def score(self, batch):
         scores = brightness(batch)
@@ -248,9 +247,6 @@ def test_a_run_leaves_evidence_that_gives_its_metrics(tiny_data, tmp_path, eval_
     assert evidence.labels.tolist() == [bool(each.label) for each in scores]
     assert evidence.image_scores.tolist() == [each.score for each in scores]
     assert once(evidence) == pytest.approx(as_values(result.metrics), abs=2e-4)
-    again = Reopener(registry_of(method), [tiny_data], "cpu").evidence(result, tmp_path)
-    assert again.paths == evidence.paths
-    assert once(again) == once(evidence)
 
 
 def test_a_method_without_maps_leaves_evidence_of_pictures(tiny_data, tmp_path):
@@ -260,16 +256,6 @@ def test_a_method_without_maps_leaves_evidence_of_pictures(tiny_data, tmp_path):
     evidence = run_files.read_evidence(folder)
     assert evidence.pixels is evidence.overlap is None
     assert once(evidence) == pytest.approx(as_values(result.metrics), nan_ok=True)
-
-
-def test_an_older_run_gets_evidence_from_its_checkpoint(tiny_data, tmp_path):
-    """The model after the last epoch scores the whole test set again."""
-    assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=2").exit_code == 0
-    (only_run(tmp_path) / "evidence.npz").unlink()
-    (result,) = store.read_all(tmp_path).results
-    assert run_files.read_evidence(run_files.folder_of(tmp_path, result)) is None
-    evidence = Reopener(plugins.load([TINY]), [tiny_data], "cpu").evidence(result, tmp_path)
-    assert once(evidence) == pytest.approx(as_values(result.metrics), abs=2e-4)
 
 
 def test_the_report_draws_pixel_curves_of_a_run_and_says_which_file_is_broken(tiny_data, tmp_path):

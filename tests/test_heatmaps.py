@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,18 @@ def test_maps_that_are_there_are_not_made_again(results, tiny_data):
     assert scale.stat().st_mtime_ns == before
     assert adbench(*words, "--force", "--data-root", tiny_data).exit_code == 0
     assert scale.stat().st_mtime_ns > before
+
+
+def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
+    """Each writes under a name of its own, and nothing of that is left; whoever comes last has its way."""
+    (result,) = store.read_all(results).results
+    words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
+    command = [sys.executable, "-c", "from adbench.cli import main; main()", *map(str, words)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [each.wait() for each in running] == [0, 0], [each.stderr.read() for each in running]
+    folder = only_run(results)
+    assert len(list((folder / "maps").rglob("*.png"))) == result.test_images + 1  # and the scale
+    assert not list(folder.glob(".maps*"))
 
 
 def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import shutil
+import traceback
+import weakref
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+import torch
 from runs import TINY, Notes
 
-from adbench import Dataset, Task, UsageError, plugins, suite
+from adbench import Dataset, Detector, Epoch, Method, Task, UsageError, plugins, suite
 from adbench.errors import DataError, TaskError, UnknownNameError
 from adbench.types import Problem
 
@@ -30,6 +35,24 @@ def plan(registry, data: Path, results: Path, *methods: str, **changes) -> suite
 
 def outcomes(registry, plan: suite.Plan, watch=None) -> list[suite.Outcome]:
     return list(suite.run_here(plan.jobs(), registry, watch=watch))
+
+
+class Heavy(Detector):
+    """Fails in training; its weight tells whether anybody still holds it."""
+
+    alive: ClassVar[weakref.WeakSet[torch.Tensor]] = weakref.WeakSet()
+
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.weight = torch.zeros(10)
+        self.alive.add(self.weight)
+
+    def fit(self, images):
+        yield Epoch(0, 1)
+        raise ValueError("broken")
+
+    def score(self, batch):
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -111,6 +134,16 @@ def test_an_unforeseen_error_becomes_one_of_ours_and_keeps_its_cause(registry, t
     assert isinstance(error, TaskError)
     assert str(error) == "tiny broke off: found ZeroDivisionError: division. See the traceback with --debug."
     assert error.__cause__ is cause
+
+
+def test_a_failed_task_leaves_nothing_in_memory(registry, tiny_data, tmp_path):
+    """Its error is kept to the end, its detector is not, so that the next class has all the memory."""
+    heavy = plugins.Registry({"heavy": Method("heavy", "fails", Heavy)}, registry.datasets)
+    for outcome in suite.run_here(plan(heavy, tiny_data, tmp_path, "heavy", preset="paper").jobs(), heavy):
+        gc.collect()
+        assert "broken" in str(outcome.error)
+        assert "raise ValueError" in "".join(traceback.format_exception(outcome.error))
+        assert not Heavy.alive
 
 
 @pytest.mark.parametrize("fault", ["no training picture", "test type without pictures"])

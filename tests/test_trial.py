@@ -36,6 +36,26 @@ def test_our_last_checkpoint_gives_exactly_the_metrics_of_its_run(tiny, trained,
     assert (again.method, again.dataset, again.class_name, again.epoch) == ("tiny", "folder", "bolts", 2)
 
 
+def test_maps_are_compared_where_the_run_compared_them(tiny, tiny_data, tmp_path):
+    """A checkpoint of a run at the pictures' own size is tried there, and says so."""
+    job = job_for(tiny, tiny_data, tmp_path, eval_size="native", epochs=1)
+    result, folder = run_one(tiny, job)
+    again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "last.pt")
+    assert again.metrics == result.metrics
+    assert again.protocol == replace(result.protocol, epoch_policy="the checkpoint's")
+
+
+def test_a_threshold_is_not_judged_on_other_scores(tiny, tiny_data, tmp_path):
+    """It was made for the size of its run; in another batch size scores stay as they are."""
+    result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
+    job, registry = job_for(tiny, tiny_data, tmp_path), registry_of(tiny)
+    found = [
+        trial.run(job, registry, folder.path / "last.pt", changes=changes).threshold
+        for changes in ({}, {"batch_size": 2}, {"size": (48, 48)})
+    ]
+    assert found == [result.threshold, result.threshold, None]
+
+
 def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, trained, tiny_data, tmp_path):
     """The oracle's checkpoint scores what the result says of it."""
     _, result, folder = trained

@@ -17,6 +17,7 @@ from torch import nn
 from adbench import Detector, Epoch, Scores
 from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
+from adbench.memory import Passes
 
 from ..flows import (
     at_least_float32,
@@ -114,7 +115,8 @@ class CFlow(Detector):
         def peak(*features: torch.Tensor) -> torch.Tensor:
             return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
 
-        peaks = [each for features in images.features(self.backbone) for each in self.passes.map(peak, features)]
+        passes = Passes("calibration", self.passes.say)
+        peaks = [each for features in images.features(self.backbone) for each in passes.map(peak, features)]
         self.maxima = torch.stack(peaks).amax(dim=0)
 
     def score(self, batch: Batch) -> Scores:
