@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .errors import DataError, OptionError, UnknownNameError
+from .errors import DataError, OptionError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from .plugins import Registry
@@ -81,10 +82,24 @@ def chosen(command: Command) -> Command:
     return click.option("--dataset", "-d", help="Only this data set.")(classes(command))
 
 
+def no_nan(ctx: click.Context, option: click.Parameter, value: float) -> float:
+    """Nothing compares with NaN, so click's ranges let it pass."""
+    if math.isnan(value):
+        raise UsageError(option.opts[0], found="nan", wanted="a number")
+    return value
+
+
+def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--data-root {folder}", found="no such folder", wanted="where a data set lies")
+    return folders
+
+
 def reopened(command: Command) -> Command:
     """Options of every command that scores with stored runs again."""
     options = (
-        click.option("--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True,
+        click.option("--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
                      envvar="ADBENCH_DATA", show_envvar=True,
                      help="Where a data set lies; may be given several times.  [default: where the run found it]"),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),

@@ -16,7 +16,7 @@ import click
 from . import arguments
 from .cli_stored import REPORT, write_report
 from .errors import AdbenchError, UsageError
-from .talk import STOPPED, console, load_plugins, print_tables, say, status_line
+from .talk import STOPPED, console, load_plugins, print_tables, say, status_line, warn
 
 if TYPE_CHECKING:
     from .heatmaps import Kind
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 0.5),
+    callback=arguments.no_nan,
     default=0.0,
     help="Keep this part of the training pictures from training and take the threshold from them, such as 0.1.",
 )
@@ -103,7 +104,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
             try:
                 say(f"Report: {write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
             except AdbenchError as error:  # the results stand, and their table follows
-                say(f"Warning: {error}", style="yellow")
+                warn(str(error))
     _end_of_run(outcomes, format_)
 
 
@@ -170,9 +171,9 @@ def _save_maps(
         for result in made:
             show(f"maps of {result.variant} on {result.dataset}/{result.class_name}")
             try:
-                room.save(result, results, reopener, kind, force=result.run in new)
+                room.save(result, results, reopener, kind, force=result.run in new, warn=warn)
             except AdbenchError as error:
-                say(f"Warning: {error}", style="yellow")
+                warn(str(error))
 
 
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:

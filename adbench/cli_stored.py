@@ -10,7 +10,7 @@ import click
 
 from . import arguments
 from .errors import UsageError
-from .talk import load_plugins, print_tables, say, status_line
+from .talk import load_plugins, print_tables, status_line, warn
 
 if TYPE_CHECKING:
     from .confidence import Confidence
@@ -76,7 +76,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
 def _confidence(results: Path) -> Confidence:
     from . import confidence
 
-    return confidence.stored(results, lambda message: say(f"Warning: {message}", style="yellow"))
+    return confidence.stored(results, warn)
 
 
 @click.command("list")
@@ -147,7 +147,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
         for result in chosen:
             name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
             show(name)
-            click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force))
+            click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
 
 
 def write_report(stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None) -> Path:
@@ -166,5 +166,5 @@ def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequenc
     names = [None] if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
     libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
     for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
-        say(f"Warning: {problem}", style="yellow")
+        warn(problem)
     return [result for library in libraries for result in library.results]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import oracle as oracle_room
-from . import pairs
-from .confidence import Confidence
+from . import pairs, statistics
+from .confidence import INTERVALS, Confidence, interval_text, seed_means
 from .errors import ResultError, UnknownNameError
-from .tables import Column, Kind, Table
+from .statistics import Interval
+from .tables import Cell, Column, Kind, Table
 from .types import Published, Result
-from .variants import TITLES, Board, Variant, boards, mean, protocol_marks, protocol_notes
+from .variants import TITLES, Board, Variant, boards, marked, mean, protocol_marks, protocol_notes
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
 """What each method's authors report, by the method's name."""
@@ -26,6 +27,14 @@ class _Series:
     title: str
     kind: Kind
     of: Callable[[str], float | None]
+
+
+@dataclass(frozen=True)
+class _Doubt:
+    """One column that says how sure a variant's numbers are: of one class, or of the mean over some."""
+
+    column: Column
+    over: Callable[[Sequence[str]], Cell]
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def compare(
     for board in found:
         chosen = _choose(board, names)
         for metric in metrics if chosen else ():
-            tables.append(_table(board, chosen, metric, vs_published))
+            tables.append(_table(board, chosen, metric, vs_published, confidence))
             told = pairs.table(board, chosen, metric, confidence) if confidence is not None else None
             tables += [told] if told is not None else []
             tables += [oracle_room.of_comparison(board, chosen, metric)] if oracle else []
@@ -88,42 +97,75 @@ def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
     return list({variant.label: variant for variant in chosen}.values())
 
 
-def _table(board: Board, variants: Sequence[Variant], metric: str, published: PublishedNumbers | None) -> Table:
+def _table(
+    board: Board,
+    variants: Sequence[Variant],
+    metric: str,
+    published: PublishedNumbers | None,
+    confidence: Confidence | None,
+) -> Table:
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     marks = protocol_marks(variants)
     policy = "" if published is None else " (last)"
-    series = [replace(_last(variant, metric), title=f"{_marked(variant, marks)}{policy}") for variant in variants]
+    series = [replace(_last(variant, metric), title=f"{marked(variant, marks)}{policy}") for variant in variants]
     series += [_difference(f"{each.key} - {series[0].key}", each, series[0]) for each in series[1:]]
     notes = _notes(classes, common, series[: len(variants)])
     if published is not None:
         extra, said = _against_published(board.dataset, variants, metric, classes, published)
         series += extra
         notes += [*said, *_fewer_notes(extra, common)]
-    rows = tuple(
-        (name, board.dataset, board.synthetic, metric, len(marks) > 1, *(each.of(name) for each in series))
-        for name in classes
-    )
-    means = (mean(map(each.of, common)) for each in series)
-    footer = (f"mean ({len(common)})", board.dataset, board.synthetic, metric, len(marks) > 1, *means)
+    doubts = [_doubts(variant, metric, confidence) if confidence else [] for variant in variants]
+    doubts += [[] for _ in series[len(variants) :]]  # beside each variant's column stand its own
+
+    def line(name: str, over: Sequence[str], values: Iterable[float | None]) -> tuple[Cell, ...]:
+        cells = [
+            cell
+            for value, beside in zip(values, doubts, strict=True)
+            for cell in (value, *(d.over(over) for d in beside))
+        ]
+        return (name, board.dataset, board.synthetic, metric, len(marks) > 1, *cells)
+
+    rows = tuple(line(name, [name], (each.of(name) for each in series)) for name in classes)
+    footer = line(f"mean ({len(common)})", common, (mean(map(each.of, common)) for each in series))
     columns = (
         Column("class", "class"),
         Column("dataset", "data set", audience="programs"),
         Column("synthetic", "synthetic", audience="programs"),
         Column("metric", "metric", audience="programs"),
         Column("protocols_differ", "protocols differ", audience="programs"),
-        *(Column(each.key, each.title, each.kind) for each in series),
+        *(
+            column
+            for each, beside in zip(series, doubts, strict=True)
+            for column in (Column(each.key, each.title, each.kind), *(doubt.column for doubt in beside))
+        ),
     )
+    if confidence is not None:
+        notes.append(f"{INTERVALS} Seeds: {', '.join(f'{each.label} {each.seeds}' for each in variants)}.")
     notes = [*notes, *board.remarks, *protocol_notes(variants)]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))
 
 
-def _marked(variant: Variant, marks: Mapping[str, str]) -> str:
-    """A variant's label, with the marks of its protocols where there are several."""
-    return (
-        f"{variant.label} [{' '.join(marks[text] for text in variant.protocols)}]" if len(marks) > 1 else variant.label
-    )
+def _doubts(variant: Variant, metric: str, confidence: Confidence) -> list[_Doubt]:
+    """A variant's interval, and its spread over seeds if there are several."""
+
+    def found(classes: Sequence[str]) -> Interval | None:
+        return confidence.interval(variant, classes, metric)
+
+    def end(name: Literal["low", "high"]) -> Callable[[Sequence[str]], Cell]:
+        return lambda classes: getattr(found(classes), name, None)
+
+    key, several = variant.label, variant.seeds > 1
+    return [
+        _Doubt(Column(f"{key} interval", "95 %", audience="people"), lambda classes: interval_text(found(classes))),
+        _Doubt(Column(f"{key} low", "low", "percent", audience="programs"), end("low")),
+        _Doubt(Column(f"{key} high", "high", "percent", audience="programs"), end("high")),
+        _Doubt(
+            Column(f"{key} sd", "sd", "percent", audience="all" if several else "programs"),
+            lambda classes: statistics.spread(seed_means(variant, classes, metric)),
+        ),
+    ]
 
 
 def _last(variant: Variant, metric: str) -> _Series:
@@ -185,6 +227,10 @@ def _against_published(
             for variant in (each for each in variants if each.method == method):
                 series += _gap(variant, metric, theirs, reference.policy)
             notes.append(f"{key}: {reference.source}.")
+    ours = [each.label for each in variants if any(f"{each.label} gap" in one.key for one in series)]
+    others = [each.label for each in variants if each.label in ours and each.label != each.method]
+    if others:
+        notes.append(f"Not the papers' set-up, so the gap is not one of reproduction: {', '.join(others)}.")
     if any("(oracle)" in each.key for each in series):
         oracles = [each for each in variants if any(f"{each.label} (oracle)" == one.key for one in series)]
         notes += [oracle_room.NOTE, oracle_room.evaluations_note(oracles)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,12 @@ from .variants import Variant
 
 APART = 0.05
 """A corrected p-value below which two methods are told apart."""
+
+INTERVALS = "95 %: interval over test pictures, of the mean over seeds (docs/statistics.md); sd: over seeds."
+
+MISSING_EVIDENCE = (
+    "the evidence for them is not stored, or not of the same pictures for all seeds. adbench run --force computes it."
+)
 
 Reader = Callable[[Result], Evidence | None]
 """Finds what is stored beside a result."""
@@ -39,13 +46,15 @@ class Confidence:
         return [each.label for each in variants if any(self._of(each, name) is None for name in each.runs)]
 
     def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
-        """The 95 % interval of the mean over classes; None where evidence is missing or the metric undefined.
+        """The 95 % interval of the mean over the classes that have the metric; None where evidence is missing.
 
         None, too, for a single class of which no draw moves the metric, since that says nothing of other pictures.
         """
         values, intervals = [], []
         for name in classes:
             evidence, value = self._of(variant, name), variant.metric(name, metric)
+            if evidence and value is None:
+                continue
             found = statistics.interval(evidence, metric) if evidence else None
             if found is None or value is None:
                 return None
@@ -57,7 +66,11 @@ class Confidence:
         return intervals[0] if intervals[0].low < intervals[0].high else None
 
     def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
-        """By how much the second is higher in the mean over classes, on the same pictures; None where unknown."""
+        """By how much the second is higher in the mean over classes, on the same pictures; None where unknown.
+
+        Classes without the metric don't count.
+        """
+        classes = [name for name in classes if None not in (first.metric(name, metric), second.metric(name, metric))]
         if not classes or not all(self._same_pictures(first, second, name) for name in classes):
             return None
         pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
@@ -77,7 +90,7 @@ class Confidence:
         found = [self.difference(known[a], known[b], classes, metric) for a, b in pairs]
         if not classes or any(each is None for each in found):
             return [""] * len(variants)
-        adjusted = statistics.holm([each.p_value if each else None for each in found])
+        adjusted = statistics.holm([each.p_value if each else None for each in found], comb(len(variants), 2))
         apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
         letters = iter(statistics.groups(len(known), apart))
         return ["" if variant.label in missing else next(letters) for variant in variants]

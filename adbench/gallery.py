@@ -12,7 +12,7 @@ import numpy as np
 
 from . import overlay
 from .overlay import Polygon, Scale
-from .reopen import Reopener, Rescored
+from .reopen import Reopener, Rescored, scores_differ
 from .store import ImageScore, RunFolder
 from .types import Result, Size
 
@@ -22,8 +22,6 @@ WORST = 4
 OF_EACH_TYPE = 2
 """Pictures shown of each type of defect."""
 
-DIFFERENCE = 0.05
-"""A score found again may differ from the stored one by this share of the scores' standard deviation."""
 
 MISSES = "Worst misses: the defective pictures with the lowest scores"
 FALSE_ALARMS = "Worst false alarms: the good pictures with the highest scores"
@@ -121,7 +119,8 @@ def make(
             break
         entries.append(entry)
     stored = np.array([choice.score.score for choice in choices])
-    remark = _difference(stored, rescored.image, float(np.std([each.score for each in scores])))
+    remark = scores_differ(stored, rescored.image, float(np.std([each.score for each in scores])))
+    remark = f"{remark} Shown are the stored ones." if remark else ""
     return Gallery(tuple(entries), scale, len(choices) - len(entries), remark)
 
 
@@ -138,11 +137,3 @@ def _entry(choice: Choice, rescored: Rescored, row: int, scale: Scale | None, si
         outline=() if masks is None else overlay.polygons(masks[row]),
         size=(picture.shape[0], picture.shape[1]),
     )
-
-
-def _difference(stored: np.ndarray, found: np.ndarray, spread: float) -> str:
-    """Say so where this machine scores otherwise than the one that made the result."""
-    largest = float(np.abs(stored - found).max())
-    if largest <= DIFFERENCE * spread:
-        return ""
-    return f"Scored again for these maps, pictures got other scores, by up to {largest:.3g}. Shown are the stored ones."

@@ -12,7 +12,7 @@ import os
 import posixpath
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ from PIL import Image
 from .errors import ResultError, UnknownNameError
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .pictures import Watch
-from .reopen import Reopener, Rescored
+from .reopen import Reopener, Rescored, scores_differ
 from .run_files import folder_of, read_scores
 from .types import Result
 
@@ -38,7 +38,14 @@ STEPS = 65535
 
 
 def save(
-    result: Result, results: Path, reopener: Reopener, kind: Kind, *, force: bool = False, watch: Watch | None = None
+    result: Result,
+    results: Path,
+    reopener: Reopener,
+    kind: Kind,
+    *,
+    force: bool = False,
+    watch: Watch | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Path:
     """Write the maps of all test pictures of a run, unless they are there already.
 
@@ -49,6 +56,7 @@ def save(
         kind: "png" for overlays, "raw" for the maps themselves.
         force: write them again.
         watch: hears of the progress as ("score", done, total).
+        warn: hears where the scores now are not those of the result.
 
     Returns:
         The folder of the overlays, or the file with the maps.
@@ -61,10 +69,14 @@ def save(
     place = folder.path / ("maps" if kind == "png" else "maps.npz")
     if place.exists() and not force:
         return place
-    paths = [score.path for score in read_scores(folder)]
+    scores = read_scores(folder)
+    paths, stored = [each.path for each in scores], np.array([each.score for each in scores])
     rescored = reopener.score(result, folder, reopener.samples(result, paths), watch)
     if rescored.maps is None:
         raise ResultError(f"maps of {result.variant}", found="a method that makes none")
+    remark = scores_differ(stored, rescored.image, float(stored.std()))
+    if remark and warn:
+        warn(f"{result.variant} on {result.dataset}/{result.class_name}: {remark}")
     try:
         if kind == "png":
             _write_overlays(place, result, paths, rescored, rescored.maps)

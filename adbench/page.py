@@ -269,7 +269,7 @@ def _class_table(board: Board, name: str) -> Table:
         *(_THRESHOLD_COLUMNS if shown else ()),
         Column("fit_seconds", "fit s", "seconds"),
     )
-    notes = _threshold_notes(suggested) if shown else []
+    notes = _threshold_notes(suggested)
     if any(len(variant.runs[name]) > 1 for variant in having):
         one = "threshold, charts and pictures" if shown else "charts and pictures below"
         notes.append(f"The metrics are means over the seeds; {one} show one seed.")
@@ -294,7 +294,9 @@ def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
     if len(texts) > 1:
         texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
     above = "false alarms: good pictures above it; missed: defective ones that are not"
-    return [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."]
+    without = [label for label, threshold in suggested.items() if threshold is None]
+    notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
+    return [*notes, f"No threshold for {', '.join(without)}: {report.NO_THRESHOLD}"] if without else notes
 
 
 def _run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from . import statistics
-from .confidence import APART, Confidence
+from .confidence import APART, MISSING_EVIDENCE, Confidence
 from .statistics import Interval
-from .tables import Cell, Column, Table
-from .variants import TITLES, Board, Variant, mean
+from .tables import Cell, Column, Table, cell_text
+from .variants import TITLES, Board, Variant, marked, mean, protocol_marks, protocol_notes
 
-NO_EVIDENCE = (
-    "No p-values: the evidence for them is not stored with these results. adbench run --force computes them again."
-)
+NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
 
 
 def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence) -> Table | None:
@@ -30,47 +28,72 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
         return None
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
-    rows = [row for name in common for row in _rows(board, pairs, [name], metric, confidence)]
-    footers = _rows(board, pairs, common, metric, confidence) if len(common) > 1 else []
+    defined = [name for name in common if all(variant.metric(name, metric) is not None for variant in variants)]
+    marks = protocol_marks(variants)
+    rows = [row for name in common for row in _rows(board, pairs, [name], metric, confidence, marks)]
+    footers = _rows(board, pairs, defined, metric, confidence, marks) if len(common) > 1 and defined else []
     known = any(row[-2] is not None for row in (*rows, *footers))
     columns = (
         Column("class", "class"),
         Column("dataset", "data set", audience="programs"),
+        Column("synthetic", "synthetic", audience="programs"),
         Column("metric", "metric", audience="programs"),
-        Column("first", "a"),
-        Column("second", "b"),
+        Column("protocols_differ", "protocols differ", audience="programs"),
+        Column("first", "a", audience="programs"),
+        Column("second", "b", audience="programs"),
+        Column("first_marked", "a", audience="people"),
+        Column("second_marked", "b", audience="people"),
         Column("difference", "b - a", "points"),
         Column("difference_interval", "95 %", audience="people"),
         Column("difference_low", "low", "points", audience="programs"),
         Column("difference_high", "high", "points", audience="programs"),
-        Column("wilcoxon_p", "p, Wilcoxon", "p_value"),
-        Column("p", "p, bootstrap", "p_value"),
-        Column("p_holm", "p, Holm", "p_value"),
+        Column("wilcoxon_p", "Wilcoxon (Holm)", "p_value", audience="all" if footers else "programs"),
+        Column("p", "p", "p_value"),
+        Column("p_holm", "p (Holm)", "p_value"),
         Column("told_apart", "told apart"),
     )
+    several = "s" if len(pairs) > 1 else ""
     notes = [
         f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; told apart where p is below "
-        f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
+        f"{APART} after Holm's correction for {len(pairs)} pair{several}. "
+        "Intervals are of each pair alone.",
+        _seeds_note(variants),
     ]
     if footers:
-        notes.append("Over classes also Wilcoxon's signed-rank test, with the same correction.")
+        notes.append(
+            "Over classes also Wilcoxon's signed-rank test, with the same correction; "
+            f"of {len(defined)} classes its p is {2.0 ** (1 - len(defined)):.2g} at least."
+        )
+        if len(defined) < len(common):
+            missing = ", ".join(name for name in common if name not in defined)
+            notes.append(f"{TITLES[metric]} is not defined in {missing} for all of them.")
+    unknown = confidence.unknown(variants)
+    if unknown and known:
+        notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_EVIDENCE}")
+    notes += protocol_notes(variants) if len(marks) > 1 else []
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
     return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
 
 
 def _rows(
-    board: Board, pairs: Sequence[tuple[Variant, Variant]], classes: Sequence[str], metric: str, confidence: Confidence
+    board: Board,
+    pairs: Sequence[tuple[Variant, Variant]],
+    classes: Sequence[str],
+    metric: str,
+    confidence: Confidence,
+    marks: Mapping[str, str],
 ) -> list[tuple[Cell, ...]]:
     """One row per pair, over some classes; p-values are corrected among these pairs."""
     found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
-    corrected = statistics.holm([each.p_value if each else None for each in found])
+    corrected = statistics.holm([each.p_value if each else None for each in found], len(pairs))
     ranks = statistics.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
     rows: list[tuple[Cell, ...]] = []
     for (first, second), each, p_holm, p_rank in zip(pairs, found, corrected, ranks, strict=True):
         limits = each.interval if each else None
         rows.append((
-            name, board.dataset, metric, first.label, second.label, _difference(first, second, classes, metric),
+            name, board.dataset, board.synthetic, metric, len(marks) > 1, first.label, second.label,
+            marked(first, marks), marked(second, marks), _difference(first, second, classes, metric),
             _text(limits), limits.low if limits else None, limits.high if limits else None,
             p_rank, each.p_value if each else None, p_holm, _verdict(p_holm),
         ))  # fmt: skip
@@ -90,8 +113,16 @@ def _wilcoxon(first: Variant, second: Variant, classes: Sequence[str], metric: s
 
 
 def _text(limits: Interval | None) -> str | None:
-    """In points, with their signs: "-4.1 to -0.5"."""
-    return None if limits is None else f"{100 * limits.low:+.1f} to {100 * limits.high:+.1f}"
+    """In points, with their signs: "-4.1 to -0.5"; None of no width, where no draw moved the difference."""
+    if limits is None or limits.low == limits.high:
+        return None
+    return " to ".join(cell_text(end, "points") for end in (limits.low, limits.high))
+
+
+def _seeds_note(variants: Sequence[Variant]) -> str:
+    """The luck of training is another matter than that of test pictures."""
+    counts = ", ".join(f"{variant.label} {variant.seeds}" for variant in variants)
+    return f"Other seeds would move the numbers, too, which no p-value here knows of. Seeds: {counts}."
 
 
 def _verdict(p_value: float | None) -> str | None:

@@ -21,6 +21,9 @@ from .plugins import Registry
 from .store import RunFolder
 from .types import Detector, Options, Result, Sample, Task, relative_path
 
+DIFFERENCE = 0.05
+"""A score found again may differ from the stored one by this share of the scores' standard deviation."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
@@ -69,19 +72,20 @@ class Reopener:
 
     def _find(self, result: Result) -> Task:
         reader = self.registry.dataset(result.dataset)
-        found = "no folder to look in"
+        found: dict[str, None] = {}
         for root in dict.fromkeys(self._candidates(result)) if reader.needs_root else [cache_folder()]:
             try:
                 task = reader.load(root, result.class_name)
                 if task.fingerprint == result.fingerprint:
                     return task
-                found = f"other pictures in {root}"
+                found[f"other pictures in {root}"] = None
             except AdbenchError as error:
-                found = error.parts["found"] or str(error)
+                found[f"{error.parts['found'] or error} ({root})"] = None
             except Exception as error:  # a data set's plugin raises whatever it likes
-                found = f"{type(error).__name__}: {error}"
+                found[f"{type(error).__name__}: {error} ({root})"] = None
         raise DataError(
-            f"pictures of {result.dataset}/{result.class_name}", found=found, wanted="those of the run",
+            f"pictures of {result.dataset}/{result.class_name}",
+            found=", ".join(found) or "no folder to look in", wanted="those of the run",
             way_out="Give --data-root DIR",
         )  # fmt: skip
 
@@ -146,6 +150,20 @@ class Reopener:
         scores = score_all(detector, images, name=result.method, watch=watch)
         maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
         return Rescored(store, scores.image.float().cpu().numpy(), maps)
+
+
+def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:
+    """Say so where this machine scores otherwise than the one that made the result; else nothing.
+
+    Args:
+        stored: (N,), the scores beside the result.
+        found: (N,), those of the same pictures now.
+        spread: standard deviation of all stored scores.
+    """
+    largest = float(np.abs(stored - found).max())
+    if largest <= DIFFERENCE * spread:
+        return ""
+    return f"Scored again for these maps, pictures got other scores, by up to {largest:.3g}."
 
 
 def _decode(samples: Sequence[Sample], options: Options) -> Store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from . import oracle as oracle_room
 from . import ranking, statistics
 from .compare import compare
-from .confidence import APART, Confidence, interval_text, seed_means
+from .confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed_means
 from .errors import ResultError
 from .ranking import Line
 from .tables import Cell, Column, Table
@@ -120,19 +120,18 @@ def _confidence_notes(
     notes = ["95 %: interval over test pictures, of the mean over seeds (docs/statistics.md)."]
     if seeds > 1:
         notes.append("sd: standard deviation over seeds.")
-    if letters:
+    if letters and len(confidence.unknown(variants)) < len(variants):
         notes.append(
             "Methods that share a letter can't be told apart (paired bootstrap over the same pictures, "
             f"Holm's correction, p < {APART})."
         )
     unknown = confidence.unknown(variants)
     if unknown:
-        notes.append(
-            f"No intervals for {', '.join(unknown)}: the evidence for them is not stored, or not of the same pictures "
-            "for all seeds. adbench run --force computes it."
-        )
+        notes.append(f"No intervals for {', '.join(unknown)}: {MISSING_EVIDENCE}")
     return notes
 
+
+NO_THRESHOLD = "the training scores don't tell. Run with --holdout 0.1."
 
 _RATES = ("false_alarm_rate", "miss_rate")
 
@@ -155,7 +154,7 @@ def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
     untold, unheld = rules.pop("", []), rules.pop("held-out", [])
     lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items()]
     if untold:
-        lines.append(f"No threshold for {', '.join(untold)}: the training scores don't tell. Run with --holdout 0.1.")
+        lines.append(f"No threshold for {', '.join(untold)}: {NO_THRESHOLD}")
     if unheld:
         lines.append(f"No threshold for {', '.join(unheld)}: too few held-out pictures. Run with a larger --holdout.")
     if any("training" in rule for rule in rules):

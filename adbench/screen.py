@@ -25,9 +25,16 @@ NARROWEST_NOTE, WIDEST_NOTE = 80, 120
 """Notes are as wide as their table, within these bounds."""
 
 
+class _Console(Console):
+    """Lets a pipe that nobody reads any more show as Python's own error, where rich ends the program."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(tables: Sequence[Table]) -> None:
     """Print tables to standard output, as wide as they are where that isn't a terminal."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = max([WIDEST_NOTE, *map(natural_width, tables)])
     _print(console, tables)

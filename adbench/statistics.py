@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Protocol
 
 import numpy as np
@@ -260,7 +261,9 @@ def compare(first: Sequence[Resampled], second: Sequence[Resampled]) -> Differen
     if np.isnan(value) or len(draws) == 0:
         return None
     limits = percentile_interval(draws)
-    p_value = _two_sided(value, draws, pictures=sum(len(each.labels) for each in first))
+    p_value = max(
+        _two_sided(value, draws, sum(len(each.labels) for each in first)), _least_p([a.labels for a in first])
+    )
     return Difference(value, Interval(min(limits.low, value), max(limits.high, value)), p_value)
 
 
@@ -273,6 +276,18 @@ def _two_sided(value: float, draws: Floats, pictures: int) -> float:
     if tail or width < 1e-6 * abs(value):  # of draws that never move nothing follows
         return p_value
     return min(p_value, 2 * float(t.sf(abs(value) / width, pictures - 2)))
+
+
+def _least_p(test_sets: Sequence[NDArray[np.bool_]]) -> float:
+    """Two of all draws that differ: of few pictures no difference is sure, and of a single pair of them nothing is.
+
+    Of n pictures there are C(2n - 1, n) different draws.
+    """
+    draws = 1
+    for labels in test_sets:
+        for number in (int((~labels).sum()), int(labels.sum())):
+            draws *= comb(2 * number - 1, number) if number else 1
+    return min(1.0, 2 / draws)
 
 
 def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:
@@ -290,13 +305,19 @@ def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:
     return float(test(differences).pvalue)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's correction for several comparisons (Scandinavian Journal of Statistics 1979); None stays None."""
+def holm(p_values: Sequence[float | None], family: int | None = None) -> list[float | None]:
+    """Holm's correction for several comparisons (Scandinavian Journal of Statistics 1979); None stays None.
+
+    Args:
+        p_values: of each comparison; None for one that could not be made.
+        family: how many comparisons were wanted; those that could not be made count, too.
+    """
+    family = len(p_values) if family is None else family
     known = sorted((p, number) for number, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
     for rank, (p, number) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        highest = max(highest, min(1.0, p * (family - rank)))
         adjusted[number] = highest
     return adjusted
 

@@ -83,7 +83,9 @@ def cell_text(value: Cell, kind: Kind) -> str:
         text = f"{float(value) * 100:+.2f}"
         return text if float(text) else text[1:]
     if kind == "p_value":
-        return "<0.001" if float(value) < 0.001 else f"{float(value):.3f}"
+        text = f"{float(value):.3f}"
+        below = next((bound for bound in ("0.001", "0.050") if float(value) < float(bound) <= float(text)), None)
+        return "<0.001" if float(value) < 0.001 else f"<{below}" if below else text
     if kind == "score":
         return f"{float(value):.4g}"
     if kind in ("seconds", "rate"):

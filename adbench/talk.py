@@ -39,6 +39,11 @@ def say(text: str, *, style: str = "") -> None:
     console().print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Say what a user should know although the work goes on."""
+    say(f"Warning: {text}", style="yellow")
+
+
 def print_tables(tables: Sequence[Table], format_: str) -> None:
     """Write results to standard output, all of them before this returns."""
     from . import tables as renderers
@@ -53,5 +58,5 @@ def load_plugins(files: Sequence[Path]) -> Registry:
 
     registry = plugins.load(files)
     for line in registry.broken:
-        say(f"Warning: {line}", style="yellow")
+        warn(line)
     return registry

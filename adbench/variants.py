@@ -199,15 +199,17 @@ def protocol_text(protocol: Protocol) -> str:
     """One line with everything besides the method that moves a number."""
     size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
-    backbone = f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone"
     precision = "fp32" if protocol.precision == "off" else protocol.precision
+    if protocol.backbone and protocol.precision != "off":
+        precision = f"fp32, its features and the method {precision}"
+    backbone = f"{protocol.backbone}{weights}: {precision}" if protocol.backbone else f"no backbone; {precision}"
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
     crop = ", the crop alone" if protocol.resize == "crop" else ""
-    held_out = f"; {protocol.holdout:.0%} of the training pictures held out" if protocol.holdout else ""
+    held_out = f"; {100 * protocol.holdout:g}% of the training pictures held out" if protocol.holdout else ""
     return (
         f"{size} by {protocol.resize} ({protocol.picture_resampling}); "
         f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){held_out}; "
-        f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}; {precision}"
+        f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}"
     )
 
 
@@ -215,6 +217,13 @@ def protocol_marks(variants: Sequence[Variant]) -> dict[str, str]:
     """A letter for each protocol: A, B, ..., Z, AA, ... in the order in which they are met."""
     texts = dict.fromkeys(text for variant in variants for text in variant.protocols)
     return {text: _letters(number) for number, text in enumerate(texts)}
+
+
+def marked(variant: Variant, marks: Mapping[str, str]) -> str:
+    """A variant's label, with the marks of its protocols where there are several."""
+    if len(marks) < 2:
+        return variant.label
+    return f"{variant.label} [{' '.join(marks[text] for text in variant.protocols)}]"
 
 
 def _letters(number: int) -> str:

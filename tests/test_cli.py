@@ -272,6 +272,8 @@ RUN = ("run", "-d", "folder", "--data-root", "DATA", "--plugin", TINY, "--result
         ((*RUN, "-m", "tiny", "--plugin", "nowhere.py"), ("--plugin nowhere.py", "no such file")),
         ((*RUN, "-m", "tiny", "--data-root", "nowhere"), ("data set folder at nowhere", "no such folder")),
         (("run", "-m", "random", "-d", "mvtec"), ("--data-root DIR or set ADBENCH_DATA", "https://")),
+        ((*RUN, "-m", "tiny", "--holdout", "nan"), ("--holdout", "found nan")),
+        (("report", "--results", "BOARD", "--data-root", "nowhere"), ("--data-root nowhere", "no such folder")),
         (("leaderboard", "--results", "BOARD", "--metric", "image_auc"), ("unknown metric", "'image_auroc'")),
         (("leaderboard", "--results", "BOARD", "--dataset", "foldr"), ("'foldr'", "Did you mean 'folder'?")),
         (("leaderboard", "--results", "BOARD", "--class", "nutz"), ("'nutz'", "Did you mean 'nuts'?")),
@@ -488,11 +490,14 @@ def test_every_command_and_option_explains_itself():
 
 
 @posix_only
-@pytest.mark.parametrize(("what", "unbuffered"), [("datasets", ""), ("runs", ""), ("runs", "1")])
-def test_a_closed_pipe_is_no_error(board, tmp_path, what, unbuffered):
+@pytest.mark.parametrize(
+    ("what", "format_", "unbuffered"),
+    [("datasets", "csv", ""), ("runs", "csv", ""), ("runs", "csv", "1"), ("runs", "table", "1")],
+)
+def test_a_closed_pipe_is_no_error(board, tmp_path, what, format_, unbuffered):
     """In "adbench list ... | head" the reader went away, and nothing is said about it."""
     with subprocess.Popen(
-        [sys.executable, "-m", "adbench.cli", "list", what, "--results", str(board), "--format", "csv"],
+        [sys.executable, "-m", "adbench.cli", "list", what, "--results", str(board), "--format", format_],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     ) as process:  # fmt: skip

@@ -160,6 +160,49 @@ def test_compare_says_which_pairs_are_told_apart():
     assert all(row["wilcoxon_p"] is not None for row in over_all.values())
 
 
+def test_compare_shows_intervals_and_spread():
+    """Beside each variant's number, of each class and of their mean."""
+    results, sure = made({"a": 3.0, "b": 0.5}, seeds=2)
+    table, _ = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    keys = [column.key for column in table.columns]
+    rows = [dict(zip(keys, row, strict=True)) for row in (*table.rows, *table.footers)]
+    assert [row["class"] for row in rows] == ["bolts", "nuts", "rings", "mean (3)"]
+    for row in rows:
+        for name in ("a", "b"):
+            assert row[f"{name} low"] < row[name] < row[f"{name} high"]
+            assert row[f"{name} sd"] > 0
+    assert any("Seeds: a 2, b 2." in note for note in table.notes)
+
+
+def test_a_class_without_the_metric_does_not_count():
+    """One class of good pictures only doesn't take interval and p-value from the mean over the others."""
+    results, sure = made({"a": 3.0, "b": 0.5})
+    results = [
+        replace(result, metrics=replace(result.metrics, image_auroc=None)) if result.class_name == "nuts" else result
+        for result in results
+    ]
+    _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    keys = [column.key for column in table.columns]
+    (over_all,) = (dict(zip(keys, row, strict=True)) for row in table.footers)
+    assert over_all["class"] == "mean (2)"
+    assert over_all["p"] < 0.05
+    assert any("is not defined in nuts" in note for note in table.notes)
+
+
+def test_pairs_of_different_protocols_are_marked():
+    """The letters and their texts stand in this table, too, and a column tells programs."""
+    results, sure = made({"a": 3.0, "b": 0.5})
+    results = [
+        replace(result, protocol=replace(result.protocol, aupro_map="region map")) if result.method == "b" else result
+        for result in results
+    ]
+    _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    row = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
+    assert (row["first"], row["first_marked"], row["second_marked"]) == ("a", "a [A]", "b [B]")
+    assert row["protocols_differ"] is True
+    assert any(note.startswith("[B] b:") for note in table.notes)
+
+
 def test_a_table_comes_out_the_same_twice():
     """All draws are seeded."""
     results, _ = made({"a": 1.0, "b": 0.5})

@@ -89,6 +89,24 @@ def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
     assert not list(folder.glob(".maps*"))
 
 
+def test_maps_of_other_scores_are_told_of(results, tiny_data):
+    """Where the run's scores can't be found again, its maps are not quite those that made them."""
+    (result,) = store.read_all(results).results
+    scores = only_run(results) / "scores.csv"
+    text = scores.read_text(encoding="utf-8")
+    header, *rows = text.splitlines()
+    column = header.split(",").index("score")
+    moved = [row.split(",") for row in rows]
+    for row in moved:
+        row[column] = str(float(row[column]) + 1)
+    scores.write_text("\n".join([header, *map(",".join, moved)]) + "\n", encoding="utf-8")
+    words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
+    done = adbench(*words)
+    scores.write_text(text, encoding="utf-8")
+    assert done.exit_code == 0
+    assert "pictures got other scores, by up to 1" in " ".join(done.stderr.split())
+
+
 def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
     """One line, exit code 2, and only names that are near."""
     (result,) = store.read_all(results).results

@@ -130,7 +130,8 @@ def test_synthetic_data_is_labelled_wherever_it_is_shown():
     """Nobody takes a number on made-up pictures for a real one."""
     results = [make_result(dataset="demo", synthetic=True)]
     trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
-                            metrics=Metrics(image_auroc=0.5), threshold=None)  # fmt: skip
+                            metrics=Metrics(image_auroc=0.5), threshold=None,
+                            protocol=make_result().protocol)  # fmt: skip
     shown = [
         *report.leaderboard(results),
         *report.leaderboard(results, by_class=True),
@@ -389,6 +390,13 @@ def test_published_numbers_meet_ours_of_the_same_policy():
     assert "a published (last): mean over x only." in said
 
 
+def test_a_gap_of_another_set_up_is_no_gap_of_reproduction():
+    """A variant with another preset than the paper's is named under the gap."""
+    results = [make_result("a", "x", preset="cpu"), make_result("a", "x")]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
+    assert "Not the papers' set-up, so the gap is not one of reproduction: a:cpu." in table.notes
+
+
 def test_published_source_with_most_classes_is_taken():
     """The log of all classes is used rather than a table of one."""
     results = [make_result("a", name, image=0.9, oracle={"image_auroc": 0.9}) for name in "xy"]
@@ -420,7 +428,7 @@ def test_list_runs_and_trials():
     assert rows[0]["finished"] == results[0].finished
     trials = [
         SimpleNamespace(method="m", dataset="d", class_name=name, synthetic=False, checkpoint="f.pt", epoch=3,
-                        metrics=Metrics(image_auroc=value), threshold=None)
+                        metrics=Metrics(image_auroc=value), threshold=None, protocol=make_result().protocol)
         for name, value in (("x", 0.5), ("y", 1.0))
     ]  # fmt: skip
     table = report.trial_table(trials)

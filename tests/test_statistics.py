@@ -141,6 +141,20 @@ def test_many_methods_can_be_told_apart():
     assert 0 < p_value * (20 * 19 / 2) < 0.05
 
 
+def test_of_too_few_pictures_nothing_is_sure():
+    """One good and one defective picture can be drawn in one way only, three of each in a hundred."""
+    for number, least in ((1, 1.0), (3, 0.02)):
+        labels = np.arange(2 * number) >= number
+        worst, best = (resampled([of_images(labels, sign * labels)], "image_auroc", "") for sign in (-1.0, 1.0))
+        assert compare([worst], [best]).p_value == pytest.approx(least)
+
+
+def test_comparisons_that_could_not_be_made_count():
+    """A missing p-value must not make the others look surer."""
+    assert holm([0.03, None], 2) == [0.06, None]
+    assert holm([0.03, 0.01, None], 3) == [0.06, 0.03, None]
+
+
 def test_under_no_difference_p_values_are_spread_evenly():
     """Two methods that are equally good are called different about as often as the level says."""
     found = [compare([drawn(scored(1.0, 2 * n))], [drawn(scored(1.0, 2 * n + 1))]).p_value for n in range(120)]
