@@ -9,7 +9,7 @@ from . import statistics
 from .confidence import APART, MISSING_EVIDENCE, Confidence
 from .statistics import Interval
 from .tables import Cell, Column, Table, cell_text
-from .variants import TITLES, Board, Variant, marked, mean, protocol_marks, protocol_notes
+from .variants import TITLES, Board, Variant, marked, mean, protocol_marks
 
 NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
 
@@ -70,7 +70,10 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     unknown = confidence.unknown(variants)
     if unknown and known:
         notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_EVIDENCE}")
-    notes += protocol_notes(variants) if len(marks) > 1 else []
+    if len(marks) > 1:
+        notes.append(
+            f"{', '.join(f'[{mark}]' for mark in marks.values())}: other protocols, told under the table above."
+        )
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
     return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
 

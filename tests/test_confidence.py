@@ -190,7 +190,7 @@ def test_a_class_without_the_metric_does_not_count():
 
 
 def test_pairs_of_different_protocols_are_marked():
-    """The letters and their texts stand in this table, too, and a column tells programs."""
+    """The letters stand in this table, too, and a column tells programs."""
     results, sure = made({"a": 3.0, "b": 0.5})
     results = [
         replace(result, protocol=replace(result.protocol, aupro_map="region map")) if result.method == "b" else result
@@ -200,7 +200,7 @@ def test_pairs_of_different_protocols_are_marked():
     row = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
     assert (row["first"], row["first_marked"], row["second_marked"]) == ("a", "a [A]", "b [B]")
     assert row["protocols_differ"] is True
-    assert any(note.startswith("[B] b:") for note in table.notes)
+    assert any(note.startswith("[A], [B]: other protocols") for note in table.notes)
 
 
 def test_a_table_comes_out_the_same_twice():
