@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import pairwise
 from statistics import median
 
@@ -38,13 +39,15 @@ def _start(words: Sequence[str]) -> list[float]:
 
 def _child(words: Sequence[str], amp: str) -> None:
     """Do what ``adbench run`` does up to its first epoch, and print when each part was done."""
-    from adbench import engine, pictures, suite  # noqa: F401 - the imports are timed
+    import torchvision  # noqa: F401 - the imports are timed
 
-    times = [time.time()]
+    from adbench import engine, pictures, suite  # noqa: F401
     from adbench.features import FeatureCache
     from adbench.progress import Watch
 
     setting = Setting.of(words)
+    import_module(f"{setting.plugin.build.__module__}.model")
+    times = [time.time()]
     options, task = setting.options(amp), setting.task()
     plugin = setting.plugin
     opened = engine.open_images(

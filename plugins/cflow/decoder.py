@@ -8,6 +8,7 @@ published checkpoints.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -53,10 +54,12 @@ def decoder(
         )
     flow = flow.to(device)
     # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels.
-    for block in flow:
-        rotation = random_rotation(channels, device)
-        block.w_perm.data.copy_(rotation)
-        block.w_perm_inv.data.copy_(rotation.T)
+    drawn = [torch.randn(channels, channels) for _ in flow]  # in order, from one generator
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # LAPACK leaves threads idle
+        rotations = pool.map(partial(rotation_of, device=device), drawn)
+        for block, rotation in zip(flow, rotations, strict=True):
+            block.w_perm.data.copy_(rotation)
+            block.w_perm_inv.data.copy_(rotation.T)
     return flow
 
 
@@ -68,14 +71,19 @@ def random_rotation(size: int, device: torch.device) -> torch.Tensor:
     reflection and each sign turns the space round, so the determinant is known; one column is turned where it
     is -1. Drawn on the CPU, so that every device gets the same.
     """
-    vectors = torch.randn(size, size).tril().to(device)  # column k: the vector of length size - k, below the diagonal
+    return rotation_of(torch.randn(size, size), device)
+
+
+def rotation_of(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Make a rotation of normal numbers (size, size), which are lost, as ``random_rotation`` says."""
+    size = len(drawn)
+    vectors = drawn.tril_().to(device)  # column k: the vector of length size - k, below the diagonal
     first = vectors.diagonal()
     signs = torch.where(first < 0, -1.0, 1.0)
     heads = first + signs * torch.linalg.vector_norm(vectors, dim=0)
-    vectors = vectors / heads
-    vectors.diagonal().fill_(1)
+    vectors.div_(heads).diagonal().fill_(1)
     taus = 2 / vectors.square().sum(dim=0)
-    rotation: torch.Tensor = torch.linalg.householder_product(vectors, taus) * -signs
+    rotation: torch.Tensor = torch.linalg.householder_product(vectors, taus).mul_(-signs)
     rotation[:, 0] *= (-1) ** size * (-signs).prod()
     return rotation
 

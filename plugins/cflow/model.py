@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from adbench.images import Batch, Images
 
 
+SCORED_ON_CPU = 1024
+"""Fibres that go through a decoder at a time, so that what happens to them stays in the processor's cache."""
+
+
 class CFlow(Detector):
     """The detector: a frozen backbone and a decoder for each of its layers.
 
@@ -137,8 +141,13 @@ class CFlow(Detector):
         maps = []
         for flow, feature in zip(self.decoders, features, strict=True):
             batch, _, height, width = feature.shape
-            codes = self._codes(feature).repeat(batch, 1)  # (B * H * W, D)
-            maps.append(log_likelihood(flow, at_least_float32(as_fibres(feature)), codes).view(batch, height, width))
+            fibres, codes = as_fibres(feature), self._codes(feature).repeat(batch, 1)  # (B * H * W, C and D)
+            some = SCORED_ON_CPU if fibres.is_cpu else len(fibres)
+            parts = [
+                log_likelihood(flow, at_least_float32(part), their_codes)
+                for part, their_codes in zip(fibres.split(some), codes.split(some), strict=True)
+            ]
+            maps.append(torch.cat(parts).view(batch, height, width))
         return maps
 
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
