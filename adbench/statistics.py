@@ -21,7 +21,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 1979
 
-BELIEF = 3
+BELIEF = 4.5
 """Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
 
 Floats = NDArray[np.float64]
