@@ -32,7 +32,7 @@ def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
 def _start(words: Sequence[str]) -> list[float]:
     began = time.time()
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.start", *words], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.start", *words], check=True, stdout=subprocess.PIPE, text=True
     )
     return [began, *map(float, done.stdout.split())]
 

@@ -92,7 +92,7 @@ def _memory(setting: Setting, side: str, amp: str) -> int:
     """Bytes that two epochs of one side take at their peak, in a process of its own."""
     setting = replace(setting, pictures=min(setting.pictures, 2 * setting.batch))
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
-    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return int(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def _measure_memory(words: Sequence[str]) -> None:

@@ -72,9 +72,9 @@ def test_the_matrix_rate_is_a_rate():
 def test_training_is_set_beside_the_plain_loop(tmp_path, monkeypatch, method):
     """Ratios to the plain loops, the limit and the stages of both sides, on a few small pictures."""
     monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
-    make_class(tmp_path / "data", "bolts", train=4)
-    small = ("--method", method, "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts", "--pictures", 4,
-             "--size", 128, "--batch", 4, "--rounds", 1, "--workers", 0)  # fmt: skip
+    make_class(tmp_path / "data", "bolts", train=16)
+    small = ("--method", method, "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts", "--pictures", 16,
+             "--size", 128, "--batch", 16, "--rounds", 1, "--workers", 0)  # fmt: skip
     text = printed("train", *small)
     for expected in ("plain fp32", "adbench fp32", "of limit", "flow forward", "backward", "optimiser", "backbone"):
         assert expected in text
