@@ -136,7 +136,7 @@ def _score(detector: Detector, batch: Batch, passes: Passes, batch_size: int) ->
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        passes.more(batch_size, error)
+        passes.more(batch_size, passes.count, error)
         return None
 
 

@@ -6,6 +6,7 @@ optimiser that is fed by several passes takes the same steps.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,10 +41,11 @@ class Passes:
     def __init__(self, what: str = "training", say: Callable[[str], None] | None = None) -> None:
         self.what, self.say = what, say
         self.count = 1
+        self._lock = threading.Lock()
 
     def rows(self, batch: int) -> int:
         """Rows of a batch of ``batch`` that go through at once."""
-        return max(1, -(-batch // self.count))
+        return _rows(batch, self.count)
 
     def backward(
         self,
@@ -88,33 +90,43 @@ class Passes:
         """
         return self._until_it_fits(tensors, lambda parts: [function(*part) for part in parts])
 
-    def more(self, batch: int, error: BaseException) -> None:
-        """Take twice as many passes from now on.
+    def more(self, batch: int, count: int, error: BaseException) -> None:
+        """Take twice as many passes as ``count``, with which it failed, from now on.
+
+        Where several threads fail with the same count, that is one reason and not several.
 
         Raises:
-            TaskError: a single row of ``batch`` goes through at once already.
+            TaskError: a single row of ``batch`` went through at once already.
         """
-        if self.rows(batch) == 1:
+        if _rows(batch, count) == 1:
             raise TaskError(
                 f"memory for {self.what}",
                 found=f"too little even for one of {batch} at a time" if batch > 1 else "too little",
                 way_out="Use a smaller --size or --backbone, or another --device",
             ) from error
-        self.count *= 2
-        if self.say:
-            self.say(f"Out of memory: {self.what} goes on in {self.count} passes per batch, with the same results.")
+        with self._lock:
+            if self.count > count:
+                return
+            self.count = 2 * count
+            if self.say:
+                self.say(f"Out of memory: {self.what} goes on in {self.count} passes per batch, with the same results.")
 
     def _until_it_fits(self, tensors: Sequence[Tensor], work: Callable[[Sequence[Sequence[Tensor]]], T]) -> T:
         batch = len(tensors[0])
         while True:
+            count = self.count
             try:
-                rows = self.rows(batch)
+                rows = _rows(batch, count)
                 return work(list(zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)))
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self.more(batch, error)
+                self.more(batch, count, error)
             free()  # out here, since the error holds on to everything that was computed
+
+
+def _rows(batch: int, count: int) -> int:
+    return max(1, -(-batch // count))
 
 
 def free() -> None:
