@@ -42,11 +42,16 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
             codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the pictures'
             back: tuple[tuple[Tensor], Tensor] = super().forward(x, codes, rev=True, jac=jac)
             return back
-        x1, x2 = x[0].split(self.splits, dim=1)
-        coefficients = self.subnet(x1, *c)
+        coupled, log_jac = self.couple(x[0], *c)
+        return (self._mix(coupled),), log_jac
+
+    def couple(self, x: Tensor, *code: Tensor) -> tuple[Tensor, Tensor]:
+        """All but the permutation: (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
+        x1, x2 = x.split(self.splits, dim=1)
+        coefficients = self.subnet(x1, *code)
         scale = self.global_scale_activation(self.global_scale)
-        moved, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
-        return (self._mix(moved),), log_jac + x1[0, 0].numel() * scale.log().sum()
+        coupled, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
+        return coupled, log_jac + x1[0, 0].numel() * scale.log().sum()
 
     def _mix(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -121,6 +126,20 @@ class Conv(nn.Conv2d):
         return F.conv2d(x.to(dtype), self.weight.to(dtype), _cast(self.bias, dtype), padding=1)
 
 
+class Linear(nn.Linear):
+    """A product with every vector, and with that vector's position code where one is given."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        super().__init__(channels_in, channels_out)
+        self.precision = precision
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map (N, C - D) and codes (N, D), or both as (N, C), to (N, C_out)."""
+        dtype = self.precision or x.dtype
+        product: Tensor = _Product.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
+        return product
+
+
 class ChannelNorm(nn.LayerNorm):
     """Normalises over the channels at each position: (B, C, H, W) -> (B, C, H, W), without a copy.
 
@@ -166,6 +185,30 @@ class _ConvolveWithCode(Function):
         for_weight[:, :own], for_weight[:, own:] = for_own, for_code
         for_bias = summed.sum((0, 2, 3), dtype=weight_dtype)
         return for_x.to(x_dtype) if wants_x else None, None, for_weight, for_bias, None
+
+
+class _Product(Function):
+    """Multiplies vectors and their codes with a weight, whose gradient lies in memory as the weight does.
+
+    Autograd's own is the transpose of what lies there, and to turn and cast it takes longer than the product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, code: Tensor | None, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+        both = x.to(dtype) if code is None else torch.cat((x.to(dtype), code.to(dtype)), dim=1)
+        weight_cast = weight.to(dtype)
+        ctx.save_for_backward(both, weight_cast)
+        ctx.own, ctx.types = x.shape[1], (x.dtype, weight.dtype)
+        return F.linear(both, weight_cast, bias.to(dtype))
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        both, weight = ctx.saved_tensors
+        x_dtype, weight_dtype = ctx.types
+        for_x = (gradient @ weight[:, : ctx.own]).to(x_dtype) if ctx.needs_input_grad[0] else None
+        for_weight = (gradient.T @ both).to(weight_dtype)
+        return for_x, None, for_weight, gradient.sum(0, dtype=weight_dtype), None
 
 
 def _convolution_backward(

@@ -11,7 +11,7 @@ import torch
 from adbench_plugins.cflow import CFlowOptions
 from adbench_plugins.cflow.decoder import Subnet
 from adbench_plugins.cflow.model import CFlow
-from adbench_plugins.coupling import ChannelNorm, FastPermute, MapBlock, VectorBlock, permute_channels
+from adbench_plugins.coupling import ChannelNorm, FastPermute, Linear, MapBlock, VectorBlock, permute_channels
 from adbench_plugins.msflow import MSFlowOptions
 from adbench_plugins.msflow.model import MSFlow, negative_log_likelihood
 from adbench_plugins.msflow.network import ConvSubnet
@@ -138,6 +138,39 @@ def test_the_channel_norm_is_a_layer_norm_over_channels():
     torch.testing.assert_close(norm(x), expected)
     torch.testing.assert_close(norm(x.contiguous(memory_format=torch.channels_last)), expected)
     torch.testing.assert_close(norm(x.bfloat16()).float(), expected, atol=0.05, rtol=0.05)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 3), st.booleans(), st.integers(0, 99))
+def test_a_linear_layer_is_torch_s_own(count, own, coded, wants_x, seed):
+    """Output and gradients of torch's layer over vectors joined with their codes, and no gradient that none wants."""
+    torch.manual_seed(seed)
+    layer, plain = Linear(own + coded, 4, None).double(), nn.Linear(own + coded, 4).double()
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(count, own, dtype=torch.float64, requires_grad=wants_x)
+    code = torch.randn(count, coded, dtype=torch.float64)
+    wanted_from = [x] * wants_x
+    found, expected = layer(x, code if coded else None), plain(torch.cat((x, code), dim=1))
+    torch.testing.assert_close(found, expected)
+    slope = torch.randn_like(found)
+    for actual, wanted in zip(
+        torch.autograd.grad(found, [*wanted_from, layer.weight, layer.bias], slope),
+        torch.autograd.grad(expected, [*wanted_from, plain.weight, plain.bias], slope),
+        strict=True,
+    ):
+        torch.testing.assert_close(actual, wanted)
+        assert actual.is_contiguous()  # as the optimiser's moments are
+
+
+def test_a_linear_layer_computes_in_its_precision():
+    """Products are bf16 where that is asked for, within its precision, and gradients come back as what they are for."""
+    layer, x = Linear(64, 16, torch.bfloat16), torch.randn(8, 64, requires_grad=True)
+    found = layer(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), nn.functional.linear(x, layer.weight, layer.bias), atol=0.02, rtol=0.02)
+    found.float().sum().backward()
+    assert {x.grad.dtype, layer.weight.grad.dtype, layer.bias.grad.dtype} == {torch.float32}
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand_as(x), atol=0.02, rtol=0.02)
 
 
 # ---------------------------------------------------------------- the same training

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -67,7 +69,8 @@ def test_more_passes_give_the_optimiser_the_same_gradients(index, passes):
     """A batch in 2, 4 or 8 passes leaves the loss and all gradients of the batch in one."""
     torch.manual_seed(0)
     detector, step = detectors()[index]
-    parameters = [p for group in detector.optimizer.param_groups for p in group["params"]]
+    optimizer = detector.optimizer if index == 0 else detector.optimizers[0]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {key: value.clone() for key, value in enumerate(parameters)}
     results = []
     for count in (1, passes):
@@ -109,6 +112,24 @@ def test_another_error_is_not_taken_for_a_lack_of_memory():
     with pytest.raises(RuntimeError, match="wrong"):
         passes.map(lambda x: (_ for _ in ()).throw(RuntimeError("wrong")), [torch.ones(4)])
     assert passes.count == 1
+
+
+def test_two_threads_that_fail_together_double_the_passes_once():
+    """Two decoders that run out of memory side by side ask for twice as many passes, not four times."""
+    said: list[str] = []
+    passes, both_failed = Passes(say=said.append), threading.Barrier(2)
+
+    def sum_of_halves(x: torch.Tensor) -> int:
+        if len(x) > 4:
+            both_failed.wait()
+            raise MemoryError
+        return int(x.sum())
+
+    with ThreadPoolExecutor(2) as pool:
+        sums = list(pool.map(lambda _: sum(passes.map(sum_of_halves, [torch.arange(8)])), range(2)))
+    assert sums == [28, 28]
+    assert passes.count == 2
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(

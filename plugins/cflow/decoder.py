@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from FrEIA.framework import SequenceINN
 from torch import nn
 
-from ..coupling import Precision, VectorBlock
+from ..coupling import Linear, Precision, VectorBlock
 from ..flows import at_least_float32
 
 
@@ -25,16 +24,15 @@ class Subnet(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         hidden = 2 * channels_in
-        super().__init__(nn.Linear(channels_in, hidden), nn.ReLU(), nn.Linear(hidden, channels_out))
+        super().__init__(
+            Linear(channels_in, hidden, precision), nn.ReLU(inplace=True), Linear(hidden, channels_out, precision)
+        )
         self.precision = precision
 
     def forward(self, x: torch.Tensor, code: torch.Tensor | None = None) -> torch.Tensor:
         """Map (N, C) and codes (N, D), or both as (N, C_in), to (N, C_out)."""
-        dtype = self.precision or x.dtype
-        both = x.to(dtype) if code is None else torch.cat((x.to(dtype), code.to(dtype)), dim=1)
-        first, _, last = self
-        hidden = F.linear(both, first.weight.to(dtype), first.bias.to(dtype)).relu_()
-        result = F.linear(hidden, last.weight.to(dtype), last.bias.to(dtype))
+        first, relu, last = self
+        result = last(relu(first(x, code)))
         return result if code is not None else at_least_float32(result)
 
 
@@ -91,6 +89,12 @@ def rotation_of(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
 def log_likelihood(flow: SequenceINN, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     """Log p / C, (N,), of the fibres (N, C) at the positions with the codes (N, D)."""
     channels = fibres.shape[1]
-    z, log_jac = flow(fibres, [codes])  # (N, C), (N,)
+    *blocks, last = flow
+    x, log_jac = fibres, fibres.new_zeros(len(fibres))
+    for block in blocks:
+        (x,), more = block((x,), (codes,))
+        log_jac = log_jac + more
+    z, more = last.couple(x, codes)  # but for its rotation, which leaves lengths as they are
+    log_jac = log_jac + more
     log_p: torch.Tensor = -0.5 * channels * math.log(2 * math.pi) - 0.5 * z.square().sum(dim=1) + log_jac
     return log_p / channels
