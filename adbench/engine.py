@@ -383,9 +383,12 @@ class _Run:
 
 def model_state(detector: Detector) -> dict[str, Any]:
     """The detector's state without what only training needs, as a checkpoint holds it."""
-    training_only = (torch.optim.Optimizer, torch.amp.GradScaler)
     return {
-        name: value
-        for name, value in detector.state_dict().items()
-        if not isinstance(getattr(detector, name, None), training_only)
+        name: value for name, value in detector.state_dict().items() if not _only_trains(getattr(detector, name, None))
     }
+
+
+def _only_trains(part: object) -> bool:
+    if isinstance(part, list):
+        return bool(part) and all(map(_only_trains, part))
+    return isinstance(part, (torch.optim.Optimizer, torch.amp.GradScaler))

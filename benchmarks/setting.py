@@ -116,12 +116,13 @@ class Ours:
 
         with ExitStack() as stack:
             around = [(Table, "gather", "features"), (torch.autograd, "backward", "backward"),
-                      (self.detector.optimizer, "step", "optimiser"),
                       (torch.nn.utils, "clip_grad_norm_", "optimiser")]  # fmt: skip
             if hasattr(self.detector, "flow"):
-                around.append((self.detector.flow, "forward", "flow forward"))
+                around += [(self.detector.flow, "forward", "flow forward"),
+                           (self.detector.optimizer, "step", "optimiser")]  # fmt: skip
             else:
                 around.append((cflow, "log_likelihood", "flow forward"))
+                around += [(optimizer, "step", "optimiser") for optimizer in self.detector.optimizers]
             for owner, name, stage in around:
                 stack.enter_context(stages.around(owner, name, stage))
             yield

@@ -24,10 +24,15 @@ def synchronize(device: torch.device) -> None:
 
 @dataclass
 class Stages:
-    """Seconds per stage of whatever runs under ``stage(name)``."""
+    """Seconds per stage of whatever runs under ``stage(name)``.
+
+    They are seconds of the whole processor: what runs on one of two threads beside other work counts half.
+    """
 
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
+    threads: int = field(default_factory=torch.get_num_threads)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -38,7 +43,9 @@ class Stages:
             yield
         finally:
             synchronize(self.device)
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+            spent = (time.perf_counter() - started) * torch.get_num_threads() / self.threads
+            with self.lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
     @contextmanager
     def around(self, owner: Any, name: str, stage: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
@@ -83,8 +84,11 @@ def _ratios(
 
 def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # what other threads compute is not counted
     with FlopCounterMode(display=False) as counter:
         ours.epoch()
+    torch.set_num_threads(threads)
     return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 

@@ -316,4 +316,6 @@ def test_fp16_scales_its_gradients_and_saves_the_scale() -> None:
 
     assert losses == pytest.approx(expected, rel=1e-2)
     assert losses != expected
-    assert loaded.scaler.state_dict() == detector.scaler.state_dict() != {}
+    scales = [scaler.state_dict() for scaler in detector.scalers]
+    assert [scaler.state_dict() for scaler in loaded.scalers] == scales
+    assert all(scales)

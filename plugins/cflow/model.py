@@ -7,7 +7,7 @@ vector ("fibre") at a time. Facts from the paper, arXiv 2107.12571, and its publ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +28,7 @@ from ..flows import (
     set_learning_rate,
     upsample,
 )
+from ..lanes import Lanes
 from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
@@ -57,9 +58,11 @@ class CFlow(Detector):
             decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, device)
             for channels in backbone.channels
         )
-        trained = [p for p in self.decoders.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=options.lr, fused=True)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=options.amp == "fp16")
+        self.optimizers = [
+            torch.optim.Adam([p for p in flow.parameters() if p.requires_grad], lr=options.lr, fused=True)
+            for flow in self.decoders
+        ]
+        self.scalers = [torch.amp.GradScaler(device.type, enabled=options.amp == "fp16") for _ in self.decoders]
         self.maxima: torch.Tensor | None = None
         self.training_images: Images | None = None
 
@@ -76,11 +79,15 @@ class CFlow(Detector):
         for epoch in range(self.epoch, total):
             self.maxima = None
             losses: list[list[torch.Tensor]] = [[] for _ in self.decoders]
-            for number, features in enumerate(rotated.features(self.backbone)):
-                rate = learning_rate(epoch, number / batches, options)
-                set_learning_rate(self.optimizer, rate)
-                for level, feature in enumerate(features):
-                    losses[level] += [self.step(level, *parts) for parts in self.mini_batches(feature)]
+            with Lanes(len(self.decoders), self.device) as lanes:
+                running = []
+                for number, features in enumerate(rotated.features(self.backbone)):
+                    rate = learning_rate(epoch, number / batches, options)
+                    for level, feature in enumerate(features):
+                        steps = self.steps(level, self.mini_batches(feature), rate)
+                        running.append((level, lanes.put(level, steps)))
+                for level, done in running:
+                    losses[level] += done.result()
             self._require_steps(losses)
             loss = torch.stack([loss for level in losses for loss in level]).mean().item()
             require_finite("cflow", epoch + 1, loss, options.lr)
@@ -92,24 +99,33 @@ class CFlow(Detector):
         N is always ``options.fibres``: an incomplete rest is left out.
         """
         fibres, codes = as_fibres(feature), self._codes(feature)  # (B * H * W, C), (H * W, D)
-        order = torch.randperm(len(fibres), device=fibres.device)
-        count = self.options.fibres
-        for start in range(0, len(order) - count + 1, count):
-            chosen = order[start : start + count]
-            yield at_least_float32(fibres[chosen]), codes[chosen % len(codes)]
+        order = torch.randperm(len(fibres), device=fibres.device)  # now, whenever the mini-batches are asked for
+        parts = order.split(self.options.fibres)
+        return (
+            (at_least_float32(fibres[chosen]), codes[chosen % len(codes)])
+            for chosen in parts
+            if len(chosen) == self.options.fibres
+        )
+
+    def steps(
+        self, level: int, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], rate: float
+    ) -> Iterator[torch.Tensor]:
+        """Train one decoder on mini-batches at a learning rate, and yield the loss of each."""
+        set_learning_rate(self.optimizers[level], rate)
+        for fibres, codes in batches:
+            yield self.step(level, fibres, codes)
+        self.optimizers[level].zero_grad()  # the next gradients are made anew
 
     def step(self, level: int, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-        """One optimiser step of one decoder on fibres (N, C) with codes (N, D); returns the mean loss ().
-
-        The other decoders have no gradient and stay as they are.
-        """
+        """One optimiser step of one decoder on fibres (N, C) with codes (N, D); returns the mean loss ()."""
+        optimizer, scaler = self.optimizers[level], self.scalers[level]
 
         def losses(some: torch.Tensor, their_codes: torch.Tensor) -> torch.Tensor:
             return -F.logsigmoid(log_likelihood(self.decoders[level], some, their_codes))
 
-        loss = self.passes.backward(losses, (fibres, codes), self.optimizer, scale=self.scaler.scale)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        loss = self.passes.backward(losses, (fibres, codes), optimizer, scale=scaler.scale)
+        scaler.step(optimizer)
+        scaler.update()
         return loss
 
     @torch.no_grad()
@@ -169,8 +185,8 @@ class CFlow(Detector):
             "epoch": self.epoch,
             "decoder_state_dict": [flow.state_dict() for flow in self.decoders],
             "maxima": self.maxima,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scalers": [scaler.state_dict() for scaler in self.scalers],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -183,8 +199,9 @@ class CFlow(Detector):
             flow.load_state_dict(flow_state)
         maxima = state.get("maxima")
         self.maxima = None if maxima is None else maxima.to(self.device)
-        if "scaler" in state:  # ours; an authors' optimiser counts other parameters
-            super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+        for name in ("optimizers", "scalers"):  # an authors' "optimizer" counts other parameters
+            for part, part_state in zip(getattr(self, name), state.get(name, ()), strict=False):
+                part.load_state_dict(part_state)
 
 
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:
