@@ -40,48 +40,43 @@ def decoder(
     channels: int, blocks: int, cond_channels: int, clamp: float, precision: Precision, device: torch.device
 ) -> SequenceINN:
     """The flow of one scale: affine couplings that see the position, between random rotations."""
-    flow = SequenceINN(channels)
-    for _ in range(blocks):
-        flow.append(
-            VectorBlock,
-            cond=0,
-            cond_shape=(cond_channels,),
-            subnet_constructor=partial(Subnet, precision=precision),
-            affine_clamping=clamp,
-            global_affine_type="SOFTPLUS",
-        )
-    flow = flow.to(device)
-    # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels.
-    drawn = [torch.randn(channels, channels) for _ in flow]  # in order, from one generator
+    # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # LAPACK leaves threads idle
-        rotations = pool.map(partial(rotation_of, device=device), drawn)
-        for block, rotation in zip(flow, rotations, strict=True):
-            block.w_perm.data.copy_(rotation)
-            block.w_perm_inv.data.copy_(rotation.T)
+        normal = [torch.randn(channels, channels) for _ in range(blocks)]  # in order, from one generator
+        rotations = [pool.submit(random_rotation, each, device) for each in normal]
+        flow = SequenceINN(channels)
+        for _ in range(blocks):
+            flow.append(
+                VectorBlock,
+                cond=0,
+                cond_shape=(cond_channels,),
+                subnet_constructor=partial(Subnet, precision=precision),
+                affine_clamping=clamp,
+                global_affine_type="SOFTPLUS",
+            )
+    flow = flow.to(device)
+    for block, rotation in zip(flow, rotations, strict=True):
+        block.w_perm = nn.Parameter(rotation.result(), requires_grad=False)
+        block.w_perm_inv = nn.Parameter(block.w_perm.T, requires_grad=False)  # in the same memory
     return flow
 
 
-def random_rotation(size: int, device: torch.device) -> torch.Tensor:
-    """A random rotation (size, size), every one as likely: the Haar measure of SO(size).
+def random_rotation(normal: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Make a rotation of normal numbers (size, size), which are lost; every rotation is as likely.
 
-    A product of reflections that take Gaussian vectors of length size, size - 1, ... 1 to the first axis (G. W.
-    Stewart, "The efficient generation of random orthogonal matrices", SIAM J. Numer. Anal. 17, 1980). Each
-    reflection and each sign turns the space round, so the determinant is known; one column is turned where it
-    is -1. Drawn on the CPU, so that every device gets the same.
+    It is a product of reflections that take Gaussian vectors of length size, size - 1, ... 1 to the first axis, and
+    so of the Haar measure of SO(size) (G. W. Stewart, "The efficient generation of random orthogonal matrices", SIAM
+    J. Numer. Anal. 17, 1980). Each reflection and each sign turns the space round, so the determinant is known; one
+    column is turned where it is -1.
     """
-    return rotation_of(torch.randn(size, size), device)
-
-
-def rotation_of(drawn: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Make a rotation of normal numbers (size, size), which are lost, as ``random_rotation`` says."""
-    size = len(drawn)
-    vectors = drawn.tril_().to(device)  # column k: the vector of length size - k, below the diagonal
+    size = len(normal)
+    vectors = normal.triu_().to(device)  # row k: the vector of length size - k, from the diagonal on
+    lengths = torch.linalg.vector_norm(vectors, dim=1)
     first = vectors.diagonal()
     signs = torch.where(first < 0, -1.0, 1.0)
-    heads = first + signs * torch.linalg.vector_norm(vectors, dim=0)
-    vectors.div_(heads).diagonal().fill_(1)
-    taus = 2 / vectors.square().sum(dim=0)
-    rotation: torch.Tensor = torch.linalg.householder_product(vectors, taus).mul_(-signs)
+    heads = first + signs * lengths
+    vectors.div_(heads[:, None]).diagonal().fill_(1)
+    rotation: torch.Tensor = torch.linalg.householder_product(vectors.T, heads.abs() / lengths).mul_(-signs)
     rotation[:, 0] *= (-1) ** size * (-signs).prod()
     return rotation
 
