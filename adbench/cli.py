@@ -17,6 +17,10 @@ from .errors import AdbenchError, UsageError
 from .talk import STOPPED, say
 
 
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+"""Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
+
+
 class _FailureError(click.ClickException):
     """An ``AdbenchError`` on its way out: one line on standard error."""
 
@@ -89,6 +93,7 @@ for _command in (
 
 def main() -> None:
     """Run the command line."""
+    os.environ.setdefault(LARGE_PAGES, "1")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run
             stream.reconfigure(errors="replace")

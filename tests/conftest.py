@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from runs import run_tiny
 
 TINY_METHOD = Path(__file__).with_name("tiny_method.py")
 
@@ -58,6 +59,15 @@ def tiny_data(tmp_path_factory) -> Path:
     make_class(root, "bolts")
     make_class(root, "nuts")
     return root
+
+
+@pytest.fixture(scope="session")
+def ran(tiny_data, tmp_path_factory) -> Path:
+    """Results of tiny and random on both classes, with two seeds, run for real; tests must not change them."""
+    results = tmp_path_factory.mktemp("ran")
+    done = run_tiny(tiny_data, results, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1", "-o", "tiny.epochs=1")
+    assert done.exit_code == 0, done.stderr
+    return results
 
 
 @pytest.fixture

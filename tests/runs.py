@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from click.testing import CliRunner, Result
 
@@ -22,6 +23,11 @@ from adbench.types import Job
 from adbench.types import Result as RunResult
 
 TINY = Path(__file__).with_name("tiny_method.py")
+
+ONE = ("-c", "bolts", "-o", "epochs=1")
+"""The shortest run there is."""
+
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals or terminals")
 
 Fit = Callable[[Any, Any], Iterator[Epoch]]
 
@@ -46,6 +52,12 @@ def adbench_process(*words: object, cwd: Path, **environment: str) -> subprocess
     command = [sys.executable, "-m", "adbench.cli", *map(str, words)]
     env = {**os.environ, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": str(torch.get_num_threads()), **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=120)
+
+
+def line_of(result: Result) -> str:
+    """The only line on standard error."""
+    (line,) = result.stderr.splitlines()
+    return line
 
 
 def only_run(results: Path, class_name: str = "bolts") -> Path:

@@ -6,12 +6,11 @@ import json
 import shutil
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from made_results import make_result
-from runs import adbench, run_tiny
+from runs import adbench
 
 from adbench import confidence, report
 from adbench.confidence import Confidence, interval_text, seed_means
@@ -43,15 +42,6 @@ def made(methods: dict[str, float], seeds: int = 1) -> tuple[list[Result], Confi
                 result = make_result(method=method, class_name=name, seed=seed)
                 results.append(replace(result, metrics=metrics))
     return results, Confidence(lambda run: stored.get((run.method, run.class_name, run.seed)))
-
-
-@pytest.fixture(scope="module")
-def ran(tiny_data, tmp_path_factory) -> Path:
-    """Two methods on both classes with two seeds, run for real."""
-    results = tmp_path_factory.mktemp("ran")
-    done = run_tiny(tiny_data, results, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1", "-o", "tiny.epochs=1")
-    assert done.exit_code == 0, done.stderr
-    return results
 
 
 def test_the_leaderboard_shows_intervals_letters_and_spread():
