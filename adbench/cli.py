@@ -16,7 +16,6 @@ from . import arguments, cli_run, cli_stored
 from .errors import AdbenchError, UsageError
 from .talk import STOPPED, say
 
-
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
 
