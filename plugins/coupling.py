@@ -31,7 +31,8 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
     """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants.
 
     Its subnet gets the first half of the channels and the position code apart: ``subnet(x1, code)``; the
-    code is (1, D, H, W) for maps and (N, D) for vectors. For the inverse FrEIA calls ``subnet(both)``.
+    code is (1, D, H, W) for maps, and (N, D) or that of several in a row for vectors. For the inverse FrEIA calls
+    ``subnet(both)``.
     """
 
     def forward(
@@ -127,15 +128,19 @@ class Conv(nn.Conv2d):
 
 
 class Linear(nn.Linear):
-    """A product with every vector, and with that vector's position code where one is given."""
+    """A product with every vector and its position code, which as many vectors in a row share as there are more."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__(channels_in, channels_out)
         self.precision = precision
 
     def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        """Map (N, C - D) and codes (N, D), or both as (N, C), to (N, C_out)."""
+        """Map (k * N, C - D) and codes (N, D), or both as (N, C), to (k * N, C_out) or (N, C_out)."""
         dtype = self.precision or x.dtype
+        if code is not None and len(code) < len(x):
+            own, for_code = (part.to(dtype) for part in self.weight.split((x.shape[1], code.shape[1]), dim=1))
+            of_code = F.linear(code.to(dtype), for_code, _cast(self.bias, dtype))
+            return F.linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
         product: Tensor = _Product.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
         return product
 

@@ -82,7 +82,7 @@ def random_rotation(normal: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def log_likelihood(flow: SequenceINN, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Log p / C, (N,), of the fibres (N, C) at the positions with the codes (N, D)."""
+    """Log p / C, (k * N,), of the fibres (k * N, C) at positions with the codes (N, D), k fibres in a row at each."""
     channels = fibres.shape[1]
     *blocks, last = flow
     x, log_jac = fibres, fibres.new_zeros(len(fibres))

@@ -156,14 +156,14 @@ class CFlow(Detector):
         """Log p / C of each position: L features (B, C_i, H_i, W_i) -> L x (B, H_i, W_i)."""
         maps = []
         for flow, feature in zip(self.decoders, features, strict=True):
-            batch, _, height, width = feature.shape
-            fibres, codes = as_fibres(feature), self._codes(feature).repeat(batch, 1)  # (B * H * W, C and D)
-            some = SCORED_ON_CPU if fibres.is_cpu else len(fibres)
+            batch, channels, height, width = feature.shape
+            fibres, codes = feature.flatten(2).permute(2, 0, 1), self._codes(feature)  # (H * W, B, C), (H * W, D)
+            some = math.ceil(SCORED_ON_CPU / batch) if fibres.is_cpu else len(fibres)
             parts = [
-                log_likelihood(flow, at_least_float32(part), their_codes)
+                log_likelihood(flow, at_least_float32(part).reshape(-1, channels), their_codes)
                 for part, their_codes in zip(fibres.split(some), codes.split(some), strict=True)
             ]
-            maps.append(torch.cat(parts).view(batch, height, width))
+            maps.append(torch.cat(parts).view(height, width, batch).permute(2, 0, 1))
         return maps
 
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
