@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from . import devices, efficientnet_lite, timm_backbone
 from . import weights as weight_room
@@ -278,7 +278,11 @@ def _fold_norms(trunk: nn.Module) -> None:
     for parent in trunk.modules():
         for (_, conv), (name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
-                folded = fuse_conv_bn_eval(conv, norm)
-                conv.weight, conv.bias = folded.weight, folded.bias
+                mean, variance = norm.running_mean, norm.running_var
+                assert mean is not None  # torchvision's networks and ours keep them
+                assert variance is not None
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
+                )
                 setattr(parent, name, nn.Identity())
     trunk.requires_grad_(False)

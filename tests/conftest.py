@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import run_tiny
+from runs import TINY, run_tiny
 
-TINY_METHOD = Path(__file__).with_name("tiny_method.py")
+from adbench import Method, plugins
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,7 +70,13 @@ def ran(tiny_data, tmp_path_factory) -> Path:
     return results
 
 
+@pytest.fixture(scope="session")
+def tiny() -> Method:
+    """A method that needs no backbone."""
+    return plugins.load([TINY]).method("tiny")
+
+
 @pytest.fixture
 def tiny_method() -> Path:
     """The file of a method that needs no backbone, for ``--plugin``."""
-    return TINY_METHOD
+    return TINY

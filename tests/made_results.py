@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from adbench.store import SCHEMA
+from adbench.tables import Table, render
 from adbench.types import Best, Environment, Metrics, Protocol, Result, Timing
 
 
@@ -72,3 +74,18 @@ def make_result(
         command="adbench run",
         finished=finished,
     )
+
+
+def records_of(table: Table) -> list[dict]:
+    """The rows as programs see them."""
+    return json.loads(render([table], "json"))[0]["rows"]
+
+
+def footer_of(table: Table) -> dict:
+    """The row of the mean as programs see it."""
+    return json.loads(render([table], "json"))[0]["footers"][0]
+
+
+def ranks(table: Table) -> list[tuple]:
+    """Rank and variant of each row."""
+    return [(row["rank"], row["variant"]) for row in records_of(table)]

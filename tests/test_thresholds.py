@@ -11,14 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from runs import TINY, adbench, job_for, made_method, only_run, registry_of, run_one, run_tiny
 
-from adbench import Epoch, Method, Scores, plugins, store, thresholds, trial
+from adbench import Epoch, Scores, store, thresholds, trial
 
 lists = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=20)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Method:
-    return plugins.load([TINY]).method("tiny")
 
 
 # ---------------------------------------------------------------- the rule

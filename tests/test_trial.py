@@ -7,17 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import TINY, Notes, brightness, job_for, made_method, registry_of, run_one
+from runs import Notes, brightness, job_for, made_method, registry_of, run_one
 
-from adbench import Epoch, Method, plugins, trial
+from adbench import Epoch, Method, trial
 from adbench.errors import CheckpointError, OptionError
 from adbench.store import RunFolder
 from adbench.types import Job, Result
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Method:
-    return plugins.load([TINY]).method("tiny")
 
 
 @pytest.fixture(scope="module")

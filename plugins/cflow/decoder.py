@@ -42,8 +42,8 @@ def decoder(
     """The flow of one scale: affine couplings that see the position, between random rotations."""
     # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # LAPACK leaves threads idle
-        normal = [torch.randn(channels, channels) for _ in range(blocks)]  # in order, from one generator
-        rotations = [pool.submit(random_rotation, each, device) for each in normal]
+        # drawn in order, from one generator
+        rotations = [pool.submit(random_rotation, torch.randn(channels, channels), device) for _ in range(blocks)]
         flow = SequenceINN(channels)
         for _ in range(blocks):
             flow.append(
