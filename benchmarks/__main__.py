@@ -93,6 +93,16 @@ def start(rounds: int, **words: Any) -> None:
 
 
 @app.command()
+@shared_options
+def compiled(rounds: int, **words: Any) -> None:
+    """Optimiser steps under torch.compile, and after how many of them it pays; needs a C++ compiler on a CPU."""
+    from . import compiled as room
+
+    setting = _setting(words)
+    room.run(setting, _precisions(setting.device)[-1], rounds, _console())
+
+
+@app.command()
 @click.option("--maps", default=83, show_default=True)
 @click.option("--size", default=512, show_default=True)
 @click.option("--device", default="cpu", show_default=True)

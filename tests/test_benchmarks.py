@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import pytest
 from click.testing import CliRunner
 from conftest import make_class
@@ -79,3 +82,16 @@ def test_training_is_set_beside_the_plain_loop(tmp_path, monkeypatch, method):
     for expected in ("plain fp32", "adbench fp32", "of limit", "flow forward", "backward", "optimiser", "backbone"):
         assert expected in text
     assert "again" in printed("score", *small)
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_set_beside_those_as_they_are(tmp_path, monkeypatch):
+    """Both kinds of steps, and after how many of them compiling has paid, if ever."""
+    if not any(map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl"))):
+        pytest.skip("torch.compile needs a C++ compiler")
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    make_class(tmp_path / "data", "bolts", train=16)
+    text = printed("compiled", "--method", "msflow", "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts",
+                   "--pictures", 16, "--size", 64, "--batch", 2, "--rounds", 1)  # fmt: skip
+    for expected in ("first step, s", "as it is", "compiled", "Compiling "):
+        assert expected in text
