@@ -183,9 +183,10 @@ def load(
     if info is None:
         raise UnknownNameError("backbone", name, backbone_names(), way_out="Any timm model is there as timm:NAME")
     net, head = _build(name)
-    digest = weight_room.assign(net, _state(name, weights), name=name, path=weights, head=head)
+    state = _state(name, weights)
+    digest = weight_room.assign(net, state, name=name, path=weights, head=head)
     lite = isinstance(net, EfficientNetLite0)
-    return Backbone(
+    backbone = Backbone(
         name,
         Levels(_stages(net, name), layers),
         channels=tuple(info.channels[layer - 1] for layer in layers),
@@ -194,6 +195,8 @@ def load(
         weights_hash=digest,
         **shared,
     )
+    weight_room.own(backbone, state)
+    return backbone
 
 
 def from_options(options: BackboneOptions, device: torch.device, *, pool: Pool = "none") -> Backbone:

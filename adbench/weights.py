@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -60,12 +61,14 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 def from_file(path: str | Path) -> State:
     """Read a state dict written by ``torch.save``; wrappers and prefixes of training programs are taken off.
 
+    The values may lie in the file itself, mapped into memory: what is to outlive it is copied.
+
     Raises:
         WeightsError: the file is missing, broken, or holds something else.
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except OSError as error:
         raise _unreadable(path, error) from error
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
@@ -139,7 +142,7 @@ def assign(
     path: str | Path | None = None,
     head: tuple[str, ...] = (),
 ) -> str:
-    """Give ``net``, built on the meta device, its weights as float32; return their digest.
+    """Give ``net``, built on the meta device, its weights as float32, where they lie; return their digest.
 
     Args:
         net: the network; its values are replaced, not copied into.
@@ -159,6 +162,14 @@ def assign(
     }
     net.load_state_dict(body, strict=False, assign=True)
     return state_digest(body)
+
+
+def own(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy what ``net`` still holds in the memory of ``state``, so that nobody can change it from outside."""
+    borrowed = {value.untyped_storage().data_ptr() for value in state.values()}
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.untyped_storage().data_ptr() in borrowed:
+            tensor.data = tensor.data.clone()
 
 
 def check(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -159,6 +161,18 @@ def test_weights_file_with_missing_or_misshapen_keys(weight_files, tmp_path):
     torch.save(state, tmp_path / "odd.pt")
     with pytest.raises(WeightsError, match=r"layer1\.0\.conv1\.weight of shape \(64, 64, 1, 1\) instead of"):
         backbones.load("resnet18", weights=tmp_path / "odd.pt", device=CPU)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large"])
+def test_a_backbone_is_its_own_whatever_becomes_of_the_file(name, weight_files, tmp_path):
+    """Weights that are overwritten under a running backbone, mapped into memory or not, don't change it."""
+    path = Path(shutil.copy(weight_files(name), tmp_path / "weights.pt"))
+    backbone, pictures = backbones.load(name, weights=path, device=CPU), torch.rand(1, 3, 64, 64)
+    before = backbone(pictures)
+    with path.open("r+b") as stream:
+        stream.write(bytes(path.stat().st_size))
+    for wanted, actual in zip(before, backbone(pictures), strict=True):
+        assert torch.equal(actual, wanted)
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "list", "object"])
