@@ -129,11 +129,7 @@ def _table(
     rows = tuple(line(name, [name], (each.of(name) for each in series)) for name in classes)
     footer = line(f"mean ({len(common)})", common, (mean(map(each.of, common)) for each in series))
     columns = (
-        Column("class", "class"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("metric", "metric", audience="programs"),
-        Column("protocols_differ", "protocols differ", audience="programs"),
+        *pairs.OF_CLASS,
         *(
             column
             for each, beside in zip(series, doubts, strict=True)

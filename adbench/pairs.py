@@ -11,6 +11,15 @@ from .statistics import Interval
 from .tables import Cell, Column, Table, cell_text
 from .variants import TITLES, Board, Variant, marked, mean, protocol_marks
 
+OF_CLASS = (
+    Column("class", "class"),
+    Column("dataset", "data set", audience="programs"),
+    Column("synthetic", "synthetic", audience="programs"),
+    Column("metric", "metric", audience="programs"),
+    Column("protocols_differ", "protocols differ", audience="programs"),
+)
+"""What a row of a comparison is about."""
+
 NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
 
 
@@ -34,11 +43,7 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     footers = _rows(board, pairs, defined, metric, confidence, marks) if len(common) > 1 and defined else []
     known = any(row[-2] is not None for row in (*rows, *footers))
     columns = (
-        Column("class", "class"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("metric", "metric", audience="programs"),
-        Column("protocols_differ", "protocols differ", audience="programs"),
+        *OF_CLASS,
         Column("first", "a", audience="programs"),
         Column("second", "b", audience="programs"),
         Column("first_marked", "a", audience="people"),

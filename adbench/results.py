@@ -186,13 +186,30 @@ def option_text(key: str, value: Any) -> str:
     return str(value)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How tasks are run, whatever they are of.
+
+    ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
+    the training pictures that is kept from training, for the threshold.
+    """
+
+    device: str = "auto"
+    eval_every: int | None = None
+    eval_size: EvalSize | None = None
+    holdout: float = 0.0
+    skip_bad: bool = False
+    force: bool = False
+    results: Path = Path("results")
+    plugin_files: tuple[Path, ...] = ()
+    command: str = ""
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(RunSettings):
     """One task to run, small and picklable: names and numbers, nothing opened yet.
 
     ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it.
-    ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
-    the training pictures that is kept from training, for the threshold.
     """
 
     method: str
@@ -203,12 +220,3 @@ class Job:
     class_name: str
     data_root: Path
     seed: int = 0
-    device: str = "auto"
-    eval_every: int | None = None
-    eval_size: EvalSize | None = None
-    holdout: float = 0.0
-    skip_bad: bool = False
-    force: bool = False
-    results: Path = Path("results")
-    plugin_files: tuple[Path, ...] = ()
-    command: str = ""

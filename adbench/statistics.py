@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import TaskError
+from .tables import in_letters
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -346,9 +347,6 @@ def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
             if not any(column < other or (column == other and number > at) for at, other in enumerate(split))
         ]
     columns.sort(key=lambda column: sorted(column))
-    letters = [(_letter(number), column) for number, column in enumerate(columns)]
-    return ["".join(letter for letter, column in letters if each in column) for each in range(count)]
-
-
-def _letter(number: int) -> str:
-    return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+    return [
+        "".join(in_letters(number) for number, column in enumerate(columns) if each in column) for each in range(count)
+    ]

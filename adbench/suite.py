@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError
 from .options import real_overrides, resolve
 from .progress import Watch
-from .types import Dataset, EvalSize, Job, Method, Result, Task
+from .types import Dataset, Job, Method, Result, RunSettings, Task
 
 if TYPE_CHECKING:
     from . import engine
@@ -33,7 +33,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(RunSettings):
     """What a run was asked for: methods with the user's changes, classes and seeds."""
 
     methods: Sequence[Method]
@@ -43,15 +43,6 @@ class Plan:
     data_root: Path
     preset: str = "paper"
     seeds: Sequence[int] = (0,)
-    device: str = "auto"
-    eval_every: int | None = None
-    eval_size: EvalSize | None = None
-    holdout: float = 0.0
-    skip_bad: bool = False
-    force: bool = False
-    results: Path = Path("results")
-    plugin_files: tuple[Path, ...] = ()
-    command: str = ""
 
     def jobs(self) -> list[Job]:
         """All jobs, class by class, so that methods and seeds share a class's pictures and features.
@@ -69,6 +60,9 @@ class Plan:
     def _job(self, method: Method, class_name: str, seed: int) -> Job:
         overrides = real_overrides(method, self.preset, self.overrides[method.name])
         options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
+        settings = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
+        if self.eval_size == options.size:
+            settings["eval_size"] = None
         return Job(
             method=method.name,
             preset=self.preset,
@@ -78,15 +72,7 @@ class Plan:
             class_name=class_name,
             data_root=self.data_root,
             seed=seed,
-            device=self.device,
-            eval_every=self.eval_every,
-            eval_size=None if self.eval_size == options.size else self.eval_size,
-            holdout=self.holdout,
-            skip_bad=self.skip_bad,
-            force=self.force,
-            results=self.results,
-            plugin_files=self.plugin_files,
-            command=self.command,
+            **settings,
         )
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from .records import canonical
-from .tables import Column
+from .tables import Column, in_letters
 from .types import Protocol, Result, size_text, variant_name
 
 TITLES = {
@@ -216,7 +216,7 @@ def protocol_text(protocol: Protocol) -> str:
 def protocol_marks(variants: Sequence[Variant]) -> dict[str, str]:
     """A letter for each protocol: A, B, ..., Z, AA, ... in the order in which they are met."""
     texts = dict.fromkeys(text for variant in variants for text in variant.protocols)
-    return {text: _letters(number) for number, text in enumerate(texts)}
+    return {text: in_letters(number).upper() for number, text in enumerate(texts)}
 
 
 def marked(variant: Variant, marks: Mapping[str, str]) -> str:
@@ -224,10 +224,6 @@ def marked(variant: Variant, marks: Mapping[str, str]) -> str:
     if len(marks) < 2:
         return variant.label
     return f"{variant.label} [{' '.join(marks[text] for text in variant.protocols)}]"
-
-
-def _letters(number: int) -> str:
-    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
 def protocol_columns(marks: Mapping[str, str]) -> tuple[Column, ...]:

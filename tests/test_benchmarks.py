@@ -91,7 +91,7 @@ def test_compiled_steps_are_set_beside_those_as_they_are(tmp_path, monkeypatch):
         pytest.skip("torch.compile needs a C++ compiler")
     monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
     make_class(tmp_path / "data", "bolts", train=16)
-    text = printed("compiled", "--method", "msflow", "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts",
-                   "--pictures", 16, "--size", 64, "--batch", 2, "--rounds", 1)  # fmt: skip
+    text = printed("compiled", "--method", "cflow", "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts",
+                   "--pictures", 16, "--size", 128, "--batch", 16, "--rounds", 1)  # fmt: skip
     for expected in ("first step, s", "as it is", "compiled", "Compiling "):
         assert expected in text
