@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+
+from adbench import Detector
 
 
 class TinyBackbone(nn.Module):
@@ -77,6 +79,25 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
         if len(reports) == epochs:
             break
     return reports
+
+
+def unbroken_and_resumed(make: Callable[..., Detector], folder: Path) -> tuple[Detector, Detector]:
+    """Two detectors, one trained without a break, one stopped after an epoch, saved, loaded and gone on."""
+    images, unbroken = TinyImages(), make()
+    torch.manual_seed(5)
+    train(unbroken, images)
+
+    broken = make()
+    torch.manual_seed(5)
+    train(broken, images, epochs=1)
+    torch.save({"state": broken.state_dict(), "random": torch.get_rng_state()}, folder / "state.pt")
+    saved = torch.load(folder / "state.pt", weights_only=True)
+    resumed = make(seed=99)
+    resumed.load_state_dict(saved["state"])
+    resumed.epoch = 1
+    torch.set_rng_state(saved["random"])
+    train(resumed, images)
+    return unbroken, resumed
 
 
 # ---------------------------------------------------------------- golden files
