@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import TaskError
-from .tables import in_letters
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -350,3 +349,8 @@ def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
     return [
         "".join(in_letters(number) for number, column in enumerate(columns) if each in column) for each in range(count)
     ]
+
+
+def in_letters(number: int) -> str:
+    """Count in letters, from 0: a, b, ..., z, aa, ab, ..."""
+    return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)

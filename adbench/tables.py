@@ -73,11 +73,6 @@ def render(tables: Sequence[Table], format_: str) -> str:
     return _RENDERERS[format_](tables)
 
 
-def in_letters(number: int) -> str:
-    """Count in letters, from 0: a, b, ..., z, aa, ab, ..."""
-    return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
-
-
 def cell_text(value: Cell, kind: Kind) -> str:
     """Write one cell for people."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):

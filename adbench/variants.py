@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from .records import canonical
-from .tables import Column, in_letters
+from .statistics import in_letters
+from .tables import Column
 from .types import Protocol, Result, size_text, variant_name
 
 TITLES = {

@@ -82,7 +82,7 @@ class Lanes:
         self.workers = min(count, self.threads)
         self._lanes = [_Lane() for _ in range(count)]
         self._changed = threading.Condition()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._closed = False
         self._pool: list[threading.Thread] = []
 
@@ -115,7 +115,7 @@ class Lanes:
             What will hold all that the generator yields.
 
         Raises:
-            Exception: what some work raised before; nothing else is done after that.
+            BaseException: what some work raised before; nothing else is done after that.
         """
         work = _Work(steps, Future(), torch.is_grad_enabled(), torch.is_inference_mode_enabled())
         if not self._pool:
@@ -140,9 +140,10 @@ class Lanes:
             work, done = lane.waiting[0], True
             try:
                 done = work.advance()
-            except Exception as error:
+            except BaseException as error:  # whatever it is: a thread that ends without a word leaves others waiting
                 work.future.set_exception(error)
-                self._error = error
+                with self._changed:
+                    self._error = error
             with self._changed:
                 lane.busy = False
                 lane.spent += time.perf_counter() - started
@@ -165,7 +166,7 @@ class Lanes:
                 self._changed.wait()
         return None
 
-    def _drop(self, error: Exception) -> None:
+    def _drop(self, error: BaseException) -> None:
         for lane in self._lanes:
             while lane.waiting and not lane.busy:
                 dropped = lane.waiting.popleft()

@@ -74,19 +74,20 @@ def test_one_thread_and_other_devices_work_at_once(threads: None) -> None:
 
 
 @pytest.mark.usefixtures("threads")
-def test_an_error_ends_everything_and_reaches_the_caller():
+@pytest.mark.parametrize("kind", [ValueError, SystemExit])
+def test_an_error_ends_everything_and_reaches_the_caller(kind):
     """The work that failed and all that waits behind it raise the error, and so does the next ``put``."""
 
     def fail() -> Iterator[int]:
         yield 1
-        raise ValueError("a step failed")
+        raise kind("a step failed")
 
     with Lanes(2, CPU) as lanes:
         futures = [lanes.put(0, fail()), lanes.put(0, iter([1]))]
         for future in futures:
-            with pytest.raises(ValueError, match="a step failed"):
-                future.result()
-        with pytest.raises(ValueError, match="a step failed"):
+            with pytest.raises(kind, match="a step failed"):
+                future.result(timeout=30)
+        with pytest.raises(kind, match="a step failed"):
             lanes.put(1, iter([1]))
 
 

@@ -200,8 +200,9 @@ class CFlow(Detector):
         maxima = state.get("maxima")
         self.maxima = None if maxima is None else maxima.to(self.device)
         for name in ("optimizers", "scalers"):  # an authors' "optimizer" counts other parameters
-            for part, part_state in zip(getattr(self, name), state.get(name, ()), strict=False):
-                part.load_state_dict(part_state)
+            for part, part_state in zip(getattr(self, name), state.get(name, ()), strict=name in state):
+                if part_state:  # that of a scaler at rest is empty
+                    part.load_state_dict(part_state)
 
 
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:
