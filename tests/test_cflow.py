@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from adbench_plugins.cflow import CFlowOptions, adbench_methods
-from adbench_plugins.cflow.decoder import decoder, log_likelihood, random_rotation
+from adbench_plugins.cflow.decoder import NARROW, decoder, log_likelihood, random_rotation
 from adbench_plugins.cflow.model import CFlow, anomaly_maps, learning_rate
 from flow_doubles import (
     TinyBackbone,
@@ -56,6 +56,12 @@ def published(authors_checkpoint: dict[str, object]) -> CFlow:
 def small(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: object) -> CFlow:
     torch.manual_seed(seed)
     return CFlow(replace(SMALL, **changes), CPU, TinyBackbone(channels))
+
+
+@pytest.fixture
+def nothing_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders as small as those of these tests compute in the precision asked for, too."""
+    monkeypatch.setattr("adbench_plugins.cflow.decoder.NARROW", 0)
 
 
 def golden_features(golden: np.lib.npyio.NpzFile) -> list[torch.Tensor]:
@@ -227,16 +233,29 @@ def test_an_authors_checkpoint_is_scored_after_calibration(published: CFlow) -> 
     assert published.score(batch).image.isfinite().all()
 
 
+@pytest.mark.usefixtures("nothing_is_narrow")
 def test_bf16_stays_near_float32() -> None:
     """In bf16 the likelihoods of the same pictures are the same to a few percent, and they are float32."""
     features = TinyBackbone()(torch.rand(2, 3, 32, 48))
     expected = small().log_likelihoods(features)
-    actual = small(amp="bf16").log_likelihoods([level.bfloat16() for level in features])
+    actual = small(amp="bf16").log_likelihoods(features)
 
     for one, other in zip(expected, actual, strict=True):
         assert other.dtype == torch.float32
         torch.testing.assert_close(other, one, rtol=3e-2, atol=3e-2)
         assert not torch.equal(one, other)
+
+
+def test_narrow_decoders_compute_in_float32() -> None:
+    """In bf16 a decoder of few channels gives what it gives in float32, digit by digit, and a wide one doesn't."""
+    channels = (NARROW, NARROW + 1)
+    features = TinyBackbone(channels)(torch.rand(2, 3, 32, 48))
+
+    expected = small(channels, layers=(1, 2)).log_likelihoods(features)
+    actual = small(channels, layers=(1, 2), amp="bf16").log_likelihoods(features)
+
+    assert torch.equal(actual[0], expected[0])
+    assert not torch.equal(actual[1], expected[1])
 
 
 def test_learning_rate_of_the_paper() -> None:
@@ -299,6 +318,7 @@ def test_presets_are_the_published_set_up() -> None:
     assert {"oracle"} == {row.policy for row in method.published}
 
 
+@pytest.mark.usefixtures("nothing_is_narrow")
 def test_fp16_scales_its_gradients_and_saves_the_scale() -> None:
     """Training in fp16 learns as float32 does, and its state goes on with the same scale."""
     detector, exact = small(amp="fp16"), small()

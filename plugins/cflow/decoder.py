@@ -18,6 +18,9 @@ from torch import nn
 from ..coupling import Linear, Precision, VectorBlock
 from ..flows import at_least_float32
 
+NARROW = 128
+"""Up to so many channels a decoder computes in float32: its casts would take longer than its products get faster."""
+
 
 class Subnet(nn.Sequential):
     """Reads scale and shift of one coupling off the other half of a fibre and its position code."""
@@ -39,8 +42,13 @@ class Subnet(nn.Sequential):
 def decoder(
     channels: int, blocks: int, cond_channels: int, clamp: float, precision: Precision, device: torch.device
 ) -> SequenceINN:
-    """The flow of one scale: affine couplings that see the position, between random rotations."""
+    """The flow of one scale: affine couplings that see the position, between random rotations.
+
+    ``precision`` is that of its products where it is wider than ``NARROW``.
+    """
     # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels
+    if channels <= NARROW:
+        precision = None
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # LAPACK leaves threads idle
         # drawn in order, from one generator
         rotations = [pool.submit(random_rotation, torch.randn(channels, channels), device) for _ in range(blocks)]
