@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import pytest
+from click import Command
 from click.testing import CliRunner
 from conftest import make_class
 from torch import device as torch_device
 from torch import empty, float32
 
+import adbench.thresholds
 from benchmarks.__main__ import app
+from benchmarks.thresholds import RULES
+from benchmarks.thresholds import main as thresholds
 from benchmarks.timing import Stages, in_turn, matrix_rate, peak_memory
 
 CPU = torch_device("cpu")
 
 
-def printed(*words: object) -> str:
+def printed(*words: object, command: Command = app) -> str:
     """What a benchmark prints."""
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -30,6 +35,18 @@ def test_evaluation_is_set_beside_scikit_learn():
     assert "scikit-learn, pixel AUROC alone" in text
     assert "adbench, all eight metrics" in text
     assert "Kept as float16" in text
+
+
+def test_thresholds_are_set_side_by_side(tmp_path, monkeypatch):
+    """Each rule has its rates for both kinds of good pictures, as means over classes, and nothing stays changed."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("bolts", "nuts"):
+        make_class(tmp_path / "data", name, train=8)
+    before = adbench.thresholds.suggest
+    text = printed("--method", "random", "--dataset", "folder", "--data-root", tmp_path / "data", command=thresholds)
+    assert adbench.thresholds.suggest is before
+    assert "mean over bolts, nuts" in text
+    assert [len(re.findall(rf"{re.escape(rule)} +│ +\d+ / \d+", text)) for rule in RULES] == [2] * len(RULES)
 
 
 def test_works_take_turns():

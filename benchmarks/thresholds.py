@@ -1,0 +1,127 @@
+"""What several rules for a threshold would do to the test set: ``python -m benchmarks.thresholds``."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from adbench import engine, plugins, thresholds
+from adbench.features import FeatureCache
+from adbench.pictures import cache_folder
+from adbench.suite import Plan, choose_classes
+from adbench.types import Job
+
+from .__main__ import DATA
+
+Rule = Callable[[NDArray[np.float64]], float]
+Rates = tuple[float, float]
+
+
+def deviations(scores: NDArray[np.float64]) -> float:
+    """The rule of adbench: NaN where it suggests nothing."""
+    found = thresholds.suggest(scores, held_out=True)
+    return found[0] if found else np.nan
+
+
+def median_and_mad(scores: NDArray[np.float64]) -> float:
+    """Median plus five median absolute deviations, scaled to a standard deviation."""
+    middle = np.median(scores)
+    return float(middle + 5 * 1.4826 * np.median(np.abs(scores - middle)))
+
+
+RULES: dict[str, Rule] = {
+    "quantile 0.99": lambda scores: float(np.quantile(scores, 0.99)),
+    "maximum": lambda scores: float(scores.max()),
+    "mean + 3 sd": deviations,
+    "median + 5 MAD": median_and_mad,
+}
+
+
+@contextmanager
+def overheard() -> Iterator[list[NDArray[np.float64]]]:
+    """The scores of good pictures that the engine asks for a threshold."""
+    heard: list[NDArray[np.float64]] = []
+    original = thresholds.suggest
+
+    def listening(scores: NDArray[np.floating], *, held_out: bool) -> Any:
+        heard.append(np.asarray(scores, dtype=np.float64))
+        return original(scores, held_out=held_out)
+
+    thresholds.suggest = listening
+    try:
+        yield heard
+    finally:
+        thresholds.suggest = original
+
+
+def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
+    """Run a job, and say for each rule what part of the good pictures it calls defective, and of the others good."""
+    bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
+    with overheard() as heard:
+        engine.run(bench, registry, cache=FeatureCache())
+    with (bench.folder.path / "scores.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    labels = np.array([row["label"] != "0" for row in rows])
+    scores = np.array([float(row["score"]) for row in rows])
+    found = {}
+    for name, rule in RULES.items():
+        verdict = thresholds.judge(rule(heard[-1]), name, labels, scores)
+        assert verdict.false_alarm_rate is not None
+        assert verdict.miss_rate is not None
+        found[name] = verdict.false_alarm_rate, verdict.miss_rate
+    return found
+
+
+def averages(classes: Sequence[dict[str, Rates]]) -> dict[str, str]:
+    """The means over classes in %, as text."""
+    return {
+        name: " / ".join(f"{100 * mean(each[name][which] for each in classes):.0f}" for which in (0, 1))
+        for name in RULES
+    }
+
+
+@click.command()
+@click.option("--method", default="cflow,msflow,padim", show_default=True)
+@click.option("--dataset", default="demo", show_default=True)
+@click.option("--data-root", type=click.Path(path_type=Path), default=DATA, help="Of data sets that need one.")
+@click.option("--class", "class_name", default="all", show_default=True)
+@click.option("--preset", default="cpu", show_default=True)
+@click.option("--holdout", default=0.1, show_default=True)
+def main(method: str, dataset: str, data_root: Path, class_name: str, preset: str, holdout: float) -> None:
+    """Print false alarms / misses in % of the good / defective test pictures; in float32, seed 0."""
+    registry = plugins.load()
+    methods, reader = [registry.method(name) for name in method.split(",")], registry.dataset(dataset)
+    root = data_root if reader.needs_root else cache_folder()
+    classes = choose_classes(reader, root, class_name)
+    table = Table()
+    for column in ("scores of", "rule", *(each.name for each in methods)):
+        table.add_column(column, justify="right" if column in method else "left", no_wrap=True)
+    for share, source in ((0.0, "all training pictures"), (holdout, "held-out pictures")):
+        columns = []
+        for each in methods:
+            with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as folder:
+                plan = Plan(
+                    methods=[each], overrides={each.name: {"amp": "off"}}, dataset=reader, classes=classes,
+                    data_root=root, preset=preset, holdout=share, eval_every=0, results=Path(folder),
+                )  # fmt: skip
+                columns.append(averages([rates(job, registry) for job in plan.jobs()]))
+        for number, name in enumerate(RULES):
+            table.add_row("" if number else source, name, *(column[name] for column in columns))
+    console = Console()
+    console.print(f"False alarms / misses in %, {dataset}, mean over {', '.join(classes)}", soft_wrap=True)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
