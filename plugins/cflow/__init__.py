@@ -72,7 +72,6 @@ PRESETS = {
             resize="stretch",
             batch_size=8,
             backbone="efficientnet_lite0",
-            layers=(2, 3),
             padding="zeros",
             blocks=4,
             cond_channels=32,
