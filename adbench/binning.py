@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .curves import workers
 from .metrics import Truth, tensor_to_numpy
-
-if TYPE_CHECKING:
-    pass
 
 OVERLAP_STEPS = 65535
 """Steps in which the overlap of a picture's regions is counted, all of them together."""

@@ -96,6 +96,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run
             stream.reconfigure(errors="replace")
+            if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
+                stream.reconfigure(encoding="utf-8")  # a file or a program gets all letters on every system
     app()
 
 

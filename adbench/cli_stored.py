@@ -11,6 +11,7 @@ import click
 from . import arguments
 from .errors import UsageError
 from .talk import load_plugins, print_tables, status_line, warn
+from .types import MAIN_METRICS
 
 if TYPE_CHECKING:
     from .confidence import Confidence
@@ -66,7 +67,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     if vs:
         registry = load_plugins(plugin_files)
         published = {name: method.published for name, method in registry.methods.items()}
-    chosen = tuple(arguments.metric(name) for name in metrics) or ("image_auroc", "pixel_auroc", "aupro")
+    chosen = tuple(arguments.metric(name) for name in metrics) or MAIN_METRICS
     tables = report.compare(
         stored, methods, metrics=chosen, vs_published=published, oracle=oracle, confidence=_confidence(results)
     )

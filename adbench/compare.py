@@ -12,7 +12,7 @@ from .confidence import INTERVALS, Confidence, interval_text, seed_means
 from .errors import ResultError, UnknownNameError
 from .statistics import Interval
 from .tables import Cell, Column, Kind, Table
-from .types import Published, Result
+from .types import MAIN_METRICS, Published, Result
 from .variants import TITLES, Board, Variant, boards, marked, mean, protocol_marks, protocol_notes
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
@@ -50,7 +50,7 @@ def compare(
     results: Sequence[Result],
     names: Sequence[str],
     *,
-    metrics: Sequence[str] = ("image_auroc", "pixel_auroc", "aupro"),
+    metrics: Sequence[str] = MAIN_METRICS,
     vs_published: PublishedNumbers | None = None,
     oracle: bool = False,
     confidence: Confidence | None = None,

@@ -39,6 +39,7 @@ class Confidence:
     def __init__(self, read: Reader) -> None:
         self._read = read
         self._evidence: dict[tuple[str, ...], tuple[Evidence, ...] | None] = {}
+        self._intervals: dict[tuple[str, ...], Interval | None] = {}
         self._resampled: dict[tuple[str, ...], Resampled | None] = {}
 
     def unknown(self, variants: Sequence[Variant]) -> list[str]:
@@ -55,7 +56,7 @@ class Confidence:
             evidence, value = self._of(variant, name), variant.metric(name, metric)
             if evidence and value is None:
                 continue
-            found = statistics.interval(evidence, metric) if evidence else None
+            found = self._of_class(variant, name, metric)
             if found is None or value is None:
                 return None
             values.append(value)
@@ -104,6 +105,13 @@ class Confidence:
             whole = there and len(there) == len(found) and _same_pictures(there)
             self._evidence[key] = there if whole else None
         return self._evidence[key]
+
+    def _of_class(self, variant: Variant, class_name: str, metric: str) -> Interval | None:
+        key = (*_key(variant, class_name), metric)
+        if key not in self._intervals:
+            evidence = self._of(variant, class_name)
+            self._intervals[key] = statistics.interval(evidence, metric) if evidence else None
+        return self._intervals[key]
 
     def _drawn(self, variant: Variant, class_name: str, metric: str) -> Resampled | None:
         key = (*_key(variant, class_name), metric)

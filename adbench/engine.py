@@ -24,6 +24,7 @@ from .progress import Watch
 from .session import Session
 from .truths import open_truth
 from .types import (
+    MAIN_METRICS,
     METRIC_NAMES,
     Best,
     Detector,
@@ -41,9 +42,6 @@ from .types import (
 )
 
 Part = Literal["train", "test"]
-
-ORACLES = ("image_auroc", "pixel_auroc", "aupro")
-"""Metrics whose best epoch on the test set is kept as a checkpoint."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +150,7 @@ class _Run:
         self.job, self.options, self.device = bench.job, bench.options, bench.device
         self.method = registry.method(bench.job.method)
         self.began = time.monotonic()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
+        devices.reset_peak_memory(self.device)
         self.cache = cache
         self.pictures_seen = False
         self.scores: TestScores | None = None
@@ -193,6 +190,7 @@ class _Run:
             self.watch.note(f"{self.job.method} {self.job.class_name}: {error} Starting again.")
             self.bench.folder.discard()
             return self.result()
+        self.train.step = None
         if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
             self._suggest(detector, session)
             self._keep_oracles(detector, session, detector.epoch, self._evaluate(detector, session))
@@ -255,6 +253,7 @@ class _Run:
 
     def _finish_epoch(self, detector: Detector, session: Session, epoch: Epoch) -> None:
         """Between two yields: evaluate where it is due, record, save."""
+        self.train.step = None  # scoring may look at the training pictures, too, which is no progress in training
         seconds = session.take_epoch_seconds()
         last = epoch.number >= epoch.total
         self.scores = None  # those of an earlier epoch; and never two sets of maps at once
@@ -270,6 +269,7 @@ class _Run:
         if session.worth_saving(last):
             with session.saving():
                 self.bench.folder.save_checkpoint("state", session.to_state(detector, self.device))
+        self.train.step = self._step
 
     def _due(self, epoch: Epoch) -> bool:
         every = self.job.eval_every
@@ -303,7 +303,7 @@ class _Run:
             and (name not in session.best or session.best[name].value < value)
         ]
         session.best |= {best.metric: best for best in better}
-        self._save_as(detector, [f"oracle_{best.metric}" for best in better if best.metric in ORACLES])
+        self._save_as(detector, [f"oracle_{best.metric}" for best in better if best.metric in MAIN_METRICS])
 
     def _save_as(self, detector: Detector, names: list[str]) -> None:
         """Save the model under several names, but write it once: some have gigabytes."""
@@ -334,7 +334,9 @@ class _Run:
         assert self.scores is not None
         assert session.metrics is not None
         same = [
-            best.metric for best in session.best.values() if best.metric in ORACLES and best.epoch == detector.epoch
+            best.metric
+            for best in session.best.values()
+            if best.metric in MAIN_METRICS and best.epoch == detector.epoch
         ]
         if self.suggested_at != detector.epoch:  # fit ended before the total it had told
             self._suggest(detector, session)

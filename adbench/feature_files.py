@@ -167,10 +167,14 @@ class FeatureFiles:
     def _make_room(self, need: int) -> bool:
         """Remove dead files, and tables that were not used for longest, until ``need`` bytes fit."""
         now = time.time()
-        for part in self.folder.glob(f"*{PART}"):
-            if now - part.stat().st_mtime > DEAD_AFTER:
-                part.unlink(missing_ok=True)
-        found = [(path, path.stat()) for path in (*self.folder.glob(f"*{SUFFIX}"), *self.folder.glob(f"*{PART}"))]
+        found: list[tuple[Path, os.stat_result]] = []
+        for path in (*self.folder.glob(f"*{SUFFIX}"), *self.folder.glob(f"*{PART}")):
+            with contextlib.suppress(OSError):  # gone or renamed meanwhile; or, on Windows, open in another process
+                stat = path.stat()
+                if path.suffix == PART and now - stat.st_mtime > DEAD_AFTER:
+                    path.unlink()
+                else:
+                    found.append((path, stat))
         used = sum(stat.st_size for _, stat in found)
         free = shutil.disk_usage(self.folder).free
         limit = self.limit if self.limit is not None else min(DEFAULT_LIMIT, int((free + used) * DISK_SHARE))

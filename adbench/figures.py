@@ -12,15 +12,10 @@ from .charts import Axis, Mark, Point, Series
 from .curves import curve_of
 from .errors import ResultError
 from .markup import Html, breakable, join, tag
+from .metrics import AUPRO_LIMIT
 from .store import ImageScore, RunFolder
-from .types import EpochRecord, Result, Threshold
+from .types import MAIN_METRICS, EpochRecord, Result, Threshold
 from .variants import TITLES
-
-FOLLOWED = ("image_auroc", "pixel_auroc", "aupro")
-"""The metrics whose epoch curves are drawn."""
-
-PRO_LIMIT = 0.3
-"""The false-positive rate up to which PRO curves are drawn, as AUPRO counts."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +157,8 @@ def pixel_charts(shown: Sequence[Shown]) -> Html:
         [Series(each.label, getattr(curves, name), each.style) for each, curves in found]
         for name in ("roc", "pro", "pr")
     )
-    axes = Axis("false-positive rate", 0, PRO_LIMIT), Axis("mean overlap of regions")
-    inside = [Series(each.name, _up_to(each.points, PRO_LIMIT), each.style) for each in pro]
+    axes = Axis("false-positive rate", 0, AUPRO_LIMIT), Axis("mean overlap of regions")
+    inside = [Series(each.name, _up_to(each.points, AUPRO_LIMIT), each.style) for each in pro]
     missing = [each.label for each in shown if each not in [having for having, _ in found]]
     note = f"Without curves over pixels: {', '.join(missing)}." if missing else ""
     return join(
@@ -195,7 +190,7 @@ def epoch_charts(shown: Sequence[Shown]) -> Html:
     note = "● last epoch, which counts; ◇ oracle: the best epoch on the test set, which doesn't."
     note += f" Evaluated once, so without a curve: {', '.join(others)}." if others else ""
     return join(
-        *(_metric_chart(name, trained) for name in FOLLOWED if any(_metric_points(each, name) for each in trained)),
+        *(_metric_chart(name, trained) for name in MAIN_METRICS if any(_metric_points(each, name) for each in trained)),
         *(_loss_chart(each) for each in trained if len(_loss_points(each)) > 1),
         tag("p", {"class": "note"}, note),
     )

@@ -13,7 +13,7 @@ from .confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed
 from .errors import ResultError
 from .ranking import Line
 from .tables import Cell, Column, Table
-from .types import Result
+from .types import MAIN_METRICS, Result
 from .variants import (
     TITLES,
     Board,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from .trial import Trial
 
 __all__ = ["Table", "compare", "leaderboard", "list_runs", "trial_table"]
-
-SHOWN = ("image_auroc", "pixel_auroc", "aupro")
-"""The metrics that every table shows."""
 
 
 def leaderboard(
@@ -82,7 +79,7 @@ def _some(results: Sequence[Result]) -> Sequence[Result]:
 
 def _metrics(metric: str) -> tuple[str, ...]:
     """What is shown when ranked by ``metric``."""
-    return SHOWN if metric in SHOWN else (metric, *SHOWN)
+    return MAIN_METRICS if metric in MAIN_METRICS else (metric, *MAIN_METRICS)
 
 
 def _metric_columns(shown: Sequence[str], confidence: Confidence | None, seeds: int) -> list[Column]:
@@ -296,7 +293,7 @@ def list_runs(results: Sequence[Result]) -> Table:
             run.variant,
             run.method,
             run.seed,
-            *(getattr(run.metrics, name) for name in SHOWN),
+            *(getattr(run.metrics, name) for name in MAIN_METRICS),
             run.finished[:16].replace("T", " "),
             run.finished,
             run.run,
@@ -311,7 +308,7 @@ def list_runs(results: Sequence[Result]) -> Table:
         Column("variant", "variant"),
         Column("method", "method", audience="programs"),
         Column("seed", "seed", "count"),
-        *(Column(name, TITLES[name], "percent") for name in SHOWN),
+        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
         Column("finished", "finished", audience="people"),
         Column("finished", "finished", audience="programs"),
         Column("run", "run"),
@@ -336,12 +333,12 @@ def trial_table(trials: Sequence[Trial]) -> Table:
             trial.method,
             trial.checkpoint,
             trial.epoch,
-            *(getattr(trial.metrics, name) for name in SHOWN),
+            *(getattr(trial.metrics, name) for name in MAIN_METRICS),
             *(getattr(trial.threshold, name, None) for name in ("value", *_RATES)),
         )
         for trial in trials
     ]
-    numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in SHOWN]
+    numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in MAIN_METRICS]
     numbers += [None, *(mean(getattr(trial.threshold, name, None) for trial in trials) for name in _RATES)]
     footer = (f"mean ({len(rows)})", first.dataset, first.synthetic, first.method, first.checkpoint, None, *numbers)
     columns = (
@@ -351,7 +348,7 @@ def trial_table(trials: Sequence[Trial]) -> Table:
         Column("method", "method", audience="programs"),
         Column("checkpoint", "checkpoint", audience="programs"),
         Column("epoch", "epoch", "count"),
-        *(Column(name, TITLES[name], "percent") for name in SHOWN),
+        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
         Column(
             "threshold", "threshold", "score", audience="all" if any(each.threshold for each in trials) else "programs"
         ),

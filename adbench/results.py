@@ -13,6 +13,9 @@ from .samples import EvalSize, Size
 METRIC_NAMES = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
 """The fields of ``Metrics``, in the order in which they are shown."""
 
+MAIN_METRICS = ("image_auroc", "pixel_auroc", "aupro")
+"""Those that both papers report: shown where not all are, and each with an oracle's checkpoint."""
+
 
 @dataclass(frozen=True)
 class Metrics:

@@ -18,6 +18,7 @@ from .methods import (
     Share,
 )
 from .results import (
+    MAIN_METRICS,
     METRIC_NAMES,
     Best,
     Environment,
@@ -46,6 +47,7 @@ from .samples import (
 
 __all__ = [
     "GOOD",
+    "MAIN_METRICS",
     "METRIC_NAMES",
     "BackboneOptions",
     "Best",

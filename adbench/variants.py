@@ -200,17 +200,15 @@ def protocol_text(protocol: Protocol) -> str:
     """One line with everything besides the method that moves a number."""
     size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
-    precision = "fp32" if protocol.precision == "off" else protocol.precision
-    if protocol.backbone and protocol.precision != "off":
-        precision = f"fp32, its features and the method {precision}"
-    backbone = f"{protocol.backbone}{weights}: {precision}" if protocol.backbone else f"no backbone; {precision}"
+    backbone = f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone"
+    precision = "fp32" if protocol.precision == "off" else f"amp {protocol.precision}"
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
     crop = ", the crop alone" if protocol.resize == "crop" else ""
     held_out = f"; {100 * protocol.holdout:g}% of the training pictures held out" if protocol.holdout else ""
     return (
         f"{size} by {protocol.resize} ({protocol.picture_resampling}); "
         f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){held_out}; "
-        f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}"
+        f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}; {precision}"
     )
 
 

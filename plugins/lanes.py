@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -106,7 +106,8 @@ class Lanes:
             self._closed = True
             self._changed.notify_all()
         for thread in self._pool:
-            thread.join()
+            while thread.is_alive():
+                thread.join(INTERRUPTIBLE)
 
     def put(self, lane: int, steps: Iterator[T]) -> Future[list[T]]:
         """Have a generator run to its end after what was put into the lane before; waits where the lane is full.
@@ -172,6 +173,13 @@ class Lanes:
                 dropped = lane.waiting.popleft()
                 if not dropped.future.done():
                     dropped.future.set_exception(error)
+
+
+def result_of(future: Future[T]) -> T:
+    """What work came to, once it is done; Ctrl-C ends the wait."""
+    while not future.done():
+        wait([future], INTERRUPTIBLE)
+    return future.result()
 
 
 def _share_heap() -> None:

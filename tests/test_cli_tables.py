@@ -147,6 +147,16 @@ def test_a_closed_pipe_is_no_error(ran, tmp_path, what, format_, unbuffered):
     assert (process.returncode, errors) == (0, "")
 
 
+def test_pipes_and_files_get_all_letters_whatever_the_locale():
+    """Where the system's encoding knows few letters, as a code page of Windows, what goes into a file is UTF-8."""
+    poor = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    poor.pop("PYTHONIOENCODING", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "adbench.cli", "list", "methods"], check=True, capture_output=True, env=poor
+    )
+    assert "─" in done.stdout.decode("utf-8")
+
+
 def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
     """In a pipe neither the table nor the progress holds an escape code, and no line is wrapped."""
     done = adbench_process(

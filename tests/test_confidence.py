@@ -12,7 +12,7 @@ import pytest
 from made_results import make_result
 from runs import adbench
 
-from adbench import confidence, report
+from adbench import confidence, report, statistics
 from adbench.confidence import Confidence, interval_text, seed_means
 from adbench.evidence import Evidence
 from adbench.metrics import Truth, evaluate
@@ -162,6 +162,17 @@ def test_compare_shows_intervals_and_spread():
             assert row[f"{name} low"] < row[name] < row[f"{name} high"]
             assert row[f"{name} sd"] > 0
     assert any("Seeds: a 2, b 2." in note for note in table.notes)
+
+
+def test_an_interval_is_computed_once(monkeypatch):
+    """However often two tables show it, alone or within a mean: once for each variant, class and metric."""
+    asked = []
+    original = statistics.interval
+    monkeypatch.setattr(statistics, "interval", lambda *words: (asked.append(words), original(*words))[1])
+    results, sure = made({"a": 3.0, "b": 0.5})
+    for _ in range(2):
+        report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    assert len(asked) == 2 * 3
 
 
 def test_a_class_without_the_metric_does_not_count():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import random
+import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from runs import Notes, brightness, curve_of, files_in, job_for, made_method, run_one, scores_of
 
-from adbench import Epoch, Method, Scores, UsageError, engine, evaluation, store
+from adbench import Epoch, Method, Scores, UsageError, devices, engine, evaluation, store
 from adbench.errors import DataError
 from adbench.types import METRIC_NAMES
 
@@ -109,6 +111,42 @@ def test_the_same_seed_gives_the_same_scores_bit_for_bit(tiny, tiny_data, tmp_pa
     )
     assert first == again
     assert first != other
+
+
+def test_training_pictures_looked_at_for_scoring_do_not_move_the_bar(tiny_data, tmp_path):
+    """Progress is that of training: one pass over the six training pictures in each epoch."""
+
+    def fit(detector, images):
+        detector.images = images
+        for number in (1, 2):
+            for _ in images:
+                pass
+            yield Epoch(number, 2, milestone=True)
+
+    def score(detector, batch):
+        for _ in detector.images:
+            pass
+        return brightness(batch)
+
+    class Steps(Notes):
+        steps: ClassVar[list[tuple[int, int]]] = []
+
+        def step(self, done, total):
+            self.steps.append((done, total))
+
+    method = made_method(fit, score)
+    run_one(method, job_for(method, tiny_data, tmp_path), Steps())
+    assert Steps.steps == [(4, 6), (6, 6)] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
+def test_peak_memory_is_that_of_the_run():
+    """What was taken and given back before ``reset_peak_memory`` doesn't count."""
+    big = torch.ones(100_000_000)
+    del big
+    before = devices.peak_memory(torch.device("cpu"))
+    devices.reset_peak_memory(torch.device("cpu"))
+    assert devices.peak_memory(torch.device("cpu")) < before - 2e8
 
 
 def test_force_computes_again(tiny, tiny_data, tmp_path):

@@ -197,6 +197,22 @@ def test_unfinished_files_of_the_dead_are_removed(tmp_path):
     assert new.exists()
 
 
+def test_a_file_that_goes_meanwhile_is_no_failure(monkeypatch, tmp_path):
+    """Another process may finish or remove a table between the look into the folder and the look at the file."""
+    gone = tmp_path / "a.part"
+    gone.write_bytes(b"half")
+    original = Path.stat
+
+    def stat(path, **words):
+        if path == gone:
+            raise FileNotFoundError(gone)
+        return original(path, **words)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
+    assert len(list(tmp_path.glob(f"*{feature_files.SUFFIX}"))) == 1
+
+
 def test_two_writers_of_the_same_table(tmp_path):
     """While one run writes a table, another may make the same: both get it, and one complete file remains."""
     inner = Source()

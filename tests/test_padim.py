@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from adbench.errors import CheckpointError, OptionError
 from adbench.images import Batch
+from adbench.options import check
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -214,7 +215,7 @@ def test_channels_hang_on_the_seed():
 def test_values_that_cannot_work_are_refused(name, value):
     """The message names the option."""
     with pytest.raises(OptionError, match=f"option {name} of padim"):
-        make(replace(SMALL, **{name: value}))
+        check(replace(SMALL, **{name: value}), owner="padim")
 
 
 def test_the_paper_preset_is_the_papers():

@@ -39,14 +39,20 @@ def test_the_first_command_keeps_its_promise(tmp_path):
 @needs_real_pictures
 @pytest.mark.parametrize(
     ("class_name", "epochs", "rate", "image", "pixel"),
-    [("kolektorsdd", 15, 1e-3, 0.79, 0.85), ("kolektorsdd", 12, 1e-4, 0.76, 0.85), ("magnetic_tile", 4, 1e-4, 0.79, 0)],
+    [
+        ("kolektorsdd", 15, 1e-3, 0.79, 0.85),
+        ("kolektorsdd", 12, 1e-4, 0.76, 0.85),
+        ("magnetic_tile", 4, 1e-4, 0.79, 0.78),
+    ],
 )
 def test_at_equal_settings_msflow_is_as_good_as_the_authors_program(tmp_path, class_name, epochs, rate, image, pixel):
-    """EfficientNet-Lite0, 256 x 256, batch 8, fp32: not below what theirs reached (docs/results.md has the rest)."""
+    """EfficientNet-Lite0, 256 x 256, batch 8, fp32: not below what theirs reached; the last number is known to be."""
     settings = (f"meta_epochs={epochs}", "sub_epochs=1", "warmup=0", f"lr={rate}", "decay_epochs=70,90", "batch_size=8")
     changes = [word for setting in settings for word in ("-o", setting)]
     folder = ("--dataset", "folder", "--data-root", str(REAL_PICTURES), "--class", class_name)
     mean = mean_of(*folder, "--preset", "cpu", "--amp", "off", *changes, results=tmp_path)
 
     assert mean["image_auroc"] >= image
+    if class_name == "magnetic_tile" and mean["pixel_auroc"] < pixel:
+        pytest.xfail(f"pixel AUROC {mean['pixel_auroc']:.3f} is below their {pixel} (docs/results.md)")
     assert mean["pixel_auroc"] >= pixel

@@ -176,6 +176,11 @@ def test_wilcoxon_needs_classes_that_differ():
     assert wilcoxon([0.1] * 6, [0.1] * 6) is None
 
 
+def test_wilcoxon_leaves_out_classes_that_tie():
+    """Of four classes of which three differ, all on one side, the p-value is 2 / 2^3: exact with every SciPy."""
+    assert wilcoxon([0.0] * 4, [0.0, 0.1, 0.2, 0.3]) == pytest.approx(2 / 8)
+
+
 @given(st.lists(st.none() | st.floats(0, 1), max_size=8))
 def test_holm_keeps_the_order_and_never_helps(values):
     """Adjusted p-values are no smaller, in the same order, at most 1, and no milder than Benjamini and Hochberg's."""

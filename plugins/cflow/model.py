@@ -28,7 +28,7 @@ from ..flows import (
     set_learning_rate,
     upsample,
 )
-from ..lanes import Lanes
+from ..lanes import Lanes, result_of
 from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
@@ -87,7 +87,7 @@ class CFlow(Detector):
                         steps = self.steps(level, self.mini_batches(feature), rate)
                         running.append((level, lanes.put(level, steps)))
                 for level, done in running:
-                    losses[level] += done.result()
+                    losses[level] += result_of(done)
             self._require_steps(losses)
             loss = torch.stack([loss for level in losses for loss in level]).mean().item()
             require_finite("cflow", epoch + 1, loss, options.lr)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from adbench import BackboneOptions, Method, hookimpl
-from adbench.types import Count, Preset, Range, Size
+from adbench.types import Count, Positive, Preset, Range, Size
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class PaDiMOptions(BackboneOptions):
     size: Size = (224, 224)
     batch_size: int = 32
     dimensions: Count = 550
-    epsilon: Annotated[float, Range(0)] = 0.01
+    epsilon: Positive = 0.01
     sigma: Annotated[float, Range(0)] = 4.0
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from adbench import Detector, Epoch, Scores
-from adbench.errors import CheckpointError, OptionError, TaskError
+from adbench.errors import CheckpointError, TaskError
 
 from . import PaDiMOptions
 
@@ -39,13 +39,6 @@ class PaDiM(Detector):
     def __init__(self, options: PaDiMOptions, device: torch.device, backbone: Backbone) -> None:
         super().__init__(options, device)
         self.options: PaDiMOptions = options
-        for name, value, wanted, fits in (
-            ("dimensions", options.dimensions, "1 or more", options.dimensions >= 1),
-            ("epsilon", options.epsilon, "more than 0", options.epsilon > 0),
-            ("sigma", options.sigma, "0 or more", options.sigma >= 0),
-        ):
-            if not fits:
-                raise OptionError(f"option {name} of padim", found=str(value), wanted=wanted)
         self.backbone = backbone
         drawn = torch.randperm(sum(backbone.channels))[: options.dimensions]
         self.chosen = drawn.sort().values.to(device)
