@@ -273,7 +273,7 @@ class _Affine(Function):
         ctx: Any, x1: Tensor, x2: Tensor, a: Tensor, scale: Tensor, offset: Tensor, clamp: float
     ) -> tuple[Tensor, Tensor]:
         active = x2.shape[1]
-        bent = (a[:, :active].to(x2.dtype) * 0.2).sigmoid_().mul_(2).sub_(1)  # tanh(r / 10), four times as fast
+        bent = (a[:, :active].to(x2.dtype) * 0.1).tanh_()
         u = torch.cat((x1, x2), dim=1)
         u[:, -active:].mul_((bent * clamp).exp_()).add_(a[:, active:], alpha=0.1)
         ctx.save_for_backward(x2, bent, u, scale)
