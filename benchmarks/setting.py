@@ -40,15 +40,17 @@ class Setting:
     device: torch.device
     workers: int
 
-    def options(self, amp: str) -> Any:
-        """The method's options; pictures are not rotated, so that both sides do the same work."""
+    def changes(self, amp: str) -> dict[str, Any]:
+        """What differs from the preset; pictures are not rotated, so that both sides do the same work."""
         changes: dict[str, Any] = {
             "size": (self.size, self.size), "batch_size": self.batch, "weights": str(self.weights), "amp": amp,
             "resize": "stretch",
         }  # fmt: skip
-        if self.method == "cflow":
-            changes["rotation"] = 0.0
-        return resolve(self.plugin, "paper", changes, "folder", self.class_name)
+        return changes | {"rotation": 0.0} if self.method == "cflow" else changes
+
+    def options(self, amp: str) -> Any:
+        """The method's options."""
+        return resolve(self.plugin, "paper", self.changes(amp), "folder", self.class_name)
 
     @property
     def plugin(self) -> Any:
@@ -71,11 +73,12 @@ class Setting:
         kinds: dict[str, Any] = {"int": int, "Path": Path, "torch.device": torch.device, "str": str}
         return cls(**{f.name: kinds[str(f.type)](word) for f, word in zip(fields(cls), words, strict=True)})
 
-    def describe(self) -> str:
-        """One line for people."""
+    def describe(self, *, whole: bool = False) -> str:
+        """One line for people; ``whole`` says that all pictures of the class were used."""
+        pictures = "all" if whole else str(self.pictures)
         return (
             f"{self.method}, wide_resnet50_2, {self.size} x {self.size}, batch {self.batch}, "
-            f"{self.pictures} pictures of {self.class_name}, {self.device}, {torch.get_num_threads()} threads, "
+            f"{pictures} pictures of {self.class_name}, {self.device}, {torch.get_num_threads()} threads, "
             f"torch {torch.__version__}"
         )
 

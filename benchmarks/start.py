@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from .setting import Setting
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from adbench.types import Job
+
+MARKS = 4
+"""Imports done, pictures checked, network built, features at hand."""
+
 
 def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
     """Start the run in a process of its own, first to fill the caches, then to time it."""
-    marks = [_start([*setting.words(), amp]) for _ in range(rounds + 1)][1:]
+    with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as results:
+        marks = [_start([*setting.words(), amp, results]) for _ in range(rounds + 1)][1:]
     table = Table(title="Seconds until the first epoch, pictures and features cached")
-    for column in ("imports", "pictures", "network", "features", "from imports to the first epoch"):
+    for column in ("imports", "checks", "network", "features", "from imports to the first epoch"):
         table.add_column(column, justify="right")
     steps = [[after - before for before, after in pairwise(each)] for each in marks]
     table.add_row(*(f"{median(each):.2f}" for each in zip(*steps, strict=True)),
                   f"{median(each[-1] - each[1] for each in marks):.2f}")  # fmt: skip
-    console.print(setting.describe(), highlight=False, soft_wrap=True)
+    console.print(setting.describe(whole=True), highlight=False, soft_wrap=True)
     console.print(table)
 
 
@@ -37,29 +50,44 @@ def _start(words: Sequence[str]) -> list[float]:
     return [began, *map(float, done.stdout.split())]
 
 
-def _child(words: Sequence[str], amp: str) -> None:
-    """Do what ``adbench run`` does up to its first epoch, and print when each part was done."""
+def _child(words: Sequence[str], amp: str, results: Path) -> None:
+    """Do what ``adbench run`` does with a whole class, and print when each part was done, up to the first features."""
     import torchvision  # noqa: F401 - the imports are timed
 
-    from adbench import engine, pictures, suite  # noqa: F401
-    from adbench.features import FeatureCache
+    from adbench import engine, features, plugins, suite  # noqa: F401
     from adbench.progress import Watch
 
     setting = Setting.of(words)
     import_module(f"{setting.plugin.build.__module__}.model")
     times = [time.time()]
-    options, task = setting.options(amp), setting.task()
-    plugin = setting.plugin
-    opened = engine.open_images(
-        task, "train", options, setting.device, skip_bad=False, cache=FeatureCache(), watch=Watch()
-    )
-    times.append(time.time())
-    detector = plugin.build(options, setting.device)
-    times.append(time.time())
-    next(opened.features(detector.backbone))
-    times.append(time.time())
-    print(*times)
+
+    class Marks(Watch):
+        """Hears when the pictures are checked, and when the network is there and the first epoch begins."""
+
+        def start(self, job: Job) -> None:
+            times.append(time.time())
+
+        def announce(self, epoch: int, total: int) -> None:
+            times.append(time.time())
+
+    gather = features.Table.gather
+
+    def first(table: features.Table, rows: Tensor) -> list[Tensor]:
+        found = gather(table, rows)
+        if len(times) == MARKS - 1:
+            print(*times, time.time(), flush=True)
+            os._exit(0)  # the rest is training
+        return found
+
+    features.Table.gather = first  # type: ignore[method-assign]
+    registry = plugins.load()
+    plan = suite.Plan(
+        methods=[setting.plugin], overrides={setting.method: setting.changes(amp)}, dataset=registry.dataset("folder"),
+        classes=[setting.class_name], data_root=setting.data, device=str(setting.device), results=results, force=True,
+    )  # fmt: skip
+    for outcome in suite.run_here(plan.jobs(), registry, watch=Marks()):
+        raise SystemExit(f"ended before its first epoch: {outcome.error}")
 
 
 if __name__ == "__main__":
-    _child(sys.argv[1:-1], sys.argv[-1])
+    _child(sys.argv[1:-2], sys.argv[-2], Path(sys.argv[-1]))
