@@ -95,9 +95,9 @@ def main() -> None:
     os.environ.setdefault(LARGE_PAGES, "1")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run
-            stream.reconfigure(errors="replace")
-            if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
-                stream.reconfigure(encoding="utf-8")  # a file or a program gets all letters on every system
+            # a file or a program gets all letters on every system
+            own = stream.isatty() or "PYTHONIOENCODING" in os.environ
+            stream.reconfigure(encoding=None if own else "utf-8", errors="replace")
     app()
 
 

@@ -164,7 +164,6 @@ class _Run:
 
     def _open_pictures(self) -> None:
         self.train = self._open("train")
-        self.train.step = self._step
         self.test = self._open("test")
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
@@ -190,7 +189,6 @@ class _Run:
             self.watch.note(f"{self.job.method} {self.job.class_name}: {error} Starting again.")
             self.bench.folder.discard()
             return self.result()
-        self.train.step = None
         if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
             self._suggest(detector, session)
             self._keep_oracles(detector, session, detector.epoch, self._evaluate(detector, session))
@@ -221,7 +219,9 @@ class _Run:
             )
         while not session.complete:
             started = time.monotonic()
+            self.train.step = self._step
             epoch = next(fitting, None)
+            self.train.step = None  # scoring may look at the training pictures, too, which is no progress in training
             session.fit_seconds += time.monotonic() - started
             if epoch is None:
                 return
@@ -253,7 +253,6 @@ class _Run:
 
     def _finish_epoch(self, detector: Detector, session: Session, epoch: Epoch) -> None:
         """Between two yields: evaluate where it is due, record, save."""
-        self.train.step = None  # scoring may look at the training pictures, too, which is no progress in training
         seconds = session.take_epoch_seconds()
         last = epoch.number >= epoch.total
         self.scores = None  # those of an earlier epoch; and never two sets of maps at once
@@ -269,7 +268,6 @@ class _Run:
         if session.worth_saving(last):
             with session.saving():
                 self.bench.folder.save_checkpoint("state", session.to_state(detector, self.device))
-        self.train.step = self._step
 
     def _due(self, epoch: Epoch) -> bool:
         every = self.job.eval_every

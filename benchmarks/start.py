@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from rich.console import Console
 from rich.table import Table
@@ -52,13 +53,12 @@ def _start(words: Sequence[str]) -> list[float]:
 
 def _child(words: Sequence[str], amp: str, results: Path) -> None:
     """Do what ``adbench run`` does with a whole class, and print when each part was done, up to the first features."""
-    import torchvision  # noqa: F401 - the imports are timed
-
-    from adbench import engine, features, plugins, suite  # noqa: F401
+    from adbench import features, plugins, suite
     from adbench.progress import Watch
 
     setting = Setting.of(words)
-    import_module(f"{setting.plugin.build.__module__}.model")
+    for late in ("torchvision", "adbench.engine", f"{setting.plugin.build.__module__}.model"):
+        import_module(late)
     times = [time.time()]
 
     class Marks(Watch):
@@ -79,14 +79,14 @@ def _child(words: Sequence[str], amp: str, results: Path) -> None:
             os._exit(0)  # the rest is training
         return found
 
-    features.Table.gather = first  # type: ignore[method-assign]
     registry = plugins.load()
     plan = suite.Plan(
         methods=[setting.plugin], overrides={setting.method: setting.changes(amp)}, dataset=registry.dataset("folder"),
         classes=[setting.class_name], data_root=setting.data, device=str(setting.device), results=results, force=True,
     )  # fmt: skip
-    for outcome in suite.run_here(plan.jobs(), registry, watch=Marks()):
-        raise SystemExit(f"ended before its first epoch: {outcome.error}")
+    with patch.object(features.Table, "gather", first):
+        for outcome in suite.run_here(plan.jobs(), registry, watch=Marks()):
+            raise SystemExit(f"ended before its first epoch: {outcome.error}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -48,35 +47,19 @@ RULES: dict[str, Rule] = {
 }
 
 
-@contextmanager
-def overheard() -> Iterator[list[NDArray[np.float64]]]:
-    """The scores of good pictures that the engine asks for a threshold."""
-    heard: list[NDArray[np.float64]] = []
-    original = thresholds.suggest
-
-    def listening(scores: NDArray[np.floating], *, held_out: bool) -> Any:
-        heard.append(np.asarray(scores, dtype=np.float64))
-        return original(scores, held_out=held_out)
-
-    thresholds.suggest = listening
-    try:
-        yield heard
-    finally:
-        thresholds.suggest = original
-
-
 def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
     """Run a job, and say for each rule what part of the good pictures it calls defective, and of the others good."""
     bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
-    with overheard() as heard:
+    with patch.object(thresholds, "suggest", wraps=thresholds.suggest) as suggest:
         engine.run(bench, registry, cache=FeatureCache())
+    good = np.asarray(suggest.call_args.args[0], dtype=np.float64)
     with (bench.folder.path / "scores.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     labels = np.array([row["label"] != "0" for row in rows])
     scores = np.array([float(row["score"]) for row in rows])
     found = {}
     for name, rule in RULES.items():
-        verdict = thresholds.judge(rule(heard[-1]), name, labels, scores)
+        verdict = thresholds.judge(rule(good), name, labels, scores)
         assert verdict.false_alarm_rate is not None
         assert verdict.miss_rate is not None
         found[name] = verdict.false_alarm_rate, verdict.miss_rate

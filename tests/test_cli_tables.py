@@ -157,6 +157,16 @@ def test_pipes_and_files_get_all_letters_whatever_the_locale():
     assert "─" in done.stdout.decode("utf-8")
 
 
+@posix_only
+def test_a_name_that_is_no_text_is_no_traceback():
+    """File names are bytes there; what stands for no letter is replaced, in a pipe as on a terminal."""
+    done = subprocess.run(
+        [sys.executable, "-m", "adbench.cli", "leaderboard", "--results", b"no\xffwhere"], capture_output=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.decode("utf-8").startswith("Error: results folder no")
+
+
 def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
     """In a pipe neither the table nor the progress holds an escape code, and no line is wrapped."""
     done = adbench_process(

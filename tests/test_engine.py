@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import random
 import sys
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -128,15 +127,12 @@ def test_training_pictures_looked_at_for_scoring_do_not_move_the_bar(tiny_data, 
             pass
         return brightness(batch)
 
-    class Steps(Notes):
-        steps: ClassVar[list[tuple[int, int]]] = []
-
-        def step(self, done, total):
-            self.steps.append((done, total))
-
+    heard = []
+    watch = Notes()
+    watch.step = lambda done, total: heard.append((done, total))
     method = made_method(fit, score)
-    run_one(method, job_for(method, tiny_data, tmp_path), Steps())
-    assert Steps.steps == [(4, 6), (6, 6)] * 2
+    run_one(method, job_for(method, tiny_data, tmp_path), watch)
+    assert heard == [(4, 6), (6, 6)] * 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
