@@ -78,7 +78,22 @@ class MapBlock(FastBlock):
 
 
 class VectorBlock(FastBlock):
-    """A block over single vectors (N, C), with a rotation."""
+    """A block over single vectors (N, C), with a rotation (C, C)."""
+
+    def __init__(
+        self, dims_in: Sequence[tuple[int]], dims_c: Sequence[tuple[int]] = (), *, rotation: Tensor,
+        subnet_constructor: Callable[[int, int], nn.Module], **options: Any,
+    ) -> None:  # fmt: skip
+        # FrEIA would write a permutation of all channels three times, into 64 MiB for 2048 of them, just to lose it:
+        # it makes the block for two
+        super().__init__([(2,)], dims_c, subnet_constructor=lambda *_: nn.Identity(), **options)
+        self.dims_in, channels = list(dims_in), len(rotation)
+        self.in_channels, self.splits = channels, [channels - channels // 2, channels // 2]
+        for name in ("global_scale", "global_offset"):
+            setattr(self, name, nn.Parameter(getattr(self, name).detach()[:, :1].repeat(1, channels)))
+        self.w_perm = nn.Parameter(rotation, requires_grad=False)
+        self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # in the same memory
+        self.subnet = subnet_constructor(self.splits[0] + self.condition_channels, 2 * self.splits[1])
 
     def _mix(self, x: Tensor) -> Tensor:
         dtype = self.subnet.precision or x.dtype

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 from adbench_plugins.cflow import CFlowOptions
-from adbench_plugins.cflow.decoder import Subnet
+from adbench_plugins.cflow.decoder import Subnet, random_rotation
 from adbench_plugins.cflow.model import CFlow
 from adbench_plugins.coupling import ChannelNorm, FastPermute, Linear, MapBlock, VectorBlock, permute_channels
 from adbench_plugins.msflow import MSFlowOptions
@@ -32,13 +32,16 @@ def blocks(kind: type[AllInOneBlock], channels: int, code: int) -> tuple[AllInOn
     vectors = kind is VectorBlock
     rank = () if vectors else (1, 1)
 
-    def make(block: type[AllInOneBlock]) -> AllInOneBlock:
+    def make(block: type[AllInOneBlock], **more: torch.Tensor) -> AllInOneBlock:
         return block(
             [(channels, *rank)], [(code, *rank)], affine_clamping=1.9, global_affine_type="SOFTPLUS",
-            permute_soft=vectors, subnet_constructor=partial(Subnet if vectors else ConvSubnet, precision=None),
+            subnet_constructor=partial(Subnet if vectors else ConvSubnet, precision=None), **more,
         ).double()  # fmt: skip
 
-    plain, fast = make(AllInOneBlock), make(kind)
+    plain = make(AllInOneBlock)
+    fast = (
+        make(kind, rotation=random_rotation(torch.randn(channels, channels).double(), CPU)) if vectors else make(kind)
+    )
     with torch.no_grad():
         for parameter in fast.parameters():
             if parameter.requires_grad:

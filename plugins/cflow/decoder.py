@@ -53,20 +53,17 @@ def decoder(
         # drawn in order, from one generator
         rotations = [pool.submit(random_rotation, torch.randn(channels, channels), device) for _ in range(blocks)]
         flow = SequenceINN(channels)
-        for _ in range(blocks):
+        for rotation in rotations:
             flow.append(
                 VectorBlock,
                 cond=0,
                 cond_shape=(cond_channels,),
+                rotation=rotation.result(),
                 subnet_constructor=partial(Subnet, precision=precision),
                 affine_clamping=clamp,
                 global_affine_type="SOFTPLUS",
             )
-    flow = flow.to(device)
-    for block, rotation in zip(flow, rotations, strict=True):
-        block.w_perm = nn.Parameter(rotation.result(), requires_grad=False)
-        block.w_perm_inv = nn.Parameter(block.w_perm.T, requires_grad=False)  # in the same memory
-    return flow
+    return flow.to(device)
 
 
 def random_rotation(normal: torch.Tensor, device: torch.device) -> torch.Tensor:
