@@ -1,13 +1,15 @@
 """Frozen feature extractors: pictures in, feature maps out.
 
 A backbone normalises for itself, never trains, and runs only as deep as the deepest layer asked for. Its
-weights are found or there is an error (see weights.py). torchvision's networks get IMAGENET1K_V1, the
-weights that both papers' published programs used.
+weights are found or there is an error (see weights.py), but they take no memory before the first picture,
+which never comes where all features are cached. torchvision's networks get IMAGENET1K_V1, the weights that
+both papers' published programs used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from . import devices, efficientnet_lite, timm_backbone
 from . import weights as weight_room
 from .backbone_table import LITE0, STRIDES, TIMM_PREFIX, BackboneInfo, backbone_names, describe
 from .efficientnet_lite import EfficientNetLite0, SameConv2d
-from .errors import OptionError, UnknownNameError
+from .errors import OptionError, UnknownNameError, WeightsError
 from .types import BackboneOptions
 from .weights import file_digest
 
@@ -58,7 +60,7 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
-        trunk: nn.Module,
+        make: Callable[[], nn.Module],
         *,
         layers: tuple[int, ...],
         channels: tuple[int, ...],
@@ -75,18 +77,25 @@ class Backbone(nn.Module):
         self.padding, self.amp = padding, amp
         self.strides = tuple(STRIDES[layer - 1] * (1 if pool == "none" else 2) for layer in layers)
         self.key = "/".join((name, weights_hash, "fp32", "layers" + ",".join(map(str, layers)), padding, pool, amp))
-        self.trunk = trunk
+        self._make = make
+        self._network: nn.Module | None = None
         self.pool = _pool(pool)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-        if padding == "reflect":
-            _reflect(trunk, name)
-        self.requires_grad_(False)
         self.train()
         self.to(device)
-        if not name.startswith(TIMM_PREFIX):
-            _fold_norms(trunk)
-        self.trunk.to(memory_format=torch.channels_last)
+
+    @property
+    def network(self) -> nn.Module:
+        """What runs, with its weights: made when it is asked for first.
+
+        Raises:
+            WeightsError: the weights are not those any more that were there when the backbone was made.
+        """
+        if self._network is None:
+            with torch.inference_mode(False):  # it may be wanted elsewhere, too
+                self._network = self._make().eval().requires_grad_(False)
+        return self._network
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever is asked for."""
@@ -108,7 +117,7 @@ class Backbone(nn.Module):
         """
         x = ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         try:
-            maps = self.trunk(x)
+            maps = self.network(x)
         except RuntimeError as error:
             if self.padding == "reflect" and "Padding size" in str(error):
                 raise self._too_small(pictures) from error
@@ -175,28 +184,27 @@ def load(
     }  # fmt: skip
     if name.startswith(TIMM_PREFIX):
         timm = timm_backbone.load(name, layers, weights)
+        if padding == "reflect":
+            _reflect(timm.trunk, name)
+        timm.trunk.to(device).to(memory_format=torch.channels_last)
         return Backbone(
-            name, timm.trunk, channels=timm.channels, mean=timm.mean, std=timm.std,
+            name, lambda: timm.trunk, channels=timm.channels, mean=timm.mean, std=timm.std,
             weights_hash=timm.weights_hash, **shared,
         )  # fmt: skip
     info = next((info for info in describe() if info.name == name), None)
     if info is None:
         raise UnknownNameError("backbone", name, backbone_names(), way_out="Any timm model is there as timm:NAME")
-    net, head = _build(name)
-    state = _state(name, weights)
-    digest = weight_room.assign(net, state, name=name, path=weights, head=head)
-    lite = isinstance(net, EfficientNetLite0)
-    backbone = Backbone(
+    lite = name == LITE0
+    _, _, digest = _read(name, layers, weights, padding)
+    return Backbone(
         name,
-        Levels(_stages(net, name), layers),
+        partial(_network, name, layers, weights, padding, digest, device),
         channels=tuple(info.channels[layer - 1] for layer in layers),
         mean=efficientnet_lite.MEAN if lite else IMAGENET_MEAN,
         std=efficientnet_lite.STD if lite else IMAGENET_STD,
         weights_hash=digest,
         **shared,
     )
-    weight_room.own(backbone, state)
-    return backbone
 
 
 def from_options(options: BackboneOptions, device: torch.device, *, pool: Pool = "none") -> Backbone:
@@ -220,6 +228,38 @@ def _check(name: str, layers: tuple[int, ...], padding: str, pool: str) -> None:
     for option, value, known in (("padding", padding, PADDINGS), ("pool", pool, POOLS)):
         if value not in known:
             raise OptionError(f"{option} of {name}", found=f"'{value}'", wanted=f"one of {', '.join(known)}")
+
+
+def _read(
+    name: str, layers: tuple[int, ...], weights: str | Path | None, padding: str
+) -> tuple[nn.Module, weight_room.State, str]:
+    """The network, whose weights lie in those of a file, which come with it, as may be mapped, and their digest."""
+    net, head = _build(name)
+    state = _state(name, weights)
+    digest = weight_room.assign(net, state, name=name, path=weights, head=head)
+    trunk = Levels(_stages(net, name), layers)
+    if padding == "reflect":
+        _reflect(trunk, name)
+    return trunk, state, digest
+
+
+def _network(
+    name: str, layers: tuple[int, ...], weights: str | Path | None, padding: str, digest: str, device: torch.device
+) -> nn.Module:
+    """The network as it runs fastest on its device, in memory of its own."""
+    trunk, state, found = _read(name, layers, weights, padding)
+    if found != digest:
+        raise WeightsError(
+            f"weights file {weights}" if weights else f"weights of {name}",
+            found=f"others ({found})",
+            wanted=f"those that were there when the run began ({digest})",
+            way_out="Run again, and leave the file alone meanwhile",
+        )
+    trunk.requires_grad_(False).eval().to(device)
+    _fold_norms(trunk)
+    trunk.to(memory_format=torch.channels_last)
+    weight_room.own(trunk, state)
+    return trunk
 
 
 def _build(name: str) -> tuple[Any, tuple[str, ...]]:
@@ -287,5 +327,6 @@ def _fold_norms(trunk: nn.Module) -> None:
                 conv.weight, conv.bias = fuse_conv_bn_weights(
                     conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
                 )
+                conv.to(memory_format=torch.channels_last)  # one by one: what each leaves behind serves the next
                 setattr(parent, name, nn.Identity())
     trunk.requires_grad_(False)

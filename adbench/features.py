@@ -1,7 +1,8 @@
 """Backbone outputs computed once, for all epochs, seeds and methods that ask for the same.
 
 A table is kept on the device where it fits, else in memory, else in a mapped file; where none has room
-it is computed anew each time. What fits on disk is written there, too, and later runs start from it.
+it is computed anew each time. What fits on disk is written there, too, and later runs start from it: they
+map the file, so that nothing is read before it is asked for, and the system's copy serves all processes.
 """
 
 from __future__ import annotations
@@ -201,12 +202,12 @@ class FeatureCache:
                 del self._entries[name]
 
     def _open(self, name: str, count: int, device: torch.device) -> _Rows | None:
-        """Take a table from disk, into memory where it fits."""
+        """Take a table from disk, onto the device where it fits."""
         found = self.files.open(name, count)
         if found is None:
             return None
         levels, mapped = found
-        kept = self._allocate(levels, count, device)
+        kept = self._allocate(levels, count, device, in_memory=False)
         if kept is None:
             return _Rows(levels, mapped, "disk")
         kept.put(0, mapped)
@@ -219,7 +220,7 @@ class FeatureCache:
         starts = range(0, count, chunk)
         first = compute(torch.arange(0, min(chunk, count)))
         levels = tuple(Level.of(features) for features in first)
-        kept = self._allocate(levels, count, device)
+        kept = self._allocate(levels, count, device, in_memory=True)
         writer = self.files.writer(name, levels, count)
         try:
             for start in starts:
@@ -246,11 +247,13 @@ class FeatureCache:
                 writer.discard()
         return kept or self._open(name, count, device)
 
-    def _allocate(self, levels: tuple[Level, ...], count: int, device: torch.device) -> _Rows | None:
-        """Room for a table on the device or in memory; None where there is none."""
-        places: list[tuple[Place, torch.device]] = [("memory", torch.device("cpu"))]
-        if device.type != "cpu":
-            places.insert(0, ("device", device))
+    def _allocate(
+        self, levels: tuple[Level, ...], count: int, device: torch.device, *, in_memory: bool
+    ) -> _Rows | None:
+        """Room for a table on the device, or else in memory where that will do; None where there is none."""
+        places: list[tuple[Place, torch.device]] = [("device", device)] if device.type != "cpu" else []
+        if in_memory:
+            places.append(("memory", torch.device("cpu")))
         for place, where in places:
             if self._make_room(place, where, total_bytes(levels, count)):
                 # RuntimeError is what both allocators raise when they are out of memory

@@ -46,6 +46,7 @@ def _time(setting: Setting, amp: str, paths: Sequence[Path], rounds: int) -> dic
     def plainly() -> object:
         return loop.score_all(paths, no_stage)
 
+    assert not ours.detector.backbone.network.training  # loaded before the clock starts, as the plain loop's
     plainly()
     first: dict[str, list[float]] = {"plain": [], "adbench": []}
     for _ in range(rounds):

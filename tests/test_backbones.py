@@ -117,7 +117,7 @@ def test_layers_come_in_the_order_asked_for_and_no_deeper(weight_files):
     picture = torch.rand(1, 3, 64, 64)
     assert some.channels == (128, 64)
     assert some.strides == (8, 4)
-    assert len(some.trunk.stages) == 2
+    assert len(some.network.stages) == 2
     assert some.weights_hash == deep.weights_hash
     for expected, found in zip(deep(picture)[1::-1], some(picture), strict=True):
         torch.testing.assert_close(found, expected)
@@ -175,6 +175,20 @@ def test_a_backbone_is_its_own_whatever_becomes_of_the_file(name, weight_files, 
         assert torch.equal(actual, wanted)
 
 
+def test_weights_are_not_in_memory_before_the_first_picture(weight_files, tmp_path):
+    """A backbone whose features are all cached needs no file any more; other weights under its name are an error."""
+    path = Path(shutil.copy(weight_files("resnet18"), tmp_path / "weights.pt"))
+    backbone = backbones.load("resnet18", weights=path, device=CPU)
+    assert list(backbone.parameters()) == []
+    state = torch.load(path, weights_only=True)
+    torch.save({key: value + 1 for key, value in state.items()}, path)
+    with pytest.raises(WeightsError, match=r"weights\.pt.*when the run began"):
+        backbone(torch.rand(1, 3, 64, 64))
+    torch.save(state, path)
+    backbone(torch.rand(1, 3, 64, 64))
+    assert len(list(backbone.parameters())) > 0
+
+
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "list", "object"])
 def test_weights_file_that_is_none(kind, weight_files, tmp_path):
     """A file that is missing, cut short, or something else gets a message with its path."""
@@ -227,6 +241,7 @@ def test_download_is_checked_and_kept(monkeypatch, tmp_path, weight_files, capsy
 
 def test_frozen_and_always_in_eval_mode(lite0):
     """No parameter trains, ``train()`` changes nothing, and outputs carry no gradient."""
+    lite0(torch.rand(1, 3, 64, 64))
     lite0.train()
     assert not any(module.training for module in lite0.modules())
     assert not any(parameter.requires_grad for parameter in lite0.parameters())
