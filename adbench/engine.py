@@ -218,11 +218,10 @@ class _Run:
                 f"{self.job.method}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch"
             )
         while not session.complete:
-            started = time.monotonic()
             self.train.step = self._step
-            epoch = next(fitting, None)
+            with session.timing("fit", self.cache):
+                epoch = next(fitting, None)
             self.train.step = None  # scoring may look at the training pictures, too, which is no progress in training
-            session.fit_seconds += time.monotonic() - started
             if epoch is None:
                 return
             if not isinstance(epoch, Epoch):
@@ -274,23 +273,21 @@ class _Run:
         return epoch.milestone if every is None else every > 0 and epoch.number % every == 0
 
     def _evaluate(self, detector: Detector, session: Session) -> Metrics:
-        started = time.monotonic()
-        self.scores = score_all(detector, self.test, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
-        scored = time.monotonic()
-        metrics = self.scores.evaluate(self.truth)
-        session.score_seconds += scored - started
-        session.evaluate_seconds += time.monotonic() - scored
+        watch = self.watch.stage
+        with session.timing("score", self.cache):
+            self.scores = score_all(detector, self.test, name=self.job.method, watch=watch, passes=self.scoring)
+        with session.timing("evaluate", self.cache):
+            metrics = self.scores.evaluate(self.truth)
         session.metrics = metrics
         return metrics
 
     def _suggest(self, detector: Detector, session: Session) -> None:
         """Ask the good pictures for a threshold, once, when training is over."""
-        started = time.monotonic()
         held_out = self.bench.held_out
-        good = self._open("train", _held_out(self.bench)) if held_out else self.train
-        scores = score_good(detector, good, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
+        with session.timing("score", self.cache):
+            good = self._open("train", _held_out(self.bench)) if held_out else self.train
+            scores = score_good(detector, good, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
         self.suggested, self.suggested_at = thresholds.suggest(scores, held_out=bool(held_out)), detector.epoch
-        session.score_seconds += time.monotonic() - started
 
     def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
         """Remember the best epoch on the test set, which ranks nothing and is marked as oracle."""
@@ -345,9 +342,8 @@ class _Run:
             self._save_as(detector, ["last"])
         samples, root = self.test.store.samples, self.bench.task.root
         paths = [relative_path(sample.path, root) for sample in samples]
-        started = time.monotonic()
-        evidence = self.scores.evidence(self.truth, paths)
-        session.evaluate_seconds += time.monotonic() - started
+        with session.timing("evaluate", self.cache):
+            evidence = self.scores.evidence(self.truth, paths)
         speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
         result = self._describe(detector, session, speed)
         scores = [
@@ -377,7 +373,14 @@ class _Run:
             scores=self.scores,
             threshold=self._threshold(),
             passes=(detector.passes, self.scoring),
-            timing=Timing(session.fit_seconds, session.score_seconds, session.evaluate_seconds, total, speed),
+            timing=Timing(
+                session.fit_seconds,
+                session.score_seconds,
+                session.evaluate_seconds,
+                total,
+                speed,
+                features=session.feature_seconds,
+            ),
         )
 
 

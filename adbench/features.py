@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -143,6 +144,7 @@ class FeatureCache:
             folder = cache_folder() / "features"
         self.budget = budget if budget is not None else _from_environment(BUDGET_VARIABLE)
         self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE))
+        self.seconds = 0.0  # spent on computing tables
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
         self._lock = threading.RLock()
 
@@ -179,8 +181,11 @@ class FeatureCache:
             if table is None:
                 rows = entry.rows if entry else self._open(name, count, device)
                 if rows is None:
+                    began = time.monotonic()
                     with torch.no_grad():
                         rows = self._make(name, count, compute, device, watch, chunk)
+                    if rows is not None:
+                        self.seconds += time.monotonic() - began
                 table = Table(rows, compute, count, device)
                 if rows is not None:
                     self._entries[f"{name} {device}"] = _Entry(rows, weakref.ref(table))

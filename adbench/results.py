@@ -97,9 +97,11 @@ class Threshold:
 class Timing:
     """Seconds spent, over all sessions of a resumed run.
 
-    ``fit`` counts training alone (with the features it computed), ``score`` and ``evaluate`` all
-    evaluations. ``images_per_second`` is measured apart: from decoded picture to anomaly map,
-    backbone included, nothing cached.
+    ``fit`` counts training alone, ``score`` and ``evaluate`` all evaluations. ``features`` counts the
+    backbone where its outputs are kept for all who come later, since that would favour the second of two
+    methods; None in results of an adbench that counted it with ``fit`` and ``score``.
+    ``images_per_second`` is measured apart: from decoded picture to anomaly map, backbone included,
+    nothing cached.
     """
 
     fit: float
@@ -107,6 +109,7 @@ class Timing:
     evaluate: float
     total: float
     images_per_second: float | None
+    features: float | None = None
 
 
 @dataclass(frozen=True)

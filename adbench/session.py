@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from .types import Best, Detector, EpochRecord, Metrics
+
+if TYPE_CHECKING:
+    from .features import FeatureCache
 
 CHEAP_SAVE = 1.0
 """Seconds; a save that takes less is made after every epoch."""
@@ -31,6 +34,7 @@ class Session:
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
     evaluate_seconds: float = 0.0
+    feature_seconds: float = 0.0
     earlier_seconds: float = 0.0
     complete: bool = False
     resumed: bool = False
@@ -46,6 +50,16 @@ class Session:
         seconds = self.fit_seconds - self._counted
         self._counted = self.fit_seconds
         return seconds
+
+    @contextmanager
+    def timing(self, part: Literal["fit", "score", "evaluate"], cache: FeatureCache) -> Iterator[None]:
+        """Time a part of the run, but for the features that it computes for all who come later."""
+        began, before = time.monotonic(), cache.seconds
+        yield
+        made = cache.seconds - before
+        self.feature_seconds += made
+        name = f"{part}_seconds"
+        setattr(self, name, getattr(self, name) + time.monotonic() - began - made)
 
     def worth_saving(self, last: bool) -> bool:
         """Say whether to save after this epoch: always, unless a state of gigabytes would hold training up."""
@@ -71,6 +85,7 @@ class Session:
             "fit_seconds": self.fit_seconds,
             "score_seconds": self.score_seconds,
             "evaluate_seconds": self.evaluate_seconds,
+            "feature_seconds": self.feature_seconds,
             "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began,
             "complete": self.complete,
         }
@@ -92,6 +107,7 @@ class Session:
             fit_seconds=state["fit_seconds"],
             score_seconds=state["score_seconds"],
             evaluate_seconds=state["evaluate_seconds"],
+            feature_seconds=state.get("feature_seconds", 0.0),
             earlier_seconds=state["earlier_seconds"],
             complete=state["complete"],
             resumed=True,

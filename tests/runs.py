@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from adbench import Detector, Epoch, Method, Scores, engine, plugins
 from adbench.cli import app
+from adbench.features import FeatureCache
 from adbench.progress import Watch
 from adbench.store import RunFolder
 from adbench.types import Job
@@ -145,8 +146,10 @@ def registry_of(*methods: Method) -> plugins.Registry:
     return plugins.Registry({method.name: method for method in methods}, plugins.load().datasets)
 
 
-def run_one(method: Method, job: Job, watch: Watch | None = None) -> tuple[RunResult, RunFolder]:
+def run_one(
+    method: Method, job: Job, watch: Watch | None = None, cache: FeatureCache | None = None
+) -> tuple[RunResult, RunFolder]:
     """Run one job through the engine."""
     registry = registry_of(method)
     bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
-    return engine.run(bench, registry, watch=watch), bench.folder
+    return engine.run(bench, registry, cache=cache, watch=watch), bench.folder

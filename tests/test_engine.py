@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import random
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from runs import Notes, brightness, curve_of, files_in, job_for, made_method, ru
 
 from adbench import Epoch, Method, Scores, UsageError, devices, engine, evaluation, store
 from adbench.errors import DataError
+from adbench.features import FeatureCache
 from adbench.types import METRIC_NAMES
 
 # ---------------------------------------------------------------- what a run leaves
@@ -203,17 +205,42 @@ def test_scoring_leaves_every_random_generator_as_it_was(tiny_data, tmp_path):
 
 
 class CountingBackbone:
-    """Stands for a frozen network; counts the pictures it looked at."""
+    """Stands for a frozen network; counts the pictures it looked at, and the calls."""
 
     key = "counting backbone"
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.seen = self.calls = 0
 
     def __call__(self, pictures: torch.Tensor) -> list[torch.Tensor]:
         """Hand the pictures through."""
         self.seen += len(pictures)
+        self.calls += 1
         return [pictures]
+
+
+def test_features_are_counted_apart_so_that_who_comes_first_is_no_slower(tiny_data, tmp_path, monkeypatch):
+    """What is computed once for all methods counts as training of none of them."""
+    backbone = CountingBackbone()
+    monkeypatch.setattr(time, "monotonic", lambda: float(backbone.calls))  # nothing else takes any time
+
+    def fit(detector, images):
+        for number in (1, 2):
+            for _ in images.features(backbone):
+                pass
+            yield Epoch(number, 2)
+
+    def score(detector, batch):
+        maps = batch.features(backbone)[0].mean(dim=1)
+        return Scores(maps.amax(dim=(1, 2)), maps)
+
+    method, cache = made_method(fit, score), FeatureCache(folder=tmp_path / "features")
+    first, second = (
+        run_one(method, job_for(method, tiny_data, tmp_path / name), cache=cache)[0].timing for name in ("a", "b")
+    )
+    assert first.features == 2  # a table of the training pictures, and one of the test pictures
+    assert second.features == 0
+    assert (first.fit, first.score, first.evaluate) == (second.fit, second.score, second.evaluate) == (0, 0, 0)
 
 
 def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_data, tmp_path, monkeypatch):
