@@ -138,14 +138,22 @@ def environment(device: torch.device) -> Environment:
 
 
 def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            for line in stream:
-                if line.startswith("model name"):
-                    return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    except OSError:
-        pass
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    name = _cpu_info("model name") or platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def cpu_maker() -> str:
+    """How the processor names its maker: "GenuineIntel", "AuthenticAMD", or "" where it doesn't."""
+    return _cpu_info("vendor_id") or platform.processor().rpartition(", ")[2]  # Windows has it at the end of the name
+
+
+def _cpu_info(key: str) -> str | None:
+    """What Linux says of the first core."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:
+        for line in stream:
+            if line.startswith(key):
+                return line.partition(":")[2].strip()
+    return None
 
 
 def _version(package: str) -> str | None:

@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import torch
 
+from adbench.products import linear
+
 MATRIX = 2048
 SAMPLED_EVERY = 0.01
 
@@ -90,7 +92,8 @@ def in_turn(works: dict[str, Callable[[], object]], rounds: int, device: torch.d
 def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
     """The best rate of a large matrix product, in operations per second."""
     a, b = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
-    seconds = [timed(lambda: a @ b, device) for _ in range(12)]
+    with torch.inference_mode():
+        seconds = [timed(lambda: linear(a, b), device) for _ in range(12)]
     return 2 * MATRIX**3 / min(seconds)
 
 

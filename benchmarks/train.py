@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
+from adbench import products
 from adbench.devices import DTYPES
 from adbench.features import FeatureCache
 
 from .setting import Ours, Setting, plain
 from .timing import Stages, in_turn, matrix_rate, no_stage, peak_memory, timed
 
-STAGES = ("decode", "backbone", "features", "flow forward", "backward", "optimiser")
+STAGES = ("decode", "backbone", "features", "flow forward", "backward", "optimiser", "steps")
 
 
 def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Console) -> None:
@@ -84,11 +85,13 @@ def _ratios(
 
 def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # what other threads compute is not counted
-    with FlopCounterMode(display=False) as counter:
+    threads, large = torch.get_num_threads(), products.LARGE
+    torch.set_num_threads(1)  # what other threads compute is not counted,
+    products.LARGE = sys.maxsize  # nor products that aren't torch's own
+    with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
         ours.epoch()
     torch.set_num_threads(threads)
+    products.LARGE = large
     return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from adbench.products import linear
+
 Precision = torch.dtype | None
 """Of matrix products, those of subnets and of rotations; None leaves them in that of their input.
 
@@ -97,7 +99,8 @@ class VectorBlock(FastBlock):
 
     def _mix(self, x: Tensor) -> Tensor:
         dtype = self.subnet.precision or x.dtype
-        return F.linear(x.to(dtype), self._constant(lambda matrix: matrix.to(dtype))).to(x.dtype)
+        rotated: Tensor = _Product.apply(x, None, self._constant(lambda matrix: matrix.to(dtype)), None, dtype)  # type: ignore[no-untyped-call]
+        return rotated.to(x.dtype)
 
 
 class FastPermute(PermuteRandom):  # type: ignore[misc]
@@ -154,8 +157,8 @@ class Linear(nn.Linear):
         dtype = self.precision or x.dtype
         if code is not None and len(code) < len(x):
             own, for_code = (part.to(dtype) for part in self.weight.split((x.shape[1], code.shape[1]), dim=1))
-            of_code = F.linear(code.to(dtype), for_code, _cast(self.bias, dtype))
-            return F.linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
+            of_code = linear(code.to(dtype), for_code, _cast(self.bias, dtype))
+            return linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
         product: Tensor = _Product.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
         return product
 
@@ -214,21 +217,24 @@ class _Product(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, code: Tensor | None, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, code: Tensor | None, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
         both = x.to(dtype) if code is None else torch.cat((x.to(dtype), code.to(dtype)), dim=1)
         weight_cast = weight.to(dtype)
-        ctx.save_for_backward(both, weight_cast)
+        ctx.save_for_backward(both if ctx.needs_input_grad[2] else None, weight_cast)
         ctx.own, ctx.types = x.shape[1], (x.dtype, weight.dtype)
-        return F.linear(both, weight_cast, bias.to(dtype))
+        return linear(both, weight_cast, _cast(bias, dtype))
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         both, weight = ctx.saved_tensors
         x_dtype, weight_dtype = ctx.types
-        for_x = (gradient @ weight[:, : ctx.own]).to(x_dtype) if ctx.needs_input_grad[0] else None
-        for_weight = (gradient.T @ both).to(weight_dtype)
-        return for_x, None, for_weight, gradient.sum(0, dtype=weight_dtype), None
+        wants_x, _, wants_weight, wants_bias, _ = ctx.needs_input_grad
+        for_x = linear(gradient, weight[:, : ctx.own].T).to(x_dtype) if wants_x else None
+        for_weight = linear(gradient.T, both.T).to(weight_dtype) if wants_weight else None
+        return for_x, None, for_weight, gradient.sum(0, dtype=weight_dtype) if wants_bias else None, None
 
 
 def _convolution_backward(
