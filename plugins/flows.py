@@ -56,9 +56,15 @@ def linear_warmup(progress: float, length: float, start: float, end: float = 1.0
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameters: schedules are functions of the epoch, with no state to save."""
+    """Set the learning rate of all parameters: schedules are functions of the epoch, with no state to save.
+
+    One that is a tensor stays where it is, for whatever was recorded with it.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def require_finite(method: str, epoch: int, loss: float, lr: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +30,7 @@ from ..flows import (
     upsample,
 )
 from ..lanes import Lanes, result_of
+from ..replay import Replay, load_replayable, replayable_adam
 from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
@@ -59,9 +61,10 @@ class CFlow(Detector):
             for channels in backbone.channels
         )
         self.optimizers = [
-            torch.optim.Adam([p for p in flow.parameters() if p.requires_grad], lr=options.lr, fused=True)
+            replayable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, device)
             for flow in self.decoders
         ]
+        self.replays = [Replay(partial(self.step, level), device, self._say) for level in range(len(self.decoders))]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=options.amp == "fp16") for _ in self.decoders]
         self.maxima: torch.Tensor | None = None
         self.training_images: Images | None = None
@@ -92,6 +95,8 @@ class CFlow(Detector):
             loss = torch.stack([loss for level in losses for loss in level]).mean().item()
             require_finite("cflow", epoch + 1, loss, options.lr)
             yield Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % options.sub_epochs == 0)
+        for replay in self.replays:
+            replay.forget()
 
     def mini_batches(self, feature: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Shuffle all positions of a feature map (B, C, H, W); yield fibres (N, C) and their codes (N, D).
@@ -113,7 +118,7 @@ class CFlow(Detector):
         """Train one decoder on mini-batches at a learning rate, and yield the loss of each."""
         set_learning_rate(self.optimizers[level], rate)
         for fibres, codes in batches:
-            yield self.step(level, fibres, codes)
+            yield self.replays[level](fibres, codes)
         self.optimizers[level].zero_grad()  # the next gradients are made anew
 
     def step(self, level: int, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -166,6 +171,10 @@ class CFlow(Detector):
             maps.append(torch.cat(parts).view(height, width, batch).permute(2, 0, 1))
         return maps
 
+    def _say(self, text: str) -> None:
+        if self.passes.say:
+            self.passes.say(text)
+
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
         code = position_code(self.options.cond_channels, *feature.shape[2:], feature.device)  # (D, H, W)
         return code.flatten(1).T.contiguous()  # (H * W, D)
@@ -199,10 +208,14 @@ class CFlow(Detector):
             flow.load_state_dict(flow_state)
         maxima = state.get("maxima")
         self.maxima = None if maxima is None else maxima.to(self.device)
-        for name in ("optimizers", "scalers"):  # an authors' "optimizer" counts other parameters
-            for part, part_state in zip(getattr(self, name), state.get(name, ()), strict=name in state):
-                if part_state:  # that of a scaler at rest is empty
-                    part.load_state_dict(part_state)
+        # an authors' "optimizer" counts other parameters
+        for optimizer, part_state in zip(self.optimizers, state.get("optimizers", ()), strict="optimizers" in state):
+            load_replayable(optimizer, part_state)
+        for scaler, part_state in zip(self.scalers, state.get("scalers", ()), strict="scalers" in state):
+            if part_state:  # that of a scaler at rest is empty
+                scaler.load_state_dict(part_state)
+        for replay in self.replays:
+            replay.forget()
 
 
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:
