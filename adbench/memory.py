@@ -119,7 +119,7 @@ class Passes:
                 rows = _rows(batch, count)
                 return work(list(zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)))
             except Exception as error:
-                if not is_out_of_memory(error):
+                if not is_out_of_memory(error) or _is_recorded():
                     raise
                 self.more(batch, count, error)
             free()  # out here, since the error holds on to everything that was computed
@@ -127,6 +127,11 @@ class Passes:
 
 def _rows(batch: int, count: int) -> int:
     return max(1, -(-batch // count))
+
+
+def _is_recorded() -> bool:
+    """Whether what runs here is recorded as a graph: another try would be recorded behind what failed."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def free() -> None:

@@ -25,7 +25,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     product = _product(x, len(weight))
     if product is None:
         return F.linear(x, weight, bias)
-    result: Tensor = product(x, _dense(weight), bias, "none", [], "")
+    # it takes no notice of a bias's gaps
+    result: Tensor = product(x, _dense(weight), None if bias is None else bias.contiguous(), "none", [], "")
     return result
 
 

@@ -60,7 +60,7 @@ class WinogradConv2d(nn.Module):
         batch, _, height, width = x.shape
         down, across = -(-height // _TILE), -(-width // _TILE)
         out = x.new_empty(batch, down, _TILE, across, _TILE, self.points.shape[2])
-        size = x[:1].numel() * x.element_size()
+        size = x.shape[1:].numel() * x.element_size()
         pictures, lines = max(1, _PASS // size), max(1, down * _PASS // size)
         for part, target in zip(torch.split(x, pictures), torch.split(out, pictures), strict=True):
             part = F.pad(part, (1, 1, 1, 1), self.mode)

@@ -7,6 +7,7 @@ CUDA graph they are launched at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -22,18 +23,16 @@ Player = tuple[Callable[[], None], Tensor]
 class Replay:
     """Takes steps on tensors of always the same shapes; on a card, from the fourth on, as one graph.
 
-    The same numbers come out: what is recorded isn't computed until it is played. Where steps can't be recorded,
-    and on anything but a card, each is taken as it is.
+    The same numbers come out: what is recorded isn't computed until it is played.
 
     Args:
         step: takes tensors and returns one. It must not look at values, and its optimiser must be ``replayable_adam``.
-        device: where it computes.
-        say: hears that a card can't record steps.
+        possible: whether steps may be recorded; else each is taken as it is.
+        refused: hears why a card didn't record a step, after which each is taken as it is.
     """
 
-    def __init__(self, step: Callable[..., Tensor], device: torch.device, say: Callable[[str], None]) -> None:
-        self.step, self.say = step, say
-        self.possible = device.type == "cuda"
+    def __init__(self, step: Callable[..., Tensor], possible: bool, refused: Callable[[str], None]) -> None:
+        self.step, self.possible, self.refused = step, possible, refused
         self.forget()
 
     def forget(self) -> None:
@@ -46,30 +45,39 @@ class Replay:
         """Take one step."""
         if not self.possible:
             return self.step(*tensors)
-        if not self._inputs:
+        if self._inputs:
+            for mine, new in zip(self._inputs, tensors, strict=True):
+                mine.copy_(new)
+        else:
             self._inputs = [tensor.clone() for tensor in tensors]
-        for mine, new in zip(self._inputs, tensors, strict=True):
-            mine.copy_(new)
         if self._taken < WARM_UP:
             self._taken += 1
             return beside(self.step, self._inputs)
         if self._player is None:
             try:
                 self._player = record(self.step, self._inputs)
-            except RuntimeError as error:  # before anything was computed, so the step can be taken as it is
-                self.possible = False
-                self.forget()
-                self.say(f"Training takes its steps kernel by kernel, since they can't be recorded here: {error}")
-                return self.step(*tensors)
+            except RuntimeError as error:  # before anything was computed
+                reason = str(error)
+        if self._player is None:  # out here, since the error holds on to what was recorded
+            self.possible = False
+            self.forget()
+            self.refused(reason)
+            return self.step(*tensors)
         play, result = self._player
         play()
         return result.clone()
 
 
+@cache
+def stream_beside(device: torch.device) -> torch.cuda.Stream:
+    """A card's other stream. There is one, since libraries keep memory for each that they are used on."""
+    return torch.cuda.Stream(device)
+
+
 def beside(step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Tensor:
     """Take a step on another stream, as CUDA wants it of what is recorded later."""
     device = inputs[0].device
-    current, other = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    current, other = torch.cuda.current_stream(device), stream_beside(device)
     other.wait_stream(current)
     with torch.cuda.stream(other):
         result = step(*inputs)
@@ -84,9 +92,12 @@ def record(step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Player:
     Raises:
         RuntimeError: a step does something that can't be recorded.
     """
-    graph = torch.cuda.CUDAGraph()
-    # what other threads do is theirs
-    with torch.cuda.device(inputs[0].device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    graph, stream = torch.cuda.CUDAGraph(), stream_beside(inputs[0].device)
+    # the outer context comes back to the present stream and card even where a recording breaks off
+    with (
+        torch.cuda.stream(stream),
+        torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),  # what other threads do is theirs
+    ):
         result = step(*inputs)
     return graph.replay, result
 

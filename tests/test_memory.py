@@ -195,6 +195,20 @@ def test_calibration_goes_in_passes_too():
     torch.testing.assert_close(detector.maxima, wanted)
 
 
+def test_what_is_recorded_is_not_tried_again(monkeypatch):
+    """While a card records a step, a second try would be recorded behind the first one's remains."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    passes = Passes(say=pytest.fail)
+
+    def refuse(*_: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        passes.map(refuse, [torch.ones(8)])
+    assert passes.count == 1
+
+
 @pytest.mark.gpu
 def test_the_paper_preset_trains_on_a_card_of_six_gigabytes():
     """MSFlow at 512 x 512 with wide_resnet50_2's channels and batches of 8, the process limited to 6 GB."""

@@ -39,17 +39,24 @@ def laid_out(rows: int, columns: int, layout: str) -> torch.Tensor:
     return torch.randn(columns, rows + 3)[:, :rows].T
 
 
+biases = st.sampled_from(["none", "dense", "gaps", "one for all"])
 layouts = st.sampled_from(["rows", "columns", "some of rows", "some of columns"])
 shapes = st.tuples(sizes, sizes, sizes)
 
 
 @pytest.mark.parametrize("of", ["AuthenticAMD", "GenuineIntel"])
-@given(seed=st.integers(0, 1000), shape=shapes, bias=st.booleans(), lie=st.tuples(layouts, layouts))
+@given(
+    seed=st.integers(0, 1000),
+    shape=shapes,
+    bias=biases,
+    lie=st.tuples(layouts, layouts),
+)
 def test_linear_is_torchs(of, seed, shape, bias, lie):
     """Rows times a weight plus a bias, on each maker's processors, however both lie in memory."""
     torch.manual_seed(seed)
     x, weight = laid_out(shape[0], shape[1], lie[0]), laid_out(shape[2], shape[1], lie[1])
-    added = torch.randn(shape[2]) if bias else None
+    added = {"none": None, "dense": torch.randn(shape[2]), "gaps": torch.randn(shape[2], 2)[:, 0],
+             "one for all": torch.randn(1).expand(shape[2])}[bias]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(devices, "cpu_maker", lambda: of)
         torch.testing.assert_close(products.linear(x, weight, added), F.linear(x, weight, added), rtol=1e-4, atol=1e-4)

@@ -64,7 +64,11 @@ class CFlow(Detector):
             replayable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, device)
             for flow in self.decoders
         ]
-        self.replays = [Replay(partial(self.step, level), device, self._say) for level in range(len(self.decoders))]
+        # a scaler whose step breaks off leaves its scale with the optimiser: no place to find out what can be recorded
+        recorded = device.type == "cuda" and options.amp != "fp16"
+        self.replays = [
+            Replay(partial(self.step, level), recorded, self._go_on_unrecorded) for level in range(len(self.decoders))
+        ]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=options.amp == "fp16") for _ in self.decoders]
         self.maxima: torch.Tensor | None = None
         self.training_images: Images | None = None
@@ -76,27 +80,35 @@ class CFlow(Detector):
         rotated = images
         if options.rotation:
             rotated = images.augmented(rotation=options.rotation, copies=options.copies, start=self.epoch)
-        batches = math.ceil(len(images) / options.batch_size)
         total = options.meta_epochs * options.sub_epochs
         yield Epoch(self.epoch, total)
-        for epoch in range(self.epoch, total):
-            self.maxima = None
-            losses: list[list[torch.Tensor]] = [[] for _ in self.decoders]
-            with Lanes(len(self.decoders), self.device) as lanes:
-                running = []
-                for number, features in enumerate(rotated.features(self.backbone)):
-                    rate = learning_rate(epoch, number / batches, options)
-                    for level, feature in enumerate(features):
-                        steps = self.steps(level, self.mini_batches(feature), rate)
-                        running.append((level, lanes.put(level, steps)))
-                for level, done in running:
-                    losses[level] += result_of(done)
-            self._require_steps(losses)
-            loss = torch.stack([loss for level in losses for loss in level]).mean().item()
-            require_finite("cflow", epoch + 1, loss, options.lr)
-            yield Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % options.sub_epochs == 0)
-        for replay in self.replays:
-            replay.forget()
+        try:
+            for epoch in range(self.epoch, total):
+                yield self._train(epoch, rotated)
+        finally:
+            for replay in self.replays:
+                replay.forget()
+
+    def _train(self, epoch: int, images: Images) -> Epoch:
+        """One epoch, from 0."""
+        options = self.options
+        self.maxima = None
+        batches = math.ceil(len(images) / options.batch_size)
+        losses: list[list[torch.Tensor]] = [[] for _ in self.decoders]
+        with Lanes(len(self.decoders), self.device) as lanes:
+            running = []
+            for number, features in enumerate(images.features(self.backbone)):
+                rate = learning_rate(epoch, number / batches, options)
+                for level, feature in enumerate(features):
+                    steps = self.steps(level, self.mini_batches(feature), rate)
+                    running.append((level, lanes.put(level, steps)))
+            for level, done in running:
+                losses[level] += result_of(done)
+        self._require_steps(losses)
+        loss = torch.stack([loss for level in losses for loss in level]).mean().item()
+        require_finite("cflow", epoch + 1, loss, options.lr)
+        total = options.meta_epochs * options.sub_epochs
+        return Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % options.sub_epochs == 0)
 
     def mini_batches(self, feature: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Shuffle all positions of a feature map (B, C, H, W); yield fibres (N, C) and their codes (N, D).
@@ -171,9 +183,11 @@ class CFlow(Detector):
             maps.append(torch.cat(parts).view(height, width, batch).permute(2, 0, 1))
         return maps
 
-    def _say(self, text: str) -> None:
+    def _go_on_unrecorded(self, reason: str) -> None:
+        for replay in self.replays:
+            replay.possible = False
         if self.passes.say:
-            self.passes.say(text)
+            self.passes.say(f"Training goes on kernel by kernel, since its steps could not be recorded: {reason}")
 
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
         code = position_code(self.options.cond_channels, *feature.shape[2:], feature.device)  # (D, H, W)
