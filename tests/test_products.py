@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adbench import devices, products
@@ -45,6 +45,7 @@ shapes = st.tuples(sizes, sizes, sizes)
 
 
 @pytest.mark.parametrize("of", ["AuthenticAMD", "GenuineIntel"])
+@settings(deadline=None)  # libraries prepare each shape once
 @given(
     seed=st.integers(0, 1000),
     shape=shapes,

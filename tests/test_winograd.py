@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torchvision
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -16,6 +16,7 @@ from benchmarks.setting import made_weights
 CPU = torch.device("cpu")
 
 
+@settings(deadline=None)  # libraries prepare each shape once
 @given(
     seed=st.integers(0, 1000),
     batch=st.integers(1, 4),
