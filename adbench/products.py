@@ -1,7 +1,7 @@
 """Matrix products in float32 by the library that is fastest on this processor.
 
 torch leaves them to MKL, which keeps to AVX2 on processors of other makers than Intel. oneDNN, which torch has for its
-convolutions and its bf16, takes AVX-512 wherever it is, and is twice as fast on AMD's Zen 5.
+convolutions and its bf16, takes AVX-512 wherever it is.
 """
 
 from __future__ import annotations
