@@ -1,6 +1,7 @@
 """FrEIA's ``AllInOneBlock``, computed faster: the same parameters and names, the same numbers.
 
-FrEIA stays the definition, and the inverse (``rev=True``) is its own. Forwards, four things differ:
+FrEIA stays the definition, and the inverse (``rev=True``) is its own. Forwards, four things differ for maps, and
+CFLOW-AD's blocks over vectors (``cflow/block.py``) go further:
 
 - A hard permutation is an index, not a product with a matrix of zeros and ones.
 - The position code is the same for every picture, so its part of a subnet's first layer is computed once.
@@ -20,8 +21,6 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from adbench.products import linear
-
 Precision = torch.dtype | None
 """Of matrix products, those of subnets and of rotations; None leaves them in that of their input.
 
@@ -33,8 +32,8 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
     """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants.
 
     Its subnet gets the first half of the channels and the position code apart: ``subnet(x1, code)``; the
-    code is (1, D, H, W) for maps, and (N, D) or that of several in a row for vectors. For the inverse FrEIA calls
-    ``subnet(both)``.
+    code is (1, D, H, W) for maps, and (N, D) for N vectors or for as many in a row each as there are more. For the
+    inverse FrEIA calls ``subnet(both)``.
     """
 
     def forward(
@@ -79,30 +78,6 @@ class MapBlock(FastBlock):
         return permute_channels(x, self._constant(lambda matrix: matrix.flatten(1).argmax(dim=1)))
 
 
-class VectorBlock(FastBlock):
-    """A block over single vectors (N, C), with a rotation (C, C)."""
-
-    def __init__(
-        self, dims_in: Sequence[tuple[int]], dims_c: Sequence[tuple[int]] = (), *, rotation: Tensor,
-        subnet_constructor: Callable[[int, int], nn.Module], **options: Any,
-    ) -> None:  # fmt: skip
-        # FrEIA would write a permutation of all channels three times, into 64 MiB for 2048 of them, just to lose it:
-        # it makes the block for two
-        super().__init__([(2,)], dims_c, subnet_constructor=lambda *_: nn.Identity(), **options)
-        self.dims_in, channels = list(dims_in), len(rotation)
-        self.in_channels, self.splits = channels, [channels - channels // 2, channels // 2]
-        for name in ("global_scale", "global_offset"):
-            setattr(self, name, nn.Parameter(getattr(self, name).detach()[:, :1].repeat(1, channels)))
-        self.w_perm = nn.Parameter(rotation, requires_grad=False)
-        self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # in the same memory
-        self.subnet = subnet_constructor(self.splits[0] + self.condition_channels, 2 * self.splits[1])
-
-    def _mix(self, x: Tensor) -> Tensor:
-        dtype = self.subnet.precision or x.dtype
-        rotated: Tensor = _Product.apply(x, None, self._constant(lambda matrix: matrix.to(dtype)), None, dtype)  # type: ignore[no-untyped-call]
-        return rotated.to(x.dtype)
-
-
 class FastPermute(PermuteRandom):  # type: ignore[misc]
     """FrEIA's ``PermuteRandom``, whose gradient needs no scatter."""
 
@@ -127,7 +102,7 @@ class CodedConv(nn.Conv2d):
         """Map (B, C - D, H, W) and a code (1, D, H, W), or both as (B, C, H, W), to (B, C_out, H, W)."""
         dtype = self.precision or x.dtype
         if code is None:
-            return F.conv2d(x.to(dtype), self.weight.to(dtype), _cast(self.bias, dtype), padding=1)
+            return F.conv2d(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype), padding=1)
         convolved: Tensor = _ConvolveWithCode.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
         return convolved
 
@@ -142,25 +117,7 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C_out, H, W)."""
         dtype = self.precision or x.dtype
-        return F.conv2d(x.to(dtype), self.weight.to(dtype), _cast(self.bias, dtype), padding=1)
-
-
-class Linear(nn.Linear):
-    """A product with every vector and its position code, which as many vectors in a row share as there are more."""
-
-    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
-        super().__init__(channels_in, channels_out)
-        self.precision = precision
-
-    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        """Map (k * N, C - D) and codes (N, D), or both as (N, C), to (k * N, C_out) or (N, C_out)."""
-        dtype = self.precision or x.dtype
-        if code is not None and len(code) < len(x):
-            own, for_code = (part.to(dtype) for part in self.weight.split((x.shape[1], code.shape[1]), dim=1))
-            of_code = linear(code.to(dtype), for_code, _cast(self.bias, dtype))
-            return linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
-        product: Tensor = _Product.apply(x, code, self.weight, self.bias, dtype)  # type: ignore[no-untyped-call]
-        return product
+        return F.conv2d(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype), padding=1)
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -175,10 +132,6 @@ class ChannelNorm(nn.LayerNorm):
         mixed = rows.is_cpu or rows.dtype == self.weight.dtype  # only CPUs take weights of another precision
         normed = super().forward(rows if mixed else rows.to(self.weight.dtype))
         return normed.movedim(-1, 1)
-
-
-def _cast(bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if bias is None else bias.to(dtype)
 
 
 class _ConvolveWithCode(Function):
@@ -208,33 +161,6 @@ class _ConvolveWithCode(Function):
         for_weight[:, :own], for_weight[:, own:] = for_own, for_code
         for_bias = summed.sum((0, 2, 3), dtype=weight_dtype)
         return for_x.to(x_dtype) if wants_x else None, None, for_weight, for_bias, None
-
-
-class _Product(Function):
-    """Multiplies vectors and their codes with a weight, whose gradient lies in memory as the weight does.
-
-    Autograd's own is the transpose of what lies there, and to turn and cast it takes longer than the product.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, code: Tensor | None, weight: Tensor, bias: Tensor | None, dtype: torch.dtype
-    ) -> Tensor:
-        both = x.to(dtype) if code is None else torch.cat((x.to(dtype), code.to(dtype)), dim=1)
-        weight_cast = weight.to(dtype)
-        ctx.save_for_backward(both if ctx.needs_input_grad[2] else None, weight_cast)
-        ctx.own, ctx.types = x.shape[1], (x.dtype, weight.dtype)
-        return linear(both, weight_cast, _cast(bias, dtype))
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        both, weight = ctx.saved_tensors
-        x_dtype, weight_dtype = ctx.types
-        wants_x, _, wants_weight, wants_bias, _ = ctx.needs_input_grad
-        for_x = linear(gradient, weight[:, : ctx.own].T).to(x_dtype) if wants_x else None
-        for_weight = linear(gradient.T, both.T).to(weight_dtype) if wants_weight else None
-        return for_x, None, for_weight, gradient.sum(0, dtype=weight_dtype) if wants_bias else None, None
 
 
 def _convolution_backward(
@@ -294,17 +220,19 @@ class _Affine(Function):
         ctx: Any, x1: Tensor, x2: Tensor, a: Tensor, scale: Tensor, offset: Tensor, clamp: float
     ) -> tuple[Tensor, Tensor]:
         active = x2.shape[1]
-        bent = (a[:, :active].to(x2.dtype) * 0.1).tanh_()
+        bend = bent(a[:, :active].to(x2.dtype))
+        s = exponents(bend, clamp)
+        log_jac = s.flatten(1).sum(1)
         u = torch.cat((x1, x2), dim=1)
-        u[:, -active:].mul_((bent * clamp).exp_()).add_(a[:, active:], alpha=0.1)
-        ctx.save_for_backward(x2, bent, u, scale)
+        u[:, -active:].mul_(s.exp_()).add_(a[:, active:], alpha=0.1)
+        ctx.save_for_backward(x2, bend, u, scale)
         ctx.clamp, ctx.dtype = clamp, a.dtype
-        return torch.addcmul(offset, u, scale), clamp * bent.flatten(1).sum(1)
+        return torch.addcmul(offset, u, scale), log_jac
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
-        x2, bent, u, scale = ctx.saved_tensors
+        x2, bend, u, scale = ctx.saved_tensors
         active = x2.shape[1]
         others = [dimension for dimension in range(u.dim()) if dimension != 1]
         for_offset = gradient.sum(others, keepdim=True)
@@ -313,8 +241,23 @@ class _Affine(Function):
         # until the growth is in, for_x2 is that of u2
         for_a = _empty_like(u, 2 * active, ctx.dtype)
         torch.mul(for_x2, 0.1, out=for_a[:, active:])
-        for_x2.mul_((bent * ctx.clamp).exp_())
+        for_x2.mul_(exponents(bend, ctx.clamp).exp_())
         for_s = (for_x2 * x2).add_(for_log.view(-1, *[1] * (x2.dim() - 1)))
-        slope = bent.square().neg_().add_(1).mul_(0.1 * ctx.clamp)
-        torch.mul(for_s, slope, out=for_a[:, :active])
+        for_a[:, :active] = through_bend(for_s, bend, ctx.clamp)
         return for_x1, for_x2, for_a, for_scale, for_offset, None
+
+
+def bent(r: Tensor) -> Tensor:
+    """Sigmoid(r / 5): tanh(r / 10) is twice that less 1, and takes several times as long."""
+    return (r * 0.2).sigmoid_()
+
+
+def exponents(bend: Tensor, clamp: float) -> Tensor:
+    """The exponents s = clamp * tanh(r / 10) of scales, of ``bent`` r."""
+    return (bend * (2 * clamp)).sub_(clamp)
+
+
+def through_bend(for_s: Tensor, bend: Tensor, clamp: float) -> Tensor:
+    """The gradient for r of that for the exponents."""
+    for_r: Tensor = torch.ops.aten.sigmoid_backward(for_s, bend).mul_(0.4 * clamp)
+    return for_r

@@ -13,30 +13,12 @@ from functools import partial
 
 import torch
 from FrEIA.framework import SequenceINN
-from torch import nn
 
-from ..coupling import Linear, Precision, VectorBlock
-from ..flows import at_least_float32
+from ..coupling import Precision
+from .block import Subnet, VectorBlock
 
 NARROW = 128
 """Up to so many channels a decoder computes in float32: its casts would take longer than its products get faster."""
-
-
-class Subnet(nn.Sequential):
-    """Reads scale and shift of one coupling off the other half of a fibre and its position code."""
-
-    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
-        hidden = 2 * channels_in
-        super().__init__(
-            Linear(channels_in, hidden, precision), nn.ReLU(inplace=True), Linear(hidden, channels_out, precision)
-        )
-        self.precision = precision
-
-    def forward(self, x: torch.Tensor, code: torch.Tensor | None = None) -> torch.Tensor:
-        """Map (N, C) and codes (N, D), or both as (N, C_in), to (N, C_out)."""
-        first, relu, last = self
-        result = last(relu(first(x, code)))
-        return result if code is not None else at_least_float32(result)
 
 
 def decoder(
@@ -61,7 +43,6 @@ def decoder(
                 rotation=rotation.result(),
                 subnet_constructor=partial(Subnet, precision=precision),
                 affine_clamping=clamp,
-                global_affine_type="SOFTPLUS",
             )
     return flow.to(device)
 

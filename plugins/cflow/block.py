@@ -1,0 +1,181 @@
+"""CFLOW-AD's coupling block over single feature vectors ("fibres"), in few and large steps.
+
+A training step on 256 fibres is hundreds of operations on little data, each of which is a call, a pass over memory
+and, under autograd, a node. Here a block is one node, whose backward pass is written by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from adbench.products import linear
+
+from ..coupling import FastBlock, Precision, bent, exponents, through_bend
+from ..flows import at_least_float32
+
+SHARPNESS = 0.5
+"""Of the softplus that keeps FrEIA's global scales positive."""
+
+
+class Linear(nn.Linear):
+    """A product with every vector and its position code, which as many vectors in a row share as there are more."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        super().__init__(channels_in, channels_out)
+        self.precision = precision
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map (k * N, C - D) and codes (N, D), or both as (N, C), to (k * N, C_out) or (N, C_out)."""
+        dtype = self.precision or x.dtype
+        bias = self.bias.to(dtype)
+        if code is None:
+            return linear(x.to(dtype), self.weight.to(dtype), bias)
+        own, for_code = (part.to(dtype) for part in self.weight.split((x.shape[1], code.shape[1]), dim=1))
+        of_code = linear(code.to(dtype), for_code, bias)
+        return linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
+
+
+class Subnet(nn.Sequential):
+    """Reads scale and shift of one coupling off the other half of a fibre and its position code."""
+
+    def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
+        hidden = 2 * channels_in
+        super().__init__(
+            Linear(channels_in, hidden, precision), nn.ReLU(inplace=True), Linear(hidden, channels_out, precision)
+        )
+        self.precision = precision
+
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """Map (k * N, C) and codes (N, D), or both as (N, C_in), to (k * N, C_out) or (N, C_out)."""
+        first, relu, last = self
+        result: Tensor = last(relu(first(x, code)))
+        return result if code is not None else at_least_float32(result)
+
+
+class VectorBlock(FastBlock):
+    """A block over single vectors (N, C), with a ``Subnet`` and a rotation (C, C).
+
+    What was rotated stays in the precision of that product. Where each vector has its own code, the subnet's weights
+    are read, but it isn't called.
+    """
+
+    def __init__(
+        self, dims_in: Sequence[tuple[int]], dims_c: Sequence[tuple[int]], *, rotation: Tensor,
+        subnet_constructor: Callable[[int, int], Subnet], affine_clamping: float,
+    ) -> None:  # fmt: skip
+        # FrEIA would write a permutation of all channels three times, into 64 MiB for 2048 of them, just to lose it:
+        # it makes the block for two
+        super().__init__(
+            [(2,)], dims_c, subnet_constructor=lambda *_: nn.Identity(), affine_clamping=affine_clamping,
+            global_affine_type="SOFTPLUS",
+        )  # fmt: skip
+        self.dims_in, channels = list(dims_in), len(rotation)
+        self.in_channels, self.splits = channels, [channels - channels // 2, channels // 2]
+        for name in ("global_scale", "global_offset"):
+            setattr(self, name, nn.Parameter(getattr(self, name).detach()[:, :1].repeat(1, channels)))
+        self.w_perm = nn.Parameter(rotation, requires_grad=False)
+        self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # in the same memory
+        self.subnet = subnet_constructor(self.splits[0] + self.condition_channels, 2 * self.splits[1])
+
+    def forward(
+        self, x: Sequence[Tensor], c: Sequence[Tensor], rev: bool = False, jac: bool = True
+    ) -> tuple[tuple[Tensor], Tensor]:
+        """Map (k * N, C), with codes (N, D), to the same shape, with the log-Jacobian (k * N,)."""
+        if rev:
+            return super().forward([at_least_float32(x[0])], c, rev, jac)
+        dtype = self.subnet.precision or x[0].dtype
+        y, log_jac = self._couple(x[0], c[0], self._constant(lambda matrix: matrix.to(dtype)))
+        return (y,), log_jac
+
+    def couple(self, x: Tensor, *code: Tensor) -> tuple[Tensor, Tensor]:
+        """All but the rotation, in float32: (k * N, C), with codes (N, D), to that and the log-Jacobian (k * N,)."""
+        return self._couple(x, code[0], None)
+
+    def _couple(self, x: Tensor, code: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
+        if len(code) < len(x):
+            y, log_jac = super().couple(at_least_float32(x), code)
+            return y if rotation is None else linear(y.to(rotation.dtype), rotation), log_jac
+        first, _, last = self.subnet
+        result: tuple[Tensor, Tensor] = _CoupleAndRotate.apply(  # type: ignore[no-untyped-call]
+            x, code, first.weight, first.bias, last.weight, last.bias, self.global_scale, self.global_offset, rotation,
+            self.clamp, self.subnet.precision or x.dtype,
+        )  # fmt: skip
+        return result
+
+
+class _CoupleAndRotate(Function):
+    """A coupling with its scaling and rotation; where there is no rotation, what comes out is float32.
+
+    The subnet makes (r, t) of x1 and the code, where x = (x1, x2). Then s = clamp * tanh(r / 10),
+    u = (x1, x2 * exp(s) + t / 10), scale = softplus(bare / 2) / 5, and y = rotation (u * scale + offset);
+    log-Jacobian = sum of s and log scale.
+
+    The gradients of weights lie in memory as the weights do. Autograd's own are the transpose of what lies there, and
+    to turn and cast them takes longer than the product.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, code: Tensor, first: Tensor, first_bias: Tensor, last: Tensor, last_bias: Tensor,
+        bare: Tensor, offset: Tensor, rotation: Tensor | None, clamp: float, dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        active = len(last) // 2
+        passive = x.shape[1] - active
+        both = x.new_empty(len(x), first.shape[1], dtype=dtype)
+        both[:, :passive], both[:, passive:] = x[:, :passive], code
+        first_cast = first.to(dtype)
+        hidden = linear(both, first_cast, first_bias.to(dtype)).relu_()
+        last_cast = last.to(dtype)  # not before it is needed, so that it is in the cache then
+        rt = at_least_float32(linear(hidden, last_cast, last_bias.to(dtype)))
+
+        bend = bent(rt[:, :active])
+        s = exponents(bend, clamp)
+        scale = F.softplus(bare, SHARPNESS).mul_(0.1)
+        log_jac = s.sum(1).add_(scale.log().sum())
+        growth = s.exp_()
+        u = x.to(rt.dtype, copy=True)
+        grown = u[:, passive:] * growth
+        torch.add(grown, rt[:, active:], alpha=0.1, out=u[:, passive:])
+        y = torch.addcmul(offset, u, scale)
+        ctx.save_for_backward(both, first_cast, hidden, last_cast, bend, growth, grown, u, bare, scale, rotation)
+        ctx.clamp, ctx.types = clamp, (x.dtype, first.dtype)
+        return y if rotation is None else linear(y.to(dtype), rotation), log_jac
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
+        both, first, hidden, last, bend, growth, grown, u, bare, scale, rotation = ctx.saved_tensors
+        x_dtype, weight_dtype = ctx.types
+        active, passive = bend.shape[1], u.shape[1] - bend.shape[1]
+        for_y = gradient if rotation is None else linear(gradient, rotation.T).to(u.dtype)
+        for_offset = for_y.sum(0, keepdim=True)
+        for_scale = (for_y * u).sum(0, keepdim=True).add_(for_log.sum() / scale)
+        for_bare = torch.ops.aten.softplus_backward(for_scale.mul_(0.1), bare, SHARPNESS, 20)
+        for_u = for_y * scale
+        for_u2 = for_u[:, passive:]
+
+        for_rt = u.new_empty(len(u), 2 * active)
+        torch.mul(for_u2, 0.1, out=for_rt[:, active:])
+        for_s = (for_u2 * grown).add_(for_log[:, None])
+        for_rt[:, :active] = through_bend(for_s, bend, ctx.clamp)
+        for_last_bias = for_rt.sum(0)
+        for_rt = for_rt.to(hidden.dtype)
+        for_hidden = torch.ops.aten.threshold_backward(linear(for_rt, last.T), hidden, 0)
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_u2.mul_(growth)
+            for_u[:, :passive].add_(linear(for_hidden, first[:, :passive].T))
+            for_x = for_u.to(x_dtype)
+        return (
+            for_x, None,
+            linear(for_hidden.T, both.T).to(weight_dtype), for_hidden.sum(0, dtype=weight_dtype),
+            linear(for_rt.T, hidden.T).to(weight_dtype), for_last_bias,
+            for_bare, for_offset, None, None, None,
+        )  # fmt: skip
