@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -46,10 +46,12 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
         loops[amp].epoch(paths[: 2 * setting.batch], no_stage)
     works = {f"plain {_name(amp)}": (lambda loop=loop: loop.epoch(paths, no_stage)) for amp, loop in loops.items()}
     works |= {f"adbench {_name(amp)}": each.epoch for amp, each in ours.items()}
-    seconds = {name: median(each) for name, each in in_turn(works, rounds, setting.device).items()}
+    seconds = in_turn(works, rounds, setting.device)
 
     console.print(setting.describe(), highlight=False, soft_wrap=True)
-    console.print(_ratios(setting, ours, seconds, memory))
+    console.print(_ratios(setting, ours, {name: median(each) for name, each in seconds.items()}, memory))
+    for line in _spread(seconds):
+        console.print(line, highlight=False, soft_wrap=True)
     stages: dict[str, Mapping[str, float]] = {}
     for amp, loop in loops.items():
         clock = Stages(setting.device)
@@ -83,15 +85,28 @@ def _ratios(
     return table
 
 
+def _spread(seconds: Mapping[str, Sequence[float]]) -> Iterator[str]:
+    """How far the ratios of single rounds are from each other: how much of them is the machine's noise."""
+    for name, spent in seconds.items():
+        if name.startswith("adbench"):
+            spans = []
+            for plain_name in (other for other in seconds if other.startswith("plain")):
+                ratios = sorted(theirs / mine for theirs, mine in zip(seconds[plain_name], spent, strict=True))
+                spans.append(f"{ratios[0]:.2f} to {ratios[-1]:.2f} x {plain_name}")
+            yield f"{name} in each of {len(spent)} rounds: {', '.join(spans)}"
+
+
 def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
     threads, large = torch.get_num_threads(), products.LARGE
-    torch.set_num_threads(1)  # what other threads compute is not counted,
-    products.LARGE = sys.maxsize  # nor products that aren't torch's own
-    with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
-        ours.epoch()
-    torch.set_num_threads(threads)
-    products.LARGE = large
+    try:
+        torch.set_num_threads(1)  # what other threads compute is not counted,
+        products.LARGE = sys.maxsize  # nor products that aren't torch's own
+        with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
+            ours.epoch()
+    finally:
+        torch.set_num_threads(threads)
+        products.LARGE = large
     return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 
