@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from .flows import at_least_float32
+
 Precision = torch.dtype | None
 """Of matrix products, those of subnets and of rotations; None leaves them in that of their input.
 
@@ -29,33 +31,21 @@ Scales, shifts, log-Jacobians and norms are computed in float32.
 
 
 class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
-    """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants.
-
-    Its subnet gets the first half of the channels and the position code apart: ``subnet(x1, code)``; the
-    code is (1, D, H, W) for maps, and (N, D) for N vectors or for as many in a row each as there are more. For the
-    inverse FrEIA calls ``subnet(both)``.
-    """
+    """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants."""
 
     def forward(
-        self, x: Sequence[Tensor], c: Sequence[Tensor] = (), rev: bool = False, jac: bool = True
+        self, x: Sequence[Tensor], c: Sequence[Tensor], rev: bool = False, jac: bool = True
     ) -> tuple[tuple[Tensor], Tensor]:
-        """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
+        """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,); backwards as FrEIA does."""
         if rev:
             codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the pictures'
-            back: tuple[tuple[Tensor], Tensor] = super().forward(x, codes, rev=True, jac=jac)
+            back: tuple[tuple[Tensor], Tensor] = super().forward([at_least_float32(x[0])], codes, rev=True, jac=jac)
             return back
-        coupled, log_jac = self.couple(x[0], *c)
-        return (self._mix(coupled),), log_jac
+        y, log_jac = self.forwards(x[0], c[0])
+        return (y,), log_jac
 
-    def couple(self, x: Tensor, *code: Tensor) -> tuple[Tensor, Tensor]:
-        """All but the permutation: (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
-        x1, x2 = x.split(self.splits, dim=1)
-        coefficients = self.subnet(x1, *code)
-        scale = self.global_scale_activation(self.global_scale)
-        coupled, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
-        return coupled, log_jac + x1[0, 0].numel() * scale.log().sum()
-
-    def _mix(self, x: Tensor) -> Tensor:
+    def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,)."""
         raise NotImplementedError
 
     def _constant(self, make: Callable[[Tensor], Tensor]) -> Tensor:
@@ -72,10 +62,20 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
 
 
 class MapBlock(FastBlock):
-    """A block over maps (B, C, H, W), with a hard permutation."""
+    """A block over maps (B, C, H, W), with a hard permutation and one code (1, D, H, W) for all pictures.
 
-    def _mix(self, x: Tensor) -> Tensor:
-        return permute_channels(x, self._constant(lambda matrix: matrix.flatten(1).argmax(dim=1)))
+    Its subnet gets the first half of the channels and the code apart, ``subnet(x1, code)``; for the inverse FrEIA calls
+    ``subnet(both)``.
+    """
+
+    def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, C, H, W) to the same shape, with the log-Jacobian (B,)."""
+        x1, x2 = x.split(self.splits, dim=1)
+        coefficients = self.subnet(x1, code)
+        scale = self.global_scale_activation(self.global_scale)
+        coupled, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
+        order = self._constant(lambda matrix: matrix.flatten(1).argmax(dim=1))
+        return permute_channels(coupled, order), log_jac + x1[0, 0].numel() * scale.log().sum()
 
 
 class FastPermute(PermuteRandom):  # type: ignore[misc]

@@ -25,25 +25,23 @@ SHARPNESS = 0.5
 
 
 class Linear(nn.Linear):
-    """A product with every vector and its position code, which as many vectors in a row share as there are more."""
+    """A linear layer in the precision given, whatever that of its input and parameters."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__(channels_in, channels_out)
         self.precision = precision
 
-    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        """Map (k * N, C - D) and codes (N, D), or both as (N, C), to (k * N, C_out) or (N, C_out)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C) to (N, C_out)."""
         dtype = self.precision or x.dtype
-        bias = self.bias.to(dtype)
-        if code is None:
-            return linear(x.to(dtype), self.weight.to(dtype), bias)
-        own, for_code = (part.to(dtype) for part in self.weight.split((x.shape[1], code.shape[1]), dim=1))
-        of_code = linear(code.to(dtype), for_code, bias)
-        return linear(x.to(dtype), own).unflatten(0, (len(code), -1)).add_(of_code[:, None]).flatten(0, 1)
+        return linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 class Subnet(nn.Sequential):
-    """Reads scale and shift of one coupling off the other half of a fibre and its position code."""
+    """Reads scale and shift of one coupling off the other half of a fibre and its position code.
+
+    This is what FrEIA calls for the inverse. Forwards a block takes the weights and does the same in its own way.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         hidden = 2 * channels_in
@@ -52,18 +50,15 @@ class Subnet(nn.Sequential):
         )
         self.precision = precision
 
-    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
-        """Map (k * N, C) and codes (N, D), or both as (N, C_in), to (k * N, C_out) or (N, C_out)."""
-        first, relu, last = self
-        result: Tensor = last(relu(first(x, code)))
-        return result if code is not None else at_least_float32(result)
+    def forward(self, both: Tensor) -> Tensor:
+        """Map half the channels with the code, (N, C_in), to (N, C_out)."""
+        return at_least_float32(super().forward(both))
 
 
 class VectorBlock(FastBlock):
     """A block over single vectors (N, C), with a ``Subnet`` and a rotation (C, C).
 
-    What was rotated stays in the precision of that product. Where each vector has its own code, the subnet's weights
-    are read, but it isn't called.
+    What was rotated stays in the precision of that product.
     """
 
     def __init__(
@@ -84,24 +79,18 @@ class VectorBlock(FastBlock):
         self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # in the same memory
         self.subnet = subnet_constructor(self.splits[0] + self.condition_channels, 2 * self.splits[1])
 
-    def forward(
-        self, x: Sequence[Tensor], c: Sequence[Tensor], rev: bool = False, jac: bool = True
-    ) -> tuple[tuple[Tensor], Tensor]:
+    def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """Map (k * N, C), with codes (N, D), to the same shape, with the log-Jacobian (k * N,)."""
-        if rev:
-            return super().forward([at_least_float32(x[0])], c, rev, jac)
-        dtype = self.subnet.precision or x[0].dtype
-        y, log_jac = self._couple(x[0], c[0], self._constant(lambda matrix: matrix.to(dtype)))
-        return (y,), log_jac
+        dtype = self.subnet.precision or x.dtype
+        return self._couple(x, code, self._constant(lambda matrix: matrix.to(dtype)))
 
-    def couple(self, x: Tensor, *code: Tensor) -> tuple[Tensor, Tensor]:
+    def couple(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """All but the rotation, in float32: (k * N, C), with codes (N, D), to that and the log-Jacobian (k * N,)."""
-        return self._couple(x, code[0], None)
+        return self._couple(x, code, None)
 
     def _couple(self, x: Tensor, code: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
-        if len(code) < len(x):
-            y, log_jac = super().couple(at_least_float32(x), code)
-            return y if rotation is None else linear(y.to(rotation.dtype), rotation), log_jac
+        if len(code) < len(x) and torch.is_grad_enabled():
+            code = code.repeat_interleave(len(x) // len(code), dim=0)
         first, _, last = self.subnet
         result: tuple[Tensor, Tensor] = _CoupleAndRotate.apply(  # type: ignore[no-untyped-call]
             x, code, first.weight, first.bias, last.weight, last.bias, self.global_scale, self.global_offset, rotation,
@@ -128,10 +117,17 @@ class _CoupleAndRotate(Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         active = len(last) // 2
         passive = x.shape[1] - active
-        both = x.new_empty(len(x), first.shape[1], dtype=dtype)
-        both[:, :passive], both[:, passive:] = x[:, :passive], code
-        first_cast = first.to(dtype)
-        hidden = linear(both, first_cast, first_bias.to(dtype)).relu_()
+        if len(code) < len(x):  # nobody wants gradients then
+            both = first_cast = None
+            own, for_code = (part.to(dtype) for part in first.split((passive, code.shape[1]), dim=1))
+            of_code = linear(code.to(dtype), for_code, first_bias.to(dtype))
+            hidden = linear(x[:, :passive].to(dtype), own)
+            hidden.unflatten(0, (len(code), -1)).add_(of_code[:, None]).relu_()
+        else:
+            both = x.new_empty(len(x), first.shape[1], dtype=dtype)
+            both[:, :passive], both[:, passive:] = x[:, :passive], code
+            first_cast = first.to(dtype)
+            hidden = linear(both, first_cast, first_bias.to(dtype)).relu_()
         last_cast = last.to(dtype)  # not before it is needed, so that it is in the cache then
         rt = at_least_float32(linear(hidden, last_cast, last_bias.to(dtype)))
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from adbench.images import Batch, Images
 
 
-SCORED_ON_CPU = 1024
+SCORED_ON_CPU = 2048
 """Fibres that go through a decoder at a time, so that what happens to them stays in the processor's cache."""
 
 
