@@ -97,6 +97,13 @@ class Backbone(nn.Module):
                 self._network = self._make().eval().requires_grad_(False)
         return self._network
 
+    def rest(self) -> None:
+        """Give up the network's memory until pictures come again, which then takes as long as its first time.
+
+        A timm network stays, since only timm knows how to make it.
+        """
+        self._network = None
+
     def train(self, mode: bool = True) -> Backbone:
         """Stay in eval mode, whatever is asked for."""
         super().train(False)

@@ -165,6 +165,7 @@ class _Run:
     def _open_pictures(self) -> None:
         self.train = self._open("train")
         self.test = self._open("test")
+        self.train.companions = (self.test,)
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
 

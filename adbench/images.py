@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from .memory import free
 from .pictures import Store
 from .types import Size
 
@@ -122,6 +123,8 @@ class Images:
         self.cache, self.watch, self.step = cache, watch, step
         height, width = store.pictures.shape[1:3]
         self.size: Size = (int(height), int(width))
+        self.companions: Sequence[Images] = ()
+        """Pictures whose features are made in the same go, so that a backbone is loaded once for all of them."""
         self._rotation: Rotation | None = None
         self._tables: dict[str, Table] = {}
 
@@ -201,6 +204,12 @@ class Images:
                 return features
 
             self._tables[key] = self.cache.table(key, len(self), compute, self.device, watch=self.watch)
+            if self._tables[key].place != "none":
+                for other in self.companions:
+                    other._table(backbone, None)
+                if hasattr(backbone, "rest"):  # a plugin's own network may not
+                    backbone.rest()
+                free()
         return self._tables[key]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -111,10 +113,12 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
 
 
 def _memory(setting: Setting, side: str, amp: str) -> int:
-    """Bytes that two epochs of one side take at their peak, in a process of its own."""
+    """Bytes that two epochs of one side take at their peak, in a process of its own that finds nothing cached."""
     setting = replace(setting, pictures=min(setting.pictures, 2 * setting.batch))
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
-    return int(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as empty:
+        environment = {**os.environ, "ADBENCH_CACHE": empty}
+        return int(subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
 
 
 def _measure_memory(words: Sequence[str]) -> None:

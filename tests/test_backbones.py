@@ -189,6 +189,19 @@ def test_weights_are_not_in_memory_before_the_first_picture(weight_files, tmp_pa
     assert len(list(backbone.parameters())) > 0
 
 
+def test_a_backbone_at_rest_takes_no_memory_and_comes_back_the_same(weight_files):
+    """After ``rest`` there are no weights any more, until pictures come, whose features are those of before."""
+    backbone, pictures = (
+        backbones.load("resnet18", weights=weight_files("resnet18"), device=CPU),
+        torch.rand(1, 3, 64, 64),
+    )
+    before = backbone(pictures)
+    backbone.rest()
+    assert list(backbone.parameters()) == []
+    for wanted, actual in zip(before, backbone(pictures), strict=True):
+        assert torch.equal(actual, wanted)
+
+
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "list", "object"])
 def test_weights_file_that_is_none(kind, weight_files, tmp_path):
     """A file that is missing, cut short, or something else gets a message with its path."""

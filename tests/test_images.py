@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.transforms.functional import rotate as torchvisions_rotate
 
-from adbench.features import FeatureCache
+from adbench.features import DISK_VARIABLE, FeatureCache
 from adbench.images import Batch, Images, Rotation, rotate
 from adbench.pictures import Store
 from adbench.types import Sample
@@ -161,6 +161,34 @@ def test_features_are_computed_once(store, cache):
     other = Backbone("other")
     all_features(source, other)
     assert other.seen == COUNT
+
+
+@pytest.mark.parametrize(("budget", "rests"), [(None, 1), (0, 0)])
+def test_a_backbone_rests_once_its_features_are_kept(store, tmp_path, monkeypatch, budget, rests):
+    """What trains then has its memory; where nothing is kept and each batch needs it, it stays."""
+    monkeypatch.setenv(DISK_VARIABLE, "0")
+    backbone, calls = Backbone(), []
+    backbone.rest = lambda: calls.append(backbone.seen)
+    source = images(store, cache=FeatureCache(budget, tmp_path / "features"))
+    for _ in range(2):
+        all_features(source, backbone)
+    assert calls == [COUNT] * rests
+
+
+def test_a_backbone_is_loaded_once_for_all_pictures_of_a_class(store, tmp_path):
+    """With the training pictures' features come those of their companions, before the backbone rests."""
+    backbone, events = Backbone(), []
+    backbone.rest = lambda: events.append(backbone.seen)
+    cache = FeatureCache(folder=tmp_path / "features")
+    training = images(store, cache=cache)
+    test = images(replace(store, content="others", samples=store.samples[:5]), cache=cache, shuffle=False)
+    training.companions = (test,)
+    turned = training.augmented(rotation=90, copies=2)
+    for source in (turned, test, turned, training):
+        all_features(source, backbone)
+    first, *later = dict.fromkeys(events)
+    assert first == COUNT + 5
+    assert later == [2 * COUNT + 5, 3 * COUNT + 5]
 
 
 @pytest.mark.parametrize("change", [{"key": "another"}, {"content": "another"}])
