@@ -97,8 +97,8 @@ class Backbone(nn.Module):
                 self._network = self._make().eval().requires_grad_(False)
         return self._network
 
-    def rest(self) -> None:
-        """Give up the network's memory until pictures come again, which then takes as long as its first time.
+    def release_weights(self) -> None:
+        """Give up the network's memory until pictures come again, for which its weights must still be there.
 
         A timm network stays, since only timm knows how to make it.
         """

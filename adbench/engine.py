@@ -165,7 +165,8 @@ class _Run:
     def _open_pictures(self) -> None:
         self.train = self._open("train")
         self.test = self._open("test")
-        self.train.companions = (self.test,)
+        self.held_out = self._open("train", _held_out(self.bench)) if self.bench.held_out else None
+        self.train.companions = (self.test, self.held_out) if self.held_out else (self.test,)
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
 
@@ -284,11 +285,11 @@ class _Run:
 
     def _suggest(self, detector: Detector, session: Session) -> None:
         """Ask the good pictures for a threshold, once, when training is over."""
-        held_out = self.bench.held_out
+        good, watch = self.held_out or self.train, self.watch.stage
         with session.timing("score", self.cache):
-            good = self._open("train", _held_out(self.bench)) if held_out else self.train
-            scores = score_good(detector, good, name=self.job.method, watch=self.watch.stage, passes=self.scoring)
-        self.suggested, self.suggested_at = thresholds.suggest(scores, held_out=bool(held_out)), detector.epoch
+            scores = score_good(detector, good, name=self.job.method, watch=watch, passes=self.scoring)
+        self.suggested = thresholds.suggest(scores, held_out=self.held_out is not None)
+        self.suggested_at = detector.epoch
 
     def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
         """Remember the best epoch on the test set, which ranks nothing and is marked as oracle."""

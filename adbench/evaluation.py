@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .errors import TaskError
+from .errors import TaskError, WeightsError
 from .evidence import Evidence
 from .images import Batch, Images
 from .memory import Passes, free, is_out_of_memory
@@ -166,10 +166,12 @@ def images_per_second(detector: Detector, images: Images, pictures: int) -> floa
     """Measure from decoded picture to anomaly map with the backbone included and nothing cached.
 
     The median over a few full batches of ``pictures`` after one to warm up; None where the test set is too
-    small, or memory is.
+    small, or memory is, or where the backbone's weights are gone, which is no reason to lose what was trained.
     """
     try:
         return _images_per_second(detector, images.without_cache(), min(pictures, len(images)))
+    except WeightsError:
+        return None
     except Exception as error:
         if is_out_of_memory(error):
             return None
@@ -179,6 +181,7 @@ def images_per_second(detector: Detector, images: Images, pictures: int) -> floa
 def _images_per_second(detector: Detector, images: Images, pictures: int) -> float | None:
     seconds: list[float] = []
     with kept_random_state(detector.device), torch.no_grad():
+        detector.score(images.part(0, 1))  # loads what was released
         for number, batch in enumerate(images.batches(pictures)):
             if number > MEASURED_BATCHES or len(batch) < pictures:
                 break

@@ -144,7 +144,7 @@ class FeatureCache:
             folder = cache_folder() / "features"
         self.budget = budget if budget is not None else _from_environment(BUDGET_VARIABLE)
         self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE))
-        self.seconds = 0.0  # spent on computing tables
+        self.seconds = 0.0  # spent on computing tables, or on getting them from disk
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
         self._lock = threading.RLock()
 
@@ -179,13 +179,12 @@ class FeatureCache:
             entry = self._entries.get(f"{name} {device}")
             table = entry.handle() if entry else None
             if table is None:
+                began = time.monotonic()
                 rows = entry.rows if entry else self._open(name, count, device)
                 if rows is None:
-                    began = time.monotonic()
                     with torch.no_grad():
                         rows = self._make(name, count, compute, device, watch, chunk)
-                    if rows is not None:
-                        self.seconds += time.monotonic() - began
+                self.seconds += time.monotonic() - began
                 table = Table(rows, compute, count, device)
                 if rows is not None:
                     self._entries[f"{name} {device}"] = _Entry(rows, weakref.ref(table))

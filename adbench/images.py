@@ -124,7 +124,7 @@ class Images:
         height, width = store.pictures.shape[1:3]
         self.size: Size = (int(height), int(width))
         self.companions: Sequence[Images] = ()
-        """Pictures whose features are made in the same go, so that a backbone is loaded once for all of them."""
+        """Pictures whose features are made in the same go, so that a backbone is loaded once for all."""
         self._rotation: Rotation | None = None
         self._tables: dict[str, Table] = {}
 
@@ -193,24 +193,37 @@ class Images:
 
     def _table(self, backbone: Backbone, rotation: Rotation | None) -> Table:
         """Features of all pictures; held here, since the cache lets go of what nobody holds."""
-        assert self.cache is not None
-        parts = [self.store.key, self.store.content, backbone.key]
-        key = " ".join(parts if rotation is None else [*parts, rotation.key])
+        key = self._key(backbone, rotation)
         if key not in self._tables:
-
-            def compute(rows: torch.Tensor) -> list[torch.Tensor]:
-                angles = rotation.angles(rows, len(self)) if rotation else None
-                features: list[torch.Tensor] = backbone(self._pictures(rows, angles))
-                return features
-
-            self._tables[key] = self.cache.table(key, len(self), compute, self.device, watch=self.watch)
-            if self._tables[key].place != "none":
-                for other in self.companions:
-                    other._table(backbone, None)
-                if hasattr(backbone, "rest"):  # a plugin's own network may not
-                    backbone.rest()
-                free()
+            computed = self._make_table(backbone, rotation)
+            if self._tables[key].place != "none" and hasattr(backbone, "release_weights"):  # a plugin's own may not
+                if rotation is None:  # turned copies go first, since each epoch wants one
+                    computed = any([computed, *(other._make_table(backbone, None) for other in self.companions)])
+                if computed:
+                    backbone.release_weights()
+                    free()
         return self._tables[key]
+
+    def _make_table(self, backbone: Backbone, rotation: Rotation | None) -> bool:
+        """Find a table or make it, and say whether the backbone ran for it."""
+        assert self.cache is not None
+        computed = False
+
+        def compute(rows: torch.Tensor) -> list[torch.Tensor]:
+            nonlocal computed
+            computed = True
+            angles = rotation.angles(rows, len(self)) if rotation else None
+            features: list[torch.Tensor] = backbone(self._pictures(rows, angles))
+            return features
+
+        key = self._key(backbone, rotation)
+        if key not in self._tables:
+            self._tables[key] = self.cache.table(key, len(self), compute, self.device, watch=self.watch)
+        return computed
+
+    def _key(self, backbone: Backbone, rotation: Rotation | None) -> str:
+        parts = [self.store.key, self.store.content, backbone.key]
+        return " ".join(parts if rotation is None else [*parts, rotation.key])
 
 
 def rotate(pictures: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
     """Time both sides in each precision and print the ratios.
 
     adbench has decoded the pictures before it trains, so its first time starts from its store of them; the plain
-    loop decodes each time. Both have loaded their backbone, which a run does once for all pictures of a class.
+    loop decodes each time. Both have loaded their backbone, which a run does once for the features of a class.
     """
     paths = [sample.path for sample in setting.task().test]
     table = Table(title="Scoring the test set")

@@ -189,14 +189,14 @@ def test_weights_are_not_in_memory_before_the_first_picture(weight_files, tmp_pa
     assert len(list(backbone.parameters())) > 0
 
 
-def test_a_backbone_at_rest_takes_no_memory_and_comes_back_the_same(weight_files):
-    """After ``rest`` there are no weights any more, until pictures come, whose features are those of before."""
+def test_a_backbone_without_weights_takes_no_memory_and_comes_back_the_same(weight_files):
+    """After ``release_weights`` there are no weights, until pictures come, whose features are those of before."""
     backbone, pictures = (
         backbones.load("resnet18", weights=weight_files("resnet18"), device=CPU),
         torch.rand(1, 3, 64, 64),
     )
     before = backbone(pictures)
-    backbone.rest()
+    backbone.release_weights()
     assert list(backbone.parameters()) == []
     for wanted, actual in zip(before, backbone(pictures), strict=True):
         assert torch.equal(actual, wanted)

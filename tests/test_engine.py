@@ -13,7 +13,7 @@ import torch
 from runs import Notes, brightness, curve_of, files_in, job_for, made_method, run_one, scores_of
 
 from adbench import Epoch, Method, Scores, UsageError, devices, engine, evaluation, store
-from adbench.errors import DataError
+from adbench.errors import DataError, WeightsError
 from adbench.features import FeatureCache
 from adbench.types import METRIC_NAMES
 
@@ -219,6 +219,48 @@ class CountingBackbone:
         return [pictures]
 
 
+class ReleasedBackbone(CountingBackbone):
+    """Counts how often it is loaded, too; its weights can be lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads, self.loaded, self.lost = 0, False, False
+
+    def __call__(self, pictures: torch.Tensor) -> list[torch.Tensor]:
+        """Load what was released."""
+        if not self.loaded:
+            if self.lost:
+                raise WeightsError("weights file", found="no such file")
+            self.loads, self.loaded = self.loads + 1, True
+        return super().__call__(pictures)
+
+    def release_weights(self) -> None:
+        """Have the next call load them."""
+        self.loaded = False
+
+
+@pytest.mark.parametrize("holdout", [0.0, 0.5])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_backbone_is_loaded_once_for_features_and_a_run_ends_without_it(tiny_data, tmp_path, holdout, lost):
+    """Training, test and held-out pictures share a load; only the speed takes another, or else is not known."""
+    backbone = ReleasedBackbone()
+
+    def fit(detector, images):
+        for _ in images.features(backbone):
+            pass
+        backbone.lost = lost
+        yield Epoch(1, 1)
+
+    def score(detector, batch):
+        maps = batch.features(backbone)[0].mean(dim=1)
+        return Scores(maps.amax(dim=(1, 2)), maps)
+
+    method, cache = made_method(fit, score), FeatureCache(folder=tmp_path / "features")
+    result, _ = run_one(method, job_for(method, tiny_data, tmp_path, holdout=holdout), cache=cache)
+    assert backbone.loads == (1 if lost else 2)
+    assert (result.timing.images_per_second is None) == lost
+
+
 def test_features_are_counted_apart_so_that_who_comes_first_is_no_slower(tiny_data, tmp_path, monkeypatch):
     """What is computed once for all methods counts as training of none of them."""
     backbone = CountingBackbone()
@@ -267,5 +309,5 @@ def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_dat
     method = made_method(fit, score)
     result, _ = run_one(method, job_for(method, tiny_data, tmp_path))
     assert seen == [7 + 6]  # two evaluations and a threshold: each of 7 test and 6 training pictures was seen once
-    assert backbone.seen == 7 + 6 + 4  # one full batch, and the smaller last one is not measured
+    assert backbone.seen == 7 + 6 + 1 + 4  # one that loads it and a full batch; the smaller last one is not measured
     assert result.timing.images_per_second > 0

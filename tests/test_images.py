@@ -163,32 +163,48 @@ def test_features_are_computed_once(store, cache):
     assert other.seen == COUNT
 
 
-@pytest.mark.parametrize(("budget", "rests"), [(None, 1), (0, 0)])
-def test_a_backbone_rests_once_its_features_are_kept(store, tmp_path, monkeypatch, budget, rests):
+@pytest.mark.parametrize(("budget", "releases"), [(None, 1), (0, 0)])
+def test_a_backbone_is_released_once_its_features_are_kept(store, tmp_path, monkeypatch, budget, releases):
     """What trains then has its memory; where nothing is kept and each batch needs it, it stays."""
     monkeypatch.setenv(DISK_VARIABLE, "0")
     backbone, calls = Backbone(), []
-    backbone.rest = lambda: calls.append(backbone.seen)
+    backbone.release_weights = lambda: calls.append(backbone.seen)
     source = images(store, cache=FeatureCache(budget, tmp_path / "features"))
     for _ in range(2):
         all_features(source, backbone)
-    assert calls == [COUNT] * rests
+    assert calls == [COUNT] * releases
 
 
-def test_a_backbone_is_loaded_once_for_all_pictures_of_a_class(store, tmp_path):
-    """With the training pictures' features come those of their companions, before the backbone rests."""
+def test_a_backbone_is_loaded_once_for_companions(store, tmp_path):
+    """With the features of pictures as they are come those of their companions, before the backbone is released."""
     backbone, events = Backbone(), []
-    backbone.rest = lambda: events.append(backbone.seen)
+    backbone.release_weights = lambda: events.append(backbone.seen)
     cache = FeatureCache(folder=tmp_path / "features")
     training = images(store, cache=cache)
-    test = images(replace(store, content="others", samples=store.samples[:5]), cache=cache, shuffle=False)
+    test = images(replace(store, content="others", samples=store.samples[:5]), cache=cache)
     training.companions = (test,)
     turned = training.augmented(rotation=90, copies=2)
-    for source in (turned, test, turned, training):
+    for source in (turned, turned, training, test):
         all_features(source, backbone)
-    first, *later = dict.fromkeys(events)
-    assert first == COUNT + 5
-    assert later == [2 * COUNT + 5, 3 * COUNT + 5]
+    assert list(dict.fromkeys(events)) == [COUNT, 2 * COUNT, 3 * COUNT + 5]
+
+
+def test_what_is_found_on_disk_releases_nothing(store, cache):
+    """A network that only another table needed stays for what still wants it."""
+    backbone, calls = Backbone(), []
+    all_features(images(store, cache=cache), backbone)
+    backbone.release_weights = lambda: calls.append(backbone.seen)
+    all_features(images(store, cache=FeatureCache(folder=cache.files.folder)), backbone)
+    assert backbone.seen == COUNT
+    assert not calls
+
+
+def test_a_network_of_a_plugins_own_computes_only_what_is_asked_for(store, cache):
+    """One without ``release_weights`` may be made for training pictures alone."""
+    backbone, training = Backbone(), images(store, cache=cache)
+    training.companions = (images(replace(store, content="others"), cache=cache),)
+    all_features(training, backbone)
+    assert backbone.seen == COUNT
 
 
 @pytest.mark.parametrize("change", [{"key": "another"}, {"content": "another"}])
