@@ -166,7 +166,7 @@ class _Run:
         self.train = self._open("train")
         self.test = self._open("test")
         self.held_out = self._open("train", _held_out(self.bench)) if self.bench.held_out else None
-        self.train.companions = (self.test, self.held_out) if self.held_out else (self.test,)
+        self.train.companions = [self.test, *([] if self.held_out is None else [self.held_out])]
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
 
@@ -285,7 +285,7 @@ class _Run:
 
     def _suggest(self, detector: Detector, session: Session) -> None:
         """Ask the good pictures for a threshold, once, when training is over."""
-        good, watch = self.held_out or self.train, self.watch.stage
+        good, watch = self.train if self.held_out is None else self.held_out, self.watch.stage
         with session.timing("score", self.cache):
             scores = score_good(detector, good, name=self.job.method, watch=watch, passes=self.scoring)
         self.suggested = thresholds.suggest(scores, held_out=self.held_out is not None)
