@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from runs import TINY, run_tiny
 
-from adbench import Method, plugins
+from adbench import Method, efficientnet_lite, plugins
+from adbench.backbone_table import LITE0
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,6 +31,31 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def weight_files(tmp_path_factory) -> Callable[[str], Path]:
+    """State dicts of networks with random weights: ``weight_files("resnet18")`` is a path."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(name: str) -> Path:
+        path = folder / f"{name}.pt"
+        if not path.exists():
+            with torch.random.fork_rng():
+                torch.manual_seed(3)
+                torch.save(random_network(name).state_dict(), path)
+        return path
+
+    return write
+
+
+def random_network(name: str) -> torch.nn.Module:
+    """A network of torchvision's or ours as it is made, without weights."""
+    import torchvision
+
+    if name == LITE0:
+        return efficientnet_lite.EfficientNetLite0()
+    return torchvision.models.get_model(name, weights=None)
 
 
 def make_class(root: Path, name: str, *, train: int = 6, good: int = 3, bad: int = 4, side: int = 80) -> Path:
