@@ -166,7 +166,7 @@ class _Run:
         self.train = self._open("train")
         self.test = self._open("test")
         self.held_out = self._open("train", _held_out(self.bench)) if self.bench.held_out else None
-        self.train.companions = [self.test, *([] if self.held_out is None else [self.held_out])]
+        self.train.make_along(self.test, *([] if self.held_out is None else [self.held_out]))
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
 

@@ -123,8 +123,7 @@ class Images:
         self.cache, self.watch, self.step = cache, watch, step
         height, width = store.pictures.shape[1:3]
         self.size: Size = (int(height), int(width))
-        self.companions: Sequence[Images] = ()
-        """Pictures whose features are made in the same go, so that a backbone is loaded once for all."""
+        self._companions: Sequence[Images] = ()
         self._rotation: Rotation | None = None
         self._tables: dict[str, Table] = {}
 
@@ -168,6 +167,13 @@ class Images:
         turned._tables = {}
         return turned
 
+    def make_along(self, *others: Images) -> None:
+        """Have the features of ``others`` made in the same go as these, so that a backbone is loaded once for all.
+
+        Whoever iterates here never sees the others, nor theirs.
+        """
+        self._companions = others
+
     def without_cache(self) -> Images:
         """The same pictures with all features computed each time, for measuring."""
         plain = copy.copy(self)
@@ -198,7 +204,7 @@ class Images:
             computed = self._make_table(backbone, rotation)
             if self._tables[key].place != "none" and hasattr(backbone, "release_weights"):  # a plugin's own may not
                 if rotation is None:  # turned copies go first, since each epoch wants one
-                    computed = any([computed, *(other._make_table(backbone, None) for other in self.companions)])
+                    computed = any([computed, *(other._make_table(backbone, None) for other in self._companions)])
                 if computed:
                     backbone.release_weights()
                     free()

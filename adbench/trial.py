@@ -87,7 +87,7 @@ def run(
     detector.load_state_dict(saved["state"] if ours else saved)
     if not ours:
         train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
-        train.companions = (test,)
+        train.make_along(test)
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)

@@ -96,7 +96,7 @@ class Ours:
         seed_everything(0)
         self.detector = setting.plugin.build(options, setting.device)
         self.train, self.test = opened("train"), opened("test")
-        self.train.companions = (self.test,)
+        self.train.make_along(self.test)
         self.fitting: Iterator[object] | None = None
 
     def epoch(self) -> None:

@@ -182,7 +182,7 @@ def test_a_backbone_is_loaded_once_for_companions(store, tmp_path):
     cache = FeatureCache(folder=tmp_path / "features")
     training = images(store, cache=cache)
     test = images(replace(store, content="others", samples=store.samples[:5]), cache=cache)
-    training.companions = (test,)
+    training.make_along(test)
     turned = training.augmented(rotation=90, copies=2)
     for source in (turned, turned, training, test):
         all_features(source, backbone)
@@ -202,7 +202,7 @@ def test_what_is_found_on_disk_releases_nothing(store, cache):
 def test_a_network_of_a_plugins_own_computes_only_what_is_asked_for(store, cache):
     """One without ``release_weights`` may be made for training pictures alone."""
     backbone, training = Backbone(), images(store, cache=cache)
-    training.companions = (images(replace(store, content="others"), cache=cache),)
+    training.make_along(images(replace(store, content="others"), cache=cache))
     all_features(training, backbone)
     assert backbone.seen == COUNT
 
