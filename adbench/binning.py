@@ -7,8 +7,9 @@ from them comes within 1e-4 or so of what all thresholds give. A score that many
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,8 +85,8 @@ def bin_maps(truth: Truth, maps: Maps, *, pixels: bool = True, regions: bool = T
     shape = (len(pictures), len(borders))
     good, found, overlap = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32), np.zeros(shape)
 
-    def count(number: int) -> None:
-        scores, defects = _flat(maps[number]), pictures[number]
+    def count(number: int, scores: NDArray[np.floating]) -> None:
+        defects = pictures[number]
         bins = np.searchsorted(borders, scores[defects.positions], side="right") - 1
         found[number] = np.bincount(bins, minlength=len(borders))
         overlap[number] = np.bincount(bins, defects.shares, minlength=len(borders))
@@ -94,7 +95,14 @@ def bin_maps(truth: Truth, maps: Maps, *, pixels: bool = True, regions: bool = T
         good[number] = np.diff(below) - found[number]
 
     with ThreadPoolExecutor(workers()) as pool:  # NumPy lets other threads run while it sorts
-        list(pool.map(count, range(len(pictures))))
+        counted: deque[Future[None]] = deque()
+        for number in range(len(pictures)):
+            # maps are read in this thread, since they may lie on a GPU; only a few wait to be counted
+            counted.append(pool.submit(count, number, _flat(maps[number])))
+            if len(counted) > 2 * workers():
+                counted.popleft().result()
+        for each in counted:
+            each.result()
     filled = np.flatnonzero(good.any(axis=0) | found.any(axis=0))[::-1]
     single = np.append(np.nextafter(borders[:-1], np.inf, dtype=borders.dtype) >= borders[1:], False)
     lowest, tied, good = borders[filled], single[filled], _small(good[:, filled])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from runs import TINY, run_tiny
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from adbench import Method, efficientnet_lite, plugins
 from adbench.backbone_table import LITE0
@@ -21,6 +24,36 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ADBENCH_DATA", raising=False)
+        yield
+
+
+class CpuOnly(TorchDispatchMode):
+    """Refuses every operation on a tensor that does not lie on the CPU."""
+
+    def __torch_dispatch__(
+        self, func: Callable[..., object], types: object, args: Sequence[object] = (), kwargs: object = None
+    ) -> object:
+        result = func(*args, **(kwargs or {}))
+        for each in tree_leaves((args, kwargs, result)):
+            if isinstance(each, torch.Tensor) and each.device.type != "cpu":
+                raise AssertionError(f"{func} in a thread of a pool, on {each.device}: only the main thread may")
+        return result
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pools_stay_on_the_cpu() -> Iterator[None]:
+    """No thread of a pool may touch a GPU, or the meta device, which stands for one where there is none."""
+    submit = ThreadPoolExecutor.submit
+
+    def guarded(pool: ThreadPoolExecutor, function: Callable[..., object], /, *args: object, **named: object) -> object:
+        def work() -> object:
+            with CpuOnly():
+                return function(*args, **named)
+
+        return submit(pool, work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "submit", guarded)
         yield
 
 

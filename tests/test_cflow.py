@@ -103,24 +103,38 @@ def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.
 def test_random_rotations_are_rotations(size: int) -> None:
     """Orthogonal, of determinant +1, another one each time, the same for the same seed."""
     torch.manual_seed(1)
-    first, second = (random_rotation(torch.randn(size, size), CPU) for _ in range(2))
+    first, second = (random_rotation(torch.randn(size, size)) for _ in range(2))
     torch.manual_seed(1)
 
     torch.testing.assert_close(first @ first.T, torch.eye(size), atol=1e-6, rtol=0)
     assert torch.linalg.det(first).item() == pytest.approx(1, rel=1e-5)
     assert size == 1 or not torch.allclose(first, second)
-    assert torch.equal(first, random_rotation(torch.randn(size, size), CPU))
+    assert torch.equal(first, random_rotation(torch.randn(size, size)))
 
 
 def test_random_rotations_are_uniform() -> None:
     """In two dimensions the angle is uniform: each quarter of the circle gets its quarter, mean at zero."""
     torch.manual_seed(0)
-    rotations = torch.stack([random_rotation(torch.randn(2, 2), CPU) for _ in range(2000)])
+    rotations = torch.stack([random_rotation(torch.randn(2, 2)) for _ in range(2000)])
     angles = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
 
     counts = torch.histc(angles, bins=4, min=-torch.pi, max=torch.pi)
     assert counts.min() > 420  # 500 expected, standard deviation 19
     assert rotations.mean(dim=0).abs().max() < 0.08  # standard deviation 0.016
+
+
+def test_rotations_are_drawn_on_the_cpu_and_moved_by_the_main_thread() -> None:
+    """No thread of a pool touches the decoder's device, which conftest's guard would refuse; the memory is shared."""
+    flow = decoder(5, 3, 4, 1.9, None, torch.device("meta"))
+
+    assert {parameter.device.type for parameter in flow.parameters()} == {"meta"}
+
+
+def test_a_matrix_and_its_inverse_share_memory() -> None:
+    """A rotation's inverse is its transpose, of which no copy is made on the way to a device."""
+    flow = decoder(5, 3, 4, 1.9, None, CPU)
+
+    assert all(block.w_perm.data_ptr() == block.w_perm_inv.data_ptr() for block in flow)
 
 
 def test_a_decoder_is_invertible_with_the_right_jacobian() -> None:

@@ -40,9 +40,7 @@ def blocks(kind: type[AllInOneBlock], channels: int, code: int) -> tuple[AllInOn
         ).double()  # fmt: skip
 
     plain = make(AllInOneBlock)
-    fast = (
-        make(kind, rotation=random_rotation(torch.randn(channels, channels).double(), CPU)) if vectors else make(kind)
-    )
+    fast = make(kind, rotation=random_rotation(torch.randn(channels, channels).double())) if vectors else make(kind)
     with torch.no_grad():
         for parameter in fast.parameters():
             if parameter.requires_grad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -60,6 +61,25 @@ def as_values(metrics: Metrics) -> list[float]:
 def once(evidence: Evidence) -> list[float]:
     values = evidence.metrics(np.ones((1, len(evidence.labels))))
     return [values[name][0] for name in METRIC_NAMES]
+
+
+class MainThreadOnly:
+    """Maps that lie on a GPU, as it were: no other thread may read them."""
+
+    def __init__(self, maps: np.ndarray) -> None:
+        self.maps = maps
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        assert threading.current_thread() is threading.main_thread()
+        return self.maps[number]
+
+
+def test_maps_are_read_in_the_main_thread():
+    """Maps may lie on a GPU, which threads of a pool must not use; the bins are the same."""
+    case = discs(8, 64, 3)
+    apart = {**case, "maps": MainThreadOnly(case["maps"])}
+
+    assert once(evidence_of(apart)) == once(evidence_of(case))
 
 
 # ---------------------------------------------------------------- against the exact metrics

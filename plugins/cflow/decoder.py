@@ -31,24 +31,26 @@ def decoder(
     # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels
     if channels <= NARROW:
         precision = None
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # LAPACK leaves threads idle
+    # LAPACK leaves threads idle. The threads compute on the CPU: only the main thread uses a GPU, since CUDA's lazily
+    # loaded linear algebra fails when several threads ask for it first.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         # drawn in order, from one generator
-        rotations = [pool.submit(random_rotation, torch.randn(channels, channels), device) for _ in range(blocks)]
+        rotations = [pool.submit(random_rotation, torch.randn(channels, channels)) for _ in range(blocks)]
         flow = SequenceINN(channels)
         for rotation in rotations:
             flow.append(
                 VectorBlock,
                 cond=0,
                 cond_shape=(cond_channels,),
-                rotation=rotation.result(),
+                rotation=rotation.result().to(device),
                 subnet_constructor=partial(Subnet, precision=precision),
                 affine_clamping=clamp,
             )
     return flow.to(device)
 
 
-def random_rotation(normal: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Make a rotation of normal numbers (size, size), which are lost; every rotation is as likely.
+def random_rotation(normal: torch.Tensor) -> torch.Tensor:
+    """Make a rotation of normal numbers (size, size), which are overwritten; every rotation is as likely.
 
     It is a product of reflections that take Gaussian vectors of length size, size - 1, ... 1 to the first axis, and
     so of the Haar measure of SO(size) (G. W. Stewart, "The efficient generation of random orthogonal matrices", SIAM
@@ -56,7 +58,7 @@ def random_rotation(normal: torch.Tensor, device: torch.device) -> torch.Tensor:
     column is turned where it is -1.
     """
     size = len(normal)
-    vectors = normal.triu_().to(device)  # row k: the vector of length size - k, from the diagonal on
+    vectors = normal.triu_()  # row k: the vector of length size - k, from the diagonal on
     lengths = torch.linalg.vector_norm(vectors, dim=1)
     first = vectors.diagonal()
     signs = torch.where(first < 0, -1.0, 1.0)
