@@ -28,8 +28,8 @@ from .check_bench import SIZE, CheckBench, Pictures, difference, rows_of, small_
 from .engine import model_state
 from .errors import UsageError
 from .evaluation import TestScores
+from .report.tables import Column, Table
 from .session import Session
-from .tables import Column, Table
 from .types import Detector, Method
 
 ALIKE = 1e-3

@@ -88,7 +88,7 @@ def _confidence(results: Path) -> Confidence:
 def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
           plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
-    from . import catalogue
+    from .report import lists
 
     if name and what != "methods":
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
@@ -97,13 +97,13 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
 
         tables = [report.list_runs(_read(results, dataset, class_name))]
     elif what == "backbones":
-        tables = [catalogue.backbones()]
+        tables = [lists.backbones()]
     elif what == "datasets":
-        tables = [catalogue.datasets(load_plugins(plugin_files))]
+        tables = [lists.datasets(load_plugins(plugin_files))]
     elif name:
-        tables = [catalogue.options_of(load_plugins(plugin_files).method(name))]
+        tables = [lists.options_of(load_plugins(plugin_files).method(name))]
     else:
-        tables = [catalogue.methods(load_plugins(plugin_files))]
+        tables = [lists.methods(load_plugins(plugin_files))]
     print_tables(tables, format_)
 
 

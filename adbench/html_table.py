@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .markup import Html, breakable, join, tag
-from .tables import Cell, Column, Table, cell_text
+from .report.tables import Cell, Column, Table, cell_text
 
 
 def to_html(table: Table, *, sortable: bool = True) -> Html:

@@ -15,7 +15,8 @@ from .figures import Shown
 from .html_table import to_html
 from .markup import Html, breakable, join, tag
 from .reopen import Reopener
-from .tables import Cell, Column, Table
+from .report.leaderboard import NO_THRESHOLD
+from .report.tables import Cell, Column, Table
 from .types import METRIC_NAMES, Result, Threshold
 from .variants import TITLES, Board, boards, protocol_text
 
@@ -296,7 +297,7 @@ def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
     above = "false alarms: good pictures above it; missed: defective ones that are not"
     without = [label for label, threshold in suggested.items() if threshold is None]
     notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
-    return [*notes, f"No threshold for {', '.join(without)}: {report.NO_THRESHOLD}"] if without else notes
+    return [*notes, f"No threshold for {', '.join(without)}: {NO_THRESHOLD}"] if without else notes
 
 
 def _run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .plugins import Registry
-    from .tables import Table
+    from .report.tables import Table
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -46,9 +46,9 @@ def warn(text: str) -> None:
 
 def print_tables(tables: Sequence[Table], format_: str) -> None:
     """Write results to standard output, all of them before this returns."""
-    from . import tables as renderers
+    from .report import render
 
-    renderers.write(tables, format_)
+    render.write(tables, format_)
     sys.stdout.flush()  # so that a closed pipe shows here
 
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from adbench.report.render import render
+from adbench.report.tables import Table
 from adbench.store import SCHEMA
-from adbench.tables import Table, render
 from adbench.types import Best, Environment, Metrics, Protocol, Result, Timing
 
 

@@ -10,7 +10,7 @@ from made_results import footer_of, make_result, records_of
 
 from adbench import report
 from adbench.errors import UnknownNameError
-from adbench.tables import render
+from adbench.report.render import render
 from adbench.types import Published
 from adbench.variants import boards
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from made_results import make_result
 from runs import adbench, run_tiny
 
-from adbench import oracle, report
-from adbench.tables import Table, render
+from adbench import report
+from adbench.report import oracle
+from adbench.report.render import render
+from adbench.report.tables import Table
 from adbench.types import METRIC_NAMES, Best, Published, Result
 
 FORMATS = ("json", "csv", "markdown", "latex", "svg")

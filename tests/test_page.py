@@ -19,8 +19,8 @@ from adbench import figures, html_table, page, plugins, store
 from adbench.errors import ResultError
 from adbench.figures import PixelCurves, Shown
 from adbench.reopen import Reopener
+from adbench.report.tables import Column, Table
 from adbench.store import ImageScore
-from adbench.tables import Column, Table
 from adbench.types import EpochRecord, Metrics, Threshold
 from adbench.variants import boards
 

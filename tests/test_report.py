@@ -11,7 +11,7 @@ from made_results import footer_of, make_result, ranks, records_of
 
 from adbench import report
 from adbench.errors import ResultError
-from adbench.tables import render
+from adbench.report.render import render
 from adbench.types import METRIC_NAMES, Metrics, Threshold
 from adbench.variants import TITLES
 

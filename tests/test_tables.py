@@ -15,8 +15,11 @@ from made_results import make_result
 from rich.cells import cell_len
 from rich.console import Console
 
-from adbench import report, screen, tables
-from adbench.tables import Column, Table, render
+from adbench import report
+from adbench.report import render as renderers
+from adbench.report import tables
+from adbench.report.render import render, terminal
+from adbench.report.tables import Column, Table
 
 TEXT_FORMATS = ("json", "csv", "markdown", "latex", "svg")
 
@@ -103,7 +106,7 @@ def test_svg_holds_the_numbers():
 
 def printed(table: Table, width: int) -> list[str]:
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    console.print(screen.to_rich(table, width))
+    console.print(terminal.to_rich(table, width))
     return console.file.getvalue().splitlines()
 
 
@@ -145,7 +148,7 @@ def test_a_pipe_gets_plain_and_whole_tables(capsys, monkeypatch):
     """Without a terminal there is no colour, and nothing is folded, however wide the table is."""
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
-    tables.write([report.list_runs([make_result(overrides={"backbone": "a_backbone_with_a_long_name"})])], "table")
+    renderers.write([report.list_runs([make_result(overrides={"backbone": "a_backbone_with_a_long_name"})])], "table")
     printed_text = capsys.readouterr().out
     assert "\x1b" not in printed_text
     assert "msflow:backbone=a_backbone_with_a_long_name" in printed_text
@@ -155,7 +158,7 @@ def test_no_color_is_obeyed(monkeypatch):
     """NO_COLOR leaves a terminal without colours."""
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    console.print(screen.to_rich(report.compare([make_result("a"), make_result("b", image=0.7)], ["a", "b"])[0], 100))
+    console.print(terminal.to_rich(report.compare([make_result("a"), make_result("b", image=0.7)], ["a", "b"])[0], 100))
     assert not re.search(r"\x1b\[[0-9;]*3[1-7]m", console.file.getvalue())
 
 
@@ -163,7 +166,7 @@ def test_no_color_is_obeyed(monkeypatch):
 def test_write_prints_what_render_makes(capsys, format_):
     """Standard output holds the document and nothing else."""
     found = report.leaderboard([make_result()])
-    tables.write(found, format_)
+    renderers.write(found, format_)
     assert capsys.readouterr().out == render(found, format_)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import ranking
+from .. import ranking
+from ..variants import TITLES, Board, Variant, mean
+from .protocols import protocol_cells, protocol_columns, protocol_marks, protocol_notes
 from .tables import Cell, Column, Table
-from .variants import TITLES, Board, Variant, mean, protocol_cells, protocol_columns, protocol_marks, protocol_notes
 
 NOTE = "oracle: chosen on the test set, never ranks."
 """What is said wherever an oracle is shown."""

@@ -13,7 +13,7 @@ from rich.constrain import Constrain
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .tables import MISSING, Column, Table, people_view
+from ..tables import MISSING, Column, Table, people_view
 
 GAP = 2
 """Blanks between two columns; one of them is the box's own."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from . import statistics
-from .confidence import APART, MISSING_EVIDENCE, Confidence
-from .statistics import Interval
+from .. import statistics
+from ..confidence import APART, MISSING_EVIDENCE, Confidence
+from ..statistics import Interval
+from ..variants import TITLES, Board, Variant, mean
+from .protocols import marked, protocol_marks
 from .tables import Cell, Column, Table, cell_text
-from .variants import TITLES, Board, Variant, marked, mean, protocol_marks
 
 OF_CLASS = (
     Column("class", "class"),

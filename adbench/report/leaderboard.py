@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from .. import ranking, statistics
+from ..confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed_means
+from ..errors import ResultError
+from ..ranking import Line
+from ..types import MAIN_METRICS, Result
+from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
-from . import ranking, statistics
-from .compare import compare
-from .confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed_means
-from .errors import ResultError
-from .ranking import Line
+from .protocols import protocol_cells, protocol_columns, protocol_marks, protocol_notes
 from .tables import Cell, Column, Table
-from .types import MAIN_METRICS, Result
-from .variants import (
-    TITLES,
-    Board,
-    Variant,
-    boards,
-    dataset_title,
-    mean,
-    protocol_cells,
-    protocol_columns,
-    protocol_marks,
-    protocol_notes,
-    protocol_text,
-)
-
-if TYPE_CHECKING:
-    from .trial import Trial
-
-__all__ = ["Table", "compare", "leaderboard", "list_runs", "trial_table"]
 
 
 def leaderboard(
@@ -273,87 +256,3 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool, c
     notes += [*_threshold_notes([variant], threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, tuple(rows), tuple(notes), (footer,))
-
-
-# ---------------------------------------------------------------- lists
-
-
-def list_runs(results: Sequence[Result]) -> Table:
-    """All runs: where, what, which seed, how good and when.
-
-    Raises:
-        ResultError: there is no result.
-    """
-    rows = [
-        (
-            dataset_title(run.dataset, run.synthetic),
-            run.dataset,
-            run.synthetic,
-            run.class_name,
-            run.variant,
-            run.method,
-            run.seed,
-            *(getattr(run.metrics, name) for name in MAIN_METRICS),
-            run.finished[:16].replace("T", " "),
-            run.finished,
-            run.run,
-        )
-        for run in _some(results)
-    ]
-    columns = (
-        Column("dataset", "data set", audience="people"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("class", "class"),
-        Column("variant", "variant"),
-        Column("method", "method", audience="programs"),
-        Column("seed", "seed", "count"),
-        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
-        Column("finished", "finished", audience="people"),
-        Column("finished", "finished", audience="programs"),
-        Column("run", "run"),
-    )
-    return Table("Runs: metrics in % at the last epoch", columns, tuple(rows))
-
-
-def trial_table(trials: Sequence[Trial]) -> Table:
-    """What a checkpoint scored, class by class.
-
-    Raises:
-        ResultError: there is no trial.
-    """
-    if not trials:
-        raise ResultError("there is nothing to show", found="no class that was scored")
-    first = trials[0]
-    rows = [
-        (
-            trial.class_name,
-            trial.dataset,
-            trial.synthetic,
-            trial.method,
-            trial.checkpoint,
-            trial.epoch,
-            *(getattr(trial.metrics, name) for name in MAIN_METRICS),
-            *(getattr(trial.threshold, name, None) for name in ("value", *_RATES)),
-        )
-        for trial in trials
-    ]
-    numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in MAIN_METRICS]
-    numbers += [None, *(mean(getattr(trial.threshold, name, None) for trial in trials) for name in _RATES)]
-    footer = (f"mean ({len(rows)})", first.dataset, first.synthetic, first.method, first.checkpoint, None, *numbers)
-    columns = (
-        Column("class", "class"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("method", "method", audience="programs"),
-        Column("checkpoint", "checkpoint", audience="programs"),
-        Column("epoch", "epoch", "count"),
-        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
-        Column(
-            "threshold", "threshold", "score", audience="all" if any(each.threshold for each in trials) else "programs"
-        ),
-        *_rate_columns(any(each.threshold for each in trials)),
-    )
-    title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
-    notes = dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
-    return Table(title, columns, tuple(rows), tuple(notes), (footer,) if len(rows) > 1 else ())

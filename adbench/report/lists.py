@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .options import option_types, to_json, type_name
-from .plugins import Registry
+from ..options import option_types, to_json, type_name
+from ..plugins import Registry
+from ..types import Method, option_text
 from .tables import Column, Table
-from .types import Method, option_text
 
 
 def methods(registry: Registry) -> Table:
@@ -27,7 +27,7 @@ def datasets(registry: Registry) -> Table:
 
 def backbones() -> Table:
     """All backbones that a method with a backbone can look through."""
-    from .backbone_table import describe
+    from ..backbone_table import describe
 
     rows = [(b.name, ", ".join(map(str, b.channels)), b.weights) for b in describe()]
     note = "Channels at strides 4, 8, 16 and 32. Any timm model: timm:NAME"

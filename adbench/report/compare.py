@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from .. import statistics
+from ..confidence import INTERVALS, Confidence, interval_text, seed_means
+from ..errors import ResultError, UnknownNameError
+from ..statistics import Interval
+from ..types import MAIN_METRICS, Published, Result
+from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
-from . import pairs, statistics
-from .confidence import INTERVALS, Confidence, interval_text, seed_means
-from .errors import ResultError, UnknownNameError
-from .statistics import Interval
+from . import pairs
+from .protocols import marked, protocol_marks, protocol_notes
 from .tables import Cell, Column, Kind, Table
-from .types import MAIN_METRICS, Published, Result
-from .variants import TITLES, Board, Variant, boards, marked, mean, protocol_marks, protocol_notes
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
 """What each method's authors report, by the method's name."""

@@ -1,0 +1,43 @@
+"""How tables are written: for people on a terminal or on paper, and for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ..tables import Table
+from .paper import to_latex, to_markdown
+from .programs import to_csv, to_json
+
+
+def write(tables: Sequence[Table], format_: str) -> None:
+    """Write tables to standard output as "table", "json", "csv", "markdown", "latex" or "svg"."""
+    if format_ == "table":
+        from . import terminal
+
+        terminal.show(tables)
+    else:
+        sys.stdout.write(render(tables, format_))
+
+
+def render(tables: Sequence[Table], format_: str) -> str:
+    """Turn tables into one text: "json", "csv", "markdown", "latex" or "svg".
+
+    Raises:
+        ValueError: no such format.
+    """
+    if format_ == "svg":
+        from . import terminal
+
+        return terminal.to_svg(tables)
+    if format_ not in _RENDERERS:
+        raise ValueError(f"format '{format_}', wanted one of svg, {', '.join(_RENDERERS)}")
+    return _RENDERERS[format_](tables)
+
+
+_RENDERERS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "json": to_json,
+    "csv": to_csv,
+    "markdown": to_markdown,
+    "latex": to_latex,
+}

@@ -1,0 +1,70 @@
+"""Tables for paper: Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..tables import Table, people_view
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Tables for a README or an issue."""
+    return "\n".join(map(_markdown, tables))
+
+
+def _markdown(table: Table) -> str:
+    columns, rows, footers = people_view(table)
+    bold = [[f"**{_markdown_escape(cell)}**" for cell in row] for row in footers]
+    plain = [[_markdown_escape(cell) for cell in row] for row in rows]
+    lines = [[_markdown_escape(column.title) for column in columns]]
+    lines.append(["---" if column.kind == "text" else "---:" for column in columns])
+    pipes = ["| " + " | ".join(line) + " |" for line in lines + plain + bold]
+    notes = ["", *(f"- {_markdown_escape(note)}" for note in table.notes)] if table.notes else []
+    return "\n".join([f"**{_markdown_escape(table.title)}**", "", *pipes, *notes]) + "\n"
+
+
+def _markdown_escape(text: str) -> str:
+    for mark in "\\|*_`<>[]":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"\textquotedbl{}", "·": r"\textperiodcentered{}", "−": r"$-$", "×": r"$\times$",
+}  # fmt: skip
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Tables for a paper; they need the package booktabs."""
+    return "\n".join(map(_latex, tables))
+
+
+def _latex(table: Table) -> str:
+    columns, rows, footers = people_view(table)
+    line = " & ".join
+    body = [line(map(_latex_escape, row)) + r" \\" for row in rows]
+    summary = [line(map(_latex_escape, row)) + r" \\" for row in footers]
+    notes = [rf"\par\footnotesize {_latex_escape(note)}" for note in table.notes]
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex_escape(table.title)}}}",
+        rf"\begin{{tabular}}{{{''.join('l' if column.kind == 'text' else 'r' for column in columns)}}}",
+        r"\toprule",
+        line(_latex_escape(column.title) for column in columns) + r" \\",
+        r"\midrule",
+        *body,
+        *([r"\midrule", *summary] if summary else []),
+        r"\bottomrule",
+        r"\end{tabular}",
+        *notes,
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_escape(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))

@@ -1,0 +1,57 @@
+"""Tables for programs: JSON and CSV, with fractions and seconds in every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+
+from ..tables import Cell, Table
+
+
+def _programs_view(table: Table, part: tuple[tuple[Cell, ...], ...]) -> list[dict[str, Cell]]:
+    return [
+        {
+            column.key: None if isinstance(cell, float) and not math.isfinite(cell) else cell
+            for column, cell in zip(table.columns, row, strict=True)
+            if column.audience != "people"
+        }
+        for row in part
+    ]
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """One document: [{"title", "columns": [{"key", "title", "kind"}], "rows": [{key: value}], "footers", "notes"}]."""
+    document = [
+        {
+            "title": table.title,
+            "columns": [
+                {"key": column.key, "title": column.title, "kind": column.kind}
+                for column in table.columns
+                if column.audience != "people"
+            ],
+            "rows": _programs_view(table, table.rows),
+            "footers": _programs_view(table, table.footers),
+            "notes": list(table.notes),
+        }
+        for table in tables
+    ]
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """All rows under one header, so that any reader takes it.
+
+    Of several tables the first column names each row's table, and a column that a table lacks is empty.
+    """
+    views = [(table.title, _programs_view(table, table.rows + table.footers)) for table in tables]
+    keys = [column.key for table in tables for column in table.columns if column.audience != "people"]
+    header = list(dict.fromkeys(["table", *keys] if len(tables) > 1 else keys))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
+    writer.writeheader()
+    for title, rows in views:
+        writer.writerows({"table": title, **row} if len(tables) > 1 else row for row in rows)
+    return text.getvalue()
