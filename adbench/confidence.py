@@ -142,7 +142,7 @@ def stored(results: Path, warn: Callable[[str], None]) -> Confidence:
 
     def read(result: Result) -> Evidence | None:
         try:
-            return run_files.read_evidence(run_files.folder_of(results, result))
+            return run_files.read_evidence(run_files.folder_of(results, result), result)
         except ResultError as error:
             warn(str(error))
             return None

@@ -352,8 +352,7 @@ class _Run:
             store.ImageScore(path, sample.label, sample.defect, value)
             for path, sample, value in zip(paths, samples, self.scores.image.tolist(), strict=True)
         ]
-        self.bench.folder.write_result(result, scores, session.records, evidence)
-        return result
+        return self.bench.folder.write_result(result, scores, session.records, evidence)
 
     def _threshold(self) -> Threshold | None:
         """What was suggested, and what it does to the test set."""

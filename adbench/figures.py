@@ -43,9 +43,9 @@ class PixelCurves:
     pr: Sequence[Point]
 
 
-def pixel_curves(folder: RunFolder) -> PixelCurves | None:
+def pixel_curves(folder: RunFolder, result: Result) -> PixelCurves | None:
     """The pixel curves stored beside a result; None where none are. Raises ``ResultError`` for a broken file."""
-    evidence = run_files.read_evidence(folder)
+    evidence = run_files.read_evidence(folder, result)
     if evidence is None or not (roc := evidence.roc()):
         return None
     return PixelCurves(roc, evidence.pro(), evidence.precision_recall())
@@ -143,7 +143,7 @@ def pixel_charts(shown: Sequence[Shown]) -> Html:
     broken = []
     for each in shown:
         try:
-            curves = pixel_curves(each.folder)
+            curves = pixel_curves(each.folder, each.run)
         except ResultError as error:
             broken.append(tag("p", {"class": "note"}, str(error)))
             continue

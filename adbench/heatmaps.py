@@ -69,7 +69,7 @@ def save(
     place = folder.path / ("maps" if kind == "png" else "maps.npz")
     if place.exists() and not force:
         return place
-    scores = read_scores(folder)
+    scores = read_scores(folder, result)
     paths, stored = [each.path for each in scores], np.array([each.score for each in scores])
     rescored = reopener.score(result, folder, reopener.samples(result, paths), watch)
     if rescored.maps is None:

@@ -198,7 +198,7 @@ class _Page:
 
     def _shown(self, label: str, style: int, run: Result) -> Shown:
         folder = run_files.folder_of(self.stored, run)
-        return Shown(label, style, run, folder, run_files.read_scores(folder), run_files.read_epochs(folder))
+        return Shown(label, style, run, folder, run_files.read_scores(folder, run), run_files.read_epochs(folder, run))
 
     def _gallery(self, each: Shown) -> Html:
         """The gallery of a run, or why there is none: a page without pictures is better than no page."""

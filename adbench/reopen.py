@@ -18,7 +18,7 @@ from .evaluation import score_all
 from .images import Images
 from .pictures import Store, Watch, cache_folder
 from .plugins import Registry
-from .store import RunFolder
+from .store import RunFolder, stored_text
 from .types import Detector, Options, Result, Sample, Task, relative_path
 
 DIFFERENCE = 0.05
@@ -64,7 +64,7 @@ class Reopener:
     def samples(self, result: Result, paths: Sequence[str]) -> list[Sample]:
         """Find test pictures of a result by their paths in ``scores.csv``. Raises as ``task`` does."""
         task = self.task(result)
-        known = {relative_path(sample.path, task.root): sample for sample in task.test}
+        known = {stored_text(relative_path(sample.path, task.root)): sample for sample in task.test}
         missing = [path for path in paths if path not in known]
         if missing:
             raise DataError(f"picture {missing[0]}", found="no such file", wanted="what the run was tested on")

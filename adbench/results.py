@@ -133,7 +133,8 @@ class Result:
     ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
     the epochs among which the oracle was chosen; None in results that are older than the field. So is
     ``threshold``, and where the training scores suggest none. ``passes`` says in how many parts batches went
-    through training and scoring where memory was short.
+    through training and scoring where memory was short. ``files`` holds the SHA-256 digests of the files that were
+    stored beside the result, by name; empty in results that are older than the field.
     """
 
     schema: int
@@ -165,6 +166,7 @@ class Result:
     evaluations: int | None = None
     threshold: Threshold | None = None
     passes: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def variant(self) -> str:

@@ -1,14 +1,20 @@
-"""What lies beside a result, read back: the scores of its test pictures, its epoch curve and its evidence."""
+"""What is stored beside a result, read back and checked against it: scores, epoch curve and evidence.
+
+A file that doesn't fit its result is refused, since it would give other curves than the numbers above them. Results
+hold the digests of their files. Those of adbench 0.1 hold none; their scores have to give the result's metrics.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import ResultError
-from .store import EVIDENCE, ImageScore, RunFolder
+from .errors import ResultError, TaskError
+from .store import EPOCHS, EVIDENCE, SCORES, ImageScore, RunFolder
 from .types import METRIC_NAMES, EpochRecord, Metrics, Result
 
 if TYPE_CHECKING:
@@ -16,6 +22,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Row = Mapping[str, str]
+
+LARGEST = 1e300
+"""Numbers must be smaller, so that the difference of two is finite."""
+
+TOLERANCE = 1e-6
+"""By which a metric of stored scores may differ from the stored metric, where there is no digest."""
 
 _AGAIN = "Compute the run again with --force"
 
@@ -25,21 +37,37 @@ def folder_of(results: Path, result: Result) -> RunFolder:
     return RunFolder(results, result.dataset, result.class_name, result.method, result.run)
 
 
-def read_scores(folder: RunFolder) -> tuple[ImageScore, ...]:
-    """Read ``scores.csv``. Raises ``ResultError`` where it is missing or broken."""
-    return _read(folder.path / "scores.csv", _score)
-
-
-def read_epochs(folder: RunFolder) -> tuple[EpochRecord, ...]:
-    """Read ``epochs.csv``. Raises ``ResultError`` where it is missing or broken."""
-    return _read(folder.path / "epochs.csv", _epoch)
-
-
-def read_evidence(folder: RunFolder) -> Evidence | None:
-    """Read ``evidence.npz``; None where there is none, as in runs that are older than the file.
+def read_scores(folder: RunFolder, result: Result) -> tuple[ImageScore, ...]:
+    """Read the scores of a result's test images.
 
     Raises:
-        ResultError: the file is broken, or a newer adbench wrote it.
+        ResultError: ``scores.csv`` is missing or broken, or holds other scores than those of the result.
+    """
+    path = folder.path / SCORES
+    data = _read(path, result)
+    scores = _rows(path, data, _score)
+    if SCORES not in result.files:
+        if len(set(scores)) != len(scores):
+            raise _unlike(path, "a row that stands there twice")
+        _check_scores(path, result, [each.label for each in scores], [each.score for each in scores])
+    return scores
+
+
+def read_epochs(folder: RunFolder, result: Result) -> tuple[EpochRecord, ...]:
+    """Read the epoch curve of a result.
+
+    Raises:
+        ResultError: ``epochs.csv`` is missing or broken, or is another file than the run stored.
+    """
+    path = folder.path / EPOCHS
+    return _rows(path, _read(path, result), _epoch)
+
+
+def read_evidence(folder: RunFolder, result: Result) -> Evidence | None:
+    """Read the evidence of a result; None where there is none, as in runs that are older than the file.
+
+    Raises:
+        ResultError: ``evidence.npz`` is broken, holds other scores than the result's, or a newer adbench wrote it.
     """
     from zipfile import BadZipFile
     from zlib import error as zlib_error
@@ -49,43 +77,100 @@ def read_evidence(folder: RunFolder) -> Evidence | None:
     from .evidence import Evidence
 
     path = folder.path / EVIDENCE
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Evidence.from_arrays({name: stored[name] for name in stored.files})
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    data = _read(path, result)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            evidence = Evidence.from_arrays({name: stored[name] for name in stored.files})
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, NotImplementedError,
             BadZipFile, zlib_error) as error:  # fmt: skip
-        found = str(error) or type(error).__name__
-        raise ResultError(f"{path} can't be read", found=found, way_out=_AGAIN) from error
+        raise _unreadable(path, error) from error
+    if EVIDENCE not in result.files:
+        _check_scores(path, result, evidence.labels.tolist(), evidence.image_scores.tolist())
+    return evidence
 
 
-def _read(path: Path, row: Callable[[Row], R]) -> tuple[R, ...]:
+# ---------------------------------------------------------------- checked
+
+
+def _read(path: Path, result: Result) -> bytes:
+    """The bytes of a file beside a result, if they are those that the run stored."""
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return tuple(map(row, csv.DictReader(stream)))
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise ResultError(f"{path}", found="no such file", way_out=_AGAIN) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a short row's missing cells are None
-        raise ResultError(f"{path} can't be read", found=str(error), way_out=_AGAIN) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    digest = result.files.get(path.name)
+    if digest is not None and digest != hashlib.sha256(data).hexdigest():
+        raise _unlike(path, "an empty file" if not data else "another content than the run stored")
+    return data
+
+
+def _check_scores(path: Path, result: Result, labels: Sequence[int], scores: Sequence[float]) -> None:
+    """Raise ``ResultError`` unless scores give the metrics of their result."""
+    import numpy as np
+
+    from .metrics import evaluate
+
+    if len(scores) != result.test_images:
+        raise _unlike(path, f"{len(scores)} images", f"{result.test_images}")
+    try:
+        found = evaluate(labels=np.array(labels), image_scores=np.array(scores))
+    except TaskError as error:  # NaN or infinity
+        raise _unreadable(path, error) from error
+    for name in ("image_auroc", "image_ap", "image_f1max"):
+        value, wanted = getattr(found, name), getattr(result.metrics, name)
+        if wanted is not None and (value is None or not abs(value - wanted) <= TOLERANCE):
+            raise _unlike(path, f"{name} {value}", f"{wanted}")
+
+
+def _unlike(path: Path, found: str, wanted: str = "") -> ResultError:
+    return ResultError(f"{path} doesn't fit its result", found=found, wanted=wanted, way_out=_AGAIN)
+
+
+def _unreadable(path: Path, error: Exception) -> ResultError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return ResultError(f"{path} can't be read", found=reason or type(error).__name__, way_out=_AGAIN)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _rows(path: Path, data: bytes, parse: Callable[[Row], R]) -> tuple[R, ...]:
+    try:
+        return tuple(map(parse, csv.DictReader(io.StringIO(data.decode("utf-8"), newline=""))))
+    except (ValueError, KeyError, TypeError, csv.Error) as error:  # a short row's missing cells are None
+        raise _unreadable(path, error) from error
 
 
 def _score(row: Row) -> ImageScore:
-    return ImageScore(row["path"], int(row["label"]), row["defect"], float(row["score"]))
+    label = int(row["label"])
+    if label not in (0, 1):
+        raise ValueError(f"label {label}")
+    return ImageScore(row["path"], label, row["defect"], _number(row["score"]))
 
 
 def _epoch(row: Row) -> EpochRecord:
-    values = {name: _number(row[name]) for name in METRIC_NAMES}
+    values = {name: _optional(row[name]) for name in METRIC_NAMES}
     evaluated = any(value is not None for value in values.values())
     return EpochRecord(
-        number=int(row["number"]),
-        total=int(row["total"]),
-        loss=_number(row["loss"]),
-        learning_rate=_number(row["learning_rate"]),
-        seconds=float(row["seconds"]),
+        number=int(_number(row["number"])),
+        total=int(_number(row["total"])),
+        loss=_optional(row["loss"]),
+        learning_rate=_optional(row["learning_rate"]),
+        seconds=_number(row["seconds"]),
         metrics=Metrics(**values) if evaluated else None,
     )
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
+def _optional(text: str) -> float | None:
+    return _number(text) if text else None
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not abs(value) < LARGEST:
+        raise ValueError(f"'{text[:40]}', which is no finite number")
+    return value

@@ -42,7 +42,7 @@ SCHEMA = 1
 
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
 
-EVIDENCE = "evidence.npz"
+SCORES, EPOCHS, EVIDENCE = "scores.csv", "epochs.csv", "evidence.npz"
 
 _RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -119,6 +119,11 @@ def safe_name(name: str) -> str:
     return safe if safe == name else f"{safe}-{_digest(name)}"
 
 
+def stored_text(text: str) -> str:
+    r"""Write bytes of a file's name that are no UTF-8 as escapes ("\udcff"), which is valid JSON and readable CSV."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
@@ -152,26 +157,38 @@ class RunFolder:
         scores: Sequence[ImageScore],
         epochs: Sequence[EpochRecord],
         evidence: Evidence | None = None,
-    ) -> None:
+    ) -> Result:
         """Store a finished run; the state to go on from is removed.
+
+        Returns:
+            The result as it is stored: with the digests of the files beside it.
 
         Raises:
             ResultError: the files can't be written; there is no result then.
         """
-        self._write("scores.csv", _csv(("path", "label", "defect", "score"), map(_score_row, scores)))
-        self._write("epochs.csv", _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs)))
+        files = {
+            SCORES: self._write(SCORES, _csv(("path", "label", "defect", "score"), map(_score_row, scores))),
+            EPOCHS: self._write(EPOCHS, _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
+        }
         if evidence is not None:
-            self.write_evidence(evidence)
+            files[EVIDENCE] = self.write_evidence(evidence)
+        result = replace(result, files=files)
         self._write(_RESULT, records.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
+        return result
 
-    def write_evidence(self, evidence: Evidence) -> None:
-        """Store what thresholds find in each picture. Raises ``ResultError`` where the file can't be written."""
+    def write_evidence(self, evidence: Evidence) -> str:
+        """Store what thresholds find in each image, and return the file's SHA-256 digest.
+
+        Raises:
+            ResultError: the file can't be written.
+        """
         import numpy as np
 
         arrays: dict[str, Any] = dict(evidence.arrays())
-        with _writing(self.path / EVIDENCE):
-            _write_file(self.path / EVIDENCE, lambda stream: np.savez_compressed(stream, **arrays))
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **arrays)
+        return self._write_bytes(EVIDENCE, stream.getvalue())
 
     def save_checkpoint(self, name: str, payload: Mapping[str, Any]) -> None:
         """Save tensors, numbers, texts, lists and dicts of them as ``NAME.pt``.
@@ -253,11 +270,13 @@ class RunFolder:
         finally:
             lock.release()
 
-    def _write(self, name: str, text: str) -> None:
-        # A path may hold bytes that are no text; escaped, they are still valid JSON and readable CSV.
-        data = text.encode("utf-8", "backslashreplace")
+    def _write(self, name: str, text: str) -> str:
+        return self._write_bytes(name, stored_text(text).encode("utf-8"))
+
+    def _write_bytes(self, name: str, data: bytes) -> str:
         with _writing(self.path / name):
             _write_file(self.path / name, lambda stream: stream.write(data))
+        return hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
@@ -303,9 +322,12 @@ def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     """Rows as CSV; an empty cell is None or no finite number, and numbers keep every digit."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(header)
     for row in rows:
-        writer.writerow([None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row])
+        cells = [None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row]
+        # before Python 3.13, csv leaves a lone carriage return unquoted, where a reader starts a new row
+        (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
     return text.getvalue()
 
 

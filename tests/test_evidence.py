@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_results import make_result
 from runs import adbench, brightness, job_for, made_method, only_run, run_one, run_tiny
 
 from adbench import Epoch, Scores, run_files, store
@@ -205,10 +206,10 @@ def test_what_is_stored_comes_back(tmp_path, own_region_map):
     case = discs(40, 128, 4)
     evidence = evidence_of(case, -1 / case["maps"] if own_region_map else None)
     folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
-    assert run_files.read_evidence(folder) is None
-    folder.write_evidence(evidence)
+    assert run_files.read_evidence(folder, make_result()) is None
+    result = replace(make_result(), files={store.EVIDENCE: folder.write_evidence(evidence)})
     assert (folder.path / "evidence.npz").stat().st_size < 150_000
-    back = run_files.read_evidence(folder)
+    back = run_files.read_evidence(folder, result)
     for field in ("labels", "image_scores", "regions"):
         np.testing.assert_array_equal(getattr(back, field), getattr(evidence, field))
     assert back.paths == evidence.paths
@@ -232,7 +233,7 @@ def test_a_broken_file_is_named(tmp_path):
     for data in (b"", b"hello", whole[: len(whole) // 2], bytes(damaged)):
         path.write_bytes(data)
         with pytest.raises(ResultError, match=r"evidence\.npz.*--force"):
-            run_files.read_evidence(folder)
+            run_files.read_evidence(folder, make_result())
     for changed in (
         {"pixel_found": arrays["pixel_found"][1:]},
         {"labels": arrays["labels"][1:]},
@@ -241,7 +242,7 @@ def test_a_broken_file_is_named(tmp_path):
     ):
         np.savez(path, **{**arrays, **changed})
         with pytest.raises(ResultError, match=r"evidence\.npz"):
-            run_files.read_evidence(folder)
+            run_files.read_evidence(folder, make_result())
 
 
 # ---------------------------------------------------------------- of runs
@@ -261,8 +262,8 @@ def test_a_run_leaves_evidence_that_gives_its_metrics(tiny_data, tmp_path, eval_
 
     method = made_method(one_epoch, score)
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path, eval_size=eval_size))
-    evidence = run_files.read_evidence(folder)
-    scores = run_files.read_scores(folder)
+    evidence = run_files.read_evidence(folder, result)
+    scores = run_files.read_scores(folder, result)
     assert evidence.paths == tuple(each.path for each in scores)
     assert evidence.labels.tolist() == [bool(each.label) for each in scores]
     assert evidence.image_scores.tolist() == [each.score for each in scores]
@@ -273,7 +274,7 @@ def test_a_method_without_maps_leaves_evidence_of_pictures(tiny_data, tmp_path):
     """Nothing but the scores of pictures can be resampled."""
     method = made_method(one_epoch, lambda self, batch: Scores(image=batch.pictures.amax(dim=(1, 2, 3))))
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
-    evidence = run_files.read_evidence(folder)
+    evidence = run_files.read_evidence(folder, result)
     assert evidence.pixels is evidence.overlap is None
     assert once(evidence) == pytest.approx(as_values(result.metrics), nan_ok=True)
 

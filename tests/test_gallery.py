@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import make_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import job_for, made_method, registry_of, run_one, run_tiny
+from runs import ONE, job_for, made_method, posix_only, registry_of, run_one, run_tiny
 
 from adbench import Epoch, Scores, UsageError, gallery, plugins, run_files, store
-from adbench.errors import CheckpointError, DataError, ResultError, TaskError
+from adbench.errors import CheckpointError, DataError, TaskError
 from adbench.reopen import Reopener
 from adbench.store import ImageScore
 
@@ -31,7 +31,7 @@ def run(tiny_data, tmp_path_factory):
     assert done.exit_code == 0, done.stderr
     (result,) = store.read_all(results).results
     folder = run_files.folder_of(results, result)
-    return result, folder, run_files.read_scores(folder)
+    return result, folder, run_files.read_scores(folder, result)
 
 
 @pytest.fixture(scope="module")
@@ -163,31 +163,27 @@ def test_a_method_without_maps_has_a_gallery_of_pictures(tiny_data, tmp_path):
     method = made_method(fit, lambda self, batch: Scores(image=batch.pictures.amax(dim=(1, 2, 3))))
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
     reopener = Reopener(registry_of(method), [tiny_data], "cpu")
-    shown = gallery.make(result, folder, run_files.read_scores(folder), reopener, side=32, limit=10**6)
+    shown = gallery.make(result, folder, run_files.read_scores(folder, result), reopener, side=32, limit=10**6)
     assert shown.scale is None
     assert all(entry.heat is None for entry in shown.entries)
 
 
-def test_scores_and_epochs_come_back_as_they_were_stored(run):
-    """Every row of both files is read, and epochs without an evaluation have no metrics."""
-    result, folder, scores = run
-    epochs = run_files.read_epochs(folder)
-    assert len(scores) == result.test_images
-    assert [record.number for record in epochs] == [1, 2, 3]
-    assert [record.metrics is not None for record in epochs] == [False, True, True]
-    assert epochs[-1].metrics == result.metrics
-    assert np.isfinite([record.loss for record in epochs]).all()
-
-
-@pytest.mark.parametrize(
-    "text", ["path,label\na,1\n", "path,label,defect,score\na,1\n", "path,label,defect,score\na,x,b,1\n"]
-)
-def test_broken_scores_are_an_error_that_names_the_file(tmp_path, text):
-    """A file that was cut or edited ends in one sentence."""
-    folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
-    folder.path.mkdir(parents=True)
-    with pytest.raises(ResultError, match=r"scores.csv: found no such file"):
-        run_files.read_scores(folder)
-    (folder.path / "scores.csv").write_text(text)
-    with pytest.raises(ResultError, match=r"scores.csv can't be read"):
-        run_files.read_scores(folder)
+@posix_only
+def test_names_that_are_no_text_keep_their_images(tmp_path, registry):
+    """File names may hold any bytes, line breaks and signs of formulas; each image is found again by its row."""
+    make_class(tmp_path, "bolts")
+    folder = os.fsencode(tmp_path / "bolts/test/spot")
+    odd = [b"\xff\xfe.png", b"two\nlines.png", b"cut\rback.png", b"=1+1.png"]
+    masks = tmp_path / "bolts/ground_truth/spot"
+    for number, name in enumerate(odd):
+        os.rename(folder + f"/{number:03d}.png".encode(), folder + b"/" + name)
+        os.rename(masks / f"{number:03d}_mask.png", os.fsencode(masks) + b"/" + name.replace(b".png", b"_mask.png"))
+    results = tmp_path / "results"
+    done = run_tiny(tmp_path, results, *ONE)
+    assert done.exit_code == 0, done.stderr
+    (result,) = store.read_all(results).results
+    run = run_files.folder_of(results, result)
+    scores = run_files.read_scores(run, result)
+    shown = gallery.make(result, run, scores, Reopener(registry, [tmp_path], "cpu"), side=32, limit=10**6)
+    names = {entry.choice.score.path.rpartition("/")[2] for entry in shown.entries if entry.choice.score.label}
+    assert names == {"\\udcff\\udcfe.png", "two\nlines.png", "cut\rback.png", "=1+1.png"}

@@ -15,13 +15,13 @@ import pytest
 from made_results import make_result
 from runs import TINY, adbench, run_tiny
 
-from adbench import figures, html_table, page, plugins, store
+from adbench import figures, html_table, page, plugins, run_files, store
 from adbench.errors import ResultError
 from adbench.figures import PixelCurves, Shown
 from adbench.reopen import Reopener
 from adbench.report.tables import Column, Table
 from adbench.store import ImageScore
-from adbench.types import EpochRecord, Metrics, Threshold
+from adbench.types import EpochRecord, Metrics, Result, Threshold
 from adbench.variants import boards
 
 CHROMIUM = next(
@@ -82,10 +82,10 @@ def write(results: Path, out: Path, *stored, reopener: Reopener | None = None) -
     return Reader(page.write(stored, out, stored=results, reopener=reopener).read_text(encoding="utf-8"))
 
 
-def put(results: Path, result, scores=(), epochs=()) -> None:
-    folder = store.RunFolder(results, result.dataset, result.class_name, result.method, result.run)
+def put(results: Path, result, scores=(), epochs=()) -> Result:
+    folder = run_files.folder_of(results, result)
     folder.path.mkdir(parents=True)
-    folder.write_result(result, scores, epochs)
+    return folder.write_result(result, scores, epochs)
 
 
 SCORES = tuple(ImageScore(f"test/{number}.png", number % 2, "hole" if number % 2 else "good", number / 10)
@@ -249,7 +249,9 @@ def test_pixel_curves_are_drawn_where_a_run_has_them(tmp_path, monkeypatch):
     having = shown(tmp_path)
     lacking = replace(having, label="other", folder=store.RunFolder(tmp_path, "d", "c", "m", "other"))
     monkeypatch.setattr(
-        figures, "pixel_curves", lambda folder: PixelCurves(line, line, line) if folder is having.folder else None
+        figures,
+        "pixel_curves",
+        lambda folder, result: PixelCurves(line, line, line) if folder is having.folder else None,
     )
     read = Reader(figures.pixel_charts([having, lacking]))
     assert len(read.all("svg", "chart")) == 3
@@ -262,8 +264,7 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
     threshold = Threshold(0.55, "mean + 3 sd of 20 training scores", 0.4, 0.25)
     having = replace(make_result(), threshold=threshold)
     lacking = make_result("padim")
-    for result in (having, lacking):
-        put(tmp_path, result, SCORES)
+    having, lacking = (put(tmp_path, result, SCORES) for result in (having, lacking))
     read = write(tmp_path, tmp_path / "both", having, lacking)
     assert "Threshold for good or bad: mean + 3 sd of 20 training scores." in read.text
     assert "Dotted: threshold 0.55, 40.0 % of the good pictures above it, 25.0 % of defects missed." in read.text
@@ -281,8 +282,7 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
 def test_rules_that_differ_name_their_variants(tmp_path):
     """Each rule says whose it is."""
     runs = [replace(make_result(name), threshold=Threshold(1.0, f"rule of {name}", None, None)) for name in ("a", "b")]
-    for run in runs:
-        put(tmp_path, run, SCORES)
+    runs = [put(tmp_path, run, SCORES) for run in runs]
     text = write(tmp_path, tmp_path / "page", *runs).text
     assert "rule of a (a); rule of b (b)" in text
     assert "Dotted: threshold 1." in text

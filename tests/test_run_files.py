@@ -1,0 +1,151 @@
+"""What lies beside a result: it comes back as it was stored, or is refused with the file's name."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_results import make_result
+from runs import run_tiny
+
+from adbench import run_files, store
+from adbench.errors import ResultError
+from adbench.store import RunFolder
+from adbench.types import Result
+
+HEADER = "path,label,defect,score\n"
+
+
+@pytest.fixture(scope="module")
+def stored(tiny_data, tmp_path_factory) -> tuple[Result, Path]:
+    """A run of the tiny method with its folder of results; tests must not change it."""
+    results = tmp_path_factory.mktemp("results")
+    done = run_tiny(tiny_data, results, "-c", "bolts", "-p", "cpu")
+    assert done.exit_code == 0, done.stderr
+    (result,) = store.read_all(results).results
+    return result, results
+
+
+@pytest.fixture
+def copied(stored, tmp_path) -> tuple[Result, RunFolder]:
+    """A copy of it that a test may damage."""
+    result, results = stored
+    folder = run_files.folder_of(tmp_path, result)
+    shutil.copytree(run_files.folder_of(results, result).path, folder.path)
+    return result, folder
+
+
+def test_scores_and_epochs_come_back_as_they_were_stored(copied):
+    """Every row of both files is read, and epochs without an evaluation have no metrics."""
+    result, folder = copied
+    epochs = run_files.read_epochs(folder, result)
+    assert len(run_files.read_scores(folder, result)) == result.test_images
+    assert [record.number for record in epochs] == [1, 2, 3]
+    assert [record.metrics is not None for record in epochs] == [False, True, True]
+    assert epochs[-1].metrics == result.metrics
+    assert np.isfinite([record.loss for record in epochs]).all()
+
+
+def test_a_result_holds_the_digests_of_its_files(copied):
+    """Scores, epochs and evidence are named, and one flipped bit in any of them is found."""
+    result, folder = copied
+    readers = {
+        store.SCORES: run_files.read_scores,
+        store.EPOCHS: run_files.read_epochs,
+        store.EVIDENCE: run_files.read_evidence,
+    }
+    assert set(result.files) == set(readers)
+    for name, read in readers.items():
+        read(folder, result)
+        data = bytearray((folder.path / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder.path / name).write_bytes(data)
+        with pytest.raises(ResultError, match=rf"{name} doesn't fit its result.*--force"):
+            read(folder, result)
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "cut by a row": lambda text: "".join(text.splitlines(True)[:-1]),
+    "doubled": lambda text: text + "".join(text.splitlines(True)[1:]),
+    "the header alone": lambda text: HEADER,
+    "empty": lambda text: "",
+    "one row twice instead of another": lambda text: "".join([*(lines := text.splitlines(True))[:-1], lines[1]]),
+    "labels exchanged": lambda text: text.replace(",0,", ",x,").replace(",1,", ",0,").replace(",x,", ",1,"),
+    "scores negated": lambda text: re.sub(r",(\d\.\d+)$", r",-\1", text, flags=re.MULTILINE),
+}
+
+
+@pytest.mark.parametrize("digest", [True, False], ids=["digest", "0.1"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_scores_that_are_not_those_of_the_result_are_refused(copied, damage, digest):
+    """With the digest, and without it, as in results of 0.1, by the number of images and their metrics."""
+    result, folder = copied
+    result = result if digest else replace(result, files={})
+    run_files.read_scores(folder, result)
+    path = folder.path / store.SCORES
+    path.write_text(DAMAGES[damage](path.read_text()))
+    with pytest.raises(ResultError, match=r"scores\.csv doesn't fit its result"):
+        run_files.read_scores(folder, result)
+
+
+def test_evidence_of_another_run_is_refused(copied):
+    """Results of 0.1 hold no digest; evidence of as many images with other scores shows by its metrics."""
+    from adbench.evidence import Evidence
+
+    result, folder = copied
+    result = replace(result, files={})
+    evidence = run_files.read_evidence(folder, result)
+    assert isinstance(evidence, Evidence)
+    folder.write_evidence(replace(evidence, image_scores=-evidence.image_scores))
+    with pytest.raises(ResultError, match=r"evidence\.npz doesn't fit its result: found image_auroc"):
+        run_files.read_evidence(folder, result)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na,1\n",
+        f"{HEADER}a,1\n",
+        f"{HEADER}a,x,b,1\n",
+        f"{HEADER}a,2,b,1\n",
+        f"{HEADER}a,1,b,nan\n",
+        f"{HEADER}a,1,b,-inf\n",
+        f"{HEADER}a,1,b,1e301\n",
+        f"{HEADER}a,1,b,\n",
+        f"{HEADER}{'a' * 200_000},1,b,1\n",
+        f'{HEADER}"a,1,b,1\n',
+    ],
+)
+def test_broken_scores_are_an_error_that_names_the_file(tmp_path, text):
+    """Cells that are missing, no number, not finite or too long end in one sentence."""
+    folder = RunFolder(tmp_path, "d", "c", "m", "r")
+    folder.path.mkdir(parents=True)
+    with pytest.raises(ResultError, match=r"scores\.csv: found no such file"):
+        run_files.read_scores(folder, make_result())
+    (folder.path / store.SCORES).write_text(text)
+    with pytest.raises(ResultError, match=r"scores\.csv can't be read"):
+        run_files.read_scores(folder, make_result())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: f"{HEADER}{text}".encode("utf-8", "replace")))
+def test_no_bytes_break_the_reader(tmp_path_factory, data):
+    """Whatever lies in a file, there are rows or a ``ResultError``, and never another error."""
+    folder = RunFolder(tmp_path_factory.mktemp("bytes"), "d", "c", "m", "r")
+    folder.path.mkdir(parents=True)
+    for name, read in (
+        (store.SCORES, run_files.read_scores),
+        (store.EPOCHS, run_files.read_epochs),
+        (store.EVIDENCE, run_files.read_evidence),
+    ):
+        (folder.path / name).write_bytes(data)
+        with suppress(ResultError):
+            read(folder, make_result())
