@@ -28,7 +28,6 @@ from .check_bench import SIZE, CheckBench, Pictures, difference, rows_of, small_
 from .engine import model_state
 from .errors import UsageError
 from .evaluation import TestScores
-from .report.tables import Column, Table
 from .session import Session
 from .types import Detector, Method
 
@@ -117,13 +116,6 @@ def check_method(
     if failed:
         name = method if isinstance(method, str) else method.name
         raise AssertionError(f"{name} failed {len(failed)} of {len(results)} checks:\n" + "\n".join(failed))
-
-
-def table(method: str, results: Sequence[CheckResult]) -> Table:
-    """One line for each check."""
-    columns = (Column("check", "check"), Column("outcome", "outcome"), Column("reason", "what was found"))
-    rows = tuple((result.check, result.outcome, result.reason) for result in results)
-    return Table(f"Checks of {method}", columns, rows)
 
 
 def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> CheckResult:

@@ -275,12 +275,13 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_f
     method = load_plugins(plugin_files).method(name)
     chosen = arguments.overrides([method], changes, {})[name]
     from . import checks
+    from .report import lists
 
     with console().status(f"checking {name}") as status:
         found = checks.run(
             method, preset=preset, changes=chosen, watch=lambda check: status.update(f"checking {name}: {check}")
         )
-    print_tables([checks.table(name, found)], format_)
+    print_tables([lists.checks(name, found)], format_)
     failed = sum(result.outcome == "failed" for result in found)
     if failed:
         say(f"{failed} of {len(found)} checks failed.")

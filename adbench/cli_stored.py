@@ -16,6 +16,7 @@ from .types import MAIN_METRICS
 if TYPE_CHECKING:
     from .confidence import Confidence
     from .reopen import Reopener
+    from .report.tables import AnyTable
     from .types import Result
 
 REPORT = "report"
@@ -88,23 +89,29 @@ def _confidence(results: Path) -> Confidence:
 def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
           plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
-    from .report import lists
-
     if name and what != "methods":
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
-    if what == "runs":
-        from . import report
+    print_tables([_listed(what, name, results, dataset, class_name, plugin_files)], format_)
 
-        tables = [report.list_runs(_read(results, dataset, class_name))]
-    elif what == "backbones":
-        tables = [lists.backbones()]
-    elif what == "datasets":
-        tables = [lists.datasets(load_plugins(plugin_files))]
-    elif name:
-        tables = [lists.options_of(load_plugins(plugin_files).method(name))]
-    else:
-        tables = [lists.methods(load_plugins(plugin_files))]
-    print_tables(tables, format_)
+
+def _listed(
+    what: str,
+    name: str | None,
+    results: Path,
+    dataset: str | None,
+    class_name: str | None,
+    plugin_files: Sequence[Path],
+) -> AnyTable:
+    from .report import list_runs, lists
+
+    if what == "runs":
+        return list_runs(_read(results, dataset, class_name))
+    if what == "backbones":
+        return lists.backbones()
+    registry = load_plugins(plugin_files)
+    if what == "datasets":
+        return lists.datasets(registry)
+    return lists.options_of(registry.method(name)) if name else lists.methods(registry)
 
 
 @click.command("report")

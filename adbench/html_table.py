@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from .markup import Html, breakable, join, tag
-from .report.tables import Cell, Column, Table, cell_text
+from .report.tables import AnyTable, Cell, Column, cell_text
 
 
-def to_html(table: Table, *, sortable: bool = True) -> Html:
+def to_html(table: AnyTable, *, sortable: bool = True) -> Html:
     """Write what people see of a table. Cells carry their whole number, by which the page's script sorts."""
-    chosen = [number for number, column in enumerate(table.columns) if column.audience != "programs"]
-    columns = [table.columns[number] for number in chosen]
+    columns = table.columns_for("people")
     heading = next((place for place, column in enumerate(columns) if column.kind == "text"), None)
 
-    def rows(part: tuple[tuple[Cell, ...], ...]) -> list[Html]:
+    def rows(part: Sequence[Any]) -> list[Html]:
         return [
-            tag("tr", None, *(_cell(row[number], columns[place], place == heading)
-                              for place, number in enumerate(chosen)))
+            tag("tr", None, *(_cell(column.cell(row), column, place == heading)
+                              for place, column in enumerate(columns)))
             for row in part
         ]  # fmt: skip
 
@@ -32,14 +33,14 @@ def to_html(table: Table, *, sortable: bool = True) -> Html:
     return join(title, scroller, *notes)
 
 
-def _head(column: Column, sortable: bool) -> Html:
+def _head(column: Column[Any], sortable: bool) -> Html:
     names = {"scope": "col", "class": None if column.kind == "text" else "number"}
     if not sortable:
         return tag("th", names, column.title)
     return tag("th", names | {"aria-sort": "none"}, tag("button", {"type": "button"}, column.title))
 
 
-def _cell(value: Cell, column: Column, heading: bool) -> Html:
+def _cell(value: Cell, column: Column[Any], heading: bool) -> Html:
     text = cell_text(value, column.kind)
     if column.kind == "text":
         return tag("th", {"scope": "row"}, breakable(text)) if heading else tag("td", None, breakable(text))

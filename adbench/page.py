@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -15,10 +15,10 @@ from .figures import Shown
 from .html_table import to_html
 from .markup import Html, breakable, join, tag
 from .reopen import Reopener
-from .report.leaderboard import NO_THRESHOLD
-from .report.tables import Cell, Column, Table
-from .types import METRIC_NAMES, Result, Threshold
-from .variants import TITLES, Board, boards, protocol_text
+from .report.runs import class_table, run_table
+from .report.tables import AnyTable
+from .types import Result
+from .variants import TITLES, Board, boards
 
 PICTURE_BYTES = 20_000_000
 """All pictures of a page together; as text in the page they take a third more."""
@@ -135,7 +135,7 @@ class _Page:
         runs = [result for result in self.results if result.dataset == board.dataset]
         sure = confidence.stored(self.stored, lambda _: None)  # a broken file is told of where its curves would be
         tables = report.leaderboard(runs, metric=self.metric, confidence=sure)
-        order = [str(label) for table in tables for label in _column(table, "variant")]
+        order = [str(label) for table in tables for label in table.column("variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(order))}
         mark = [" ", tag("span", {"class": "synthetic"}, "synthetic")] if board.synthetic else []
         classes = [
@@ -150,11 +150,11 @@ class _Page:
             *classes,
         )  # fmt: skip
 
-    def _speed(self, tables: Sequence[Table]) -> Html:
+    def _speed(self, tables: Sequence[AnyTable]) -> Html:
         """Speed against accuracy, a point for each variant."""
-        names = [str(name) for table in tables for name in _column(table, "variant")]
-        speeds = [value for table in tables for value in _column(table, "images_per_second")]
-        values = [value for table in tables for value in _column(table, self.metric)]
+        names = [str(name) for table in tables for name in table.column("variant")]
+        speeds = [value for table in tables for value in table.column("images_per_second")]
+        values = [value for table in tables for value in table.column(self.metric)]
         found = [
             ((float(speed), 100 * float(value)), name)
             for name, speed, value in zip(names, speeds, values, strict=True)
@@ -184,7 +184,7 @@ class _Page:
                 except ResultError as error:
                     broken.append(tag("p", {"class": "note"}, str(error)))
         shown.sort(key=lambda each: each.style)
-        parts = [to_html(_class_table(board, name)), *broken]
+        parts = [to_html(class_table(board, name)), *broken]
         if shown:
             parts += [
                 figures.key(shown),
@@ -220,7 +220,7 @@ class _Page:
         parts = [tag("h2", {"id": "runs"}, "Runs and protocol")]
         for board in self.boards:
             runs = [(variant.label, run) for variant in board.variants for run in variant.all_runs]
-            parts.append(to_html(_run_table(board, runs)))
+            parts.append(to_html(run_table(board, runs)))
         commands = dict.fromkeys(result.command for result in self.results if result.command)
         if commands:
             parts.append(tag("h3", None, "Commands"))
@@ -240,109 +240,7 @@ def _classes(board: Board) -> list[str]:
     return list(dict.fromkeys(name for variant in board.variants for name in variant.runs))
 
 
-def _column(table: Table, key: str) -> list[Cell]:
-    """One column of a table, by the name that programs know it by."""
-    place = [column.key for column in table.columns].index(key)
-    return [row[place] for row in table.rows]
-
-
 def _decades(points: Sequence[tuple[Point, str]]) -> tuple[float, float]:
     """A range around the speeds, with room for the numbers, on an axis of powers of ten."""
     speeds = [speed for (speed, _), _ in points]
     return min(speeds) / 1.6, max(speeds) * 1.6
-
-
-def _class_table(board: Board, name: str) -> Table:
-    """Every metric of every variant on one class."""
-    having = [variant for variant in board.variants if name in variant.runs]
-    defined = [each for each in METRIC_NAMES if any(variant.metric(name, each) is not None for variant in having)]
-    suggested = {variant.label: variant.runs[name][0].threshold for variant in having}
-    shown = any(suggested.values())
-    rows = [
-        (variant.label, len(variant.runs[name]), *(variant.metric(name, each) for each in defined),
-         *(_threshold_cells(suggested[variant.label]) if shown else ()), variant.timing(name, "fit"))
-        for variant in having
-    ]  # fmt: skip
-    columns = (
-        Column("variant", "variant"),
-        Column("seeds", "seeds", "count"),
-        *(Column(each, TITLES[each], "percent") for each in defined),
-        *(_THRESHOLD_COLUMNS if shown else ()),
-        Column("fit_seconds", "fit s", "seconds"),
-    )
-    notes = _threshold_notes(suggested)
-    if any(len(variant.runs[name]) > 1 for variant in having):
-        one = "threshold, charts and pictures" if shown else "charts and pictures below"
-        notes.append(f"The metrics are means over the seeds; {one} show one seed.")
-    return Table(f"{name}: metrics in % at the last epoch", columns, tuple(rows), tuple(notes))
-
-
-_THRESHOLD_COLUMNS = (
-    Column("threshold", "threshold", "score"),
-    Column("false_alarm_rate", "false alarms", "percent"),
-    Column("miss_rate", "missed", "percent"),
-)
-
-
-def _threshold_cells(threshold: Threshold | None) -> tuple[Cell, ...]:
-    return (threshold.value, threshold.false_alarm_rate, threshold.miss_rate) if threshold else (None, None, None)
-
-
-def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
-    """What thresholds are made from, the rule named once where all share it."""
-    rules = {label: threshold.rule for label, threshold in suggested.items() if threshold}
-    texts = list(dict.fromkeys(rules.values()))
-    if len(texts) > 1:
-        texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
-    above = "false alarms: good pictures above it; missed: defective ones that are not"
-    without = [label for label, threshold in suggested.items() if threshold is None]
-    notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
-    return [*notes, f"No threshold for {', '.join(without)}: {NO_THRESHOLD}"] if without else notes
-
-
-def _run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table:
-    """Where each number comes from; protocols and environments, mostly shared, are numbered and told below."""
-    protocols = list(dict.fromkeys(protocol_text(run.protocol) for _, run in runs))
-    places = list(dict.fromkeys(_environment(run) for _, run in runs))
-    rows = [
-        (
-            run.class_name,
-            label,
-            run.seed,
-            run.last_epoch,
-            run.train_images,
-            run.test_images,
-            run.parameters,
-            round(run.peak_memory_bytes / 1e6),
-            f"P{protocols.index(protocol_text(run.protocol)) + 1}",
-            f"E{places.index(_environment(run)) + 1}",
-            run.finished[:10],
-            run.run,
-        )
-        for label, run in runs
-    ]
-    columns = (
-        Column("class", "class"),
-        Column("variant", "variant"),
-        Column("seed", "seed", "count"),
-        Column("epochs", "epochs", "count"),
-        Column("train_images", "training pictures", "count"),
-        Column("test_images", "test pictures", "count"),
-        Column("parameters", "parameters", "count"),
-        Column("peak_memory", "peak MB", "count"),
-        Column("protocol", "protocol"),
-        Column("environment", "environment"),
-        Column("finished", "finished"),
-        Column("run", "run"),
-    )
-    notes = [f"P{number}: {text}." for number, text in enumerate(protocols, 1)]
-    notes += [f"E{number}: {text}." for number, text in enumerate(places, 1)]
-    return Table(f"Runs on {board.title}", columns, tuple(rows), tuple(notes))
-
-
-def _environment(run: Result) -> str:
-    made = run.environment
-    versions = [f"Python {made.python}", *(f"{name} {version}" for name, version in made.packages.items())]
-    cuda = [f"CUDA {made.cuda}"] if made.cuda else []
-    where = f"{made.device_name} ({made.device}, {made.threads} threads); {made.platform}"
-    return f"{where}; {', '.join([*versions, *cuda])}; method from {run.method_package}"

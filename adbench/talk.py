@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .plugins import Registry
-    from .report.tables import Table
+    from .report.tables import AnyTable
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -44,7 +44,7 @@ def warn(text: str) -> None:
     say(f"Warning: {text}", style="yellow")
 
 
-def print_tables(tables: Sequence[Table], format_: str) -> None:
+def print_tables(tables: Sequence[AnyTable], format_: str) -> None:
     """Write results to standard output, all of them before this returns."""
     from .report import render
 

@@ -9,13 +9,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from made_results import make_result
+from made_results import footer_of, make_result, records_of
 from runs import adbench
 
 from adbench import confidence, report, statistics
 from adbench.confidence import Confidence, interval_text, seed_means
 from adbench.evidence import Evidence
 from adbench.metrics import Truth, evaluate
+from adbench.report.render import render
 from adbench.statistics import Interval
 from adbench.types import Result
 from adbench.variants import boards
@@ -48,8 +49,7 @@ def test_the_leaderboard_shows_intervals_letters_and_spread():
     """Each metric has its interval around it; far better methods get letters of their own, near ones share."""
     results, sure = made({"best": 4.0, "good": 0.9, "fair": 0.8, "none": 0.0}, seeds=2)
     (table,) = report.leaderboard(results, confidence=sure)
-    keys = [column.key for column in table.columns]
-    rows = {row[keys.index("method")]: dict(zip(keys, row, strict=True)) for row in table.rows}
+    rows = {row["method"]: row for row in records_of(table)}
     for row in rows.values():
         assert row["image_auroc_low"] < row["image_auroc"] < row["image_auroc_high"]
         assert row["image_auroc_sd"] > 0
@@ -64,9 +64,8 @@ def test_without_evidence_there_is_no_interval_and_no_letter():
     """Older results are ranked as before."""
     results, _ = made({"best": 3.0, "fair": 0.5})
     (table,) = report.leaderboard(results, confidence=Confidence(lambda run: None))
-    keys = [column.key for column in table.columns]
-    assert [row[keys.index("group")] for row in table.rows] == ["", ""]
-    assert all(row[keys.index("image_auroc_low")] is None for row in table.rows)
+    assert table.column("group") == ["", ""]
+    assert table.column("image_auroc_low") == [None, None]
 
 
 def test_who_lacks_evidence_is_named_and_does_not_hide_the_others():
@@ -74,10 +73,8 @@ def test_who_lacks_evidence_is_named_and_does_not_hide_the_others():
     results, sure = made({"best": 4.0, "none": 0.0, "old": 1.0})
     partly = Confidence(lambda run: None if run.method == "old" else sure._read(run))
     (table,) = report.leaderboard(results, confidence=partly)
-    keys = [column.key for column in table.columns]
-    assert {row[keys.index("method")]: row[keys.index("group")] for row in table.rows} == {
-        "best": "a", "old": "", "none": "b",
-    }  # fmt: skip
+    groups = dict(zip(table.column("method"), table.column("group"), strict=True))
+    assert groups == {"best": "a", "old": "", "none": "b"}
     assert any("No intervals for old:" in note and "--force" in note for note in table.notes)
 
 
@@ -89,7 +86,7 @@ def test_boards_of_several_data_sets_keep_to_their_own():
     both = Confidence(lambda run: (other if run.dataset == "mvtec" else sure)._read(run))
     together = report.leaderboard([*good, *poor], confidence=both)
     apart = [report.leaderboard(some, confidence=Confidence(both._read)) for some in (good, poor)]
-    assert together == [table for tables in apart for table in tables]
+    assert render(together, "json") == render([table for tables in apart for table in tables], "json")
 
 
 def test_seeds_on_other_pictures_have_no_interval():
@@ -101,10 +98,9 @@ def test_seeds_on_other_pictures_have_no_interval():
         return replace(found, paths=("moved", *found.paths[1:])) if run.method == "a" and run.seed else found
 
     (table,) = report.leaderboard(results, confidence=Confidence(read))
-    rows = {row[1]: row for row in table.rows}
-    low = [column.key for column in table.columns].index("image_auroc_low")
-    assert rows["a"][low] is None
-    assert rows["b"][low] is not None
+    low = dict(zip(table.column("variant"), table.column("image_auroc_low"), strict=True))
+    assert low["a"] is None
+    assert low["b"] is not None
 
 
 def test_a_metric_that_no_draw_moves_has_no_interval():
@@ -138,8 +134,8 @@ def test_compare_says_which_pairs_are_told_apart():
     """A row per pair and class and one over all of them; Holm never makes a p-value smaller."""
     results, sure = made({"a": 3.0, "b": 0.5, "c": 0.5})
     _, table = report.compare(results, ["a", "b", "c"], metrics=["image_auroc"], confidence=sure)
-    keys = [column.key for column in table.columns]
-    rows = [dict(zip(keys, row, strict=True)) for row in (*table.rows, *table.footers)]
+    rows = json.loads(render([table], "json"))[0]
+    rows = [*rows["rows"], *rows["footers"]]
     assert len(table.rows) == 9
     assert len(table.footers) == 3
     assert all(row["p_holm"] >= row["p"] for row in rows)
@@ -154,8 +150,8 @@ def test_compare_shows_intervals_and_spread():
     """Beside each variant's number, of each class and of their mean."""
     results, sure = made({"a": 3.0, "b": 0.5}, seeds=2)
     table, _ = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
-    keys = [column.key for column in table.columns]
-    rows = [dict(zip(keys, row, strict=True)) for row in (*table.rows, *table.footers)]
+    rows = json.loads(render([table], "json"))[0]
+    rows = [*rows["rows"], *rows["footers"]]
     assert [row["class"] for row in rows] == ["bolts", "nuts", "rings", "mean (3)"]
     for row in rows:
         for name in ("a", "b"):
@@ -170,8 +166,8 @@ def test_an_interval_is_computed_once(monkeypatch):
     original = statistics.interval
     monkeypatch.setattr(statistics, "interval", lambda *words: (asked.append(words), original(*words))[1])
     results, sure = made({"a": 3.0, "b": 0.5})
-    for _ in range(2):
-        report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
+    for format_ in ("json", "markdown"):
+        render(report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure), format_)
     assert len(asked) == 2 * 3
 
 
@@ -183,8 +179,7 @@ def test_a_class_without_the_metric_does_not_count():
         for result in results
     ]
     _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
-    keys = [column.key for column in table.columns]
-    (over_all,) = (dict(zip(keys, row, strict=True)) for row in table.footers)
+    over_all = footer_of(table)
     assert over_all["class"] == "mean (2)"
     assert over_all["p"] < 0.05
     assert any("is not defined in nuts" in note for note in table.notes)
@@ -198,9 +193,8 @@ def test_pairs_of_different_protocols_are_marked():
         for result in results
     ]
     _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
-    row = dict(zip([column.key for column in table.columns], table.rows[0], strict=True))
-    assert (row["first"], row["first_marked"], row["second_marked"]) == ("a", "a [A]", "b [B]")
-    assert row["protocols_differ"] is True
+    seen = {key: table.column(key)[0] for key in ("first", "first_marked", "second_marked", "protocols_differ")}
+    assert seen == {"first": "a", "first_marked": "a [A]", "second_marked": "b [B]", "protocols_differ": True}
     assert any(note.startswith("[A], [B]: other protocols") for note in table.notes)
 
 
@@ -208,7 +202,7 @@ def test_a_table_comes_out_the_same_twice():
     """All draws are seeded."""
     results, _ = made({"a": 1.0, "b": 0.5})
     tables = [report.compare(results, ["a", "b"], confidence=made({"a": 1.0, "b": 0.5})[1]) for _ in range(2)]
-    assert tables[0] == tables[1]
+    assert render(tables[0], "json") == render(tables[1], "json")
 
 
 def test_other_pictures_are_not_paired():

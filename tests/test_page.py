@@ -19,6 +19,7 @@ from adbench import figures, html_table, page, plugins, run_files, store
 from adbench.errors import ResultError
 from adbench.figures import PixelCurves, Shown
 from adbench.reopen import Reopener
+from adbench.report.runs import class_table
 from adbench.report.tables import Column, Table
 from adbench.store import ImageScore
 from adbench.types import EpochRecord, Metrics, Result, Threshold
@@ -269,14 +270,13 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
     assert "Threshold for good or bad: mean + 3 sd of 20 training scores." in read.text
     assert "Dotted: threshold 0.55, 40.0 % of the good pictures above it, 25.0 % of defects missed." in read.text
     assert len(read.all("path", "threshold")) == 1
-    (table,) = [page._class_table(board, "bolts") for board in boards([having, lacking])]
-    columns = [column.key for column in table.columns]
-    cells = {row[0]: row[columns.index("threshold") : columns.index("miss_rate") + 1] for row in table.rows}
-    assert cells == {"msflow": (0.55, 0.4, 0.25), "padim": (None, None, None)}
+    (table,) = [class_table(board, "bolts") for board in boards([having, lacking])]
+    cells = [table.column(key) for key in ("variant", "threshold", "false_alarm_rate", "miss_rate")]
+    assert list(zip(*cells, strict=True)) == [("msflow", 0.55, 0.4, 0.25), ("padim", None, None, None)]
     bare = write(tmp_path, tmp_path / "bare", lacking)
     assert "Threshold for good or bad" not in bare.text
     assert "Dotted" not in bare.text
-    assert "threshold" not in [column.key for column in page._class_table(*boards([lacking]), "bolts").columns]
+    assert "threshold" not in [column.key for column in class_table(*boards([lacking]), "bolts").columns]
 
 
 def test_rules_that_differ_name_their_variants(tmp_path):
@@ -296,9 +296,9 @@ def test_a_table_tells_its_numbers_to_the_script_and_its_notes_to_people():
     table = Table(
         "t < u",
         (
-            Column("variant", "variant"),
-            Column("secret", "secret", audience="programs"),
-            Column("v", "value", "percent"),
+            Column("variant", "variant", lambda row: row[0]),
+            Column("secret", "secret", lambda row: row[1], audience="programs"),
+            Column("v", "value", lambda row: row[2], "percent"),
         ),
         (("a", "x", 1 / 3), ("b", "y", None)),
         ("a note",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,8 +14,8 @@ from ..types import MAIN_METRICS, Published, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from . import pairs
-from .protocols import marked, protocol_marks, protocol_notes
-from .tables import Cell, Column, Kind, Table
+from .protocols import marked, of_class, protocol_marks, protocol_notes
+from .tables import AnyTable, Column, Kind, Table
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
 """What each method's authors report, by the method's name."""
@@ -30,13 +30,17 @@ class _Series:
     kind: Kind
     of: Callable[[str], float | None]
 
+    def column(self) -> Column[_Row]:
+        """The series as a column of the comparison."""
+        return Column(self.key, self.title, lambda row: mean(map(self.of, row.classes)), self.kind)
+
 
 @dataclass(frozen=True)
-class _Doubt:
-    """One column that says how sure a variant's numbers are: of one class, or of the mean over some."""
+class _Row:
+    """A class, or the mean over several."""
 
-    column: Column
-    over: Callable[[Sequence[str]], Cell]
+    name: str
+    classes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def compare(
     vs_published: PublishedNumbers | None = None,
     oracle: bool = False,
     confidence: Confidence | None = None,
-) -> list[Table]:
+) -> list[AnyTable]:
     """Put variants side by side, a table per data set and metric, with differences to the first one.
 
     Values are those of the last epoch, as means over seeds; the mean is over the classes that all of
@@ -82,7 +86,7 @@ def compare(
     for name in names:
         if name not in known:
             raise UnknownNameError("method or variant among the results", name, known)
-    tables: list[Table] = []
+    tables: list[AnyTable] = []
     for board in found:
         chosen = _choose(board, names)
         for metric in metrics if chosen else ():
@@ -105,64 +109,45 @@ def _table(
     metric: str,
     published: PublishedNumbers | None,
     confidence: Confidence | None,
-) -> Table:
+) -> Table[_Row]:
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     marks = protocol_marks(variants)
     policy = "" if published is None else " (last)"
-    series = [replace(_last(variant, metric), title=f"{marked(variant, marks)}{policy}") for variant in variants]
-    series += [_difference(f"{each.key} - {series[0].key}", each, series[0]) for each in series[1:]]
-    notes = _notes(classes, common, series[: len(variants)])
+    values = [replace(_last(variant, metric), title=f"{marked(variant, marks)}{policy}") for variant in variants]
+    others = [_difference(f"{each.key} - {values[0].key}", each, values[0]) for each in values[1:]]
+    notes = _notes(classes, common, values)
     if published is not None:
         extra, said = _against_published(board.dataset, variants, metric, classes, published)
-        series += extra
+        others += extra
         notes += [*said, *_fewer_notes(extra, common)]
-    doubts = [_doubts(variant, metric, confidence) if confidence else [] for variant in variants]
-    doubts += [[] for _ in series[len(variants) :]]  # beside each variant's column stand its own
-
-    def line(name: str, over: Sequence[str], values: Iterable[float | None]) -> tuple[Cell, ...]:
-        cells = [
-            cell
-            for value, beside in zip(values, doubts, strict=True)
-            for cell in (value, *(d.over(over) for d in beside))
-        ]
-        return (name, board.dataset, board.synthetic, metric, len(marks) > 1, *cells)
-
-    rows = tuple(line(name, [name], (each.of(name) for each in series)) for name in classes)
-    footer = line(f"mean ({len(common)})", common, (mean(map(each.of, common)) for each in series))
-    columns = (
-        *pairs.OF_CLASS,
-        *(
-            column
-            for each, beside in zip(series, doubts, strict=True)
-            for column in (Column(each.key, each.title, each.kind), *(doubt.column for doubt in beside))
-        ),
-    )
+    columns: list[Column[_Row]] = [*of_class(board, metric, marks, lambda row: row.name)]
+    for variant, each in zip(variants, values, strict=True):
+        columns += [each.column(), *(_doubts(variant, metric, confidence) if confidence else ())]
+    columns += [each.column() for each in others]
     if confidence is not None:
         notes.append(f"{INTERVALS} Seeds: {', '.join(f'{each.label} {each.seeds}' for each in variants)}.")
     notes = [*notes, *board.remarks, *protocol_notes(variants)]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
-    return Table(title, columns, rows, tuple(notes), (footer,))
+    footer = _Row(f"mean ({len(common)})", common)
+    return Table(title, tuple(columns), tuple(_Row(name, [name]) for name in classes), tuple(notes), (footer,))
 
 
-def _doubts(variant: Variant, metric: str, confidence: Confidence) -> list[_Doubt]:
+def _doubts(variant: Variant, metric: str, confidence: Confidence) -> list[Column[_Row]]:
     """A variant's interval, and its spread over seeds if there are several."""
 
-    def found(classes: Sequence[str]) -> Interval | None:
-        return confidence.interval(variant, classes, metric)
+    def found(row: _Row) -> Interval | None:
+        return confidence.interval(variant, row.classes, metric)
 
-    def end(name: Literal["low", "high"]) -> Callable[[Sequence[str]], Cell]:
-        return lambda classes: getattr(found(classes), name, None)
+    def spread(row: _Row) -> float | None:
+        return statistics.spread(seed_means(variant, row.classes, metric))
 
-    key, several = variant.label, variant.seeds > 1
+    key = variant.label
     return [
-        _Doubt(Column(f"{key} interval", "95 %", audience="people"), lambda classes: interval_text(found(classes))),
-        _Doubt(Column(f"{key} low", "low", "percent", audience="programs"), end("low")),
-        _Doubt(Column(f"{key} high", "high", "percent", audience="programs"), end("high")),
-        _Doubt(
-            Column(f"{key} sd", "sd", "percent", audience="all" if several else "programs"),
-            lambda classes: statistics.spread(seed_means(variant, classes, metric)),
-        ),
+        Column(f"{key} interval", "95 %", lambda row: interval_text(found(row)), audience="people"),
+        Column(f"{key} low", "low", lambda row: getattr(found(row), "low", None), "percent", "programs"),
+        Column(f"{key} high", "high", lambda row: getattr(found(row), "high", None), "percent", "programs"),
+        Column(f"{key} sd", "sd", spread, "percent", "all" if variant.seeds > 1 else "programs"),
     ]
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from .. import ranking, statistics
 from ..confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed_means
 from ..errors import ResultError
 from ..ranking import Line
+from ..statistics import Interval
 from ..types import MAIN_METRICS, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
-from .protocols import protocol_cells, protocol_columns, protocol_marks, protocol_notes
-from .tables import Cell, Column, Table
+from .protocols import protocol_columns, protocol_marks, protocol_notes
+from .tables import AnyTable, Audience, Column, Kind, Table, constant
 
 
 def leaderboard(
@@ -25,7 +26,7 @@ def leaderboard(
     threshold: bool = False,
     oracle: bool = False,
     confidence: Confidence | None = None,
-) -> list[Table]:
+) -> list[AnyTable]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
     A variant takes part in the ranking if it has at least half of the data set's classes. The means
@@ -42,8 +43,8 @@ def leaderboard(
     Raises:
         ResultError: there is no result.
     """
-    found = boards(_some(results))
-    tables: list[Table] = []
+    found = boards(some(results))
+    tables: list[AnyTable] = []
     for board in found:
         for variant in board.variants if by_class else ():
             tables.append(_class_table(board, variant, metric, threshold, confidence))
@@ -54,7 +55,8 @@ def leaderboard(
     return tables
 
 
-def _some(results: Sequence[Result]) -> Sequence[Result]:
+def some(results: Sequence[Result]) -> Sequence[Result]:
+    """The results, if there are any. Raises ``ResultError`` otherwise."""
     if not results:
         raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
     return results
@@ -65,30 +67,57 @@ def _metrics(metric: str) -> tuple[str, ...]:
     return MAIN_METRICS if metric in MAIN_METRICS else (metric, *MAIN_METRICS)
 
 
-def _metric_columns(shown: Sequence[str], confidence: Confidence | None, seeds: int) -> list[Column]:
+@dataclass(frozen=True)
+class _Row:
+    """A row: a place in the ranking, or a class (``name``) of one variant, or the mean over its classes."""
+
+    line: Line
+    name: str = ""
+    rank: int | None = None
+    group: str | None = None
+    is_mean: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """The variant that the row is of."""
+        return self.line.variant
+
+    @property
+    def runs(self) -> list[Result]:
+        """The runs of its classes."""
+        return [run for name in self.line.classes for run in self.variant.runs[name]]
+
+    def mean(self, of_class: Callable[[str], float | None]) -> float | None:
+        """The mean of something over its classes."""
+        return mean(map(of_class, self.line.classes))
+
+
+def _metric_columns(shown: Sequence[str], confidence: Confidence | None, several_seeds: bool) -> list[Column[_Row]]:
     """The metrics, each with its interval and its spread over seeds where they are wanted."""
-    columns: list[Column] = []
+    columns: list[Column[_Row]] = []
     for name in shown:
-        columns.append(Column(name, TITLES[name], "percent"))
-        if confidence is not None:
-            columns.append(Column(f"{name}_interval", "95 %", audience="people"))
-            columns += [Column(f"{name}_{end}", end, "percent", audience="programs") for end in ("low", "high")]
-            columns.append(Column(f"{name}_sd", "sd", "percent", audience="all" if seeds > 1 else "programs"))
+        columns.append(_metric_column(name))
+        columns += _doubt_columns(name, confidence, several_seeds) if confidence else []
     return columns
 
 
-def _metric_cells(
-    variant: Variant, classes: Sequence[str], values: Mapping[str, float | None], confidence: Confidence | None
-) -> list[Cell]:
-    """What ``_metric_columns`` head, over some classes."""
-    cells: list[Cell] = []
-    for name, value in values.items():
-        cells.append(value)
-        if confidence is not None:
-            found = confidence.interval(variant, classes, name)
-            sd = statistics.spread(seed_means(variant, classes, name))
-            cells += [interval_text(found), found.low if found else None, found.high if found else None, sd]
-    return cells
+def _metric_column(name: str) -> Column[_Row]:
+    return Column(name, TITLES[name], lambda row: row.line.values[name], "percent")
+
+
+def _doubt_columns(name: str, confidence: Confidence, several_seeds: bool) -> list[Column[_Row]]:
+    def interval(row: _Row) -> Interval | None:
+        return confidence.interval(row.variant, row.line.classes, name)
+
+    def spread(row: _Row) -> float | None:
+        return statistics.spread(seed_means(row.variant, row.line.classes, name))
+
+    return [
+        Column(f"{name}_interval", "95 %", lambda row: interval_text(interval(row)), audience="people"),
+        Column(f"{name}_low", "low", lambda row: getattr(interval(row), "low", None), "percent", "programs"),
+        Column(f"{name}_high", "high", lambda row: getattr(interval(row), "high", None), "percent", "programs"),
+        Column(f"{name}_sd", "sd", spread, "percent", "all" if several_seeds else "programs"),
+    ]
 
 
 def _confidence_notes(
@@ -113,13 +142,26 @@ def _confidence_notes(
 
 NO_THRESHOLD = "the training scores don't tell. Run with --holdout 0.1."
 
-_RATES = ("false_alarm_rate", "miss_rate")
+RATES = ("false_alarm_rate", "miss_rate")
+"""What a threshold does to the test set: fields of ``Threshold``."""
 
 
-def _rate_columns(threshold: bool) -> tuple[Column, ...]:
-    audience: Literal["all", "programs"] = "all" if threshold else "programs"
-    titles = zip(_RATES, ("false alarms", "misses"), strict=True)
-    return tuple(Column(name, title, "percent", audience) for name, title in titles)
+def _rate_columns(threshold: bool) -> list[Column[_Row]]:
+    """False alarms and misses at the suggested thresholds, as means over the classes."""
+    audience: Audience = "all" if threshold else "programs"
+
+    def column(name: str, title: str) -> Column[_Row]:
+        def rate(row: _Row) -> float | None:
+            return row.mean(lambda class_name: row.variant.threshold(class_name, name))
+
+        return Column(name, title, rate, "percent", audience)
+
+    return [column(name, title) for name, title in zip(RATES, ("false alarms", "misses"), strict=True)]
+
+
+def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:
+    """A field of ``Timing``, as the mean over the classes."""
+    return Column(key, title, lambda row: row.mean(lambda name: row.variant.timing(name, field)), kind)
 
 
 def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
@@ -145,108 +187,82 @@ def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None) -> Table:
+def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None) -> Table[_Row]:
     shown = _metrics(metric)
     lines, rest = ranking.lines(board, metric, shown)
-    seeds = max(line.variant.seeds for line in (*lines, *rest))
-    letters: list[str | None] = []
+    variants = [line.variant for line in (*lines, *rest)]
+    seeds = max(variant.seeds for variant in variants)
+    groups: Sequence[str | None] = [None] * len(lines)
     if confidence is not None:
-        common = lines[0].classes if lines else []
-        letters += [*confidence.letters([line.variant for line in lines], common, metric), *(None for _ in rest)]
+        groups = confidence.letters(variants[: len(lines)], lines[0].classes if lines else [], metric)
     values = [line.values[metric] for line in lines]
-    ranks = [values.index(value) + 1 for value in values]  # equal numbers share a rank
-    marks = protocol_marks([line.variant for line in (*lines, *rest)])
+    marks = protocol_marks(variants)
     rows = [
-        (rank, line.variant.label, board.dataset, board.synthetic, line.variant.method, len(line.classes),
-         line.variant.seeds, *letters[number : number + 1],
-         *_metric_cells(line.variant, line.classes, {name: line.values[name] for name in shown}, confidence),
-         *_rates(line), *_speed(line), *protocol_cells(line.variant.all_runs, marks))
-        for number, (rank, line) in enumerate(zip([*ranks, *(None for _ in rest)], [*lines, *rest], strict=True))
-    ]  # fmt: skip
-    columns = (
-        Column("rank", "rank", "count"),
-        Column("variant", "variant"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("method", "method", audience="programs"),
-        Column("classes", "classes", "count"),
-        Column("seeds", "seeds", "count"),
-        *([] if confidence is None else [Column("group", "group")]),
-        *_metric_columns(shown, confidence, seeds),
+        _Row(line, rank=values.index(line.values[metric]) + 1, group=group)  # equal numbers share a rank
+        for line, group in zip(lines, groups, strict=True)
+    ]
+    columns: tuple[Column[_Row], ...] = (
+        Column("rank", "rank", lambda row: row.rank, "count"),
+        Column("variant", "variant", lambda row: row.variant.label),
+        constant("dataset", "data set", board.dataset),
+        constant("synthetic", "synthetic", board.synthetic),
+        Column("method", "method", lambda row: row.variant.method, audience="programs"),
+        Column("classes", "classes", lambda row: len(row.line.classes), "count"),
+        Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
+        *([] if confidence is None else [Column[_Row]("group", "group", lambda row: row.group)]),
+        *_metric_columns(shown, confidence, seeds > 1),
         *_rate_columns(threshold),
-        Column("fit_seconds", "fit s/class", "seconds"),
-        Column("images_per_second", "images/s", "rate"),
-        *protocol_columns(marks),
+        _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
+        _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *protocol_columns(marks, lambda row: row.variant.all_runs),
     )
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
-        *_confidence_notes(confidence, [line.variant for line in (*lines, *rest)], seeds, letters=True),
+        *_confidence_notes(confidence, variants, seeds, letters=True),
         *board.remarks,
-        *_threshold_notes([line.variant for line in (*lines, *rest)], threshold),
-        *protocol_notes([line.variant for line in (*lines, *rest)]),
+        *_threshold_notes(variants, threshold),
+        *protocol_notes(variants),
     )
-    return Table(f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch", columns, tuple(rows), notes)
-
-
-def _rates(line: Line) -> tuple[float | None, ...]:
-    """False alarms and misses at the suggested thresholds, as means over the classes."""
-    return tuple(mean(line.variant.threshold(each, name) for each in line.classes) for name in _RATES)
-
-
-def _speed(line: Line) -> tuple[float | None, float | None]:
-    """Training seconds and images per second, as means over the classes."""
-    fit, rate = (
-        mean(line.variant.timing(each, name) for each in line.classes) for name in ("fit", "images_per_second")
-    )
-    return fit, rate
+    title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
+    return Table(title, columns, (*rows, *map(_Row, rest)), notes)
 
 
 # ---------------------------------------------------------------- one variant, class by class
 
 
-def _class_table(board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None) -> Table:
+def _class_table(
+    board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None
+) -> Table[_Row]:
     shown = _metrics(metric)
-    head = (board.dataset, board.synthetic, variant.label, variant.method)
-
-    def times(name: str) -> tuple[float | None, float | None]:
-        return variant.timing(name, "total"), variant.timing(name, "images_per_second")
-
-    def decisions(name: str) -> tuple[float | None, ...]:
-        return tuple(variant.threshold(name, each) for each in ("value", *_RATES))
-
     marks = protocol_marks([variant])
-    rows = [
-        (
-            name,
-            *head,
-            len(runs),
-            *_metric_cells(variant, [name], {each: variant.metric(name, each) for each in shown}, confidence),
-            *decisions(name),
-            *times(name),
-            *protocol_cells(runs, marks),
-        )
-        for name, runs in variant.runs.items()
-    ]
-    means = {name: mean(variant.metric(each, name) for each in variant.runs) for name in shown}
-    numbers = _metric_cells(variant, list(variant.runs), means, confidence)
-    numbers += [None, *(mean(variant.threshold(each, name) for each in variant.runs) for name in _RATES)]
-    numbers += [mean(column) for column in zip(*map(times, variant.runs), strict=True)]
-    footer = (f"mean ({len(rows)})", *head, variant.seeds, *numbers, *protocol_cells(variant.all_runs, marks))
-    columns = (
-        Column("class", "class"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("variant", "variant", audience="programs"),
-        Column("method", "method", audience="programs"),
-        Column("seeds", "seeds", "count", audience="all" if variant.seeds > 1 else "programs"),
-        *_metric_columns(shown, confidence, variant.seeds),
-        Column("threshold", "threshold", "score", audience="all" if threshold else "programs"),
+
+    def line(classes: Sequence[str]) -> Line:
+        return Line(variant, classes, {name: mean(variant.metric(each, name) for each in classes) for name in shown})
+
+    rows = tuple(_Row(line([name]), name) for name in variant.runs)
+    footer = _Row(line(list(variant.runs)), f"mean ({len(rows)})", is_mean=True)
+    columns: tuple[Column[_Row], ...] = (
+        Column("class", "class", lambda row: row.name),
+        constant("dataset", "data set", board.dataset),
+        constant("synthetic", "synthetic", board.synthetic),
+        constant("variant", "variant", variant.label),
+        constant("method", "method", variant.method),
+        Column(
+            "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
+            "all" if variant.seeds > 1 else "programs",
+        ),
+        *_metric_columns(shown, confidence, variant.seeds > 1),
+        Column(
+            "threshold", "threshold",
+            lambda row: None if row.is_mean else variant.threshold(row.name, "value"), "score",
+            "all" if threshold else "programs",
+        ),
         *_rate_columns(threshold),
-        Column("seconds", "seconds", "seconds"),
-        Column("images_per_second", "images/s", "rate"),
-        *protocol_columns(marks),
-    )
+        _time_column("seconds", "seconds", "total", "seconds"),
+        _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *protocol_columns(marks, lambda row: row.runs),
+    )  # fmt: skip
     notes = [
         f"{TITLES[name]} is not defined for every class; its mean is over the others."
         for name in shown
@@ -255,4 +271,4 @@ def _class_table(board: Board, variant: Variant, metric: str, threshold: bool, c
     notes += [*_confidence_notes(confidence, [variant], variant.seeds), *board.remarks]
     notes += [*_threshold_notes([variant], threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
-    return Table(title, columns, tuple(rows), tuple(notes), (footer,))
+    return Table(title, columns, rows, tuple(notes), (footer,))

@@ -1,53 +1,88 @@
-"""What there is to choose from, as tables: methods with their options, data sets, backbones."""
+"""Tables of methods, their options and their checks, and of data sets and backbones."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from ..backbone_table import BackboneInfo, describe
 from ..options import option_types, to_json, type_name
 from ..plugins import Registry
-from ..types import Method, option_text
+from ..types import Dataset, Method, Preset, option_text
 from .tables import Column, Table
 
+if TYPE_CHECKING:
+    from ..checks import CheckResult
 
-def methods(registry: Registry) -> Table:
+
+def methods(registry: Registry) -> Table[Method]:
     """All methods: name, presets, paper."""
-    rows = [(m.name, m.summary, ", ".join(m.presets), m.paper) for m in registry.methods.values()]
-    return _table("Methods", ("method", "summary", "presets", "paper"), rows, "adbench list methods NAME shows options")
+    columns: tuple[Column[Method], ...] = (
+        Column("method", "method", lambda method: method.name),
+        Column("summary", "summary", lambda method: method.summary),
+        Column("presets", "presets", lambda method: ", ".join(method.presets)),
+        Column("paper", "paper", lambda method: method.paper),
+    )
+    return Table("Methods", columns, tuple(registry.methods.values()), ("adbench list methods NAME shows options",))
 
 
-def datasets(registry: Registry) -> Table:
+def datasets(registry: Registry) -> Table[Dataset]:
     """All data sets, and where to get them."""
-    rows = [
-        (d.name, d.summary + (" (synthetic)" if d.synthetic else ""), d.source or "made on first use")
-        for d in registry.datasets.values()
-    ]
-    return _table("Data sets", ("dataset", "summary", "source"), rows)
+    columns: tuple[Column[Dataset], ...] = (
+        Column("dataset", "dataset", lambda data: data.name),
+        Column("summary", "summary", lambda data: data.summary + (" (synthetic)" if data.synthetic else "")),
+        Column("source", "source", lambda data: data.source or "made on first use"),
+    )
+    return Table("Data sets", columns, tuple(registry.datasets.values()))
 
 
-def backbones() -> Table:
+def backbones() -> Table[BackboneInfo]:
     """All backbones that a method with a backbone can look through."""
-    from ..backbone_table import describe
-
-    rows = [(b.name, ", ".join(map(str, b.channels)), b.weights) for b in describe()]
+    columns: tuple[Column[BackboneInfo], ...] = (
+        Column("backbone", "backbone", lambda info: info.name),
+        Column("channels", "channels", lambda info: ", ".join(map(str, info.channels))),
+        Column("weights", "weights", lambda info: info.weights),
+    )
     note = "Channels at strides 4, 8, 16 and 32. Any timm model: timm:NAME"
-    return _table("Backbones", ("backbone", "channels", "weights"), rows, note)
+    return Table("Backbones", columns, describe(), (note,))
 
 
-def options_of(method: Method) -> Table:
+@dataclass(frozen=True)
+class _Option:
+    """One option of a method: its name and its type."""
+
+    key: str
+    kind: Any
+
+
+def options_of(method: Method) -> Table[_Option]:
     """A method's options: type, and the value in each preset; a star marks what some classes change."""
-    presets = {name: (to_json(preset.options), preset.per_class) for name, preset in method.presets.items()}
-    rows = [
-        (key, type_name(kind), *(_value(values, changes, key) for values, changes in presets.values()))
-        for key, kind in option_types(method.options).items()
-    ]
+    columns: tuple[Column[_Option], ...] = (
+        Column("option", "option", lambda option: option.key),
+        Column("type", "type", lambda option: type_name(option.kind)),
+        *(_preset_column(name, preset) for name, preset in method.presets.items()),
+    )
     title = f"Options of {method.name}: {method.summary}"
-    return _table(title, ("option", "type", *presets), rows, "* another value for some classes")
+    rows = tuple(_Option(key, kind) for key, kind in option_types(method.options).items())
+    return Table(title, columns, rows, ("* another value for some classes",))
 
 
-def _value(values: dict[str, Any], changes: Any, key: str) -> str:
-    return option_text(key, values[key]) + ("*" if any(key in each for each in changes.values()) else "")
+def _preset_column(name: str, preset: Preset) -> Column[_Option]:
+    values = to_json(preset.options)
+    changed = {key for changes in preset.per_class.values() for key in changes}
+
+    def value(option: _Option) -> str:
+        return option_text(option.key, values[option.key]) + ("*" if option.key in changed else "")
+
+    return Column(name, name, value)
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], *notes: str) -> Table:
-    return Table(title=title, columns=tuple(Column(name, name) for name in columns), rows=tuple(rows), notes=notes)
+def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:
+    """How each check of a method went."""
+    columns: tuple[Column[CheckResult], ...] = (
+        Column("check", "check", lambda result: result.check),
+        Column("outcome", "outcome", lambda result: result.outcome),
+        Column("reason", "what was found", lambda result: result.reason),
+    )
+    return Table(f"Checks of {method}", columns, tuple(results))

@@ -6,13 +6,14 @@ have it; it stands in tables of its own, never ranks, and shows how much of a nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import ranking
+from ..types import Result
 from ..variants import TITLES, Board, Variant, mean
-from .protocols import protocol_cells, protocol_columns, protocol_marks, protocol_notes
-from .tables import Cell, Column, Table
+from .protocols import protocol_columns, protocol_marks, protocol_notes
+from .tables import Column, Table, constant
 
 NOTE = "oracle: chosen on the test set, never ranks."
 """What is said wherever an oracle is shown."""
@@ -28,22 +29,49 @@ class Line:
     last: float | None
     title: str | None = None
 
+    @property
+    def runs(self) -> list[Result]:
+        """The runs of its classes."""
+        return [run for name in self.classes for run in self.variant.runs.get(name, ())]
 
-def of_ranking(board: Board, metric: str, shown: Sequence[str]) -> Table:
+    @property
+    def oracle(self) -> float | None:
+        """The mean of the best values, over the classes in which the last epoch has one; None where one is missing."""
+        scored = [name for name in self.classes if self.variant.metric(name, self.metric) is not None]
+        values = [self.variant.oracle(name, self.metric) for name in scored]
+        return None if self.last is None or None in values else mean(values)
+
+    @property
+    def difference(self) -> float | None:
+        """The last epoch minus the oracle."""
+        return None if self.last is None or self.oracle is None else self.last - self.oracle
+
+    @property
+    def epochs(self) -> list[int]:
+        """The epochs that the best values are of."""
+        return [best.epoch for run in self.runs for best in run.oracle if best.metric == self.metric]
+
+    @property
+    def evaluations(self) -> list[int]:
+        """How many evaluations each run had, as far as that is known."""
+        return [run.evaluations for run in self.runs if run.evaluations is not None]
+
+
+def of_ranking(board: Board, metric: str, shown: Sequence[str]) -> Table[Line]:
     """A row for each variant and metric, in the order and over the classes of the ranking by ``metric``."""
     ranked, rest = ranking.lines(board, metric, shown)
     lines = [Line(each.variant, name, each.classes, each.values[name]) for each in (*ranked, *rest) for name in shown]
     return _table(board, f"{board.title}: the oracle beside the last epoch (%)", lines)
 
 
-def of_variant(board: Board, variant: Variant, metrics: Sequence[str]) -> Table:
+def of_variant(board: Board, variant: Variant, metrics: Sequence[str]) -> Table[Line]:
     """A row for each class and metric of one variant, and the means below."""
     rows = [_class_line(variant, metric, name) for name in variant.runs for metric in metrics]
     footers = [_mean_line(variant, metric, list(variant.runs)) for metric in metrics]
     return _table(board, f"{variant.label} on {board.title}: the oracle beside the last epoch (%)", rows, footers)
 
 
-def of_comparison(board: Board, variants: Sequence[Variant], metric: str) -> Table:
+def of_comparison(board: Board, variants: Sequence[Variant], metric: str) -> Table[Line]:
     """A row for each class and variant, and below the means over the classes that all of the variants have."""
     classes = dict.fromkeys(name for variant in variants for name in variant.runs)
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
@@ -54,7 +82,7 @@ def of_comparison(board: Board, variants: Sequence[Variant], metric: str) -> Tab
 
 def evaluations_note(variants: Iterable[Variant]) -> str:
     """Say among how many evaluations the oracles were chosen: the more, the luckier."""
-    counts = [f"{each.label} {_span(run.evaluations for run in each.all_runs) or 'unknown'}" for each in variants]
+    counts = [f"{each.label} {_span(_evaluations(each)) or 'unknown'}" for each in variants]
     return f"Evaluations to choose the oracle from: {', '.join(counts)}."
 
 
@@ -67,33 +95,37 @@ def _mean_line(variant: Variant, metric: str, classes: Sequence[str]) -> Line:
     return Line(variant, metric, classes, last, f"mean ({len(classes)})")
 
 
-def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Line] = ()) -> Table:
+def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Line] = ()) -> Table[Line]:
     variants = list({line.variant.label: line.variant for line in lines}.values())
     marks = protocol_marks(variants)
     by_class = any(line.title for line in lines)
-    columns = (
-        Column("class", "class", audience="all" if by_class else "programs"),
-        Column("variant", "variant", audience="programs" if by_class and len(variants) == 1 else "all"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("method", "method", audience="programs"),
-        Column("metric", "metric", audience="programs"),
-        Column("metric", "metric", audience="people"),
-        Column("classes", "classes", "count", audience="programs" if by_class else "all"),
-        Column("last", "last", "percent"),
-        Column("oracle", "oracle", "percent"),
-        Column("last_minus_oracle", "last - oracle", "points"),
-        Column("oracle_epoch", "oracle's epoch", audience="people"),
-        Column("oracle_epoch_first", "the first", "count", audience="programs"),
-        Column("oracle_epoch_last", "the last", "count", audience="programs"),
-        Column("evaluations", "evaluations", audience="people"),
-        Column("evaluations_fewest", "the fewest", "count", audience="programs"),
-        Column("evaluations_most", "the most", "count", audience="programs"),
-        *protocol_columns(marks),
-    )
-    rows, sums = (tuple(_cells(board, line, marks) for line in part) for part in (lines, footers))
+    columns: tuple[Column[Line], ...] = (
+        Column("class", "class", lambda line: line.title, audience="all" if by_class else "programs"),
+        Column(
+            "variant", "variant", lambda line: line.variant.label,
+            audience="programs" if by_class and len(variants) == 1 else "all",
+        ),
+        constant("dataset", "data set", board.dataset),
+        constant("synthetic", "synthetic", board.synthetic),
+        Column("method", "method", lambda line: line.variant.method, audience="programs"),
+        Column("metric", "metric", lambda line: line.metric, audience="programs"),
+        Column("metric", "metric", lambda line: TITLES[line.metric], audience="people"),
+        Column("classes", "classes", lambda line: len(line.classes), "count", "programs" if by_class else "all"),
+        Column("last", "last", lambda line: line.last, "percent"),
+        Column("oracle", "oracle", lambda line: line.oracle, "percent"),
+        Column("last_minus_oracle", "last - oracle", lambda line: line.difference, "points"),
+        Column("oracle_epoch", "oracle's epoch", lambda line: _span(line.epochs), audience="people"),
+        Column("oracle_epoch_first", "the first", lambda line: min(line.epochs, default=None), "count", "programs"),
+        Column("oracle_epoch_last", "the last", lambda line: max(line.epochs, default=None), "count", "programs"),
+        Column("evaluations", "evaluations", lambda line: _span(line.evaluations), audience="people"),
+        Column(
+            "evaluations_fewest", "the fewest", lambda line: min(line.evaluations, default=None), "count", "programs"
+        ),
+        Column("evaluations_most", "the most", lambda line: max(line.evaluations, default=None), "count", "programs"),
+        *protocol_columns(marks, lambda line: line.runs),
+    )  # fmt: skip
     notes = (NOTE, *_alone_notes(variants), *board.remarks, *protocol_notes(variants))
-    return Table(title, columns, rows, notes, sums)
+    return Table(title, columns, tuple(lines), notes, tuple(footers))
 
 
 def _alone_notes(variants: Sequence[Variant]) -> list[str]:
@@ -101,38 +133,13 @@ def _alone_notes(variants: Sequence[Variant]) -> list[str]:
     return [f"Evaluated once, so that the oracle is the last epoch itself: {', '.join(alone)}."] if alone else []
 
 
-def _cells(board: Board, line: Line, marks: Mapping[str, str]) -> tuple[Cell, ...]:
-    variant = line.variant
-    runs = [run for name in line.classes for run in variant.runs.get(name, ())]
-    scored = [name for name in line.classes if variant.metric(name, line.metric) is not None]
-    bests = [best for run in runs for best in run.oracle if best.metric == line.metric]
-    values = [variant.oracle(name, line.metric) for name in scored]
-    there = line.last is not None and None not in values
-    oracle = mean(values) if there else None
-    return (
-        line.title,
-        variant.label,
-        board.dataset,
-        board.synthetic,
-        variant.method,
-        line.metric,
-        TITLES[line.metric],
-        len(line.classes),
-        line.last,
-        oracle,
-        None if line.last is None or oracle is None else line.last - oracle,
-        *_extent(best.epoch for best in bests),
-        *_extent(run.evaluations for run in runs),
-        *protocol_cells(runs, marks),
-    )
+def _evaluations(variant: Variant) -> list[int]:
+    return [run.evaluations for run in variant.all_runs if run.evaluations is not None]
 
 
-def _extent(numbers: Iterable[int | None]) -> tuple[str | None, int | None, int | None]:
-    """The lowest and the highest of what is known, as one text and apart."""
-    known = [number for number in numbers if number is not None]
-    return _span(known), min(known, default=None), max(known, default=None)
-
-
-def _span(numbers: Iterable[int | None]) -> str | None:
-    known = [number for number in numbers if number is not None]
-    return None if not known else f"{known[0]}" if len(set(known)) == 1 else f"{min(known)} to {max(known)}"
+def _span(numbers: Sequence[int]) -> str | None:
+    """The lowest and the highest number for people: "3", or "3 to 17"."""
+    if not numbers:
+        return None
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from .. import statistics
 from ..confidence import APART, MISSING_EVIDENCE, Confidence
 from ..statistics import Interval
 from ..variants import TITLES, Board, Variant, mean
-from .protocols import marked, protocol_marks
-from .tables import Cell, Column, Table, cell_text
-
-OF_CLASS = (
-    Column("class", "class"),
-    Column("dataset", "data set", audience="programs"),
-    Column("synthetic", "synthetic", audience="programs"),
-    Column("metric", "metric", audience="programs"),
-    Column("protocols_differ", "protocols differ", audience="programs"),
-)
-"""What a row of a comparison is about."""
+from .protocols import marked, of_class, protocol_marks
+from .tables import Audience, Column, Table, cell_text
 
 NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
 
 
-def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence) -> Table | None:
+@dataclass(frozen=True)
+class Pair:
+    """Two variants in one class, or in the mean over several: the second minus the first, and how sure that is."""
+
+    name: str
+    first: Variant
+    second: Variant
+    difference: float | None
+    interval: Interval | None
+    p: float | None
+    p_holm: float | None
+    wilcoxon_p: float | None
+
+
+def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence) -> Table[Pair] | None:
     """A row per pair and class, and one per pair over the classes that all have; None for a single variant.
 
     Args:
@@ -39,33 +45,52 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     defined = [name for name in common if all(variant.metric(name, metric) is not None for variant in variants)]
+    rows = [row for name in common for row in _rows(pairs, [name], metric, confidence)]
+    footers = _rows(pairs, defined, metric, confidence) if len(common) > 1 and defined else []
+    known = any(row.p_holm is not None for row in (*rows, *footers))
     marks = protocol_marks(variants)
-    rows = [row for name in common for row in _rows(board, pairs, [name], metric, confidence, marks)]
-    footers = _rows(board, pairs, defined, metric, confidence, marks) if len(common) > 1 and defined else []
-    known = any(row[-2] is not None for row in (*rows, *footers))
-    columns = (
-        *OF_CLASS,
-        Column("first", "a", audience="programs"),
-        Column("second", "b", audience="programs"),
-        Column("first_marked", "a", audience="people"),
-        Column("second_marked", "b", audience="people"),
-        Column("difference", "b - a", "points"),
-        Column("difference_interval", "95 %", audience="people"),
-        Column("difference_low", "low", "points", audience="programs"),
-        Column("difference_high", "high", "points", audience="programs"),
-        Column("wilcoxon_p", "Wilcoxon (Holm)", "p_value", audience="all" if footers else "programs"),
-        Column("p", "p", "p_value"),
-        Column("p_holm", "p (Holm)", "p_value"),
-        Column("told_apart", "told apart"),
+    title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
+    notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], marks)
+    columns = _columns(board, metric, marks, bool(footers))
+    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
+
+
+def _columns(board: Board, metric: str, marks: Mapping[str, str], over_classes: bool) -> tuple[Column[Pair], ...]:
+    ranked: Audience = "all" if over_classes else "programs"
+    return (
+        *of_class(board, metric, marks, lambda row: row.name),
+        Column("first", "a", lambda row: row.first.label, audience="programs"),
+        Column("second", "b", lambda row: row.second.label, audience="programs"),
+        Column("first_marked", "a", lambda row: marked(row.first, marks), audience="people"),
+        Column("second_marked", "b", lambda row: marked(row.second, marks), audience="people"),
+        Column("difference", "b - a", lambda row: row.difference, "points"),
+        Column("difference_interval", "95 %", lambda row: _text(row.interval), audience="people"),
+        Column("difference_low", "low", lambda row: getattr(row.interval, "low", None), "points", "programs"),
+        Column("difference_high", "high", lambda row: getattr(row.interval, "high", None), "points", "programs"),
+        Column("wilcoxon_p", "Wilcoxon (Holm)", lambda row: row.wilcoxon_p, "p_value", ranked),
+        Column("p", "p", lambda row: row.p, "p_value"),
+        Column("p_holm", "p (Holm)", lambda row: row.p_holm, "p_value"),
+        Column("told_apart", "told apart", lambda row: _verdict(row.p_holm)),
     )
-    several = "s" if len(pairs) > 1 else ""
+
+
+def _notes(
+    variants: Sequence[Variant],
+    metric: str,
+    confidence: Confidence,
+    pairs: int,
+    common: Sequence[str],
+    defined: Sequence[str],
+    marks: Mapping[str, str],
+) -> list[str]:
+    """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
     notes = [
         f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; told apart where p is below "
-        f"{APART} after Holm's correction for {len(pairs)} pair{several}. "
+        f"{APART} after Holm's correction for {pairs} pair{'s' if pairs > 1 else ''}. "
         "Intervals are of each pair alone.",
         _seeds_note(variants),
     ]
-    if footers:
+    if defined:
         notes.append(
             "Over classes also Wilcoxon's signed-rank test, with the same correction; "
             f"of {len(defined)} classes its p is {2.0 ** (1 - len(defined)):.2g} at least."
@@ -74,39 +99,30 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
             missing = ", ".join(name for name in common if name not in defined)
             notes.append(f"{TITLES[metric]} is not defined in {missing} for all of them.")
     unknown = confidence.unknown(variants)
-    if unknown and known:
+    if unknown:
         notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_EVIDENCE}")
     if len(marks) > 1:
         notes.append(
             f"{', '.join(f'[{mark}]' for mark in marks.values())}: other protocols, told under the table above."
         )
-    title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
-    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
+    return notes
 
 
 def _rows(
-    board: Board,
-    pairs: Sequence[tuple[Variant, Variant]],
-    classes: Sequence[str],
-    metric: str,
-    confidence: Confidence,
-    marks: Mapping[str, str],
-) -> list[tuple[Cell, ...]]:
+    pairs: Sequence[tuple[Variant, Variant]], classes: Sequence[str], metric: str, confidence: Confidence
+) -> list[Pair]:
     """One row per pair, over some classes; p-values are corrected among these pairs."""
     found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
     corrected = statistics.holm([each.p_value if each else None for each in found], len(pairs))
     ranks = statistics.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
-    rows: list[tuple[Cell, ...]] = []
-    for (first, second), each, p_holm, p_rank in zip(pairs, found, corrected, ranks, strict=True):
-        limits = each.interval if each else None
-        rows.append((
-            name, board.dataset, board.synthetic, metric, len(marks) > 1, first.label, second.label,
-            marked(first, marks), marked(second, marks), _difference(first, second, classes, metric),
-            _text(limits), limits.low if limits else None, limits.high if limits else None,
-            p_rank, each.p_value if each else None, p_holm, _verdict(p_holm),
-        ))  # fmt: skip
-    return rows
+    return [
+        Pair(
+            name, first, second, _difference(first, second, classes, metric),
+            each.interval if each else None, each.p_value if each else None, p_holm, p_rank,
+        )
+        for (first, second), each, p_holm, p_rank in zip(pairs, found, corrected, ranks, strict=True)
+    ]  # fmt: skip
 
 
 def _difference(first: Variant, second: Variant, classes: Sequence[str], metric: str) -> float | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..statistics import in_letters
 from ..types import Result
-from ..variants import Variant, protocol_text
-from .tables import Column
+from ..variants import Board, Variant, protocol_text
+from .tables import Column, Row, constant
 
 
 def protocol_marks(variants: Sequence[Variant]) -> dict[str, str]:
@@ -23,18 +23,30 @@ def marked(variant: Variant, marks: Mapping[str, str]) -> str:
     return f"{variant.label} [{' '.join(marks[text] for text in variant.protocols)}]"
 
 
-def protocol_columns(marks: Mapping[str, str]) -> tuple[Column, ...]:
+def protocol_columns(marks: Mapping[str, str], runs_of: Callable[[Row], Sequence[Result]]) -> tuple[Column[Row], ...]:
     """The columns that say whose numbers were made alike: texts for programs, marks for people if there are several."""
-    texts = Column("protocol", "protocol", audience="programs")
-    letters = Column("protocol", "protocol", audience="people")
+
+    def found(row: Row) -> dict[str, None]:
+        return dict.fromkeys(protocol_text(run.protocol) for run in runs_of(row))
+
+    texts = Column[Row]("protocol", "protocol", lambda row: " | ".join(found(row)), audience="programs")
+    letters = Column[Row](
+        "protocol", "protocol", lambda row: " ".join(marks[text] for text in found(row)), audience="people"
+    )
     return (texts, letters) if len(marks) > 1 else (texts,)
 
 
-def protocol_cells(runs: Sequence[Result], marks: Mapping[str, str]) -> tuple[str, ...]:
-    """The cells of some runs in ``protocol_columns``."""
-    found = dict.fromkeys(protocol_text(run.protocol) for run in runs)
-    cells = " | ".join(found), " ".join(marks[text] for text in found)
-    return cells if len(marks) > 1 else cells[:1]
+def of_class(
+    board: Board, metric: str, marks: Mapping[str, str], name: Callable[[Row], str]
+) -> tuple[Column[Row], ...]:
+    """What a row of a comparison is about: a class of a data set, and a metric."""
+    return (
+        Column("class", "class", name),
+        constant("dataset", "data set", board.dataset),
+        constant("synthetic", "synthetic", board.synthetic),
+        constant("metric", "metric", metric),
+        constant("protocols_differ", "protocols differ", len(marks) > 1),
+    )
 
 
 def protocol_notes(variants: Sequence[Variant]) -> list[str]:

@@ -1,59 +1,72 @@
-"""Tables of single runs: what is stored, and what a checkpoint scored."""
+"""Tables of single runs: what is stored, what a checkpoint scored, and what stands behind each number of a class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ResultError
-from ..types import MAIN_METRICS, Result
-from ..variants import TITLES, dataset_title, mean, protocol_text
-from .leaderboard import _RATES, _rate_columns, _some
-from .tables import Column, Table
+from ..types import MAIN_METRICS, METRIC_NAMES, Result, Threshold
+from ..variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
+from .leaderboard import NO_THRESHOLD, some
+from .tables import Audience, Column, Kind, Table, constant
 
 if TYPE_CHECKING:
     from ..trial import Trial
 
 
-def list_runs(results: Sequence[Result]) -> Table:
+def list_runs(results: Sequence[Result]) -> Table[Result]:
     """All runs: where, what, which seed, how good and when.
 
     Raises:
         ResultError: there is no result.
     """
-    rows = [
-        (
-            dataset_title(run.dataset, run.synthetic),
-            run.dataset,
-            run.synthetic,
-            run.class_name,
-            run.variant,
-            run.method,
-            run.seed,
-            *(getattr(run.metrics, name) for name in MAIN_METRICS),
-            run.finished[:16].replace("T", " "),
-            run.finished,
-            run.run,
-        )
-        for run in _some(results)
-    ]
-    columns = (
-        Column("dataset", "data set", audience="people"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("class", "class"),
-        Column("variant", "variant"),
-        Column("method", "method", audience="programs"),
-        Column("seed", "seed", "count"),
-        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
-        Column("finished", "finished", audience="people"),
-        Column("finished", "finished", audience="programs"),
-        Column("run", "run"),
+
+    def metric(name: str) -> Column[Result]:
+        return Column(name, TITLES[name], lambda run: getattr(run.metrics, name), "percent")
+
+    columns: tuple[Column[Result], ...] = (
+        Column("dataset", "data set", lambda run: dataset_title(run.dataset, run.synthetic), audience="people"),
+        Column("dataset", "data set", lambda run: run.dataset, audience="programs"),
+        Column("synthetic", "synthetic", lambda run: run.synthetic, audience="programs"),
+        Column("class", "class", lambda run: run.class_name),
+        Column("variant", "variant", lambda run: run.variant),
+        Column("method", "method", lambda run: run.method, audience="programs"),
+        Column("seed", "seed", lambda run: run.seed, "count"),
+        *map(metric, MAIN_METRICS),
+        Column("finished", "finished", lambda run: run.finished[:16].replace("T", " "), audience="people"),
+        Column("finished", "finished", lambda run: run.finished, audience="programs"),
+        Column("run", "run", lambda run: run.run),
     )
-    return Table("Runs: metrics in % at the last epoch", columns, tuple(rows))
+    return Table("Runs: metrics in % at the last epoch", columns, tuple(some(results)))
 
 
-def trial_table(trials: Sequence[Trial]) -> Table:
+# ---------------------------------------------------------------- trials
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """One class that a checkpoint was tried on, or the mean over several."""
+
+    name: str
+    trials: Sequence[Trial]
+
+    def metric(self, name: str) -> float | None:
+        """A field of ``Metrics``."""
+        return mean(getattr(trial.metrics, name) for trial in self.trials)
+
+    def threshold(self, name: str) -> float | None:
+        """A field of ``Threshold``; None where there is none."""
+        return mean(getattr(trial.threshold, name, None) for trial in self.trials)
+
+    @property
+    def only(self) -> Trial | None:
+        """The trial of a single class."""
+        return None if self.name.startswith("mean (") else self.trials[0]
+
+
+def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     """What a checkpoint scored, class by class.
 
     Raises:
@@ -62,35 +75,120 @@ def trial_table(trials: Sequence[Trial]) -> Table:
     if not trials:
         raise ResultError("there is nothing to show", found="no class that was scored")
     first = trials[0]
-    rows = [
-        (
-            trial.class_name,
-            trial.dataset,
-            trial.synthetic,
-            trial.method,
-            trial.checkpoint,
-            trial.epoch,
-            *(getattr(trial.metrics, name) for name in MAIN_METRICS),
-            *(getattr(trial.threshold, name, None) for name in ("value", *_RATES)),
-        )
-        for trial in trials
-    ]
-    numbers = [mean(getattr(trial.metrics, name) for trial in trials) for name in MAIN_METRICS]
-    numbers += [None, *(mean(getattr(trial.threshold, name, None) for trial in trials) for name in _RATES)]
-    footer = (f"mean ({len(rows)})", first.dataset, first.synthetic, first.method, first.checkpoint, None, *numbers)
-    columns = (
-        Column("class", "class"),
-        Column("dataset", "data set", audience="programs"),
-        Column("synthetic", "synthetic", audience="programs"),
-        Column("method", "method", audience="programs"),
-        Column("checkpoint", "checkpoint", audience="programs"),
-        Column("epoch", "epoch", "count"),
-        *(Column(name, TITLES[name], "percent") for name in MAIN_METRICS),
-        Column(
-            "threshold", "threshold", "score", audience="all" if any(each.threshold for each in trials) else "programs"
-        ),
-        *_rate_columns(any(each.threshold for each in trials)),
+    judged: Audience = "all" if any(each.threshold for each in trials) else "programs"
+
+    def metric(name: str) -> Column[_Trials]:
+        return Column(name, TITLES[name], lambda row: row.metric(name), "percent")
+
+    columns: tuple[Column[_Trials], ...] = (
+        Column("class", "class", lambda row: row.name),
+        constant("dataset", "data set", first.dataset),
+        constant("synthetic", "synthetic", first.synthetic),
+        constant("method", "method", first.method),
+        constant("checkpoint", "checkpoint", first.checkpoint),
+        Column("epoch", "epoch", lambda row: row.only.epoch if row.only else None, "count"),
+        *map(metric, MAIN_METRICS),
+        Column("threshold", "threshold", lambda row: row.threshold("value") if row.only else None, "score", judged),
+        Column("false_alarm_rate", "false alarms", lambda row: row.threshold("false_alarm_rate"), "percent", judged),
+        Column("miss_rate", "misses", lambda row: row.threshold("miss_rate"), "percent", judged),
     )
     title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
     notes = dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
-    return Table(title, columns, tuple(rows), tuple(notes), (footer,) if len(rows) > 1 else ())
+    rows = tuple(_Trials(trial.class_name, [trial]) for trial in trials)
+    footers = (_Trials(f"mean ({len(rows)})", trials),) if len(rows) > 1 else ()
+    return Table(title, columns, rows, tuple(notes), footers)
+
+
+# ---------------------------------------------------------------- for the report page
+
+
+def class_table(board: Board, name: str) -> Table[Variant]:
+    """Every metric of every variant on one class."""
+    having = [variant for variant in board.variants if name in variant.runs]
+    defined = [each for each in METRIC_NAMES if any(variant.metric(name, each) is not None for variant in having)]
+    suggested = {variant.label: variant.runs[name][0].threshold for variant in having}
+    shown = any(suggested.values())
+
+    def metric(key: str) -> Column[Variant]:
+        return Column(key, TITLES[key], lambda variant: variant.metric(name, key), "percent")
+
+    def threshold(key: str, title: str, field: str, kind: Kind) -> Column[Variant]:
+        return Column(key, title, lambda variant: getattr(suggested[variant.label], field, None), kind)
+
+    columns: tuple[Column[Variant], ...] = (
+        Column("variant", "variant", lambda variant: variant.label),
+        Column("seeds", "seeds", lambda variant: len(variant.runs[name]), "count"),
+        *map(metric, defined),
+        *(
+            (
+                threshold("threshold", "threshold", "value", "score"),
+                threshold("false_alarm_rate", "false alarms", "false_alarm_rate", "percent"),
+                threshold("miss_rate", "missed", "miss_rate", "percent"),
+            )
+            if shown
+            else ()
+        ),
+        Column("fit_seconds", "fit s", lambda variant: variant.timing(name, "fit"), "seconds"),
+    )
+    notes = _threshold_notes(suggested)
+    if any(len(variant.runs[name]) > 1 for variant in having):
+        one = "threshold, charts and pictures" if shown else "charts and pictures below"
+        notes.append(f"The metrics are means over the seeds; {one} show one seed.")
+    return Table(f"{name}: metrics in % at the last epoch", columns, tuple(having), tuple(notes))
+
+
+def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
+    """What thresholds are made from, the rule named once where all share it."""
+    rules = {label: threshold.rule for label, threshold in suggested.items() if threshold}
+    texts = list(dict.fromkeys(rules.values()))
+    if len(texts) > 1:
+        texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
+    above = "false alarms: good pictures above it; missed: defective ones that are not"
+    without = [label for label, threshold in suggested.items() if threshold is None]
+    notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
+    return [*notes, f"No threshold for {', '.join(without)}: {NO_THRESHOLD}"] if without else notes
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A run, the label of its variant, and the numbers of its protocol and its environment in the notes."""
+
+    label: str
+    run: Result
+    protocol: int
+    environment: int
+
+
+def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
+    """Where each number comes from; protocols and environments, mostly shared, are numbered and told below."""
+    protocols = list(dict.fromkeys(protocol_text(run.protocol) for _, run in runs))
+    places = list(dict.fromkeys(_environment(run) for _, run in runs))
+    rows = tuple(
+        _Made(label, run, protocols.index(protocol_text(run.protocol)) + 1, places.index(_environment(run)) + 1)
+        for label, run in runs
+    )
+    columns: tuple[Column[_Made], ...] = (
+        Column("class", "class", lambda row: row.run.class_name),
+        Column("variant", "variant", lambda row: row.label),
+        Column("seed", "seed", lambda row: row.run.seed, "count"),
+        Column("epochs", "epochs", lambda row: row.run.last_epoch, "count"),
+        Column("train_images", "training pictures", lambda row: row.run.train_images, "count"),
+        Column("test_images", "test pictures", lambda row: row.run.test_images, "count"),
+        Column("parameters", "parameters", lambda row: row.run.parameters, "count"),
+        Column("peak_memory", "peak MB", lambda row: round(row.run.peak_memory_bytes / 1e6), "count"),
+        Column("protocol", "protocol", lambda row: f"P{row.protocol}"),
+        Column("environment", "environment", lambda row: f"E{row.environment}"),
+        Column("finished", "finished", lambda row: row.run.finished[:10]),
+        Column("run", "run", lambda row: row.run.run),
+    )
+    notes = [f"P{number}: {text}." for number, text in enumerate(protocols, 1)]
+    notes += [f"E{number}: {text}." for number, text in enumerate(places, 1)]
+    return Table(f"Runs on {board.title}", columns, rows, tuple(notes))
+
+
+def _environment(run: Result) -> str:
+    made = run.environment
+    versions = [f"Python {made.python}", *(f"{name} {version}" for name, version in made.packages.items())]
+    cuda = [f"CUDA {made.cuda}"] if made.cuda else []
+    where = f"{made.device_name} ({made.device}, {made.threads} threads); {made.platform}"
+    return f"{where}; {', '.join([*versions, *cuda])}; method from {run.method_package}"

@@ -1,4 +1,4 @@
-"""Tables of results: columns and rows, whatever they are written as; see ``render``.
+"""Tables of results: columns that read their cells from the objects that are the rows. ``render`` writes them.
 
 People get percent and rounded numbers; JSON and CSV get fractions and seconds with every digit.
 """
@@ -6,41 +6,74 @@ People get percent and rounded numbers; JSON and CSV get fractions and seconds w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Generic, Literal, TypeVar
 
 Cell = str | int | float | bool | None
 Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value"]
+Audience = Literal["all", "people", "programs"]
+Role = Literal["key", "main", "other"]
+
+Row = TypeVar("Row")
 
 MISSING = "-"
 """What people see where there is no value."""
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its ``key`` for programs, its ``title`` for people.
+class Column(Generic[Row]):
+    """A column: its ``key`` for programs, its ``title`` for people, and ``cell``, which reads a row's cell.
 
     ``kind`` says what its numbers are: "percent" a fraction, "points" a difference of fractions,
-    "seconds", "rate" per second, "score" in a method's own unit,
-    "p_value" a probability. ``audience`` hides it from the others:
-    what a table's title tells people stands in columns of its own for programs.
+    "seconds", "rate" per second, "score" in a method's own unit, "p_value" a probability.
+
+    ``audience`` hides it from the others: what a table's title tells people stands in columns of its own for
+    programs.
+
+    ``role`` matters where a table is too wide for a terminal: a "key" says what the row is about and is repeated
+    in every part, and a "main" column stands in the first part. ``whole`` text is never folded if it fits: a name
+    that people copy.
     """
 
     key: str
     title: str
+    cell: Callable[[Row], Cell]
     kind: Kind = "text"
-    audience: Literal["all", "people", "programs"] = "all"
+    audience: Audience = "all"
+    role: Role = "other"
+    whole: bool = False
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of cells, one for each column; ``footers`` are rows that sum the others up."""
+class Table(Generic[Row]):
+    """Rows under columns; ``footers`` are rows that sum the others up, ``notes`` stand below."""
 
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    columns: tuple[Column[Row], ...]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    footers: tuple[tuple[Cell, ...], ...] = ()
+    footers: tuple[Row, ...] = ()
+
+    def column(self, key: str) -> list[Cell]:
+        """The cells of the rows under one key, without the footers. Raises ``KeyError`` where there is none."""
+        for column in self.columns:
+            if column.key == key:
+                return [column.cell(row) for row in self.rows]
+        raise KeyError(key)
+
+    def columns_for(self, audience: Literal["people", "programs"]) -> list[Column[Row]]:
+        """The columns that people or programs see."""
+        return [column for column in self.columns if column.audience in ("all", audience)]
+
+
+AnyTable = Table[Any]
+"""A table of whatever rows, as those who write tables take it."""
+
+
+def constant(key: str, title: str, value: Cell) -> Column[Any]:
+    """A column for programs with the same cell in each row: what the table's title tells people."""
+    return Column(key, title, lambda _: value, audience="programs")
 
 
 def cell_text(value: Cell, kind: Kind) -> str:
@@ -63,12 +96,11 @@ def cell_text(value: Cell, kind: Kind) -> str:
     return str(value)
 
 
-def people_view(table: Table) -> tuple[list[Column], list[list[str]], list[list[str]]]:
+def people_view(table: AnyTable) -> tuple[list[Column[Any]], list[list[str]], list[list[str]]]:
     """The columns, rows and footers that people see, as text."""
-    chosen = [number for number, column in enumerate(table.columns) if column.audience != "programs"]
-    columns = [table.columns[number] for number in chosen]
+    columns = table.columns_for("people")
     rows, footers = (
-        [[cell_text(row[number], table.columns[number].kind) for number in chosen] for row in part]
+        [[cell_text(column.cell(row), column.kind) for column in columns] for row in part]
         for part in (table.rows, table.footers)
     )
     return columns, rows, footers

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from ..tables import Table
+from ..tables import AnyTable
 from .paper import to_latex, to_markdown
 from .programs import to_csv, to_json
 
 
-def write(tables: Sequence[Table], format_: str) -> None:
+def write(tables: Sequence[AnyTable], format_: str) -> None:
     """Write tables to standard output as "table", "json", "csv", "markdown", "latex" or "svg"."""
     if format_ == "table":
         from . import terminal
@@ -20,7 +20,7 @@ def write(tables: Sequence[Table], format_: str) -> None:
         sys.stdout.write(render(tables, format_))
 
 
-def render(tables: Sequence[Table], format_: str) -> str:
+def render(tables: Sequence[AnyTable], format_: str) -> str:
     """Turn tables into one text: "json", "csv", "markdown", "latex" or "svg".
 
     Raises:
@@ -35,7 +35,7 @@ def render(tables: Sequence[Table], format_: str) -> str:
     return _RENDERERS[format_](tables)
 
 
-_RENDERERS: dict[str, Callable[[Sequence[Table]], str]] = {
+_RENDERERS: dict[str, Callable[[Sequence[AnyTable]], str]] = {
     "json": to_json,
     "csv": to_csv,
     "markdown": to_markdown,

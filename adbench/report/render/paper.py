@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..tables import Table, people_view
+from ..tables import AnyTable, people_view
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
+def to_markdown(tables: Sequence[AnyTable]) -> str:
     """Tables for a README or an issue."""
     return "\n".join(map(_markdown, tables))
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: AnyTable) -> str:
     columns, rows, footers = people_view(table)
     bold = [[f"**{_markdown_escape(cell)}**" for cell in row] for row in footers]
     plain = [[_markdown_escape(cell) for cell in row] for row in rows]
@@ -36,12 +36,12 @@ _LATEX = {
 }  # fmt: skip
 
 
-def to_latex(tables: Sequence[Table]) -> str:
+def to_latex(tables: Sequence[AnyTable]) -> str:
     """Tables for a paper; they need the package booktabs."""
     return "\n".join(map(_latex, tables))
 
 
-def _latex(table: Table) -> str:
+def _latex(table: AnyTable) -> str:
     columns, rows, footers = people_view(table)
     line = " & ".join
     body = [line(map(_latex_escape, row)) + r" \\" for row in rows]

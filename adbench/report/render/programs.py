@@ -7,33 +7,32 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from ..tables import Cell, Table
-
-
-def _programs_view(table: Table, part: tuple[tuple[Cell, ...], ...]) -> list[dict[str, Cell]]:
-    return [
-        {
-            column.key: None if isinstance(cell, float) and not math.isfinite(cell) else cell
-            for column, cell in zip(table.columns, row, strict=True)
-            if column.audience != "people"
-        }
-        for row in part
-    ]
+from ..tables import AnyTable, Cell
 
 
-def to_json(tables: Sequence[Table]) -> str:
+def _rows(table: AnyTable, part: Sequence[Any]) -> list[dict[str, Cell]]:
+    """What programs see of some rows, by the columns' keys."""
+    columns = table.columns_for("programs")
+    return [{column.key: _finite(column.cell(row)) for column in columns} for row in part]
+
+
+def _finite(cell: Cell) -> Cell:
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
+
+
+def to_json(tables: Sequence[AnyTable]) -> str:
     """One document: [{"title", "columns": [{"key", "title", "kind"}], "rows": [{key: value}], "footers", "notes"}]."""
     document = [
         {
             "title": table.title,
             "columns": [
                 {"key": column.key, "title": column.title, "kind": column.kind}
-                for column in table.columns
-                if column.audience != "people"
+                for column in table.columns_for("programs")
             ],
-            "rows": _programs_view(table, table.rows),
-            "footers": _programs_view(table, table.footers),
+            "rows": _rows(table, table.rows),
+            "footers": _rows(table, table.footers),
             "notes": list(table.notes),
         }
         for table in tables
@@ -41,13 +40,13 @@ def to_json(tables: Sequence[Table]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_csv(tables: Sequence[Table]) -> str:
+def to_csv(tables: Sequence[AnyTable]) -> str:
     """All rows under one header, so that any reader takes it.
 
     Of several tables the first column names each row's table, and a column that a table lacks is empty.
     """
-    views = [(table.title, _programs_view(table, table.rows + table.footers)) for table in tables]
-    keys = [column.key for table in tables for column in table.columns if column.audience != "people"]
+    views = [(table.title, _rows(table, (*table.rows, *table.footers))) for table in tables]
+    keys = [column.key for table in tables for column in table.columns_for("programs")]
     header = list(dict.fromkeys(["table", *keys] if len(tables) > 1 else keys))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, restval="", lineterminator="\n")

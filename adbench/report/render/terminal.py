@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -13,7 +14,7 @@ from rich.constrain import Constrain
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ..tables import MISSING, Column, Table, people_view
+from ..tables import MISSING, AnyTable, Column, people_view
 
 GAP = 2
 """Blanks between two columns; one of them is the box's own."""
@@ -32,7 +33,7 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def show(tables: Sequence[Table]) -> None:
+def show(tables: Sequence[AnyTable]) -> None:
     """Print tables to standard output, as wide as they are where that isn't a terminal."""
     console = _Console(highlight=False)
     if not console.is_terminal:
@@ -40,7 +41,7 @@ def show(tables: Sequence[Table]) -> None:
     _print(console, tables)
 
 
-def to_svg(tables: Sequence[Table]) -> str:
+def to_svg(tables: Sequence[AnyTable]) -> str:
     """Draw tables as a picture of a terminal."""
     width = max([NARROWEST_NOTE, *map(natural_width, tables)])
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False, force_terminal=True)
@@ -49,21 +50,21 @@ def to_svg(tables: Sequence[Table]) -> str:
     return re.sub(r' clip-path="url\(#[^)]*\)"', "", console.export_svg(title="adbench"))
 
 
-def _print(console: Console, tables: Sequence[Table]) -> None:
+def _print(console: Console, tables: Sequence[AnyTable]) -> None:
     for number, table in enumerate(tables):
         if number:
             console.print()
         console.print(to_rich(table, console.width))
 
 
-def natural_width(table: Table) -> int:
+def natural_width(table: AnyTable) -> int:
     """Characters that a table takes when nothing is folded."""
     columns, rows, footers = people_view(table)
     widths = _widths(columns, rows + footers)
     return max(_total([wide for wide, _ in widths]), min(cell_len(table.title), WIDEST_NOTE))
 
 
-def to_rich(table: Table, width: int) -> RenderableType:
+def to_rich(table: AnyTable, width: int) -> RenderableType:
     """Lay a table out for ``width`` characters.
 
     First titles and texts are folded; if that is not enough, the columns go into several blocks, each
@@ -80,7 +81,7 @@ def to_rich(table: Table, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+def _widths(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
     """For each column the width without folding and the least that it can do with."""
     ranges = []
     for number, column in enumerate(columns):
@@ -96,7 +97,7 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * len(widths) - 1  # rich pads the last column as well
 
 
-def _blocks(columns: Sequence[Column], ranges: Sequence[tuple[int, int]], width: int) -> list[list[int]]:
+def _blocks(columns: Sequence[Column[Any]], ranges: Sequence[tuple[int, int]], width: int) -> list[list[int]]:
     """Share the columns out over blocks that fit, with the first column of text in each."""
     anchor = next((number for number, column in enumerate(columns) if column.kind == "text"), 0)
     blocks: list[list[int]] = [[]]
@@ -109,7 +110,7 @@ def _blocks(columns: Sequence[Column], ranges: Sequence[tuple[int, int]], width:
     return blocks
 
 
-def _fit(columns: Sequence[Column], ranges: Sequence[tuple[int, int]], width: int) -> list[int]:
+def _fit(columns: Sequence[Column[Any]], ranges: Sequence[tuple[int, int]], width: int) -> list[int]:
     """Fold nothing if there is room; otherwise all titles of numbers, and texts as far as it takes."""
     wide = [wide for wide, _ in ranges]
     if _total(wide) <= width:
@@ -127,7 +128,7 @@ def _fit(columns: Sequence[Column], ranges: Sequence[tuple[int, int]], width: in
 def _block(
     chosen: Sequence[int],
     widths: Sequence[int],
-    columns: Sequence[Column],
+    columns: Sequence[Column[Any]],
     rows: Sequence[Sequence[str]],
     footers: Sequence[Sequence[str]],
 ) -> RichTable:
@@ -149,7 +150,7 @@ def _block(
     return drawn
 
 
-def _cell(text: str, column: Column) -> Text:
+def _cell(text: str, column: Column[Any]) -> Text:
     """Text as it is, never as markup; differences in colour."""
     if column.kind != "points" or text == MISSING:
         return Text(text)
