@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from . import devices, efficientnet_lite, timm_backbone, winograd
+from . import devices, efficientnet_lite, timm_backbone
 from . import weights as weight_room
 from .backbone_table import LITE0, STRIDES, TIMM_PREFIX, BackboneInfo, backbone_names, describe
 from .efficientnet_lite import EfficientNetLite0, SameConv2d
@@ -266,8 +266,6 @@ def _network(
     _fold_norms(trunk)
     trunk.to(memory_format=torch.channels_last)
     weight_room.own(trunk, state)
-    if device.type == "cpu":  # on a card cuDNN chooses among such algorithms itself
-        _use_winograd(trunk)
     return trunk
 
 
@@ -339,11 +337,3 @@ def _fold_norms(trunk: nn.Module) -> None:
                 conv.to(memory_format=torch.channels_last)  # one by one: what each leaves behind serves the next
                 setattr(parent, name, nn.Identity())
     trunk.requires_grad_(False)
-
-
-def _use_winograd(trunk: nn.Module) -> None:
-    """Replace the convolutions that have a faster way."""
-    for parent in trunk.modules():
-        for name, conv in list(parent.named_children()):
-            if winograd.fits(conv):
-                setattr(parent, name, winograd.WinogradConv2d(conv))

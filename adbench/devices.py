@@ -142,11 +142,6 @@ def _cpu_name() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def cpu_maker() -> str:
-    """How the processor names its maker: "GenuineIntel", "AuthenticAMD", or "" where it doesn't."""
-    return _cpu_info("vendor_id") or platform.processor().rpartition(", ")[2]  # Windows has it at the end of the name
-
-
 def _cpu_info(key: str) -> str | None:
     """What Linux says of the first core."""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from adbench import products
 from adbench.devices import DTYPES
 from adbench.features import FeatureCache
 
@@ -100,15 +99,13 @@ def _spread(seconds: Mapping[str, Sequence[float]]) -> Iterator[str]:
 
 def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
-    threads, large = torch.get_num_threads(), products.LARGE
+    threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)  # what other threads compute is not counted,
-        products.LARGE = sys.maxsize  # nor products that aren't torch's own
+        torch.set_num_threads(1)  # what other threads compute is not counted
         with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
             ours.epoch()
     finally:
         torch.set_num_threads(threads)
-        products.LARGE = large
     return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from adbench.products import linear
-
 from ..coupling import FastBlock, Precision, bent, exponents, through_bend
 from ..flows import at_least_float32
 
@@ -34,7 +32,7 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C) to (N, C_out)."""
         dtype = self.precision or x.dtype
-        return linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+        return F.linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
 class Subnet(nn.Sequential):
@@ -120,16 +118,16 @@ class _CoupleAndRotate(Function):
         if len(code) < len(x):  # nobody wants gradients then
             both = first_cast = None
             own, for_code = (part.to(dtype) for part in first.split((passive, code.shape[1]), dim=1))
-            of_code = linear(code.to(dtype), for_code, first_bias.to(dtype))
-            hidden = linear(x[:, :passive].to(dtype), own)
+            of_code = F.linear(code.to(dtype), for_code, first_bias.to(dtype))
+            hidden = F.linear(x[:, :passive].to(dtype), own)
             hidden.unflatten(0, (len(code), -1)).add_(of_code[:, None]).relu_()
         else:
             both = x.new_empty(len(x), first.shape[1], dtype=dtype)
             both[:, :passive], both[:, passive:] = x[:, :passive], code
             first_cast = first.to(dtype)
-            hidden = linear(both, first_cast, first_bias.to(dtype)).relu_()
+            hidden = F.linear(both, first_cast, first_bias.to(dtype)).relu_()
         last_cast = last.to(dtype)  # not before it is needed, so that it is in the cache then
-        rt = at_least_float32(linear(hidden, last_cast, last_bias.to(dtype)))
+        rt = at_least_float32(F.linear(hidden, last_cast, last_bias.to(dtype)))
 
         bend = bent(rt[:, :active])
         s = exponents(bend, clamp)
@@ -142,7 +140,7 @@ class _CoupleAndRotate(Function):
         y = torch.addcmul(offset, u, scale)
         ctx.save_for_backward(both, first_cast, hidden, last_cast, bend, growth, grown, u, bare, scale, rotation)
         ctx.clamp, ctx.types = clamp, (x.dtype, first.dtype)
-        return y if rotation is None else linear(y.to(dtype), rotation), log_jac
+        return y if rotation is None else F.linear(y.to(dtype), rotation), log_jac
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -150,7 +148,7 @@ class _CoupleAndRotate(Function):
         both, first, hidden, last, bend, growth, grown, u, bare, scale, rotation = ctx.saved_tensors
         x_dtype, weight_dtype = ctx.types
         active, passive = bend.shape[1], u.shape[1] - bend.shape[1]
-        for_y = gradient if rotation is None else linear(gradient, rotation.T).to(u.dtype)
+        for_y = gradient if rotation is None else F.linear(gradient, rotation.T).to(u.dtype)
         for_offset = for_y.sum(0, keepdim=True)
         for_scale = (for_y * u).sum(0, keepdim=True).add_(for_log.sum() / scale)
         for_bare = torch.ops.aten.softplus_backward(for_scale.mul_(0.1), bare, SHARPNESS, 20)
@@ -163,15 +161,15 @@ class _CoupleAndRotate(Function):
         for_rt[:, :active] = through_bend(for_s, bend, ctx.clamp)
         for_last_bias = for_rt.sum(0)
         for_rt = for_rt.to(hidden.dtype)
-        for_hidden = torch.ops.aten.threshold_backward(linear(for_rt, last.T), hidden, 0)
+        for_hidden = torch.ops.aten.threshold_backward(F.linear(for_rt, last.T), hidden, 0)
         for_x = None
         if ctx.needs_input_grad[0]:
             for_u2.mul_(growth)
-            for_u[:, :passive].add_(linear(for_hidden, first[:, :passive].T))
+            for_u[:, :passive].add_(F.linear(for_hidden, first[:, :passive].T))
             for_x = for_u.to(x_dtype)
         return (
             for_x, None,
-            linear(for_hidden.T, both.T).to(weight_dtype), for_hidden.sum(0, dtype=weight_dtype),
-            linear(for_rt.T, hidden.T).to(weight_dtype), for_last_bias,
+            F.linear(for_hidden.T, both.T).to(weight_dtype), for_hidden.sum(0, dtype=weight_dtype),
+            F.linear(for_rt.T, hidden.T).to(weight_dtype), for_last_bias,
             for_bare, for_offset, None, None, None,
         )  # fmt: skip

@@ -29,8 +29,8 @@ from ..flows import (
     set_learning_rate,
     upsample,
 )
-from ..lanes import Lanes, result_of
 from ..replay import Replay, load_replayable, replayable_adam
+from ..worker_threads import WorkerThreads
 from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
@@ -94,16 +94,12 @@ class CFlow(Detector):
         options = self.options
         self.maxima = None
         batches = math.ceil(len(images) / options.batch_size)
-        losses: list[list[torch.Tensor]] = [[] for _ in self.decoders]
-        with Lanes(len(self.decoders), self.device) as lanes:
-            running = []
+        with WorkerThreads[torch.Tensor](len(self.decoders), self.device) as threads:
             for number, features in enumerate(images.features(self.backbone)):
                 rate = learning_rate(epoch, number / batches, options)
                 for level, feature in enumerate(features):
-                    steps = self.steps(level, self.mini_batches(feature), rate)
-                    running.append((level, lanes.put(level, steps)))
-            for level, done in running:
-                losses[level] += result_of(done)
+                    threads.put(level, self.steps(level, self.mini_batches(feature), rate))
+            losses = threads.results()
         self._require_steps(losses)
         loss = torch.stack([loss for level in losses for loss in level]).mean().item()
         require_finite("cflow", epoch + 1, loss, options.lr)

@@ -1,0 +1,102 @@
+"""Chains of small training steps side by side on a CPU, each chain in a thread of its own.
+
+A step on a few hundred vectors is too small for many threads: they would wait for each other at each of its hundred
+operations. CFLOW-AD's decoders don't depend on each other, so each trains in one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event
+from typing import Generic, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+AHEAD = 2
+"""Pieces of work that a chain may have before ``put`` waits, so that features of a whole epoch never pile up."""
+
+INTERRUPTIBLE = 1.0
+"""Seconds that a wait takes at most at a time, since on Windows Ctrl-C can't end one."""
+
+
+class WorkerThreads(Generic[T]):
+    """Does the work of each chain in the order in which it was put, and that of different chains at the same time.
+
+    On a GPU, or where torch has a single thread, ``put`` does the work itself. Results don't depend on which thread
+    is faster; their last digits depend on the number of threads, as torch's do.
+
+    Args:
+        chains: how many chains.
+        device: where the work computes.
+    """
+
+    def __init__(self, chains: int, device: torch.device) -> None:
+        self.budget = torch.get_num_threads() if device.type == "cpu" else 1
+        self._pools = [ThreadPoolExecutor(1) for _ in range(chains if self.budget > 1 else 0)]
+        self._work: list[list[Future[list[T]]]] = [[] for _ in range(chains)]
+        self._stop = Event()
+
+    def __enter__(self) -> WorkerThreads[T]:
+        """Start the threads, each with its share of torch's."""
+        for pool in self._pools:
+            pool.submit(_use_threads, max(1, self.budget // len(self._pools))).result()
+        if self._pools:
+            torch.set_num_threads(self.budget)  # torch gives the last number that was set to threads that come later
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the threads after the steps that they are in; work that waits is dropped."""
+        self._stop.set()
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+    def put(self, chain: int, steps: Iterator[T]) -> None:
+        """Have a generator run to its end; wait while the chain is ``AHEAD`` pieces behind.
+
+        Raises:
+            BaseException: what earlier work of the chain raised.
+        """
+        if not self._pools:
+            self._work[chain].append(_done(list(steps)))
+            return
+        if len(self._work[chain]) >= AHEAD:
+            _result(self._work[chain][-AHEAD])
+        self._work[chain].append(self._pools[chain].submit(self._take, steps))
+
+    def results(self) -> list[list[T]]:
+        """Wait for all work, and list what the generators of each chain have yielded, in order.
+
+        Raises:
+            BaseException: what any work raised.
+        """
+        return [[result for work in chain for result in _result(work)] for chain in self._work]
+
+    def _take(self, steps: Iterator[T]) -> list[T]:
+        taken = []
+        for result in steps:
+            taken.append(result)
+            if self._stop.is_set():
+                break
+        return taken
+
+
+def _use_threads(count: int) -> None:
+    """Let torch use ``count`` threads for what this thread computes."""
+    torch.get_num_threads()  # the first call in a thread takes over the process's number, and must not come later
+    torch.set_num_threads(count)
+
+
+def _done(result: list[T]) -> Future[list[T]]:
+    future: Future[list[T]] = Future()
+    future.set_result(result)
+    return future
+
+
+def _result(future: Future[T]) -> T:
+    """Wait for a result; Ctrl-C ends the wait on every system."""
+    while not future.done():
+        wait([future], INTERRUPTIBLE)
+    return future.result()
