@@ -13,6 +13,7 @@ from .errors import DataError, OptionError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from .plugins import Registry
+    from .threads import Choice
     from .types import Dataset, EvalSize, Method
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,6 +70,30 @@ def results_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def threads_option(command: Command) -> Command:
+    """Add ``--threads``, as a ``threads.Choice``."""
+    return click.option(
+        "--threads", metavar="N|auto", callback=_threads,
+        help="Threads that compute on the CPU; auto looks at the load and times some training steps.  "
+        "[default: auto, or OMP_NUM_THREADS]",
+    )(command)  # fmt: skip
+
+
+def _threads(ctx: click.Context, option: click.Parameter, text: str | None) -> Choice:
+    from . import threads
+
+    words = (text or "").strip().lower()
+    choice: Choice = threads.default() if text is None else None
+    if text is not None:
+        if words != "auto" and not (words.isascii() and words.isdigit() and 1 <= int(words) <= threads.most()):
+            wanted = f"auto, or a whole number from 1 to {threads.most()}"
+            raise OptionError("--threads", found=f"'{text}'", wanted=wanted)
+        choice = "auto" if words == "auto" else int(words)
+    if choice == "auto":
+        threads.this_machine()  # measures the load from here on
+    return choice
+
+
 def stored(command: Command) -> Command:
     """Options of every command that reads stored results."""
     for option in (debug_option, format_option, chosen, results_option):  # the last one stands first in --help
@@ -103,6 +128,7 @@ def reopened(command: Command) -> Command:
                      envvar="ADBENCH_DATA", show_envvar=True,
                      help="Where a data set lies; may be given several times.  [default: where the run found it]"),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        threads_option,
         click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."),
     )  # fmt: skip
     for option in reversed(options):
@@ -138,6 +164,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--size", help="Input size; short for -o size=HxW."),
         click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        threads_option,
         click.option("--skip-bad", is_flag=True, help="Leave broken pictures out and record which."),
         click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
                      help="A Python file with a hookimpl."),
@@ -211,6 +238,13 @@ def overrides(
             if not dot or method.name == owner:
                 typed[method.name][key] = parse(method.options, key, text, owner=method.name)
     return typed
+
+
+def compute_with(choice: Choice, say: Callable[[str], object] | None = None) -> None:
+    """Have torch compute with so many threads until the command ends; ``say`` hears where the machine is busy."""
+    from . import threads
+
+    click.get_current_context().with_resource(threads.using(choice, say))
 
 
 def seeds(seed: int | None, several: str | None) -> list[int]:

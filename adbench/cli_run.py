@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .plugins import Registry
     from .reopen import Reopener
     from .suite import Outcome
+    from .threads import Choice
     from .types import Job, Result
 
 
@@ -62,8 +63,8 @@ if TYPE_CHECKING:
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
-        backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, skip_bad: bool,
-        plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
+        backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, threads: Choice,
+        skip_bad: bool, plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
         eval_size: str | None, holdout: float, force: bool, maps: Kind | None, page: bool, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
@@ -83,6 +84,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         preset=preset,
         seeds=arguments.seeds(seed, seeds),
         device=device,
+        threads=threads,
         eval_every=eval_every,
         eval_size=arguments.eval_size(eval_size),
         holdout=holdout,
@@ -92,6 +94,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         plugin_files=plugin_files,
         command=shlex.join(["adbench", *sys.argv[1:]]),
     )
+    arguments.compute_with(threads)  # around training; each training finds and says its own number
     outcomes = _run_jobs(plan.jobs(), registry)
     made = [outcome.result for outcome in outcomes if outcome.result is not None]
     if made and (maps or page):
@@ -150,6 +153,7 @@ def _polite_kill_is_ctrl_c() -> Iterator[None]:
 
 def _outcome_line(outcome: Outcome) -> str:
     from .progress import duration
+    from .threads import threads_text
 
     job = outcome.job
     name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
@@ -157,7 +161,9 @@ def _outcome_line(outcome: Outcome) -> str:
         return f"✗ {name}: {outcome.error}"
     if outcome.reused:
         return f"= {name}: already there, nothing to compute (--force computes it again)"
-    return f"✓ {name}: {duration(outcome.result.timing.total)}"
+    made = outcome.result.environment
+    used = f", {threads_text(made.threads)}" if made.device == "cpu" else ""
+    return f"✓ {name}: {duration(outcome.result.timing.total)}{used}"
 
 
 def _save_maps(
@@ -212,7 +218,8 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
-         device: str, skip_bad: bool, plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
+         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+         format_: str) -> None:  # fmt: skip
     """Score the test pictures with a checkpoint; nothing is trained or stored."""
     from . import suite, trial
 
@@ -232,6 +239,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         device=device,
         skip_bad=skip_bad,
     )
+    arguments.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)
 
 
@@ -267,16 +275,18 @@ def _run_trials(
 @click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
 @click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
 @click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.threads_option
 @arguments.format_option
 @arguments.debug_option
 def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_files: tuple[Path, ...],
-                 format_: str) -> None:  # fmt: skip
+                 threads: Choice, format_: str) -> None:  # fmt: skip
     """Try a method on a few pictures made on the spot: does it peek, repeat, save, resume? Takes seconds."""
     method = load_plugins(plugin_files).method(name)
     chosen = arguments.overrides([method], changes, {})[name]
     from . import checks
     from .report import lists
 
+    arguments.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
     with console().status(f"checking {name}") as status:
         found = checks.run(
             method, preset=preset, changes=chosen, watch=lambda check: status.update(f"checking {name}: {check}")

@@ -10,13 +10,14 @@ import click
 
 from . import arguments
 from .errors import UsageError
-from .talk import load_plugins, print_tables, status_line, warn
+from .talk import load_plugins, print_tables, say, status_line, warn
 from .types import MAIN_METRICS
 
 if TYPE_CHECKING:
     from .confidence import Confidence
     from .reopen import Reopener
     from .report.tables import AnyTable
+    from .threads import Choice
     from .types import Result
 
 REPORT = "report"
@@ -123,7 +124,7 @@ def _listed(
 @arguments.reopened
 @arguments.debug_option
 def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
-            no_pictures: bool, data_roots: Sequence[Path], device: str,
+            no_pictures: bool, data_roots: Sequence[Path], device: str, threads: Choice,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Write a page to look at: leaderboard, curves, and the pictures that methods get wrong."""
     metric = arguments.metric(metric)
@@ -132,6 +133,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
     if not no_pictures:
         from .reopen import Reopener
 
+        arguments.compute_with(threads, say)
         reopener = Reopener(load_plugins(plugin_files), data_roots, device)
     click.echo(write_report(stored, output or results / REPORT, results, metric, reopener))
 
@@ -144,12 +146,13 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
 @arguments.reopened
 @arguments.debug_option
 def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
-             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+             threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Write the anomaly maps of stored runs, named as in `adbench list runs`, into their folders."""
     from . import heatmaps as room
     from .reopen import Reopener
 
     chosen = room.find_runs(_read(results, None, None), runs)
+    arguments.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)
     with status_line() as show:
         for result in chosen:

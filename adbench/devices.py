@@ -123,15 +123,15 @@ def peak_memory(device: torch.device) -> int:
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
-def environment(device: torch.device) -> Environment:
-    """What a result says of the machine and the packages."""
+def environment(device: torch.device, threads: int | None = None) -> Environment:
+    """What a result says of the machine and the packages; ``threads`` is None for the number that torch has now."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return Environment(
         device=str(device),
         device_name=name,
         platform=platform.platform(),
         python=platform.python_version(),
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),
         packages={package: found for package in PACKAGES if (found := _version(package))},
         cuda=torch.version.cuda if device.type == "cuda" else None,
     )

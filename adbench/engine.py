@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from . import backbones, devices, pictures, plugins, store, summary, thresholds
+from . import backbones, devices, pictures, plugins, store, summary, threads, thresholds
 from . import options as option_room
 from .errors import CheckpointError, TaskError
 from .evaluation import TestScores, images_per_second, score_all, score_good
@@ -88,7 +88,8 @@ def run(
             bench.folder.discard()
         elif bench.folder.is_finished():
             return bench.folder.read_result()
-        return _Run(bench, registry, cache or FeatureCache(), watch).result()
+        with threads.using(None):
+            return _Run(bench, registry, cache or FeatureCache(), watch).result()
 
 
 def open_images(
@@ -152,6 +153,12 @@ class _Run:
         self.began = time.monotonic()
         devices.reset_peak_memory(self.device)
         self.cache = cache
+        self.tuner = threads.tuner(
+            self.job.threads,
+            on_cpu=self.device.type == "cpu",
+            clock=lambda: time.perf_counter() - cache.seconds,  # features are no part of a step
+            say=watch.note,
+        )
         self.pictures_seen = False
         self.scores: TestScores | None = None
         self.scoring = Passes("scoring", self._say)
@@ -176,6 +183,7 @@ class _Run:
 
     def _step(self, done: int, total: int) -> None:
         self.pictures_seen = True
+        self.tuner.step(done)
         self.watch.step(done, total)
 
     # -- training
@@ -203,11 +211,12 @@ class _Run:
         detector.passes.say = self._say
         try:
             saved = self.bench.folder.load_checkpoint("state", self.device)
-            if saved is None:
-                return detector, Session()
-            session = Session.from_state(saved, detector, self.device)
+            session = Session() if saved is None else Session.from_state(saved, detector, self.device)
         except (CheckpointError, KeyError, TypeError) as error:
             raise _CannotResumeError("the saved state cannot be used.") from error
+        self.tuner.adopt(per_epoch=detector.threads_per_epoch, use=session.threads)
+        if saved is None:
+            return detector, session
         self.watch.note(f"{self.job.method} {self.job.class_name}: going on after epoch {detector.epoch}")
         return detector, session
 
@@ -221,8 +230,11 @@ class _Run:
             )
         while not session.complete:
             self.train.step = self._step
+            self.tuner.begin()
             with session.timing("fit", self.cache):
                 epoch = next(fitting, None)
+            self.tuner.end()
+            session.threads = self.tuner.use
             self.train.step = None  # scoring may look at the training pictures, too, which is no progress in training
             if epoch is None:
                 return
@@ -346,7 +358,9 @@ class _Run:
         paths = [relative_path(sample.path, root) for sample in samples]
         with session.timing("evaluate", self.cache):
             evidence = self.scores.evidence(self.truth, paths)
-        speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
+        used = session.threads.most_used if session.threads else None
+        with threads.using(used):  # the one number in the result is that of all timings in it
+            speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
         result = self._describe(detector, session, speed)
         scores = [
             store.ImageScore(path, sample.label, sample.defect, value)

@@ -187,6 +187,12 @@ class Detector:
     frozen: ClassVar[tuple[str, ...]] = ("backbone",)
     """Attributes that ``state_dict`` leaves out, since building makes them the same again."""
 
+    threads_per_epoch: ClassVar[bool] = False
+    """Whether ``torch.get_num_threads()`` is read at the start of each epoch only, as by worker threads of its own.
+
+    With ``--threads auto`` the engine changes the number between batches; where this is True, between epochs.
+    """
+
     epoch: int = 0
     """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""
 

@@ -155,6 +155,9 @@ class _Page:
         names = [str(name) for table in tables for name in table.column("variant")]
         speeds = [value for table in tables for value in table.column("images_per_second")]
         values = [value for table in tables for value in table.column(self.metric)]
+        places = [str(place) for table in tables for place in table.column("timed_on")]
+        if len(set(places)) > 1:  # timings of several machines or numbers of threads
+            names = [f"{name} ({place})" for name, place in zip(names, places, strict=True)]
         found = [
             ((float(speed), 100 * float(value)), name)
             for name, speed, value in zip(names, speeds, values, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .methods import Options
 from .samples import EvalSize, Size
@@ -114,7 +114,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a number was made."""
+    """Where a number was made; ``threads`` is the number with which most of training was done."""
 
     device: str
     device_name: str
@@ -199,10 +199,12 @@ class RunSettings:
     """How tasks are run, whatever they are of.
 
     ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
-    the training pictures that is kept from training, for the threshold.
+    the training pictures that is kept from training, for the threshold. ``threads`` is how many torch computes
+    with: a number, "auto" to find the fastest, or None for what torch has.
     """
 
     device: str = "auto"
+    threads: int | Literal["auto"] | None = None
     eval_every: int | None = None
     eval_size: EvalSize | None = None
     holdout: float = 0.0

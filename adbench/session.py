@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from .threads import ThreadUse
 from .types import Best, Detector, EpochRecord, Metrics
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Session:
     earlier_seconds: float = 0.0
     complete: bool = False
     resumed: bool = False
+    threads: ThreadUse | None = None
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -88,6 +90,7 @@ class Session:
             "feature_seconds": self.feature_seconds,
             "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began,
             "complete": self.complete,
+            "threads": asdict(self.threads) if self.threads else None,
         }
 
     @classmethod
@@ -111,6 +114,7 @@ class Session:
             earlier_seconds=state["earlier_seconds"],
             complete=state["complete"],
             resumed=True,
+            threads=ThreadUse(**state["threads"]) if state.get("threads") else None,
         )
 
 

@@ -86,7 +86,7 @@ def summarize(
         timing=timing,
         peak_memory_bytes=devices.peak_memory(bench.device),
         parameters=_parameters(detector),
-        environment=devices.environment(bench.device),
+        environment=devices.environment(bench.device, session.threads.most_used if session.threads else None),
         method_package=plugins.package_of(method),
         command=job.command,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),

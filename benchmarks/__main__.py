@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from adbench.cli import LARGE_PAGES
+from adbench.cli import prepare_torch
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -115,5 +114,5 @@ def evaluate(maps: int, size: int, device: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault(LARGE_PAGES, "1")  # for both sides, as `adbench` does
+    prepare_torch()  # for both sides, as `adbench` does
     app()

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from adbench import Method, efficientnet_lite, plugins
 from adbench.backbone_table import LITE0
+from adbench.threads import NUMBER_VARIABLES, default
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +25,8 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ADBENCH_DATA", raising=False)
+        if default() == "auto":  # commands must not choose by how busy the machine is
+            patch.setenv(NUMBER_VARIABLES[0], str(torch.get_num_threads()))
         yield
 
 

@@ -16,6 +16,7 @@ from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from .protocols import protocol_columns, protocol_marks, protocol_notes
 from .tables import AnyTable, Audience, Column, Kind, Table, constant
+from .timing import runs_on, timing_columns
 
 
 def leaderboard(
@@ -214,6 +215,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *timing_columns(runs_on(board), lambda row: row.variant.all_runs),
         *protocol_columns(marks, lambda row: row.variant.all_runs),
     )
     notes = (
@@ -261,6 +263,7 @@ def _class_table(
         *_rate_columns(threshold),
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *timing_columns(runs_on(board), lambda row: row.runs),
         *protocol_columns(marks, lambda row: row.runs),
     )  # fmt: skip
     notes = [

@@ -11,6 +11,7 @@ from ..types import MAIN_METRICS, METRIC_NAMES, Result, Threshold
 from ..variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
 from .leaderboard import NO_THRESHOLD, some
 from .tables import Audience, Column, Kind, Table, constant
+from .timing import timing_columns
 
 if TYPE_CHECKING:
     from ..trial import Trial
@@ -129,6 +130,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
             else ()
         ),
         Column("fit_seconds", "fit s", lambda variant: variant.timing(name, "fit"), "seconds"),
+        *timing_columns([run for variant in having for run in variant.runs[name]], lambda variant: variant.runs[name]),
     )
     notes = _threshold_notes(suggested)
     if any(len(variant.runs[name]) > 1 for variant in having):

@@ -51,6 +51,8 @@ class CFlow(Detector):
     The authors take it from all test pictures instead, so that an image's score depends on the others.
     """
 
+    threads_per_epoch = True  # the decoders' worker threads share them
+
     def __init__(self, options: CFlowOptions, device: torch.device, backbone: Backbone) -> None:
         super().__init__(options, device)
         self.options: CFlowOptions = options

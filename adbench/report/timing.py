@@ -1,0 +1,40 @@
+"""Where timings were measured: the device, and the number of threads on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..threads import threads_text
+from ..types import Result
+from ..variants import Board
+from .tables import Column, Row
+
+
+def timing_columns(among: Sequence[Result], runs_of: Callable[[Row], Sequence[Result]]) -> tuple[Column[Row], ...]:
+    """The columns that say where a row's timings were measured; people see it where ``among`` differ in that."""
+    one_device = len({run.environment.device_name for run in among}) == 1
+
+    def whole(row: Row) -> str:
+        return "; ".join(", ".join(filter(None, place)) for place in _places(runs_of(row)))
+
+    def short(row: Row) -> str:
+        return ", ".join(threads for _, threads in _places(runs_of(row))) if one_device else whole(row)
+
+    texts = Column[Row]("timed_on", "timed on", whole, audience="programs")
+    if len(_places(among)) < 2:
+        return (texts,)
+    return texts, Column[Row]("timed_on", "timed on", short, audience="people")
+
+
+def runs_on(board: Board) -> list[Result]:
+    """All runs of a board."""
+    return [run for variant in board.variants for run in variant.all_runs]
+
+
+def _places(runs: Sequence[Result]) -> list[tuple[str, str]]:
+    """The devices of some runs, each with the number of threads where it is a CPU."""
+    places = (
+        (run.environment.device_name, threads_text(run.environment.threads) if run.environment.device == "cpu" else "")
+        for run in runs
+    )
+    return list(dict.fromkeys(places))
