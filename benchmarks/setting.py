@@ -112,38 +112,38 @@ class Ours:
             return torch.cat([self.detector.score(batch).map for batch in self.test])
 
     @property
-    def replayed(self) -> list[Any]:
-        """What takes recorded steps here: nothing, but for CFLOW-AD on a card."""
-        return [each for each in getattr(self.detector, "replays", ()) if each.possible]
+    def graphed(self) -> list[Any]:
+        """What takes steps as CUDA graphs here: nothing on a CPU."""
+        return [each for each in self.detector.graphs if each.possible]
 
     @contextmanager
     def kernel_by_kernel(self) -> Iterator[None]:
-        """Record no steps, so that what they do can be counted."""
-        replayed = self.replayed
-        for each in replayed:
+        """Take eager steps, so that what they do can be counted."""
+        graphed = self.graphed
+        for each in graphed:
             each.possible = False
         try:
             yield
         finally:
-            for each in replayed:
+            for each in graphed:
                 each.possible = True
 
     @contextmanager
     def staged(self, stages: Stages) -> Iterator[None]:
         """Time the stages of an epoch."""
         from adbench_plugins.cflow import model as cflow
-        from adbench_plugins.replay import Replay
+        from adbench_plugins.cuda_graph import GraphedStep
 
         from adbench.features import Table
 
         with ExitStack() as stack:
             around = [(Table, "gather", "features"), (torch.autograd, "backward", "backward"),
                       (torch.nn.utils, "clip_grad_norm_", "optimiser")]  # fmt: skip
-            if hasattr(self.detector, "flow"):
+            if self.graphed:  # where a step has no parts
+                around = [(Table, "gather", "features"), (GraphedStep, "__call__", "steps")]
+            elif hasattr(self.detector, "flow"):
                 around += [(self.detector.flow, "forward", "flow forward"),
                            (self.detector.optimizer, "step", "optimiser")]  # fmt: skip
-            elif self.replayed:  # on a card, where a step has no parts
-                around = [(Table, "gather", "features"), (Replay, "__call__", "steps")]
             else:
                 around.append((cflow, "log_likelihood", "flow forward"))
                 around += [(optimizer, "step", "optimiser") for optimizer in self.detector.optimizers]

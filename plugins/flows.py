@@ -58,7 +58,7 @@ def linear_warmup(progress: float, length: float, start: float, end: float = 1.0
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of all parameters: schedules are functions of the epoch, with no state to save.
 
-    One that is a tensor stays where it is, for whatever was recorded with it.
+    One that is a tensor keeps its memory, which a captured step reads.
     """
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):

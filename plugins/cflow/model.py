@@ -20,6 +20,7 @@ from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
 from adbench.memory import Passes
 
+from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
     at_least_float32,
     linear_warmup,
@@ -29,7 +30,6 @@ from ..flows import (
     set_learning_rate,
     upsample,
 )
-from ..replay import Replay, load_replayable, replayable_adam
 from ..worker_threads import WorkerThreads
 from . import CFlowOptions
 from .decoder import decoder, log_likelihood
@@ -63,13 +63,13 @@ class CFlow(Detector):
             for channels in backbone.channels
         )
         self.optimizers = [
-            replayable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, device)
+            capturable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, device)
             for flow in self.decoders
         ]
-        # a scaler whose step breaks off leaves its scale with the optimiser: no place to find out what can be recorded
-        recorded = device.type == "cuda" and options.amp != "fp16"
-        self.replays = [
-            Replay(partial(self.step, level), recorded, self._go_on_unrecorded) for level in range(len(self.decoders))
+        # a GradScaler looks at values on the GPU, which a capture refuses
+        captured = device.type == "cuda" and options.amp != "fp16"
+        self.graphs = [
+            GraphedStep(partial(self.step, level), captured, self._go_on_eagerly) for level in range(len(self.decoders))
         ]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=options.amp == "fp16") for _ in self.decoders]
         self.maxima: torch.Tensor | None = None
@@ -88,8 +88,8 @@ class CFlow(Detector):
             for epoch in range(self.epoch, total):
                 yield self._train(epoch, rotated)
         finally:
-            for replay in self.replays:
-                replay.forget()
+            for graph in self.graphs:
+                graph.forget()
 
     def _train(self, epoch: int, images: Images) -> Epoch:
         """One epoch, from 0."""
@@ -128,7 +128,7 @@ class CFlow(Detector):
         """Train one decoder on mini-batches at a learning rate, and yield the loss of each."""
         set_learning_rate(self.optimizers[level], rate)
         for fibres, codes in batches:
-            yield self.replays[level](fibres, codes)
+            yield self.graphs[level](fibres, codes)
         self.optimizers[level].zero_grad()  # the next gradients are made anew
 
     def step(self, level: int, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
@@ -181,11 +181,11 @@ class CFlow(Detector):
             maps.append(torch.cat(parts).view(height, width, batch).permute(2, 0, 1))
         return maps
 
-    def _go_on_unrecorded(self, reason: str) -> None:
-        for replay in self.replays:
-            replay.possible = False
+    def _go_on_eagerly(self, reason: str) -> None:
+        for graph in self.graphs:
+            graph.possible = False
         if self.passes.say:
-            self.passes.say(f"Training goes on kernel by kernel, since its steps could not be recorded: {reason}")
+            self.passes.say(refusal(reason))
 
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
         code = position_code(self.options.cond_channels, *feature.shape[2:], feature.device)  # (D, H, W)
@@ -222,12 +222,12 @@ class CFlow(Detector):
         self.maxima = None if maxima is None else maxima.to(self.device)
         # an authors' "optimizer" counts other parameters
         for optimizer, part_state in zip(self.optimizers, state.get("optimizers", ()), strict="optimizers" in state):
-            load_replayable(optimizer, part_state)
+            load_optimizer(optimizer, part_state)
         for scaler, part_state in zip(self.scalers, state.get("scalers", ()), strict="scalers" in state):
             if part_state:  # that of a scaler at rest is empty
                 scaler.load_state_dict(part_state)
-        for replay in self.replays:
-            replay.forget()
+        for graph in self.graphs:
+            graph.forget()
 
 
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:

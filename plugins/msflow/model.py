@@ -16,6 +16,7 @@ from adbench import Detector, Epoch, Scores
 from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
 
+from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import linear_warmup, require_finite, require_fit, require_parts, set_learning_rate, upsample
 from . import MSFlowOptions
 from .network import MultiScaleFlow, in_scale_order
@@ -46,21 +47,35 @@ class MSFlow(Detector):
             precision=compute_dtype(options.amp),
         ).to(device)
         self.trained = [p for p in self.flow.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.trained, lr=options.lr, fused=True)
+        self.optimizer = capturable_adam(self.trained, options.lr, device)
         # The loss is a sum over all positions: at the usual 65536 its gradients overflow for many steps.
         self.scaler = torch.amp.GradScaler(device.type, init_scale=1.0, enabled=options.amp == "fp16")
+        # a GradScaler looks at values on the GPU, which a capture refuses
+        captured = device.type == "cuda" and options.amp != "fp16"
+        self.graphs = [GraphedStep(lambda *features: self.step(features), captured, self._go_on_eagerly)]
 
     def fit(self, images: Images) -> Iterator[Epoch]:
         """Train by maximum likelihood; an evaluation is due after each meta-epoch."""
         total = self.options.meta_epochs * self.options.sub_epochs
         yield Epoch(self.epoch, total)
-        for epoch in range(self.epoch, total):
-            rate = learning_rate(epoch, self.options)
-            set_learning_rate(self.optimizer, rate)
-            losses = [self.step(features) for features in images.features(self.backbone)]
-            loss = torch.stack(losses).mean().item()
-            require_finite("msflow", epoch + 1, loss, self.options.lr)
-            yield Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % self.options.sub_epochs == 0)
+        try:
+            for epoch in range(self.epoch, total):
+                yield self._train(epoch, images)
+        finally:
+            self._forget_graphs()
+
+    def _train(self, epoch: int, images: Images) -> Epoch:
+        """One epoch, from 0."""
+        options = self.options
+        rate = learning_rate(epoch, options)
+        set_learning_rate(self.optimizer, rate)
+        (graph,) = self.graphs
+        # losses stay on the device until the epoch ends: to look at one is to wait for the GPU
+        losses = [graph(*features) for features in images.features(self.backbone)]
+        loss = torch.stack(losses).mean().item()
+        require_finite("msflow", epoch + 1, loss, options.lr)
+        total = options.meta_epochs * options.sub_epochs
+        return Epoch(epoch + 1, total, loss, rate, milestone=(epoch + 1) % options.sub_epochs == 0)
 
     def step(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """One optimiser step on the features L x (B, C_i, H_i, W_i) of one batch; returns its mean loss ()."""
@@ -107,7 +122,18 @@ class MSFlow(Detector):
             flow.load_state_dict(flow_state)
         self.flow.fusion_flow.load_state_dict(fusion_state)
         if "scaler" in state:  # ours; an authors' optimiser counts other parameters
-            super().load_state_dict({key: state[key] for key in ("optimizer", "scaler") if state.get(key)})
+            load_optimizer(self.optimizer, state["optimizer"])
+            if state["scaler"]:  # that of a scaler at rest is empty
+                super().load_state_dict({"scaler": state["scaler"]})
+        self._forget_graphs()
+
+    def _forget_graphs(self) -> None:
+        for graph in self.graphs:
+            graph.forget()
+
+    def _go_on_eagerly(self, reason: str) -> None:
+        if self.passes.say:
+            self.passes.say(refusal(reason))
 
 
 def learning_rate(epoch: int, options: MSFlowOptions) -> float:

@@ -218,5 +218,8 @@ class MultiScaleFlow(nn.Module):
             z, log_jac = flow(x, [code])  # (B, C_i, H_i, W_i), (B,)
             apart.append(z)
             jacobians.append(log_jac)
-        fused, log_jac = self.fusion_flow(apart)
-        return list(fused), torch.stack([*jacobians, log_jac]).sum(0)
+        # FrEIA's own forward makes a tensor on the CPU and moves it, which a CUDA graph can't capture
+        *shuffles, coupling = self.fusion_flow.module_list
+        shuffled = [shuffle([z])[0][0] for shuffle, z in zip(shuffles, apart, strict=True)]
+        fused, log_jac = coupling(shuffled)
+        return fused, torch.stack([*jacobians, log_jac]).sum(0)
