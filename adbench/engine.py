@@ -162,9 +162,9 @@ class _Run:
         self.pictures_seen = False
         self.scores: TestScores | None = None
         self.scoring = Passes("scoring", self._say)
-        self.suggested: tuple[float, str] | None = None
+        self.threshold: Threshold | None = None
         self.suggested_at: int | None = None
-        """The epoch whose threshold ``suggested`` is; None where that was not asked yet."""
+        """The epoch whose threshold this is; None where that was not asked yet."""
 
     def _say(self, message: str) -> None:
         self.watch.note(f"{self.job.method} {self.job.class_name}: {message}")
@@ -200,8 +200,9 @@ class _Run:
             self.bench.folder.discard()
             return self.result()
         if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
+            metrics = self._evaluate(detector, session)
             self._suggest(detector, session)
-            self._keep_oracles(detector, session, detector.epoch, self._evaluate(detector, session))
+            self._keep_oracles(detector, session, detector.epoch, metrics)
         return self._store(detector, session)
 
     def _begin(self) -> tuple[Detector, Session]:
@@ -296,11 +297,14 @@ class _Run:
         return metrics
 
     def _suggest(self, detector: Detector, session: Session) -> None:
-        """Ask the good pictures for a threshold, once, when training is over."""
+        """Ask the good images for a threshold, once, when training is over, and judge it on the test set."""
+        assert self.scores is not None
         good, watch = self.train if self.held_out is None else self.held_out, self.watch.stage
         with session.timing("score", self.cache):
             scores = score_good(detector, good, name=self.job.method, watch=watch, passes=self.scoring)
-        self.suggested = thresholds.suggest(scores, held_out=self.held_out is not None)
+        suggested = thresholds.suggest(scores, held_out=self.held_out is not None)
+        known = self.truth.labels, self.scores.image.numpy()
+        self.threshold = None if suggested is None else thresholds.judge(*suggested, *known)
         self.suggested_at = detector.epoch
 
     def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
@@ -333,7 +337,9 @@ class _Run:
             "class": self.job.class_name,
             "seed": self.job.seed,
             "epoch": detector.epoch,
-            "threshold": list(self.suggested or ()) if self.suggested_at == detector.epoch else [],
+            **thresholds.to_checkpoint(
+                self.threshold if self.suggested_at == detector.epoch else None, detector.score_scale
+            ),
             "eval_size": self.job.eval_size,
             "holdout": self.job.holdout,
             "state": model_state(detector),
@@ -368,13 +374,6 @@ class _Run:
         ]
         return self.bench.folder.write_result(result, scores, session.records, evidence)
 
-    def _threshold(self) -> Threshold | None:
-        """What was suggested, and what it does to the test set."""
-        assert self.scores is not None
-        if self.suggested is None:
-            return None
-        return thresholds.judge(*self.suggested, self.truth.labels, self.scores.image.cpu().numpy())
-
     def _describe(self, detector: Detector, session: Session, speed: float | None) -> Result:
         assert self.scores is not None
         total = session.earlier_seconds + time.monotonic() - self.began
@@ -384,9 +383,10 @@ class _Run:
             detector,
             session,
             train=self.train.store,
+            held_out=None if self.held_out is None else self.held_out.store,
             test=self.test.store,
             scores=self.scores,
-            threshold=self._threshold(),
+            threshold=self.threshold,
             passes=(detector.passes, self.scoring),
             timing=Timing(
                 session.fit_seconds,

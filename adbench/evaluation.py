@@ -18,15 +18,15 @@ from .resized import Resized
 from .session import kept_random_state
 from .types import Detector, Metrics, Scores
 
-PARTS = ("image", "map", "region_map")
-"""The fields of ``Scores``."""
+_KEPT_AS = {"image": torch.float64, "map": torch.float32, "region_map": torch.float32}
+"""The fields of ``Scores``: one number for an image costs nothing, maps are large."""
 
 MEASURED_BATCHES = 4
 
 
 @dataclass(frozen=True, eq=False)
 class TestScores:
-    """Scores of a whole test set: image (N,), maps (N, H, W) or None, on the detector's device."""
+    """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None on the detector's device."""
 
     image: torch.Tensor
     maps: torch.Tensor | None
@@ -36,7 +36,7 @@ class TestScores:
         """Compare with the truth; AUPRO from ``region_maps`` where the method has them."""
         return evaluate_truth(
             truth,
-            image_scores=_native(self.image),
+            image_scores=self.image.numpy(),
             maps=_at_size_of(truth, self.maps),
             region_maps=_at_size_of(truth, self.region_maps),
         )
@@ -44,7 +44,13 @@ class TestScores:
     def evidence(self, truth: Truth, paths: Sequence[str]) -> Evidence:
         """Sum up what ``evaluate`` compares; ``paths`` name the pictures."""
         maps, region_maps = _at_size_of(truth, self.maps), _at_size_of(truth, self.region_maps)
-        return Evidence.of(truth, paths, self.image.cpu().numpy(), maps, region_maps)
+        return Evidence.of(truth, paths, self.image.numpy(), maps, region_maps)
+
+    @property
+    def tied(self) -> int:
+        """How many images share their score with another one."""
+        _, counts = np.unique(self.image.numpy(), return_counts=True)
+        return int(counts[counts > 1].sum())
 
 
 def _at_size_of(truth: Truth, maps: torch.Tensor | None) -> np.ndarray | torch.Tensor | Resized | None:
@@ -79,7 +85,7 @@ def score_all(
     """
     filled: dict[str, torch.Tensor] = {}
     for done, scores in _batch_by_batch(detector, images, name, watch, passes or Passes("scoring")):
-        for part in PARTS:
+        for part in _KEPT_AS:
             values = getattr(scores, part)
             if done and (values is None) == (part in filled):
                 raise TaskError(f"{name}: Scores.{part}", found="None for some pictures", wanted="all or none")
@@ -87,7 +93,8 @@ def score_all(
                 continue
             if part not in filled:
                 shape = (len(images), *values.shape[1:])
-                filled[part] = torch.empty(shape, dtype=torch.float32, device=values.device)
+                where = "cpu" if part == "image" else values.device
+                filled[part] = torch.empty(shape, dtype=_KEPT_AS[part], device=where)
             filled[part][done : done + len(values)] = values
     return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
 
@@ -100,10 +107,10 @@ def score_good(
     watch: Callable[[str, int, int], None] | None = None,
     passes: Passes | None = None,
 ) -> np.ndarray:
-    """Score good pictures for a threshold: like ``score_all``, but maps are not kept; float32 (N,)."""
+    """Score good images for a threshold: like ``score_all``, but maps are not kept; float64 (N,)."""
     batches = _batch_by_batch(detector, images, name, watch, passes or Passes("scoring"))
-    parts = [scores.image.float() for _, scores in batches]
-    return torch.cat(parts).cpu().numpy()
+    parts = [scores.image.cpu().double() for _, scores in batches]
+    return torch.cat(parts).numpy()
 
 
 def _batch_by_batch(
@@ -144,7 +151,7 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
     """Refuse what would poison the metrics, in the method's name."""
     if not isinstance(scores, Scores):
         raise TaskError(f"{name}: score returned a {type(scores).__name__}", wanted="Scores")
-    for part in PARTS:
+    for part in _KEPT_AS:
         shape = (count,) if part == "image" else (count, *size)
         values = getattr(scores, part)
         if values is None:
@@ -155,7 +162,7 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
             raise TaskError(f"{name}: Scores.{part}", found=f"a {type(values).__name__}", wanted="a tensor")
         if tuple(values.shape) != shape:
             raise TaskError(f"{name}: Scores.{part}", found=f"shape {tuple(values.shape)}", wanted=f"shape {shape}")
-        if not bool(torch.isfinite(values.float()).all()):
+        if not bool(torch.isfinite(values.to(_KEPT_AS[part]) if part != "image" else values).all()):
             raise TaskError(
                 f"{name}: Scores.{part}", found="NaN or infinity", wanted="finite scores",
                 way_out="Try a lower learning rate, or --amp off",

@@ -168,7 +168,8 @@ class Epoch:
 class Scores:
     """Anomaly scores of one batch, higher = more anomalous.
 
-    ``image`` (B,), ``map`` (B, H, W) at the input size, or None for a method that does not localise.
+    ``image`` (B,), kept in float64; ``map`` (B, H, W) at the input size, or None for a method that does not
+    localise. An image score that saturates, such as 1 - exp(-x), ties images that x itself tells apart.
     ``region_map`` only where a method's paper takes AUPRO from another map.
     """
 
@@ -192,6 +193,9 @@ class Detector:
 
     With ``--threads auto`` the engine changes the number between batches; where this is True, between epochs.
     """
+
+    score_scale: ClassVar[int] = 1
+    """Raise it when image scores change their unit: the thresholds in older checkpoints are then not used."""
 
     epoch: int = 0
     """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""

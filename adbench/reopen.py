@@ -27,10 +27,10 @@ DIFFERENCE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
-    """Test pictures scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None."""
+    """Test images scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None."""
 
     store: Store
-    image: NDArray[np.float32]
+    image: NDArray[np.float64]
     maps: NDArray[np.float32] | None
 
 
@@ -149,7 +149,7 @@ class Reopener:
         images = Images(store, self.device, options.batch_size, shuffle=False)
         scores = score_all(detector, images, name=result.method, watch=watch)
         maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
-        return Rescored(store, scores.image.float().cpu().numpy(), maps)
+        return Rescored(store, scores.image.numpy(), maps)
 
 
 def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:

@@ -62,7 +62,7 @@ class Protocol:
 
     ``mask_size`` is where maps and masks are compared: a size, or "native" for each picture's own;
     ``map_resampling`` says how maps got there, None where they are of that size. ``holdout`` is the part
-    of the training pictures that was kept from training; 0 in results that are older than the field.
+    of the training images that was asked to be kept from training; ``Result.held_out_images`` says how many were.
     """
 
     size: Size
@@ -91,6 +91,15 @@ class Threshold:
     rule: str
     false_alarm_rate: float | None
     miss_rate: float | None
+
+    @property
+    def useless(self) -> str | None:
+        """Why it decides nothing on the test set; None where it does."""
+        if self.false_alarm_rate == 1:
+            return "it calls every good test image defective"
+        if self.miss_rate == 1:
+            return "it is above the score of every defective test image"
+        return None
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,9 @@ class Result:
     the epochs among which the oracle was chosen; None in results that are older than the field. So is
     ``threshold``, and where the training scores suggest none. ``passes`` says in how many parts batches went
     through training and scoring where memory was short. ``files`` holds the SHA-256 digests of the files that were
-    stored beside the result, by name; empty in results that are older than the field.
+    stored beside the result, by name; empty in results that are older than the field. ``held_out_images`` were kept
+    from training, beside the ``train_images``; ``tied_images`` counts the test images that share their score with
+    another one. Both are None in results that are older than the fields.
     """
 
     schema: int
@@ -167,6 +178,8 @@ class Result:
     threshold: Threshold | None = None
     passes: Mapping[str, int] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    held_out_images: int | None = None
+    tied_images: int | None = None
 
     @property
     def variant(self) -> str:

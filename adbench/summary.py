@@ -39,6 +39,7 @@ def summarize(
     session: Session,
     *,
     train: Store,
+    held_out: Store | None,
     test: Store,
     scores: TestScores,
     threshold: Threshold | None,
@@ -52,7 +53,8 @@ def summarize(
         method: what was trained.
         detector: what came of it.
         session: evaluated at least once; its last metrics are the result's.
-        train: the training pictures, without those held out.
+        train: the training images, without those held out.
+        held_out: those, if there are any.
         test: the test pictures.
         scores: those of the last epoch.
         threshold: what was suggested, judged on the test set.
@@ -92,6 +94,8 @@ def summarize(
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         passes={part.what: part.count for part in passes if part.count > 1},
         threshold=threshold,
+        held_out_images=len(held_out.samples) if held_out else 0,
+        tied_images=scores.tied,
         evaluations=sum(record.metrics is not None for record in session.records),
     )
 

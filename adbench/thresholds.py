@@ -1,18 +1,22 @@
-"""Good or bad: a threshold suggested by good training pictures, and what it does to the test set.
+"""Good or bad: a threshold suggested by good training images, and what it does to the test set.
 
-The rule is the mean plus three standard deviations of the scores of good pictures. It goes beyond the highest
-of them, as a threshold must that comes from the few pictures of a held-out part, and one odd picture moves it
-less than a maximum.
+The rule is the mean plus three standard deviations of the scores of good images. It lies above the highest of
+them, as a threshold must that comes from the few images of a held-out part. Where the highest score is an outlier by
+Grubbs' test ("Procedures for detecting outlying observations in samples", Technometrics 1969), the threshold is at
+most that score: of few images a single odd one would lift it far above everything that was seen. The rule follows
+any change of the scores' unit or zero.
 
-A fitted method scores the pictures that it was trained on too low, more or less: a normalizing flow somewhat,
-PaDiM with fewer pictures than channels completely, since it then puts each at the same distance. Where the
-scores are all alike they suggest nothing. Honest is a threshold from pictures that were held out.
+A fitted method scores the images that it was trained on too low, more or less: a normalizing flow somewhat, PaDiM
+with fewer images than channels completely, since it then puts each at the same distance. No rule can tell that from
+the training scores alone, so what a threshold does to the test set is always said with it. Honest is a threshold from
+images that were held out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,57 +26,73 @@ from .types import Threshold
 DEVIATIONS = 3.0
 
 FEWEST = 3
-"""Pictures; a spread of fewer is none."""
+"""Images; a spread of fewer is none."""
 
-SPREAD = 1e-3
-"""Part of the scores' size below which their standard deviation is that of a method which knows them by heart."""
+EQUAL = 4.0
+"""Steps of float32, in which most methods compute, within whose standard deviation scores count as equal."""
 
-RESOLUTION = 1e-6
-"""The same for held-out scores, which nobody knows by heart: below it they are equal but for rounding."""
+OUTLIER = 0.1
+"""The level of the test whether the highest score is an outlier."""
 
 SPLIT_SEED = 8128
-"""Of the choice of held-out pictures; the same for all runs, so that methods and seeds share their features."""
+"""Of the choice of held-out images; the same for all runs, so that methods and seeds share their features."""
 
 T = TypeVar("T")
+Floats = NDArray[np.float64]
 
 
 def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """Split training samples into those to train on and those held out, in order.
 
-    At least one is kept, and enough for a threshold are held out unless that were more than half of them.
+    Enough for a threshold are held out, even if that is more than ``share``; but none where that were more than half.
 
     Args:
-        samples: at least two, if any is to be held out.
+        samples: any number.
         share: the part that is held out, from 0 (none) to less than 1.
     """
-    if not share or len(samples) < 2:
+    if not share or len(samples) < 2 * FEWEST:
         return tuple(samples), ()
-    fewest = min(FEWEST, len(samples) // 2)
-    count = min(max(fewest, round(share * len(samples))), len(samples) - 1)
+    count = min(max(FEWEST, round(share * len(samples))), len(samples) - 1)
     chosen = set(np.random.default_rng(SPLIT_SEED).permutation(len(samples))[:count].tolist())
     kept = tuple(sample for number, sample in enumerate(samples) if number not in chosen)
     return kept, tuple(samples[number] for number in sorted(chosen))
 
 
 def suggest(scores: NDArray[np.floating], *, held_out: bool) -> tuple[float, str] | None:
-    """Suggest a threshold, and the words for its rule; None where the scores say nothing.
+    """Suggest a threshold, and the words for its rule; None of fewer than three scores, or of equal ones.
 
     Args:
-        scores: (N,) of good pictures.
-        held_out: whether they were held out of the training.
+        scores: (N,) of good images.
+        held_out: whether they were held out of the training; the words say so.
     """
-    scores = np.asarray(scores, dtype=np.float64)
-    if len(scores) < FEWEST:
-        return None
-    mean, deviation = float(scores.mean()), float(scores.std(ddof=1))
-    if deviation <= (RESOLUTION if held_out else SPREAD) * abs(mean):
+    ordered: Floats = np.sort(np.asarray(scores, dtype=np.float64))
+    if len(ordered) < FEWEST or ordered.std() <= EQUAL * _resolution(ordered):
         return None
     source = "held-out" if held_out else "training"
-    return mean + DEVIATIONS * deviation, f"mean + {DEVIATIONS:g} sd of {len(scores)} {source} scores"
+    words = f"mean + {DEVIATIONS:g} sd of {len(ordered)} {source} scores"
+    value, highest = float(ordered.mean() + DEVIATIONS * ordered.std(ddof=1)), float(ordered[-1])
+    if value > highest and _ends_in_an_outlier(ordered):
+        return highest, f"{words}, cut to the highest, an outlier"
+    return value, words
+
+
+def _ends_in_an_outlier(ordered: Floats) -> bool:
+    """Grubbs' test of the highest of ascending scores, written with the mean and deviation of the others."""
+    from scipy.stats import t
+
+    others = ordered[:-1]
+    width = float(others.std(ddof=1)) * (1 + 1 / len(others)) ** 0.5
+    limit = float(t.isf(OUTLIER / len(ordered), len(others) - 1))
+    return bool(ordered[-1] - others.mean() > limit * width)
+
+
+def _resolution(scores: Floats) -> float:
+    """The distance from one float32 to the next at the size of the scores."""
+    return float(np.spacing(np.abs(scores).max().astype(np.float32)))
 
 
 def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> Threshold:
-    """Say what a threshold does to pictures with ``labels`` (N,) and ``scores`` (N,): above it is defective."""
+    """Say what a threshold does to images with ``labels`` (N,) and ``scores`` (N,): above it is defective."""
     called = np.asarray(scores, dtype=np.float64) > value
     good, bad = called[~labels], called[labels]
     return Threshold(
@@ -81,3 +101,34 @@ def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np
         false_alarm_rate=float(good.mean()) if len(good) else None,
         miss_rate=float((~bad).mean()) if len(bad) else None,
     )
+
+
+# ---------------------------------------------------------------- in a checkpoint
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A threshold as a checkpoint holds it: ``useless`` says why it decided nothing on the run's own test set."""
+
+    value: float
+    rule: str
+    useless: str | None = None
+
+
+def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
+    """The fields of a checkpoint that say what the run suggested; ``score_scale`` is that of the detector."""
+    found = [judged.value, judged.rule] if judged else []
+    return {"threshold": found, "threshold_useless": judged and judged.useless, "score_scale": score_scale}
+
+
+def from_checkpoint(saved: Mapping[str, Any], score_scale: int) -> Stored | None:
+    """What a checkpoint of adbench suggests; None where it says nothing, or speaks of another scale of scores."""
+    if not saved.get("threshold") or saved.get("score_scale", 1) != score_scale:
+        return None
+    value, rule = saved["threshold"]
+    return Stored(float(value), str(rule), saved.get("threshold_useless"))
+
+
+def has_old_scale(saved: Mapping[str, Any], score_scale: int) -> bool:
+    """Whether a checkpoint holds a threshold that means nothing for the scores of today."""
+    return bool(saved.get("threshold")) and saved.get("score_scale", 1) != score_scale

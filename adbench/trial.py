@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from . import devices
+from . import devices, thresholds
 from . import options as option_room
 from .engine import open_images
 from .errors import CheckpointError
@@ -20,7 +20,6 @@ from .pictures import problem_error
 from .plugins import Registry
 from .progress import Watch
 from .summary import protocol
-from .thresholds import judge
 from .truths import open_truth
 from .types import Job, Method, Metrics, Options, Protocol, Threshold
 
@@ -94,8 +93,13 @@ def run(
     eval_size = saved.get("eval_size") if ours else job.eval_size
     truth = open_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
     same_scores = ours and not set(changes or ()) - {"amp", "batch_size"}
-    value, rule = (saved.get("threshold") if same_scores else None) or (None, "")
-    verdict = None if value is None else judge(value, rule, truth.labels, scores.image.cpu().numpy())
+    stored = thresholds.from_checkpoint(saved, detector.score_scale) if same_scores else None
+    verdict = thresholds.judge(stored.value, stored.rule, truth.labels, scores.image.numpy()) if stored else None
+    if ours and thresholds.has_old_scale(saved, detector.score_scale):
+        watch.note(
+            f"Note: the threshold in {checkpoint} is not used: it was suggested for scores of an older scale of "
+            f"{method.name}. Train again for a new one."
+        )
     epoch = saved.get("epoch")
     return Trial(
         method=method.name,

@@ -202,7 +202,7 @@ def protocol_text(protocol: Protocol) -> str:
     precision = "fp32" if protocol.precision == "off" else f"amp {protocol.precision}"
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
     crop = ", the crop alone" if protocol.resize == "crop" else ""
-    held_out = f"; {100 * protocol.holdout:g}% of the training pictures held out" if protocol.holdout else ""
+    held_out = f"; --holdout {protocol.holdout:g}" if protocol.holdout else ""
     return (
         f"{size} by {protocol.resize} ({protocol.picture_resampling}); "
         f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){held_out}; "

@@ -18,6 +18,11 @@ def at_least_float32(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def in_double(x: torch.Tensor) -> torch.Tensor:
+    """Go on in float64, which keeps scores apart that float32 would round to one; MPS has none and stays."""
+    return x if x.device.type == "mps" else x.double()
+
+
 @lru_cache(maxsize=64)
 def position_code(channels: int, height: int, width: int, device: torch.device) -> torch.Tensor:
     """The 2-D sinusoidal position code (D, H, W) that tells a flow where in the picture it is.
@@ -48,6 +53,18 @@ def _waves(rates: torch.Tensor, length: int) -> torch.Tensor:
 def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Bring maps (B, h, w) to ``size`` (H, W), bilinear with the corners aligned, as both papers do."""
     return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=True)[:, 0]  # (B, H, W)
+
+
+def upsample_logarithms(logs: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """``upsample(logs.exp(), size).log()`` for maps (B, h, w) of any logarithms: nothing underflows."""
+    for dim, length in zip((1, 2), size, strict=True):
+        last = logs.shape[dim] - 1
+        places = torch.linspace(0, last, length, device=logs.device)  # (length,) in pixels of ``logs``
+        low = places.long().clamp_max(max(last - 1, 0))
+        share = (places - low).clamp(0, 1).view(-1, *[1] * (2 - dim))  # of the next pixel
+        here, there = logs.index_select(dim, low), logs.index_select(dim, (low + 1).clamp_max(last))
+        logs = torch.logaddexp(here + torch.log1p(-share), there + share.log())
+    return logs  # (B, H, W)
 
 
 def linear_warmup(progress: float, length: float, start: float, end: float = 1.0) -> float:

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from adbench_plugins.cflow import CFlowOptions, adbench_methods
 from adbench_plugins.cflow.decoder import NARROW, decoder, log_likelihood, random_rotation
-from adbench_plugins.cflow.model import CFlow, anomaly_maps, learning_rate
+from adbench_plugins.cflow.model import CFlow, anomaly_maps, image_scores, learning_rate, log_sums
+from adbench_plugins.flows import upsample
 from flow_doubles import (
     TinyBackbone,
     TinyBatch,
@@ -22,6 +23,8 @@ from flow_doubles import (
     train,
     unbroken_and_resumed,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adbench.errors import CheckpointError, OptionError, TaskError
 
@@ -92,11 +95,37 @@ def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.
     likelihoods = published.log_likelihoods(golden_features(golden))
     maxima = torch.stack([level.amax() for level in likelihoods])
 
-    maps = anomaly_maps(likelihoods, maxima, (64, 64))
-    maps = maps - maps.amin()
+    sums = log_sums(likelihoods, maxima, (64, 64))
+    maps = anomaly_maps(sums, len(likelihoods))
 
-    assert_near(golden["map"], maps)
-    assert_near(golden["image_score"], maps.amax(dim=(1, 2)))
+    assert_near(golden["map"], maps - maps.amin())
+    assert_near(golden["image_score"], -3 * torch.expm1(-image_scores(sums)) - maps.amin())
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 9))
+@settings(max_examples=30, deadline=None)
+def test_image_scores_rank_as_the_highest_value_of_the_map(seed: int, spread: float) -> None:
+    """L (1 - exp(-score)) is the highest value of the map, which is L minus the upsampled likelihoods of all scales."""
+    generator = torch.Generator().manual_seed(seed)
+    levels = [-spread * torch.rand(3, side, side + 1, generator=generator).double() for side in (1, 3, 5)]
+    maxima = torch.stack([level.amax() for level in levels])
+    plain = 3 - torch.stack(
+        [upsample((level - peak).exp(), (7, 6)) for level, peak in zip(levels, maxima, strict=True)]
+    ).sum(0)
+    sums = log_sums(levels, maxima, (7, 6))
+
+    torch.testing.assert_close(anomaly_maps(sums, 3), plain)
+    torch.testing.assert_close(-3 * torch.expm1(-image_scores(sums)), plain.amax(dim=(1, 2)))
+
+
+def test_image_scores_do_not_saturate() -> None:
+    """Images that are so unlikely that the map is L still rank, even where exp of them underflows."""
+    depths = torch.tensor([40.0, 41.0, 3e3, 1e7])
+    levels = [-depths[:, None, None].expand(4, side, side) for side in (2, 4)]
+    sums = log_sums(levels, torch.zeros(2), (8, 8))
+
+    assert (anomaly_maps(sums, 2) == 2).all()
+    assert image_scores(sums).tolist() == pytest.approx(depths.tolist())
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 40])

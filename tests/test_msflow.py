@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from adbench_plugins.msflow import PRESETS, MSFlowOptions, adbench_methods
-from adbench_plugins.msflow.model import MSFlow, anomaly_maps, learning_rate, negative_log_likelihood, top_mean
+from adbench_plugins.msflow.model import MSFlow, anomaly_maps, image_scores, learning_rate, negative_log_likelihood
 from adbench_plugins.msflow.network import FusionCoupling, in_scale_order
 from flow_doubles import (
     TinyBackbone,
@@ -22,6 +22,8 @@ from flow_doubles import (
     train,
     unbroken_and_resumed,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from adbench.errors import CheckpointError, OptionError, TaskError
 
@@ -85,14 +87,49 @@ def test_outputs_and_gradients_are_the_authors(published: MSFlow, golden: np.lib
 
 
 def test_maps_and_scores_are_the_authors(published: MSFlow, golden: np.lib.npyio.NpzFile) -> None:
-    """Sum map, product map and image score agree with the authors' program."""
+    """Sum map, product map and image score agree with the authors' program; two of them by 1 - exp(-x)."""
     with torch.no_grad():
         z, _ = published.flow(pooled(golden))
     sums, products = anomaly_maps(z, (64, 64))
 
     assert_near(golden["map_add"], sums)
-    assert_near(golden["map_mul"], products)
-    assert_near(golden["image_score"], top_mean(products, MSFlowOptions().top_fraction))
+    assert_near(golden["map_mul"], -torch.expm1(-products))
+    assert_near(golden["image_score"], -torch.expm1(-image_scores(products, MSFlowOptions().top_fraction)))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 8), st.sampled_from([0.001, 0.03, 0.4, 1.0]))
+@settings(max_examples=40, deadline=None)
+def test_image_scores_rank_as_the_mean_of_the_product_map(seed: int, spread: float, fraction: float) -> None:
+    """1 - exp(-score) is the mean of the paper's map over its top, for every map that does not saturate."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = spread * torch.rand(4, 9, 11, generator=generator)
+    tops = (-torch.expm1(-maps.double())).flatten(1).sort(descending=True).values[:, : max(1, int(99 * fraction))]
+
+    torch.testing.assert_close(-torch.expm1(-image_scores(maps, fraction)), tops.mean(dim=1))
+
+
+def test_image_scores_do_not_saturate() -> None:
+    """Images whose product maps are 1 everywhere at the top, in float32 and in float64, still rank."""
+    maps = torch.tensor([50.0, 51.0, 2e3, 1e9])[:, None, None].expand(4, 8, 8)
+    scores = image_scores(maps, 0.03)
+
+    assert (-torch.expm1(-maps) == 1).all()
+    assert scores.dtype == torch.float64
+    assert scores.tolist() == pytest.approx([50, 51, 2e3, 1e9])
+
+
+@torch.no_grad()
+def test_images_far_from_training_get_scores_of_their_own() -> None:
+    """A trained model ranks images that are brighter and brighter, where the mean of the product map is 1 for all."""
+    detector = small(meta_epochs=4)
+    with torch.enable_grad():
+        train(detector, TinyImages())
+    images = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
+    scores = detector.score(TinyBatch(torch.cat([images * (50 + 10 * step) for step in range(4)])))
+
+    assert (-torch.expm1(-scores.image.float()) == 1).all()
+    assert len(scores.image.unique()) == 4
+    assert (scores.region_map.flatten(1).amax(dim=1) > 20).all()
 
 
 def test_permutations_are_found_in_any_order(authors_checkpoint: dict[str, object], published: MSFlow) -> None:
@@ -190,12 +227,14 @@ def test_learning_rate_of_the_paper() -> None:
     assert found == pytest.approx([1e-5, 5.5e-5, 1e-4, 1e-4, 3.3e-5, 3.3e-5, 1.089e-5, 1.089e-5])
 
 
-@pytest.mark.parametrize(("fraction", "expected"), [(0.03, 99.0), (0.5, 95.0), (0.001, 99.0)])
-def test_top_mean_takes_at_least_one_pixel(fraction: float, expected: float) -> None:
+@pytest.mark.parametrize(("fraction", "pixels"), [(0.03, 1), (0.5, 2), (0.001, 1), (0.76, 3)])
+def test_image_scores_take_at_least_one_pixel(fraction: float, pixels: int) -> None:
     """The count is rounded down, but never to nothing."""
-    pixels = torch.tensor([99.0, 91.0] + [0.0] * 2).view(1, 2, 2)
+    likelihoods = torch.tensor([0.1, 0.3, 0.9, 1.0])
 
-    assert top_mean(pixels, fraction).item() == expected
+    found = image_scores(-likelihoods.log().view(1, 2, 2), fraction)
+
+    assert found.item() == pytest.approx(-likelihoods[:pixels].mean().log().item())
 
 
 def test_an_authors_optimiser_is_left_alone(authors_checkpoint: dict[str, object], published: MSFlow) -> None:

@@ -174,7 +174,7 @@ def test_rows_of_different_protocols_are_marked_in_every_format(change):
     assert ranks(table) == [(1, "a"), (2, "b")]
     first, second = (row["protocol"] for row in records_of(table))
     assert first != second
-    assert ("masks native (nearest, maps bilinear)" if "mask_size" in change else "10% of the training") in second
+    assert ("masks native (nearest, maps bilinear)" if "mask_size" in change else "--holdout 0.1") in second
     for format_ in ("markdown", "latex"):
         lines = render([table], format_).splitlines()
         assert [re.search(r"\b[AB]\b\W*$", line).group()[0] for line in lines if re.search("90.00|80.00", line)] == [

@@ -51,6 +51,18 @@ def test_a_threshold_is_not_judged_on_other_scores(tiny, tiny_data, tmp_path):
     assert found == [result.threshold, result.threshold, None]
 
 
+def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
+    """A checkpoint whose scores were counted otherwise keeps its metrics; a note says why there is no threshold."""
+    result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
+    saved = torch.load(folder.path / "last.pt", weights_only=True)
+    torch.save({**saved, "score_scale": 7}, tmp_path / "old.pt")
+    notes = Notes()
+    found = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), tmp_path / "old.pt", watch=notes)
+    assert found.metrics == result.metrics
+    assert found.threshold is None
+    assert any("is not used: it was suggested for scores of an older scale of tiny" in note for note in notes.notes)
+
+
 def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, trained, tiny_data, tmp_path):
     """The oracle's checkpoint scores what the result says of it."""
     _, result, folder = trained

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from ..types import MAIN_METRICS, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from .protocols import protocol_columns, protocol_marks, protocol_notes
+from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Table, constant
 from .timing import runs_on, timing_columns
 
@@ -141,8 +141,6 @@ def _confidence_notes(
     return notes
 
 
-NO_THRESHOLD = "the training scores don't tell. Run with --holdout 0.1."
-
 RATES = ("false_alarm_rate", "miss_rate")
 """What a threshold does to the test set: fields of ``Threshold``."""
 
@@ -163,26 +161,6 @@ def _rate_columns(threshold: bool) -> list[Column[_Row]]:
 def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:
     """A field of ``Timing``, as the mean over the classes."""
     return Column(key, title, lambda row: row.mean(lambda name: row.variant.timing(name, field)), kind)
-
-
-def _threshold_notes(variants: Sequence[Variant], threshold: bool) -> list[str]:
-    """Say where thresholds come from, if they are shown."""
-    rules: dict[str, list[str]] = {}
-    for variant in variants:
-        for run in variant.all_runs if threshold else ():
-            none = "held-out" if run.protocol.holdout else ""
-            labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else none, [])
-            if variant.label not in labels:
-                labels.append(variant.label)
-    untold, unheld = rules.pop("", []), rules.pop("held-out", [])
-    lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items()]
-    if untold:
-        lines.append(f"No threshold for {', '.join(untold)}: {NO_THRESHOLD}")
-    if unheld:
-        lines.append(f"No threshold for {', '.join(unheld)}: too few held-out pictures. Run with a larger --holdout.")
-    if any("training" in rule for rule in rules):
-        lines.append("Training scores are lower than those of new good pictures; --holdout 0.1 gives honest ones.")
-    return lines
 
 
 # ---------------------------------------------------------------- the ranking
@@ -223,7 +201,8 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *ranking.undefined_notes(lines, shown),
         *_confidence_notes(confidence, variants, seeds, letters=True),
         *board.remarks,
-        *_threshold_notes(variants, threshold),
+        *tie_notes(variants),
+        *threshold_notes(variants, shown=threshold),
         *protocol_notes(variants),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
@@ -272,6 +251,6 @@ def _class_table(
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
     notes += [*_confidence_notes(confidence, [variant], variant.seeds), *board.remarks]
-    notes += [*_threshold_notes([variant], threshold), *protocol_notes([variant])]
+    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold), *protocol_notes([variant])]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..errors import ResultError
 from ..types import MAIN_METRICS, METRIC_NAMES, Result, Threshold
 from ..variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
-from .leaderboard import NO_THRESHOLD, some
+from .leaderboard import some
+from .score_notes import NO_THRESHOLD, useless_text
 from .tables import Audience, Column, Kind, Table, constant
 from .timing import timing_columns
 
@@ -94,7 +95,9 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
         Column("miss_rate", "misses", lambda row: row.threshold("miss_rate"), "percent", judged),
     )
     title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
-    notes = dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
+    useless = {trial.class_name: useless_text(trial.threshold) for trial in trials if trial.threshold}
+    notes = dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
+    notes |= dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
     rows = tuple(_Trials(trial.class_name, [trial]) for trial in trials)
     footers = (_Trials(f"mean ({len(rows)})", trials),) if len(rows) > 1 else ()
     return Table(title, columns, rows, tuple(notes), footers)
@@ -148,6 +151,8 @@ def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
     above = "false alarms: good pictures above it; missed: defective ones that are not"
     without = [label for label, threshold in suggested.items() if threshold is None]
     notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
+    useless = {label: useless_text(threshold) for label, threshold in suggested.items() if threshold}
+    notes += [f"The threshold of {label} is {text}" for label, text in useless.items() if text]
     return [*notes, f"No threshold for {', '.join(without)}: {NO_THRESHOLD}"] if without else notes
 
 

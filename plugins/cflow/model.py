@@ -23,12 +23,13 @@ from adbench.memory import Passes
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
     at_least_float32,
+    in_double,
     linear_warmup,
     position_code,
     require_finite,
     require_parts,
     set_learning_rate,
-    upsample,
+    upsample_logarithms,
 )
 from ..worker_threads import WorkerThreads
 from . import CFlowOptions
@@ -52,6 +53,7 @@ class CFlow(Detector):
     """
 
     threads_per_epoch = True  # the decoders' worker threads share them
+    score_scale = 2  # a negative logarithm; in adbench 0.1 it was the highest value of the map
 
     def __init__(self, options: CFlowOptions, device: torch.device, backbone: Backbone) -> None:
         super().__init__(options, device)
@@ -155,7 +157,11 @@ class CFlow(Detector):
         self.maxima = torch.stack(peaks).amax(dim=0)
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the likelihoods of all scales added, pictures by their most anomalous pixel."""
+        """Pixels by the likelihoods of all scales added, images by their most anomalous pixel.
+
+        An image's score is the negative logarithm of that pixel's sum. It ranks exactly as the highest value of the
+        map does, and still differs where the map is rounded to L.
+        """
         if self.maxima is None:
             if self.training_images is None:
                 raise CheckpointError(
@@ -164,8 +170,8 @@ class CFlow(Detector):
                 )
             self.calibrate(self.training_images)
         assert self.maxima is not None
-        maps = anomaly_maps(self.log_likelihoods(batch.features(self.backbone)), self.maxima, batch.size)
-        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+        sums = log_sums(self.log_likelihoods(batch.features(self.backbone)), self.maxima, batch.size)
+        return Scores(image=image_scores(sums), map=anomaly_maps(sums, len(self.decoders)))
 
     def log_likelihoods(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Log p / C of each position: L features (B, C_i, H_i, W_i) -> L x (B, H_i, W_i)."""
@@ -253,11 +259,27 @@ def as_fibres(feature: torch.Tensor) -> torch.Tensor:
     return feature.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def anomaly_maps(likelihoods: Sequence[torch.Tensor], maxima: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Anomaly maps (B, H, W) of L maps of log p / C (B, H_i, W_i), whose largest values are ``maxima`` (L,).
+def log_sums(likelihoods: Sequence[torch.Tensor], maxima: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Log of the mean over scales of exp(log p / C - maximum), (B, H, W): 0 where every scale is at its maximum.
 
-    L - sum over scales of exp(log p / C - maximum): 0 where every scale is at its maximum. The authors subtract
-    from the largest sum of the test set instead, which moves all scores alike.
+    Of L maps of log p / C (B, H_i, W_i), whose largest values are ``maxima`` (L,).
     """
-    relative = [(level - maximum).exp() for level, maximum in zip(likelihoods, maxima, strict=True)]
-    return len(relative) - torch.stack([upsample(level, size) for level in relative]).sum(0)
+    relative = [upsample_logarithms(level - peak, size) for level, peak in zip(likelihoods, maxima, strict=True)]
+    return torch.stack(relative).logsumexp(dim=0) - math.log(len(relative))
+
+
+def anomaly_maps(sums: torch.Tensor, scales: int) -> torch.Tensor:
+    """Anomaly maps (B, H, W) of what ``log_sums`` gave for L scales: L minus the sum of the relative likelihoods.
+
+    The authors subtract from the largest sum of the test set instead, which moves all scores alike.
+    """
+    return -scales * torch.expm1(sums)
+
+
+def image_scores(sums: torch.Tensor) -> torch.Tensor:
+    """Score images by their least likely pixel, float64 (B,): the negative of the lowest of ``sums`` (B, H, W).
+
+    The highest value of the map is L (1 - exp(-score)), so both rank alike; but where all scales are unlikely
+    enough the map is exactly L.
+    """
+    return -in_double(sums.amin(dim=(1, 2)))

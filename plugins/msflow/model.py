@@ -7,6 +7,7 @@ arXiv 2308.15300, and its published set-up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,15 @@ from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
-from ..flows import linear_warmup, require_finite, require_fit, require_parts, set_learning_rate, upsample
+from ..flows import (
+    in_double,
+    linear_warmup,
+    require_finite,
+    require_fit,
+    require_parts,
+    set_learning_rate,
+    upsample,
+)
 from . import MSFlowOptions
 from .network import MultiScaleFlow, in_scale_order
 
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
 
 class MSFlow(Detector):
     """The detector: a frozen backbone and the flows over its features."""
+
+    score_scale = 2  # a negative logarithm; in adbench 0.1 it was the mean of the product map
 
     def __init__(self, options: MSFlowOptions, device: torch.device, backbone: Backbone) -> None:
         super().__init__(options, device)
@@ -91,10 +102,14 @@ class MSFlow(Detector):
         return negative_log_likelihood(*self.flow(features))
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the sum map, regions by the product map, pictures by the top of the product map."""
+        """Pixels by the sum map, regions by the product map, images by the top of the product map.
+
+        The product map and the image score are given as negative logarithms of likelihoods. They rank exactly as
+        the paper's, which are 1 - exp(-x) of them, and still differ where those round to 1.
+        """
         z, _ = self.flow(batch.features(self.backbone))
         sums, products = anomaly_maps(z, batch.size)
-        return Scores(image=top_mean(products, self.options.top_fraction), map=sums, region_map=products)
+        return Scores(image=image_scores(products, self.options.top_fraction), map=sums, region_map=products)
 
     def state_dict(self) -> dict[str, Any]:
         """The layout of the authors' checkpoints, with what is needed to go on training."""
@@ -150,22 +165,29 @@ def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) ->
 
 
 def anomaly_maps(z: Sequence[torch.Tensor], size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum map and the product map, (B, H, W) each, of L tensors z (B, C_i, H_i, W_i).
+    """The sum map, and the product map as a logarithm, (B, H, W) each, of L tensors z (B, C_i, H_i, W_i).
 
-    The likelihoods of the scales are added, or multiplied. Every maximum is that of one picture, so
-    that its maps do not depend on the rest of the batch.
+    The likelihoods of the scales are added, or multiplied. Every maximum is that of one image, so
+    that its maps do not depend on the rest of the batch. The product p comes as -log(p / max p); the paper's map is
+    1 - p / max p, which is exactly 1 in float32 wherever p is below some 1e-8 of its maximum.
     """
     logs = [-0.5 * level.square().mean(dim=1) for level in z]  # L x (B, H_i, W_i)
     product = torch.stack([upsample(log, size) for log in logs]).sum(0)  # (B, H, W), a logarithm
     total = torch.stack([upsample((log - _peak(log)).exp(), size) for log in logs]).sum(0)  # (B, H, W)
-    return _peak(total) - total, -torch.expm1(product - _peak(product))
+    return _peak(total) - total, _peak(product) - product
 
 
 def _peak(maps: torch.Tensor) -> torch.Tensor:
     return maps.amax(dim=(1, 2), keepdim=True)  # (B, 1, 1)
 
 
-def top_mean(maps: torch.Tensor, fraction: float) -> torch.Tensor:
-    """The mean of the highest ``fraction`` of each map (B, H, W), at least one pixel: (B,)."""
+def image_scores(maps: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Score images by the least likely ``fraction`` of their pixels, at least one: float64 (B,), from 0 up.
+
+    The score is -log(mean of exp(-x)) over the highest x of ``maps`` (B, H, W), the product map as a logarithm. The
+    paper's score is the mean of 1 - exp(-x) over the same pixels: 1 - exp(-score). So both rank alike, but the
+    paper's is exactly 1 for every image that is unlikely enough.
+    """
     pixels = maps.flatten(1)  # (B, H * W)
-    return pixels.topk(max(1, int(pixels.shape[1] * fraction)), dim=1).values.mean(dim=1)
+    top = in_double(pixels.topk(max(1, int(pixels.shape[1] * fraction)), dim=1).values)  # (B, K)
+    return math.log(top.shape[1]) - (-top).logsumexp(dim=1)
