@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .errors import DataError, OptionError, UnknownNameError, UsageError
 
@@ -115,25 +116,34 @@ def no_nan(ctx: click.Context, option: click.Parameter, value: float) -> float:
 
 
 def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
+    if option.name and ctx.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT:
+        return [folder for folder in folders if folder.is_dir()]
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"--data-root {folder}", found="no such folder", wanted="where a data set lies")
     return folders
 
 
+def looked_up(command: Command) -> Command:
+    """Options of every command that looks whether stored runs are stale."""
+    plugins = click.option(
+        "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."
+    )
+    return _data_roots(plugins(command))
+
+
 def reopened(command: Command) -> Command:
     """Options of every command that scores with stored runs again."""
-    options = (
-        click.option("--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
-                     envvar="ADBENCH_DATA", show_envvar=True,
-                     help="Where a data set lies; may be given several times.  [default: where the run found it]"),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        threads_option,
-        click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+    return looked_up(devices(threads_option(command)))
+
+
+def _data_roots(command: Command) -> Command:
+    return click.option(
+        "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
+        envvar="ADBENCH_DATA", show_envvar=True,
+        help="Where a data set lies; may be given several times.  [default: where the run found it]",
+    )(command)  # fmt: skip
 
 
 def what_to_run(command: Command) -> Command:

@@ -91,6 +91,7 @@ for _command in (
     cli_stored.leaderboard,
     cli_stored.compare,
     cli_stored.list_,
+    cli_stored.results_,
     cli_stored.report_,
     cli_stored.heatmaps,
 ):

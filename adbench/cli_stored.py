@@ -1,22 +1,26 @@
-"""The commands that look at what is stored: ``leaderboard``, ``compare``, ``list``, ``report`` and ``heatmaps``."""
+"""The commands that look at what is stored: ``leaderboard``, ``compare``, ``list``, ``results``, ``report``, ..."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from . import arguments
-from .errors import UsageError
+from .errors import AdbenchError, UsageError
 from .talk import load_plugins, print_tables, say, status_line, warn
 from .types import MAIN_METRICS
 
 if TYPE_CHECKING:
     from .confidence import Confidence
+    from .plugins import Registry
     from .reopen import Reopener
     from .report.tables import AnyTable
+    from .standing import Inspected, Sorted
+    from .store import RunFolder
     from .threads import Choice
     from .types import Result
 
@@ -31,16 +35,19 @@ REPORT = "report"
 @arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
 @click.option("--ci", is_flag=True, help="Show 95 % intervals, and letters for methods that can't be told apart.")
+@arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                by_class: bool, oracle: bool, threshold: bool, ci: bool) -> None:  # fmt: skip
+                by_class: bool, oracle: bool, threshold: bool, ci: bool, data_roots: Sequence[Path],
+                plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from . import report
 
     stored = _read(results, dataset, class_name)
     chosen = arguments.metric(metric)
+    counting = _without_stale(stored, load_plugins(plugin_files), data_roots)
     tables = report.leaderboard(
-        stored, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
-        confidence=_confidence(results) if ci else None,
+        counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
+        confidence=_confidence(results) if ci else None, remarks=counting.remarks,
     )  # fmt: skip
     print_tables(tables, format_)
 
@@ -58,21 +65,24 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
 )
 @arguments.oracle_option
-@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.looked_up
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
-            metrics: Sequence[str], vs: str | None, oracle: bool, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+            metrics: Sequence[str], vs: str | None, oracle: bool, data_roots: Sequence[Path],
+            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean."""
     from . import report
 
     stored = _read(results, dataset, class_name)
+    registry = load_plugins(plugin_files)
     published = None
     if vs:
-        registry = load_plugins(plugin_files)
         published = {name: method.published for name, method in registry.methods.items()}
     chosen = tuple(arguments.metric(name) for name in metrics) or MAIN_METRICS
+    counting = _without_stale(stored, registry, data_roots)
     tables = report.compare(
-        stored, methods, metrics=chosen, vs_published=published, oracle=oracle, confidence=_confidence(results)
-    )
+        counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
+        confidence=_confidence(results), remarks=counting.remarks,
+    )  # fmt: skip
     print_tables(tables, format_)
 
 
@@ -86,33 +96,76 @@ def _confidence(results: Path) -> Confidence:
 @click.argument("what", type=click.Choice(["methods", "datasets", "backbones", "runs"]))
 @click.argument("name", required=False)
 @arguments.stored
-@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.looked_up
 def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
-          plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+          data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
     if name and what != "methods":
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
-    print_tables([_listed(what, name, results, dataset, class_name, plugin_files)], format_)
-
-
-def _listed(
-    what: str,
-    name: str | None,
-    results: Path,
-    dataset: str | None,
-    class_name: str | None,
-    plugin_files: Sequence[Path],
-) -> AnyTable:
-    from .report import list_runs, lists
-
+    registry = load_plugins(plugin_files)
     if what == "runs":
-        return list_runs(_read(results, dataset, class_name))
+        from .report import list_runs
+
+        inspected = _inspected(_read(results, dataset, class_name), registry, data_roots)
+        print_tables([list_runs([each.result for each in inspected], [each.standing for each in inspected])], format_)
+    else:
+        print_tables([_listed(what, name, registry)], format_)
+
+
+def _listed(what: str, name: str | None, registry: Registry) -> AnyTable:
+    from .report import lists
+
     if what == "backbones":
         return lists.backbones()
-    registry = load_plugins(plugin_files)
     if what == "datasets":
         return lists.datasets(registry)
     return lists.options_of(registry.method(name)) if name else lists.methods(registry)
+
+
+@click.group("results")
+def results_() -> None:
+    """Look after stored results."""
+
+
+@results_.command("stale")
+@arguments.stored
+@arguments.looked_up
+@click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
+@click.option("--yes", is_flag=True, help="Don't ask before removing.")
+def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
+          plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
+    """List runs that the present images or the present code would not give again, or remove them."""
+    from . import report
+    from .run_files import folder_of
+
+    inspected = _inspected(_read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
+    found = [each for each in inspected if each.standing.state == "stale"]
+    if not found:
+        say(f"No run in {results} is stale.")
+        if format_ != "table":
+            print_tables([], format_)
+        return
+    table = report.list_runs([each.result for each in found], [each.standing for each in found])
+    print_tables([replace(table, title="Stale runs: metrics in % at the last epoch")], format_)
+    if delete:
+        _remove([folder_of(results, each.result) for each in found], results, ask=not yes)
+
+
+def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
+    """Remove runs from the disk; one that can't be removed doesn't keep the others."""
+    count = f"{len(folders)} stale run{'' if len(folders) == 1 else 's'}"
+    if ask:
+        click.confirm(f"Remove {count} from {results}, with checkpoints and maps?", abort=True, err=True)
+    errors: list[AdbenchError] = []
+    for folder in folders:
+        try:
+            folder.remove()
+        except AdbenchError as error:
+            errors.append(error)
+            warn(str(error))
+    say(f"Removed {len(folders) - len(errors)} of {count} from {results}.")
+    if errors:
+        raise click.exceptions.Exit(AdbenchError.exit_code)
 
 
 @click.command("report")
@@ -129,13 +182,16 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
     """Write a page to look at: leaderboard, curves, and the pictures that methods get wrong."""
     metric = arguments.metric(metric)
     stored = _read(results, dataset, class_name)
+    registry = load_plugins(plugin_files)
+    counting = _without_stale(stored, registry, data_roots)
     reopener = None
     if not no_pictures:
         from .reopen import Reopener
 
         arguments.compute_with(threads, say)
-        reopener = Reopener(load_plugins(plugin_files), data_roots, device)
-    click.echo(write_report(stored, output or results / REPORT, results, metric, reopener))
+        reopener = Reopener(registry, data_roots, device)
+    place = output or results / REPORT
+    click.echo(write_report(counting.results, place, results, metric, reopener, counting.remarks))
 
 
 @click.command()
@@ -161,12 +217,29 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
             click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
 
 
-def write_report(stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None) -> Path:
+def write_report(
+    stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
+) -> Path:  # fmt: skip
     """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
     from . import page
 
     with status_line() as show:
-        return page.write(stored, folder, stored=results, metric=metric, reopener=reopener, watch=show)
+        return page.write(stored, folder, stored=results, metric=metric, reopener=reopener, watch=show, remarks=remarks)
+
+
+def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> list[Inspected]:
+    """What is known of each result; a line on a terminal says which class is looked at."""
+    from .standing import Inspector
+
+    with status_line() as show:
+        return Inspector(registry, data_roots, show).inspect(stored)
+
+
+def _without_stale(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+    from .standing import sort
+
+    return sort(_inspected(stored, registry, data_roots))
 
 
 def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from . import backbones, devices, pictures, plugins, store, summary, threads, thresholds
+from . import devices, pictures, plugins, store, summary, threads, thresholds
 from . import options as option_room
 from .errors import CheckpointError, TaskError
 from .evaluation import TestScores, images_per_second, score_all, score_good
@@ -30,6 +30,7 @@ from .types import (
     Detector,
     Epoch,
     EpochRecord,
+    Identity,
     Job,
     Metrics,
     Options,
@@ -48,8 +49,8 @@ Part = Literal["train", "test"]
 class Bench:
     """A job with everything resolved on this machine, and where its result goes.
 
-    ``task`` trains on what is left of the training pictures without ``held_out``; ``fingerprint`` is that of
-    all of them.
+    ``task`` trains on what is left of the training pictures without ``held_out``; ``fingerprint`` and ``identity``
+    are those of all of them.
     """
 
     job: Job
@@ -58,19 +59,18 @@ class Bench:
     device: torch.device
     folder: store.RunFolder
     fingerprint: str
+    identity: Identity
     held_out: tuple[Sample, ...] = ()
 
 
-def prepare(job: Job, task: Task) -> Bench:
+def prepare(job: Job, task: Task, identity: Identity) -> Bench:
     """Resolve device and precision and name the run; nothing is opened or trained."""
     device = devices.resolve_device(job.device)
     options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
-    weights = getattr(options, "weights", None)
-    weights = backbones.file_digest(weights) if weights else None
-    run = store.run_name(job, task.fingerprint, amp=options.amp, weights=weights)
+    run = store.run_name(job, identity, amp=options.amp)
     folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
     kept, held_out = thresholds.split(task.train, job.holdout)
-    return Bench(job, replace(task, train=kept), options, device, folder, task.fingerprint, held_out)
+    return Bench(job, replace(task, train=kept), options, device, folder, task.fingerprint, identity, held_out)
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -44,6 +44,7 @@ def write(
     metric: str = "image_auroc",
     reopener: Reopener | None = None,
     watch: Callable[[str], None] | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write the report of some results as ``FOLDER/index.html``.
 
@@ -54,13 +55,14 @@ def write(
         metric: what ranks.
         reopener: finds pictures and detectors for the galleries; None leaves these out.
         watch: hears what is being drawn.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
 
     Raises:
         ResultError: there is no result, or the page can't be written.
     """
     if not results:
         raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
-    text = _Page(results, stored, metric, reopener, watch or (lambda _: None)).html()
+    text = _Page(results, stored, metric, reopener, watch or (lambda _: None), remarks).html()
     place = folder / PAGE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,10 +85,12 @@ class _Page:
         metric: str,
         reopener: Reopener | None,
         watch: Callable[[str], None],
+        remarks: Mapping[str, Sequence[str]] | None,
     ) -> None:
         self.results, self.stored, self.metric = results, stored, metric
         self.reopener, self.watch = reopener, watch
-        self.boards = boards(results)
+        self.remarks = remarks
+        self.boards = boards(results, remarks)
         count = sum(len(variant.runs) for board in self.boards for variant in board.variants)
         self.side = next((side for limit, side in SIDES if count <= limit), SMALLEST_SIDE)
         self.limit = PICTURE_BYTES // max(count, 1)
@@ -134,7 +138,7 @@ class _Page:
     def _dataset(self, number: int, board: Board) -> Html:
         runs = [result for result in self.results if result.dataset == board.dataset]
         sure = confidence.stored(self.stored, lambda _: None)  # a broken file is told of where its curves would be
-        tables = report.leaderboard(runs, metric=self.metric, confidence=sure)
+        tables = report.leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks)
         order = [str(label) for table in tables for label in table.column("variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(order))}
         mark = [" ", tag("span", {"class": "synthetic"}, "synthetic")] if board.synthetic else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
@@ -24,12 +24,21 @@ Named = TypeVar("Named", Method, Dataset)
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a method comes from: its plugin's module, and "NAME VERSION" of what was installed ("" for a file)."""
+
+    module: str
+    distribution: str = ""
+
+
+@dataclass(frozen=True)
 class Registry:
     """All methods and data sets by name; ``broken`` says in a line each which plugins were skipped."""
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
     broken: tuple[str, ...] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def method(self, name: str) -> Method:
         """Look a method up. Raises ``UnknownNameError`` with the nearest name."""
@@ -58,17 +67,27 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     broken: list[str] = []
+    origins: dict[str, Origin] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         problem = _register(manager, _origin(point), point.load)
         if problem:
             broken.append(problem)
+        else:
+            distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+            origins[_origin(point)] = Origin(point.module, distribution)
     for path in plugin_files:
         problem = _register(manager, str(path), lambda path=path: _import_file(path))  # type: ignore[misc]
         if problem:
             raise PluginError(problem)
+        origins[str(path)] = Origin(_module_name(path))
     methods = _collect(manager, "adbench_methods", Method, broken)
     datasets = _collect(manager, "adbench_datasets", Dataset, broken)
-    return Registry(methods, datasets, tuple(broken))
+    return Registry(
+        methods={name: method for name, (_, method) in methods.items()},
+        datasets={name: dataset for name, (_, dataset) in datasets.items()},
+        broken=tuple(broken),
+        origins={name: origins[plugin] for name, (plugin, _) in methods.items()},
+    )
 
 
 def _origin(point: EntryPoint) -> str:
@@ -93,10 +112,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[-1].strip()}" if text else type(error).__name__
 
 
+def _module_name(path: Path) -> str:
+    """The name under which a plugin file is loaded."""
+    return f"adbench_plugin_{path.stem}"
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"--plugin {path}", found="no such file", wanted="a Python file with a hookimpl")
-    name = f"adbench_plugin_{path.stem}"
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"--plugin {path}", found="not a Python file", wanted="a .py file with a hookimpl")
@@ -109,8 +133,10 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _collect(manager: pluggy.PluginManager, hook: str, kind: type[Named], broken: list[str]) -> dict[str, Named]:
-    """Call one hook plugin by plugin, so that a broken one is known by its name."""
+def _collect(
+    manager: pluggy.PluginManager, hook: str, kind: type[Named], broken: list[str]
+) -> dict[str, tuple[str, Named]]:
+    """Call one hook plugin by plugin, so that a broken one is known by its name; what each offers, with its plugin."""
     found: dict[str, tuple[str, Named]] = {}
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         origin = implementation.plugin_name
@@ -133,7 +159,7 @@ def _collect(manager: pluggy.PluginManager, hook: str, kind: type[Named], broken
                     way_out="Rename one, or uninstall one",
                 )
             found[item.name] = (origin, item)
-    return {name: item for name, (_, item) in sorted(found.items())}
+    return dict(sorted(found.items()))
 
 
 @cache

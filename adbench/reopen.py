@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +11,14 @@ from numpy.typing import NDArray
 
 from . import decoding, devices
 from . import options as option_room
+from .digests import Digests
 from .errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
 from .evaluation import score_all
+from .identity import data_digest
 from .images import Images
 from .pictures import Store, Watch, cache_folder
 from .plugins import Registry
+from .standing import named_in
 from .store import RunFolder, stored_text
 from .types import Detector, Options, Result, Sample, Task, relative_path
 
@@ -47,7 +48,8 @@ class Reopener:
         self.registry = registry
         self.roots = tuple(roots)
         self.device = devices.resolve_device(device)
-        self._tasks: dict[tuple[str, str, str], Task] = {}
+        self.digests = Digests()
+        self._tasks: dict[tuple[str, str, str, str], Task] = {}
 
     def task(self, result: Result) -> Task:
         """Find the pictures that a result was made on.
@@ -56,7 +58,8 @@ class Reopener:
             DataError: they are not there, or no longer the same.
             UnknownNameError: there is no such data set.
         """
-        key = (result.dataset, result.class_name, result.fingerprint)
+        contents = result.identity.data if result.identity else ""
+        key = (result.dataset, result.class_name, result.fingerprint, contents)
         if key not in self._tasks:
             self._tasks[key] = self._find(result)
         return self._tasks[key]
@@ -73,10 +76,11 @@ class Reopener:
     def _find(self, result: Result) -> Task:
         reader = self.registry.dataset(result.dataset)
         found: dict[str, None] = {}
-        for root in dict.fromkeys(self._candidates(result)) if reader.needs_root else [cache_folder()]:
+        named = [Path(name) for name in named_in(result.command, "--data-root")]
+        for root in dict.fromkeys((*self.roots, *named)) if reader.needs_root else [cache_folder()]:
             try:
                 task = reader.load(root, result.class_name)
-                if task.fingerprint == result.fingerprint:
+                if task.fingerprint == result.fingerprint and self._same_contents(task, result):
                     return task
                 found[f"other pictures in {root}"] = None
             except AdbenchError as error:
@@ -89,17 +93,9 @@ class Reopener:
             way_out="Give --data-root DIR",
         )  # fmt: skip
 
-    def _candidates(self, result: Result) -> Iterator[Path]:
-        yield from self.roots
-        try:
-            words = shlex.split(result.command)
-        except ValueError:  # a command that was no shell's
-            return
-        for word, following in pairwise([*words, ""]):
-            if word == "--data-root" and following:
-                yield Path(following)
-            elif word.startswith("--data-root="):
-                yield Path(word.partition("=")[2])
+    def _same_contents(self, task: Task, result: Result) -> bool:
+        """Whether the images hold what they held; results of adbench 0.1 don't know what that was."""
+        return result.identity is None or data_digest(task, self.digests) == result.identity.data
 
     def detector(self, result: Result, folder: RunFolder) -> tuple[Detector, Options]:
         """Build a run's detector from its ``last.pt``, and say with which options.

@@ -135,10 +135,26 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a number was made from besides options and seed: another identity may give another number.
+
+    ``data`` is a digest of the images and masks: their names, labels and contents; ``code`` one of the method's
+    source (``source.digest``); ``numerics`` the number of the core's own (``identity.NUMERICS``). ``files`` holds a
+    digest of the content of each file that an option names, by the option's name.
+    """
+
+    data: str
+    code: str
+    numerics: int
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything needed to trust and to redo a number.
 
-    ``fingerprint`` is the task's, ``content`` a digest over the bytes of its pictures and masks;
+    ``identity`` is None in results of adbench 0.1. ``fingerprint`` is the task's, ``content`` a digest over the bytes
+    of the pictures and masks that were used;
     ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
     the epochs among which the oracle was chosen; None in results that are older than the field. So is
     ``threshold``, and where the training scores suggest none. ``passes`` says in how many parts batches went
@@ -180,11 +196,20 @@ class Result:
     files: Mapping[str, str] = field(default_factory=dict)
     held_out_images: int | None = None
     tied_images: int | None = None
+    identity: Identity | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The user's changes, with digests of contents in place of files, wherever these lie."""
+        digests = {**(self.identity.files if self.identity else {})}
+        if self.protocol.backbone_weights:
+            digests["weights"] = self.protocol.backbone_weights
+        return {key: value if value is None else digests.get(key, value) for key, value in self.overrides.items()}
 
     @property
     def variant(self) -> str:
         """The method's name and what differs from its ``paper`` preset: "msflow:cpu,lr=0.001"."""
-        return variant_name(self.method, self.preset, self.overrides)
+        return variant_name(self.method, self.preset, self.changes)
 
 
 def variant_name(method: str, preset: str, overrides: Mapping[str, Any]) -> str:

@@ -53,6 +53,7 @@ class Task:
     def fingerprint(self) -> str:
         """12 hex digits that change when a picture is added, removed, relabelled or of another length.
 
+        Files are not opened; ``identity.data_digest`` knows their contents.
         Paths count relative to the root, so that a copied data set has the same fingerprint.
         """
         digest = hashlib.sha256()

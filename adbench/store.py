@@ -23,14 +23,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from . import records
 from .errors import CheckpointError, ResultError, TaskError, UnknownNameError
-from .types import METRIC_NAMES, EpochRecord, Job, Metrics, Result, size_text
+from .types import METRIC_NAMES, EpochRecord, Identity, Job, Metrics, Result, size_text
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ class Library:
 # ---------------------------------------------------------------- names
 
 
-def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> str:
+def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
 
     What can move a number counts, the oracle's by ``eval_every`` among them, and what the variant is called;
@@ -79,33 +79,31 @@ def run_name(job: Job, fingerprint: str, *, amp: str, weights: str | None) -> st
 
     Args:
         job: the task to run.
-        fingerprint: the task's.
+        identity: the contents of the data, and of files that options name, wherever they lie; and the code.
         amp: the precision that ``job.options.amp`` was resolved to.
-        weights: digest of the backbone's weights file, if the options name one, wherever it lies.
     """
-    options = {**asdict(job.options), "amp": amp}
-    if "weights" in options:
-        options["weights"] = weights
-    identity = {
+    facts = {
         "method": job.method,
         "preset": job.preset,
         "changed": sorted(key for key, _ in job.overrides),
-        "options": options,
+        "options": {**asdict(job.options), "amp": amp, **identity.files},
         "dataset": job.dataset,
         "class": job.class_name,
-        "fingerprint": fingerprint,
+        "data": identity.data,
+        "code": identity.code,
+        "numerics": identity.numerics,
         "seed": job.seed,
     }
     if job.eval_every is not None:
-        identity["eval_every"] = job.eval_every
+        facts["eval_every"] = job.eval_every
     words = [safe_name(job.preset), f"seed{job.seed}"]
     if job.eval_size is not None:
-        identity["eval_size"] = job.eval_size
+        facts["eval_size"] = job.eval_size
         words.append(size_text(job.eval_size))
     if job.holdout:
-        identity["holdout"] = job.holdout
+        facts["holdout"] = job.holdout
         words.append(f"holdout{job.holdout:g}")
-    return "-".join([*words, _digest(records.canonical(identity))])
+    return "-".join([*words, _digest(records.canonical(facts))])
 
 
 def safe_name(name: str) -> str:
@@ -244,6 +242,21 @@ class RunFolder:
                     shutil.rmtree(path)
                 elif path.name != _LOCK:
                     path.unlink()
+
+    def remove(self) -> None:
+        """Remove everything of this run, and the folders above it that are empty then.
+
+        Raises:
+            TaskError: another process is computing it.
+            ResultError: something can't be removed.
+        """
+        with self.lock():
+            self.discard()
+        with _writing(self.path):
+            (self.path / _LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            for folder in (self.path, *list(self.path.parents)[:3]):
+                folder.rmdir()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

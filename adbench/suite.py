@@ -19,6 +19,7 @@ from .types import Dataset, Job, Method, Result, RunSettings, Task
 
 if TYPE_CHECKING:
     from . import engine
+    from .identity import Identifier
     from .plugins import Registry
 
 
@@ -98,21 +99,22 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def load_tasks(jobs: Iterable[Job], registry: Registry) -> dict[str, Task | AdbenchError]:
-    """Find every class's pictures before anything is trained, so that mistakes show at once."""
+def load_tasks(jobs: Iterable[Job], registry: Registry) -> dict[tuple[str, str], Task | AdbenchError]:
+    """Find the images of every data set and class before anything is trained, so that mistakes show at once."""
     from .pictures import problem_error
 
-    tasks: dict[str, Task | AdbenchError] = {}
+    tasks: dict[tuple[str, str], Task | AdbenchError] = {}
     for job in jobs:
-        if job.class_name in tasks:
+        key = (job.dataset, job.class_name)
+        if key in tasks:
             continue
         try:
             task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
             if task.problems and not job.skip_bad:
                 raise problem_error(task.problems)
-            tasks[job.class_name] = task
+            tasks[key] = task
         except Exception as error:
-            tasks[job.class_name] = _foreseen(error, f"reading {job.dataset}/{job.class_name}")
+            tasks[key] = _foreseen(error, f"reading {job.dataset}/{job.class_name}")
     return tasks
 
 
@@ -159,23 +161,25 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
     """
     from . import engine
     from .features import FeatureCache
+    from .identity import Identifier
 
     watch = watch or Watch()
     tasks = load_tasks(jobs, registry)
     benches: list[engine.Bench] = []
+    identifier = Identifier(registry)
     for job in jobs:
-        ready = _prepare(job, tasks[job.class_name], watch)
+        ready = _prepare(job, tasks[job.dataset, job.class_name], identifier, watch)
         if isinstance(ready, Outcome):
             yield ready
         else:
             benches.append(ready)
     cache = FeatureCache()
     watch.expect(len(benches))
-    class_name = ""
+    current = ("", "")
     for bench in benches:
-        if bench.job.class_name != class_name:  # jobs come class by class
+        if (bench.job.dataset, bench.job.class_name) != current:  # jobs come class by class
             cache.forget_idle()
-            class_name = bench.job.class_name
+            current = (bench.job.dataset, bench.job.class_name)
         watch.start(bench.job)
         try:
             outcome = Outcome(bench.job, engine.run(bench, registry, cache=cache, watch=watch))
@@ -187,7 +191,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         yield outcome
 
 
-def _prepare(job: Job, task: Task | AdbenchError, watch: Watch) -> Outcome | engine.Bench:
+def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch: Watch) -> Outcome | engine.Bench:
     """Everything short of training: the stored result, what is wrong, or a bench with decoded pictures."""
     from . import engine
 
@@ -195,7 +199,7 @@ def _prepare(job: Job, task: Task | AdbenchError, watch: Watch) -> Outcome | eng
     try:
         if isinstance(task, AdbenchError):
             raise task
-        bench = engine.prepare(job, task)
+        bench = engine.prepare(job, task, identifier.of(job, task, watch.stage))
         if bench.folder.is_finished() and not job.force:
             result = bench.folder.read_result()
             if result.skipped and not job.skip_bad:  # a strict run must still refuse what is broken

@@ -96,6 +96,7 @@ def summarize(
         threshold=threshold,
         held_out_images=len(held_out.samples) if held_out else 0,
         tied_images=scores.tied,
+        identity=bench.identity,
         evaluations=sum(record.metrics is not None for record in session.records),
     )
 

@@ -99,20 +99,25 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(found) if found else None
 
 
-def boards(results: Iterable[Result]) -> list[Board]:
+def boards(results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None) -> list[Board]:
     """Gather runs, one board per data set, in the order in which they come.
 
-    Runs of one name whose options, weights or precision differ become variants of their own. Of a class
+    Runs of one name whose options, weights, precision or code differ become variants of their own. Of a class
     whose pictures changed only the runs on the newest pictures count, since others do not compare.
+
+    Args:
+        results: runs of any methods, data sets and seeds.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
     """
     by_dataset: dict[str, list[Result]] = {}
     for result in results:
         by_dataset.setdefault(result.dataset, []).append(result)
-    return [_board(name, runs) for name, runs in by_dataset.items()]
+    return [_board(name, runs, (remarks or {}).get(name, ())) for name, runs in by_dataset.items()]
 
 
-def _board(dataset: str, runs: Sequence[Result]) -> Board:
+def _board(dataset: str, runs: Sequence[Result], said: Sequence[str]) -> Board:
     runs, remarks = _on_newest_pictures(runs)
+    remarks.extend(said)
     by_name: dict[str, list[Result]] = {}
     for run in runs:
         by_name.setdefault(run.variant, []).append(run)
@@ -133,10 +138,10 @@ def _on_newest_pictures(runs: Sequence[Result]) -> tuple[list[Result], list[str]
     for run in runs:
         if run.class_name not in newest or run.finished > newest[run.class_name].finished:
             newest[run.class_name] = run
-    kept = [run for run in runs if run.fingerprint == newest[run.class_name].fingerprint]
+    kept = [run for run in runs if _same_pictures(run, newest[run.class_name])]
     dropped: dict[str, int] = {}
     for run in runs:
-        if run.fingerprint != newest[run.class_name].fingerprint:
+        if not _same_pictures(run, newest[run.class_name]):
             dropped[run.class_name] = dropped.get(run.class_name, 0) + 1
     return kept, [
         f"{name}: {count} older run(s) on other pictures left out; the data set has changed since."
@@ -144,15 +149,24 @@ def _on_newest_pictures(runs: Sequence[Result]) -> tuple[list[Result], list[str]
     ]
 
 
+def _same_pictures(run: Result, other: Result) -> bool:
+    """Whether two runs were made on the same images; results of adbench 0.1 only know names and lengths."""
+    if run.identity and other.identity:
+        return run.identity.data == other.identity.data
+    return run.fingerprint == other.fingerprint
+
+
 def _configuration(run: Result) -> dict[str, Any]:
-    """Every option, with the digest of the weights in place of their file, and how it was evaluated."""
-    return {**run.options, "weights": run.protocol.backbone_weights, **_conditions(run)}
+    """Every option, with digests of contents in place of files, and how it was evaluated."""
+    files = run.identity.files if run.identity else {}
+    return {**run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
 
 
 def _conditions(run: Result) -> dict[str, Any]:
     """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
     compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
-    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout}
+    code = f"{run.identity.code[:8]}.{run.identity.numerics}" if run.identity else "unknown"
+    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout, "code": code}
 
 
 def _told_apart_by(runs: Sequence[Result]) -> list[str]:
@@ -179,7 +193,7 @@ def _label(run: Result, keys: Sequence[str]) -> str:
     differs = {
         key: value for key, value in _configuration(run).items() if key in keys and usual.get(key, object()) != value
     }
-    return variant_name(run.method, run.preset, {**run.overrides, **differs})
+    return variant_name(run.method, run.preset, {**run.changes, **differs})
 
 
 def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:

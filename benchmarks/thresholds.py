@@ -17,6 +17,7 @@ from rich.table import Table
 
 from adbench import engine, plugins, thresholds
 from adbench.features import FeatureCache
+from adbench.identity import Identifier
 from adbench.pictures import cache_folder
 from adbench.suite import Plan, choose_classes
 from adbench.types import Job
@@ -49,7 +50,8 @@ RULES: dict[str, Rule] = {
 
 def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
     """Run a job, and say for each rule what part of the good pictures it calls defective, and of the others good."""
-    bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
+    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+    bench = engine.prepare(job, task, Identifier(registry).of(job, task))
     with patch.object(thresholds, "suggest", wraps=thresholds.suggest) as suggest:
         engine.run(bench, registry, cache=FeatureCache())
     good = np.asarray(suggest.call_args.args[0], dtype=np.float64)

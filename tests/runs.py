@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from adbench import Detector, Epoch, Method, Scores, engine, plugins
 from adbench.cli import app
 from adbench.features import FeatureCache
+from adbench.identity import Identifier
 from adbench.progress import Watch
 from adbench.store import RunFolder
 from adbench.types import Job
@@ -151,5 +152,6 @@ def run_one(
 ) -> tuple[RunResult, RunFolder]:
     """Run one job through the engine."""
     registry = registry_of(method)
-    bench = engine.prepare(job, registry.dataset(job.dataset).load(job.data_root, job.class_name))
+    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+    bench = engine.prepare(job, task, Identifier(registry).of(job, task))
     return engine.run(bench, registry, cache=cache, watch=watch), bench.folder

@@ -23,7 +23,7 @@ def install(monkeypatch, **modules):
         dist = None
 
         def __init__(self, name, value):
-            self.name = self.value = name
+            self.name = self.value = self.module = name
             self.loads = value
 
         def load(self):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from made_results import make_result
 from adbench import records, store
 from adbench.errors import CheckpointError, ResultError, TaskError, UnknownNameError
 from adbench.store import ImageScore, RunFolder, read_all, run_name, safe_name
-from adbench.types import METRIC_NAMES, BackboneOptions, Best, EpochRecord, Job, Metrics, Result
+from adbench.types import METRIC_NAMES, BackboneOptions, Best, EpochRecord, Identity, Job, Metrics, Result
 
 SCORES = [ImageScore("bolts/test/good/ä 1.png", 0, "good", 0.1), ImageScore("bolts/test/cut/2.png", 1, "cut", 1 / 3)]
 EPOCHS = [EpochRecord(1, 2, 1.5, 1e-4, 0.5), EpochRecord(2, 2, 1.25, 1e-4, 0.25, Metrics(image_auroc=0.75))]
@@ -224,8 +225,10 @@ def test_two_processes_never_compute_the_same_run(tmp_path):
 JOB = Job("msflow", "cpu", (("lr", 1e-3),), BackboneOptions(weights="/a/w.pth"), "folder", "bolts", Path("/data"))
 
 
-def name_of(job: Job, fingerprint: str = "aaaa", amp: str = "off", weights: str | None = "w1") -> str:
-    return run_name(job, fingerprint, amp=amp, weights=weights)
+def name_of(job: Job, amp: str = "off", weights: str = "w1", **identity: Any) -> str:
+    return run_name(
+        job, Identity(**{"data": "d", "code": "c", "numerics": 1, "files": {"weights": weights}, **identity}), amp=amp
+    )
 
 
 def test_the_same_configuration_has_the_same_name_everywhere():
@@ -239,7 +242,7 @@ def test_the_same_configuration_has_the_same_name_everywhere():
         command="x",
         options=replace(JOB.options, weights="/b/w.pth", amp="off"),
     )
-    assert name_of(JOB) == name_of(elsewhere) == "cpu-seed0-d889855e"
+    assert name_of(JOB) == name_of(elsewhere) == "cpu-seed0-f593add9"
 
 
 @dataclass(frozen=True)
@@ -260,10 +263,12 @@ class _Options(BackboneOptions):
         (replace(JOB, options=BackboneOptions(size=(64, 96))), {}),
         (replace(JOB, options=BackboneOptions(layers=(1, 2))), {}),
         (replace(JOB, options=_Options()), {}),
-        (JOB, {"fingerprint": "bbbb"}),
+        (JOB, {"data": "other"}),
+        (JOB, {"code": "other"}),
+        (JOB, {"numerics": 2}),
         (JOB, {"amp": "bf16"}),
         (JOB, {"weights": "w2"}),
-        (JOB, {"weights": None}),
+        (replace(JOB, options=BackboneOptions()), {"files": {}}),
     ],
 )
 def test_another_configuration_has_another_name(job, changes):

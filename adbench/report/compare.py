@@ -60,6 +60,7 @@ def compare(
     vs_published: PublishedNumbers | None = None,
     oracle: bool = False,
     confidence: Confidence | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> list[AnyTable]:
     """Put variants side by side, a table per data set and metric, with differences to the first one.
 
@@ -74,6 +75,7 @@ def compare(
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
         oracle: after each table one with the best epochs on the test set.
         confidence: after each table one that says which pairs can be told apart.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
 
     Raises:
         ResultError: there is no result.
@@ -81,7 +83,7 @@ def compare(
     """
     if not results:
         raise ResultError("there is no result to compare", way_out="Make one with adbench run, or look at --results")
-    found = boards(results)
+    found = boards(results, remarks)
     known = {name for board in found for variant in board.variants for name in variant.names}
     for name in names:
         if name not in known:

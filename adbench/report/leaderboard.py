@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import ranking, statistics
@@ -27,6 +27,7 @@ def leaderboard(
     threshold: bool = False,
     oracle: bool = False,
     confidence: Confidence | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> list[AnyTable]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
@@ -40,11 +41,12 @@ def leaderboard(
         threshold: show people what the suggested thresholds do; programs always see it.
         oracle: after each table one with the best epochs on the test set, which rank nothing.
         confidence: adds 95 % intervals, the spread over seeds, and letters for those that can't be told apart.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
 
     Raises:
         ResultError: there is no result.
     """
-    found = boards(some(results))
+    found = boards(some(results), remarks)
     tables: list[AnyTable] = []
     for board in found:
         for variant in board.variants if by_class else ():

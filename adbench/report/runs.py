@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from ..errors import ResultError
@@ -15,33 +16,62 @@ from .tables import Audience, Column, Kind, Table, constant
 from .timing import timing_columns
 
 if TYPE_CHECKING:
+    from ..standing import Standing
     from ..trial import Trial
 
 
-def list_runs(results: Sequence[Result]) -> Table[Result]:
-    """All runs: where, what, which seed, how good and when.
+@dataclass(frozen=True)
+class _Listed:
+    """One stored run, with what is known of it where that was looked up."""
+
+    run: Result
+    standing: Standing | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is stale or unchecked."""
+        return self.standing.reason if self.standing else ""
+
+
+def list_runs(results: Sequence[Result], standings: Sequence[Standing] | None = None) -> Table[_Listed]:
+    """All runs: where, what, which seed, how good and when; and which are stale or unchecked, and why.
+
+    Args:
+        results: the runs.
+        standings: what is known of each of them.
 
     Raises:
         ResultError: there is no result.
     """
+    rows = [_Listed(run, standing) for run, standing in zip(some(results), standings or repeat(None), strict=False)]
+    reasons = list(dict.fromkeys(row.reason for row in rows if row.reason))
 
-    def metric(name: str) -> Column[Result]:
-        return Column(name, TITLES[name], lambda run: getattr(run.metrics, name), "percent")
+    def metric(name: str) -> Column[_Listed]:
+        return Column(name, TITLES[name], lambda row: getattr(row.run.metrics, name), "percent")
 
-    columns: tuple[Column[Result], ...] = (
-        Column("dataset", "data set", lambda run: dataset_title(run.dataset, run.synthetic), audience="people"),
-        Column("dataset", "data set", lambda run: run.dataset, audience="programs"),
-        Column("synthetic", "synthetic", lambda run: run.synthetic, audience="programs"),
-        Column("class", "class", lambda run: run.class_name),
-        Column("variant", "variant", lambda run: run.variant),
-        Column("method", "method", lambda run: run.method, audience="programs"),
-        Column("seed", "seed", lambda run: run.seed, "count"),
+    def state(row: _Listed) -> str | None:
+        """For people, with a mark that the notes explain."""
+        mark = f" [{reasons.index(row.reason) + 1}]" if row.reason else ""
+        return f"{row.standing.state}{mark}" if row.standing else None
+
+    columns: tuple[Column[_Listed], ...] = (
+        Column("dataset", "data set", lambda row: dataset_title(row.run.dataset, row.run.synthetic), audience="people"),
+        Column("dataset", "data set", lambda row: row.run.dataset, audience="programs"),
+        Column("synthetic", "synthetic", lambda row: row.run.synthetic, audience="programs"),
+        Column("class", "class", lambda row: row.run.class_name),
+        Column("variant", "variant", lambda row: row.run.variant),
+        Column("method", "method", lambda row: row.run.method, audience="programs"),
+        Column("seed", "seed", lambda row: row.run.seed, "count"),
         *map(metric, MAIN_METRICS),
-        Column("finished", "finished", lambda run: run.finished[:16].replace("T", " "), audience="people"),
-        Column("finished", "finished", lambda run: run.finished, audience="programs"),
-        Column("run", "run", lambda run: run.run),
+        Column("finished", "finished", lambda row: row.run.finished[:16].replace("T", " "), audience="people"),
+        Column("finished", "finished", lambda row: row.run.finished, audience="programs"),
+        Column("run", "run", lambda row: row.run.run),
+        *([Column("state", "state", state, audience="people")] if reasons else []),
+        Column("state", "state", lambda row: row.standing.state if row.standing else None, audience="programs"),
+        Column("reason", "reason", lambda row: row.reason, audience="programs"),
     )
-    return Table("Runs: metrics in % at the last epoch", columns, tuple(some(results)))
+    notes = tuple(f"[{number}] {reason}." for number, reason in enumerate(reasons, 1))
+    return Table("Runs: metrics in % at the last epoch", columns, tuple(rows), notes)
 
 
 # ---------------------------------------------------------------- trials

@@ -1,0 +1,134 @@
+"""What a number is made from: the contents of the images and masks, the method's code, and files that options name.
+
+A stored number is only handed out for the same identity; ``standing`` says of stored ones whether it still is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import source
+from .digests import Digests, Watch
+from .errors import WeightsError
+from .types import Identity, Job, Method, Options, Task, relative_path
+
+if TYPE_CHECKING:
+    from .plugins import Registry
+
+NUMERICS = 1
+"""Raised by hand whenever a change of the core may move results: decoding, resizing, metrics, backbones, the engine.
+
+All results of another number are stale.
+"""
+
+OWN_PLUGINS = "adbench_plugins"
+"""The package of the methods that come with adbench."""
+
+DATA_DIGITS = 32
+
+
+class Identifier:
+    """Finds identities; what is common to several jobs is looked at once.
+
+    Args:
+        registry: where methods are found.
+        digests: of the files' contents.
+    """
+
+    def __init__(self, registry: Registry, digests: Digests | None = None) -> None:
+        self.registry = registry
+        self.digests = digests or Digests()
+        self._data: dict[tuple[str, str, Path], str] = {}
+        self._code: dict[str, str] = {}
+
+    def of(self, job: Job, task: Task, watch: Watch | None = None) -> Identity:
+        """The identity of what a job would compute now.
+
+        Args:
+            job: the job.
+            task: its images.
+            watch: hears of the progress where files have to be read.
+
+        Raises:
+            UnknownNameError: there is no such method.
+            WeightsError: a file that an option names can't be read.
+        """
+        key = (task.dataset, task.class_name, task.root)
+        if key not in self._data:
+            self._data[key] = data_digest(task, self.digests, watch)
+        return Identity(self._data[key], self.code(job.method), NUMERICS, self._files(job.options))
+
+    def code(self, method: str) -> str:
+        """The digest of a method's code. Raises ``UnknownNameError``."""
+        if method not in self._code:
+            self._code[method] = code_digest(self.registry.method(method), self.registry)
+        return self._code[method]
+
+    def _files(self, options: Options) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key, path in file_options(options).items():
+            digest = self.digests.of([path])[path]
+            if digest is None:
+                reason = "no such file" if not path.exists() else "a file that can't be read"
+                raise WeightsError(f"{key} file {path}", found=reason, way_out=f"Check the path given as --{key}")
+            found[key] = digest
+        return found
+
+
+def file_options(options: Options) -> dict[str, Path]:
+    """The options that name files: ``weights``, and all whose value is a ``Path``."""
+    values: Mapping[str, Any] = vars(options)
+    return {
+        key: Path(value) for key, value in values.items() if value and (key == "weights" or isinstance(value, Path))
+    }
+
+
+def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:
+    """32 hex digits of a task's images and masks: their names below the root, labels and contents.
+
+    A copied data set has the same digest. A file that is missing or unreadable counts as such.
+    """
+    samples = [("train", sample) for sample in task.train] + [("test", sample) for sample in task.test]
+    paths = [path for _, sample in samples for path in (sample.path, sample.mask) if path is not None]
+    contents = digests.of(paths, watch)
+    total = hashlib.sha256()
+    for part, sample in samples:
+        files = [path for path in (sample.path, sample.mask) if path is not None]
+        facts = [(relative_path(path, task.root), contents[path]) for path in files]
+        total.update(repr((part, sample.label, sample.defect, facts)).encode())
+    return total.hexdigest()[:DATA_DIGITS]
+
+
+def code_digest(method: Method, registry: Registry) -> str:
+    """A digest of a method's code (``source.digest``).
+
+    Of an installed plugin its distribution and version count as well, but for adbench's own: its version changes
+    with every release, whether or not a number moves.
+    """
+    origin = registry.origins.get(method.name)
+    names = [origin.module] if origin else []
+    if origin is None or origin.distribution:  # that of a plugin file is the same without loading it
+        names += _modules(method)
+    roots = [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
+    own = origin is not None and origin.module.partition(".")[0] == OWN_PLUGINS
+    return source.digest(roots, label="" if origin is None or own else origin.distribution)
+
+
+def file_code_digest(plugin_file: Path) -> str:
+    """The digest that the methods of a ``--plugin`` file have, without loading it."""
+    return source.digest([source.Module(plugin_file.stem, plugin_file)])
+
+
+def _modules(method: Method) -> Iterator[str]:
+    """The names of the modules that build a method and hold its options."""
+    build: Any = method.build
+    while isinstance(build, partial):
+        build = build.func
+    for thing in (build, method.options):
+        name = getattr(thing, "__module__", None)
+        if isinstance(name, str):
+            yield name

@@ -1,0 +1,210 @@
+"""A digest of a method's code: the sources of its plugin's modules and of what they import from beside them.
+
+Nothing is imported for that: imports are read from the syntax tree. Followed are modules of the same top-level
+package, of other packages that offer plugins, and those that belong to no installed distribution, such as a module
+beside a ``--plugin`` file. Not followed are the standard library, other installed packages, and ``adbench`` itself,
+for which ``identity.NUMERICS`` counts. Data files and extension modules are not seen either; of an installed
+plugin its distribution's version counts as well.
+
+Comments, formatting and docstrings don't count: what is hashed is the syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+CORE = "adbench"
+
+DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module by its dotted name and its source file."""
+
+    name: str
+    file: Path
+
+    @property
+    def package(self) -> str:
+        """The package that its relative imports start from."""
+        return self.name if self.file.name == "__init__.py" else self.name.rpartition(".")[0]
+
+    @property
+    def top(self) -> Path:
+        """The folder of its top-level package, or the path of its top-level module without the suffix."""
+        depth = self.name.count(".") + (self.file.name == "__init__.py")
+        file = self.file.absolute()
+        return file.parents[depth - 1] if depth else file.with_suffix("")
+
+
+def module_of(name: str) -> Module | None:
+    """A loaded module with its source; None where it has none, or belongs to the core or the standard library."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or _is_passed_over(name.partition(".")[0]):
+        return None
+    return Module(name, Path(file))
+
+
+def digest(roots: Sequence[Module], *, label: str = "") -> str:
+    """Hash the sources of some modules, of the packages that they are, and of what they import from beside them.
+
+    Modules count by the names under which they import each other, so that moving them together changes nothing.
+
+    Args:
+        roots: where to start.
+        label: counts as well, such as a distribution and its version.
+    """
+    first = roots[0].file.resolve() if roots else None  # a plugin file has no name by which others import it
+    found = [("" if module.file.resolve() == first else module.name, module.file) for module in _reachable(roots)]
+    total = hashlib.sha256(label.encode())
+    for name, file in sorted(found):
+        total.update(repr((name, _content(file))).encode())
+    return total.hexdigest()[:DIGITS]
+
+
+def _reachable(roots: Sequence[Module]) -> Iterator[Module]:
+    waiting = list(roots)
+    for root in roots:
+        if root.file.name == "__init__.py":
+            waiting += _inside(root)
+    seen: set[Path] = set()
+    while waiting:
+        module = waiting.pop()
+        file = module.file.resolve()
+        if file in seen:
+            continue
+        seen.add(file)
+        yield module
+        for name in _imports(module):
+            waiting += _find(name, module)
+
+
+def _inside(package: Module) -> Iterator[Module]:
+    """All modules below a package's folder, since some may be imported by names made at run time."""
+    folder = package.file.parent
+    for file in folder.rglob("*.py"):
+        parts = file.relative_to(folder).with_suffix("").parts
+        if not any(part.startswith(".") for part in parts):
+            inner = parts[:-1] if parts[-1] == "__init__" else parts
+            yield Module(".".join((package.name, *inner)), file)
+
+
+def _imports(module: Module) -> list[str]:
+    """Dotted names that a module imports; what is imported *from* a module may be a name in it, or a module."""
+    tree = _tree(module.file)
+    names: list[str] = []
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.package.split(".") if module.package else []
+                above = package[: len(package) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            if base:
+                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _find(name: str, importer: Module) -> Iterator[Module]:
+    """The modules that importing a name runs, packages above it included; none that is passed over."""
+    top, *rest = name.split(".")
+    if _is_passed_over(top):
+        return
+    path = importer.top if top == importer.name.partition(".")[0] else _top_of(top, importer)
+    if path is None:
+        return
+    dotted = top
+    for part in [*rest, None]:
+        for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
+            if file.is_file():
+                yield Module(dotted, file)
+                break
+        if part is None or not path.is_dir():
+            return
+        path, dotted = path / part, f"{dotted}.{part}"
+
+
+def _top_of(top: str, importer: Module) -> Path | None:
+    """Where a top-level module lies that is to be followed, as ``Module.top`` says it; None for any other."""
+    try:
+        spec = find_spec(top)  # of a top-level name this imports nothing
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None:  # it may still be imported by who finds what lies beside a plugin file
+        return importer.top.with_name(top)
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location and spec.origin else [])]
+    for place in map(Path, places):
+        if place.exists():
+            followed = top in _plugin_packages() or not _is_installed(place)
+            path = place if place.is_dir() else place.with_suffix("")
+            return path if followed else None
+    return None
+
+
+def _is_passed_over(top: str) -> bool:
+    return top == CORE or top in sys.stdlib_module_names
+
+
+def _is_installed(place: Path) -> bool:
+    """Whether a file belongs to Python or to an installed distribution."""
+    if {"site-packages", "dist-packages"} & set(place.parts):
+        return True
+    return place.is_relative_to(sysconfig.get_path("stdlib"))
+
+
+@cache
+def _plugin_packages() -> frozenset[str]:
+    return frozenset(point.module.partition(".")[0] for point in entry_points(group=CORE))
+
+
+# ---------------------------------------------------------------- one file
+
+
+def _tree(file: Path) -> ast.Module | None:
+    try:
+        return ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def _content(file: Path) -> str:
+    """A digest of a file's syntax tree; of its bytes where it has none."""
+    tree = _tree(file)
+    if tree is not None:
+        return hashlib.sha256(_text(tree).encode("utf-8", "surrogatepass")).hexdigest()
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return "unreadable"
+
+
+def _text(node: object) -> str:
+    """Write a syntax tree without docstrings, and without fields that are empty.
+
+    ``ast.dump`` names fields that only some versions of Python have.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    parts = []
+    for name, value in ast.iter_fields(node):
+        if isinstance(node, ast.Constant) and name == "kind":
+            continue
+        if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            value = value[1:] if ast.get_docstring(node, clean=False) is not None else value
+        if value is not None and value != []:
+            parts.append(f"{name}={_text(value)}")
+    return f"{type(node).__name__}({','.join(parts)})"
