@@ -15,6 +15,7 @@ import click
 from . import arguments, cli_run, cli_stored
 from .errors import AdbenchError, UsageError
 from .talk import STOPPED, say
+from .util.text import printable
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
@@ -31,6 +32,10 @@ class _FailureError(click.ClickException):
     """An ``AdbenchError`` on its way out: one line on standard error."""
 
     exit_code = AdbenchError.exit_code
+
+    def format_message(self) -> str:
+        """The message, with control characters as escapes: names of files and classes are other people's."""
+        return printable(super().format_message())
 
 
 class _MistakeError(_FailureError):

@@ -287,10 +287,8 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_f
     from .report import lists
 
     arguments.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
-    with console().status(f"checking {name}") as status:
-        found = checks.run(
-            method, preset=preset, changes=chosen, watch=lambda check: status.update(f"checking {name}: {check}")
-        )
+    with status_line() as show:
+        found = checks.run(method, preset=preset, changes=chosen, watch=lambda check: show(f"checking {name}: {check}"))
     print_tables([lists.checks(name, found)], format_)
     failed = sum(result.outcome == "failed" for result in found)
     if failed:

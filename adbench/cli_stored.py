@@ -11,7 +11,7 @@ import click
 
 from . import arguments
 from .errors import AdbenchError, UsageError
-from .talk import load_plugins, print_tables, say, status_line, warn
+from .talk import load_plugins, print_path, print_tables, say, status_line, warn
 from .types import MAIN_METRICS
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
         arguments.compute_with(threads, say)
         reopener = Reopener(registry, data_roots, device)
     place = output or results / REPORT
-    click.echo(write_report(counting.results, place, results, metric, reopener, counting.remarks))
+    print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks))
 
 
 @click.command()
@@ -214,7 +214,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
         for result in chosen:
             name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
             show(name)
-            click.echo(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
+            print_path(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
 
 
 def write_report(

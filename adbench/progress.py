@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
 from .types import EpochRecord, Job
+from .util.text import printable
 
 LOG_EVERY = 15.0
 """Seconds between two lines in a log."""
@@ -109,9 +110,9 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     def look_at(self, job: Job) -> None:
         """Show a bar while pictures are decoded."""
         self._reset()
-        self.name = f"{job.dataset}/{job.class_name}"
+        self.name = printable(f"{job.dataset}/{job.class_name}")
         if self.bars:
-            self.bar = self.bars.add_task(escape(self.name), total=1.0, facts="looking at the pictures")
+            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="looking at the pictures")
 
     def expect(self, tasks: int) -> None:
         """Count these tasks only; the others are done or cannot be."""
@@ -122,10 +123,10 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._reset()
         self.number += 1
         seed = f" seed {job.seed}" if job.seed else ""
-        self.name = f"[{self.number}/{self.tasks}] {job.method} · {job.dataset}/{job.class_name}{seed}"
+        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.dataset}/{job.class_name}{seed}")
         self.advice = self.advise(job) if self.advise else ""
         if self.bars:
-            self.bar = self.bars.add_task(escape(self.name), total=1.0, facts="")
+            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")
 
     def stage(self, what: str, done: int, total: int) -> None:
         """Show the work around training.
@@ -168,7 +169,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
 
     def note(self, message: str) -> None:
         """Print a line above the bars."""
-        self.console.print(escape(message), highlight=False, soft_wrap=True)
+        self.console.print(_shown(message), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Take the bar away."""
@@ -205,10 +206,10 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         if self.bars and self.bar is not None:
             width = self.console.width - (BAR if self.console.width >= BAR_FROM else 0)
             name, text = fit(self.name, facts, width)
-            self.bars.update(self.bar, description=escape(name), completed=self.fraction, facts=escape(text))
+            self.bars.update(self.bar, description=_shown(name), completed=self.fraction, facts=_shown(text))
         elif not self.live and (force or now - self.said >= LOG_EVERY):
             self.said = now
-            self.console.print(escape(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
+            self.console.print(_shown(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
 
     def _warn_if_long(self) -> None:
         if self.warned or self._trained() < MEASURED:
@@ -235,6 +236,11 @@ def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
     room = max(0, width - cell_len(_join(kept)) - 1)
     shown = name if cell_len(name) <= room else set_cell_size(name, max(0, room - 1)) + "…" * (room > 0)
     return shown, _join(kept)
+
+
+def _shown(text: str) -> str:
+    """Text for a rich console: no markup, and control characters as escapes."""
+    return escape(printable(text))
 
 
 def _join(facts: list[str]) -> str:

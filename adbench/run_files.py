@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .errors import ResultError, TaskError
 from .store import EPOCHS, EVIDENCE, SCORES, ImageScore, RunFolder
 from .types import METRIC_NAMES, EpochRecord, Metrics, Result
+from .util.text import unguarded
 
 if TYPE_CHECKING:
     from .evidence import Evidence
@@ -146,10 +147,12 @@ def _rows(path: Path, data: bytes, parse: Callable[[Row], R]) -> tuple[R, ...]:
 
 
 def _score(row: Row) -> ImageScore:
+    if None in row.values():
+        raise ValueError("a row that ends early")
     label = int(row["label"])
     if label not in (0, 1):
         raise ValueError(f"label {label}")
-    return ImageScore(row["path"], label, row["defect"], _number(row["score"]))
+    return ImageScore(unguarded(row["path"]), label, unguarded(row["defect"]), _number(row["score"]))
 
 
 def _epoch(row: Row) -> EpochRecord:

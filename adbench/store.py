@@ -14,15 +14,13 @@ Every file is written under a temporary name, flushed to the disk and renamed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
-import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,6 +29,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from . import records
 from .errors import CheckpointError, ResultError, TaskError, UnknownNameError
 from .types import METRIC_NAMES, EpochRecord, Identity, Job, Metrics, Result, size_text
+from .util.text import csv_text
 
 if TYPE_CHECKING:
     import torch
@@ -165,8 +164,8 @@ class RunFolder:
             ResultError: the files can't be written; there is no result then.
         """
         files = {
-            SCORES: self._write(SCORES, _csv(("path", "label", "defect", "score"), map(_score_row, scores))),
-            EPOCHS: self._write(EPOCHS, _csv(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
+            SCORES: self._write(SCORES, csv_text(("path", "label", "defect", "score"), map(_score_row, scores))),
+            EPOCHS: self._write(EPOCHS, csv_text(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
         }
         if evidence is not None:
             files[EVIDENCE] = self.write_evidence(evidence)
@@ -329,19 +328,6 @@ def _write_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 _EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
-
-
-def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Rows as CSV; an empty cell is None or no finite number, and numbers keep every digit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(header)
-    for row in rows:
-        cells = [None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in row]
-        # before Python 3.13, csv leaves a lone carriage return unquoted, where a reader starts a new row
-        (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
-    return text.getvalue()
 
 
 def _score_row(score: ImageScore) -> tuple[object, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .util.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,17 +34,24 @@ def status_line() -> Iterator[Callable[[str], None]]:
     from rich.text import Text
 
     with console().status("") as status:
-        yield lambda text: status.update(Text(text))
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def say(text: str, *, style: str = "") -> None:
-    """Say one thing to people, in one line however long it is."""
-    console().print(text, style=style, highlight=False, markup=False, soft_wrap=True)
+    """Say one thing to people, in one line however long it is, with control characters as escapes."""
+    console().print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Say what a user should know although the work goes on."""
     say(f"Warning: {text}", style="yellow")
+
+
+def print_path(path: Path) -> None:
+    """Write a path to standard output: exactly for programs, with control characters as escapes for a terminal."""
+    import click
+
+    click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
 
 
 def print_tables(tables: Sequence[AnyTable], format_: str) -> None:

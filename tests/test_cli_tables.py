@@ -167,6 +167,14 @@ def test_a_name_that_is_no_text_is_no_traceback():
     assert done.stderr.decode("utf-8").startswith("Error: results folder no")
 
 
+def test_messages_hold_no_command_for_the_terminal(ran):
+    """Names in errors and warnings come from folders and files of other people."""
+    done = adbench("leaderboard", "--results", ran, "--class", "\x1b[2Jnuts\n")
+    assert done.exit_code == 2
+    assert r"'\x1b[2Jnuts'" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
     """In a pipe neither the table nor the progress holds an escape code, and no line is wrapped."""
     done = adbench_process(

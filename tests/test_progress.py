@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,21 @@ def test_the_plain_watch_is_silent(capsys):
     watch.note("nothing")
     watch.stop()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_names_are_no_commands_for_the_terminal(live):
+    """A class whose name is an escape sequence shows as text, on the bar, in the log and in notes."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=live, width=100, color_system=None)
+    hostile = replace(job(), class_name="\x1b]0;owned\x07")
+    with ConsoleWatch(console, 1) as watch:
+        watch.look_at(hostile)
+        watch.stop()
+        watch.start(hostile)
+        watch.epoch(EpochRecord(1, 1, 0.5, None, 1.0))
+        watch.note("read \x1b]0;owned\x07")
+        watch.stop()
+    assert "\x1b]0;" not in out.getvalue()
+    assert "\x07" not in out.getvalue()
+    assert r"\x1b]0;owned\x07" in out.getvalue()

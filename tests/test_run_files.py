@@ -18,7 +18,8 @@ from runs import run_tiny
 
 from adbench import run_files, store
 from adbench.errors import ResultError
-from adbench.store import RunFolder
+from adbench.metrics import evaluate
+from adbench.store import ImageScore, RunFolder
 from adbench.types import Result
 
 HEADER = "path,label,defect,score\n"
@@ -149,3 +150,15 @@ def test_no_bytes_break_the_reader(tmp_path_factory, data):
         (folder.path / name).write_bytes(data)
         with suppress(ResultError):
             read(folder, make_result())
+
+
+def test_names_that_look_like_formulas_read_back_exactly(tmp_path):
+    """In the file they have an apostrophe, so that no spreadsheet runs them; a negative score stays a number."""
+    folder = RunFolder(tmp_path, "d", "c", "m", "r")
+    scores = (ImageScore("=cmd|'calc'!A0/1.png", 0, "@good", -0.5), ImageScore("'=x.png", 1, "+crack", 2.0))
+    labels, values = [0, 1], [-0.5, 2.0]
+    metrics = evaluate(labels=np.array(labels), image_scores=np.array(values))
+    result = folder.write_result(replace(make_result(), test_images=2, metrics=metrics), scores, [])
+    assert run_files.read_scores(folder, result) == scores
+    lines = (folder.path / "scores.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ["'=cmd|'calc'!A0/1.png,0,'@good,-0.5", "''=x.png,1,'+crack,2.0"]

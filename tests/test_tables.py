@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pandas
@@ -184,3 +186,78 @@ def test_no_difference_has_no_sign():
         "+1.23",
         "-50.00",
     ]
+
+
+# ---------------------------------------------------------------- names of other people
+
+
+def hostile() -> list[Table]:
+    """Tables whose method, class and data set are escape sequences and formulas."""
+    clear, formula = "\x1b[2J\x9b31m\u202e\udcff", '=HYPERLINK("http://x")'
+    results = [
+        make_result(clear, formula, dataset=clear, image=0.75),
+        make_result(formula, formula, dataset=clear, image=0.5),
+    ]
+    return [
+        *report.leaderboard(results),
+        *report.leaderboard(results, by_class=True),
+        *report.compare(results, [clear, formula]),
+        report.list_runs(results),
+    ]
+
+
+@pytest.mark.parametrize("format_", ["table", "json", "markdown", "latex", "svg"])
+def test_no_format_hands_a_terminal_its_commands(capsys, format_):
+    """Whatever a class is called; the numbers are still there."""
+    renderers.write(hostile(), format_)
+    text = capsys.readouterr().out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", text)
+    assert ("0.75" if format_ == "json" else "75.00") in text
+
+
+def test_the_picture_is_well_formed_whatever_the_names():
+    """Control characters are no XML; they stand there as escapes."""
+    picture = ElementTree.fromstring(render(hostile(), "svg"))
+    assert r"\x1b[2J" in "".join(picture.itertext())
+
+
+def test_csv_holds_no_formula_and_numbers_stay_numbers():
+    """Cells and headers that begin like a formula have an apostrophe in front; differences keep their minus."""
+    text = render(hostile(), "csv")
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert any(cell == '\'=HYPERLINK("http://x")' for row in rows for cell in row)
+    cells = [cell for row in rows for cell in row if cell[:1] in "=+-@" and cell]
+    assert cells
+    assert all(float(cell) < 0 for cell in cells)
+
+
+# ---------------------------------------------------------------- narrow terminals
+
+
+def test_a_split_table_repeats_what_a_row_is_about():
+    """At 50 columns each part of the list of runs says class, variant and seed; the run's name is whole."""
+    results = [make_result(name, "brick", preset="cpu") for name in ("msflow", "cflow")]
+    results = [replace(result, run=f"cpu-seed0-{number:08x}") for number, result in enumerate(results)]
+    lines = printed(report.list_runs(results), 50)
+    rows = [line for line in lines if re.match(r"brick .*(msflow:cpu|cflow:cpu) +0 ", line)]
+    assert len(rows) % 2 == 0
+    assert len(rows) >= 4
+    assert sum("cpu-seed0-00000001" in line for line in rows) == 1
+
+
+def test_the_main_columns_come_first_where_a_table_is_split():
+    """The ranked metric stands in the first part, wherever its column is."""
+    results = [make_result(f"a_method_{number}", "x", aupro=0.5 + number / 100) for number in range(3)]
+    (table,) = report.leaderboard(results, metric="aupro")
+    lines = printed(table, 46)
+    first = next(number for number, line in enumerate(lines) if line.startswith("───"))
+    assert lines[first - 1].split()[:3] == ["rank", "variant", "AUPRO"]
+    assert any(re.match(r" +1 +a_method_2 +52.00", line) for line in lines)
+
+
+def test_a_note_is_said_once(capsys):
+    """Several tables of one command don't repeat what stands under the first; each alone has it."""
+    found = report.compare([make_result("a"), make_result("b")], ["a", "b"])
+    renderers.write(found, "table")
+    assert capsys.readouterr().out.count("Protocol:") == 1
+    assert all(any(note.startswith("Protocol:") for note in table.notes) for table in found)

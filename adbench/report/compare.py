@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .. import statistics
-from ..confidence import INTERVALS, Confidence, interval_text, seed_means
+from ..confidence import INTERVALS, Confidence
 from ..errors import ResultError, UnknownNameError
-from ..statistics import Interval
 from ..types import MAIN_METRICS, Published, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from . import pairs
+from .doubts import doubt_columns
 from .protocols import marked, of_class, protocol_marks, protocol_notes
 from .tables import AnyTable, Column, Kind, Table
 
@@ -138,19 +137,11 @@ def _table(
 def _doubts(variant: Variant, metric: str, confidence: Confidence) -> list[Column[_Row]]:
     """A variant's interval, and its spread over seeds if there are several."""
 
-    def found(row: _Row) -> Interval | None:
-        return confidence.interval(variant, row.classes, metric)
+    def about(row: _Row) -> tuple[Variant, Sequence[str]]:
+        return variant, row.classes
 
-    def spread(row: _Row) -> float | None:
-        return statistics.spread(seed_means(variant, row.classes, metric))
-
-    key = variant.label
-    return [
-        Column(f"{key} interval", "95 %", lambda row: interval_text(found(row)), audience="people"),
-        Column(f"{key} low", "low", lambda row: getattr(found(row), "low", None), "percent", "programs"),
-        Column(f"{key} high", "high", lambda row: getattr(found(row), "high", None), "percent", "programs"),
-        Column(f"{key} sd", "sd", spread, "percent", "all" if variant.seeds > 1 else "programs"),
-    ]
+    prefix, several = f"{variant.label} ", variant.seeds > 1
+    return doubt_columns(confidence, metric, about, prefix=prefix, several_seeds=several)
 
 
 def _last(variant: Variant, metric: str) -> _Series:

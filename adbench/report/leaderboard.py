@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import ranking, statistics
-from ..confidence import APART, MISSING_EVIDENCE, Confidence, interval_text, seed_means
+from .. import ranking
+from ..confidence import APART, MISSING_EVIDENCE, Confidence
 from ..errors import ResultError
 from ..ranking import Line
-from ..statistics import Interval
 from ..types import MAIN_METRICS, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
+from .doubts import doubt_columns
 from .protocols import protocol_columns, protocol_marks, protocol_notes
 from .score_notes import threshold_notes, tie_notes
-from .tables import AnyTable, Audience, Column, Kind, Table, constant
+from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
 from .timing import runs_on, timing_columns
 
 
@@ -95,32 +95,24 @@ class _Row:
         return mean(map(of_class, self.line.classes))
 
 
-def _metric_columns(shown: Sequence[str], confidence: Confidence | None, several_seeds: bool) -> list[Column[_Row]]:
+def _metric_columns(
+    shown: Sequence[str], ranked: str, confidence: Confidence | None, several_seeds: bool
+) -> list[Column[_Row]]:
     """The metrics, each with its interval and its spread over seeds where they are wanted."""
+
+    def about(row: _Row) -> tuple[Variant, Sequence[str]]:
+        return row.variant, row.line.classes
+
     columns: list[Column[_Row]] = []
     for name in shown:
-        columns.append(_metric_column(name))
-        columns += _doubt_columns(name, confidence, several_seeds) if confidence else []
+        columns.append(_metric_column(name, "main" if name == ranked else "other"))
+        if confidence is not None:
+            columns += doubt_columns(confidence, name, about, prefix=f"{name}_", several_seeds=several_seeds)
     return columns
 
 
-def _metric_column(name: str) -> Column[_Row]:
-    return Column(name, TITLES[name], lambda row: row.line.values[name], "percent")
-
-
-def _doubt_columns(name: str, confidence: Confidence, several_seeds: bool) -> list[Column[_Row]]:
-    def interval(row: _Row) -> Interval | None:
-        return confidence.interval(row.variant, row.line.classes, name)
-
-    def spread(row: _Row) -> float | None:
-        return statistics.spread(seed_means(row.variant, row.line.classes, name))
-
-    return [
-        Column(f"{name}_interval", "95 %", lambda row: interval_text(interval(row)), audience="people"),
-        Column(f"{name}_low", "low", lambda row: getattr(interval(row), "low", None), "percent", "programs"),
-        Column(f"{name}_high", "high", lambda row: getattr(interval(row), "high", None), "percent", "programs"),
-        Column(f"{name}_sd", "sd", spread, "percent", "all" if several_seeds else "programs"),
-    ]
+def _metric_column(name: str, role: Role) -> Column[_Row]:
+    return Column(name, TITLES[name], lambda row: row.line.values[name], "percent", role=role)
 
 
 def _confidence_notes(
@@ -183,15 +175,15 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         for line, group in zip(lines, groups, strict=True)
     ]
     columns: tuple[Column[_Row], ...] = (
-        Column("rank", "rank", lambda row: row.rank, "count"),
-        Column("variant", "variant", lambda row: row.variant.label),
+        Column("rank", "rank", lambda row: row.rank, "count", role="key"),
+        Column("variant", "variant", lambda row: row.variant.label, role="key"),
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         Column("method", "method", lambda row: row.variant.method, audience="programs"),
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
-        *([] if confidence is None else [Column[_Row]("group", "group", lambda row: row.group)]),
-        *_metric_columns(shown, confidence, seeds > 1),
+        *([] if confidence is None else [Column[_Row]("group", "group", lambda row: row.group, role="main")]),
+        *_metric_columns(shown, metric, confidence, seeds > 1),
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
@@ -226,7 +218,7 @@ def _class_table(
     rows = tuple(_Row(line([name]), name) for name in variant.runs)
     footer = _Row(line(list(variant.runs)), f"mean ({len(rows)})", is_mean=True)
     columns: tuple[Column[_Row], ...] = (
-        Column("class", "class", lambda row: row.name),
+        Column("class", "class", lambda row: row.name, role="key"),
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         constant("variant", "variant", variant.label),
@@ -235,7 +227,7 @@ def _class_table(
             "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
             "all" if variant.seeds > 1 else "programs",
         ),
-        *_metric_columns(shown, confidence, variant.seeds > 1),
+        *_metric_columns(shown, metric, confidence, variant.seeds > 1),
         Column(
             "threshold", "threshold",
             lambda row: None if row.is_mean else variant.threshold(row.name, "value"), "score",

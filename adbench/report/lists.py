@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def methods(registry: Registry) -> Table[Method]:
     """All methods: name, presets, paper."""
     columns: tuple[Column[Method], ...] = (
-        Column("method", "method", lambda method: method.name),
+        Column("method", "method", lambda method: method.name, role="key"),
         Column("summary", "summary", lambda method: method.summary),
         Column("presets", "presets", lambda method: ", ".join(method.presets)),
         Column("paper", "paper", lambda method: method.paper),
@@ -30,7 +30,7 @@ def methods(registry: Registry) -> Table[Method]:
 def datasets(registry: Registry) -> Table[Dataset]:
     """All data sets, and where to get them."""
     columns: tuple[Column[Dataset], ...] = (
-        Column("dataset", "dataset", lambda data: data.name),
+        Column("dataset", "dataset", lambda data: data.name, role="key"),
         Column("summary", "summary", lambda data: data.summary + (" (synthetic)" if data.synthetic else "")),
         Column("source", "source", lambda data: data.source or "made on first use"),
     )
@@ -40,7 +40,7 @@ def datasets(registry: Registry) -> Table[Dataset]:
 def backbones() -> Table[BackboneInfo]:
     """All backbones that a method with a backbone can look through."""
     columns: tuple[Column[BackboneInfo], ...] = (
-        Column("backbone", "backbone", lambda info: info.name),
+        Column("backbone", "backbone", lambda info: info.name, role="key"),
         Column("channels", "channels", lambda info: ", ".join(map(str, info.channels))),
         Column("weights", "weights", lambda info: info.weights),
     )
@@ -59,7 +59,7 @@ class _Option:
 def options_of(method: Method) -> Table[_Option]:
     """A method's options: type, and the value in each preset; a star marks what some classes change."""
     columns: tuple[Column[_Option], ...] = (
-        Column("option", "option", lambda option: option.key),
+        Column("option", "option", lambda option: option.key, role="key"),
         Column("type", "type", lambda option: type_name(option.kind)),
         *(_preset_column(name, preset) for name, preset in method.presets.items()),
     )
@@ -81,7 +81,7 @@ def _preset_column(name: str, preset: Preset) -> Column[_Option]:
 def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:
     """How each check of a method went."""
     columns: tuple[Column[CheckResult], ...] = (
-        Column("check", "check", lambda result: result.check),
+        Column("check", "check", lambda result: result.check, role="key"),
         Column("outcome", "outcome", lambda result: result.outcome),
         Column("reason", "what was found", lambda result: result.reason),
     )

@@ -100,16 +100,16 @@ def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Li
     marks = protocol_marks(variants)
     by_class = any(line.title for line in lines)
     columns: tuple[Column[Line], ...] = (
-        Column("class", "class", lambda line: line.title, audience="all" if by_class else "programs"),
+        Column("class", "class", lambda line: line.title, audience="all" if by_class else "programs", role="key"),
         Column(
             "variant", "variant", lambda line: line.variant.label,
-            audience="programs" if by_class and len(variants) == 1 else "all",
+            audience="programs" if by_class and len(variants) == 1 else "all", role="key",
         ),
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         Column("method", "method", lambda line: line.variant.method, audience="programs"),
         Column("metric", "metric", lambda line: line.metric, audience="programs"),
-        Column("metric", "metric", lambda line: TITLES[line.metric], audience="people"),
+        Column("metric", "metric", lambda line: TITLES[line.metric], audience="people", role="key"),
         Column("classes", "classes", lambda line: len(line.classes), "count", "programs" if by_class else "all"),
         Column("last", "last", lambda line: line.last, "percent"),
         Column("oracle", "oracle", lambda line: line.oracle, "percent"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 from .. import statistics
 from ..confidence import APART, MISSING_EVIDENCE, Confidence
@@ -51,26 +52,30 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     marks = protocol_marks(variants)
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
     notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], marks)
-    columns = _columns(board, metric, marks, bool(footers))
+    columns = _columns(board, metric, marks, bool(footers), known)
     return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
 
 
-def _columns(board: Board, metric: str, marks: Mapping[str, str], over_classes: bool) -> tuple[Column[Pair], ...]:
-    ranked: Audience = "all" if over_classes else "programs"
+def _columns(
+    board: Board, metric: str, marks: Mapping[str, str], over_classes: bool, known: bool
+) -> tuple[Column[Pair], ...]:
+    shown: Literal["people", "programs"] = "people" if known else "programs"
+    asked: Audience = "all" if known else "programs"
+    ranked: Audience = "all" if over_classes and known else "programs"
     return (
         *of_class(board, metric, marks, lambda row: row.name),
         Column("first", "a", lambda row: row.first.label, audience="programs"),
         Column("second", "b", lambda row: row.second.label, audience="programs"),
-        Column("first_marked", "a", lambda row: marked(row.first, marks), audience="people"),
-        Column("second_marked", "b", lambda row: marked(row.second, marks), audience="people"),
-        Column("difference", "b - a", lambda row: row.difference, "points"),
-        Column("difference_interval", "95 %", lambda row: _text(row.interval), audience="people"),
+        Column("first_marked", "a", lambda row: marked(row.first, marks), audience="people", role="key"),
+        Column("second_marked", "b", lambda row: marked(row.second, marks), audience="people", role="key"),
+        Column("difference", "b - a", lambda row: row.difference, "points", role="main"),
+        Column("difference_interval", "95 % of b - a", lambda row: _text(row.interval), audience=shown, whole=True),
         Column("difference_low", "low", lambda row: getattr(row.interval, "low", None), "points", "programs"),
         Column("difference_high", "high", lambda row: getattr(row.interval, "high", None), "points", "programs"),
         Column("wilcoxon_p", "Wilcoxon (Holm)", lambda row: row.wilcoxon_p, "p_value", ranked),
-        Column("p", "p", lambda row: row.p, "p_value"),
-        Column("p_holm", "p (Holm)", lambda row: row.p_holm, "p_value"),
-        Column("told_apart", "told apart", lambda row: _verdict(row.p_holm)),
+        Column("p", "p", lambda row: row.p, "p_value", asked),
+        Column("p_holm", "p (Holm)", lambda row: row.p_holm, "p_value", asked, role="main"),
+        Column("told_apart", "significant", lambda row: _verdict(row.p_holm), "text", asked, role="main"),
     )
 
 
@@ -85,7 +90,7 @@ def _notes(
 ) -> list[str]:
     """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
     notes = [
-        f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; told apart where p is below "
+        f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; significant: p below "
         f"{APART} after Holm's correction for {pairs} pair{'s' if pairs > 1 else ''}. "
         "Intervals are of each pair alone.",
         _seeds_note(variants),

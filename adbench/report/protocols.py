@@ -41,7 +41,7 @@ def of_class(
 ) -> tuple[Column[Row], ...]:
     """What a row of a comparison is about: a class of a data set, and a metric."""
     return (
-        Column("class", "class", name),
+        Column("class", "class", name, role="key"),
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         constant("metric", "metric", metric),

@@ -12,7 +12,7 @@ from ..types import MAIN_METRICS, METRIC_NAMES, Result, Threshold
 from ..variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
 from .leaderboard import some
 from .score_notes import NO_THRESHOLD, useless_text
-from .tables import Audience, Column, Kind, Table, constant
+from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
 
 if TYPE_CHECKING:
@@ -45,28 +45,35 @@ def list_runs(results: Sequence[Result], standings: Sequence[Standing] | None = 
     """
     rows = [_Listed(run, standing) for run, standing in zip(some(results), standings or repeat(None), strict=False)]
     reasons = list(dict.fromkeys(row.reason for row in rows if row.reason))
+    several: Role = "key" if len({run.dataset for run in results}) > 1 else "other"
 
     def metric(name: str) -> Column[_Listed]:
-        return Column(name, TITLES[name], lambda row: getattr(row.run.metrics, name), "percent")
+        return Column(name, TITLES[name], lambda row: getattr(row.run.metrics, name), "percent", role="main")
+
+    def title(row: _Listed) -> str:
+        return dataset_title(row.run.dataset, row.run.synthetic)
 
     def state(row: _Listed) -> str | None:
         """For people, with a mark that the notes explain."""
         mark = f" [{reasons.index(row.reason) + 1}]" if row.reason else ""
         return f"{row.standing.state}{mark}" if row.standing else None
 
+    def minute(row: _Listed) -> str:
+        return row.run.finished[:16].replace("T", " ")
+
     columns: tuple[Column[_Listed], ...] = (
-        Column("dataset", "data set", lambda row: dataset_title(row.run.dataset, row.run.synthetic), audience="people"),
+        Column("dataset", "data set", title, audience="people", role=several),
         Column("dataset", "data set", lambda row: row.run.dataset, audience="programs"),
         Column("synthetic", "synthetic", lambda row: row.run.synthetic, audience="programs"),
-        Column("class", "class", lambda row: row.run.class_name),
-        Column("variant", "variant", lambda row: row.run.variant),
+        Column("class", "class", lambda row: row.run.class_name, role="key"),
+        Column("variant", "variant", lambda row: row.run.variant, role="key"),
         Column("method", "method", lambda row: row.run.method, audience="programs"),
-        Column("seed", "seed", lambda row: row.run.seed, "count"),
+        Column("seed", "seed", lambda row: row.run.seed, "count", role="key"),
         *map(metric, MAIN_METRICS),
-        Column("finished", "finished", lambda row: row.run.finished[:16].replace("T", " "), audience="people"),
+        Column("finished", "finished", minute, audience="people", whole=True),
         Column("finished", "finished", lambda row: row.run.finished, audience="programs"),
-        Column("run", "run", lambda row: row.run.run),
-        *([Column("state", "state", state, audience="people")] if reasons else []),
+        Column("run", "run", lambda row: row.run.run, role="main", whole=True),
+        *([Column("state", "state", state, audience="people", role="main", whole=True)] if reasons else []),
         Column("state", "state", lambda row: row.standing.state if row.standing else None, audience="programs"),
         Column("reason", "reason", lambda row: row.reason, audience="programs"),
     )
@@ -113,7 +120,7 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
         return Column(name, TITLES[name], lambda row: row.metric(name), "percent")
 
     columns: tuple[Column[_Trials], ...] = (
-        Column("class", "class", lambda row: row.name),
+        Column("class", "class", lambda row: row.name, role="key"),
         constant("dataset", "data set", first.dataset),
         constant("synthetic", "synthetic", first.synthetic),
         constant("method", "method", first.method),
@@ -150,7 +157,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
         return Column(key, title, lambda variant: getattr(suggested[variant.label], field, None), kind)
 
     columns: tuple[Column[Variant], ...] = (
-        Column("variant", "variant", lambda variant: variant.label),
+        Column("variant", "variant", lambda variant: variant.label, role="key"),
         Column("seeds", "seeds", lambda variant: len(variant.runs[name]), "count"),
         *map(metric, defined),
         *(

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from ..util.text import printable
+
 Cell = str | int | float | bool | None
 Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value"]
 Audience = Literal["all", "people", "programs"]
@@ -32,8 +34,8 @@ class Column(Generic[Row]):
     programs.
 
     ``role`` matters where a table is too wide for a terminal: a "key" says what the row is about and is repeated
-    in every part, and a "main" column stands in the first part. ``whole`` text is never folded if it fits: a name
-    that people copy.
+    in every part, and a "main" column stands in the first part. A column ``beside`` the one before it is in the
+    same part. ``whole`` text is never folded if it fits: a name that people copy.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Column(Generic[Row]):
     kind: Kind = "text"
     audience: Audience = "all"
     role: Role = "other"
+    beside: bool = False
     whole: bool = False
 
 
@@ -77,7 +80,7 @@ def constant(key: str, title: str, value: Cell) -> Column[Any]:
 
 
 def cell_text(value: Cell, kind: Kind) -> str:
-    """Write one cell for people."""
+    """Write one cell for people, with control characters as escapes."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return MISSING
     if kind == "percent":
@@ -93,14 +96,27 @@ def cell_text(value: Cell, kind: Kind) -> str:
         return f"{float(value):.4g}"
     if kind in ("seconds", "rate"):
         return f"{float(value):.1f}"
-    return str(value)
+    return printable(str(value))
 
 
-def people_view(table: AnyTable) -> tuple[list[Column[Any]], list[list[str]], list[list[str]]]:
-    """The columns, rows and footers that people see, as text."""
+@dataclass(frozen=True)
+class View:
+    """What people see of a table: its texts, safe on a terminal and in XML."""
+
+    title: str
+    columns: list[Column[Any]]
+    titles: list[str]
+    rows: list[list[str]]
+    footers: list[list[str]]
+    notes: list[str]
+
+
+def people_view(table: AnyTable) -> View:
+    """The texts that people see of a table."""
     columns = table.columns_for("people")
     rows, footers = (
         [[cell_text(column.cell(row), column.kind) for column in columns] for row in part]
         for part in (table.rows, table.footers)
     )
-    return columns, rows, footers
+    titles = [printable(column.title) for column in columns]
+    return View(printable(table.title), columns, titles, rows, footers, list(map(printable, table.notes)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from ...util.text import printable
 from ..tables import AnyTable
 from .paper import to_latex, to_markdown
 from .programs import to_csv, to_json
@@ -16,8 +17,11 @@ def write(tables: Sequence[AnyTable], format_: str) -> None:
         from . import terminal
 
         terminal.show(tables)
-    else:
-        sys.stdout.write(render(tables, format_))
+        return
+    text = render(tables, format_)
+    if format_ == "csv" and sys.stdout.isatty():  # the other formats hold no control characters
+        text = "\n".join(map(printable, text.split("\n")))
+    sys.stdout.write(text)
 
 
 def render(tables: Sequence[AnyTable], format_: str) -> str:

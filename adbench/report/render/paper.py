@@ -13,14 +13,14 @@ def to_markdown(tables: Sequence[AnyTable]) -> str:
 
 
 def _markdown(table: AnyTable) -> str:
-    columns, rows, footers = people_view(table)
-    bold = [[f"**{_markdown_escape(cell)}**" for cell in row] for row in footers]
-    plain = [[_markdown_escape(cell) for cell in row] for row in rows]
-    lines = [[_markdown_escape(column.title) for column in columns]]
-    lines.append(["---" if column.kind == "text" else "---:" for column in columns])
+    view = people_view(table)
+    bold = [[f"**{_markdown_escape(cell)}**" for cell in row] for row in view.footers]
+    plain = [[_markdown_escape(cell) for cell in row] for row in view.rows]
+    lines = [[_markdown_escape(title) for title in view.titles]]
+    lines.append(["---" if column.kind == "text" else "---:" for column in view.columns])
     pipes = ["| " + " | ".join(line) + " |" for line in lines + plain + bold]
-    notes = ["", *(f"- {_markdown_escape(note)}" for note in table.notes)] if table.notes else []
-    return "\n".join([f"**{_markdown_escape(table.title)}**", "", *pipes, *notes]) + "\n"
+    notes = ["", *(f"- {_markdown_escape(note)}" for note in view.notes)] if view.notes else []
+    return "\n".join([f"**{_markdown_escape(view.title)}**", "", *pipes, *notes]) + "\n"
 
 
 def _markdown_escape(text: str) -> str:
@@ -42,19 +42,19 @@ def to_latex(tables: Sequence[AnyTable]) -> str:
 
 
 def _latex(table: AnyTable) -> str:
-    columns, rows, footers = people_view(table)
+    view = people_view(table)
     line = " & ".join
-    body = [line(map(_latex_escape, row)) + r" \\" for row in rows]
-    summary = [line(map(_latex_escape, row)) + r" \\" for row in footers]
-    notes = [rf"\par\footnotesize {_latex_escape(note)}" for note in table.notes]
+    body = [line(map(_latex_escape, row)) + r" \\" for row in view.rows]
+    summary = [line(map(_latex_escape, row)) + r" \\" for row in view.footers]
+    notes = [rf"\par\footnotesize {_latex_escape(note)}" for note in view.notes]
     lines = [
         "% needs \\usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_latex_escape(table.title)}}}",
-        rf"\begin{{tabular}}{{{''.join('l' if column.kind == 'text' else 'r' for column in columns)}}}",
+        rf"\caption{{{_latex_escape(view.title)}}}",
+        rf"\begin{{tabular}}{{{''.join('l' if column.kind == 'text' else 'r' for column in view.columns)}}}",
         r"\toprule",
-        line(_latex_escape(column.title) for column in columns) + r" \\",
+        line(_latex_escape(title) for title in view.titles) + r" \\",
         r"\midrule",
         *body,
         *([r"\midrule", *summary] if summary else []),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...util.text import csv_text, json_escaped
 from ..tables import AnyTable, Cell
 
 
@@ -37,20 +36,17 @@ def to_json(tables: Sequence[AnyTable]) -> str:
         }
         for table in tables
     ]
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_escaped(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def to_csv(tables: Sequence[AnyTable]) -> str:
     """All rows under one header, so that any reader takes it.
 
-    Of several tables the first column names each row's table, and a column that a table lacks is empty.
+    Of several tables the first column names each row's table, and a column that a table lacks is empty. Text that a
+    spreadsheet would run as a formula has an apostrophe in front.
     """
     views = [(table.title, _rows(table, (*table.rows, *table.footers))) for table in tables]
     keys = [column.key for table in tables for column in table.columns_for("programs")]
     header = list(dict.fromkeys(["table", *keys] if len(tables) > 1 else keys))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
-    writer.writeheader()
-    for title, rows in views:
-        writer.writerows({"table": title, **row} if len(tables) > 1 else row for row in rows)
-    return text.getvalue()
+    lines = [{"table": title, **row} for title, rows in views for row in rows]
+    return csv_text(header, ([line.get(key) for key in header] for line in lines))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -14,13 +15,22 @@ from rich.constrain import Constrain
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ..tables import MISSING, AnyTable, Column, people_view
+from ..tables import MISSING, AnyTable, Column, View, people_view
 
 GAP = 2
 """Blanks between two columns; one of them is the box's own."""
 
 NARROWEST = 14
 """To this many characters texts and titles may be folded; numbers keep their width."""
+
+SHORT_TITLE = 6
+"""Titles of up to so many characters are not folded either."""
+
+SHORTEST = 4
+"""To this many characters the key columns may be folded where one number beside them needs the room."""
+
+LONGEST_WHOLE = 40
+"""Names of up to so many characters are not folded if they are to be copied."""
 
 NARROWEST_NOTE, WIDEST_NOTE = 80, 120
 """Notes are as wide as their table, within these bounds."""
@@ -51,102 +61,144 @@ def to_svg(tables: Sequence[AnyTable]) -> str:
 
 
 def _print(console: Console, tables: Sequence[AnyTable]) -> None:
+    """Print tables; a note that stands under one of them isn't repeated under the next."""
+    said: set[str] = set()
     for number, table in enumerate(tables):
         if number:
             console.print()
-        console.print(to_rich(table, console.width))
+        console.print(to_rich(table, console.width, said))
+        said.update(table.notes)
 
 
 def natural_width(table: AnyTable) -> int:
     """Characters that a table takes when nothing is folded."""
-    columns, rows, footers = people_view(table)
-    widths = _widths(columns, rows + footers)
-    return max(_total([wide for wide, _ in widths]), min(cell_len(table.title), WIDEST_NOTE))
+    view = people_view(table)
+    return max(_total([each.wide for each in _widths(view)]), min(cell_len(view.title), WIDEST_NOTE))
 
 
-def to_rich(table: AnyTable, width: int) -> RenderableType:
-    """Lay a table out for ``width`` characters.
+def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> RenderableType:
+    """Lay a table out for ``width`` characters, without the notes that were ``said`` before.
 
-    First titles and texts are folded; if that is not enough, the columns go into several blocks, each
-    with the first column of text repeated.
+    First titles and texts are folded. If that is not enough, the columns go into several blocks: each begins with
+    the key columns, so that a row says what it is about, and the main columns stand in the first.
     """
-    columns, rows, footers = people_view(table)
-    parts: list[RenderableType] = [Text(table.title, style="bold")]
-    ranges = _widths(columns, rows + footers)
-    for chosen in _blocks(columns, ranges, width):
-        fitted = _fit([columns[number] for number in chosen], [ranges[number] for number in chosen], width)
-        parts.append(_block(chosen, fitted, columns, rows, footers))
+    view = people_view(table)
+    widths = _widths(view)
+    parts: list[RenderableType] = [Text(view.title, style="bold")]
+    for chosen in _blocks(view.columns, widths, width):
+        parts.append(_block(view, chosen, _fit(view.columns, widths, chosen, width)))
     notes_width = min(width, max(NARROWEST_NOTE, natural_width(table)))
-    parts.extend(Constrain(Text(note, style="dim"), notes_width) for note in table.notes)
+    notes = [shown for note, shown in zip(table.notes, view.notes, strict=True) if note not in said]
+    parts.extend(Constrain(Text(note, style="dim"), notes_width) for note in notes)
     return Group(*parts)
 
 
-def _widths(columns: Sequence[Column[Any]], rows: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
-    """For each column the width without folding and the least that it can do with."""
-    ranges = []
-    for number, column in enumerate(columns):
-        cells = max((cell_len(row[number]) for row in rows), default=1)
-        word = min(NARROWEST, max(map(cell_len, column.title.split()), default=1))
-        wide = max(cells, cell_len(column.title))
-        narrow = max(min(cells, NARROWEST) if column.kind == "text" else cells, word)
-        ranges.append((wide, narrow))
-    return ranges
+@dataclass(frozen=True)
+class _Width:
+    """Characters that a column takes without folding, and the least that it can do with."""
+
+    wide: int
+    narrow: int
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + GAP * len(widths) - 1  # rich pads the last column as well
+def _widths(view: View) -> list[_Width]:
+    found = []
+    for number, (column, title) in enumerate(zip(view.columns, view.titles, strict=True)):
+        cells = max((cell_len(row[number]) for row in (*view.rows, *view.footers)), default=1)
+        words = title.split() if cell_len(title) > SHORT_TITLE else [title]
+        word = min(NARROWEST, max(map(cell_len, words), default=1))
+        fixed = column.kind != "text" or (column.whole and cells <= LONGEST_WHOLE)
+        found.append(_Width(max(cells, cell_len(title)), max(cells if fixed else min(cells, NARROWEST), word)))
+    return found
 
 
-def _blocks(columns: Sequence[Column[Any]], ranges: Sequence[tuple[int, int]], width: int) -> list[list[int]]:
-    """Share the columns out over blocks that fit, with the first column of text in each."""
-    anchor = next((number for number, column in enumerate(columns) if column.kind == "text"), 0)
-    blocks: list[list[int]] = [[]]
-    for number in range(len(columns)):
-        tried = [*blocks[-1], number]
-        if _total([ranges[each][1] for each in tried]) > width and set(blocks[-1]) - {anchor}:
-            tried = [number] if number <= anchor else [anchor, number]
-            blocks.append([])
-        blocks[-1] = tried
+def _total(widths: Iterable[int]) -> int:
+    shown = list(widths)
+    return sum(shown) + GAP * len(shown) - 1  # rich pads the last column as well
+
+
+def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int) -> list[list[int]]:
+    """Share the columns out over blocks that fit, with the key columns in each."""
+    if _total(each.narrow for each in widths) <= width:
+        return [list(range(len(columns)))]
+    keys = _keys(columns)
+    blocks = [list(keys)]
+    for unit in _units(columns, keys):
+        tried = [*blocks[-1], *unit]
+        if _total(_squeezed(columns, widths, tried, width)) > width and len(blocks[-1]) > len(keys):
+            blocks.append(list(keys))
+        for number in unit:  # a unit that is too wide for any block is shared out as well
+            tried = [*blocks[-1], number]
+            if _total(_squeezed(columns, widths, tried, width)) > width and len(blocks[-1]) > len(keys):
+                tried = [*keys, number]
+                blocks.append([])
+            blocks[-1] = tried
     return blocks
 
 
-def _fit(columns: Sequence[Column[Any]], ranges: Sequence[tuple[int, int]], width: int) -> list[int]:
+def _units(columns: Sequence[Column[Any]], keys: Sequence[int]) -> list[list[int]]:
+    """The columns but for the keys, those together that stand beside each other; the main ones first."""
+    units: list[list[int]] = []
+    for number, column in enumerate(columns):
+        if number in keys:
+            continue
+        if column.beside and units:
+            units[-1].append(number)
+        else:
+            units.append([number])
+    return sorted(units, key=lambda unit: columns[unit[0]].role != "main")  # stable
+
+
+def _keys(columns: Sequence[Column[Any]]) -> list[int]:
+    """The columns that say what a row is about: by default the first one of text."""
+    keys = [number for number, column in enumerate(columns) if column.role == "key"]
+    return keys or [next((number for number, column in enumerate(columns) if column.kind == "text"), 0)]
+
+
+def _squeezed(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: Sequence[int], width: int) -> list[int]:
+    """The least widths of some columns; where one number beside the keys is too wide, the keys give way."""
+    narrow = [widths[number].narrow for number in chosen]
+    keys = [place for place, number in enumerate(chosen) if columns[number].kind == "text"]
+    if len(chosen) > len(_keys(columns)) + 1:
+        return narrow
+    while _total(narrow) > width and any(narrow[place] > SHORTEST for place in keys):
+        widest = max(keys, key=lambda place: narrow[place])
+        narrow[widest] -= 1
+    return narrow
+
+
+def _fit(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: Sequence[int], width: int) -> list[int]:
     """Fold nothing if there is room; otherwise all titles of numbers, and texts as far as it takes."""
-    wide = [wide for wide, _ in ranges]
+    wide = [widths[number].wide for number in chosen]
     if _total(wide) <= width:
         return wide
-    fitted = [narrow for _, narrow in ranges]
+    fitted = _squeezed(columns, widths, chosen, width)
     spare = width - _total(fitted)
-    for number, column in enumerate(columns):
-        if column.kind == "text":
-            more = max(0, min(spare, wide[number] - fitted[number]))
-            fitted[number] += more
+    for place, number in enumerate(chosen):
+        if columns[number].kind == "text":
+            more = max(0, min(spare, wide[place] - fitted[place]))
+            fitted[place] += more
             spare -= more
     return fitted
 
 
-def _block(
-    chosen: Sequence[int],
-    widths: Sequence[int],
-    columns: Sequence[Column[Any]],
-    rows: Sequence[Sequence[str]],
-    footers: Sequence[Sequence[str]],
-) -> RichTable:
+def _block(view: View, chosen: Sequence[int], widths: Sequence[int]) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold"
     )
+    keys = _keys(view.columns)
     for number, width in zip(chosen, widths, strict=True):
-        text = columns[number].kind == "text"
+        text = view.columns[number].kind == "text"
         drawn.add_column(
-            Text(columns[number].title), width=width, justify="left" if text else "right", overflow="fold",
-            style="cyan" if text and number == chosen[0] else "",
+            Text(view.titles[number]), width=width, justify="left" if text else "right", overflow="fold",
+            style="cyan" if text and number in keys else "",
         )  # fmt: skip
-    for row in rows:
-        drawn.add_row(*(_cell(row[number], columns[number]) for number in chosen))
-    if footers:
+    for row in view.rows:
+        drawn.add_row(*(_cell(row[number], view.columns[number]) for number in chosen))
+    if view.footers:
         drawn.add_section()
-    for row in footers:
-        drawn.add_row(*(_cell(row[number], columns[number]) for number in chosen), style="bold")
+    for row in view.footers:
+        drawn.add_row(*(_cell(row[number], view.columns[number]) for number in chosen), style="bold")
     return drawn
 
 

@@ -1,0 +1,46 @@
+"""The columns beside a metric that say how sure it is: its interval over test pictures, and its spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from .. import statistics
+from ..confidence import Confidence, interval_text, seed_means
+from ..statistics import Interval
+from ..variants import Variant
+from .tables import Column, Row
+
+
+def doubt_columns(
+    confidence: Confidence,
+    metric: str,
+    about: Callable[[Row], tuple[Variant, Sequence[str]]],
+    *,
+    prefix: str,
+    several_seeds: bool,
+) -> list[Column[Row]]:
+    """The interval, its ends for programs, and the spread over seeds, which people see if there are several.
+
+    Args:
+        confidence: knows what is stored.
+        metric: the field of ``Metrics``.
+        about: the variant and the classes of a row.
+        prefix: what the columns' keys begin with.
+        several_seeds: whether there is a spread to see.
+    """
+
+    def interval(row: Row) -> Interval | None:
+        return confidence.interval(*about(row), metric)
+
+    def spread(row: Row) -> float | None:
+        return statistics.spread(seed_means(*about(row), metric))
+
+    return [
+        Column(
+            f"{prefix}interval", "95 %", lambda row: interval_text(interval(row)),
+            audience="people", beside=True, whole=True,
+        ),
+        Column(f"{prefix}low", "low", lambda row: getattr(interval(row), "low", None), "percent", "programs"),
+        Column(f"{prefix}high", "high", lambda row: getattr(interval(row), "high", None), "percent", "programs"),
+        Column(f"{prefix}sd", "sd", spread, "percent", "all" if several_seeds else "programs", beside=True),
+    ]  # fmt: skip

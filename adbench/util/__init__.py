@@ -1,0 +1,1 @@
+"""What every other wing uses, and what imports nothing of adbench."""

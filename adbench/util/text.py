@@ -1,0 +1,75 @@
+"""Text that is safe where it goes: on a terminal, in XML, and in a spreadsheet.
+
+Names of classes, files and methods come from other people. On a terminal their control characters would be commands,
+and a spreadsheet would run a cell that begins with "=" as a formula.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable
+
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, those of ESC and CSI among them
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # these turn the direction of writing
+    "\u2028\u2029\ufffe\uffff\ud800-\udfff]"  # line ends, no characters, and bytes of a name that are not UTF-8
+)
+
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""How a cell begins that a spreadsheet takes for a formula, or that has been guarded (OWASP, "CSV Injection")."""
+
+
+def printable(text: str) -> str:
+    r"""Write control characters and the like as escapes such as ``\x1b`` or ``\n``; other text stays as it is."""
+    return _UNSAFE.sub(lambda found: _escape(found.group()), text)
+
+
+def _escape(letter: str) -> str:
+    named = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+    code = ord(letter)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file's name that is no text
+        code -= 0xDC00
+    return named.get(letter, f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def json_escaped(document: str) -> str:
+    r"""Write what is unsafe on a terminal as ``\u009b`` in a JSON document, which programs read as the same text."""
+    lines = document.split("\n")
+    return "\n".join(_UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", line) for line in lines)
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+
+def guarded(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula; ``unguarded`` takes it away."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """Read text back that ``guarded`` wrote."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    r"""Rows as CSV. Text is guarded, numbers keep every digit, and None or no finite number is an empty cell.
+
+    Bytes of a file's name that are not UTF-8 are written as escapes ("\udcff").
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in (header, *rows):
+        cells = [_csv_cell(cell) for cell in row]
+        # before Python 3.13, csv leaves a lone carriage return unquoted, where a reader starts a new row
+        (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _csv_cell(cell: object) -> object:
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    return guarded(cell) if isinstance(cell, str) else cell

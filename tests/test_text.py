@@ -1,0 +1,74 @@
+"""Names of other people on a terminal, in XML, in JSON and in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adbench.util.text import csv_text, guarded, json_escaped, printable, unguarded
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.text(
+    st.sampled_from("'=+-@\t\r\n\x1b\x9b\x00\u202e\udcff\ufffea\" ,é"), max_size=8
+)
+
+
+@given(NAMES)
+def test_printable_text_commands_no_terminal_and_is_xml(name):
+    """No control character, no turn of the direction and no byte that is no text is left."""
+    shown = printable(name)
+    assert all(letter.isprintable() or letter.isspace() or ord(letter) > 0xA0 for letter in shown)
+    assert not set(shown) & set("\n\r\t\x1b\x9b\u202e\u2028")
+    shown.encode("utf-8")
+    ElementTree.fromstring(f"<t>{shown.replace('&', '').replace('<', '')}</t>")
+
+
+def test_printable_text_says_what_stood_there():
+    """Escapes are those that programmers know; ordinary text is untouched, in any script."""
+    assert printable("\x1b[31mred\n\u202e\udcff") == r"\x1b[31mred\n\u202e\xff"
+    assert printable("metal_nut 零件 Größe 😀") == "metal_nut 零件 Größe 😀"
+
+
+@given(st.lists(NAMES))
+def test_json_holds_the_same_text_without_what_a_terminal_obeys(names):
+    """Programs read back what was written, lone surrogates as well."""
+    document = json_escaped(json.dumps(names, indent=2, ensure_ascii=False))
+    assert json.loads(document) == names
+    assert printable(document.replace("\n", "")) == document.replace("\n", "")
+
+
+@given(NAMES)
+def test_a_guarded_cell_is_no_formula_and_reads_back_exactly(name):
+    """Whatever the name, even one that looks guarded already."""
+    cell = guarded(name)
+    assert not cell.startswith(tuple("=+-@\t\r\n"))
+    assert unguarded(cell) == name
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "'=1", "''@"])
+def test_formulas_get_an_apostrophe(name):
+    """Those that OWASP lists, and what would read back as one."""
+    assert guarded(name) == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["bottle", "'quoted'", "a=b", "", "000.png", "it's"])
+def test_other_text_stays_as_it_is(name):
+    """An apostrophe in front of a name that is no formula belongs to the name."""
+    assert (guarded(name), unguarded(name)) == (name, name)
+
+
+@given(st.lists(st.tuples(NAMES, st.floats() | st.none() | st.integers()), max_size=4))
+def test_csv_reads_back_exactly(rows):
+    """Any names and numbers; numbers keep every digit and their sign, and never get an apostrophe."""
+    rows = [(name.encode("utf-8", "backslashreplace").decode(), number) for name, number in rows]
+    rows = [(name.replace("\0", ""), number) for name, number in rows]  # Python 3.10 reads no NUL
+    read = list(csv.DictReader(io.StringIO(csv_text(("name", "number"), rows), newline="")))
+    assert [unguarded(row["name"]) for row in read] == [name for name, _ in rows]
+    for row, (_, number) in zip(read, rows, strict=True):
+        finite = number is not None and abs(number) < float("inf")
+        assert float(row["number"]) == number if finite else row["number"] == ""
