@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -131,7 +132,7 @@ def results_() -> None:
 @arguments.stored
 @arguments.looked_up
 @click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
-@click.option("--yes", is_flag=True, help="Don't ask before removing.")
+@click.option("--yes", is_flag=True, help="Don't ask before removing; nobody is asked but on a terminal.")
 def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
           plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
     """List runs that the present images or the present code would not give again, or remove them."""
@@ -148,7 +149,12 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
     table = report.list_runs([each.result for each in found], [each.standing for each in found])
     print_tables([replace(table, title="Stale runs: metrics in % at the last epoch")], format_)
     if delete:
-        _remove([folder_of(results, each.result) for each in found], results, ask=not yes)
+        _remove([folder_of(results, each.result) for each in found], results, ask=_asks() and not yes)
+
+
+def _asks() -> bool:
+    """Whether there is somebody who could answer."""
+    return sys.stdin.isatty()
 
 
 def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:

@@ -15,9 +15,11 @@ import torch
 
 from . import devices, pictures, plugins, store, summary, threads, thresholds
 from . import options as option_room
-from .errors import CheckpointError, TaskError
+from .digests import Digests
+from .errors import CheckpointError, DataError, TaskError
 from .evaluation import TestScores, images_per_second, score_all, score_good
 from .features import FeatureCache
+from .identity import data_digest
 from .images import Images
 from .memory import Passes
 from .progress import Watch
@@ -49,8 +51,8 @@ Part = Literal["train", "test"]
 class Bench:
     """A job with everything resolved on this machine, and where its result goes.
 
-    ``task`` trains on what is left of the training pictures without ``held_out``; ``fingerprint`` and ``identity``
-    are those of all of them.
+    ``task`` trains on what is left of the training images of the ``whole`` task without ``held_out``; ``identity`` is
+    that of the whole.
     """
 
     job: Job
@@ -58,7 +60,7 @@ class Bench:
     options: Options
     device: torch.device
     folder: store.RunFolder
-    fingerprint: str
+    whole: Task
     identity: Identity
     held_out: tuple[Sample, ...] = ()
 
@@ -70,7 +72,7 @@ def prepare(job: Job, task: Task, identity: Identity) -> Bench:
     run = store.run_name(job, identity, amp=options.amp)
     folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
     kept, held_out = thresholds.split(task.train, job.holdout)
-    return Bench(job, replace(task, train=kept), options, device, folder, task.fingerprint, identity, held_out)
+    return Bench(job, replace(task, train=kept), options, device, folder, task, identity, held_out)
 
 
 def run(
@@ -176,6 +178,11 @@ class _Run:
         self.train.make_along(self.test, *([] if self.held_out is None else [self.held_out]))
         size, resize = self.options.size, self.options.resize
         self.truth = open_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
+        if data_digest(self.bench.whole, Digests()) != self.bench.identity.data:
+            raise DataError(
+                f"images of {self.job.dataset}/{self.job.class_name}", found="files that changed since the run began",
+                way_out="Run the same command again",
+            )  # fmt: skip
 
     def _open(self, part: Part, task: Task | None = None) -> Images:
         task, skip_bad = task or self.bench.task, self.job.skip_bad

@@ -26,6 +26,7 @@ import PIL
 
 from . import decoding
 from .decoding import Bytes, Decoded, Resize, decode_sample
+from .digests import Digests
 from .errors import DataError
 from .types import Problem, Sample, Size
 
@@ -141,11 +142,12 @@ class _Order:
         return len(self.samples) * math.prod(self.size) * (4 if self.with_masks else 3)
 
     def key(self) -> str:
-        """Name the store by what its files are, cheaply: paths, lengths and times of change."""
+        """Name the store by what its files are: their paths and contents, which are read once and remembered."""
+        contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
         digest = hashlib.sha256(repr((FORMAT, PIL.__version__, self.size, self.resize)).encode())
         for sample in self.samples:
             for path in (sample.path, sample.mask):
-                digest.update(repr(path and (os.path.abspath(path), _identity(path))).encode())
+                digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
         return digest.hexdigest()[:24]
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
@@ -159,14 +161,6 @@ class _Order:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 # ---------------------------------------------------------------- reading
@@ -238,6 +232,11 @@ def _build(folder: Path, order: _Order, watch: Watch | None) -> None:
     try:
         own.mkdir()
         _fill(own, order, watch)
+        if order.key() != folder.name:
+            raise DataError(
+                f"pictures like {order.samples[0].path}", found="files that changed while they were read",
+                way_out="Run the same command again",
+            )  # fmt: skip
         try:
             own.rename(folder)
         except OSError:

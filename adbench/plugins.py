@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pluggy
 
@@ -112,6 +113,14 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[-1].strip()}" if text else type(error).__name__
 
 
+class _SourceOnly(SourceFileLoader):
+    """Compiles a file each time: cached bytecode stays in use where an edit keeps the length and the second."""
+
+    def path_stats(self, path: object) -> NoReturn:
+        """Say that nothing is known of the file, so that no bytecode is read or written."""
+        raise OSError
+
+
 def _module_name(path: Path) -> str:
     """The name under which a plugin file is loaded."""
     return f"adbench_plugin_{path.stem}"
@@ -121,7 +130,7 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError(f"--plugin {path}", found="no such file", wanted="a Python file with a hookimpl")
     name = _module_name(path)
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
     if spec is None or spec.loader is None:
         raise PluginError(f"--plugin {path}", found="not a Python file", wanted="a .py file with a hookimpl")
     module = importlib.util.module_from_spec(spec)

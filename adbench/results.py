@@ -201,7 +201,8 @@ class Result:
     @property
     def changes(self) -> dict[str, Any]:
         """The user's changes, with digests of contents in place of files, wherever these lie."""
-        digests = {**(self.identity.files if self.identity else {})}
+        files = self.identity.files if self.identity else {}
+        digests = {key: digest[:12] for key, digest in files.items()}
         if self.protocol.backbone_weights:
             digests["weights"] = self.protocol.backbone_weights
         return {key: value if value is None else digests.get(key, value) for key, value in self.overrides.items()}

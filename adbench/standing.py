@@ -19,7 +19,8 @@ from .digests import Digests
 from .errors import ResultError
 from .identity import Identifier, data_digest, file_code_digest
 from .plugins import Registry
-from .types import Result, Task
+from .store import RunFolder
+from .types import Identity, Job, Result, Task
 
 State = Literal["current", "stale", "unchecked"]
 
@@ -86,17 +87,13 @@ class Inspector:
         codes, tasks = self._codes(result), list(self._found(result))
         if made is None:
             return self._standing_of_older(result, bool(codes), [task for _, task in tasks])
-        stale = [CORE] if made.numerics != identity.NUMERICS else []
-        unknown = [] if codes else [NO_CODE]
-        if codes and made.code not in codes:
-            stale.insert(0, CODE)
-        data = [self._data_of(key, task) for key, task in tasks]
-        if not data:
-            unknown.append(NO_IMAGES)
-        elif made.data not in data:
-            (unknown if None in data else stale).append(UNREAD if None in data else IMAGES)
+        data = {self._data_of(key, task) for key, task in tasks}
+        read = {digest for digest in data if digest is not None}
+        unread = None in data and made.data not in data
+        stale = _reasons(made, set() if unread else read, codes)
         if stale:
-            return Standing("stale", tuple(stale))
+            return Standing("stale", stale)
+        unknown = [*([] if codes else [NO_CODE]), *([UNREAD] if unread else [] if data else [NO_IMAGES])]
         return Standing("unchecked", tuple(unknown)) if unknown else Standing("current")
 
     def _standing_of_older(self, result: Result, has_code: bool, tasks: Sequence[Task]) -> Standing:
@@ -173,6 +170,42 @@ def named_in(command: str, option: str) -> list[str]:
         elif word.startswith(f"{option}="):
             found.append(word.partition("=")[2])
     return found
+
+
+def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
+    """The newest stored run of what a job asks for that is stale, and why; None where there is none.
+
+    Args:
+        job: the job.
+        now: the identity of what it would compute.
+    """
+    folder = RunFolder(job.results, job.dataset, job.class_name, job.method, "any").path.parent
+    asked = (job.method, job.dataset, job.class_name, job.preset, dict(job.overrides), job.seed, job.holdout)
+    found = []
+    for path in folder.glob("*/result.json"):
+        try:
+            run = RunFolder(job.results, job.dataset, job.class_name, job.method, path.parent.name).read_result()
+        except ResultError:
+            continue
+        made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, run.protocol.holdout)
+        reasons = _reasons(run.identity, {now.data}, {now.code})
+        if made == asked and reasons:
+            found.append((run, Standing("stale", reasons)))
+    return max(found, key=lambda each: each[0].finished, default=None)
+
+
+def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[str, ...]:
+    """What differs from all that is here now; empty sets say that nothing is at hand."""
+    if made is None:
+        return (OLDER,)
+    found = []
+    if codes and made.code not in codes:
+        found.append(CODE)
+    if made.numerics != identity.NUMERICS:
+        found.append(CORE)
+    if data and made.data not in data:
+        found.append(IMAGES)
+    return tuple(found)
 
 
 # ---------------------------------------------------------------- said

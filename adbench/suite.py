@@ -194,6 +194,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
 def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch: Watch) -> Outcome | engine.Bench:
     """Everything short of training: the stored result, what is wrong, or a bench with decoded pictures."""
     from . import engine
+    from .standing import predecessor
 
     watch.look_at(job)
     try:
@@ -206,6 +207,11 @@ def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch:
                 engine.check_pictures(bench, watch)
             return Outcome(job, result, reused=True)
         engine.check_pictures(bench, watch)
+        stale = predecessor(job, bench.identity)
+        if stale is not None:
+            run, standing = stale
+            name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
+            watch.note(f"{name}: computed again, since run {run.run} is stale ({standing.reason})")
         return bench
     except Exception as error:
         return Outcome(job, error=_foreseen(error, job.method))

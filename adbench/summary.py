@@ -73,7 +73,7 @@ def summarize(
         dataset=job.dataset,
         class_name=job.class_name,
         synthetic=task.synthetic,
-        fingerprint=bench.fingerprint,
+        fingerprint=bench.whole.fingerprint,
         content=hashlib.sha256((train.content + test.content).encode()).hexdigest(),
         train_images=len(train.samples),
         test_images=len(test.samples),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_results import make_result, records_of
 from PIL import Image
 from runs import TINY, adbench, files_in, line_of, metrics_of, only_run
 
-from adbench import identity, plugins, report, standing, suite
+from adbench import cli_stored, engine, identity, plugins, report, standing, suite
+from adbench.cli import app
 from adbench.digests import Digests
 from adbench.errors import DataError, ResultError, WeightsError
 from adbench.identity import Identifier
@@ -122,7 +125,8 @@ def test_masks_of_the_same_length_are_another_run(place):
     for number in range(4):
         place.write_mask(number, 44)
     assert place.states() == [("stale", "images or masks changed")]
-    assert "already there" not in place.run().stderr
+    said = place.run().stderr
+    assert f"computed again, since run {old.name} is stale (images or masks changed)" in " ".join(said.split())
     assert place.states() == [("current", ""), ("stale", "images or masks changed")]
     (new,) = {path.parent for path in place.results.glob("*/*/*/*/result.json")} - {old}
     assert metrics_of(old) == before
@@ -287,8 +291,8 @@ def test_people_see_which_run_is_stale_and_why(place):
     assert "[1] the method's code changed." in shown
 
 
-def test_stale_runs_are_listed_and_removed(place):
-    """--delete says what it removes and asks; the others stay."""
+def test_stale_runs_are_listed_and_removed(place, monkeypatch):
+    """--delete says what it removes, and asks on a terminal; the others stay."""
     none = place.adbench("results", "stale", "--delete")
     assert (none.exit_code, none.stdout) == (0, "")
     assert line_of(none) == f"No run in {place.results} is stale."
@@ -297,11 +301,13 @@ def test_stale_runs_are_listed_and_removed(place):
     place.run()
     (table,) = json.loads(place.adbench("results", "stale", "--format", "json").stdout)
     assert [row["run"] for row in table["rows"]] == [old.name]
-    refused = adbench("results", "stale", "--delete", "--results", place.results)
+    monkeypatch.setattr(cli_stored, "_asks", lambda: True)
+    refused = CliRunner().invoke(app, ["results", "stale", "--delete", "--results", str(place.results)], input="n\n")
     assert refused.exit_code == 1
-    assert "Remove 1 stale run" in refused.stderr
+    assert f"Remove 1 stale run from {place.results}" in refused.stderr
     assert "result.json" in files_in(old)
-    done = place.adbench("results", "stale", "--delete", "--yes")
+    monkeypatch.undo()
+    done = place.adbench("results", "stale", "--delete")
     assert done.exit_code == 0
     assert done.stderr.splitlines()[-1] == f"Removed 1 of 1 stale run from {place.results}."
     assert not old.exists()
@@ -397,6 +403,78 @@ def test_weights_count_by_their_content(tmp_path, monkeypatch):
     assert name("w.pth") != first
     with pytest.raises(WeightsError, match=r"weights file gone.pth: found no such file"):
         name("gone.pth")
+
+
+READER = """
+from dataclasses import dataclass
+from pathlib import Path
+from adbench import BackboneOptions, Detector, Epoch, Method, Scores, hookimpl
+
+@dataclass(frozen=True)
+class ReaderOptions(BackboneOptions):
+    size: tuple[int, int] = (64, 64)
+
+class Reader(Detector):
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    def score(self, batch):
+        maps = batch.pictures.mean(dim=1) * float(Path(self.options.weights).read_text())
+        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+
+@hookimpl
+def adbench_methods():
+    return [Method("reader", "reads its weights", Reader, ReaderOptions)]
+"""
+
+
+def test_runs_find_each_other_by_the_content_of_their_weights(place, monkeypatch):
+    """Another path is there already, another seed by it is the same row, and other content is another row."""
+    monkeypatch.chdir(place.folder)
+    place.plugin.write_text(READER)
+    shutil.rmtree(place.results)
+
+    def run(*words: object) -> str:
+        command = ("run", "-m", "reader", "--plugin", place.plugin, "-d", "folder", "--data-root", place.data)
+        done = adbench(*command, "--results", place.results, "--device", "cpu", *words)
+        assert done.exit_code == 0, done.stderr
+        return done.stderr
+
+    Path("w.pth").write_text("1.0")
+    run("--weights", "w.pth")
+    assert "already there" in run("--weights", "./w.pth")
+    run("--weights", place.folder / "w.pth", "--seed", 1)
+    (table,) = report.leaderboard(read_all(place.results).results)
+    assert [row["seeds"] for row in records_of(table)] == [2]
+    Path("w.pth").write_text("-1.0")
+    assert "already there" not in run("--weights", "w.pth")
+    (table,) = report.leaderboard(read_all(place.results).results)
+    rows = records_of(table)
+    assert sorted(row["seeds"] for row in rows) == [1, 2]
+    assert all(row["variant"].startswith("reader:weights=") for row in rows)
+    assert rows[0]["pixel_auroc"] == pytest.approx(1 - rows[1]["pixel_auroc"])
+
+
+def test_an_edit_within_a_second_that_keeps_the_length_is_run(place):
+    """Python's bytecode cache goes by length and second, so it would run the old code under the new name."""
+    times = place.plugin.stat()
+    before = plugins.load([place.plugin]).method("tiny").summary
+    place.plugin.write_text(place.plugin.read_text().replace(before, before.upper()))
+    os.utime(place.plugin, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert plugins.load([place.plugin]).method("tiny").summary == before.upper()
+
+
+def test_images_that_change_while_other_tasks_run_stop_their_task(place):
+    """What was found at the start names the run, so it must be what is trained on."""
+    registry = plugins.load([place.plugin])
+    options = registry.method("tiny").options(epochs=1)
+    task = registry.dataset("folder").load(place.data, "bolts")
+    job = Job("tiny", "cpu", (), options, "folder", "bolts", place.data, device="cpu", results=place.folder / "new")
+    bench = engine.prepare(job, task, Identifier(registry).of(job, task))
+    place.write_mask(1, 44)
+    with pytest.raises(DataError, match="files that changed since the run began"):
+        engine.run(bench, registry)
+    assert not bench.folder.is_finished()
 
 
 def test_the_same_weights_by_two_paths_are_one_row():
