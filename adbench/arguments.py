@@ -104,7 +104,7 @@ def stored(command: Command) -> Command:
 
 def chosen(command: Command) -> Command:
     """Add ``--dataset`` and ``--class``, which choose among stored results."""
-    classes = click.option("--class", "class_name", help="Only these classes: CLASS[,CLASS...] or all.")
+    classes = click.option("--class", "-c", "class_name", help="Only these classes: CLASS[,CLASS...] or all.")
     return click.option("--dataset", "-d", help="Only this data set.")(classes(command))
 
 
@@ -266,6 +266,13 @@ def seeds(seed: int | None, several: str | None) -> list[int]:
     words = [word.strip() for word in several.split(",") if word.strip()]
     if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
         raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
+    if len(words) == 1 and "," not in several and int(words[0]) > 0:  # one seed 3, or three seeds
+        number = int(words[0])
+        listed = ",".join(map(str, range(number))) if number < 10 else "0,1,2,..."
+        raise OptionError(
+            "--seeds", found=f"the single number {number}", wanted="several seeds such as 0,1,2",
+            way_out=f"For {number} seeds give --seeds {listed}; for seed {number} alone give --seed {number}",
+        )  # fmt: skip
     return list(dict.fromkeys(map(int, words)))
 
 

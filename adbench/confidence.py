@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import comb
+from math import ceil, comb, floor
 from pathlib import Path
 
 import numpy as np
@@ -162,5 +162,11 @@ def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[fl
 
 
 def interval_text(found: Interval | None) -> str | None:
-    """An interval for people, in percent: "97.1-99.0"."""
-    return None if found is None else f"{100 * found.low:.1f}-{100 * found.high:.1f}"
+    """An interval for people, in percent: "97.1-99.0".
+
+    The ends are rounded outwards, so that the interval holds the value beside it with all the digits that it shows.
+    """
+    if found is None:
+        return None
+    low, high = floor(round(1000 * found.low, 6)), ceil(round(1000 * found.high, 6))
+    return f"{low / 10:.1f}-{high / 10:.1f}"

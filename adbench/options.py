@@ -32,6 +32,12 @@ def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
     known = option_types(kind)
     if key not in known:
         raise UnknownNameError(f"option of {owner}", key, known, way_out=f"See adbench list methods {owner}")
+    if key == "size" and "," in text and not text.strip().startswith(("(", "[")):
+        # 128,256 reads as height and width and as two sizes
+        raise OptionError(
+            f"option {key} of {owner}", found=f"'{text}'", wanted=type_name(known[key]),
+            way_out="For several sizes run once for each",
+        )  # fmt: skip
     try:
         return _convert(known[key], text.strip())
     except ValueError as error:

@@ -66,6 +66,8 @@ RUN = ("run", "-d", "folder", "--data-root", "DATA", "--plugin", TINY, "--result
         ((*RUN, "-m", "tiny", "--device", "gpu"), ("--device", "'gpu'", "cuda:N")),
         ((*RUN, "-m", "tiny", "--device", "cpu", "--amp", "fp16"), ("--amp fp16", "bf16")),
         ((*RUN, "-m", "tiny", "--seeds", "0,x"), ("--seeds", "'0,x'")),
+        ((*RUN, "-m", "tiny", "--seeds", "3"), ("--seeds 0,1,2", "--seed 3")),
+        ((*RUN, "-m", "tiny", "--size", "128,256"), ("'128,256'", "HxW", "once for each")),
         ((*RUN, "-m", "tiny", "--seeds", "0,-1"), ("--seeds", "'0,-1'")),
         ((*RUN, "-m", "tiny", "--seeds", ","), ("--seeds", "','")),
         ((*RUN, "-m", "tiny", "--seed", "0", "--seeds", "0"), ("--seed and --seeds", "one of them")),

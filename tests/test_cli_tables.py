@@ -37,9 +37,9 @@ def test_leaderboard_in_every_format(ran):
 def test_stored_results_are_chosen_by_class_as_runs_are(ran, classes):
     """--class takes a list or all here as well, and says the same as no --class."""
     plain = adbench("leaderboard", "--results", ran, "--format", "json")
-    chosen = adbench("leaderboard", "--results", ran, "--format", "json", "--class", classes)
-
-    assert json.loads(chosen.stdout) == json.loads(plain.stdout)
+    for option in ("--class", "-c"):
+        chosen = adbench("leaderboard", "--results", ran, "--format", "json", option, classes)
+        assert json.loads(chosen.stdout) == json.loads(plain.stdout)
 
 
 def test_leaderboard_by_class_and_of_one_class(ran):

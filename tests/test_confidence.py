@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_results import footer_of, make_result, records_of
 from runs import adbench
 
@@ -17,6 +19,7 @@ from adbench.confidence import Confidence, interval_text, seed_means
 from adbench.evidence import Evidence
 from adbench.metrics import Truth, evaluate
 from adbench.report.render import render
+from adbench.report.tables import cell_text
 from adbench.statistics import Interval
 from adbench.types import Result
 from adbench.variants import boards
@@ -225,6 +228,14 @@ def test_an_interval_is_written_in_percent():
     """One digit is enough for an interval."""
     assert interval_text(Interval(0.8912, 1.0)) == "89.1-100.0"
     assert interval_text(None) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).map(sorted))
+def test_a_value_never_stands_outside_of_its_interval(numbers):
+    """As written for people, with rounding: 99.99 beside 99.9-100.0, never beside 100.0-100.0."""
+    low, value, high = numbers
+    first, last = map(float, interval_text(Interval(low, high)).split("-"))
+    assert first <= float(cell_text(value, "percent")) <= last
 
 
 # ---------------------------------------------------------------- the commands

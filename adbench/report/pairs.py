@@ -123,11 +123,18 @@ def _rows(
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
     return [
         Pair(
-            name, first, second, _difference(first, second, classes, metric),
-            each.interval if each else None, each.p_value if each else None, p_holm, p_rank,
+            name, first, second, difference := _difference(first, second, classes, metric),
+            _holding(difference, each.interval) if each else None, each.p_value if each else None, p_holm, p_rank,
         )
         for (first, second), each, p_holm, p_rank in zip(pairs, found, corrected, ranks, strict=True)
     ]  # fmt: skip
+
+
+def _holding(value: float | None, found: Interval) -> Interval:
+    """An interval that holds the exact difference, to which that of the stored histograms is only close."""
+    if value is None or found.low == found.high:
+        return found
+    return Interval(min(found.low, value), max(found.high, value))
 
 
 def _difference(first: Variant, second: Variant, classes: Sequence[str], metric: str) -> float | None:
