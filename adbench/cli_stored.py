@@ -228,10 +228,14 @@ def write_report(
     remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:  # fmt: skip
     """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
-    from . import page
+    from .report import page
+    from .run import gallery
 
     with status_line() as show:
-        return page.write(stored, folder, stored=results, metric=metric, reopener=reopener, watch=show, remarks=remarks)
+        made = gallery.of_results(stored, results, reopener, watch=show) if reopener else None
+        return page.write(
+            stored, folder, stored=results, metric=metric, galleries=made, remarks=remarks, watch=show, warn=warn
+        )
 
 
 def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> list[Inspected]:

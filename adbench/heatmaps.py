@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .errors import ResultError, UnknownNameError
-from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .pictures import Watch
 from .reopen import Reopener, Rescored, scores_differ
+from .run.overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .run_files import folder_of, read_scores
 from .types import Result
 

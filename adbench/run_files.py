@@ -156,7 +156,7 @@ def _score(row: Row) -> ImageScore:
 
 
 def _epoch(row: Row) -> EpochRecord:
-    values = {name: _optional(row[name]) for name in METRIC_NAMES}
+    values = {name: _fraction(row[name]) for name in METRIC_NAMES}
     evaluated = any(value is not None for value in values.values())
     return EpochRecord(
         number=int(_number(row["number"])),
@@ -166,6 +166,13 @@ def _epoch(row: Row) -> EpochRecord:
         seconds=_number(row["seconds"]),
         metrics=Metrics(**values) if evaluated else None,
     )
+
+
+def _fraction(text: str) -> float | None:
+    value = _optional(text)
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(f"{value}, which is no fraction")
+    return value
 
 
 def _optional(text: str) -> float | None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adbench import overlay
-from adbench.overlay import INFERNO, Scale
+from adbench.run import overlay
+from adbench.run.overlay import INFERNO, Scale
 
 
 def square(side: int = 40) -> np.ndarray:

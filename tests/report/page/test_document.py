@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from made_results import make_result
 from runs import TINY, adbench, run_tiny
 
-from adbench import figures, html_table, page, plugins, run_files, store
+from adbench import plugins, run_files, store
 from adbench.errors import ResultError
-from adbench.figures import PixelCurves, Shown
 from adbench.reopen import Reopener
+from adbench.report import page
+from adbench.report.page import figures, templates
+from adbench.report.page.figures import PixelCurves, Shown
 from adbench.report.runs import class_table
 from adbench.report.tables import Column, Table
+from adbench.run import gallery, overlay
 from adbench.store import ImageScore
 from adbench.types import EpochRecord, Metrics, Result, Threshold
 from adbench.variants import boards
@@ -79,8 +84,10 @@ def written(results, tiny_data, tmp_path_factory) -> Path:
     return out / "index.html"
 
 
-def write(results: Path, out: Path, *stored, reopener: Reopener | None = None) -> Reader:
-    return Reader(page.write(stored, out, stored=results, reopener=reopener).read_text(encoding="utf-8"))
+def write(results: Path, out: Path, *stored, reopener: Reopener | None = None, warn=None) -> Reader:
+    galleries = gallery.of_results(stored, results, reopener) if reopener else None
+    made = page.write(stored, out, stored=results, galleries=galleries, warn=warn)
+    return Reader(made.read_text(encoding="utf-8"))
 
 
 def put(results: Path, result, scores=(), epochs=()) -> Result:
@@ -137,13 +144,111 @@ def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_pat
         path.unlink()
     runs = store.read_all(copied).results
     read = write(copied, tmp_path / "a", *runs, reopener=Reopener(plugins.load([TINY]), [tiny_data], "cpu"))
-    assert "No pictures here. checkpoint" in read.text
+    assert "No images here. checkpoint" in read.text
     assert "scores.csv: found no such file" in read.text
     assert "No curves over pixels" in read.text
     assert not read.all("img")
     elsewhere = write(results, tmp_path / "b", *runs, reopener=Reopener(plugins.load([TINY]), [], "cpu"))
     assert "Give --data-root DIR" in elsewhere.text
     assert "Worst misses" not in write(results, tmp_path / "c", *runs).text
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "found"),
+    [
+        ("scores.csv", lambda text: text + text.split("\n", 1)[1], "doesn't fit its result"),
+        ("scores.csv", lambda text: "", "doesn't fit its result"),
+        ("epochs.csv", lambda text: text.replace("tiny", "x")[:-9], "doesn't fit its result"),
+    ],
+)
+def test_a_file_that_does_not_fit_its_result_costs_its_curves_alone(results, tmp_path, name, damage, found):
+    """One sentence on the page and one on standard error name it; all other curves are drawn."""
+    copied = tmp_path / "results"
+    shutil.copytree(results, copied)
+    whole = write(copied, tmp_path / "whole", *store.read_all(copied).results)
+    for path in copied.glob(f"folder/nuts/tiny/*seed0*/{name}"):
+        path.write_text(damage(path.read_text()))
+    done = adbench("report", "-o", tmp_path / "out", "--results", copied, "--no-pictures")
+    assert done.exit_code == 0, done.stderr
+    read = Reader((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Warning: ")
+    assert f"{name} {found}" in line
+    assert read.text.count(f"{name} {found}") == 1
+    fewer = len(whole.all("path", "line")) - len(read.all("path", "line"))
+    assert fewer == (2 if name == "scores.csv" else len(figures.MAIN_METRICS) + 1)
+
+
+@pytest.mark.parametrize("cell", ["nan", "inf", "x" * 200_000])
+def test_one_bad_cell_leaves_the_page(tmp_path, cell):
+    """The page of all runs is written, also where results hold no digest to check."""
+    good, bad = (put(tmp_path, make_result(class_name=name), SCORES) for name in ("a", "b"))
+    path = run_files.folder_of(tmp_path, bad).path / "scores.csv"
+    path.write_text(path.read_text().replace("0.5", cell))
+    said: list[str] = []
+    read = write(tmp_path, tmp_path / "out", good, replace(bad, files={}), warn=said.append)
+    assert "scores.csv can't be read" in read.text
+    assert len(said) == 1
+    assert "scores.csv can't be read" in said[0]
+    assert "Scores: msflow" in read.text
+
+
+def test_numbers_that_are_missing_from_a_result_leave_the_page(tmp_path):
+    """NaN, which JSON can only hold as null, is drawn nowhere."""
+    result = make_result(oracle={"image_auroc": 0.9})
+    result = replace(
+        result,
+        threshold=Threshold(float("nan"), "a rule", None, None),
+        oracle=tuple(replace(best, value=float("nan")) for best in result.oracle),
+        timing=replace(result.timing, fit=float("nan"), images_per_second=float("nan")),
+    )
+    epochs = (record(1, 0.5, 900.0), record(2, 0.9, 30.0))
+    read = write(tmp_path, tmp_path / "out", put(tmp_path, result, SCORES, epochs))
+    assert "No chart of speed" in read.text
+    assert not read.all("path", "oracle")
+    assert not read.all("path", "threshold")
+
+
+def test_parts_of_killed_reports_are_swept(tmp_path, results):
+    """The next report removes what a killed one left, and nothing else."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f".index.html-{'0a' * 16}.tmp").write_text("half a page")
+    (out / "mine.html").write_text("a user's file")
+    write(results, out, *store.read_all(results).results)
+    assert {path.name for path in out.iterdir()} == {"index.html", "mine.html"}
+
+
+def test_a_page_that_fails_leaves_nothing(tmp_path, results, monkeypatch):
+    """Where the disk is full there is an error, and no part of the page stays."""
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultError, match=r"index\.html can't be written: found No space left on device"):
+        write(results, tmp_path / "out", *store.read_all(results).results)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_page_with_any_names_is_well_formed(tmp_path, tiny_data):
+    """With escape sequences and other control characters in every name, an XML parser reads the whole page."""
+    name = "\x1b[31m<b>\x00\x07\x9b&\udcff\ufffe\u202e'\""
+    scores = [replace(each, defect=name, path=f"{name}{number}") for number, each in enumerate(SCORES)]
+    result = replace(make_result(class_name=name, overrides={"note": name}), command=name)
+    epochs = (record(1, 0.5, 9.0), record(2, 0.9, 3.0))
+    stored = put(tmp_path, result, scores, epochs)
+    shown = gallery.Gallery(
+        tuple(gallery.Entry(each, b"image", b"map", (((0, 0), (1, 1), (1, 0), (0, 0)),), (4, 4))
+              for each in gallery.choose(run_files.read_scores(run_files.folder_of(tmp_path, stored), stored))),
+        overlay.Scale(0.0, 1.0),
+    )  # fmt: skip
+    made = page.write([stored], tmp_path / "out", stored=tmp_path, galleries={gallery.run_key(stored): shown})
+    text = made.read_text(encoding="utf-8")
+    outside = re.sub(r"(<(style|script)>).*?(</\2>)", r"\1\3", text, flags=re.DOTALL)
+    words = "".join(ElementTree.fromstring(outside).itertext())
+    assert words.count("\\x1b[31m<b>\\x00\\x07\\x9b&\\xff\\ufffe\\u202e'\"") > 10
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ufffe]", text)
 
 
 def test_synthetic_data_is_labelled(tmp_path):
@@ -153,23 +258,6 @@ def test_synthetic_data_is_labelled(tmp_path):
     read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
     assert len(read.all("span", "synthetic")) == 1
     assert "demo synthetic" in read.text
-
-
-def test_fifteen_classes_share_the_room_of_a_page(tmp_path, monkeypatch):
-    """The more galleries there are, the smaller the pictures, and their bytes add up to the limit at most."""
-    for number in range(15):
-        put(tmp_path, make_result(class_name=f"class{number}"), SCORES)
-    asked = []
-
-    def make(result, folder, scores, reopener, *, side, limit):
-        asked.append((side, limit))
-        raise ResultError("nothing")
-
-    monkeypatch.setattr(page.gallery, "make", make)
-    write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results, reopener=object())
-    assert len(asked) == 15
-    assert {side for side, _ in asked} == {256}
-    assert sum(limit for _, limit in asked) * 4 / 3 < 28e6
 
 
 def test_a_page_that_cannot_be_written_is_a_mistake(tmp_path, results):
@@ -222,42 +310,41 @@ def test_the_drawn_roc_has_the_area_that_the_metric_says():
     assert figures.curve_points([each for each in scores if each.label]) is None
 
 
-def shown(tmp_path, *, epochs=(), run=None) -> Shown:
+def shown(*, epochs=(), run=None) -> Shown:
     run = run or make_result(oracle={"image_auroc": 0.97})
-    return Shown("m", 0, run, store.RunFolder(tmp_path, "d", "c", "m", "r"), SCORES, epochs)
+    return Shown("m", 0, run, SCORES, epochs)
+
+
+def drawn(plots: figures.Plots) -> Reader:
+    """All charts of a group as SVG, with its notes."""
+    return Reader("".join(map(templates.chart_svg, (each.chart for each in plots.figures))) + " ".join(plots.notes))
 
 
 def record(number: int, value: float | None, loss: float) -> EpochRecord:
     return EpochRecord(number, 4, loss, None, 1.0, None if value is None else Metrics(image_auroc=value))
 
 
-def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle(tmp_path):
+def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle():
     """A dot at the end of the line, a diamond at the best epoch, and nothing for metrics that weren't measured."""
     epochs = (record(1, 0.5, 900.0), record(2, 0.97, 30.0), record(3, None, 4.0), record(4, 0.9, 3.0))
-    read = Reader(figures.epoch_charts([shown(tmp_path, epochs=epochs)]))
-    assert len(read.all("path", "oracle")) == len(read.all("circle", "last")) == 1
+    read = drawn(figures.training_plots([shown(epochs=epochs)]))
+    assert len(read.all("path", "oracle")) == len(read.all("g", "last")) == 1
     assert "oracle 97.00 at epoch 2" in read.text
     assert "last 90.00 at epoch 4" in read.text
     assert len(read.all("svg", "chart")) == 2  # image AUROC and loss
     assert "loss (log)" in read.text
-    once = figures.epoch_charts([shown(tmp_path, epochs=epochs[:1])])
-    assert "No epoch curves" in once
+    once = figures.training_plots([shown(epochs=epochs[:1])])
+    assert "No epoch curves" in once.notes[0]
 
 
-def test_pixel_curves_are_drawn_where_a_run_has_them(tmp_path, monkeypatch):
+def test_pixel_curves_are_drawn_where_a_run_has_them():
     """Three charts, the PRO curve cut at its limit; whoever has none is named."""
     line = [(0.0, 0.0), (0.2, 0.5), (0.4, 0.7), (1.0, 1.0)]
-    having = shown(tmp_path)
-    lacking = replace(having, label="other", folder=store.RunFolder(tmp_path, "d", "c", "m", "other"))
-    monkeypatch.setattr(
-        figures,
-        "pixel_curves",
-        lambda folder, result: PixelCurves(line, line, line) if folder is having.folder else None,
-    )
-    read = Reader(figures.pixel_charts([having, lacking]))
+    having = replace(shown(), pixels=PixelCurves(line, line, line))
+    read = drawn(figures.pixel_plots([having, replace(shown(), label="other")]))
     assert len(read.all("svg", "chart")) == 3
     assert "Without curves over pixels: other." in read.text
-    assert figures._up_to(line, 0.3)[-1] == pytest.approx((0.3, 0.6))
+    assert figures.up_to(line, 0.3)[-1] == pytest.approx((0.3, 0.6))
 
 
 def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
@@ -268,7 +355,7 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
     having, lacking = (put(tmp_path, result, SCORES) for result in (having, lacking))
     read = write(tmp_path, tmp_path / "both", having, lacking)
     assert "Threshold for good or bad: mean + 3 sd of 20 training scores." in read.text
-    assert "Dotted: threshold 0.55, 40.0 % of the good pictures above it, 25.0 % of defects missed." in read.text
+    assert "Dotted: threshold 0.55, 40.0 % of the good images above it, 25.0 % of defects missed." in read.text
     assert len(read.all("path", "threshold")) == 1
     (table,) = [class_table(board, "bolts") for board in boards([having, lacking])]
     cells = [table.column(key) for key in ("variant", "threshold", "false_alarm_rate", "miss_rate")]
@@ -304,7 +391,7 @@ def test_a_table_tells_its_numbers_to_the_script_and_its_notes_to_people():
         ("a note",),
         (("mean", "z", 1 / 3),),
     )
-    read = Reader(html_table.to_html(table))
+    read = Reader(templates.table_html(table))
     assert [each["data-value"] for each in read.all("td")] == [repr(1 / 3), "", repr(1 / 3)]
     assert [each["aria-sort"] for each in read.all("th") if "aria-sort" in each] == ["none", "none"]
     assert "secret" not in read.text

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adbench import charts
-from adbench.charts import Axis, Mark, Series
+from adbench.report.page import charts
+from adbench.report.page.charts import Axis, Chart, Mark, Series
+from adbench.report.page.templates import chart_svg
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
 
 
-def read(svg: str) -> ElementTree.Element:
-    return ElementTree.fromstring(svg)
+def read(chart: Chart) -> ElementTree.Element:
+    return ElementTree.fromstring(chart_svg(chart))
 
 
-def by_class(svg: str, name: str) -> list[ElementTree.Element]:
-    return [each for each in read(svg).iter() if name in each.get("class", "").split()]
+def by_class(chart: Chart, name: str) -> list[ElementTree.Element]:
+    return [each for each in read(chart).iter() if name in each.get("class", "").split()]
 
 
 def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
@@ -31,12 +32,12 @@ def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
 
 def test_a_line_runs_from_corner_to_corner_of_its_axes():
     """(0, 0) lies at the bottom left of the plot, (1, 1) at the top right."""
-    svg = charts.line_chart("ROC", [Series("a<b", [(0, 0), (1, 1)], 0)], Axis("x"), Axis("y"))
-    (line,) = by_class(svg, "line")
+    chart = charts.line_chart("ROC", [Series("a<b", [(0, 0), (1, 1)], 0)], Axis("x"), Axis("y"))
+    (line,) = by_class(chart, "line")
     bottom_left = (charts.LEFT, charts.HEIGHT - charts.BOTTOM)
     assert corners(line) == [bottom_left, (charts.WIDTH - charts.RIGHT, charts.TOP)]
     assert line.find("title").text == "a<b"
-    assert read(svg).get("aria-label") == "ROC: a<b"
+    assert read(chart).get("aria-label") == "ROC: a<b"
 
 
 def test_thinning_keeps_ends_and_corners_and_drops_what_lies_between():
@@ -66,24 +67,24 @@ def test_a_log_axis_places_powers_of_ten_evenly():
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=30), st.lists(NUMBERS, max_size=30))
-def test_a_histogram_shows_every_picture_once(good, bad):
-    """The bars of each kind sum up to its pictures; good ones stand above the line, defective ones below."""
-    svg = charts.histogram("scores", good, bad)
+def test_a_histogram_shows_every_image_once(good, bad):
+    """The bars of each kind sum up to its images; good ones stand above the line, defective ones below."""
+    chart = charts.histogram("scores", good, bad)
     heights = {}
     for kind in ("good", "defective"):
-        bars = [each for each in by_class(svg, kind) if each.tag == "rect"]
+        bars = [each for each in by_class(chart, kind) if each.tag == "rect"]
         heights[kind] = sum(int(bar.find("title").text.split()[0]) for bar in bars)
     assert heights == {"good": len(good), "defective": len(bad)}
     middle = charts.TOP + (charts.HEIGHT - charts.BOTTOM - charts.TOP) / 2
-    above = [float(bar.get("y")) for bar in by_class(svg, "good") if bar.tag == "rect"]
+    above = [float(bar.get("y")) for bar in by_class(chart, "good") if bar.tag == "rect"]
     assert all(y < middle for y in above)
 
 
 @pytest.mark.parametrize(("value", "place"), [(1.5, 0.5), (3.0, 1.0), (99.0, 1.0), (-99.0, 0.0)])
 def test_a_histogram_marks_a_score(value, place):
     """The line stands at its score, the axis reaches that far, and one far from all others stands at the edge."""
-    svg = charts.histogram("scores", [1.0, 1.2], [1.8, 2.0], line=(value, "threshold"))
-    (line,) = by_class(svg, "threshold")
+    chart = charts.histogram("scores", [1.0, 1.2], [1.8, 2.0], line=(value, "threshold"))
+    (line,) = by_class(chart, "threshold")
     assert line.find("title").text == "threshold"
     across = float(line.get("d").split()[0].removeprefix("M"))
     assert across == pytest.approx(charts.LEFT + place * (charts.WIDTH - charts.LEFT - charts.RIGHT), abs=0.1)
@@ -99,8 +100,8 @@ def test_the_first_25_styles_differ_in_colour_or_dash():
 def test_marks_and_points_carry_their_texts():
     """What a mark means shows when it is pointed at, and stands in the page for a screen reader."""
     mark = Mark((1, 0.5), "oracle 0.5 at epoch 1", 2, "oracle")
-    svg = charts.line_chart("m", [Series("a", [(0, 0), (1, 1)], 2)], Axis("x"), Axis("y"), marks=[mark])
-    (drawn,) = by_class(svg, "oracle")
+    chart = charts.line_chart("m", [Series("a", [(0, 0), (1, 1)], 2)], Axis("x"), Axis("y"), marks=[mark])
+    (drawn,) = by_class(chart, "oracle")
     assert drawn.find("title").text == mark.text
     scatter = charts.scatter("s", [((10, 0.9), "one"), ((100, 0.5), "two")], Axis("x", 1, 1000, log=True), Axis("y"))
     assert [each.find("title").text for each in by_class(scatter, "point")] == ["one", "two"]
@@ -121,3 +122,37 @@ def test_padding_leaves_room_even_around_one_value():
     assert charts.padded([0.5, 0.5])[0] < 0.5 < charts.padded([0.5, 0.5])[1]
     assert charts.padded([0.0]) == (-1, 1)
     assert math.isclose(charts.padded([0, 100], share=0.1)[1], 110)
+
+
+ANY = st.floats(-9e299, 9e299)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ANY, min_size=1, max_size=6), st.lists(ANY, max_size=6), st.none() | ANY)
+def test_any_numbers_give_a_drawing(good, bad, line):
+    """Scores and losses that are all alike, tiny, huge or far apart are drawn, at places that are finite numbers."""
+    drawn = [charts.histogram("scores", good, bad, line=None if line is None else (line, "threshold"))]
+    low, high = charts.padded(good)
+    points = [(float(number), value) for number, value in enumerate(good)]
+    drawn.append(charts.line_chart("loss", [Series("a", points, 0)], Axis("x", 0, 7), Axis("y", low, high)))
+    for chart in drawn:
+        svg = chart_svg(chart)
+        ElementTree.fromstring(svg)
+        places = re.findall(r' (?:x|y|width|height|d|points)="([^"]*)"', svg)
+        assert not [place for place in places if "nan" in place or "inf" in place]
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 1e9), (5e-324, 1e300), (1.0, 1.5)])
+def test_a_log_axis_has_few_ticks(low, high):
+    """However many decades an axis spans, its values can be read."""
+    assert 1 <= len(Axis("loss", low, high, log=True).ticks()) <= 13
+
+
+@pytest.mark.parametrize("values", [[0.5, 99.5], [100.0], [-20.0], [250.0, 300.0], [0.0]])
+def test_an_axis_of_percentages_holds_its_values(values):
+    """It ends at 0 and at the top unless values lie beyond."""
+    axis = charts.percent_axis("y", values, 102.0)
+    assert axis.low < axis.high
+    assert all(axis.low <= value <= axis.high for value in values)
+    assert axis.low >= min(0.0, *values)
+    assert axis.high <= max(102.0, *values)

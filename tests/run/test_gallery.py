@@ -1,21 +1,22 @@
-"""Which pictures are shown of a run, scored again by its own checkpoint."""
+"""Which images are shown of a run, scored again by its own checkpoint."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from conftest import make_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import ONE, job_for, made_method, posix_only, registry_of, run_one, run_tiny
+from made_results import make_result
+from runs import ONE, TINY, job_for, made_method, posix_only, registry_of, run_one, run_tiny
 
-from adbench import Epoch, Scores, UsageError, gallery, plugins, run_files, store
+from adbench import Epoch, Scores, UsageError, plugins, run_files, store
 from adbench.errors import CheckpointError, DataError, TaskError
 from adbench.reopen import Reopener
+from adbench.run import gallery
 from adbench.store import ImageScore
 
 
@@ -36,7 +37,7 @@ def run(tiny_data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def registry(run):
-    return plugins.load([Path(__file__).with_name("tiny_method.py")])
+    return plugins.load([TINY])
 
 
 # ---------------------------------------------------------------- chosen
@@ -96,7 +97,7 @@ def test_a_gallery_holds_pictures_maps_outlines_and_the_stored_scores(run, regis
     reopener = Reopener(registry, [tiny_data], "cpu")
     shown = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
     assert len(shown.entries) == len(scores)
-    assert all(entry.picture[:4] == entry.heat[:4] == b"RIFF" for entry in shown.entries)
+    assert all(entry.image[:4] == entry.heat[:4] == b"RIFF" for entry in shown.entries)
     assert [bool(entry.outline) for entry in shown.entries] == [
         bool(entry.choice.score.label) for entry in shown.entries
     ]
@@ -110,7 +111,7 @@ def test_a_gallery_keeps_to_its_limit(run, registry, tiny_data):
     result, folder, scores = run
     reopener = Reopener(registry, [tiny_data], "cpu")
     whole = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
-    sizes = [len(entry.picture) + len(entry.heat) for entry in whole.entries]
+    sizes = [len(entry.image) + len(entry.heat) for entry in whole.entries]
     cut = gallery.make(result, folder, scores, reopener, side=32, limit=sum(sizes[:3]))
     assert (len(cut.entries), cut.left_out) == (3, len(sizes) - 3)
 
@@ -187,3 +188,37 @@ def test_names_that_are_no_text_keep_their_images(tmp_path, registry):
     shown = gallery.make(result, run, scores, Reopener(registry, [tmp_path], "cpu"), side=32, limit=10**6)
     names = {entry.choice.score.path.rpartition("/")[2] for entry in shown.entries if entry.choice.score.label}
     assert names == {"\\udcff\\udcfe.png", "two\nlines.png", "cut\rback.png", "=1+1.png"}
+
+
+def test_fifteen_classes_share_the_room_of_a_page(tmp_path, monkeypatch):
+    """Each variant and class has one gallery, and the bytes of all add up to the limit at most."""
+    results = [make_result(class_name=f"class{number}", seed=seed) for number in range(15) for seed in (0, 1)]
+    for result in results:
+        folder = run_files.folder_of(tmp_path, result)
+        folder.path.mkdir(parents=True)
+        folder.write_result(result, made(("hole", 0.5), ("good", 0.1)), ())
+    asked = []
+
+    def make(result, folder, scores, reopener, *, side, limit):
+        asked.append((side, limit))
+        raise DataError("nothing here")
+
+    monkeypatch.setattr(gallery, "make", make)
+    found = gallery.of_results(store.read_all(tmp_path).results, tmp_path, object())
+    assert len(asked) == len(found) == 15
+    assert {each.reason for each in found.values()} == {"nothing here."}
+    assert {side for side, _ in asked} == {256}
+    assert sum(limit for _, limit in asked) * 4 / 3 < 28e6
+
+
+def test_a_detector_that_breaks_costs_its_gallery_alone(tmp_path, monkeypatch, run, registry, tiny_data):
+    """Whatever a plugin raises is the reason why there are no images."""
+    result, folder, _ = run
+
+    def score(self, result, folder, samples):
+        raise ZeroDivisionError("by a plugin")
+
+    monkeypatch.setattr(Reopener, "score", score)
+    results = folder.path.parents[3]
+    (made,) = gallery.of_results([result], results, Reopener(registry, [tiny_data], "cpu")).values()
+    assert made == gallery.NoGallery("ZeroDivisionError: by a plugin")

@@ -1,0 +1,345 @@
+"""Charts laid out for inline SVG. Their colours are CSS variables, so that one drawing does for light and dark.
+
+Every series has a colour *and* a dash of its own: nothing is told by colour alone. All charts are drawn 360 units
+wide, about what a phone shows, so that their letters keep their size.
+
+Plotting libraries were tried: their SVG is larger and slower to make, and no style sheet reaches its colours
+(docs/report.md has the numbers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Point = tuple[float, float]
+
+WIDTH, HEIGHT = 360.0, 250.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 38.0
+
+COLOURS = 5
+"""Colours, and as many dashes, in the style sheet; two series share both only from the 26th on."""
+
+FINENESS = 0.4
+"""A curve is drawn to within this many units."""
+
+LARGEST = 1e300
+"""Values must be smaller, so that the difference of two is finite."""
+
+NARROWEST = 1e-9
+"""An axis is at least this much wide, as a share of its values: else rounding errors would be drawn."""
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named line through points; ``style`` numbers its colour and dash, the same on the whole page."""
+
+    name: str
+    points: Sequence[Point]
+    style: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A single point with a text that shows when it is pointed at."""
+
+    point: Point
+    text: str
+    style: int
+    kind: Literal["last", "oracle"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows, from where to where."""
+
+    title: str
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    whole: bool = False
+
+    def place(self, value: float) -> float:
+        """Where a value stands, 0 at the low end and 1 at the high end."""
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        return (self._scaled(value) - low) / (high - low)
+
+    def _scaled(self, value: float) -> float:
+        return math.log10(value) if self.log else value
+
+    def ticks(self) -> list[float]:
+        """A few round values within the axis."""
+        if self.log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            decades = [10.0**power for power in range(first, last + 1)]
+            few = [value for value in decades if self.low <= value <= self.high]
+            more = [each * decade for decade in decades for each in (1, 2, 5)]
+            if len(few) > 2:
+                return few[:: math.ceil(len(few) / 8)]
+            return [value for value in more if self.low <= value <= self.high]
+        return nice_ticks(self.low, self.high, whole=self.whole)
+
+
+def nice_ticks(low: float, high: float, *, count: int = 5, whole: bool = False) -> list[float]:
+    """About ``count`` values of 1, 2 or 5 times a power of ten from ``low`` to ``high``."""
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * 0.999)
+    step = max(step, 1.0) if whole else step
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [number * step for number in range(first, last + 1)]
+
+
+def padded(values: Iterable[float], *, share: float = 0.08) -> tuple[float, float]:
+    """A range around values with some room on either side."""
+    found = list(values)
+    low, high = min(found), max(found)
+    room = (high - low) * share or abs(high) * share or 1.0
+    return widened(low - room, high + room)
+
+
+def percent_axis(title: str, values: Sequence[float], top: float) -> Axis:
+    """An axis around percentages that keeps within 0 and ``top`` where they do."""
+    low, high = padded(values)
+    return Axis(title, max(low, min(0.0, *values)), min(high, max(top, *values)))
+
+
+def widened(low: float, high: float) -> tuple[float, float]:
+    """A range with at least the width that can be drawn: NARROWEST of its values, or 1 where both are alike."""
+    missing = max(abs(low), abs(high)) * NARROWEST + 1e-300 - (high - low)
+    if missing <= 0:
+        return low, high
+    room = max(missing, 0.5 if low == high else 0.0)
+    return low - room, high + room
+
+
+# ---------------------------------------------------------------- where it is drawn
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words at a place; ``kind`` is a CSS class, as in what follows."""
+
+    x: str
+    y: str
+    words: str
+    kind: str = ""
+    anchor: Literal["start", "middle", "end"] = "start"
+    upwards: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A path, with a title that shows when it is pointed at."""
+
+    data: str
+    kind: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A rectangle."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A disc, with a number on it where there is one."""
+
+    x: str
+    y: str
+    radius: str
+    kind: str
+    title: str
+    number: str = ""
+    text_y: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Everything in a chart, as the template draws it from back to front; ``label`` says it to who can't see it."""
+
+    label: str
+    grid: str
+    scales: tuple[Text, ...]
+    bars: tuple[Bar, ...] = ()
+    lines: tuple[Line, ...] = ()
+    dots: tuple[Dot, ...] = ()
+    names: tuple[Text, ...] = ()
+    width: str = f"{WIDTH:g}"
+    height: str = f"{HEIGHT:g}"
+
+
+# ---------------------------------------------------------------- charts
+
+
+def line_chart(
+    title: str, series: Sequence[Series], x: Axis, y: Axis, *, marks: Sequence[Mark] = (), chance: bool = False
+) -> Chart:
+    """Lines over two axes; ``chance`` adds the diagonal of guessing."""
+    lines = [_line([(x.low, y.low), (x.high, y.high)], x, y, "chance")] if chance else []
+    lines += [_line(each.points, x, y, f"line {style_class(each.style)}", each.name) for each in series]
+    lines += [_diamond(mark, x, y) for mark in marks if mark.kind == "oracle"]
+    dots = tuple(_dot(mark.point, x, y, 3.5, _mark_kind(mark), mark.text) for mark in marks if mark.kind == "last")
+    label = f"{title}: {', '.join(each.name for each in series)}"
+    return Chart(label, *_grid(x, y), lines=tuple(lines), dots=dots)
+
+
+def histogram(
+    title: str, good: Sequence[float], bad: Sequence[float], *, line: tuple[float, str] | None = None, bins: int = 24
+) -> Chart:
+    """Scores of good images upwards, of defective ones downwards, over one axis.
+
+    ``line`` is a score to mark and its text. One that lies farther from all scores than these from each other
+    stands at the edge: the bars must stay apart.
+    """
+    low, high = widened(min([*good, *bad]), max([*good, *bad]))
+    if line is not None:
+        reach = 1.02 * (high - low)
+        low, high = max(low - reach, min(low, line[0])), min(high + reach, max(high, line[0]))
+    counts = [_count(values, low, high, bins) for values in (good, bad)]
+    peak = 1.25 * max(1, *counts[0], *counts[1])  # room for the names
+    x, y = Axis("score", low, high), Axis("images", -peak, peak, whole=True)
+    width = (high - low) / bins
+    bars = tuple(
+        _bar(x, y, number, bins, sign * count, kind, f"{count} {kind} from {number_text(low + number * width, width)}")
+        for kind, sign, column in (("good", 1, counts[0]), ("defective", -1, counts[1]))
+        for number, count in enumerate(column)
+        if count
+    )
+    lines = [_line([(low, 0), (high, 0)], x, y, "zero")]
+    if line is not None:
+        across = min(max(line[0], low), high)
+        lines.append(_line([(across, -peak), (across, peak)], x, y, "threshold", line[1]))
+    inside = _short(LEFT + 6)
+    names = (
+        Text(inside, _short(TOP + 12), f"good ({len(good)})", "name good"),
+        Text(inside, _short(HEIGHT - BOTTOM - 6), f"defective ({len(bad)})", "name defective"),
+    )
+    label = f"{title}: scores of {len(good)} good and {len(bad)} defective images"
+    grid = _grid(x, y, y_text=lambda value: f"{abs(value):g}")
+    return Chart(label, *grid, bars=bars, lines=tuple(lines), names=names)
+
+
+def scatter(title: str, points: Sequence[tuple[Point, str]], x: Axis, y: Axis) -> Chart:
+    """Numbered points; the number stands beside each name in a legend."""
+    dots = tuple(
+        _dot(point, x, y, 10, f"point c{number % COLOURS}", text, str(number + 1))
+        for number, (point, text) in enumerate(points)
+    )
+    return Chart(f"{title}: {'; '.join(text for _, text in points)}", *_grid(x, y), dots=dots)
+
+
+def style_class(style: int) -> str:
+    """The CSS classes of a style."""
+    return f"c{style % COLOURS} d{(style + style // COLOURS) % COLOURS}"
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _at(across: float, up: float, x: Axis, y: Axis) -> Point:
+    return (
+        LEFT + x.place(across) * (WIDTH - LEFT - RIGHT),
+        HEIGHT - BOTTOM - y.place(up) * (HEIGHT - TOP - BOTTOM),
+    )
+
+
+def _grid(x: Axis, y: Axis, *, y_text: Callable[[float], str] | None = None) -> tuple[str, tuple[Text, ...]]:
+    """Lines at the ticks; their values, and the axes' titles."""
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    lines, texts = [], []
+    for value in x.ticks():
+        across = _short(_at(value, y.low, x, y)[0])
+        lines.append(f"M{across} {TOP:g}V{bottom:g}")
+        texts.append(Text(across, _short(bottom + 14), number_text(value, _step(x.ticks())), anchor="middle"))
+    for value in y.ticks():
+        down = _at(x.low, value, x, y)[1]
+        lines.append(f"M{LEFT:g} {_short(down)}H{right:g}")
+        words = y_text(value) if y_text else number_text(value, _step(y.ticks()))
+        texts.append(Text(_short(LEFT - 6), _short(down + 4), words, anchor="end"))
+    texts.append(Text(_short((LEFT + right) / 2), _short(HEIGHT - 7), x.title, "axis", "middle"))
+    texts.append(Text("10", _short(TOP + (bottom - TOP) / 2), y.title, "axis", "middle", upwards=True))
+    return "".join(lines), tuple(texts)
+
+
+def _step(ticks: Sequence[float]) -> float:
+    return min((after - before for before, after in pairwise(ticks)), default=1.0)
+
+
+def number_text(value: float, step: float) -> str:
+    """Write a tick with as many digits as its neighbours need; large ones as 20k or 1.5M."""
+    if abs(value) < step * 1e-6:
+        return "0"
+    if abs(value) >= 1e12 or abs(value) < 1e-3:
+        return f"{value:.{max(0, _digits(step / 10.0 ** math.floor(math.log10(abs(value)))))}e}"
+    for limit, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scale = 1e3 if sign == "k" else limit
+            return f"{value / scale:.{_digits(step / scale)}f}{sign}"
+    return f"{value:.{_digits(step)}f}"
+
+
+def _digits(step: float) -> int:
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _line(points: Sequence[Point], x: Axis, y: Axis, kind: str, title: str = "") -> Line:
+    placed = thin([_at(*point, x, y) for point in points])
+    data = "".join(f"{'L' if number else 'M'}{_short(a)} {_short(b)}" for number, (a, b) in enumerate(placed))
+    return Line(data, kind, title)
+
+
+def thin(points: Sequence[Point]) -> list[Point]:
+    """Drop points that lie on the line between others (Douglas and Peucker, 1973), to within ``FINENESS``."""
+    if len(points) < 3:
+        return list(points)
+    import numpy as np
+    from skimage.measure import approximate_polygon
+
+    return [(float(a), float(b)) for a, b in approximate_polygon(np.array(points), FINENESS)]
+
+
+def _mark_kind(mark: Mark) -> str:
+    return f"mark {mark.kind} c{mark.style % COLOURS}"
+
+
+def _diamond(mark: Mark, x: Axis, y: Axis) -> Line:
+    across, down = _at(*mark.point, x, y)
+    return Line(f"M{_short(across)} {_short(down - 6)}l6 6l-6 6l-6-6z", _mark_kind(mark), mark.text)
+
+
+def _dot(point: Point, x: Axis, y: Axis, radius: float, kind: str, title: str, number: str = "") -> Dot:
+    across, down = _at(*point, x, y)
+    return Dot(_short(across), _short(down), _short(radius), kind, title, number, _short(down + 4))
+
+
+def _count(values: Iterable[float], low: float, high: float, bins: int) -> list[int]:
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int((value - low) / (high - low) * bins))] += 1
+    return counts
+
+
+def _bar(x: Axis, y: Axis, number: int, bins: int, count: int, kind: str, title: str) -> Bar:
+    width = (WIDTH - LEFT - RIGHT) / bins
+    zero, end = (_at(x.low, value, x, y)[1] for value in (0, count))
+    return Bar(_short(LEFT + number * width + 0.5), _short(min(zero, end)), _short(width - 1), _short(abs(zero - end)),
+               kind, title)  # fmt: skip
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

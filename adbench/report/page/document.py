@@ -1,0 +1,206 @@
+"""The whole page: what stands in which section, put together for the templates and written to one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ... import confidence
+from ...errors import ResultError
+from ...run.gallery import Gallery, NoGallery, RunKey, run_key
+from ...types import Result
+from ...util import files
+from ...variants import TITLES, Board, boards
+from ..leaderboard import leaderboard
+from ..runs import class_table, run_table
+from ..tables import AnyTable
+from . import charts, figures, templates
+from .charts import Axis
+from .figures import Figure, Plots, Shown
+
+PAGE = "index.html"
+
+Galleries = Mapping[RunKey, Gallery | NoGallery]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The chart of speed against accuracy; ``points`` are its numbered points in words."""
+
+    figure: Figure
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClassSection:
+    """One class of a data set; ``key`` are labels with their styles of line, ``galleries`` labels with theirs."""
+
+    anchor: str
+    name: str
+    opened: bool
+    table: AnyTable
+    problems: tuple[str, ...]
+    key: tuple[tuple[str, int], ...]
+    plots: tuple[Plots, ...]
+    galleries: tuple[tuple[str, Gallery | NoGallery], ...]
+
+
+@dataclass(frozen=True)
+class BoardSection:
+    """One data set: its leaderboard, its classes, and the table of its runs, which stands at the end of the page."""
+
+    title: str
+    dataset: str
+    synthetic: bool
+    tables: tuple[AnyTable, ...]
+    speed: Speed | None
+    classes: tuple[ClassSection, ...]
+    runs: AnyTable
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page."""
+
+    about: str
+    boards: tuple[BoardSection, ...]
+    commands: tuple[str, ...]
+
+
+def write(
+    results: Sequence[Result],
+    folder: Path,
+    *,
+    stored: Path,
+    metric: str = "image_auroc",
+    galleries: Galleries | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
+    watch: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the report of some results as ``FOLDER/index.html``.
+
+    Args:
+        results: what to show.
+        folder: where the page goes; made if need be.
+        stored: the folder of all results, for what lies beside each.
+        metric: what ranks.
+        galleries: what ``run.gallery.of_results`` made of the results; None leaves galleries out.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        watch: hears what is being drawn.
+        warn: hears of each file that can't be used, so that its curves are left out.
+
+    Raises:
+        ResultError: there is no result, or the page can't be written.
+    """
+    if not results:
+        raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
+    page = _Builder(results, stored, metric, galleries, remarks, watch or _ignore, warn or _ignore).page()
+    data = templates.page_html(page).encode("utf-8")
+    place = folder / PAGE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.sweep(folder)
+        files.write(place, lambda stream: stream.write(data))
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise ResultError(f"{place} can't be written", found=found, way_out="Choose another folder with -o") from error
+    return place
+
+
+def _ignore(_: str) -> None:
+    pass
+
+
+class _Builder:
+    """Gathers what the page holds."""
+
+    def __init__(
+        self,
+        results: Sequence[Result],
+        stored: Path,
+        metric: str,
+        galleries: Galleries | None,
+        remarks: Mapping[str, Sequence[str]] | None,
+        watch: Callable[[str], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.results, self.stored, self.metric = results, stored, metric
+        self.galleries, self.remarks = galleries or {}, remarks
+        self.watch, self.warn = watch, warn
+
+    def page(self) -> Page:
+        newest = max(result.finished for result in self.results)[:10]
+        return Page(
+            f"{len(self.results)} runs, the newest of {newest}; adbench {metadata.version('adbench')}.",
+            tuple(self._board(number, board) for number, board in enumerate(boards(self.results, self.remarks))),
+            tuple(dict.fromkeys(result.command for result in self.results if result.command)),
+        )
+
+    def _board(self, number: int, board: Board) -> BoardSection:
+        runs = [result for result in self.results if result.dataset == board.dataset]
+        sure = confidence.stored(self.stored, _ignore)  # a broken file is told of where its curves would be
+        tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks)
+        ranked = [str(label) for table in tables for label in table.column("variant")]
+        styles = {label: style for style, label in enumerate(dict.fromkeys(ranked))}
+        names = dict.fromkeys(name for variant in board.variants for name in variant.runs)
+        classes = [self._class(f"c{number}-{place}", board, name, styles) for place, name in enumerate(names)]
+        every_run = [(variant.label, run) for variant in board.variants for run in variant.all_runs]
+        return BoardSection(
+            board.title, board.dataset, board.synthetic, tuple(tables), _speed(tables, self.metric), tuple(classes),
+            run_table(board, every_run),
+        )  # fmt: skip
+
+    def _class(self, anchor: str, board: Board, name: str, styles: Mapping[str, int]) -> ClassSection:
+        self.watch(f"{board.dataset}/{name}")
+        shown = [
+            figures.read(variant.label, styles.get(variant.label, len(styles)), run, self.stored)
+            for variant in board.variants
+            for run in variant.runs.get(name, ())[:1]
+        ]
+        shown.sort(key=lambda each: each.style)
+        problems = tuple(problem for each in shown for problem in each.problems)
+        for problem in problems:
+            self.warn(problem)
+        return ClassSection(
+            anchor=anchor,
+            name=name,
+            opened=anchor.endswith("-0"),
+            table=class_table(board, name),
+            problems=problems,
+            key=tuple((each.label, each.style) for each in shown),
+            plots=figures.class_plots(shown),
+            galleries=tuple(self._galleries(shown)),
+        )
+
+    def _galleries(self, shown: Iterable[Shown]) -> Iterable[tuple[str, Gallery | NoGallery]]:
+        for each in shown:
+            found = self.galleries.get(run_key(each.run))
+            if found is not None and each.scores:  # without scores, a problem says why
+                yield each.label, found
+
+
+def _speed(tables: Sequence[AnyTable], metric: str) -> Speed | None:
+    """Speed against accuracy, a point for each variant that has both."""
+    names, places, speeds, values = (
+        [each for table in tables for each in table.column(key)]
+        for key in ("variant", "timed_on", "images_per_second", metric)
+    )
+    if len(set(places)) > 1:  # timings of several machines or numbers of threads
+        names = [f"{name} ({place})" for name, place in zip(names, places, strict=True)]
+    found = [
+        (float(speed), 100 * float(value), str(name))
+        for name, speed, value in zip(names, speeds, values, strict=True)
+        if isinstance(speed, (int, float)) and 0 < speed < charts.LARGEST and isinstance(value, (int, float))
+    ]
+    if not found:
+        return None
+    rates = [speed for speed, _, _ in found]
+    x = Axis("images per second, from decoded image to map (log)", min(rates) / 1.6, max(rates) * 1.6, log=True)
+    y = charts.percent_axis(f"{TITLES[metric]}, mean over classes, %", [value for _, value, _ in found], 104.0)
+    texts = tuple(f"{name}: {value:.2f}\u00a0% at {speed:.1f} images/s" for speed, value, name in found)
+    points = [((speed, value), text) for (speed, value, _), text in zip(found, texts, strict=True)]
+    title = "Speed and accuracy"
+    return Speed(Figure(title, charts.scatter(title, points, x, y)), texts)

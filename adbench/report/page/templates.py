@@ -1,0 +1,91 @@
+"""Dataclasses into HTML by the templates beside this module: every text in them is escaped.
+
+The page is written so that an XML parser reads it, too: a test finds whatever is not well-formed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ...run.overlay import HIGH_PERCENTILE, INFERNO, LOW_PERCENTILE, Polygon
+from ...util.text import printable
+from ..tables import AnyTable, Cell, cell_text
+from .charts import Chart, style_class
+
+if TYPE_CHECKING:
+    from .document import Page
+
+
+def page_html(page: Page) -> str:
+    """Write the whole document."""
+    return _environment().get_template("page.html.j2").render(page=page, style=_asset("report.css"),
+                                                              script=_asset("report.js"))  # fmt: skip
+
+
+def table_html(table: AnyTable) -> str:
+    """Write what people see of a table. Cells carry their whole number, by which the page's script sorts."""
+    return _macro("table.html.j2", "table", table)
+
+
+def chart_svg(chart: Chart) -> str:
+    """Write a chart as an ``svg`` element."""
+    return _macro("chart.svg.j2", "chart", chart)
+
+
+def breakable(text: str) -> Markup:
+    """Escape a text, and let lines break after the marks inside a variant's name or a path."""
+    return Markup(re.sub(r"(?<=[,:/])(?=[^\s,:/])", "<wbr/>", str(escape(printable(text)))))
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("adbench.report.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined, finalize=_finalize,
+    )  # fmt: skip
+    made.filters.update(
+        breakable=breakable, cell_text=cell_text, data_uri=_data_uri, number=_number, outline=_outline,
+        style_class=style_class,
+    )  # fmt: skip
+    made.globals.update(
+        ramp=", ".join(f"rgb({red} {green} {blue})" for red, green, blue in INFERNO),
+        scale_meaning=f"the {LOW_PERCENTILE:g}th to the {HIGH_PERCENTILE:g}th percentile",
+    )
+    return made
+
+
+def _macro(template: str, name: str, value: AnyTable | Chart) -> str:
+    return str(getattr(_environment().get_template(template).module, name)(value))
+
+
+def _finalize(value: object) -> object:
+    """What every expression of a template goes through before it is escaped; markup has been through it already."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+def _number(value: Cell) -> str:
+    """A cell's whole number, for sorting; nothing where it is none."""
+    return repr(value) if isinstance(value, (int, float)) and math.isfinite(value) else ""
+
+
+def _asset(name: str) -> Markup:
+    return Markup((files(__package__) / "assets" / name).read_text(encoding="utf-8"))
+
+
+def _data_uri(image: bytes) -> Markup:
+    """An encoded WebP image as an address; as markup, since looking through megabytes for signs takes time."""
+    return Markup("data:image/webp;base64," + b64encode(image).decode("ascii"))
+
+
+def _outline(polygons: Sequence[Polygon]) -> str:
+    """Polygons as the data of an SVG path."""
+    return "".join("M" + "L".join(f"{x:g} {y:g}" for x, y in polygon[:-1]) + "Z" for polygon in polygons)

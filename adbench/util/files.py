@@ -1,0 +1,309 @@
+"""Files and folders that are complete or not there, and the removal of what killed processes left behind.
+
+Everything is written under a temporary name, flushed to the disk and renamed. A temporary name is random and is
+created exclusively, so that nobody can plant a link there. Its writer holds a lock on it; the system lets go of
+that lock when the process ends, however it ends. So ``sweep`` knows what is abandoned.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TypeVar
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+D = TypeVar("D", int, int | None)
+
+DEAD_AFTER = 24 * 3600.0
+"""Seconds without a write after which a temporary file counts as abandoned where its lock can't tell."""
+
+_LONGEST = 40
+"""Characters of a name that its temporary name repeats; a file system allows 255 bytes in all."""
+
+_TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}\.tmp")
+_OLD_TEMPORARY = re.compile(
+    r"\..+-[0-9a-f]{32}|.+-[0-9a-f]{32}\.part"
+    r"|\.(scores\.csv|epochs\.csv|result\.json|evidence\.npz|(state|last|oracle_\w+)\.pt)\.tmp"
+)
+"""Those of adbench 0.1, whose writers held no lock."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for everything that can be made again: ``ADBENCH_CACHE``, or the platform's own."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("ADBENCH_CACHE") or user_cache_dir("adbench", appauthor=False))
+
+
+# ---------------------------------------------------------------- writing
+
+
+class NewFile:
+    """A file in the making; ``finish`` puts it in place, ``discard`` or an error removes it.
+
+    Use it as a context manager, or call the two by hand. ``stream`` takes the bytes.
+
+    Args:
+        path: where the finished file goes; an older one is replaced. Its folder must exist.
+
+    Raises:
+        OSError: the file can't be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create an empty file beside ``path``."""
+        self.path = path
+        self._own, descriptor = _create(path, _create_file)
+        self.stream: BinaryIO = os.fdopen(descriptor, "w+b")
+
+    def finish(self) -> None:
+        """Flush the file to the disk and give it its name. Raises ``OSError``; the older file is then still there."""
+        flush(self.stream)
+        if os.name == "nt":  # where an open file can't be renamed
+            self.stream.close()
+        os.replace(self._own, self.path)
+        self.stream.close()
+        flush_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove what was written. Does nothing after ``finish``."""
+        if os.name == "nt":
+            with suppress(OSError):
+                self.stream.close()
+        with suppress(OSError):
+            self._own.unlink(missing_ok=True)
+        with suppress(OSError):  # closing writes what is left, and the disk may be full
+            self.stream.close()
+
+    def __enter__(self) -> BinaryIO:
+        return self.stream
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.discard()
+
+
+def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file with ``fill``: afterwards it is the whole new one or the old one, even after a power cut.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    with NewFile(path) as stream:
+        fill(stream)
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Store a file under a second name: as a hard link where the file system has them, else as a copy.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    own = _temporary_name(path)
+    with source.open("rb") as stream:
+        _lock(stream.fileno())  # the link is the same file, so the lock holds for it, too
+        try:
+            own.hardlink_to(source)
+        except OSError:
+            write(path, lambda target: shutil.copyfileobj(stream, target))
+            return
+        try:
+            os.replace(own, path)
+            flush_folder(path.parent)
+        finally:
+            own.unlink(missing_ok=True)  # replacing a file by a link to itself leaves both names
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Make a folder beside ``place`` that the caller fills and renames; what is not renamed is removed.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    own, descriptor = _create(place, _create_folder)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def replace_folder(own: Path, place: Path, *, attempts: int = 5) -> None:
+    """Put a folder in place of another one; where several processes do so at once, the last one wins.
+
+    Raises:
+        OSError: it can't be renamed.
+    """
+    for left in reversed(range(attempts)):
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            own.rename(place)
+        except OSError:
+            if not left:
+                raise
+        else:
+            flush_folder(place.parent)
+            return
+
+
+def flush(stream: BinaryIO) -> None:
+    """Bring what was written to the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Elsewhere than on POSIX renaming is durable already."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether ``path`` is a plain file, or a link to one: not a folder, a pipe or a device. Raises ``OSError``."""
+    return stat.S_ISREG(path.stat().st_mode)
+
+
+# ---------------------------------------------------------------- what killed processes left
+
+
+def sweep(folder: Path) -> int:
+    """Remove the temporary files and folders in ``folder`` that nobody writes any more; return how many.
+
+    What can't be removed stays, without an error.
+    """
+    removed = 0
+    for path in temporaries(folder):
+        with suppress(OSError):
+            removed += _remove_if_abandoned(path)
+    return removed
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """The temporary files and folders in ``folder``, abandoned or not; none where it can't be read."""
+    with suppress(OSError):
+        return [path for path in folder.iterdir() if _is_temporary(path.name)]
+    return []
+
+
+def _is_temporary(name: str) -> bool:
+    return bool(_TEMPORARY.fullmatch(name) or _OLD_TEMPORARY.fullmatch(name))
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    is_folder = stat.S_ISDIR(path.lstat().st_mode)
+    with _opened(path, is_folder) as descriptor:
+        held = _is_locked(descriptor) if descriptor is not None and _TEMPORARY.fullmatch(path.name) else None
+        if held or (held is None and time.time() - _last_write(path) <= DEAD_AFTER):
+            return False
+        if descriptor is not None and not _is_still(path, descriptor):
+            return False  # its writer has finished it meanwhile
+        if is_folder:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+        return True
+
+
+@contextmanager
+def _opened(path: Path, is_folder: bool) -> Iterator[int | None]:
+    """Open a file or folder in order to ask for its lock; None where that can't be done."""
+    if fcntl is None:
+        yield None
+        return
+    access = os.O_RDONLY if is_folder else os.O_RDWR  # NFS locks only what is open for writing
+    descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _last_write(path: Path) -> float:
+    """When ``path``, or any file in it, was last written to."""
+    times = [path.lstat().st_mtime]
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                times.append(os.lstat(os.path.join(folder, name)).st_mtime)
+    return max(times)
+
+
+# ---------------------------------------------------------------- temporary names
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f".{path.name[:_LONGEST]}-{secrets.token_hex(16)}.tmp")
+
+
+def _create_file(own: Path) -> int:
+    binary = getattr(os, "O_BINARY", 0)  # Windows changes line ends otherwise
+    return os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL | binary, 0o666)  # O_EXCL never follows a link
+
+
+def _create_folder(own: Path) -> int | None:
+    own.mkdir()
+    return None if fcntl is None else os.open(own, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _create(path: Path, create: Callable[[Path], D]) -> tuple[Path, D]:
+    """Create something under a temporary name and lock it, before another process takes it for abandoned."""
+    while True:
+        own = _temporary_name(path)
+        descriptor = create(own)
+        if descriptor is None:
+            return own, descriptor
+        _lock(descriptor)
+        if _is_still(own, descriptor):
+            return own, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Say to other processes that a temporary file is in use, as long as the descriptor is open."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _is_locked(descriptor: int) -> bool | None:
+    """Whether another process holds the lock; takes it if not. None where the file system has no locks."""
+    assert fcntl is not None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    return False
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` names what is open, and not nothing or something else."""
+    with suppress(OSError):
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    return False

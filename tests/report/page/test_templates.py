@@ -1,0 +1,53 @@
+"""Templates: what users write never becomes markup, and every character that comes out is allowed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from adbench.report.page.charts import Chart
+from adbench.report.page.templates import breakable, chart_svg, table_html
+from adbench.report.tables import Column, Table
+from adbench.util.text import printable
+
+ANY = st.text(st.characters())
+"""Any text at all: markup, control characters, halves of surrogate pairs."""
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANY, ANY)
+@example('</title><script>"', "\x00\x1b]0;title\x07\udc80\ufffe")
+def test_any_text_and_attribute_comes_back_as_it_was(text, attribute):
+    """A parser reads what was put in, whatever it holds; characters that are forbidden there are shown as escapes."""
+    table = Table(text, (Column("a", attribute, lambda row: row),), (text,), notes=(attribute,))
+    read = ElementTree.fromstring(f"<div>{table_html(table)}</div>")
+    assert read.find("div").get("aria-label") == printable(text)
+    assert "".join(read.find("p").itertext()) == printable(text)
+    assert "".join(read.find(".//tbody//th").itertext()) == printable(text)
+    assert read.find(".//thead//th").text or printable(attribute) == ""
+    assert {each.tag for each in read.iter()} <= {"div", "p", "table", "thead", "tbody", "tr", "th", "ul", "li", "wbr"}
+
+
+@settings(max_examples=50, deadline=None)
+@given(ANY)
+def test_a_chart_is_well_formed_with_any_label(label):
+    """An SVG file of its own would be read, too."""
+    read = ElementTree.fromstring(chart_svg(Chart(label, "", ())))
+    assert read.get("aria-label") == printable(label)
+
+
+def test_lines_may_break_inside_names():
+    """After commas, colons and slashes, but not before a space or at the end."""
+    assert breakable("a:b,c/d, e:") == "a:<wbr/>b,<wbr/>c/<wbr/>d, e:"
+    assert breakable("<,>") == "&lt;,<wbr/>&gt;"
+
+
+def test_jinja_is_imported_only_for_a_page():
+    """Tables and commands start without it."""
+    program = "import sys, adbench.report, adbench.cli_stored; print('jinja2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
