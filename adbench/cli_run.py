@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     default=0.0,
     help="Keep this part of the training pictures from training and take the threshold from them, such as 0.1.",
 )
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "oracle"]),
+    default="last",
+    help="Which checkpoints to keep: the last epoch's, or also those of the best epochs on the test set (oracle_*.pt).",
+)
 @click.option("--force", is_flag=True, help="Compute again what is already stored.")
 @click.option(
     "--save-maps",
@@ -65,8 +71,8 @@ if TYPE_CHECKING:
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
         backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, threads: Choice,
         skip_bad: bool, plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
-        eval_size: str | None, holdout: float, force: bool, maps: Kind | None, page: bool, results: Path,
-        format_: str) -> None:  # fmt: skip
+        eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
+        page: bool, results: Path, format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
     from . import suite
 
@@ -88,6 +94,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         eval_every=eval_every,
         eval_size=arguments.eval_size(eval_size),
         holdout=holdout,
+        keep=keep,
         skip_bad=skip_bad,
         force=force,
         results=results,
@@ -153,6 +160,7 @@ def _polite_kill_is_ctrl_c() -> Iterator[None]:
 
 def _outcome_line(outcome: Outcome) -> str:
     from .progress import duration
+    from .run_files import folder_of
     from .threads import threads_text
 
     job = outcome.job
@@ -160,7 +168,9 @@ def _outcome_line(outcome: Outcome) -> str:
     if outcome.result is None:
         return f"✗ {name}: {outcome.error}"
     if outcome.reused:
-        return f"= {name}: already there, nothing to compute (--force computes it again)"
+        missing = job.keep == "oracle" and not folder_of(job.results, outcome.result).has_oracles()
+        there = "already there, but without oracle checkpoints" if missing else "already there, nothing to compute"
+        return f"= {name}: {there} (--force computes it again)"
     made = outcome.result.environment
     used = f", {threads_text(made.threads)}" if made.device == "cpu" else ""
     return f"✓ {name}: {duration(outcome.result.timing.total)}{used}"

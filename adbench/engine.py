@@ -23,6 +23,7 @@ from .identity import data_digest
 from .images import Images
 from .memory import Passes
 from .progress import Watch
+from .saving import Saver
 from .session import Session
 from .truths import open_truth
 from .types import (
@@ -90,8 +91,12 @@ def run(
             bench.folder.discard()
         elif bench.folder.is_finished():
             return bench.folder.read_result()
-        with threads.using(None):
-            return _Run(bench, registry, cache or FeatureCache(), watch).result()
+        running = _Run(bench, registry, cache or FeatureCache(), watch)
+        try:
+            with threads.using(None):
+                return running.result()
+        finally:
+            running.saver.close()
 
 
 def open_images(
@@ -161,6 +166,9 @@ class _Run:
             clock=lambda: time.perf_counter() - cache.seconds,  # features are no part of a step
             say=watch.note,
         )
+        self.saver = Saver(bench.folder, self.device)
+        self.oracle: tuple[str, int, int | None] | None = None
+        """The oracle checkpoint saved last: its name, its epoch, and the epoch of the threshold in it."""
         self.pictures_seen = False
         self.scores: TestScores | None = None
         self.scoring = Passes("scoring", self._say)
@@ -214,11 +222,13 @@ class _Run:
 
     def _begin(self) -> tuple[Detector, Session]:
         """Build the detector, and put it where a broken-off run left it."""
+        if self.job.keep != "oracle":  # those of an earlier start would not be the best of this run
+            self.bench.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
         detector = self.method.build(self.options, self.device)
         detector.passes.say = self._say
         try:
-            saved = self.bench.folder.load_checkpoint("state", self.device)
+            saved = self.bench.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
             session = Session() if saved is None else Session.from_state(saved, detector, self.device)
         except (CheckpointError, KeyError, TypeError) as error:
             raise _CannotResumeError("the saved state cannot be used.") from error
@@ -286,9 +296,7 @@ class _Run:
             self._suggest(detector, session)
         if metrics is not None:
             self._keep_oracles(detector, session, epoch.number, metrics)
-        if session.worth_saving(last):
-            with session.saving():
-                self.bench.folder.save_checkpoint("state", session.to_state(detector, self.device))
+        self.saver.save_state(session.to_state(detector, self.device), epoch.number, epoch.total)
 
     def _due(self, epoch: Epoch) -> bool:
         every = self.job.eval_every
@@ -323,14 +331,10 @@ class _Run:
             and (name not in session.best or session.best[name].value < value)
         ]
         session.best |= {best.metric: best for best in better}
-        self._save_as(detector, [f"oracle_{best.metric}" for best in better if best.metric in MAIN_METRICS])
-
-    def _save_as(self, detector: Detector, names: list[str]) -> None:
-        """Save the model under several names, but write it once: some have gigabytes."""
-        for name in names[:1]:
-            self.bench.folder.save_checkpoint(name, self._checkpoint(detector))
-        for name in names[1:]:
-            self.bench.folder.copy_checkpoint(names[0], name)
+        names = [f"{store.ORACLE}{best.metric}" for best in better if best.metric in MAIN_METRICS]
+        if names and self.job.keep == "oracle":
+            self.saver.save(names, self._checkpoint(detector))
+            self.oracle = (names[0], detector.epoch, self.suggested_at)
 
     # -- the end
 
@@ -355,22 +359,18 @@ class _Run:
     def _store(self, detector: Detector, session: Session) -> Result:
         assert self.scores is not None
         assert session.metrics is not None
-        same = [
-            best.metric
-            for best in session.best.values()
-            if best.metric in MAIN_METRICS and best.epoch == detector.epoch
-        ]
         if self.suggested_at != detector.epoch:  # fit ended before the total it had told
             self._suggest(detector, session)
-            same = []  # what was saved does not hold the threshold
-        if same:
-            self.bench.folder.copy_checkpoint(f"oracle_{same[0]}", "last")
+        name, *whose = self.oracle or ("",)
+        if whose == [detector.epoch, self.suggested_at]:  # it is the same model with the same threshold
+            self.saver.link(name, "last")
         else:
-            self._save_as(detector, ["last"])
+            self.saver.save(["last"], self._checkpoint(detector))
         samples, root = self.test.store.samples, self.bench.task.root
         paths = [relative_path(sample.path, root) for sample in samples]
         with session.timing("evaluate", self.cache):
             evidence = self.scores.evidence(self.truth, paths)
+        self.saver.wait()  # before speed is measured
         used = session.threads.most_used if session.threads else None
         with threads.using(used):  # the one number in the result is that of all timings in it
             speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))

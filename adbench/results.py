@@ -239,7 +239,8 @@ class RunSettings:
 
     ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
     the training pictures that is kept from training, for the threshold. ``threads`` is how many torch computes
-    with: a number, "auto" to find the fastest, or None for what torch has.
+    with: a number, "auto" to find the fastest, or None for what torch has. ``keep`` says which checkpoints are
+    kept: that of the last epoch, or those of the best epochs on the test set as well.
     """
 
     device: str = "auto"
@@ -247,6 +248,7 @@ class RunSettings:
     eval_every: int | None = None
     eval_size: EvalSize | None = None
     holdout: float = 0.0
+    keep: Literal["last", "oracle"] = "last"
     skip_bad: bool = False
     force: bool = False
     results: Path = Path("results")

@@ -18,12 +18,6 @@ from .types import Best, Detector, EpochRecord, Metrics
 if TYPE_CHECKING:
     from .features import FeatureCache
 
-CHEAP_SAVE = 1.0
-"""Seconds; a save that takes less is made after every epoch."""
-
-SAVING_SHARE = 0.1
-"""At most this share of a run's time goes into saves that take longer."""
-
 
 @dataclass
 class Session:
@@ -44,8 +38,6 @@ class Session:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._counted = self.fit_seconds
-        self._saved = self._began
-        self._cost = 0.0
 
     def take_epoch_seconds(self) -> float:
         """Return the training seconds since the last call."""
@@ -62,18 +54,6 @@ class Session:
         self.feature_seconds += made
         name = f"{part}_seconds"
         setattr(self, name, getattr(self, name) + time.monotonic() - began - made)
-
-    def worth_saving(self, last: bool) -> bool:
-        """Say whether to save after this epoch: always, unless a state of gigabytes would hold training up."""
-        return last or self._cost < CHEAP_SAVE or (time.monotonic() - self._saved) * SAVING_SHARE >= self._cost
-
-    @contextmanager
-    def saving(self) -> Iterator[None]:
-        """Time a save."""
-        started = time.monotonic()
-        yield
-        self._saved = time.monotonic()
-        self._cost = self._saved - started
 
     def to_state(self, detector: Detector, device: torch.device) -> dict[str, Any]:
         """All of it, with the detector and the random generators, fit for ``torch.save``."""

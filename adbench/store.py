@@ -5,7 +5,7 @@
     epochs.csv                     the epoch curve
     evidence.npz                   what thresholds find in each picture; missing in runs that are older than the file
     last.pt                        the model after the last epoch
-    oracle_image_auroc.pt, ...     the models that did best on the test set
+    oracle_image_auroc.pt, ...     the models that did best on the test set, with --keep oracle
     state.pt                       only while unfinished: what a broken-off run goes on from
     maps/, maps.npz                anomaly maps, where they were asked for
 
@@ -42,6 +42,9 @@ SCHEMA = 1
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
 
 SCORES, EPOCHS, EVIDENCE = "scores.csv", "epochs.csv", "evidence.npz"
+
+ORACLE = "oracle_"
+"""Begins the names of checkpoints that did best on the test set; the metric follows."""
 
 _RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -213,6 +216,16 @@ class RunFolder:
                 shutil.copyfile(self.path / f"{source}.pt", temporary)
             os.replace(temporary, path)
             temporary.unlink(missing_ok=True)  # replacing a file by a link to itself leaves both
+
+    def has_oracles(self) -> bool:
+        """Whether a model that did best on the test set was kept."""
+        return any(self.path.glob(f"{ORACLE}*.pt"))
+
+    def discard_oracles(self) -> None:
+        """Remove the models that did best on the test set. Raises ``ResultError`` where they can't be removed."""
+        with _writing(self.path):
+            for path in self.path.glob(f"{ORACLE}*.pt"):
+                path.unlink(missing_ok=True)
 
     def load_checkpoint(self, name: str, device: torch.device | None = None) -> dict[str, Any] | None:
         """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.

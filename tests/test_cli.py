@@ -39,6 +39,17 @@ def test_the_same_command_again_computes_nothing_and_says_so(tiny_data, tmp_path
     assert {path: path.stat().st_mtime_ns for path in only_run(tmp_path).iterdir()} == before
 
 
+def test_oracle_checkpoints_are_kept_where_asked_for(tiny_data, tmp_path):
+    """By default only the last epoch's is left; a stored run without the others says how to get them."""
+    run_tiny(tiny_data, tmp_path, *ONE)
+    assert not list(only_run(tmp_path).glob("oracle_*"))
+    again = run_tiny(tiny_data, tmp_path, *ONE, "--keep", "oracle")
+    assert "already there, but without oracle checkpoints (--force computes it again)" in line_of(again)
+    run_tiny(tiny_data, tmp_path, *ONE, "--keep", "oracle", "--force")
+    assert len(list(only_run(tmp_path).glob("oracle_*.pt"))) == 3
+    assert "nothing to compute" in line_of(run_tiny(tiny_data, tmp_path, *ONE, "--keep", "oracle"))
+
+
 def test_another_seed_or_option_is_another_run(tiny_data, tmp_path):
     """Each configuration has a folder of its own; --force computes one again."""
     for words in ((), ("--seed", "5"), ("-o", "lr=0.2"), ("--size", "48x64"), ("-p", "cpu")):

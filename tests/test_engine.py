@@ -6,6 +6,7 @@ import csv
 import random
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,30 @@ from adbench.types import METRIC_NAMES
 def test_a_finished_run_leaves_result_scores_curve_and_checkpoints(tiny, tiny_data, tmp_path):
     """A finished run leaves exactly the files that the store promises, and no state to go on from."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
-    oracles = {f"oracle_{name}.pt" for name in ("image_auroc", "pixel_auroc", "aupro")}
-    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt", *oracles}
+    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt"}
+
+
+def test_the_best_models_on_the_test_set_are_kept_where_asked_for(tiny, tiny_data, tmp_path):
+    """With keep="oracle" each metric's best model is there; without it none is, not even of an earlier start."""
+    job = job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle")
+    result, folder = run_one(tiny, job)
+    for metric in ("image_auroc", "pixel_auroc", "aupro"):
+        (best,) = (each for each in result.oracle if each.metric == metric)
+        saved = folder.load_checkpoint(f"oracle_{metric}")
+        last = folder.load_checkpoint("last")
+        assert saved["epoch"] == best.epoch
+        same = all(torch.equal(value, last["state"]["model"][key]) for key, value in saved["state"]["model"].items())
+        assert same == (best.epoch == last["epoch"])
+    (folder.path / "result.json").unlink()
+    run_one(tiny, replace(job, keep="last"))
+    assert not folder.has_oracles()
+
+
+def test_the_last_epochs_model_is_written_once_where_it_is_the_best(tiny, tiny_data, tmp_path):
+    """A checkpoint that is the last and the best one takes the disk's room once, with its threshold."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=0, keep="oracle"))
+    assert (folder.path / "last.pt").samefile(folder.path / "oracle_aupro.pt")
+    assert folder.load_checkpoint("last")["threshold"]
 
 
 def test_the_scores_name_every_test_picture_with_its_label_and_defect(tiny, tiny_data, tmp_path):
@@ -68,12 +91,12 @@ def test_a_result_holds_what_is_needed_to_trust_and_to_redo_it(tiny, tiny_data, 
 
 def test_checkpoints_carry_the_model_and_not_its_optimiser(tiny, tiny_data, tmp_path):
     """last.pt and the oracles are made to score with: options, epoch and weights, no optimiser."""
-    result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
-    last = folder.load_checkpoint("last")
-    assert set(last["state"]) == {"model"}
-    assert (last["epoch"], last["method"], last["class"]) == (4, "tiny", "bolts")
-    best = {each.metric: each.epoch for each in result.oracle}
-    assert folder.load_checkpoint("oracle_image_auroc")["epoch"] == best["image_auroc"]
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, keep="oracle"))
+    for name in ("last", "oracle_image_auroc"):
+        saved = folder.load_checkpoint(name)
+        assert set(saved["state"]) == {"model"}
+        assert (saved["method"], saved["class"]) == ("tiny", "bolts")
+    assert folder.load_checkpoint("last")["epoch"] == 4
 
 
 @pytest.mark.parametrize(("every", "evaluated"), [(None, "2 4"), (0, "4"), (1, "1 2 3 4"), (3, "3 4")])

@@ -63,9 +63,9 @@ def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
     assert any("is not used: it was suggested for scores of an older scale of tiny" in note for note in notes.notes)
 
 
-def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, trained, tiny_data, tmp_path):
+def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, tiny_data, tmp_path):
     """The oracle's checkpoint scores what the result says of it."""
-    _, result, folder = trained
+    result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle"))
     best = next(best for best in result.oracle if best.metric == "pixel_auroc")
     again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "oracle_pixel_auroc.pt")
     assert (again.metrics.pixel_auroc, again.epoch) == (best.value, best.epoch)
