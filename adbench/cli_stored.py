@@ -35,10 +35,15 @@ REPORT = "report"
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
 @arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
-@click.option("--ci", is_flag=True, help="Show 95 % intervals, and letters for methods that can't be told apart.")
+@click.option("--ci", is_flag=True, help="Show 95 % intervals, and which methods could be the best.")
+@click.option(
+    "--letters",
+    is_flag=True,
+    help="As --ci, and compare every pair: those that share a letter don't differ significantly.",
+)
 @arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                by_class: bool, oracle: bool, threshold: bool, ci: bool, data_roots: Sequence[Path],
+                by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, data_roots: Sequence[Path],
                 plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from . import report
@@ -48,7 +53,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     counting = _without_stale(stored, load_plugins(plugin_files), data_roots)
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
-        confidence=_confidence(results) if ci else None, remarks=counting.remarks,
+        confidence=_confidence(results) if ci or letters else None, letters=letters, remarks=counting.remarks,
     )  # fmt: skip
     print_tables(tables, format_)
 

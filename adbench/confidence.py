@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import statistics
+from . import comparison, statistics
+from .comparison import Difference, Resampled
 from .errors import ResultError
 from .evidence import Evidence
-from .statistics import Difference, Interval, Resampled
+from .statistics import Interval
 from .types import Result
 from .variants import Variant
 
@@ -77,7 +78,30 @@ class Confidence:
         pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
         if any(a is None or b is None for a, b in pairs):
             return None
-        return statistics.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
+        return comparison.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
+
+    def best(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[float | None]:
+        """For each variant the p-value of "none of the others is better" in the mean over classes.
+
+        Classes without the metric don't count. None where evidence is missing; for all where what is missing may be
+        that of the best, or where the images are not the same.
+
+        Args:
+            variants: in the order of their rank.
+            classes: that all of them have.
+            metric: a field of ``Metrics``.
+        """
+        missing = self.unknown(variants)
+        known = [variant for variant in variants if variant.label not in missing]
+        classes = [name for name in classes if all(each.metric(name, metric) is not None for each in known)]
+        methods = [[self._drawn(variant, name, metric) for name in classes] for variant in known]
+        drawn = [[each for each in found if each is not None] for found in methods]
+        whole = all(len(each) == len(classes) > 0 for each in drawn)
+        comparable = all(self._same_pictures(known[0], each, name) for each in known for name in classes)
+        if not drawn or variants[0].label in missing or not whole or not comparable:
+            return [None] * len(variants)
+        p_values = iter(comparison.best_p_values(drawn))
+        return [None if variant.label in missing else next(p_values) for variant in variants]
 
     def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
         """Letters of variants in the order of their rank: those that share one can't be told apart.
@@ -91,9 +115,9 @@ class Confidence:
         found = [self.difference(known[a], known[b], classes, metric) for a, b in pairs]
         if not classes or any(each is None for each in found):
             return [""] * len(variants)
-        adjusted = statistics.holm([each.p_value if each else None for each in found], comb(len(variants), 2))
+        adjusted = comparison.holm([each.p_value if each else None for each in found], comb(len(variants), 2))
         apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
-        letters = iter(statistics.groups(len(known), apart))
+        letters = iter(comparison.groups(len(known), apart))
         return ["" if variant.label in missing else next(letters) for variant in variants]
 
     def _of(self, variant: Variant, class_name: str) -> tuple[Evidence, ...] | None:
@@ -117,7 +141,7 @@ class Confidence:
         key = (*_key(variant, class_name), metric)
         if key not in self._resampled:
             evidence = self._of(variant, class_name)
-            found = statistics.resampled(evidence, metric, class_name) if evidence else None
+            found = comparison.resampled(evidence, metric, class_name) if evidence else None
             self._resampled[key] = None if found is None or np.isnan(found.value) else found
         return self._resampled[key]
 

@@ -1,21 +1,17 @@
-"""How sure a number is: intervals, paired comparisons, and what can be told apart.
+"""How certain a number is: intervals over test images, of anything that can be weighted anew.
 
-Intervals are over test pictures: how far the metric would move with other pictures of the same kind. Every draw is
-seeded, so a table comes out the same twice.
+An interval says how far the metric would move with other images of the same kind. Every draw is seeded, so a table
+comes out the same twice. Comparisons of methods are in ``comparison``.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from .errors import TaskError
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -51,15 +47,6 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How much higher ``b`` is than ``a``, where that lies, and how likely so much is by chance."""
-
-    value: float
-    interval: Interval
-    p_value: float
-
-
 def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED) -> Counts:
     """How often each picture is drawn, (count, N) uint16: bootstrap within the good and the defective pictures.
 
@@ -72,9 +59,6 @@ def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED
         if len(members):
             counts[:, members] = draw.multinomial(len(members), np.full(len(members), 1 / len(members)), size=count)
     return counts
-
-
-# ---------------------------------------------------------------- intervals
 
 
 def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) -> Interval | None:
@@ -90,14 +74,16 @@ def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) 
         draws: what ``resample`` returned, where it is at hand.
     """
     labels = seeds[0].labels
-    value = _mean(seeds, metric, np.ones((1, len(labels))))[0]
+    value = seed_mean(seeds, metric, np.ones((1, len(labels))))[0]
     if np.isnan(value):
         return None
     if metric == "image_auroc":
         excess = float(np.mean([variance_ratio(labels, each.image_scores) for each in seeds]))
         return score_interval(float(value), int((~labels).sum()), int(labels.sum()), excess)
     draws = resample(labels) if draws is None else draws
-    return _bca(float(value), _mean(seeds, metric, draws), _mean(seeds, metric, 1 - np.eye(len(labels))), labels)
+    return _bca(
+        float(value), seed_mean(seeds, metric, draws), seed_mean(seeds, metric, 1 - np.eye(len(labels))), labels
+    )
 
 
 def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Interval:
@@ -178,7 +164,8 @@ def spread(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _mean(seeds: Sequence[Scored], metric: str, weights: Floats | Counts) -> Floats:
+def seed_mean(seeds: Sequence[Scored], metric: str, weights: Floats | Counts) -> Floats:
+    """The metric under each weighting (B, N) of the images, as the mean over seeds: (B,)."""
     mean: Floats = np.mean([each.metrics(weights, [metric])[metric] for each in seeds], axis=0)
     return mean
 
@@ -204,153 +191,3 @@ def _bca(value: float, draws: Floats, without_each: Floats, labels: NDArray[np.b
         limits.append(float(norm.cdf(bias + at / (1 - acceleration * at))))
     low, high = np.quantile(draws, limits)
     return Interval(float(min(low, value)), float(max(high, value)))
-
-
-# ---------------------------------------------------------------- comparisons
-
-
-@dataclass(frozen=True, eq=False)
-class Resampled:
-    """A metric on one test set: its value, and what it is on each draw of the pictures, (B,)."""
-
-    labels: NDArray[np.bool_]
-    value: float
-    draws: Floats
-
-
-def resampled(seeds: Sequence[Scored], metric: str, name: str) -> Resampled:
-    """Draw the pictures of one class again and again; the mean over seeds counts.
-
-    Args:
-        seeds: the same pictures scored by each seed of a method.
-        metric: one of ``types.METRIC_NAMES``.
-        name: of the class; every method gets the same draws for it, and every class draws of its own.
-    """
-    labels = seeds[0].labels
-    draws = resample(labels, seed=SEED + zlib.crc32(name.encode()))
-    value = float(_mean(seeds, metric, np.ones((1, len(labels))))[0])
-    return Resampled(labels, value, _mean(seeds, metric, draws))
-
-
-def compare(first: Sequence[Resampled], second: Sequence[Resampled]) -> Difference | None:
-    """By how much the second method is higher than the first, in the mean over classes; a paired bootstrap.
-
-    The p-value is two-sided: twice the share of draws on the other side of no difference, each tail with
-    one more for the measured value itself (Davison and Hinkley, "Bootstrap methods and their application", 1997).
-    Where not one of the draws is there, it is that of Student's t for a difference so many widths of the draws from 0,
-    if that is less: otherwise no difference, however large, could tell apart a dozen methods, since each pair more
-    makes the correction stricter.
-
-    Args:
-        first: one method on each class.
-        second: the other, on the same pictures.
-
-    Returns:
-        None where the metric is not defined for both.
-
-    Raises:
-        TaskError: the classes or the labels differ.
-    """
-    if len(first) != len(second) or not first:
-        raise TaskError("a comparison", found=f"{len(first)} and {len(second)} classes", wanted="the same ones")
-    if not all(np.array_equal(a.labels, b.labels) for a, b in zip(first, second, strict=True)):
-        raise TaskError("a comparison", found="other pictures", wanted="the same test pictures")
-    value = float(np.mean([b.value - a.value for a, b in zip(first, second, strict=True)]))
-    draws = np.mean([b.draws - a.draws for a, b in zip(first, second, strict=True)], axis=0)
-    draws = draws[~np.isnan(draws)]
-    if np.isnan(value) or len(draws) == 0:
-        return None
-    limits = percentile_interval(draws)
-    p_value = max(
-        _two_sided(value, draws, sum(len(each.labels) for each in first)), _least_p([a.labels for a in first])
-    )
-    return Difference(value, Interval(min(limits.low, value), max(limits.high, value)), p_value)
-
-
-def _two_sided(value: float, draws: Floats, pictures: int) -> float:
-    from scipy.stats import t
-
-    tail = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    p_value = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
-    width = float(draws.std())
-    if tail or width < 1e-6 * abs(value):  # of draws that never move nothing follows
-        return p_value
-    return min(p_value, 2 * float(t.sf(abs(value) / width, pictures - 2)))
-
-
-def _least_p(test_sets: Sequence[NDArray[np.bool_]]) -> float:
-    """Two of all draws that differ: of few pictures no difference is sure, and of a single pair of them nothing is.
-
-    Of n pictures there are C(2n - 1, n) different draws.
-    """
-    draws = 1
-    for labels in test_sets:
-        for number in (int((~labels).sum()), int(labels.sum())):
-            draws *= comb(2 * number - 1, number) if number else 1
-    return min(1.0, 2 / draws)
-
-
-def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """The p-value of Wilcoxon's signed-rank test over classes, two-sided; None where fewer than three differ.
-
-    Recommended for two methods over several data sets by Demsar, "Statistical comparisons of classifiers over
-    multiple data sets", JMLR 2006.
-    """
-    from scipy.stats import wilcoxon as test
-
-    differences = np.asarray(second) - np.asarray(first)
-    differences = differences[~np.isnan(differences) & (differences != 0)]  # with zeros, old SciPys approximate
-    if len(differences) < 3:
-        return None
-    return float(test(differences).pvalue)
-
-
-def holm(p_values: Sequence[float | None], family: int | None = None) -> list[float | None]:
-    """Holm's correction for several comparisons (Scandinavian Journal of Statistics 1979); None stays None.
-
-    Args:
-        p_values: of each comparison; None for one that could not be made.
-        family: how many comparisons were wanted; those that could not be made count, too.
-    """
-    family = len(p_values) if family is None else family
-    known = sorted((p, number) for number, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for rank, (p, number) in enumerate(known):
-        highest = max(highest, min(1.0, p * (family - rank)))
-        adjusted[number] = highest
-    return adjusted
-
-
-def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
-    """Letters for ``count`` methods in the order of their rank: those that share one can't be told apart.
-
-    The compact letter display by Piepho, "An algorithm for a letter-based representation of all-pairwise
-    comparisons", Journal of Computational and Graphical Statistics 2004: insert and absorb.
-
-    Args:
-        count: how many methods.
-        apart: pairs of numbers of methods that can be told apart, the lower one first.
-    """
-    columns = [set(range(count))]
-    for first, second in sorted(apart):
-        split: list[set[int]] = []
-        for column in columns:
-            if first in column and second in column:
-                split += [column - {first}, column - {second}]
-            else:
-                split.append(column)
-        columns = [
-            column
-            for number, column in enumerate(split)
-            if not any(column < other or (column == other and number > at) for at, other in enumerate(split))
-        ]
-    columns.sort(key=lambda column: sorted(column))
-    return [
-        "".join(in_letters(number) for number, column in enumerate(columns) if each in column) for each in range(count)
-    ]
-
-
-def in_letters(number: int) -> str:
-    """Count in letters, from 0: a, b, ..., z, aa, ab, ..."""
-    return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)

@@ -63,6 +63,32 @@ def test_the_leaderboard_shows_intervals_letters_and_spread():
     assert groups["none"].isdisjoint(groups["good"])
 
 
+def test_the_leaderboard_says_who_could_be_the_best():
+    """A column for people and programs, with its note; letters stand there for people who ask."""
+    results, sure = made({"best": 2.0, "near": 1.9, "none": 0.0})
+    (table,) = report.leaderboard(results, confidence=sure)
+    verdicts = dict(zip(table.column("method"), table.column("not_worse_than_best"), strict=True))
+    assert verdicts == {"best": "yes", "near": "yes", "none": "no"}
+    assert all((p < 0.05) == (verdict == "no") for p, verdict in
+               zip(table.column("best_p"), table.column("not_worse_than_best"), strict=True))  # fmt: skip
+    assert any(note.startswith("could be best: not significantly worse than the best") for note in table.notes)
+    people = {column.key for column in table.columns_for("people")}
+    assert "not_worse_than_best" in people
+    assert "group" not in people
+    (asked,) = report.leaderboard(results, confidence=sure, letters=True)
+    assert "group" in {column.key for column in asked.columns_for("people")}
+    assert any("share a letter are not significantly different" in note for note in asked.notes)
+
+
+def test_missing_evidence_of_the_first_leaves_the_best_open():
+    """Nobody is said to be worse than a best that was not looked at; a poor one without evidence hides nothing."""
+    results, sure = made({"best": 4.0, "fair": 1.0, "none": 0.0})
+    for lacking, expected in (("best", [None, None, None]), ("fair", ["yes", None, "no"])):
+        partly = Confidence(lambda run, lacking=lacking: None if run.method == lacking else sure._read(run))
+        (table,) = report.leaderboard(results, confidence=partly)
+        assert table.column("not_worse_than_best") == expected
+
+
 def test_without_evidence_there_is_no_interval_and_no_letter():
     """Older results are ranked as before."""
     results, _ = made({"best": 3.0, "fair": 0.5})
@@ -246,7 +272,7 @@ def test_intervals_come_in_every_format(ran, format_):
     """Leaderboard --ci writes them for people and for programs."""
     done = adbench("leaderboard", "--results", ran, "--ci", "--format", format_)
     assert done.exit_code == 0, done.stderr
-    assert ("image_auroc_low" if format_ == "csv" else "group") in done.stdout
+    assert ("image_auroc_low" if format_ == "csv" else "95") in done.stdout
 
 
 def test_real_runs_have_intervals_for_every_metric(ran):

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
 from sklearn.metrics import roc_auc_score
 
 from adbench import statistics
-from adbench.errors import TaskError
 from adbench.metrics import Truth
 from adbench.statistics import (
     Interval,
-    compare,
-    groups,
-    holm,
     interval,
     mean_interval,
     resample,
-    resampled,
     score_interval,
     spread,
     variance_ratio,
-    wilcoxon,
 )
 from benchmarks.coverage import SETTINGS, of_images, simulate
 
@@ -110,111 +101,6 @@ def test_the_interval_of_a_mean_is_no_wider_than_the_widest(values):
     assert found.high - found.low <= max(each.high - each.low for each in intervals) + 1e-12
 
 
-# ---------------------------------------------------------------- comparisons
-
-
-def drawn(evidence):
-    """Image AUROC of a method on a class, drawn again and again."""
-    return resampled([evidence], "image_auroc", "a class")
-
-
-def test_a_method_equals_itself():
-    """No difference, and a p-value of 1."""
-    found = compare([drawn(scored(1.0))], [drawn(scored(1.0))])
-    assert (found.value, found.p_value) == (0, 1)
-
-
-def test_a_clear_difference_is_found_and_a_small_one_is_not():
-    """Scores that are much better have a small p-value, those with a little noise more have not; signs turn round."""
-    weak, strong = scored(0.3), scored(3.0)
-    there, back = (compare([drawn(a)], [drawn(b)]) for a, b in ((weak, strong), (strong, weak)))
-    assert there.p_value < 0.01
-    assert there.value == pytest.approx(-back.value)
-    assert there.p_value == back.p_value
-    noisy = of_images(LABELS, strong.image_scores + np.random.default_rng(5).normal(scale=0.3, size=40))
-    assert compare([drawn(strong)], [drawn(noisy)]).p_value > 0.1
-
-
-def test_many_methods_can_be_told_apart():
-    """A difference that no draw turns round is more than chance among twenty methods, too; its p is never 0."""
-    p_value = compare([drawn(scored(0.0))], [drawn(scored(4.0))]).p_value
-    assert 0 < p_value * (20 * 19 / 2) < 0.05
-
-
-def test_of_too_few_pictures_nothing_is_sure():
-    """One good and one defective picture can be drawn in one way only, three of each in a hundred."""
-    for number, least in ((1, 1.0), (3, 0.02)):
-        labels = np.arange(2 * number) >= number
-        worst, best = (resampled([of_images(labels, sign * labels)], "image_auroc", "") for sign in (-1.0, 1.0))
-        assert compare([worst], [best]).p_value == pytest.approx(least)
-
-
-def test_comparisons_that_could_not_be_made_count():
-    """A missing p-value must not make the others look surer."""
-    assert holm([0.03, None], 2) == [0.06, None]
-    assert holm([0.03, 0.01, None], 3) == [0.06, 0.03, None]
-
-
-def test_under_no_difference_p_values_are_spread_evenly():
-    """Two methods that are equally good are called different about as often as the level says."""
-    found = [compare([drawn(scored(1.0, 2 * n))], [drawn(scored(1.0, 2 * n + 1))]).p_value for n in range(120)]
-    assert np.mean(np.array(found) < 0.05) < 0.12
-    assert np.mean(np.array(found) < 0.5) == pytest.approx(0.5, abs=0.15)
-
-
-def test_other_pictures_are_not_compared():
-    """A paired comparison needs the same test pictures."""
-    other = of_images(~LABELS, np.zeros(40))
-    with pytest.raises(TaskError, match="the same test pictures"):
-        compare([drawn(scored(1))], [drawn(other)])
-
-
-def test_wilcoxon_needs_classes_that_differ():
-    """Of five classes all on one side the exact two-sided p-value is 2 / 2^5; of two nothing is said."""
-    assert wilcoxon([0.1] * 5, [0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 32)
-    assert wilcoxon([0.1, 0.2], [0.2, 0.4]) is None
-    assert wilcoxon([0.1] * 6, [0.1] * 6) is None
-
-
-def test_wilcoxon_leaves_out_classes_that_tie():
-    """Of four classes of which three differ, all on one side, the p-value is 2 / 2^3: exact with every SciPy."""
-    assert wilcoxon([0.0] * 4, [0.0, 0.1, 0.2, 0.3]) == pytest.approx(2 / 8)
-
-
-@given(st.lists(st.none() | st.floats(0, 1), max_size=8))
-def test_holm_keeps_the_order_and_never_helps(values):
-    """Adjusted p-values are no smaller, in the same order, at most 1, and no milder than Benjamini and Hochberg's."""
-    adjusted = holm(values)
-    known = [(p, q) for p, q in zip(values, adjusted, strict=True) if p is not None]
-    assert [each is None for each in values] == [each is None for each in adjusted]
-    assert all(p <= q <= 1 for p, q in known)
-    assert all(q <= s for (p, q), (r, s) in combinations(sorted(known), 2) if p <= r)
-    if known:
-        milder = false_discovery_control([p for p, _ in known])
-        assert all(q >= m - 1e-12 for (_, q), m in zip(known, milder, strict=True))
-
-
-def test_holm_of_a_known_example():
-    """The textbook's four p-values."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-@given(st.integers(1, 6), st.data())
-def test_letters_are_shared_exactly_by_those_that_cannot_be_told_apart(count, data):
-    """For every pair: a common letter if and only if it is not among those told apart."""
-    pairs = list(combinations(range(count), 2))
-    apart = set(data.draw(st.lists(st.sampled_from(pairs), unique=True))) if pairs else set()
-    letters = groups(count, apart)
-    assert all(letters)
-    for first, second in pairs:
-        assert bool(set(letters[first]) & set(letters[second])) == ((first, second) not in apart)
-
-
-def test_the_first_in_rank_has_the_first_letter():
-    """A for the best and all that can't be told from it."""
-    assert groups(3, {(0, 2)}) == ["a", "ab", "b"]
-
-
 def test_the_spread_over_seeds_is_the_sample_deviation():
     """Of one seed there is none."""
     assert spread([0.5]) is None
@@ -254,6 +140,4 @@ def test_the_plain_bootstrap_would_not_do():
 def test_every_draw_is_seeded():
     """The same table twice."""
     assert interval([scored(1.0)], "image_ap") == interval([scored(1.0)], "image_ap")
-    once, again = (compare([drawn(scored(1.0))], [drawn(scored(1.2, 3))]) for _ in range(2))
-    assert once == again
     assert statistics.RESAMPLES == 2000

@@ -27,6 +27,7 @@ def leaderboard(
     threshold: bool = False,
     oracle: bool = False,
     confidence: Confidence | None = None,
+    letters: bool = False,
     remarks: Mapping[str, Sequence[str]] | None = None,
 ) -> list[AnyTable]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
@@ -40,7 +41,8 @@ def leaderboard(
         by_class: a table per variant with a row per class and the mean, instead of the ranking.
         threshold: show people what the suggested thresholds do; programs always see it.
         oracle: after each table one with the best epochs on the test set, which rank nothing.
-        confidence: adds 95 % intervals, the spread over seeds, and letters for those that can't be told apart.
+        confidence: adds 95 % intervals, the spread over seeds, and which variants could be the best.
+        letters: show people which pairs are not significantly different, too; programs always see it.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
 
     Raises:
@@ -53,7 +55,7 @@ def leaderboard(
             tables.append(_class_table(board, variant, metric, threshold, confidence))
             tables += [oracle_room.of_variant(board, variant, _metrics(metric))] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, threshold, confidence))
+            tables.append(_ranking(board, metric, threshold, confidence, letters))
             tables += [oracle_room.of_ranking(board, metric, _metrics(metric))] if oracle else []
     return tables
 
@@ -77,6 +79,7 @@ class _Row:
     line: Line
     name: str = ""
     rank: int | None = None
+    best_p: float | None = None
     group: str | None = None
     is_mean: bool = False
 
@@ -126,8 +129,8 @@ def _confidence_notes(
         notes.append("sd: standard deviation over seeds.")
     if letters and len(confidence.unknown(variants)) < len(variants):
         notes.append(
-            "Methods that share a letter can't be told apart (paired bootstrap over the same pictures, "
-            f"Holm's correction, p < {APART})."
+            "Methods that share a letter are not significantly different (every pair, paired bootstrap over the same "
+            f"images, Holm's correction, p >= {APART})."
         )
     unknown = confidence.unknown(variants)
     if unknown:
@@ -152,6 +155,25 @@ def _rate_columns(threshold: bool) -> list[Column[_Row]]:
     return [column(name, title) for name, title in zip(RATES, ("false alarms", "misses"), strict=True)]
 
 
+BEST_NOTE = (
+    "could be best: not significantly worse than the best (comparisons with the best by a paired bootstrap over the "
+    f"same images, p >= {APART}; docs/statistics.md)."
+)
+
+
+def _best_columns(letters: bool) -> list[Column[_Row]]:
+    """Which rows could be the best, and letters for every pair for those who ask."""
+    return [
+        Column("not_worse_than_best", "could be best", lambda row: _verdict(row.best_p), role="main"),
+        Column("best_p", "p (best)", lambda row: row.best_p, "p_value", "programs"),
+        Column("group", "group", lambda row: row.group, "text", "all" if letters else "programs", role="main"),
+    ]
+
+
+def _verdict(p_value: float | None) -> str | None:
+    return None if p_value is None else "yes" if p_value >= APART else "no"
+
+
 def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:
     """A field of ``Timing``, as the mean over the classes."""
     return Column(key, title, lambda row: row.mean(lambda name: row.variant.timing(name, field)), kind)
@@ -160,19 +182,21 @@ def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None) -> Table[_Row]:
+def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None, letters: bool) -> Table[_Row]:
     shown = _metrics(metric)
     lines, rest = ranking.lines(board, metric, shown)
     variants = [line.variant for line in (*lines, *rest)]
     seeds = max(variant.seeds for variant in variants)
     groups: Sequence[str | None] = [None] * len(lines)
-    if confidence is not None:
-        groups = confidence.letters(variants[: len(lines)], lines[0].classes if lines else [], metric)
+    best: Sequence[float | None] = [None] * len(lines)
+    if confidence is not None and lines:
+        groups = confidence.letters(variants[: len(lines)], lines[0].classes, metric)
+        best = confidence.best(variants[: len(lines)], lines[0].classes, metric)
     values = [line.values[metric] for line in lines]
     marks = protocol_marks(variants)
     rows = [
-        _Row(line, rank=values.index(line.values[metric]) + 1, group=group)  # equal numbers share a rank
-        for line, group in zip(lines, groups, strict=True)
+        _Row(line, rank=values.index(line.values[metric]) + 1, best_p=p, group=group)  # equal numbers share a rank
+        for line, p, group in zip(lines, best, groups, strict=True)
     ]
     columns: tuple[Column[_Row], ...] = (
         Column("rank", "rank", lambda row: row.rank, "count", role="key"),
@@ -182,7 +206,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         Column("method", "method", lambda row: row.variant.method, audience="programs"),
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
-        *([] if confidence is None else [Column[_Row]("group", "group", lambda row: row.group, role="main")]),
+        *([] if confidence is None else _best_columns(letters)),
         *_metric_columns(shown, metric, confidence, seeds > 1),
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
@@ -193,7 +217,8 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
-        *_confidence_notes(confidence, variants, seeds, letters=True),
+        *([BEST_NOTE] if any(p is not None for p in best) else []),
+        *_confidence_notes(confidence, variants, seeds, letters=letters),
         *board.remarks,
         *tie_notes(variants),
         *threshold_notes(variants, shown=threshold),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from .. import statistics
+from .. import comparison, statistics
 from ..confidence import APART, MISSING_EVIDENCE, Confidence
 from ..statistics import Interval
 from ..variants import TITLES, Board, Variant, mean
@@ -118,8 +118,8 @@ def _rows(
 ) -> list[Pair]:
     """One row per pair, over some classes; p-values are corrected among these pairs."""
     found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
-    corrected = statistics.holm([each.p_value if each else None for each in found], len(pairs))
-    ranks = statistics.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
+    corrected = comparison.holm([each.p_value if each else None for each in found], len(pairs))
+    ranks = comparison.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
     return [
         Pair(
@@ -146,7 +146,7 @@ def _difference(first: Variant, second: Variant, classes: Sequence[str], metric:
 def _wilcoxon(first: Variant, second: Variant, classes: Sequence[str], metric: str) -> float | None:
     values = [(first.metric(name, metric), second.metric(name, metric)) for name in classes]
     known = [(a, b) for a, b in values if a is not None and b is not None]
-    return statistics.wilcoxon([a for a, _ in known], [b for _, b in known])
+    return comparison.wilcoxon([a for a, _ in known], [b for _, b in known])
 
 
 def _text(limits: Interval | None) -> str | None:

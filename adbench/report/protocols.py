@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..statistics import in_letters
+from ..comparison import in_letters
 from ..types import Result
 from ..variants import Board, Variant, protocol_text
 from .tables import Column, Row, constant
