@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .util.files import cache_folder
+
 Watch = Callable[[str, int, int], None]
 """Hears ("hash", files done, files in all)."""
 
@@ -62,8 +64,6 @@ class Digests:
     @property
     def path(self) -> Path:
         """The index's file."""
-        from .pictures import cache_folder
-
         return (self._folder or cache_folder()) / INDEX
 
     def of(self, paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, str | None]:

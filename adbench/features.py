@@ -27,6 +27,7 @@ from torch import Tensor
 from .errors import OptionError
 from .feature_files import FeatureFiles, Level, total_bytes
 from .memory import Passes
+from .util.numerics import NUMERICS
 
 BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
 """Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
@@ -314,8 +315,8 @@ def _from_environment(variable: str) -> int | None:
 
 
 def _name(key: str, count: int, chunk: int, device: torch.device) -> str:
-    """A table's name; another kind of device or another torch may compute other last digits."""
-    parts = (key, count, chunk, device.type, torch.__version__)
+    """A table's name; another kind of device, torch or core may compute other last digits."""
+    parts = (key, count, chunk, device.type, torch.__version__, NUMERICS)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

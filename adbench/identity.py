@@ -15,15 +15,10 @@ from . import source
 from .digests import Digests, Watch
 from .errors import WeightsError
 from .types import Identity, Job, Method, Options, Task, relative_path
+from .util import numerics
 
 if TYPE_CHECKING:
     from .plugins import Registry
-
-NUMERICS = 1
-"""Raised by hand whenever a change of the core may move results: decoding, resizing, metrics, backbones, the engine.
-
-All results of another number are stale.
-"""
 
 OWN_PLUGINS = "adbench_plugins"
 """The package of the methods that come with adbench."""
@@ -60,7 +55,7 @@ class Identifier:
         key = (task.dataset, task.class_name, task.root)
         if key not in self._data:
             self._data[key] = data_digest(task, self.digests, watch)
-        return Identity(self._data[key], self.code(job.method), NUMERICS, self._files(job.options))
+        return Identity(self._data[key], self.code(job.method), numerics.NUMERICS, self._files(job.options))
 
     def code(self, method: str) -> str:
         """The digest of a method's code. Raises ``UnknownNameError``."""

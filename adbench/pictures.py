@@ -29,6 +29,7 @@ from .decoding import Bytes, Decoded, Resize, decode_sample
 from .digests import Digests
 from .errors import DataError
 from .types import Problem, Sample, Size
+from .util.numerics import NUMERICS
 
 FORMAT = 2
 """Of the store; another number makes all stores anew."""
@@ -144,7 +145,7 @@ class _Order:
     def key(self) -> str:
         """Name the store by what its files are: their paths and contents, which are read once and remembered."""
         contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
-        digest = hashlib.sha256(repr((FORMAT, PIL.__version__, self.size, self.resize)).encode())
+        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize)).encode())
         for sample in self.samples:
             for path in (sample.path, sample.mask):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())

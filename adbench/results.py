@@ -139,7 +139,7 @@ class Identity:
     """What a number was made from besides options and seed: another identity may give another number.
 
     ``data`` is a digest of the images and masks: their names, labels and contents; ``code`` one of the method's
-    source (``source.digest``); ``numerics`` the number of the core's own (``identity.NUMERICS``). ``files`` holds a
+    source (``source.digest``); ``numerics`` the number of the core's own (``util/numerics.py``). ``files`` holds a
     digest of the content of each file that an option names, by the option's name.
     """
 

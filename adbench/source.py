@@ -3,7 +3,7 @@
 Nothing is imported for that: imports are read from the syntax tree. Followed are modules of the same top-level
 package, of other packages that offer plugins, and those that belong to no installed distribution, such as a module
 beside a ``--plugin`` file. Not followed are the standard library, other installed packages, and ``adbench`` itself,
-for which ``identity.NUMERICS`` counts. Data files and extension modules are not seen either; of an installed
+for which ``NUMERICS`` counts. Data files and extension modules are not seen either; of an installed
 plugin its distribution's version counts as well.
 
 Comments, formatting and docstrings don't count: what is hashed is the syntax tree.

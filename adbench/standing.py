@@ -14,13 +14,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from . import identity
 from .digests import Digests
 from .errors import ResultError
 from .identity import Identifier, data_digest, file_code_digest
 from .plugins import Registry
 from .store import RunFolder
 from .types import Identity, Job, Result, Task
+from .util import numerics
+from .util.files import cache_folder
 
 State = Literal["current", "stale", "unchecked"]
 
@@ -129,7 +130,7 @@ class Inspector:
         if reader is None:
             return
         named = [Path(name) for name in named_in(result.command, "--data-root")]
-        roots = (*self.roots, *named) if reader.needs_root else (_own_root(),)
+        roots = (*self.roots, *named) if reader.needs_root else (cache_folder(),)
         for root in dict.fromkeys(roots):
             key = (result.dataset, result.class_name, root)
             if key not in self._tasks:
@@ -149,12 +150,6 @@ class Inspector:
             too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
             self._data[key] = None if too_much else data_digest(task, self.digests)
         return self._data[key]
-
-
-def _own_root() -> Path:
-    from .pictures import cache_folder
-
-    return cache_folder()
 
 
 def named_in(command: str, option: str) -> list[str]:
@@ -201,7 +196,7 @@ def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[st
     found = []
     if codes and made.code not in codes:
         found.append(CODE)
-    if made.numerics != identity.NUMERICS:
+    if made.numerics != numerics.NUMERICS:
         found.append(CORE)
     if data and made.data not in data:
         found.append(IMAGES)
@@ -244,16 +239,18 @@ def _remarks(inspected: Sequence[Inspected]) -> Iterator[str]:
     unchecked = [each for each in inspected if each.standing.state == "unchecked"]
     if unchecked:
         names = ", ".join(dict.fromkeys(each.result.variant for each in unchecked))
-        yield f"Unchecked: {names} ({_summary(unchecked)})."
+        yield f"{_count(len(unchecked), 'run')} unchecked: {names} ({_summary(unchecked)})."
 
 
 def _summary(inspected: Sequence[Inspected]) -> str:
-    """Count the reasons: "images or masks changed: 2 runs; ..."."""
+    """The reasons, with the number of runs where there are several: "images or masks changed (2), ..."."""
     counts: dict[str, int] = {}
     for each in inspected:
         if each.standing.reasons:
             counts[each.standing.reason] = counts.get(each.standing.reason, 0) + 1
-    return "; ".join(f"{reason}: {_count(count, 'run')}" for reason, count in counts.items())
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{reason} ({count})" for reason, count in counts.items())
 
 
 def _count(number: int, what: str) -> str:

@@ -15,7 +15,7 @@ from made_results import make_result, records_of
 from PIL import Image
 from runs import TINY, adbench, files_in, line_of, metrics_of, only_run
 
-from adbench import cli_stored, engine, identity, plugins, report, standing, suite
+from adbench import cli_stored, engine, plugins, report, standing, suite
 from adbench.cli import app
 from adbench.digests import Digests
 from adbench.errors import DataError, ResultError, WeightsError
@@ -24,6 +24,7 @@ from adbench.reopen import Reopener
 from adbench.standing import Inspector
 from adbench.store import read_all, run_name
 from adbench.types import BackboneOptions, Dataset, Identity, Job, Sample, Task
+from adbench.util import numerics
 from adbench.variants import boards
 
 
@@ -178,7 +179,7 @@ def test_an_edited_plugin_file_is_another_run(place):
 
 def test_another_number_of_the_numerics_is_another_run(place, monkeypatch):
     """Raising it by hand makes all results stale, beside other reasons."""
-    monkeypatch.setattr(identity, "NUMERICS", identity.NUMERICS + 1)
+    monkeypatch.setattr(numerics, "NUMERICS", numerics.NUMERICS + 1)
     assert place.states() == [("stale", "adbench's own numerics changed")]
     edit(place)
     assert place.states() == [("stale", "the method's code changed, adbench's own numerics changed")]
@@ -207,7 +208,7 @@ def test_without_its_images_or_code_a_run_is_unchecked_and_ranked(place):
     assert place.states() == [("unchecked", f"{standing.OLDER}, its method is not at hand, its images are not at hand")]
     (table,) = json.loads(place.adbench("leaderboard", "--format", "json").stdout)
     assert [row["rank"] for row in table["rows"]] == [1]
-    assert any(note.startswith("Unchecked: tiny:cpu,epochs=1 (") for note in table["notes"])
+    assert any(note.startswith("1 run unchecked: tiny:cpu,epochs=1 (") for note in table["notes"])
 
 
 def test_code_that_differs_makes_a_run_stale_without_its_images(place):
@@ -261,7 +262,7 @@ def test_stale_runs_are_left_out_of_ranking_comparison_and_report(place):
         place.write_mask(number, 44)
     place.run()
     note = (
-        "3 stale runs left out (images or masks changed: 3 runs). "
+        "3 stale runs left out (images or masks changed). "
         "The same command computes them again; adbench results stale shows them."
     )
     for words in (["leaderboard"], ["leaderboard", "--by-class"], ["compare", "tiny", "--metric", "aupro"]):
@@ -279,7 +280,7 @@ def test_a_folder_of_stale_runs_alone_says_what_to_do(place):
     for words in (["leaderboard"], ["compare", "tiny"], ["report", "--no-pictures"]):
         done = place.adbench(*words)
         assert done.exit_code == 2
-        assert "found 1 stale run (the method's code changed: 1 run)" in line_of(done)
+        assert "found 1 stale run (the method's code changed)" in line_of(done)
         assert "adbench list runs" in line_of(done)
 
 
@@ -517,6 +518,6 @@ def test_classes_of_one_name_in_two_data_sets_keep_their_own_images(tiny_data, t
 def test_there_must_be_something_to_sort_out():
     """No results are no mistake of this part; all stale ones are."""
     assert standing.sort([]).results == ()
-    newer = replace(make_result(), identity=Identity("d", "c", identity.NUMERICS + 1))
+    newer = replace(make_result(), identity=Identity("d", "c", numerics.NUMERICS + 1))
     with pytest.raises(ResultError, match="1 stale run"):
         standing.sort(Inspector(plugins.Registry({}, {})).inspect([newer]))
