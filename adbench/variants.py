@@ -53,11 +53,6 @@ class Variant:
         return mean(getattr(each, name) for each in found if each is not None)
 
     @property
-    def protocols(self) -> tuple[str, ...]:
-        """What ``protocol_text`` says of its runs, each once."""
-        return tuple(dict.fromkeys(protocol_text(run.protocol) for run in self.all_runs))
-
-    @property
     def all_runs(self) -> tuple[Result, ...]:
         """The runs of all classes."""
         return tuple(run for runs in self.runs.values() for run in runs)
@@ -210,15 +205,21 @@ def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:
 
 def protocol_text(protocol: Protocol) -> str:
     """One line with everything besides the method that moves a number."""
+    return "; ".join(filter(None, protocol_parts(protocol).values()))
+
+
+def protocol_parts(protocol: Protocol) -> dict[str, str]:
+    """The facts of ``protocol_text`` by what they are about; "masks" and "aupro" move some metrics only."""
     size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
-    backbone = f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone"
-    precision = "fp32" if protocol.precision == "off" else f"amp {protocol.precision}"
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
     crop = ", the crop alone" if protocol.resize == "crop" else ""
-    held_out = f"; --holdout {protocol.holdout:g}" if protocol.holdout else ""
-    return (
-        f"{size} by {protocol.resize} ({protocol.picture_resampling}); "
-        f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){held_out}; "
-        f"AUPRO from the {protocol.aupro_map}; {protocol.epoch_policy} epoch; {backbone}; {precision}"
-    )
+    return {
+        "input": f"{size} by {protocol.resize} ({protocol.picture_resampling})",
+        "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
+        "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
+        "aupro": f"AUPRO from the {protocol.aupro_map}",
+        "epoch": f"{protocol.epoch_policy} epoch",
+        "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",
+        "precision": "fp32" if protocol.precision == "off" else f"amp {protocol.precision}",
+    }

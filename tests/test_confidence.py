@@ -218,7 +218,7 @@ def test_pairs_of_different_protocols_are_marked():
     """The letters stand in this table, too, and a column tells programs."""
     results, sure = made({"a": 3.0, "b": 0.5})
     results = [
-        replace(result, protocol=replace(result.protocol, aupro_map="region map")) if result.method == "b" else result
+        replace(result, protocol=replace(result.protocol, holdout=0.1)) if result.method == "b" else result
         for result in results
     ]
     _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)

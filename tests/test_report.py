@@ -165,7 +165,7 @@ def test_nothing_to_show_names_the_way_out(make):
         make([])
 
 
-@pytest.mark.parametrize("change", [{"mask_size": "native", "map_resampling": "bilinear"}, {"holdout": 0.1}])
+@pytest.mark.parametrize("change", [{"size": (32, 32)}, {"holdout": 0.1}])
 def test_rows_of_different_protocols_are_marked_in_every_format(change):
     """Nobody who reads a ranking, in whatever format, takes numbers of different protocols for alike."""
     other = make_result("b", image=0.8)
@@ -174,14 +174,14 @@ def test_rows_of_different_protocols_are_marked_in_every_format(change):
     assert ranks(table) == [(1, "a"), (2, "b")]
     first, second = (row["protocol"] for row in records_of(table))
     assert first != second
-    assert ("masks native (nearest, maps bilinear)" if "mask_size" in change else "--holdout 0.1") in second
+    assert ("32x32 by stretch" if "size" in change else "--holdout 0.1") in second
     for format_ in ("markdown", "latex"):
         lines = render([table], format_).splitlines()
         assert [re.search(r"\b[AB]\b\W*$", line).group()[0] for line in lines if re.search("90.00|80.00", line)] == [
             "A",
             "B",
         ]
-    assert render([table], "csv").count("masks 64x64") == (1 if "mask_size" in change else 2)
+    assert render([table], "csv").count("masks 64x64") == 2
     assert any(note.startswith("[B] b: ") for note in table.notes)
     (compared,) = report.compare(results, ["a", "b"], metrics=["image_auroc"])
     assert [column.title for column in compared.columns if column.kind == "percent"] == ["a [A]", "b [B]"]

@@ -13,7 +13,7 @@ from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from . import pairs
 from .doubts import doubt_columns
-from .protocols import marked, of_class, protocol_marks, protocol_notes
+from .protocols import Protocols, of_class
 from .tables import AnyTable, Column, Kind, Table
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
@@ -113,22 +113,22 @@ def _table(
 ) -> Table[_Row]:
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
-    marks = protocol_marks(variants)
+    protocols = Protocols(variants, [metric])
     policy = "" if published is None else " (last)"
-    values = [replace(_last(variant, metric), title=f"{marked(variant, marks)}{policy}") for variant in variants]
+    values = [replace(_last(variant, metric), title=f"{protocols.marked(variant)}{policy}") for variant in variants]
     others = [_difference(f"{each.key} - {values[0].key}", each, values[0]) for each in values[1:]]
     notes = _notes(classes, common, values)
     if published is not None:
         extra, said = _against_published(board.dataset, variants, metric, classes, published)
         others += extra
         notes += [*said, *_fewer_notes(extra, common)]
-    columns: list[Column[_Row]] = [*of_class(board, metric, marks, lambda row: row.name)]
+    columns: list[Column[_Row]] = [*of_class(board, metric, protocols.differ, lambda row: row.name)]
     for variant, each in zip(variants, values, strict=True):
         columns += [each.column(), *(_doubts(variant, metric, confidence) if confidence else ())]
     columns += [each.column() for each in others]
     if confidence is not None:
         notes.append(f"{INTERVALS} Seeds: {', '.join(f'{each.label} {each.seeds}' for each in variants)}.")
-    notes = [*notes, *board.remarks, *protocol_notes(variants)]
+    notes = [*notes, *board.remarks, *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     footer = _Row(f"mean ({len(common)})", common)
     return Table(title, tuple(columns), tuple(_Row(name, [name]) for name in classes), tuple(notes), (footer,))

@@ -13,7 +13,7 @@ from ..types import MAIN_METRICS, Result
 from ..variants import TITLES, Board, Variant, boards, mean
 from . import oracle as oracle_room
 from .doubts import doubt_columns
-from .protocols import protocol_columns, protocol_marks, protocol_notes
+from .protocols import Protocols
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
 from .timing import runs_on, timing_columns
@@ -99,9 +99,9 @@ class _Row:
 
 
 def _metric_columns(
-    shown: Sequence[str], ranked: str, confidence: Confidence | None, several_seeds: bool
+    shown: Sequence[str], ranked: str, protocols: Protocols, confidence: Confidence | None, several_seeds: bool
 ) -> list[Column[_Row]]:
-    """The metrics, each with its interval and its spread over seeds where they are wanted."""
+    """The metrics, each with its interval and its spread over seeds where they are wanted, and with its protocol."""
 
     def about(row: _Row) -> tuple[Variant, Sequence[str]]:
         return row.variant, row.line.classes
@@ -111,6 +111,7 @@ def _metric_columns(
         columns.append(_metric_column(name, "main" if name == ranked else "other"))
         if confidence is not None:
             columns += doubt_columns(confidence, name, about, prefix=f"{name}_", several_seeds=several_seeds)
+        columns += protocols.columns_after(name, lambda row: row.runs)
     return columns
 
 
@@ -193,7 +194,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         groups = confidence.letters(variants[: len(lines)], lines[0].classes, metric)
         best = confidence.best(variants[: len(lines)], lines[0].classes, metric)
     values = [line.values[metric] for line in lines]
-    marks = protocol_marks(variants)
+    protocols = Protocols(variants, shown)
     rows = [
         _Row(line, rank=values.index(line.values[metric]) + 1, best_p=p, group=group)  # equal numbers share a rank
         for line, p, group in zip(lines, best, groups, strict=True)
@@ -207,12 +208,12 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
         *([] if confidence is None else _best_columns(letters)),
-        *_metric_columns(shown, metric, confidence, seeds > 1),
+        *_metric_columns(shown, metric, protocols, confidence, seeds > 1),
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
         *timing_columns(runs_on(board), lambda row: row.variant.all_runs),
-        *protocol_columns(marks, lambda row: row.variant.all_runs),
+        *protocols.columns(lambda row: row.variant.all_runs),
     )
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
@@ -222,7 +223,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *board.remarks,
         *tie_notes(variants),
         *threshold_notes(variants, shown=threshold),
-        *protocol_notes(variants),
+        *protocols.notes(),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
     return Table(title, columns, (*rows, *map(_Row, rest)), notes)
@@ -235,7 +236,7 @@ def _class_table(
     board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None
 ) -> Table[_Row]:
     shown = _metrics(metric)
-    marks = protocol_marks([variant])
+    protocols = Protocols([variant], shown)
 
     def line(classes: Sequence[str]) -> Line:
         return Line(variant, classes, {name: mean(variant.metric(each, name) for each in classes) for name in shown})
@@ -252,7 +253,7 @@ def _class_table(
             "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
             "all" if variant.seeds > 1 else "programs",
         ),
-        *_metric_columns(shown, metric, confidence, variant.seeds > 1),
+        *_metric_columns(shown, metric, protocols, confidence, variant.seeds > 1),
         Column(
             "threshold", "threshold",
             lambda row: None if row.is_mean else variant.threshold(row.name, "value"), "score",
@@ -262,7 +263,7 @@ def _class_table(
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
         *timing_columns(runs_on(board), lambda row: row.runs),
-        *protocol_columns(marks, lambda row: row.runs),
+        *protocols.columns(lambda row: row.runs),
     )  # fmt: skip
     notes = [
         f"{TITLES[name]} is not defined for every class; its mean is over the others."
@@ -270,6 +271,6 @@ def _class_table(
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
     notes += [*_confidence_notes(confidence, [variant], variant.seeds), *board.remarks]
-    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold), *protocol_notes([variant])]
+    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold), *protocols.notes()]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))

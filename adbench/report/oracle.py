@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import ranking
 from ..types import Result
 from ..variants import TITLES, Board, Variant, mean
-from .protocols import protocol_columns, protocol_marks, protocol_notes
+from .protocols import Protocols
 from .tables import Column, Table, constant
 
 NOTE = "oracle: chosen on the test set, never ranks."
@@ -97,7 +97,7 @@ def _mean_line(variant: Variant, metric: str, classes: Sequence[str]) -> Line:
 
 def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Line] = ()) -> Table[Line]:
     variants = list({line.variant.label: line.variant for line in lines}.values())
-    marks = protocol_marks(variants)
+    protocols = Protocols(variants, list(dict.fromkeys(line.metric for line in lines)))
     by_class = any(line.title for line in lines)
     columns: tuple[Column[Line], ...] = (
         Column("class", "class", lambda line: line.title, audience="all" if by_class else "programs", role="key"),
@@ -122,9 +122,10 @@ def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Li
             "evaluations_fewest", "the fewest", lambda line: min(line.evaluations, default=None), "count", "programs"
         ),
         Column("evaluations_most", "the most", lambda line: max(line.evaluations, default=None), "count", "programs"),
-        *protocol_columns(marks, lambda line: line.runs),
+        *protocols.columns_of_rows(lambda line: line.metric, lambda line: line.runs),
+        *protocols.columns(lambda line: line.runs),
     )  # fmt: skip
-    notes = (NOTE, *_alone_notes(variants), *board.remarks, *protocol_notes(variants))
+    notes = (NOTE, *_alone_notes(variants), *board.remarks, *protocols.notes())
     return Table(title, columns, tuple(lines), notes, tuple(footers))
 
 

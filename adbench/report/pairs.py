@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -11,7 +11,7 @@ from .. import comparison, statistics
 from ..confidence import APART, MISSING_EVIDENCE, Confidence
 from ..statistics import Interval
 from ..variants import TITLES, Board, Variant, mean
-from .protocols import marked, of_class, protocol_marks
+from .protocols import Protocols, of_class
 from .tables import Audience, Column, Table, cell_text
 
 NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
@@ -49,25 +49,25 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     rows = [row for name in common for row in _rows(pairs, [name], metric, confidence)]
     footers = _rows(pairs, defined, metric, confidence) if len(common) > 1 and defined else []
     known = any(row.p_holm is not None for row in (*rows, *footers))
-    marks = protocol_marks(variants)
+    protocols = Protocols(variants, [metric])
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
-    notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], marks)
-    columns = _columns(board, metric, marks, bool(footers), known)
+    notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], protocols)
+    columns = _columns(board, metric, protocols, bool(footers), known)
     return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
 
 
 def _columns(
-    board: Board, metric: str, marks: Mapping[str, str], over_classes: bool, known: bool
+    board: Board, metric: str, protocols: Protocols, over_classes: bool, known: bool
 ) -> tuple[Column[Pair], ...]:
     shown: Literal["people", "programs"] = "people" if known else "programs"
     asked: Audience = "all" if known else "programs"
     ranked: Audience = "all" if over_classes and known else "programs"
     return (
-        *of_class(board, metric, marks, lambda row: row.name),
+        *of_class(board, metric, protocols.differ, lambda row: row.name),
         Column("first", "a", lambda row: row.first.label, audience="programs"),
         Column("second", "b", lambda row: row.second.label, audience="programs"),
-        Column("first_marked", "a", lambda row: marked(row.first, marks), audience="people", role="key"),
-        Column("second_marked", "b", lambda row: marked(row.second, marks), audience="people", role="key"),
+        Column("first_marked", "a", lambda row: protocols.marked(row.first), audience="people", role="key"),
+        Column("second_marked", "b", lambda row: protocols.marked(row.second), audience="people", role="key"),
         Column("difference", "b - a", lambda row: row.difference, "points", role="main"),
         Column("difference_interval", "95 % of b - a", lambda row: _text(row.interval), audience=shown, whole=True),
         Column("difference_low", "low", lambda row: getattr(row.interval, "low", None), "points", "programs"),
@@ -86,7 +86,7 @@ def _notes(
     pairs: int,
     common: Sequence[str],
     defined: Sequence[str],
-    marks: Mapping[str, str],
+    protocols: Protocols,
 ) -> list[str]:
     """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
     notes = [
@@ -106,10 +106,9 @@ def _notes(
     unknown = confidence.unknown(variants)
     if unknown:
         notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_EVIDENCE}")
-    if len(marks) > 1:
-        notes.append(
-            f"{', '.join(f'[{mark}]' for mark in marks.values())}: other protocols, told under the table above."
-        )
+    if protocols.differ:
+        marks = ", ".join(f"[{mark}]" for mark in protocols.marks.values())
+        notes.append(f"{marks}: other protocols, told under the table above.")
     return notes
 
 
