@@ -27,7 +27,7 @@ DATA_DIGITS = 32
 
 
 class Identifier:
-    """Finds identities; what is common to several jobs is looked at once.
+    """Finds identities.
 
     Args:
         registry: where methods are found.
@@ -37,8 +37,7 @@ class Identifier:
     def __init__(self, registry: Registry, digests: Digests | None = None) -> None:
         self.registry = registry
         self.digests = digests or Digests()
-        self._data: dict[tuple[str, str, Path], str] = {}
-        self._code: dict[str, str] = {}
+        self._sources = source.Sources()
 
     def of(self, job: Job, task: Task, watch: Watch | None = None) -> Identity:
         """The identity of what a job would compute now.
@@ -52,16 +51,32 @@ class Identifier:
             UnknownNameError: there is no such method.
             WeightsError: a file that an option names can't be read.
         """
-        key = (task.dataset, task.class_name, task.root)
-        if key not in self._data:
-            self._data[key] = data_digest(task, self.digests, watch)
-        return Identity(self._data[key], self.code(job.method), numerics.NUMERICS, self._files(job.options))
+        data = data_digest(task, self.digests, watch)
+        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job.options))
 
     def code(self, method: str) -> str:
-        """The digest of a method's code. Raises ``UnknownNameError``."""
-        if method not in self._code:
-            self._code[method] = code_digest(self.registry.method(method), self.registry)
-        return self._code[method]
+        """A digest of a method's code: of what is imported already as it was then, of the rest as it is now.
+
+        Of an installed plugin its distribution and version count as well, but for adbench's own: its version changes
+        with every release, whether or not a number moves.
+
+        Raises:
+            UnknownNameError: there is no such method.
+        """
+        origin = self.registry.origins.get(method)
+        own = origin is not None and origin.module.partition(".")[0] == OWN_PLUGINS
+        return self._sources.digest(self._roots(method), label="" if origin is None or own else origin.distribution)
+
+    def about_to_import(self, method: str) -> None:
+        """Take a method's code as it is now for what runs from now on: building it imports the rest."""
+        self._sources.keep(self._roots(method))
+
+    def _roots(self, method: str) -> list[source.Module]:
+        origin, found = self.registry.origins.get(method), self.registry.method(method)
+        names = [origin.module] if origin else []
+        if origin is None or origin.distribution:  # what a plugin file gives must be the same without loading it
+            names += _modules(found)
+        return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
 
     def _files(self, options: Options) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -98,24 +113,9 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
     return total.hexdigest()[:DATA_DIGITS]
 
 
-def code_digest(method: Method, registry: Registry) -> str:
-    """A digest of a method's code (``source.digest``).
-
-    Of an installed plugin its distribution and version count as well, but for adbench's own: its version changes
-    with every release, whether or not a number moves.
-    """
-    origin = registry.origins.get(method.name)
-    names = [origin.module] if origin else []
-    if origin is None or origin.distribution:  # that of a plugin file is the same without loading it
-        names += _modules(method)
-    roots = [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
-    own = origin is not None and origin.module.partition(".")[0] == OWN_PLUGINS
-    return source.digest(roots, label="" if origin is None or own else origin.distribution)
-
-
 def file_code_digest(plugin_file: Path) -> str:
-    """The digest that the methods of a ``--plugin`` file have, without loading it."""
-    return source.digest([source.Module(plugin_file.stem, plugin_file)])
+    """The digest of the code of a ``--plugin`` file's methods, without loading it."""
+    return source.Sources().digest([source.Module(plugin_file.stem, plugin_file)])
 
 
 def _modules(method: Method) -> Iterator[str]:

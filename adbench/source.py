@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,38 +55,62 @@ def module_of(name: str) -> Module | None:
     return Module(name, Path(file))
 
 
-def digest(roots: Sequence[Module], *, label: str = "") -> str:
-    """Hash the sources of some modules, of the packages that they are, and of what they import from beside them.
+class Sources:
+    """Reads sources, and remembers what those of imported modules held when they were first read.
 
-    Modules count by the names under which they import each other, so that moving them together changes nothing.
-
-    Args:
-        roots: where to start.
-        label: counts as well, such as a distribution and its version.
+    So the digest stays that of the code that runs, whatever is edited meanwhile.
     """
-    first = roots[0].file.resolve() if roots else None  # a plugin file has no name by which others import it
-    found = [("" if module.file.resolve() == first else module.name, module.file) for module in _reachable(roots)]
-    total = hashlib.sha256(label.encode())
-    for name, file in sorted(found):
-        total.update(repr((name, _content(file))).encode())
-    return total.hexdigest()[:DIGITS]
 
+    def __init__(self) -> None:
+        self._kept: dict[Path, bytes] = {}
 
-def _reachable(roots: Sequence[Module]) -> Iterator[Module]:
-    waiting = list(roots)
-    for root in roots:
-        if root.file.name == "__init__.py":
-            waiting += _inside(root)
-    seen: set[Path] = set()
-    while waiting:
-        module = waiting.pop()
-        file = module.file.resolve()
-        if file in seen:
-            continue
-        seen.add(file)
-        yield module
-        for name in _imports(module):
-            waiting += _find(name, module)
+    def digest(self, roots: Sequence[Module], *, label: str = "") -> str:
+        """Hash the sources of some modules, of the packages that they are, and of what they import from beside them.
+
+        Modules count by the names under which they import each other, so that moving them together changes nothing.
+
+        Args:
+            roots: where to start.
+            label: counts as well, such as a distribution and its version.
+        """
+        first = roots[0].file.resolve() if roots else None  # a plugin file has no name by which others import it
+        imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        found = []
+        for module in self.reachable(roots):
+            data = self._read(module.file)
+            if str(module.file) in imported:
+                self._kept[module.file] = data
+            found.append(("" if module.file.resolve() == first else module.name, _parsed(data).content))
+        return hashlib.sha256(repr((label, sorted(found))).encode()).hexdigest()[:DIGITS]
+
+    def keep(self, roots: Sequence[Module]) -> None:
+        """Remember all sources as they are now, since they are about to be imported."""
+        for module in list(self.reachable(roots)):
+            self._kept[module.file] = self._read(module.file)
+
+    def reachable(self, roots: Sequence[Module]) -> Iterator[Module]:
+        """The modules whose sources count."""
+        waiting = list(roots)
+        for root in roots:
+            if root.file.name == "__init__.py":
+                waiting += _inside(root)
+        seen: set[Path] = set()
+        while waiting:
+            module = waiting.pop()
+            file = module.file.resolve()
+            if file not in seen:
+                seen.add(file)
+                yield module
+                for name in _parsed(self._read(module.file)).names(module.package):
+                    waiting += _find(name, module)
+
+    def _read(self, file: Path) -> bytes:
+        if file in self._kept:
+            return self._kept[file]
+        try:
+            return file.read_bytes()
+        except OSError:
+            return b""
 
 
 def _inside(package: Module) -> Iterator[Module]:
@@ -97,24 +121,6 @@ def _inside(package: Module) -> Iterator[Module]:
         if not any(part.startswith(".") for part in parts):
             inner = parts[:-1] if parts[-1] == "__init__" else parts
             yield Module(".".join((package.name, *inner)), file)
-
-
-def _imports(module: Module) -> list[str]:
-    """Dotted names that a module imports; what is imported *from* a module may be a name in it, or a module."""
-    tree = _tree(module.file)
-    names: list[str] = []
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = module.package.split(".") if module.package else []
-                above = package[: len(package) - node.level + 1]
-                base = ".".join([*above, *([base] if base else [])])
-            if base:
-                names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return names
 
 
 def _find(name: str, importer: Module) -> Iterator[Module]:
@@ -172,22 +178,39 @@ def _plugin_packages() -> frozenset[str]:
 # ---------------------------------------------------------------- one file
 
 
-def _tree(file: Path) -> ast.Module | None:
-    try:
-        return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return None
+@dataclass(frozen=True)
+class _Parsed:
+    """What a source holds: a digest of it, and what it imports as (level, module, names)."""
+
+    content: str
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+
+    def names(self, package: str) -> Iterator[str]:
+        """Dotted names of what is imported; what comes *from* a module may be a name in it, or a module."""
+        for level, base, inner in self.imports:
+            if level:
+                parts = package.split(".") if package else []
+                base = ".".join([*parts[: len(parts) - level + 1], *([base] if base else [])])
+            if base:
+                yield base
+                yield from (f"{base}.{name}" for name in inner)
 
 
-def _content(file: Path) -> str:
-    """A digest of a file's syntax tree; of its bytes where it has none."""
-    tree = _tree(file)
-    if tree is not None:
-        return hashlib.sha256(_text(tree).encode("utf-8", "surrogatepass")).hexdigest()
+@lru_cache(maxsize=512)
+def _parsed(data: bytes) -> _Parsed:
+    """Parse a source; one that is no Python counts by its bytes, and imports nothing."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return "unreadable"
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError):
+        return _Parsed(hashlib.sha256(data).hexdigest())
+    imports: list[tuple[int, str, tuple[str, ...]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports += [(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    text = _text(tree).encode("utf-8", "surrogatepass")
+    return _Parsed(hashlib.sha256(text).hexdigest(), tuple(imports))
 
 
 def _text(node: object) -> str:

@@ -182,7 +182,10 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             current = (bench.job.dataset, bench.job.class_name)
         watch.start(bench.job)
         try:
-            outcome = Outcome(bench.job, engine.run(bench, registry, cache=cache, watch=watch))
+            # Files may have been edited while other tasks ran: the run is named by what it is made from.
+            now = engine.prepare(bench.job, bench.whole, identifier.of(bench.job, bench.whole, watch.stage))
+            identifier.about_to_import(bench.job.method)
+            outcome = Outcome(bench.job, engine.run(now, registry, cache=cache, watch=watch))
         except Exception as error:
             outcome = Outcome(bench.job, error=_foreseen(error, bench.job.method))
             _let_go(error)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from adbench import identity, plugins, source
+from adbench import identity, plugins, source, suite
+from adbench.progress import Watch
 from adbench.source import Module
+from adbench.types import Job
 
 PLUGIN = """
     from helper import scale
@@ -120,7 +122,7 @@ def test_the_built_in_methods_follow_what_they_share():
     """CFLOW-AD's digest takes in its own package and the shared modules, and no method has another one's model."""
     plugins.load()
     names = {
-        name: {module.name for module in source._reachable([source.module_of(f"adbench_plugins.{name}")])}
+        name: {module.name for module in source.Sources().reachable([source.module_of(f"adbench_plugins.{name}")])}
         for name in ("cflow", "msflow", "padim")
     }
     assert {"adbench_plugins.cflow.model", "adbench_plugins.cflow.decoder"} <= names["cflow"]
@@ -133,8 +135,8 @@ def test_computing_a_digest_imports_nothing():
     """Torch stays out of a command that only looks at results."""
     registry = plugins.load()
     before = set(sys.modules)
-    for method in registry.methods.values():
-        identity.code_digest(method, registry)
+    for name in registry.methods:
+        identity.Identifier(registry).code(name)
     assert not {name for name in set(sys.modules) - before if name.startswith(("adbench_plugins", "torch"))}
 
 
@@ -142,19 +144,83 @@ def test_a_package_counts_whole(tmp_path):
     """Of a plugin that is a package all modules count, since some may be imported by a name made at run time."""
     write(tmp_path, **{"pack/__init__": "", "pack/deep/model": "a = 1", "pack/deep/__init__": ""})
     root = Module("pack", tmp_path / "pack" / "__init__.py")
-    before = source.digest([root])
+    before = source.Sources().digest([root])
     (tmp_path / "pack" / "deep" / "model.py").write_text("a = 2")
-    assert source.digest([root]) != before
+    assert source.Sources().digest([root]) != before
 
 
 def test_the_version_of_an_installed_plugin_counts():
     """Compiled code and data files are not seen, so another version is another code; our own version is not."""
     registry = plugins.load()
-    method = registry.method("padim")
 
     def of(module: str, distribution: str) -> str:
         origins = {"padim": plugins.Origin(module, distribution)}
-        return identity.code_digest(method, plugins.Registry(registry.methods, {}, (), origins))
+        return identity.Identifier(plugins.Registry(registry.methods, {}, (), origins)).code("padim")
 
     assert of("somebodys.padim", "somebodys 1.0") != of("somebodys.padim", "somebodys 1.1")
     assert of("adbench_plugins.padim", "adbench 1.0") == of("adbench_plugins.padim", "adbench-suite 1.1")
+
+
+LAZY = """
+from dataclasses import dataclass
+from adbench import Detector, Epoch, Method, Options, Scores, hookimpl
+
+@dataclass(frozen=True)
+class LazyOptions(Options):
+    size: tuple[int, int] = (64, 64)
+
+def build(options, device):
+    from adbench_test_lazy_model import Model
+    return Model(options, device)
+
+@hookimpl
+def adbench_methods():
+    return [Method("lazy", "imports its model when it is built", build, LazyOptions)]
+"""
+
+MODEL = """
+from adbench import Detector, Epoch, Scores
+
+class Model(Detector):
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    def score(self, batch):
+        maps = batch.pictures.mean(dim=1)
+        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+"""
+
+
+def test_a_run_is_named_by_the_code_that_runs(tiny_data, tmp_path, monkeypatch):
+    """A model that is edited before it is imported is the new one; after that the edit is for the next run."""
+    monkeypatch.syspath_prepend(tmp_path)
+    path = write(tmp_path, mine=LAZY, adbench_test_lazy_model=MODEL)
+    model = tmp_path / "adbench_test_lazy_model.py"
+    registry = plugins.load([path])
+    options = registry.method("lazy").options()
+    jobs = [
+        Job("lazy", "paper", (), options, "folder", name, tiny_data, device="cpu", results=tmp_path / "results")
+        for name in ("bolts", "nuts")
+    ]
+    first = digest(path)
+
+    class Editor(Watch):
+        """Edits the model after the first look at the images, and after the first task."""
+
+        def expect(self, tasks: int) -> None:
+            model.write_text(MODEL.replace("maps = ", "maps = -"))
+
+        def stop(self) -> None:
+            if "adbench_test_lazy_model" in sys.modules:
+                model.write_text(MODEL.replace("maps = ", "maps = 0 * "))
+
+    try:
+        bolts, nuts = (outcome.result for outcome in suite.run_here(jobs, registry, watch=Editor()))
+    finally:
+        sys.modules.pop("adbench_test_lazy_model", None)
+    assert bolts.identity.code == nuts.identity.code
+    assert first != bolts.identity.code != digest(path)
+    model.write_text(MODEL.replace("maps = ", "maps = -"))
+    assert digest(path) == bolts.identity.code
+    assert bolts.metrics.pixel_auroc < 0.1
+    assert nuts.metrics.pixel_auroc < 0.1
