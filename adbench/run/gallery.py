@@ -9,17 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import AdbenchError
-from ..reopen import Reopener, Rescored, scores_differ
 from ..run_files import folder_of, read_scores
 from ..store import ImageScore, RunFolder
 from ..types import Result, Size
 from ..variants import boards
 from . import overlay
 from .overlay import Polygon, Scale
+
+if TYPE_CHECKING:
+    from ..reopen import Reopener, Rescored
 
 WORST = 4
 """Misses and false alarms shown, each."""
@@ -169,6 +172,8 @@ def make(
     Raises:
         AdbenchError: the images or the checkpoint are gone or have changed, or scoring them broke off.
     """
+    from ..reopen import scores_differ
+
     choices = choose(scores)
     samples = reopener.samples(result, [choice.score.path for choice in choices])
     rescored = reopener.score(result, folder, samples)
