@@ -45,7 +45,7 @@ def resampled(seeds: Sequence[Scored], metric: str, name: str) -> Resampled:
         name: of the class; every method gets the same draws for it, and every class draws of its own.
     """
     labels = seeds[0].labels
-    draws = resample(labels, seed=SEED + zlib.crc32(name.encode()))
+    draws = resample(labels, seed=SEED + zlib.crc32(name.encode("utf-8", "surrogatepass")))
     value = float(seed_mean(seeds, metric, np.ones((1, len(labels))))[0])
     return Resampled(labels, value, seed_mean(seeds, metric, draws))
 

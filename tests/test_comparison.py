@@ -34,6 +34,14 @@ def test_a_method_equals_itself():
     assert (found.value, found.p_value) == (0, 1)
 
 
+def test_a_class_may_have_any_name():
+    """The draws of a class follow from its name, which may hold bytes that are no text; two classes differ."""
+    names = ("bolts", "b\udcff", "b\udcfe", "")
+    draws = [resampled([scored(1.0)], "image_auroc", name).draws for name in names]
+    for first, second in combinations(draws, 2):
+        assert not np.array_equal(first, second)
+
+
 def test_a_clear_difference_is_found_and_a_small_one_is_not():
     """Scores that are much better have a small p-value, those with a little noise more have not; signs turn round."""
     weak, strong = scored(0.3), scored(3.0)
