@@ -113,6 +113,51 @@ def evaluate(maps: int, size: int, device: str, rounds: int) -> None:
     room.run(maps, size, device, rounds, _console())
 
 
+@app.command()
+@click.option("--method", default="msflow", show_default=True, type=click.Choice(["msflow", "cflow", "padim"]))
+@click.option("--dataset", default="demo", show_default=True)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Where the data set lies.")
+@click.option("--class", "class_name", default="brick", show_default=True)
+@click.option("--preset", default="cpu", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Change an option of the method.")
+@click.option("--rounds", default=3, show_default=True, help="Runs without each thing; the median counts.")
+@click.option("--without", "parts", multiple=True, metavar="NAME", help="Only without this. [default: each in turn]")
+def ablation(
+    method: str, dataset: str, data_root: Path | None, class_name: str, preset: str, device: str,
+    options: tuple[str, ...], rounds: int, parts: tuple[str, ...],
+) -> None:  # fmt: skip
+    """What a whole `adbench run` loses without each fast path.
+
+    Random weights, which take as long, stand in for those of wide_resnet50_2 unless -o weights=FILE is given.
+    """
+    from adbench import plugins
+    from adbench.devices import resolve_amp, resolve_device
+    from adbench.options import resolve
+
+    from . import ablation as room
+    from .setting import describe_machine, made_weights
+
+    found = resolve_device(device)
+    known = [
+        name for name, part in room.PARTS.items()
+        if part.fits(method, found.type) and not (name == "bf16" and resolve_amp("auto", found) != "bf16")
+    ]  # fmt: skip
+    for name in parts:
+        if name not in known:
+            raise click.BadParameter(f"'{name}'; {method} on {found} has: {', '.join(known)}", param_hint="--without")
+    backbone = getattr(resolve(plugins.load().method(method), preset, {}, dataset, class_name), "backbone", None)
+    if backbone == "wide_resnet50_2" and not any(text.startswith(("backbone=", "weights=")) for text in options):
+        options = (*options, f"weights={made_weights()}")
+    command = ["run", "--method", method, "--dataset", dataset, "--class", class_name, "--preset", preset,
+               "--device", str(found), *(word for text in options for word in ("-o", text))]  # fmt: skip
+    if data_root:
+        command += ["--data-root", str(data_root)]
+    console = _console()
+    console.print(describe_machine(found), highlight=False, soft_wrap=True)
+    room.run(command, parts or known, rounds, console)
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

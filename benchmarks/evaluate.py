@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from adbench.devices import resolve_device
 from adbench.metrics import Truth, evaluate_truth
 
+from .setting import describe_machine
 from .timing import peak_memory, timed
 
 
@@ -50,6 +51,7 @@ def run(count: int, size: int, device_name: str, rounds: int, console: Console) 
         all_metrics()
     plain = timed(lambda: roc_auc_score(masks.ravel(), made.ravel()), torch.device("cpu"))
     exact = evaluate_truth(truth, image_scores=image_scores, maps=made)
+    console.print(describe_machine(device), highlight=False, soft_wrap=True)
     table = Table(title=f"{count} maps of {size} x {size}, {100 * masks.mean():.1f} % defect pixels")
     for column in ("", "seconds", "ratio", "memory / maps' own"):
         table.add_column(column, justify="left" if not column else "right")

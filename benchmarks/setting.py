@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from adbench import plugins
-from adbench.devices import seed_everything
+from adbench.devices import environment, resolve_amp, seed_everything
 from adbench.engine import open_images
 from adbench.features import FeatureCache
 from adbench.images import Images
@@ -74,13 +75,29 @@ class Setting:
         return cls(**{f.name: kinds[str(f.type)](word) for f, word in zip(fields(cls), words, strict=True)})
 
     def describe(self, *, whole: bool = False) -> str:
-        """One line for people; ``whole`` says that all pictures of the class were used."""
+        """Two lines for people; ``whole`` says that all pictures of the class were used."""
         pictures = "all" if whole else str(self.pictures)
         return (
             f"{self.method}, wide_resnet50_2, {self.size} x {self.size}, batch {self.batch}, "
-            f"{pictures} pictures of {self.class_name}, {self.device}, {torch.get_num_threads()} threads, "
-            f"torch {torch.__version__}"
+            f"{pictures} pictures of {self.class_name}\n{describe_machine(self.device)}"
         )
+
+
+def describe_machine(device: torch.device) -> str:
+    """One line: the processor or GPU, its bf16, the threads, torch and the date."""
+    return (
+        f"{environment(device).device_name}, {_bf16_of(device)}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, {date.today().isoformat()}"
+    )
+
+
+def _bf16_of(device: torch.device) -> str:
+    """How the device multiplies in bf16: plain loops and adbench gain by it differently."""
+    if device.type == "cuda":
+        return "bf16" if resolve_amp("auto", device) == "bf16" else "no bf16"
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return "bf16 by AMX"
+    return "bf16 by AVX-512" if resolve_amp("auto", device) == "bf16" else "no bf16"
 
 
 class Ours:

@@ -9,6 +9,8 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
+import torchvision
+from torch import nn
 
 from adbench import backbones, efficientnet_lite, weights
 from adbench.backbone_table import LITE0, BackboneInfo
@@ -104,6 +106,26 @@ def test_frozen_and_always_in_eval_mode(lite0):
     assert not any(module.training for module in lite0.modules())
     assert not any(parameter.requires_grad for parameter in lite0.parameters())
     assert not any(x.requires_grad for x in lite0(torch.rand(1, 3, 64, 64, requires_grad=True)))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large"])
+def test_folded_norms_compute_what_norms_do(name, tmp_path):
+    """The network with its norms folded equals torchvision's own, with scales and statistics of any size."""
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(name, weights=None)
+    for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
+        for values, low, high in ((norm.weight, 0.5, 1.5), (norm.bias, -1, 1), (norm.running_mean, -1, 1),
+                                  (norm.running_var, 0.5, 1.5)):  # fmt: skip
+            nn.init.uniform_(values, low, high)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    fast = backbones.load(name, layers=(1, 2), weights=tmp_path / "weights.pth", device=CPU)
+    plain = backbones.Levels(backbones._stages(net, name), (1, 2)).eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = plain((images - fast.mean) / fast.std)
+    for wanted, actual in zip(expected, fast(images), strict=True):
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.network.modules())
 
 
 def test_loading_draws_no_random_numbers(weight_files):
