@@ -74,8 +74,8 @@ class MapBlock(FastBlock):
         coefficients = self.subnet(x1, code)
         scale = self.global_scale_activation(self.global_scale)
         coupled, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
-        order = self._constant(lambda matrix: matrix.flatten(1).argmax(dim=1))
-        return permute_channels(coupled, order), log_jac + x1[0, 0].numel() * scale.log().sum()
+        order, inverse = self._constant(_order_and_inverse)
+        return permute_channels(coupled, order, inverse), log_jac + x1[0, 0].numel() * scale.log().sum()
 
 
 class FastPermute(PermuteRandom):  # type: ignore[misc]
@@ -85,7 +85,8 @@ class FastPermute(PermuteRandom):  # type: ignore[misc]
         self, x: Sequence[Tensor], c: object = None, rev: bool = False, jac: bool = True
     ) -> tuple[list[Tensor], float]:
         """Map (B, C, H, W) to the same with its channels in another order."""
-        return [permute_channels(x[0], self.perm_inv if rev else self.perm)], 0.0
+        order, inverse = (self.perm_inv, self.perm) if rev else (self.perm, self.perm_inv)
+        return [permute_channels(x[0], order, inverse)], 0.0
 
 
 # ---------------------------------------------------------------- layers
@@ -123,15 +124,16 @@ class Conv(nn.Conv2d):
 class ChannelNorm(nn.LayerNorm):
     """Normalises over the channels at each position: (B, C, H, W) -> (B, C, H, W), without a copy.
 
-    Means and variances are taken in float32.
+    Means and variances are taken in float32, whatever the precision of x.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Look at the channels as the innermost, as they are in memory."""
         rows = x.movedim(1, -1)
-        mixed = rows.is_cpu or rows.dtype == self.weight.dtype  # only CPUs take weights of another precision
-        normed = super().forward(rows if mixed else rows.to(self.weight.dtype))
-        return normed.movedim(-1, 1)
+        weight, bias = self.weight, self.bias
+        if not rows.is_cpu:  # where weights of another precision are refused
+            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        return F.layer_norm(rows, self.normalized_shape, weight, bias, self.eps).movedim(-1, 1)
 
 
 class _ConvolveWithCode(Function):
@@ -139,28 +141,33 @@ class _ConvolveWithCode(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, code: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
-        own = x.shape[1]
-        x_cast = x.to(dtype).contiguous(memory_format=torch.channels_last)
-        code_cast, weight_cast = code.to(dtype), weight.to(dtype)
-        ctx.save_for_backward(x_cast, code_cast, weight_cast)
-        ctx.types = x.dtype, weight.dtype
-        result = F.conv2d(x_cast, weight_cast[:, :own], padding=1)
-        return result.add_(F.conv2d(code_cast, weight_cast[:, own:], bias.to(dtype), padding=1))
+        own, innermost = x.shape[1], torch.channels_last
+        # each part is cast apart: a convolution would copy a slice of the whole
+        for_own, for_code = (part.to(dtype).contiguous(memory_format=innermost) for part in _split(weight, own))
+        x_cast, code_cast = x.to(dtype).contiguous(memory_format=innermost), code.to(dtype)
+        ctx.save_for_backward(x_cast, code_cast, for_own, for_code, weight)
+        ctx.x_dtype = x.dtype
+        result = F.conv2d(x_cast, for_own, padding=1)
+        return result.add_(F.conv2d(code_cast, for_code, bias.to(dtype), padding=1))
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, code, weight = ctx.saved_tensors
-        x_dtype, weight_dtype = ctx.types
-        own = x.shape[1]
+        x, code, of_own, of_code, weight = ctx.saved_tensors
         wants_x = ctx.needs_input_grad[0]
-        for_x, for_own, _ = _convolution_backward(gradient, x, weight[:, :own], (wants_x, True, False))
+        for_x, for_own, _ = _convolution_backward(gradient, x, of_own, (wants_x, True, False))
         summed = gradient.sum(0, keepdim=True)
-        _, for_code, _ = _convolution_backward(summed, code, weight[:, own:], (False, True, False))
-        for_weight = torch.empty_like(weight, dtype=weight_dtype)
-        for_weight[:, :own], for_weight[:, own:] = for_own, for_code
-        for_bias = summed.sum((0, 2, 3), dtype=weight_dtype)
-        return for_x.to(x_dtype) if wants_x else None, None, for_weight, for_bias, None
+        _, for_code, _ = _convolution_backward(summed, code, of_code, (False, True, False))
+        for_weight = torch.empty_like(weight)
+        for part, values in zip(_split(for_weight, x.shape[1]), (for_own, for_code), strict=True):
+            part.copy_(values)
+        for_bias = summed.sum((0, 2, 3), dtype=weight.dtype)
+        return for_x.to(ctx.x_dtype) if wants_x else None, None, for_weight, for_bias, None
+
+
+def _split(weight: Tensor, own: int) -> tuple[Tensor, Tensor]:
+    """A convolution's weight for a map's own channels, and for those of its code."""
+    return weight[:, :own], weight[:, own:]
 
 
 def _convolution_backward(
@@ -176,25 +183,31 @@ def _convolution_backward(
 # ---------------------------------------------------------------- elementwise
 
 
-def permute_channels(x: Tensor, order: Tensor) -> Tensor:
-    """Put the channels of (B, C, H, W) into ``order`` (C,), a permutation; they lie innermost in what comes back."""
-    permuted: Tensor = _Permute.apply(x, order)  # type: ignore[no-untyped-call]
+def permute_channels(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """Bring channels of (B, C, H, W) into ``order`` (C,), whose inverse is given; they lie innermost in the result."""
+    permuted: Tensor = _Permute.apply(x, order, inverse)  # type: ignore[no-untyped-call]
     return permuted
+
+
+def _order_and_inverse(matrix: Tensor) -> Tensor:
+    """The order (C,) and its inverse (C,) of a permutation matrix (C, C, 1, 1)."""
+    order = matrix.flatten(1).argmax(dim=1)
+    return torch.stack((order, order.argsort()))
 
 
 class _Permute(Function):
     """Gathers both ways, where autograd would scatter on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, order: Tensor) -> Tensor:
-        ctx.save_for_backward(order)
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
         return _gather(x, order)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (order,) = ctx.saved_tensors
-        return _gather(gradient, order.argsort()), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return _gather(gradient, inverse), None, None
 
 
 def _gather(x: Tensor, order: Tensor) -> Tensor:
@@ -222,17 +235,18 @@ class _Affine(Function):
         active = x2.shape[1]
         bend = bent(a[:, :active].to(x2.dtype))
         s = exponents(bend, clamp)
-        log_jac = s.flatten(1).sum(1)
+        log_jac = s.sum((1, 2, 3))
+        growth = s.exp_()
         u = torch.cat((x1, x2), dim=1)
-        u[:, -active:].mul_(s.exp_()).add_(a[:, active:], alpha=0.1)
-        ctx.save_for_backward(x2, bend, u, scale)
+        u[:, -active:].mul_(growth).add_(a[:, active:], alpha=0.1)
+        ctx.save_for_backward(x2, bend, growth, u, scale)
         ctx.clamp, ctx.dtype = clamp, a.dtype
         return torch.addcmul(offset, u, scale), log_jac
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
-        x2, bend, u, scale = ctx.saved_tensors
+        x2, bend, growth, u, scale = ctx.saved_tensors
         active = x2.shape[1]
         others = [dimension for dimension in range(u.dim()) if dimension != 1]
         for_offset = gradient.sum(others, keepdim=True)
@@ -241,9 +255,9 @@ class _Affine(Function):
         # until the growth is in, for_x2 is that of u2
         for_a = _empty_like(u, 2 * active, ctx.dtype)
         torch.mul(for_x2, 0.1, out=for_a[:, active:])
-        for_x2.mul_(exponents(bend, ctx.clamp).exp_())
+        for_x2.mul_(growth)
         for_s = (for_x2 * x2).add_(for_log.view(-1, *[1] * (x2.dim() - 1)))
-        for_a[:, :active] = through_bend(for_s, bend, ctx.clamp)
+        through_bend(for_s, bend, ctx.clamp, out=for_a[:, :active])
         return for_x1, for_x2, for_a, for_scale, for_offset, None
 
 
@@ -257,7 +271,6 @@ def exponents(bend: Tensor, clamp: float) -> Tensor:
     return (bend * (2 * clamp)).sub_(clamp)
 
 
-def through_bend(for_s: Tensor, bend: Tensor, clamp: float) -> Tensor:
-    """The gradient for r of that for the exponents."""
-    for_r: Tensor = torch.ops.aten.sigmoid_backward(for_s, bend).mul_(0.4 * clamp)
-    return for_r
+def through_bend(for_s: Tensor, bend: Tensor, clamp: float, out: Tensor) -> None:
+    """Write the gradient for r of that for the exponents into ``out``, which may have another precision."""
+    torch.mul(torch.ops.aten.sigmoid_backward(for_s, bend), 0.4 * clamp, out=out)

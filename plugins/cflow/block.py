@@ -158,7 +158,7 @@ class _CoupleAndRotate(Function):
         for_rt = u.new_empty(len(u), 2 * active)
         torch.mul(for_u2, 0.1, out=for_rt[:, active:])
         for_s = (for_u2 * grown).add_(for_log[:, None])
-        for_rt[:, :active] = through_bend(for_s, bend, ctx.clamp)
+        through_bend(for_s, bend, ctx.clamp, out=for_rt[:, :active])
         for_last_bias = for_rt.sum(0)
         for_rt = for_rt.to(hidden.dtype)
         for_hidden = torch.ops.aten.threshold_backward(F.linear(for_rt, last.T), hidden, 0)
