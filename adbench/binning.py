@@ -3,6 +3,8 @@
 The borders lie close together where a metric moves: at the scores of defects, at those of regions, each of which
 weighs the same, and at the highest scores of good pixels. So few bins stand for all pixels, and what is summed up
 from them comes within 1e-4 or so of what all thresholds give. A score that many pixels share has a bin of its own.
+Where defect pixels are few, each of their scores has one; then nothing is lost, since every metric changes at those
+scores only.
 """
 
 from __future__ import annotations
@@ -33,6 +35,9 @@ _TAIL_BORDERS = 60
 
 _DEFECT_BORDERS = 350
 _REGION_BORDERS = 250
+
+_FEW = 500
+"""Different scores of defect pixels up to which each has a bin of its own."""
 
 
 class Maps(Protocol):
@@ -175,6 +180,8 @@ def _borders(pictures: Sequence[_Defects], maps: Maps, *, pixels: bool, regions:
     levels = np.unique(np.concatenate([good, defects]))
     if len(levels) <= most:
         chosen, shared = levels, levels
+    elif len(few := np.unique(defects[np.isfinite(defects)])) <= _FEW and len(few):
+        chosen, shared = few, few
     else:
         lists = [_between(np.sort(good)[::-1], _good_ranks(len(good)))]
         order = np.argsort(defects)[::-1]

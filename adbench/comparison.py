@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import TaskError
-from .statistics import SEED, Floats, Interval, Scored, percentile_interval, resample, seed_mean
+from .statistics import SEED, Floats, Interval, Scored, drawn, percentile_interval, seed_mean
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def resampled(seeds: Sequence[Scored], metric: str, name: str) -> Resampled:
         name: of the class; every method gets the same draws for it, and every class draws of its own.
     """
     labels = seeds[0].labels
-    draws = resample(labels, seed=SEED + zlib.crc32(name.encode("utf-8", "surrogatepass")))
     value = float(seed_mean(seeds, metric, np.ones((1, len(labels))))[0])
-    return Resampled(labels, value, seed_mean(seeds, metric, draws))
+    seed = SEED + zlib.crc32(name.encode("utf-8", "surrogatepass"))
+    return Resampled(labels, value, drawn(seeds, metric, labels, seed))
 
 
 def _check(methods: Sequence[Sequence[Resampled]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,32 +88,35 @@ class Evidence:
         Raises:
             TaskError: weights of another shape.
         """
-        counts = np.asarray(weights, dtype=np.float64)
+        counts = np.asarray(weights)
         if counts.ndim != 2 or counts.shape[1] != len(self.labels):
             raise TaskError("weights", found=f"shape {counts.shape}", wanted=f"(B, {len(self.labels)})")
-        values = {name: np.full(len(counts), np.nan) for name in names}
-        for bins, measures in (
-            (self._images(), _IMAGE_MEASURES),
-            (self.pixels, _PIXEL_MEASURES),
-            (self.overlap, _OVERLAP_MEASURES),
-        ):
+        return self._measured(names, len(counts), lambda table: table.weighted(counts))
+
+    def without_each(self, names: Collection[str]) -> dict[str, Rows]:
+        """Compute metrics of the test set without one image after the other: (N,) for each name, as ``metrics`` does.
+
+        The same as weights of 1 but for a 0 on the diagonal, of which there is no (N, N) array here.
+        """
+        return self._measured(names, len(self.labels), lambda table: table.without_each())
+
+    def _measured(
+        self, names: Collection[str], count: int, sweeps: Callable[[_Table], Iterator[tuple[slice, _Sweep]]]
+    ) -> dict[str, Rows]:
+        values = {name: np.full(count, np.nan) for name in names}
+        tables: list[tuple[_Table, Mapping[str, Callable[[_Sweep], Rows]]]]
+        tables = [(_ImageTable(self.labels, self.image_scores), _IMAGE_MEASURES)]
+        tables += [(_BinTable(self.pixels), _PIXEL_MEASURES)] if self.pixels else []
+        tables += [(_BinTable(self.overlap), _OVERLAP_MEASURES)] if self.overlap else []
+        for table, measures in tables:
             wanted = [name for name in measures if name in values]
-            if bins is None or not wanted:
+            if not wanted:
                 continue
             with np.errstate(divide="ignore", invalid="ignore"):
-                for rows, swept in _sweeps(bins, counts):
+                for rows, swept in sweeps(table):
                     for name in wanted:
                         values[name][rows] = np.where(swept.defined, measures[name](swept), np.nan)
         return values
-
-    def _images(self) -> Bins:
-        """Pictures as bins of single scores: nothing is lost."""
-        levels, bins = np.unique(self.image_scores, return_inverse=True)
-        bins = len(levels) - 1 - bins.reshape(-1)
-        good, found = np.zeros((2, len(bins), len(levels)), np.uint8)
-        good[np.arange(len(bins)), bins] = ~self.labels
-        found[np.arange(len(bins)), bins] = self.labels
-        return Bins(levels[::-1], np.ones(len(levels), bool), good, found, np.ones(len(bins)))
 
     # -- curves over pixels, each picture counted once
 
@@ -220,23 +223,105 @@ class _Sweep:
         return (self.all_good[:, 0] > 0) & (self.all_hits[:, 0] > 0)
 
 
-def _sweeps(bins: Bins, weights: Rows) -> Iterator[tuple[slice, _Sweep]]:
-    """Sweep through the bins for a few weightings (B, N) at a time."""
-    good, found = bins.good.astype(np.float64), bins.found.astype(np.float64)
-    size = max(1, _CELLS // max(good.shape[1], 1))
-    for start in range(0, len(weights), size):
-        rows = slice(start, start + size)
-        counts = weights[rows] * bins.unit
-        added, gained = weights[rows] @ good, counts @ found
-        single = (counts * weights[rows]) @ found / gained
-        yield rows, _Sweep(bins.tied, added, gained, np.cumsum(added, axis=1), np.cumsum(gained, axis=1), single)
+class _Table(Protocol):
+    """What can be swept through under weightings of N images, a few of them at a time."""
+
+    def weighted(self, weights: NDArray[Any]) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep under the weightings (B, N)."""
+
+    def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep without one image after the other."""
+
+
+def _swept(tied: NDArray[np.bool_], added: Rows, gained: Rows, single: Rows) -> _Sweep:
+    return _Sweep(tied, added, gained, np.cumsum(added, axis=1), np.cumsum(gained, axis=1), single)
+
+
+def _parts(count: int, cells: int) -> Iterator[slice]:
+    """Slices of ``count`` rows of ``cells`` cells each."""
+    size = max(1, _CELLS // max(cells, 1))
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+class _BinTable:
+    """Bins of what lies in images: sums over images are products of matrices."""
+
+    def __init__(self, bins: Bins) -> None:
+        self.bins = bins
+
+    def weighted(self, weights: NDArray[Any]) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep under the weightings (B, N)."""
+        for rows in _parts(len(weights), self.bins.good.shape[1]):
+            once = weights[rows].astype(np.float64)
+            counts = once * self.bins.unit
+            added, gained = _product(once, self.bins.good), _product(counts, self.bins.found)
+            yield rows, _swept(self.bins.tied, added, gained, _product(counts * once, self.bins.found) / gained)
+
+    def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep without one image after the other."""
+        bins, all_of_them = self.bins, np.ones((1, len(self.bins.unit)))
+        added, gained = _product(all_of_them, bins.good), _product(all_of_them * bins.unit, bins.found)
+        for rows in _parts(len(bins.unit), bins.good.shape[1]):
+            left = gained - bins.found[rows] * bins.unit[rows, None]
+            left[left < 1e-9 * gained] = 0  # what rounding leaves of a bin that this image filled alone
+            yield rows, _swept(bins.tied, added - bins.good[rows], left, np.where(left > 0, 1.0, np.nan))
+
+
+def _product(weights: Rows, counts: NDArray[np.unsignedinteger]) -> Rows:
+    """``weights @ counts``, (B, N) and (N, K), with a part of the counts as float64 at a time."""
+    total = np.zeros((len(weights), counts.shape[1]))
+    for part in _parts(len(counts), counts.shape[1] // 16):
+        total += weights[:, part] @ counts[part].astype(np.float64)
+    return total
+
+
+class _ImageTable:
+    """Images as bins of single scores, so that nothing is lost: each weighs in one bin, and no matrix is needed."""
+
+    def __init__(self, labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> None:
+        self.order = np.argsort(-scores, kind="stable")
+        ordered = scores[self.order]
+        first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+        self.starts = np.flatnonzero(first)
+        self.bin = np.cumsum(first) - 1  # (N,) of each image in this order
+        self.bad = labels[self.order]
+        self.tied = np.ones(len(self.starts), bool)
+
+    def weighted(self, weights: NDArray[Any]) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep under the weightings (B, N)."""
+        for rows in _parts(len(weights), len(self.order)):
+            counts = weights[rows][:, self.order].astype(np.float64)
+            bad = counts * self.bad
+            gained = self._sums(bad)
+            yield rows, _swept(self.tied, self._sums(counts - bad), gained, self._sums(bad * bad) / gained)
+
+    def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
+        """Sweep without one image after the other."""
+        bad = self._sums(self.bad[None].astype(np.float64))
+        good = self._sums((~self.bad)[None].astype(np.float64))
+        place = np.empty(len(self.order), np.int64)
+        place[self.order] = np.arange(len(self.order))
+        for rows in _parts(len(place), len(self.starts)):
+            places = place[rows]
+            added, gained = np.repeat(good, len(places), axis=0), np.repeat(bad, len(places), axis=0)
+            each = np.arange(len(places)), self.bin[places]
+            added[each] -= ~self.bad[places]
+            gained[each] -= self.bad[places]
+            yield rows, _swept(self.tied, added, gained, np.where(gained > 0, 1.0, np.nan))
+
+    def _sums(self, counts: Rows) -> Rows:
+        """Sums over the images of one score: (B, N) -> (B, K)."""
+        if len(self.starts) == counts.shape[1]:
+            return counts
+        sums: Rows = np.add.reduceat(counts, self.starts, axis=1)
+        return sums
 
 
 def _once(bins: Bins | None) -> _Sweep | None:
     if bins is None:
         return None
     with np.errstate(invalid="ignore"):
-        _, swept = next(_sweeps(bins, np.ones((1, len(bins.unit)))))
+        _, swept = next(_BinTable(bins).weighted(np.ones((1, len(bins.unit)))))
     return swept if swept.defined[0] else None
 
 

@@ -6,7 +6,7 @@ comes out the same twice. Comparisons of methods are in ``comparison``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 RESAMPLES = 2000
 LEVEL = 0.95
 SEED = 1979
+
+CELLS = 1 << 23
+"""Draws times images that are held at once."""
 
 BELIEF = 4.5
 """Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
@@ -38,6 +41,9 @@ class Scored(Protocol):
     def metrics(self, weights: Floats | Counts, names: Collection[str]) -> Mapping[str, Floats]:
         """Those metrics (B,) with pictures counted as often as ``weights`` (B, N) says; NaN where undefined."""
 
+    def without_each(self, names: Collection[str]) -> Mapping[str, Floats]:
+        """Those metrics (N,) without one image after the other; NaN where undefined."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -47,21 +53,26 @@ class Interval:
     high: float
 
 
-def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED) -> Counts:
-    """How often each picture is drawn, (count, N) uint16: bootstrap within the good and the defective pictures.
+def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED) -> Iterator[Counts]:
+    """How often each image is drawn, (B, N) uint16: bootstrap within the good and the defective images.
 
-    The same for the same labels, so that methods are compared on the same draws.
+    The same for the same labels, so that methods are compared on the same draws. ``count`` draws come in as many parts
+    as keep each of them small: of 100,000 images all of them at once would take 400 MB, and several times that as
+    numbers to compute with.
     """
     draw = np.random.default_rng(seed)
-    counts = np.zeros((count, len(labels)), np.uint16)
-    for kind in (False, True):
-        members = np.flatnonzero(labels == kind)
-        if len(members):
-            counts[:, members] = draw.multinomial(len(members), np.full(len(members), 1 / len(members)), size=count)
-    return counts
+    most = max(1, CELLS // max(len(labels), 1))
+    for start in range(0, count, most):
+        counts = np.zeros((min(most, count - start), len(labels)), np.uint16)
+        for kind in (False, True):
+            members = np.flatnonzero(labels == kind)
+            if len(members):
+                even = np.full(len(members), 1 / len(members))
+                counts[:, members] = draw.multinomial(len(members), even, size=len(counts))
+        yield counts
 
 
-def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) -> Interval | None:
+def interval(seeds: Sequence[Scored], metric: str) -> Interval | None:
     """The 95 % interval of a metric, of the mean over seeds where there are several; None where it is undefined.
 
     Image AUROC has a score interval, which holds near 1 where a bootstrap cannot, since that never draws a
@@ -71,7 +82,6 @@ def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) 
     Args:
         seeds: the same pictures scored by each seed.
         metric: one of ``types.METRIC_NAMES``.
-        draws: what ``resample`` returned, where it is at hand.
     """
     labels = seeds[0].labels
     value = seed_mean(seeds, metric, np.ones((1, len(labels))))[0]
@@ -80,10 +90,14 @@ def interval(seeds: Sequence[Scored], metric: str, draws: Counts | None = None) 
     if metric == "image_auroc":
         excess = float(np.mean([variance_ratio(labels, each.image_scores) for each in seeds]))
         return score_interval(float(value), int((~labels).sum()), int(labels.sum()), excess)
-    draws = resample(labels) if draws is None else draws
-    return _bca(
-        float(value), seed_mean(seeds, metric, draws), seed_mean(seeds, metric, 1 - np.eye(len(labels))), labels
-    )
+    draws = drawn(seeds, metric, labels)
+    without_each: Floats = np.mean([each.without_each([metric])[metric] for each in seeds], axis=0)
+    return _bca(float(value), draws, without_each, labels)
+
+
+def drawn(seeds: Sequence[Scored], metric: str, labels: NDArray[np.bool_], seed: int = SEED) -> Floats:
+    """The metric on each of the draws of the images, as the mean over seeds: (RESAMPLES,)."""
+    return np.concatenate([seed_mean(seeds, metric, counts) for counts in resample(labels, seed=seed)])
 
 
 def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Interval:

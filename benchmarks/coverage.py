@@ -57,7 +57,7 @@ def simulate(shape: str, auroc: float, good: int, bad: int, times: int, *, plain
     """Draw test sets of a known AUROC, and count how often the interval covers it."""
     draw = np.random.default_rng([int(1000 * auroc), good, bad])
     labels = np.arange(good + bad) >= good
-    draws = resample(labels, 1000) if plain else None
+    draws = np.concatenate([*resample(labels, 1000)]) if plain else None
     covered, width, plainly = 0, 0.0, 0
     for number in range(times):
         evidence = of_images(labels, SHAPES[shape](draw, good, bad, auroc))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from made_results import make_result
 from runs import adbench, brightness, job_for, made_method, only_run, run_one, run_tiny
 
-from adbench import Epoch, Scores, run_files, store
+from adbench import Epoch, Scores, run_files, statistics, store
 from adbench.errors import ResultError, TaskError
 from adbench.evidence import Evidence
 from adbench.metrics import Metrics, Truth, evaluate, evaluate_truth
@@ -137,6 +138,66 @@ def test_a_resample_of_many_pixels_agrees_too():
         rows = np.repeat(np.arange(24), weights[number])
         expected = as_values(evaluate(**{key: value[rows] for key, value in case.items()}))
         assert [values[name][number] for name in METRIC_NAMES] == pytest.approx(expected, abs=5e-4)
+
+
+def dots(width: int, count: int, seed: int, per_image: int = 1) -> Arrays:
+    """Maps of noise with ``per_image`` defects of ``width`` x 1 pixels in half of the images, most of them far up."""
+    rng = np.random.default_rng(seed)
+    maps, masks = rng.normal(size=(count, 80, 90)).astype(np.float32), np.zeros((count, 80, 90), bool)
+    for number in range(count // 2):
+        for _ in range(per_image):
+            row, column = rng.integers(0, (80, 90 - width))
+            masks[number, row, column : column + width] = True
+    maps[masks] += rng.normal(4, 1.5, masks.sum()).astype(np.float32)
+    return {"maps": maps, "masks": masks, "labels": masks.any(axis=(1, 2)), "image_scores": maps.max(axis=(1, 2))}
+
+
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("per_image", [1, 12])
+@pytest.mark.parametrize("seed", range(3))
+def test_defects_of_one_or_two_pixels_are_exact(width, per_image, seed):
+    """Each score of a defect pixel has a bin of its own, so that even AP, made of a few precisions, is exact."""
+    case = dots(width, 20, seed, per_image)
+    counts = np.random.default_rng(seed).multinomial(20, np.ones(20) / 20)
+    rows = np.repeat(np.arange(20), counts)
+    values = evidence_of(case).metrics([np.ones(20, int), counts])
+    for number, wanted in enumerate((case, {key: value[rows] for key, value in case.items()})):
+        assert [values[name][number] for name in METRIC_NAMES] == pytest.approx(as_values(evaluate(**wanted)), abs=3e-5)
+
+
+def test_more_small_defects_stay_close():
+    """Where defect pixels are too many for a bin each, bins are close together."""
+    case = dots(2, 20, 4, per_image=60)
+    assert case["masks"].sum() > 1000
+    assert once(evidence_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=2e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), levels=st.sampled_from((2, 9, 1000)), count=st.integers(1, 7))
+def test_without_each_is_a_weight_of_zero(seed, levels, count):
+    """Leaving out one image after the other is having a row of weights for each with a zero, of any metric."""
+    evidence = evidence_of(small(seed, levels, np.float32, count))
+    wanted, found = evidence.metrics(1 - np.eye(count)), evidence.without_each(METRIC_NAMES)
+    for name in METRIC_NAMES:
+        assert found[name] == pytest.approx(wanted[name], abs=1e-9, nan_ok=True)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_images():
+    """An interval of thousands of images takes a fraction of an array of images times images."""
+    count = 6000
+    draw = np.random.default_rng(0)
+    labels = np.arange(count) >= count // 2
+    evidence = Evidence.of(Truth.of(labels), [""] * count, draw.normal(size=count) + labels)
+    tracemalloc.start()
+    values = evidence.metrics(np.ones((2, count)), ["image_auroc", "image_ap"])
+    without = evidence.without_each(["image_ap"])
+    (first, *others) = statistics.resample(labels, 3000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(others) == 2
+    assert np.isfinite(values["image_ap"]).all()
+    assert np.ptp(without["image_ap"]) > 0
+    assert peak < 3000 * count * 2 + 40e6 < count**2 * 8 / 3
 
 
 def test_a_handful_of_defect_pixels_agrees_too():

@@ -31,11 +31,20 @@ def scored(distance: float, seed: int = 0):
 
 def test_draws_keep_the_number_of_each_kind_and_come_out_the_same_twice():
     """A bootstrap within good and within defective pictures, the same for the same labels."""
-    draws = resample(LABELS, 50)
+    draws = np.concatenate([*resample(LABELS, 50)])
     assert (draws[:, LABELS].sum(1) == 20).all()
     assert (draws[:, ~LABELS].sum(1) == 20).all()
-    assert np.array_equal(draws, resample(LABELS, 50))
+    assert np.array_equal(draws, np.concatenate([*resample(LABELS, 50)]))
     assert len(np.unique(draws, axis=0)) == 50
+
+
+def test_draws_come_in_parts_that_stay_small(monkeypatch):
+    """Of many images only a few draws are held at once; they are as many, and keep the number of each kind."""
+    monkeypatch.setattr(statistics, "CELLS", 7 * 40)
+    parts = [*resample(LABELS, 50)]
+    assert [len(part) for part in parts] == [7] * 7 + [1]
+    assert all((part[:, LABELS].sum(1) == 20).all() for part in parts)
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 50
 
 
 @settings(deadline=None, max_examples=40)
