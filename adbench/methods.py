@@ -51,30 +51,38 @@ Share = Annotated[float, Range(0, 1)]
 class Options:
     """What the engine must know of any method; a method's own options extend it.
 
-    ``size`` is the input's height and width; ``resize`` says how a picture gets there: "stretch"
-    ignores the aspect ratio, "crop" fits the shorter side and cuts the centre out. ``amp`` is the
-    precision of the heavy arithmetic: "auto" is resolved by the engine to what the machine does well.
+    The text below an option says what it means: ``adbench list methods NAME`` shows it.
     """
 
     size: Size = (256, 256)
+    """Height and width of the input in pixels."""
+
     resize: Literal["stretch", "crop"] = "stretch"
+    """How an image gets to that size: stretch ignores the aspect ratio, crop fits the shorter side and cuts the centre
+    out."""
+
     batch_size: Count = 8
+    """Images in a batch, in training and in scoring."""
+
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
+    """Precision of the heavy arithmetic: off is fp32, auto what the machine does well."""
 
 
 @dataclass(frozen=True)
 class BackboneOptions(Options):
-    """Options of a method that looks through a frozen backbone.
-
-    ``layers`` counts the levels of the backbone: 1 to 4 are its outputs at strides 4, 8, 16 and 32
-    (layer1 to layer4 of a ResNet). ``padding`` is that of its convolutions; ``weights`` a file with a
-    state dict, None for the published ImageNet weights.
-    """
+    """Options of a method that looks through a frozen backbone."""
 
     backbone: str = "wide_resnet50_2"
+    """The frozen network that features come from: see adbench list backbones."""
+
     layers: tuple[int, ...] = (1, 2, 3)
+    """Levels of the backbone: 1 to 4 are its outputs at strides 4, 8, 16 and 32 (layer1 to layer4 of a ResNet)."""
+
     padding: Literal["zeros", "reflect"] = "zeros"
+    """How the backbone's convolutions pad their input."""
+
     weights: str | None = None
+    """A file with the backbone's state dict; none for the published ImageNet weights."""
 
 
 @dataclass(frozen=True)

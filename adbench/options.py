@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import OptionError, UnknownNameError
@@ -20,6 +24,33 @@ def option_types(kind: type[Options]) -> dict[str, Any]:
     """Name and type of each option, with its range where it has one, in the order of declaration."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def option_meanings(kind: type[Options]) -> dict[str, str]:
+    """What each option means: the text below it in its class, or in the class that it is redeclared from.
+
+    An option without such a text has an empty one, and so has every option of a class whose source is not at hand.
+    """
+    found: dict[str, str] = {}
+    for base in kind.__mro__:
+        for name, text in _texts_below_fields(base).items():
+            found.setdefault(name, text)
+    return {key: found.get(key, "") for key in option_types(kind)}
+
+
+def _texts_below_fields(kind: type) -> dict[str, str]:
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    except (OSError, TypeError, SyntaxError):  # built-in, or made at run time
+        return {}
+    (node,) = tree.body
+    found = {}
+    for field, text in pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            value = text.value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found[field.target.id] = " ".join(value.value.split())
+    return found
 
 
 def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:

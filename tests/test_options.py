@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import adbench
 
-from adbench import Method, Options
+from adbench import Method, Options, plugins
 from adbench.errors import OptionError, UnknownNameError
-from adbench.options import check, from_json, option_types, parse, real_overrides, resolve, to_json
-from adbench.types import Count, Positive, Preset, Range, variant_name
+from adbench.options import check, from_json, option_meanings, option_types, parse, real_overrides, resolve, to_json
+from adbench.types import Count, Positive, Preset, Range, Size, variant_name
+
+SAMPLE = Path(__file__).parents[1] / "docs" / "sample_plugin" / "adbench_sample.py"
 
 
 @dataclass(frozen=True)
@@ -174,3 +179,48 @@ def test_every_base_option_can_be_given_as_text():
     assert set(texts) == set(option_types(Options))
     for key, text in texts.items():
         parse(Options, key, text, owner="any")
+
+
+def test_every_option_of_a_method_of_adbench_says_what_it_means():
+    """None is missing, inherited ones and those of the sample plugin among them; each is a sentence."""
+    registry = plugins.load([SAMPLE])
+    for method in registry.methods.values():
+        meanings = option_meanings(method.options)
+        assert list(meanings) == list(option_types(method.options))
+        for key, text in meanings.items():
+            assert re.fullmatch(r"[A-Z0-9].*\.", text), (method.name, key, text)
+
+
+@dataclass(frozen=True)
+class Told(Options):
+    """An option with a text of two lines, one without, and one that is declared anew."""
+
+    told: int = 1
+    """Something
+    that takes two lines."""
+
+    silent: int = 2
+    size: Size = (64, 64)
+
+
+def test_a_meaning_is_the_text_below_an_option():
+    """It is kept where a class declares the option anew, and empty where there is none."""
+    found = option_meanings(Told)
+    assert found["told"] == "Something that takes two lines."
+    assert found["silent"] == ""
+    assert found["size"] == option_meanings(Options)["size"]
+
+
+def test_options_without_a_source_have_no_meanings():
+    """A class that is made at run time is no error."""
+    made = make_dataclass("Made", [("extra", int, 1)], bases=(Options,), frozen=True)
+    assert option_meanings(made)["extra"] == ""
+    assert option_meanings(made)["amp"]
+
+
+def test_list_methods_shows_meanings():
+    """For people and for programs, beside type and presets."""
+    (table,) = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
+    rows = {row["option"]: row for row in table["rows"]}
+    assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]
+    assert rows["sigma"]["meaning"] in adbench("list", "methods", "padim").stdout

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..backbone_table import BackboneInfo, describe
-from ..options import option_types, to_json, type_name
+from ..options import option_meanings, option_types, to_json, type_name
 from ..plugins import Registry
 from ..types import Dataset, Method, Preset, option_text
 from .tables import Column, Table
@@ -50,21 +50,24 @@ def backbones() -> Table[BackboneInfo]:
 
 @dataclass(frozen=True)
 class _Option:
-    """One option of a method: its name and its type."""
+    """One option of a method: its name, its type, and what it means."""
 
     key: str
     kind: Any
+    meaning: str
 
 
 def options_of(method: Method) -> Table[_Option]:
-    """A method's options: type, and the value in each preset; a star marks what some classes change."""
+    """A method's options: type, the value in each preset, and the meaning; a star marks what some classes change."""
     columns: tuple[Column[_Option], ...] = (
         Column("option", "option", lambda option: option.key, role="key"),
         Column("type", "type", lambda option: type_name(option.kind)),
         *(_preset_column(name, preset) for name, preset in method.presets.items()),
+        Column("meaning", "meaning", lambda option: option.meaning),
     )
     title = f"Options of {method.name}: {method.summary}"
-    rows = tuple(_Option(key, kind) for key, kind in option_types(method.options).items())
+    meanings = option_meanings(method.options)
+    rows = tuple(_Option(key, kind, meanings[key]) for key, kind in option_types(method.options).items())
     return Table(title, columns, rows, ("* another value for some classes",))
 
 
@@ -75,7 +78,7 @@ def _preset_column(name: str, preset: Preset) -> Column[_Option]:
     def value(option: _Option) -> str:
         return option_text(option.key, values[option.key]) + ("*" if option.key in changed else "")
 
-    return Column(name, name, value)
+    return Column(name, name, value, whole=True)
 
 
 def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:

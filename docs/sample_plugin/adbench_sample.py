@@ -11,7 +11,9 @@ class SampleOptions(BackboneOptions):
     """Each field is an option, as in -o epsilon=0.1; size, backbone and others are inherited."""
 
     layers: tuple[int, ...] = (2, 3)
-    epsilon: float = 0.01  # keeps the covariance invertible
+
+    epsilon: float = 0.01
+    """What is added to the diagonal of the covariance, so that it can be inverted."""
 
 
 class Sample(Detector):

@@ -20,33 +20,52 @@ if TYPE_CHECKING:
 class CFlowOptions(BackboneOptions):
     """The published set-up.
 
-    ``blocks`` counts the coupling blocks of each scale's decoder, ``cond_channels`` the channels of the
-    position code, and ``clamp`` bounds the exponents of the couplings. Training pictures are rotated
-    at random by up to ``rotation`` degrees, in ``copies`` fixed versions that epochs take in turn, so that
-    their features are computed once. The authors draw each angle anew, as ``copies`` 0 does; the backbone
-    then runs in every epoch. The feature vectors of a batch of pictures are trained on in shuffled
-    mini-batches of ``fibres``, for ``meta_epochs`` x ``sub_epochs`` epochs with Adam; the learning rate
-    climbs from ``warmup_start`` x ``lr`` during the first ``warmup`` meta-epochs and falls along a cosine to
-    ``final`` x ``lr``.
+    The authors draw the angle of each rotation anew, as ``copies`` 0 does. Fixed versions that epochs take in turn need
+    the backbone once.
     """
 
     size: Size = (512, 512)
     resize: Literal["stretch", "crop"] = "crop"
-    batch_size: int = 32
+    batch_size: Count = 32
     layers: tuple[int, ...] = (2, 3, 4)
     padding: Literal["zeros", "reflect"] = "reflect"
+
     blocks: Count = 8
+    """Coupling blocks in the decoder of each scale."""
+
     cond_channels: Count = 128
+    """Channels of the position code that the decoders are conditioned on."""
+
     clamp: Positive = 1.9
+    """Bound of the exponents in all couplings."""
+
     rotation: Annotated[float, Range(0, 180)] = 5.0
+    """Degrees by which training images are rotated at random, at most."""
+
     copies: Annotated[int, Range(0)] = 4
+    """Rotated versions of each training image, which epochs take in turn; 0 draws each angle anew, and the backbone
+    then runs in every epoch."""
+
     fibres: Count = 256
+    """Feature vectors in a mini-batch of the decoders; a batch's vectors are shuffled."""
+
     lr: Positive = 2e-4
+    """Learning rate of Adam after the warm-up."""
+
     meta_epochs: Count = 25
+    """Training runs for meta_epochs x sub_epochs epochs."""
+
     sub_epochs: Count = 8
+    """Epochs in a meta-epoch; the method is evaluated after each meta-epoch."""
+
     warmup: Annotated[int, Range(0)] = 2
+    """Meta-epochs at the start in which the learning rate climbs to lr."""
+
     warmup_start: Share = 0.1
+    """Part of lr at which the warm-up starts."""
+
     final: Share = 1e-3
+    """Part of lr to which the learning rate falls along a cosine."""
 
 
 SMALLER = {**dict.fromkeys(("cable", "capsule", "hazelnut", "metal_nut", "pill"), 256), "transistor": 128}

@@ -18,31 +18,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MSFlowOptions(BackboneOptions):
-    """The published set-up.
-
-    ``pool`` smooths and halves each feature map before its flow. ``blocks`` counts the coupling blocks
-    of each scale's flow, ``cond_channels`` the channels of their position code; ``clamp`` bounds the
-    exponents of all couplings. Training runs for ``meta_epochs`` x ``sub_epochs`` epochs with Adam;
-    the learning rate climbs from ``warmup_start`` x ``lr`` during the first ``warmup`` meta-epochs and
-    is multiplied by ``decay`` at each of ``decay_epochs``; gradients are clipped to the norm
-    ``clip_norm``. An image's score is the mean of the ``top_fraction`` highest values of its map.
-    """
+    """The published set-up."""
 
     size: Size = (512, 512)
     padding: Literal["zeros", "reflect"] = "reflect"
+
     pool: Literal["avg", "max", "none"] = "avg"
+    """How each feature map is smoothed and halved before its flow."""
+
     blocks: tuple[Count, ...] = (2, 5, 8)
+    """Coupling blocks in the flow of each scale."""
+
     cond_channels: Count = 64
+    """Channels of the position code that the flows are conditioned on."""
+
     clamp: Positive = 1.9
+    """Bound of the exponents in all couplings."""
+
     lr: Positive = 1e-4
+    """Learning rate of Adam after the warm-up."""
+
     meta_epochs: Count = 25
+    """Training runs for meta_epochs x sub_epochs epochs."""
+
     sub_epochs: Count = 4
+    """Epochs in a meta-epoch; the method is evaluated after each meta-epoch."""
+
     warmup: Annotated[int, Range(0)] = 3
+    """Meta-epochs at the start in which the learning rate climbs to lr."""
+
     warmup_start: Share = 0.1
+    """Part of lr at which the warm-up starts."""
+
     decay_epochs: tuple[int, ...] = (70, 90)
+    """Epochs at which the learning rate is multiplied by decay."""
+
     decay: Share = 0.33
+    """Factor of the learning rate at each of decay_epochs."""
+
     clip_norm: Positive = 2.0
+    """Norm to which gradients are clipped."""
+
     top_fraction: Annotated[float, Range(0, 1, above=True)] = 0.03
+    """Part of the map's pixels, the highest ones, that the image score is taken from."""
 
 
 PAPER = MSFlowOptions()

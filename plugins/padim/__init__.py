@@ -20,16 +20,20 @@ class PaDiMOptions(BackboneOptions):
     """The published set-up, WR50-Rd550.
 
     The paper shrinks pictures to 256 x 256 and cuts out the central 224 x 224; here the whole picture is
-    shown at 224 x 224, since masks are compared whole. ``dimensions`` channels are drawn at random from all
-    layers; all are taken where there are fewer. ``epsilon`` is added to the diagonal of each covariance, and
-    ``sigma`` is the width in pixels of the Gaussian that smooths anomaly maps (0: none).
+    shown at 224 x 224, since masks are compared whole.
     """
 
     size: Size = (224, 224)
-    batch_size: int = 32
+    batch_size: Count = 32
+
     dimensions: Count = 550
+    """Channels that are drawn at random from all layers; all are taken where there are fewer."""
+
     epsilon: Positive = 0.01
+    """What is added to the diagonal of each covariance."""
+
     sigma: Annotated[float, Range(0)] = 4.0
+    """Width in pixels of the Gaussian that smooths anomaly maps; 0 for none."""
 
 
 PAPER = PaDiMOptions()
