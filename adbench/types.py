@@ -1,86 +1,35 @@
-"""The frozen records that rooms hand each other, and the two classes a plugin author meets, under one roof.
+"""The records under their old address, for plugins of adbench 0.1; new code imports from ``adbench.api``."""
 
-Standard library only: importing this costs nothing, so ``adbench --help`` answers at once.
-"""
-
-from .methods import (
-    BackboneOptions,
-    Count,
-    Detector,
-    Epoch,
-    Method,
-    Options,
-    Positive,
-    Preset,
-    Published,
-    Range,
-    Scores,
-    Share,
-)
-from .results import (
-    MAIN_METRICS,
-    METRIC_NAMES,
-    Best,
-    Environment,
-    EpochRecord,
-    Identity,
-    Job,
-    Metrics,
-    Protocol,
-    Result,
-    RunSettings,
-    Threshold,
-    Timing,
-    option_text,
-    size_text,
-    variant_name,
-)
-from .samples import (
-    GOOD,
-    Dataset,
-    EvalSize,
-    Problem,
-    Sample,
-    Size,
-    Task,
-    relative_path,
-)
+from .api.data import GOOD, Dataset, EvalSize, Problem, Sample, Size, Task, relative_path, size_text
+from .api.detector import Detector, Epoch
+from .api.method import Method, Preset, Published
+from .api.options import BackboneOptions, Count, Options, Positive, Range, Share, option_text
+from .api.scores import MAIN_METRICS, METRIC_NAMES, Metrics, Scores
 
 __all__ = [
     "GOOD",
     "MAIN_METRICS",
     "METRIC_NAMES",
     "BackboneOptions",
-    "Best",
     "Count",
     "Dataset",
     "Detector",
-    "Environment",
     "Epoch",
-    "EpochRecord",
     "EvalSize",
-    "Identity",
-    "Job",
     "Method",
     "Metrics",
     "Options",
     "Positive",
     "Preset",
     "Problem",
-    "Protocol",
     "Published",
     "Range",
-    "Result",
-    "RunSettings",
     "Sample",
     "Scores",
     "Share",
     "Size",
     "Task",
-    "Threshold",
-    "Timing",
     "option_text",
     "relative_path",
     "size_text",
-    "variant_name",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from adbench.cli import prepare_torch
+from adbench.cli.main import prepare_torch
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -21,7 +21,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         click.option("--data", type=click.Path(path_type=Path), default=DATA, help="A folder of MVTec-layout classes."),
         click.option("--class", "class_name", default="magnetic_tile", show_default=True),
-        click.option("--pictures", default=32, show_default=True, help="So many of each part."),
+        click.option("--images", default=32, show_default=True, help="So many of each part."),
         click.option("--size", default=256, show_default=True),
         click.option("--batch", default=8, show_default=True),
         click.option("--rounds", default=3, show_default=True, help="Epochs of each side; the median counts."),
@@ -34,7 +34,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _setting(words: dict[str, Any]) -> Any:
-    from adbench.devices import resolve_device
+    from adbench.util.devices import resolve_device
 
     from .setting import Setting, made_weights
 
@@ -51,7 +51,7 @@ def _console() -> Console:
 
 
 def _precisions(device: Any) -> list[str]:
-    from adbench.devices import resolve_amp
+    from adbench.util.devices import resolve_amp
 
     return list(dict.fromkeys(["off", resolve_amp("auto", device)]))
 
@@ -84,7 +84,7 @@ def score(rounds: int, **words: Any) -> None:
 @app.command()
 @shared_options
 def start(rounds: int, **words: Any) -> None:
-    """How soon a run on cached pictures and features reaches its first epoch."""
+    """How soon a run on cached images and features reaches its first epoch."""
     from . import start as room
 
     setting = _setting(words)
@@ -131,9 +131,9 @@ def ablation(
 
     Random weights, which take as long, stand in for those of wide_resnet50_2 unless -o weights=FILE is given.
     """
-    from adbench import plugins
-    from adbench.devices import resolve_amp, resolve_device
-    from adbench.options import resolve
+    from adbench.api import registry
+    from adbench.api.method import resolve
+    from adbench.util.devices import resolve_amp, resolve_device
 
     from . import ablation as room
     from .setting import describe_machine, made_weights
@@ -146,7 +146,7 @@ def ablation(
     for name in parts:
         if name not in known:
             raise click.BadParameter(f"'{name}'; {method} on {found} has: {', '.join(known)}", param_hint="--without")
-    backbone = getattr(resolve(plugins.load().method(method), preset, {}, dataset, class_name), "backbone", None)
+    backbone = getattr(resolve(registry.load().method(method), preset, {}, dataset, class_name), "backbone", None)
     if backbone == "wide_resnet50_2" and not any(text.startswith(("backbone=", "weights=")) for text in options):
         options = (*options, f"weights={made_weights()}")
     command = ["run", "--method", method, "--dataset", dataset, "--class", class_name, "--preset", preset,

@@ -93,9 +93,9 @@ def _plain_adam() -> None:
 
 def _norms_apart() -> None:
     """Keep batch norms as layers of their own."""
-    from adbench import backbones
+    from adbench.backbones import registry
 
-    backbones._fold_norms = lambda trunk: trunk.requires_grad_(False)
+    registry._fold_norms = lambda trunk: trunk.requires_grad_(False)
 
 
 def _no_worker_threads() -> None:

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from adbench.features import FeatureCache
+from adbench.backbones.feature_cache import FeatureCache
 
 from .setting import Ours, Setting
 from .timing import in_turn, timed

@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from adbench.comparison import Resampled, best_p_values, compare, holm, resampled
-from adbench.evidence import Evidence
-from adbench.metrics import Truth
-from adbench.statistics import interval, percentile_interval, resample
+from adbench.data.ground_truth import GroundTruth
+from adbench.metrics.histograms import ScoreHistograms
+from adbench.stats.comparison import Resampled, best_p_values, compare, holm, resampled
+from adbench.stats.intervals import interval, percentile_interval, resample
 
 Draw = Callable[[np.random.Generator, int, int, float], NDArray[np.float64]]
 
 
 def normal(draw: np.random.Generator, good: int, bad: int, auroc: float) -> NDArray[np.float64]:
-    """Scores of good and of defective pictures, normal with the same spread: AUROC = Phi(distance / sqrt 2)."""
+    """Scores of good and of defective images, normal with the same spread: AUROC = Phi(distance / sqrt 2)."""
     return np.concatenate([draw.normal(size=good), draw.normal(2**0.5 * norm.ppf(auroc), size=bad)])
 
 
@@ -48,9 +48,9 @@ class Row:
     plain: float
 
 
-def of_images(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> Evidence:
-    """Evidence of pictures without maps."""
-    return Evidence.of(Truth.of(labels), [str(number) for number in range(len(labels))], scores)
+def of_images(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> ScoreHistograms:
+    """ScoreHistograms of images without maps."""
+    return ScoreHistograms.of(GroundTruth.of(labels), [str(number) for number in range(len(labels))], scores)
 
 
 def simulate(shape: str, auroc: float, good: int, bad: int, times: int, *, plain: bool = True) -> Row:
@@ -60,13 +60,13 @@ def simulate(shape: str, auroc: float, good: int, bad: int, times: int, *, plain
     draws = np.concatenate([*resample(labels, 1000)]) if plain else None
     covered, width, plainly = 0, 0.0, 0
     for number in range(times):
-        evidence = of_images(labels, SHAPES[shape](draw, good, bad, auroc))
-        found = interval([evidence], "image_auroc")
+        histograms = of_images(labels, SHAPES[shape](draw, good, bad, auroc))
+        found = interval([histograms], "image_auroc")
         assert found is not None
         covered += found.low <= auroc <= found.high
         width += found.high - found.low
         if draws is not None and number % PLAIN_EVERY == 0:
-            each = percentile_interval(evidence.metrics(draws)["image_auroc"])
+            each = percentile_interval(histograms.metrics(draws)["image_auroc"])
             plainly += each.low <= auroc <= each.high
     return Row(shape, auroc, good, bad, covered / times, width / times, plainly / -(-times // PLAIN_EVERY))
 
@@ -74,8 +74,8 @@ def simulate(shape: str, auroc: float, good: int, bad: int, times: int, *, plain
 PLAIN_EVERY = 5
 """The plain bootstrap, which takes long, is tried on every fifth test set."""
 
-PICTURES = ((20, 20), (10, 30), (50, 50), (100, 100))
-SETTINGS = [(auroc, good, bad) for auroc in (0.8, 0.95, 0.99) for good, bad in PICTURES]
+IMAGES = ((20, 20), (10, 30), (50, 50), (100, 100))
+SETTINGS = [(auroc, good, bad) for auroc in (0.8, 0.95, 0.99) for good, bad in IMAGES]
 
 
 # ---------------------------------------------------------------- comparisons with the best
@@ -176,11 +176,11 @@ def _percent(share: float) -> str:
 @click.option("--times", default=1000, show_default=True, help="Test sets drawn for each row.")
 @click.option("--best", is_flag=True, help="Of the comparisons with the best, in place of the intervals.")
 def main(times: int, best: bool) -> None:
-    """Print how often the intervals cover the truth, or the best method is kept."""
+    """Print how often the intervals cover the ground truth, or the best method is kept."""
     if best:
         Console(width=110).print(best_table(times))
         return
-    table = Table(title=f"95 % intervals of image AUROC that cover the truth, of {times}")
+    table = Table(title=f"95 % intervals of image AUROC that cover the ground truth, of {times}")
     for column in ("scores", "AUROC", "good", "defective", "covered", "mean width", "plain bootstrap"):
         table.add_column(column, justify="left" if column == "scores" else "right")
     for shape in SHAPES:

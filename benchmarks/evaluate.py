@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from adbench.devices import resolve_device
-from adbench.metrics import Truth, evaluate_truth
+from adbench.data.ground_truth import GroundTruth
+from adbench.metrics.metrics import evaluate_ground_truth
+from adbench.util.devices import resolve_device
 
 from .setting import describe_machine
 from .timing import peak_memory, timed
 
 
 def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (N,), masks and smooth maps (N, H, W): a square defect in two of three pictures, some hard to see."""
+    """Labels (N,), masks and smooth maps (N, H, W): a square defect in two of three images, some hard to see."""
     draw = np.random.default_rng(0)
     labels = (np.arange(count) % 3 > 0).astype(np.uint8)
     masks = np.zeros((count, size, size), np.uint8)
@@ -39,18 +40,18 @@ def run(count: int, size: int, device_name: str, rounds: int, console: Console) 
     maps: np.ndarray | torch.Tensor = made
     if device.type == "cuda":
         maps = torch.from_numpy(made).to(device)
-    truth = Truth.of(labels, masks)
+    ground_truth = GroundTruth.of(labels, masks)
     image_scores = made.max(axis=(1, 2))
 
     def all_metrics() -> object:
-        return evaluate_truth(truth, image_scores=image_scores, maps=maps)
+        return evaluate_ground_truth(ground_truth, image_scores=image_scores, maps=maps)
 
     all_metrics()
     seconds = median(timed(all_metrics, device) for _ in range(rounds))
     with peak_memory(device) as peak:
         all_metrics()
     plain = timed(lambda: roc_auc_score(masks.ravel(), made.ravel()), torch.device("cpu"))
-    exact = evaluate_truth(truth, image_scores=image_scores, maps=made)
+    exact = evaluate_ground_truth(ground_truth, image_scores=image_scores, maps=made)
     console.print(describe_machine(device), highlight=False, soft_wrap=True)
     table = Table(title=f"{count} maps of {size} x {size}, {100 * masks.mean():.1f} % defect pixels")
     for column in ("", "seconds", "ratio", "memory / maps' own"):
@@ -60,6 +61,6 @@ def run(count: int, size: int, device_name: str, rounds: int, console: Console) 
     table.add_row("adbench, all eight metrics", f"{seconds:.2f}", f"{plain / seconds:.1f}", f"{memory:.2f}")
     console.print(table)
     for name, rounded in (("float16", made.astype(np.float16)), ("bfloat16", torch.from_numpy(made).bfloat16())):
-        other = evaluate_truth(truth, image_scores=image_scores, maps=rounded)
+        other = evaluate_ground_truth(ground_truth, image_scores=image_scores, maps=rounded)
         error = max(abs(a - b) for a, b in zip(astuple(exact), astuple(other), strict=True) if a is not None)
         console.print(f"Kept as {name}, the maps would move a metric by up to {error:.1e}.", highlight=False)

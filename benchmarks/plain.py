@@ -1,6 +1,6 @@
 """The plain loops: what the published set-ups describe, written down as one would, with nothing made fast.
 
-A DataLoader decodes and resizes each picture in every epoch, the backbone runs on every batch, FrEIA's blocks are
+A DataLoader decodes and resizes each image in every epoch, the backbone runs on every batch, FrEIA's blocks are
 used as they come. Facts from the papers, MSFlow (arXiv 2308.15300) and CFLOW-AD (arXiv 2107.12571).
 """
 
@@ -33,7 +33,7 @@ Stage = Callable[[str], AbstractContextManager[object]]
 """Times what runs in it under a name."""
 
 
-class Pictures(Dataset[Tensor]):
+class Images(Dataset[Tensor]):
     """Decoded, resized and normalised each time one is asked for."""
 
     def __init__(self, paths: Sequence[Path], size: tuple[int, int]) -> None:
@@ -43,9 +43,9 @@ class Pictures(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        """Read one picture, (3, H, W)."""
-        with Image.open(self.paths[index]) as picture:
-            resized = picture.convert("RGB").resize((self.size[1], self.size[0]), Image.Resampling.LANCZOS)
+        """Read one image, (3, H, W)."""
+        with Image.open(self.paths[index]) as image:
+            resized = image.convert("RGB").resize((self.size[1], self.size[0]), Image.Resampling.LANCZOS)
         pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
         return (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
@@ -87,39 +87,39 @@ class PlainLoop:
         self.autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=amp != "off")
 
     def batches(self, paths: Sequence[Path], *, shuffle: bool) -> Iterator[Tensor]:
-        """Pictures (B, 3, H, W) on the device, decoded anew."""
+        """Images (B, 3, H, W) on the device, decoded anew."""
         loader = DataLoader(
-            Pictures(paths, self.size), self.batch, shuffle=shuffle, num_workers=self.workers,
+            Images(paths, self.size), self.batch, shuffle=shuffle, num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
         )  # fmt: skip
-        for pictures in loader:
-            yield pictures.to(self.device, non_blocking=True)
+        for images in loader:
+            yield images.to(self.device, non_blocking=True)
 
     def epoch(self, paths: Sequence[Path], stage: Stage) -> list[float]:
-        """Train on all pictures once; returns the losses."""
+        """Train on all images once; returns the losses."""
         losses = []
         batches = iter(self.batches(paths, shuffle=True))
         while True:
             with stage("decode"):
-                pictures = next(batches, None)
-            if pictures is None:
+                images = next(batches, None)
+            if images is None:
                 return losses
             with stage("backbone"), self.autocast():
-                features = self.backbone(pictures)
+                features = self.backbone(images)
             losses += self.train(features, stage)
 
     def score_all(self, paths: Sequence[Path], stage: Stage) -> Tensor:
-        """Score all pictures once: anomaly maps (N, H, W)."""
+        """Score all images once: anomaly maps (N, H, W)."""
         maps = []
         with torch.no_grad():
             batches = iter(self.batches(paths, shuffle=False))
             while True:
                 with stage("decode"):
-                    pictures = next(batches, None)
-                if pictures is None:
+                    images = next(batches, None)
+                if images is None:
                     return torch.cat(maps)
                 with stage("backbone"), self.autocast():
-                    features = self.backbone(pictures)
+                    features = self.backbone(images)
                 with stage("score"):
                     maps.append(self.score([each.float() for each in features]))
 

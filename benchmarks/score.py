@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from adbench.features import FeatureCache
+from adbench.backbones.feature_cache import FeatureCache
 
 from .setting import Ours, Setting, plain
 from .timing import in_turn, no_stage, timed
@@ -20,12 +20,12 @@ from .timing import in_turn, no_stage, timed
 def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Console) -> None:
     """Time both sides in each precision and print the ratios.
 
-    adbench has decoded the pictures before it trains, so its first time starts from its store of them; the plain
+    adbench has decoded the images before it trains, so its first time starts from its store of them; the plain
     loop decodes each time. Both have loaded their backbone, which a run does once for the features of a class.
     """
     paths = [sample.path for sample in setting.task().test]
     table = Table(title="Scoring the test set")
-    for column in ("", "plain, ms / picture", "adbench, ms / picture", "ratio"):
+    for column in ("", "plain, ms / image", "adbench, ms / image", "ratio"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for amp in precisions:
         for what, seconds in _time(setting, amp, paths, rounds).items():

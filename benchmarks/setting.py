@@ -1,4 +1,4 @@
-"""What both sides of a benchmark share: pictures, options, weights, and adbench's own path."""
+"""What both sides of a benchmark share: images, options, weights, and adbench's own path."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 
-from adbench import plugins
-from adbench.devices import environment, resolve_amp, seed_everything
-from adbench.engine import open_images
-from adbench.features import FeatureCache
-from adbench.images import Images
-from adbench.options import resolve
-from adbench.progress import Watch
-from adbench.types import Task
+from adbench.api import registry
+from adbench.api.data import Task
+from adbench.api.method import resolve
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.data.images import Images
+from adbench.run.engine import open_images
+from adbench.run.summary import environment
+from adbench.run.watch import Watch
+from adbench.util.devices import resolve_amp, seed_everything
 
 from .plain import PlainBackbone, PlainCFlow, PlainLoop, PlainMSFlow
 from .timing import Stages
@@ -29,12 +30,12 @@ PLAIN: dict[str, type[PlainMSFlow] | type[PlainCFlow]] = {"msflow": PlainMSFlow,
 
 @dataclass(frozen=True)
 class Setting:
-    """One benchmark: a method's paper preset on some pictures, at another size and batch."""
+    """One benchmark: a method's paper preset on some images, at another size and batch."""
 
     method: str
     data: Path
     class_name: str
-    pictures: int
+    images: int
     size: int
     batch: int
     weights: Path
@@ -42,7 +43,7 @@ class Setting:
     workers: int
 
     def changes(self, amp: str) -> dict[str, Any]:
-        """What differs from the preset; pictures are not rotated, so that both sides do the same work."""
+        """What differs from the preset; images are not rotated, so that both sides do the same work."""
         changes: dict[str, Any] = {
             "size": (self.size, self.size), "batch_size": self.batch, "weights": str(self.weights), "amp": amp,
             "resize": "stretch",
@@ -56,13 +57,13 @@ class Setting:
     @property
     def plugin(self) -> Any:
         """The method."""
-        return plugins.load().method(self.method)
+        return registry.load().method(self.method)
 
     def task(self) -> Task:
-        """The first pictures of each part; all of the test set's classes stay."""
-        found = plugins.load().dataset("folder").load(self.data, self.class_name)
-        step = max(1, len(found.test) // self.pictures)
-        return replace(found, train=found.train[: self.pictures], test=found.test[::step][: self.pictures])
+        """The first images of each part; all of the test set's classes stay."""
+        found = registry.load().dataset("folder").load(self.data, self.class_name)
+        step = max(1, len(found.test) // self.images)
+        return replace(found, train=found.train[: self.images], test=found.test[::step][: self.images])
 
     def words(self) -> list[str]:
         """The setting as a command line, for a process of its own."""
@@ -75,11 +76,11 @@ class Setting:
         return cls(**{f.name: kinds[str(f.type)](word) for f, word in zip(fields(cls), words, strict=True)})
 
     def describe(self, *, whole: bool = False) -> str:
-        """Two lines for people; ``whole`` says that all pictures of the class were used."""
-        pictures = "all" if whole else str(self.pictures)
+        """Two lines for people; ``whole`` says that all images of the class were used."""
+        images = "all" if whole else str(self.images)
         return (
             f"{self.method}, wide_resnet50_2, {self.size} x {self.size}, batch {self.batch}, "
-            f"{pictures} pictures of {self.class_name}\n{describe_machine(self.device)}"
+            f"{images} images of {self.class_name}\n{describe_machine(self.device)}"
         )
 
 
@@ -101,7 +102,7 @@ def _bf16_of(device: torch.device) -> str:
 
 
 class Ours:
-    """adbench's own path: the detector and its pictures as the engine opens them."""
+    """adbench's own path: the detector and its images as the engine opens them."""
 
     def __init__(self, setting: Setting, amp: str, cache: FeatureCache) -> None:
         options = setting.options(amp)
@@ -113,18 +114,18 @@ class Ours:
         seed_everything(0)
         self.detector = setting.plugin.build(options, setting.device)
         self.train, self.test = opened("train"), opened("test")
-        self.train.make_along(self.test)
+        self.train.prefetch_with(self.test)
         self.fitting: Iterator[object] | None = None
 
     def epoch(self) -> None:
-        """Train on all pictures once, as ``fit`` does."""
+        """Train on all images once, as ``fit`` does."""
         if self.fitting is None:
             self.fitting = self.detector.fit(self.train)
             next(self.fitting)  # announces only
         next(self.fitting)
 
     def score(self) -> torch.Tensor:
-        """Score all test pictures once."""
+        """Score all test images once."""
         with torch.no_grad():
             return torch.cat([self.detector.score(batch).map for batch in self.test])
 
@@ -151,7 +152,7 @@ class Ours:
         from adbench_plugins.cflow import model as cflow
         from adbench_plugins.cuda_graph import GraphedStep
 
-        from adbench.features import Table
+        from adbench.backbones.feature_cache import Table
 
         with ExitStack() as stack:
             around = [(Table, "gather", "features"), (torch.autograd, "backward", "backward"),

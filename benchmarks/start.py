@@ -1,4 +1,4 @@
-"""How soon a run on cached pictures and features reaches its first epoch, counted from the end of the imports."""
+"""How soon a run on cached images and features reaches its first epoch, counted from the end of the imports."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from .setting import Setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from adbench.types import Job
+    from adbench.run.job import Job
 
 MARKS = 4
-"""Imports done, pictures checked, network built, features at hand."""
+"""Imports done, images checked, network built, features at hand."""
 
 
 def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
     """Start the run in a process of its own, first to fill the caches, then to time it."""
     with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as results:
         marks = [_start([*setting.words(), amp, results]) for _ in range(rounds + 1)][1:]
-    table = Table(title="Seconds until the first epoch, pictures and features cached")
+    table = Table(title="Seconds until the first epoch, images and features cached")
     for column in ("imports", "checks", "network", "features", "from imports to the first epoch"):
         table.add_column(column, justify="right")
     steps = [[after - before for before, after in pairwise(each)] for each in marks]
@@ -53,16 +53,18 @@ def _start(words: Sequence[str]) -> list[float]:
 
 def _child(words: Sequence[str], amp: str, results: Path) -> None:
     """Do what ``adbench run`` does with a whole class, and print when each part was done, up to the first features."""
-    from adbench import features, plugins, suite
-    from adbench.progress import Watch
+    from adbench.api import registry as plugins
+    from adbench.backbones import feature_cache
+    from adbench.run import plan as suite
+    from adbench.run.watch import Watch
 
     setting = Setting.of(words)
-    for late in ("torchvision", "adbench.engine", f"{setting.plugin.build.__module__}.model"):
+    for late in ("torchvision", "adbench.run.engine", f"{setting.plugin.build.__module__}.model"):
         import_module(late)
     times = [time.time()]
 
     class Marks(Watch):
-        """Hears when the pictures are checked, and when the network is there and the first epoch begins."""
+        """Hears when the images are checked, and when the network is there and the first epoch begins."""
 
         def start(self, job: Job) -> None:
             times.append(time.time())
@@ -70,9 +72,9 @@ def _child(words: Sequence[str], amp: str, results: Path) -> None:
         def announce(self, epoch: int, total: int) -> None:
             times.append(time.time())
 
-    gather = features.Table.gather
+    gather = feature_cache.Table.gather
 
-    def first(table: features.Table, rows: Tensor) -> list[Tensor]:
+    def first(table: feature_cache.Table, rows: Tensor) -> list[Tensor]:
         found = gather(table, rows)
         if len(times) == MARKS - 1:
             print(*times, time.time(), flush=True)
@@ -84,7 +86,7 @@ def _child(words: Sequence[str], amp: str, results: Path) -> None:
         methods=[setting.plugin], overrides={setting.method: setting.changes(amp)}, dataset=registry.dataset("folder"),
         classes=[setting.class_name], data_root=setting.data, device=str(setting.device), results=results, force=True,
     )  # fmt: skip
-    with patch.object(features.Table, "gather", first):
+    with patch.object(feature_cache.Table, "gather", first):
         for outcome in suite.run_here(plan.jobs(), registry, watch=Marks()):
             raise SystemExit(f"ended before its first epoch: {outcome.error}")
 

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from adbench import engine, plugins, thresholds
-from adbench.features import FeatureCache
-from adbench.identity import Identifier
-from adbench.pictures import cache_folder
-from adbench.suite import Plan, choose_classes
-from adbench.types import Job
+from adbench.api import registry as plugins
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.run import engine
+from adbench.run.identity import Identifier
+from adbench.run.job import Job, prepare
+from adbench.run.plan import Plan, choose_classes
+from adbench.stats import thresholds
+from adbench.util.files import cache_folder
 
 from .__main__ import DATA
 
@@ -49,13 +51,13 @@ RULES: dict[str, Rule] = {
 
 
 def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
-    """Run a job, and say for each rule what part of the good pictures it calls defective, and of the others good."""
+    """Run a job, and say for each rule what part of the good images it calls defective, and of the others good."""
     task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-    bench = engine.prepare(job, task, Identifier(registry).of(job, task))
+    resolved = prepare(job, task, Identifier(registry).of(job, task))
     with patch.object(thresholds, "suggest", wraps=thresholds.suggest) as suggest:
-        engine.run(bench, registry, cache=FeatureCache())
+        engine.run(resolved, registry, cache=FeatureCache())
     good = np.asarray(suggest.call_args.args[0], dtype=np.float64)
-    with (bench.folder.path / "scores.csv").open(newline="", encoding="utf-8") as stream:
+    with (resolved.folder.path / "scores.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     labels = np.array([row["label"] != "0" for row in rows])
     scores = np.array([float(row["score"]) for row in rows])
@@ -84,7 +86,7 @@ def averages(classes: Sequence[dict[str, Rates]]) -> dict[str, str]:
 @click.option("--preset", default="cpu", show_default=True)
 @click.option("--holdout", default=0.1, show_default=True)
 def main(method: str, dataset: str, data_root: Path, class_name: str, preset: str, holdout: float) -> None:
-    """Print false alarms / misses in % of the good / defective test pictures; in float32, seed 0."""
+    """Print false alarms / misses in % of the good / defective test images; in float32, seed 0."""
     registry = plugins.load()
     methods, reader = [registry.method(name) for name in method.split(",")], registry.dataset(dataset)
     root = data_root if reader.needs_root else cache_folder()
@@ -92,7 +94,7 @@ def main(method: str, dataset: str, data_root: Path, class_name: str, preset: st
     table = Table()
     for column in ("scores of", "rule", *(each.name for each in methods)):
         table.add_column(column, justify="right" if column in method else "left", no_wrap=True)
-    for share, source in ((0.0, "all training pictures"), (holdout, "held-out pictures")):
+    for share, source in ((0.0, "all training images"), (holdout, "held-out images")):
         columns = []
         for each in methods:
             with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as folder:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from adbench.devices import DTYPES
-from adbench.features import FeatureCache
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.util.devices import DTYPES
 
 from .setting import Ours, Setting, plain
 from .timing import Stages, in_turn, matrix_rate, no_stage, peak_memory, timed
@@ -63,7 +63,7 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
         with each.staged(clock):
             total = timed(each.epoch, setting.device)
         stages[f"adbench {_name(amp)}"] = {**clock.seconds, "the rest": total - sum(clock.seconds.values())}
-    console.print(stage_table("Milliseconds per picture in each stage of an epoch", stages, setting.pictures))
+    console.print(stage_table("Milliseconds per image in each stage of an epoch", stages, setting.images))
 
 
 def _ratios(
@@ -71,15 +71,15 @@ def _ratios(
 ) -> Table:
     table = Table(title="One training epoch, from the second on")
     plains = [name for name in seconds if name.startswith("plain")]
-    for column in ("", "ms / picture", *(f"x {name}" for name in plains), "limit, ms", "of limit", "peak memory, MB"):
+    for column in ("", "ms / image", *(f"x {name}" for name in plains), "limit, ms", "of limit", "peak memory, MB"):
         table.add_column(column, justify="left" if not column else "right", no_wrap=True)
     for name, spent in seconds.items():
-        each = 1000 * spent / setting.pictures
+        each = 1000 * spent / setting.images
         limit = ""
         share = ""
         amp = next((amp for amp in ours if name == f"adbench {_name(amp)}"), None)
         if amp is not None:
-            ideal = 1000 * _limit(setting, ours[amp], amp) / setting.pictures
+            ideal = 1000 * _limit(setting, ours[amp], amp) / setting.images
             limit, share = f"{ideal:.1f}", f"{100 * ideal / each:.0f} %"
         ratios = [f"{seconds[other] / spent:.2f}" for other in plains]
         table.add_row(name, f"{each:.1f}", *ratios, limit, share, f"{memory[name] / 1e6:.0f}")
@@ -111,7 +111,7 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
 
 def _memory(setting: Setting, side: str, amp: str) -> int:
     """Bytes that two epochs of one side take at their peak, in a process of its own that finds nothing cached."""
-    setting = replace(setting, pictures=min(setting.pictures, 2 * setting.batch))
+    setting = replace(setting, images=min(setting.images, 2 * setting.batch))
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
     with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as empty:
         environment = {**os.environ, "ADBENCH_CACHE": empty}
@@ -135,7 +135,7 @@ def _measure_memory(words: Sequence[str]) -> None:
     print(peak[0])
 
 
-def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], pictures: int) -> Table:
+def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], images: int) -> Table:
     """A row per stage, a column per side."""
     table = Table(title=title)
     table.add_column("")
@@ -145,7 +145,7 @@ def stage_table(title: str, stages: Mapping[str, Mapping[str, float]], pictures:
     for stage in order:
         cells = [each.get(stage) for each in stages.values()]
         if any(cell is not None for cell in cells):
-            table.add_row(stage, *("" if cell is None else f"{1000 * cell / pictures:.1f}" for cell in cells))
+            table.add_row(stage, *("" if cell is None else f"{1000 * cell / images:.1f}" for cell in cells))
     return table
 
 

@@ -1,7 +1,7 @@
 """A synthetic data set that makes itself, so that the first run needs no download.
 
 Three classes are cut from the photographed textures inside scikit-image; five kinds of defect, from plain
-to hard, are drawn into test pictures with exact masks (see ``demo_pictures``).
+to hard, are drawn into test images with exact masks (see ``demo_pictures``).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from adbench import Dataset, Task, hookimpl
 from adbench.errors import DataError
 from adbench.types import GOOD
 
-from .layout import MASK_ENDING, check_class, pictures_in, read_class
+from .layout import MASK_ENDING, check_class, images_in, read_class
 
 if TYPE_CHECKING:
-    from .demo_pictures import Picture
+    from .demo_images import DemoImage
 
 NAME = "demo"
 FOLDER = "demo-v1"
-"""Below the cache folder; pictures that change get another number."""
+"""Below the cache folder; images that change get another number."""
 
 CLASSES = ("brick", "grass", "gravel")
 DEFECTS = ("blur", "hole", "patch", "scratch", "stain")
@@ -38,7 +38,7 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the pictures of one class; the first call makes the whole data set, in a few seconds.
+    """Find the images of one class; the first call makes the whole data set, in a few seconds.
 
     Args:
         root: the cache folder.
@@ -56,12 +56,12 @@ def load(root: Path, class_name: str) -> Task:
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether no picture and no mask is missing, as after somebody has cleared half of the cache."""
+    """Say whether no image and no mask is missing, as after somebody has cleared half of the cache."""
     return all(
-        len(pictures_in(folder / name / "train" / GOOD)) == TRAIN
-        and len(pictures_in(folder / name / "test" / GOOD)) == TEST_GOOD
+        len(images_in(folder / name / "train" / GOOD)) == TRAIN
+        and len(images_in(folder / name / "test" / GOOD)) == TEST_GOOD
         and all(
-            len(pictures_in(folder / name / part / defect)) == PER_DEFECT
+            len(images_in(folder / name / part / defect)) == PER_DEFECT
             for part in ("test", "ground_truth")
             for defect in DEFECTS
         )
@@ -71,7 +71,7 @@ def is_complete(folder: Path) -> bool:
 
 def build(folder: Path) -> None:
     """Write the whole data set into a folder, always the same bytes."""
-    from .demo_pictures import defective, good
+    from .demo_images import defective, good
 
     for name in CLASSES:
         place = folder / name
@@ -95,10 +95,10 @@ def _build_at(folder: Path) -> None:
             _put(own, folder)
     except OSError as error:
         raise DataError(
-            f"demo pictures at {folder}",
+            f"demo images at {folder}",
             found=error.strerror or str(error),
             wanted="room for about 20 MB",
-            way_out="Free some space, or set ADBENCH_CACHE to another folder",
+            hint="Free some space, or set ADBENCH_CACHE to another folder",
         ) from error
     finally:
         shutil.rmtree(own, ignore_errors=True)
@@ -112,16 +112,16 @@ def _put(own: Path, folder: Path) -> None:
             raise
 
 
-def _save(picture: Picture, place: Path, part: str, kind: str, number: int) -> None:
+def _save(image: DemoImage, place: Path, part: str, kind: str, number: int) -> None:
     from PIL import Image
 
     path = place / part / kind / f"{number:03d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.pixels).save(path, compress_level=1)
-    if picture.mask is not None:
+    Image.fromarray(image.pixels).save(path, compress_level=1)
+    if image.mask is not None:
         path = place / "ground_truth" / kind / f"{number:03d}{MASK_ENDING}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture.mask).save(path, compress_level=1)
+        Image.fromarray(image.mask).save(path, compress_level=1)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Your own pictures: every folder in MVTec layout under the root is a class."""
+"""Your own images: every folder in MVTec layout under the root is a class."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the pictures of one class.
+    """Find the images of one class.
 
     Raises:
         UnknownNameError: no such class.
-        DataError: the root or the class's pictures are missing.
+        DataError: the root or the class's images are missing.
     """
     found = _find(root)
     check_class(NAME, class_name, list(found))
@@ -42,13 +42,11 @@ def _find(root: Path) -> dict[str, Path]:
         return {folder.name: folder}
     found = {folder.name: folder for folder in folders_in(root) if is_class(folder)}
     if not found:
-        raise DataError(
-            f"data set folder at {root}", found="no class in MVTec layout", wanted=LAYOUT, way_out=ROOT_HINT
-        )
+        raise DataError(f"data set folder at {root}", found="no class in MVTec layout", wanted=LAYOUT, hint=ROOT_HINT)
     return found
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``folder``."""
-    return [Dataset(NAME, "Your own pictures in MVTec layout", classes, load, f"Layout: {LAYOUT}")]
+    return [Dataset(NAME, "Your own images in MVTec layout", classes, load, f"Layout: {LAYOUT}")]

@@ -1,9 +1,9 @@
 """The MVTec layout, which most data sets of the field share or are rearranged into.
 
-    CLASS/train/good/*.png              good pictures only
+    CLASS/train/good/*.png              good images only
     CLASS/test/good/*.png
     CLASS/test/DEFECT/*.png             one folder per type of defect
-    CLASS/ground_truth/DEFECT/*.png     masks: STEM_mask or STEM of the picture, nonzero = defective
+    CLASS/ground_truth/DEFECT/*.png     masks: STEM_mask or STEM of the image, nonzero = defective
 
 Readers find files and never open them. They run as plugins at each start: standard library only.
 """
@@ -17,10 +17,10 @@ from adbench import Sample, Task
 from adbench.errors import DataError, UnknownNameError
 from adbench.types import GOOD, Problem
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""What counts as a picture, in small letters; anything else in a folder is passed over."""
+"""What counts as an image, in small letters; anything else in a folder is passed over."""
 
 MASK_ENDING = "_mask"
 
@@ -33,18 +33,18 @@ def is_class(folder: Path) -> bool:
 
 
 def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
-    """Find the pictures and masks of one class in MVTec layout, in the order of their names.
+    """Find the images and masks of one class in MVTec layout, in the order of their names.
 
     A class without any ``ground_truth`` folder has no masks at all: only image-level metrics are
-    defined. Otherwise a defective picture whose mask is missing names the path where it was expected.
+    defined. Otherwise a defective image whose mask is missing names the path where it was expected.
 
     Args:
         dataset: the data set's name, for the task and for messages.
         folder: the class; its name is the class's, and its parent the task's root.
-        synthetic: whether the pictures were made by a program.
+        synthetic: whether the images were made by a program.
 
     Raises:
-        DataError: the folder is missing, or has no training or no test picture.
+        DataError: the folder is missing, or has no training or no test image.
     """
     if not folder.is_dir():
         raise DataError(
@@ -52,7 +52,7 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
             found=f"no folder {folder}",
             wanted="train, test and ground_truth in it",
         )
-    train = tuple(Sample(path) for path in pictures_in(folder / "train" / GOOD))
+    train = tuple(Sample(path) for path in images_in(folder / "train" / GOOD))
     test, problems = _read_test(folder)
     task = Task(dataset, folder.name, folder.parent, train, test, synthetic, problems)
     check_not_empty(task, train_folder=folder / "train" / GOOD, test_folder=folder / "test")
@@ -60,20 +60,20 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
 
 
 def check_not_empty(task: Task, *, train_folder: Path, test_folder: Path) -> None:
-    """Raise ``DataError`` where a task has no training or no test picture, naming where they belong."""
+    """Raise ``DataError`` where a task has no training or no test image, naming where they belong."""
     for samples, kind, folder in ((task.train, "training", train_folder), (task.test, "test", test_folder)):
         if not samples:
             raise DataError(
                 f"class {task.class_name} of {task.dataset}",
-                found=f"no {kind} picture in {folder}",
+                found=f"no {kind} image in {folder}",
                 wanted="at least one",
-                way_out="Unpack the data set again, or correct the folder",
+                hint="Unpack the data set again, or correct the folder",
             )
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in the order of their names; none where the folder is missing."""
-    return [path for path in visible(folder) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder in the order of their names; none where the folder is missing."""
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -93,7 +93,7 @@ def visible(folder: Path) -> list[Path]:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise DataError(
-            f"folder {folder}", found=error.strerror or str(error), way_out="Correct its permissions"
+            f"folder {folder}", found=error.strerror or str(error), hint="Correct its permissions"
         ) from error
     return sorted(found, key=lambda path: path.name)
 
@@ -103,7 +103,7 @@ def check_root(dataset: str, root: Path, source: str = "") -> None:
     if not root.is_dir():
         found = "a file" if root.is_file() else "no such folder"
         get = f", or get it from {source}" if source else ""
-        raise DataError(f"data set {dataset} at {root}", found=found, wanted="a folder", way_out=ROOT_HINT + get)
+        raise DataError(f"data set {dataset} at {root}", found=found, wanted="a folder", hint=ROOT_HINT + get)
 
 
 def find_root(
@@ -137,7 +137,7 @@ def find_root(
             f"data set {dataset} at {root}",
             found="no folder of any of its classes",
             wanted="one of " + ", ".join(classes),
-            way_out=f"{ROOT_HINT}, or get it from {source}",
+            hint=f"{ROOT_HINT}, or get it from {source}",
         )
     return candidates[counts.index(max(counts))]
 
@@ -149,37 +149,37 @@ def check_class(dataset: str, class_name: str, classes: Sequence[str]) -> None:
 
 
 def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
-    truth = folder / "ground_truth"
-    has_masks = truth.is_dir()
+    ground_truth = folder / "ground_truth"
+    has_masks = ground_truth.is_dir()
     samples: list[Sample] = []
     problems: list[Problem] = []
     defects = folders_in(folder / "test")
     for place in defects:
-        found = pictures_in(place)
+        found = images_in(place)
         if not found:
-            problems.append(Problem(place, "no picture", "Add the pictures of this type or remove the folder"))
+            problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
         if place.name == GOOD:
             samples += [Sample(path) for path in found]
         else:
-            masks = _Masks(truth / place.name) if has_masks else None
+            masks = _Masks(ground_truth / place.name) if has_masks else None
             samples += [Sample(path, 1, place.name, masks.of(path) if masks else None) for path in found]
     known = {place.name for place in defects}
     problems += [
-        Problem(place, f"masks, but no folder {folder / 'test' / place.name}", "Add the pictures or remove the masks")
-        for place in folders_in(truth)
-        if place.name not in known and pictures_in(place)
+        Problem(place, f"masks, but no folder {folder / 'test' / place.name}", "Add the images or remove the masks")
+        for place in folders_in(ground_truth)
+        if place.name not in known and images_in(place)
     ]
     return tuple(samples), tuple(problems)
 
 
 class _Masks:
-    """The masks of one type of defect, found by the stem of their picture."""
+    """The masks of one type of defect, found by the stem of their image."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._by_stem = {path.stem: path for path in pictures_in(folder)}
+        self._by_stem = {path.stem: path for path in images_in(folder)}
 
-    def of(self, picture: Path) -> Path:
-        """The mask of a picture, or the path where it was expected."""
-        usual = picture.stem + MASK_ENDING
-        return self._by_stem.get(usual) or self._by_stem.get(picture.stem) or self._folder / f"{usual}.png"
+    def of(self, image: Path) -> Path:
+        """The mask of an image, or the path where it was expected."""
+        usual = image.stem + MASK_ENDING
+        return self._by_stem.get(usual) or self._by_stem.get(image.stem) or self._folder / f"{usual}.png"

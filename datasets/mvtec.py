@@ -38,11 +38,11 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the pictures of one class, in the root or in a folder of the data set's usual name below it.
+    """Find the images of one class, in the root or in a folder of the data set's usual name below it.
 
     Raises:
         UnknownNameError: no such class.
-        DataError: the root, the class or its pictures are missing.
+        DataError: the root, the class or its images are missing.
     """
     check_class(NAME, class_name, CLASSES)
     return read_class(NAME, find_root(NAME, root, FOLDERS, CLASSES, SOURCE) / class_name)

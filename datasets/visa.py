@@ -44,11 +44,11 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the pictures of one class, in either layout.
+    """Find the images of one class, in either layout.
 
     Raises:
         UnknownNameError: no such class.
-        DataError: the root, the class, its pictures or the split's file are missing.
+        DataError: the root, the class, its images or the split's file are missing.
     """
     check_class(NAME, class_name, CLASSES)
     base = _find(root)
@@ -73,21 +73,21 @@ def _read_archive(base: Path, class_name: str) -> Task:
     for row in _read_split(base / SPLIT):
         if row["object"] != class_name:
             continue
-        picture = base / row["image"]
+        image = base / row["image"]
         if row["split"] == "train":
-            train.append(Sample(picture))
+            train.append(Sample(image))
         elif row["label"] == NORMAL:
-            test.append(Sample(picture))
+            test.append(Sample(image))
         else:
-            test.append(Sample(picture, 1, row["label"], _mask(base, picture, row["mask"])))
+            test.append(Sample(image, 1, row["label"], _mask(base, image, row["mask"])))
     task = Task(NAME, class_name, base, tuple(train), tuple(test))
     check_not_empty(task, train_folder=base / SPLIT, test_folder=base / SPLIT)
     return task
 
 
-def _mask(base: Path, picture: Path, named: str) -> Path:
+def _mask(base: Path, image: Path, named: str) -> Path:
     """The mask that the split names, or else the place where the archive has it."""
-    return base / named if named else picture.parents[2] / "Masks" / picture.parent.name / f"{picture.stem}.png"
+    return base / named if named else image.parents[2] / "Masks" / image.parent.name / f"{image.stem}.png"
 
 
 def _read_split(path: Path) -> list[dict[str, str]]:
@@ -95,8 +95,8 @@ def _read_split(path: Path) -> list[dict[str, str]]:
         raise DataError(
             f"data set visa: {path}",
             found="no such file",
-            wanted="the split that says which pictures are for training",
-            way_out=f"Get it from {SOURCE} and put it there",
+            wanted="the split that says which images are for training",
+            hint=f"Get it from {SOURCE} and put it there",
         )
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -110,7 +110,7 @@ def _read_split(path: Path) -> list[dict[str, str]]:
             f"data set visa: {path}",
             found="no column " + ", ".join(missing),
             wanted=",".join(COLUMNS),
-            way_out=f"Get it again from {SOURCE}",
+            hint=f"Get it again from {SOURCE}",
         )
     return table
 

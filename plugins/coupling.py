@@ -4,7 +4,7 @@ FrEIA stays the definition, and the inverse (``rev=True``) is its own. Forwards,
 CFLOW-AD's blocks over vectors (``cflow/block.py``) go further:
 
 - A hard permutation is an index, not a product with a matrix of zeros and ones.
-- The position code is the same for every picture, so its part of a subnet's first layer is computed once.
+- The position code is the same for every image, so its part of a subnet's first layer is computed once.
 - Channels lie innermost in memory, as convolutions and layer norms like them.
 - The elementwise steps share their buffers and have a backward pass of their own.
 """
@@ -38,7 +38,7 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
     ) -> tuple[tuple[Tensor], Tensor]:
         """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,); backwards as FrEIA does."""
         if rev:
-            codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the pictures'
+            codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the images'
             back: tuple[tuple[Tensor], Tensor] = super().forward([at_least_float32(x[0])], codes, rev=True, jac=jac)
             return back
         y, log_jac = self.forwards(x[0], c[0])
@@ -62,7 +62,7 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
 
 
 class MapBlock(FastBlock):
-    """A block over maps (B, C, H, W), with a hard permutation and one code (1, D, H, W) for all pictures.
+    """A block over maps (B, C, H, W), with a hard permutation and one code (1, D, H, W) for all images.
 
     Its subnet gets the first half of the channels and the code apart, ``subnet(x1, code)``; for the inverse FrEIA calls
     ``subnet(both)``.
@@ -93,7 +93,7 @@ class FastPermute(PermuteRandom):  # type: ignore[misc]
 
 
 class CodedConv(nn.Conv2d):
-    """A 3x3 convolution over a map's channels and those of a position code that all pictures share."""
+    """A 3x3 convolution over a map's channels and those of a position code that all images share."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1)
@@ -137,7 +137,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class _ConvolveWithCode(Function):
-    """Convolves the pictures' channels picture by picture, and the code's once for all of them."""
+    """Convolves the images' channels image by image, and the code's once for all of them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, code: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:

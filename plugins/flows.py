@@ -25,7 +25,7 @@ def in_double(x: torch.Tensor) -> torch.Tensor:
 
 @lru_cache(maxsize=64)
 def position_code(channels: int, height: int, width: int, device: torch.device) -> torch.Tensor:
-    """The 2-D sinusoidal position code (D, H, W) that tells a flow where in the picture it is.
+    """The 2-D sinusoidal position code (D, H, W) that tells a flow where in the image it is.
 
     The first half of the channels encodes the column, the second the row; in each half even channels
     are the sine and odd ones the cosine of position * exp(-2k ln(10000) / (D / 2)), k = 0 .. D/4 - 1.
@@ -91,13 +91,13 @@ def require_finite(method: str, epoch: int, loss: float, lr: float) -> None:
             f"{method}, epoch {epoch}",
             found=f"a loss of {loss}",
             wanted="a finite one",
-            way_out=f"Use a lower learning rate, such as -o lr={lr / 3:.0e}, or --amp off",
+            hint=f"Use a lower learning rate, such as -o lr={lr / 3:.0e}, or --amp off",
         )
 
 
 def require_fit(name: str, module: nn.Module, state: object) -> None:
     """Raise ``CheckpointError`` naming the first parameter of ``state`` that ``module`` cannot take over."""
-    way_out = "Use the backbone, layers and other options that the checkpoint was made with"
+    hint = "Use the backbone, layers and other options that the checkpoint was made with"
     if not isinstance(state, Mapping):
         raise CheckpointError(f"checkpoint, '{name}'", found=type(state).__name__, wanted="a state dict")
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
@@ -108,7 +108,7 @@ def require_fit(name: str, module: nn.Module, state: object) -> None:
                 f"checkpoint, '{name}.{key}'",
                 found=_shape(found.get(key)),
                 wanted=_shape(wanted.get(key)),
-                way_out=way_out,
+                hint=hint,
             )
 
 
@@ -119,7 +119,7 @@ def require_parts(name: str, modules: Sequence[nn.Module], states: object) -> No
             f"checkpoint, '{name}'",
             found=f"{len(states)} scales" if isinstance(states, (list, tuple)) else f"a {type(states).__name__}",
             wanted=f"a list of {len(modules)} state dicts, one for each layer",
-            way_out="Use the layers that the checkpoint was made with, as in -o layers=1,2,3",
+            hint="Use the layers that the checkpoint was made with, as in -o layers=1,2,3",
         )
     for index, (module, state) in enumerate(zip(modules, states, strict=True)):
         require_fit(f"{name}[{index}]", module, state)

@@ -22,7 +22,7 @@ class HonestOptions(Options):
 
 
 class Honest(Detector):
-    """The mean picture, approached by noisy steps, and the distance to it."""
+    """The mean image, approached by noisy steps, and the distance to it."""
 
     def __init__(self, options, device):
         super().__init__(options, device)
@@ -32,11 +32,11 @@ class Honest(Detector):
         for epoch in range(self.epoch, self.options.epochs):
             for batch in images:
                 noise = 0.01 * torch.rand(1).to(self.device)
-                self.mean = 0.9 * self.mean + 0.1 * batch.pictures.mean(dim=(0, 2, 3)).view(3, 1, 1) + noise
+                self.mean = 0.9 * self.mean + 0.1 * batch.images.mean(dim=(0, 2, 3)).view(3, 1, 1) + noise
             yield Epoch(epoch + 1, self.options.epochs, float(self.mean.mean()))
 
     def score(self, batch):
-        maps = (batch.pictures - self.mean).square().mean(dim=1)
+        maps = (batch.images - self.mean).square().mean(dim=1)
         return Scores(maps.amax(dim=(1, 2)), maps)
 
 
@@ -77,7 +77,7 @@ class NormalisesByWhatItSaw(Honest):
         self.highest = torch.zeros(1)
 
     def score(self, batch):
-        scored = [super(NormalisesByWhatItSaw, self).score(type(batch).of(picture[None])) for picture in batch.pictures]
+        scored = [super(NormalisesByWhatItSaw, self).score(type(batch).of(image[None])) for image in batch.images]
         images = []
         for each in scored:
             self.highest = torch.maximum(self.highest, each.image.cpu())
@@ -116,7 +116,7 @@ class ReadsTestFiles(Honest):
 
 
 class LearnsFromWhatItScores(Honest):
-    """Keeps the test pictures of an evaluation for the next epoch."""
+    """Keeps the test images of an evaluation for the next epoch."""
 
     def __init__(self, options, device):
         super().__init__(options, device)
@@ -128,7 +128,7 @@ class LearnsFromWhatItScores(Honest):
             self.mean = self.mean + self.next
 
     def score(self, batch):
-        self.next = batch.pictures.mean()
+        self.next = batch.images.mean()
         return super().score(batch)
 
 

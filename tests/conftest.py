@@ -14,9 +14,11 @@ from runs import TINY, run_tiny
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from adbench import Method, efficientnet_lite, plugins
-from adbench.backbone_table import LITE0
-from adbench.threads import NUMBER_VARIABLES, default
+from adbench import Method
+from adbench.api import registry
+from adbench.backbones import efficientnet_lite
+from adbench.backbones.table import LITE0
+from adbench.util.threads import NUMBER_VARIABLES, default
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -101,16 +103,16 @@ def make_class(root: Path, name: str, *, train: int = 6, good: int = 3, bad: int
         folder = root / name / part
         folder.mkdir(parents=True)
         for number in range(count):
-            picture = draw.integers(90, 130, (side, side, 3), dtype=np.uint8)
+            image = draw.integers(90, 130, (side, side, 3), dtype=np.uint8)
             if defective:
                 top, left = draw.integers(0, side - 20, 2)
                 mask = np.zeros((side, side), np.uint8)
                 mask[top : top + 16, left : left + 16] = 255
-                picture[mask > 0] += 60
-                truth = root / name / "ground_truth" / "spot"
-                truth.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask).save(truth / f"{number:03d}_mask.png")
-            Image.fromarray(picture).save(folder / f"{number:03d}.png")
+                image[mask > 0] += 60
+                ground_truth = root / name / "ground_truth" / "spot"
+                ground_truth.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(mask).save(ground_truth / f"{number:03d}_mask.png")
+            Image.fromarray(image).save(folder / f"{number:03d}.png")
     return root / name
 
 
@@ -135,7 +137,7 @@ def ran(tiny_data, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> Method:
     """A method that needs no backbone."""
-    return plugins.load([TINY]).method("tiny")
+    return registry.load([TINY]).method("tiny")
 
 
 @pytest.fixture

@@ -22,45 +22,45 @@ class TinyBackbone(nn.Module):
         generator = torch.Generator().manual_seed(7)
         self.filters = [torch.randn(c, 3, 4, 4, generator=generator) / 4 for c in channels]
 
-    def forward(self, pictures: torch.Tensor) -> list[torch.Tensor]:
-        """Map pictures (B, 3, H, W) to L features."""
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Map images (B, 3, H, W) to L features."""
         features = []
         for stride, weight in zip(self.strides, self.filters, strict=True):
-            smaller = nn.functional.avg_pool2d(pictures, stride // 4, ceil_mode=True)
+            smaller = nn.functional.avg_pool2d(images, stride // 4, ceil_mode=True)
             features.append(nn.functional.conv2d(smaller, weight, stride=4, padding=1))
         return features
 
 
 class TinyBatch:
-    """A batch of pictures (B, 3, H, W)."""
+    """A batch of images (B, 3, H, W)."""
 
-    def __init__(self, pictures: torch.Tensor) -> None:
-        self.pictures = pictures
-        self.size = tuple(pictures.shape[2:])
+    def __init__(self, images: torch.Tensor) -> None:
+        self.images = images
+        self.size = tuple(images.shape[2:])
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def features(self, backbone: TinyBackbone) -> list[torch.Tensor]:
         """The features of the batch."""
-        return backbone(self.pictures)
+        return backbone(self.images)
 
 
 class TinyImages:
-    """Training pictures, shuffled by the global generator as the real ones are."""
+    """Training images, shuffled by the global generator as the real ones are."""
 
     def __init__(self, count: int = 6, size: tuple[int, int] = (32, 48), batch_size: int = 3) -> None:
-        self.pictures = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
+        self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
         self.batch_size = batch_size
         self.asked: tuple[float, int, int] | None = None
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def features(self, backbone: TinyBackbone) -> Iterator[list[torch.Tensor]]:
         """One shuffled epoch."""
         for chosen in torch.randperm(len(self)).split(self.batch_size):
-            yield backbone(self.pictures[chosen])
+            yield backbone(self.images[chosen])
 
     def augmented(self, *, rotation: float, copies: int, start: int) -> TinyImages:
         """Note what was asked for."""

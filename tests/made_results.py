@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from adbench.api.scores import Metrics
 from adbench.report.render import render
 from adbench.report.tables import Table
-from adbench.store import SCHEMA
-from adbench.types import Best, Environment, Metrics, Protocol, Result, Timing
+from adbench.results.records import Best, Environment, Protocol, Result, Timing
+from adbench.results.store import SCHEMA
 
 
 def make_result(

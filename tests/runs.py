@@ -16,14 +16,16 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from adbench import Detector, Epoch, Method, Scores, engine, plugins
-from adbench.cli import app
-from adbench.features import FeatureCache
-from adbench.identity import Identifier
-from adbench.progress import Watch
-from adbench.store import RunFolder
-from adbench.types import Job
-from adbench.types import Result as RunResult
+from adbench import Detector, Epoch, Method, Scores
+from adbench.api import registry as plugins
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.cli.main import app
+from adbench.results.records import Result as RunResult
+from adbench.results.store import RunFolder
+from adbench.run import engine
+from adbench.run.identity import Identifier
+from adbench.run.job import Job, prepare
+from adbench.run.watch import Watch
 
 TINY = Path(__file__).with_name("tiny_method.py")
 
@@ -52,7 +54,7 @@ def run_tiny(data: Path, results: Path, *words: object) -> Result:
 
 def adbench_process(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, with nobody at a terminal."""
-    command = [sys.executable, "-m", "adbench.cli", *map(str, words)]
+    command = [sys.executable, "-m", "adbench", *map(str, words)]
     env = {**os.environ, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": str(torch.get_num_threads()), **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=120)
 
@@ -103,7 +105,7 @@ class Notes(Watch):
 
 def brightness(batch) -> Scores:
     """Score by brightness: the defects of the tiny data are bright."""
-    maps = batch.pictures.mean(dim=1)
+    maps = batch.images.mean(dim=1)
     return Scores(image=maps.amax(dim=(1, 2)), map=maps)
 
 
@@ -153,5 +155,5 @@ def run_one(
     """Run one job through the engine."""
     registry = registry_of(method)
     task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-    bench = engine.prepare(job, task, Identifier(registry).of(job, task))
-    return engine.run(bench, registry, cache=cache, watch=watch), bench.folder
+    resolved = prepare(job, task, Identifier(registry).of(job, task))
+    return engine.run(resolved, registry, cache=cache, watch=watch), resolved.folder

@@ -1,4 +1,4 @@
-"""What the README and the docs promise of accuracy, measured on the pictures themselves."""
+"""What the README and the docs promise of accuracy, measured on the images themselves."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from adbench.cli import app
+from adbench.cli.main import app
 
-REAL_PICTURES = Path(__file__).parents[2] / "shared" / "data"
+REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data"
 
-needs_real_pictures = pytest.mark.skipif(
-    not (REAL_PICTURES / "kolektorsdd").is_dir(), reason=f"no real pictures at {REAL_PICTURES}"
+needs_real_images = pytest.mark.skipif(
+    not (REAL_IMAGES / "kolektorsdd").is_dir(), reason=f"no real images at {REAL_IMAGES}"
 )
 
 
@@ -28,7 +28,7 @@ def mean_of(*arguments: str, results: Path) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_the_first_command_keeps_its_promise(tmp_path):
-    """MSFlow's cpu preset reaches 0.95 on demo, for pictures and for pixels."""
+    """MSFlow's cpu preset reaches 0.95 on demo, for images and for pixels."""
     mean = mean_of("--dataset", "demo", "--preset", "cpu", results=tmp_path)
 
     assert mean["image_auroc"] >= 0.95
@@ -36,7 +36,7 @@ def test_the_first_command_keeps_its_promise(tmp_path):
 
 
 @pytest.mark.slow
-@needs_real_pictures
+@needs_real_images
 @pytest.mark.parametrize(
     ("class_name", "epochs", "rate", "image", "pixel"),
     [
@@ -49,7 +49,7 @@ def test_at_equal_settings_msflow_is_as_good_as_the_authors_program(tmp_path, cl
     """EfficientNet-Lite0, 256 x 256, batch 8, fp32: not below what theirs reached; the last number is known to be."""
     settings = (f"meta_epochs={epochs}", "sub_epochs=1", "warmup=0", f"lr={rate}", "decay_epochs=70,90", "batch_size=8")
     changes = [word for setting in settings for word in ("-o", setting)]
-    folder = ("--dataset", "folder", "--data-root", str(REAL_PICTURES), "--class", class_name)
+    folder = ("--dataset", "folder", "--data-root", str(REAL_IMAGES), "--class", class_name)
     mean = mean_of(*folder, "--preset", "cpu", "--amp", "off", *changes, results=tmp_path)
 
     assert mean["image_auroc"] >= image

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from adbench import Detector, Epoch, Method, Options, Scores, UsageError, hookimpl
-from adbench.types import Preset
+from adbench.api.method import Preset
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tiny(Detector):
                 raise UsageError("this class fails on purpose")
             total = 0.0
             for batch in images:
-                noisy = batch.pictures + self.options.noise * torch.randn_like(batch.pictures)
+                noisy = batch.images + self.options.noise * torch.randn_like(batch.images)
                 loss = (self.model(noisy) - 1).square().mean()
                 self.optimizer.zero_grad()
                 loss.backward()
@@ -53,7 +53,7 @@ class Tiny(Detector):
             yield Epoch(epoch + 1, self.options.epochs, total, self.options.lr, milestone=epoch % 2 == 1)
 
     def score(self, batch) -> Scores:
-        maps = (self.model(batch.pictures) - 1).square().mean(dim=1)
+        maps = (self.model(batch.images) - 1).square().mean(dim=1)
         return Scores(image=maps.amax(dim=(1, 2)), map=maps)
 
 

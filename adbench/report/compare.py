@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..confidence import INTERVALS, Confidence
-from ..errors import ResultError, UnknownNameError
-from ..types import MAIN_METRICS, Published, Result
-from ..variants import TITLES, Board, Variant, boards, mean
-from . import oracle as oracle_room
+from ..api.method import Published
+from ..api.scores import MAIN_METRICS
+from ..results.records import Result
+from ..results.variants import TITLES, Board, Variant, boards, mean
+from ..util.errors import ResultError, UnknownNameError
+from . import oracle as oracle_module
 from . import pairs
+from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns
 from .protocols import Protocols, of_class
 from .tables import AnyTable, Column, Kind, Table
@@ -81,7 +83,7 @@ def compare(
         UnknownNameError: nothing among the results has that name.
     """
     if not results:
-        raise ResultError("there is no result to compare", way_out="Make one with adbench run, or look at --results")
+        raise ResultError("there is no result to compare", hint="Make one with adbench run, or look at --results")
     found = boards(results, remarks)
     known = {name for board in found for variant in board.variants for name in variant.names}
     for name in names:
@@ -94,7 +96,7 @@ def compare(
             tables.append(_table(board, chosen, metric, vs_published, confidence))
             told = pairs.table(board, chosen, metric, confidence) if confidence is not None else None
             tables += [told] if told is not None else []
-            tables += [oracle_room.of_comparison(board, chosen, metric)] if oracle else []
+            tables += [oracle_module.of_comparison(board, chosen, metric)] if oracle else []
     return tables
 
 
@@ -209,7 +211,7 @@ def _against_published(
         notes.append(f"Not the papers' set-up, so the gap is not one of reproduction: {', '.join(others)}.")
     if any("(oracle)" in each.key for each in series):
         oracles = [each for each in variants if any(f"{each.label} (oracle)" == one.key for one in series)]
-        notes += [oracle_room.NOTE, oracle_room.evaluations_note(oracles)]
+        notes += [oracle_module.NOTE, oracle_module.evaluations_note(oracles)]
     return series, notes
 
 

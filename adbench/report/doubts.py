@@ -1,13 +1,13 @@
-"""The columns beside a metric that say how sure it is: its interval over test pictures, and its spread over seeds."""
+"""The columns beside a metric that say how sure it is: its interval over test images, and its spread over seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .. import statistics
-from ..confidence import Confidence, interval_text, seed_means
-from ..statistics import Interval
-from ..variants import Variant
+from ..results.variants import Variant
+from ..stats import intervals
+from ..stats.intervals import Interval
+from .confidence import Confidence, interval_text, seed_means
 from .tables import Column, Row
 
 
@@ -33,7 +33,7 @@ def doubt_columns(
         return confidence.interval(*about(row), metric)
 
     def spread(row: Row) -> float | None:
-        return statistics.spread(seed_means(*about(row), metric))
+        return intervals.spread(seed_means(*about(row), metric))
 
     return [
         Column(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import ranking
-from ..confidence import APART, MISSING_EVIDENCE, Confidence
-from ..errors import ResultError
-from ..ranking import Line
-from ..types import MAIN_METRICS, Result
-from ..variants import TITLES, Board, Variant, boards, mean
-from . import oracle as oracle_room
+from ..api.scores import MAIN_METRICS
+from ..results import ranking
+from ..results.ranking import Line
+from ..results.records import Result
+from ..results.variants import TITLES, Board, Variant, boards, mean
+from ..util.errors import ResultError
+from . import oracle as oracle_module
+from .confidence import APART, MISSING_HISTOGRAMS, Confidence
 from .doubts import doubt_columns
 from .protocols import Protocols
 from .score_notes import threshold_notes, tie_notes
@@ -53,17 +54,17 @@ def leaderboard(
     for board in found:
         for variant in board.variants if by_class else ():
             tables.append(_class_table(board, variant, metric, threshold, confidence))
-            tables += [oracle_room.of_variant(board, variant, _metrics(metric))] if oracle else []
+            tables += [oracle_module.of_variant(board, variant, _metrics(metric))] if oracle else []
         if not by_class:
             tables.append(_ranking(board, metric, threshold, confidence, letters))
-            tables += [oracle_room.of_ranking(board, metric, _metrics(metric))] if oracle else []
+            tables += [oracle_module.of_ranking(board, metric, _metrics(metric))] if oracle else []
     return tables
 
 
 def some(results: Sequence[Result]) -> Sequence[Result]:
     """The results, if there are any. Raises ``ResultError`` otherwise."""
     if not results:
-        raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
+        raise ResultError("there is no result to show", hint="Make one with adbench run, or look at --results")
     return results
 
 
@@ -125,7 +126,7 @@ def _confidence_notes(
     """Say what the intervals are, and who has none."""
     if confidence is None:
         return []
-    notes = ["95 %: interval over test pictures, of the mean over seeds (docs/statistics.md)."]
+    notes = ["95 %: interval over test images, of the mean over seeds (docs/statistics.md)."]
     if seeds > 1:
         notes.append("sd: standard deviation over seeds.")
     if letters and len(confidence.unknown(variants)) < len(variants):
@@ -135,7 +136,7 @@ def _confidence_notes(
         )
     unknown = confidence.unknown(variants)
     if unknown:
-        notes.append(f"No intervals for {', '.join(unknown)}: {MISSING_EVIDENCE}")
+        notes.append(f"No intervals for {', '.join(unknown)}: {MISSING_HISTOGRAMS}")
     return notes
 
 

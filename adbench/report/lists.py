@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..backbone_table import BackboneInfo, describe
-from ..options import option_meanings, option_types, to_json, type_name
-from ..plugins import Registry
-from ..types import Dataset, Method, Preset, option_text
+from ..api.data import Dataset
+from ..api.method import Method, Preset
+from ..api.options import option_meanings, option_text, option_types, to_json, type_name
+from ..api.registry import Registry
+from ..backbones.table import BackboneInfo, describe
 from .tables import Column, Table
 
 if TYPE_CHECKING:
-    from ..checks import CheckResult
+    from ..run.check_method import CheckResult
 
 
 def methods(registry: Registry) -> Table[Method]:

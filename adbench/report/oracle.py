@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .. import ranking
-from ..types import Result
-from ..variants import TITLES, Board, Variant, mean
+from ..results import ranking
+from ..results.records import Result
+from ..results.variants import TITLES, Board, Variant, mean
 from .protocols import Protocols
 from .tables import Column, Table, constant
 

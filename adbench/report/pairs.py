@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from .. import comparison, statistics
-from ..confidence import APART, MISSING_EVIDENCE, Confidence
-from ..statistics import Interval
-from ..variants import TITLES, Board, Variant, mean
+from ..results.variants import TITLES, Board, Variant, mean
+from ..stats import comparison, intervals
+from ..stats.intervals import Interval
+from .confidence import APART, MISSING_HISTOGRAMS, Confidence
 from .protocols import Protocols, of_class
 from .tables import Audience, Column, Table, cell_text
 
-NO_EVIDENCE = "No p-values: the evidence for them is not stored with these results. adbench run --force computes it."
+NO_HISTOGRAMS = (
+    "No p-values: the score histograms for them is not stored with these results. adbench run --force computes it."
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
     notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], protocols)
     columns = _columns(board, metric, protocols, bool(footers), known)
-    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_EVIDENCE,), tuple(footers))
+    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_HISTOGRAMS,), tuple(footers))
 
 
 def _columns(
@@ -90,7 +92,7 @@ def _notes(
 ) -> list[str]:
     """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
     notes = [
-        f"Paired bootstrap over the same test pictures, {statistics.RESAMPLES} draws; significant: p below "
+        f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
         f"{APART} after Holm's correction for {pairs} pair{'s' if pairs > 1 else ''}. "
         "Intervals are of each pair alone.",
         _seeds_note(variants),
@@ -105,7 +107,7 @@ def _notes(
             notes.append(f"{TITLES[metric]} is not defined in {missing} for all of them.")
     unknown = confidence.unknown(variants)
     if unknown:
-        notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_EVIDENCE}")
+        notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}")
     if protocols.differ:
         marks = ", ".join(f"[{mark}]" for mark in protocols.marks.values())
         notes.append(f"{marks}: other protocols, told under the table above.")
@@ -156,7 +158,7 @@ def _text(limits: Interval | None) -> str | None:
 
 
 def _seeds_note(variants: Sequence[Variant]) -> str:
-    """The luck of training is another matter than that of test pictures."""
+    """The luck of training is another matter than that of test images."""
     counts = ", ".join(f"{variant.label} {variant.seeds}" for variant in variants)
     return f"Other seeds would move the numbers, too, which no p-value here knows of. Seeds: {counts}."
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..comparison import in_letters
-from ..types import METRIC_NAMES, Result
-from ..variants import Board, Variant, protocol_parts, protocol_text
+from ..api.scores import METRIC_NAMES
+from ..results.records import Result
+from ..results.variants import Board, Variant, protocol_parts, protocol_text
+from ..stats.comparison import in_letters
 from .tables import Column, Row, constant
 
 MOVES: Mapping[str, tuple[str, ...]] = {

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from ..errors import ResultError
-from ..types import MAIN_METRICS, METRIC_NAMES, Result, Threshold
-from ..variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
+from ..api.scores import MAIN_METRICS, METRIC_NAMES, Threshold
+from ..results.records import Result
+from ..results.variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
+from ..util.errors import ResultError
 from .leaderboard import some
 from .score_notes import NO_THRESHOLD, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
 
 if TYPE_CHECKING:
-    from ..standing import Standing
-    from ..trial import Trial
+    from ..run.standing import Standing
+    from ..run.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
     )
     notes = _threshold_notes(suggested)
     if any(len(variant.runs[name]) > 1 for variant in having):
-        one = "threshold, charts and pictures" if shown else "charts and pictures below"
+        one = "threshold, charts and images" if shown else "charts and images below"
         notes.append(f"The metrics are means over the seeds; {one} show one seed.")
     return Table(f"{name}: metrics in % at the last epoch", columns, tuple(having), tuple(notes))
 
@@ -185,7 +186,7 @@ def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
     texts = list(dict.fromkeys(rules.values()))
     if len(texts) > 1:
         texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
-    above = "false alarms: good pictures above it; missed: defective ones that are not"
+    above = "false alarms: good images above it; missed: defective ones that are not"
     without = [label for label, threshold in suggested.items() if threshold is None]
     notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
     useless = {label: useless_text(threshold) for label, threshold in suggested.items() if threshold}
@@ -216,8 +217,8 @@ def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
         Column("variant", "variant", lambda row: row.label),
         Column("seed", "seed", lambda row: row.run.seed, "count"),
         Column("epochs", "epochs", lambda row: row.run.last_epoch, "count"),
-        Column("train_images", "training pictures", lambda row: row.run.train_images, "count"),
-        Column("test_images", "test pictures", lambda row: row.run.test_images, "count"),
+        Column("train_images", "training images", lambda row: row.run.train_images, "count"),
+        Column("test_images", "test images", lambda row: row.run.test_images, "count"),
         Column("parameters", "parameters", lambda row: row.run.parameters, "count"),
         Column("peak_memory", "peak MB", lambda row: round(row.run.peak_memory_bytes / 1e6), "count"),
         Column("protocol", "protocol", lambda row: f"P{row.protocol}"),

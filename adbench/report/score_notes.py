@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ..types import Result, Threshold
-from ..variants import Variant
+from ..api.scores import Threshold
+from ..results.records import Result
+from ..results.variants import Variant
 
 NO_THRESHOLD = "the training scores are too few, or all equal. Run with --holdout 0.1."
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..threads import threads_text
-from ..types import Result
-from ..variants import Board
+from ..results.records import Result
+from ..results.variants import Board
+from ..util.threads import threads_text
 from .tables import Column, Row
 
 

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import AdbenchError
-from ..run_files import folder_of, read_scores
-from ..store import ImageScore, RunFolder
-from ..types import Result, Size
-from ..variants import boards
+from ..api.data import Size
+from ..results.records import Result
+from ..results.run_files import folder_of, read_scores
+from ..results.store import ImageScore, RunFolder
+from ..results.variants import boards
+from ..util.errors import AdbenchError
 from . import overlay
 from .overlay import Polygon, Scale
 
 if TYPE_CHECKING:
-    from ..reopen import Reopener, Rescored
+    from .reopen import Reopener, Rescored
 
 WORST = 4
 """Misses and false alarms shown, each."""
@@ -172,7 +173,7 @@ def make(
     Raises:
         AdbenchError: the images or the checkpoint are gone or have changed, or scoring them broke off.
     """
-    from ..reopen import scores_differ
+    from .reopen import scores_differ
 
     choices = choose(scores)
     samples = reopener.samples(result, [choice.score.path for choice in choices])
@@ -193,7 +194,7 @@ def make(
 
 
 def _entry(choice: Choice, rescored: Rescored, row: int, scale: Scale | None, side: int) -> Entry:
-    image = rescored.store.pictures[row]
+    image = rescored.store.images[row]
     masks = rescored.store.masks
     heat = None
     if scale is not None and rescored.maps is not None:

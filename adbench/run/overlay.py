@@ -28,7 +28,7 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 50.0, 99.5
 """Of all pixels: below the first a map is dark, above the second it is brightest."""
 
 STRONGEST = 0.75
-"""Share of the colour in the hottest spot of an overlay; the rest is the picture."""
+"""Share of the colour in the hottest spot of an overlay; the rest is the image."""
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners as (x, y) in pixels; closed."""
@@ -65,21 +65,21 @@ def heat(values: Floats, scale: Scale) -> Bytes:
     return colours
 
 
-def overlay(picture: Bytes, values: Floats, mask: Bytes | None, scale: Scale) -> Bytes:
-    """Lay a map (H, W) over its picture (H, W, 3), hot spots strongest, with the mask's outline."""
+def overlay(image: Bytes, values: Floats, mask: Bytes | None, scale: Scale) -> Bytes:
+    """Lay a map (H, W) over its image (H, W, 3), hot spots strongest, with the mask's outline."""
     share = (STRONGEST * scale.fractions(values))[..., None]
-    mixed = np.rint(picture * (1 - share) + heat(values, scale) * share).astype(np.uint8)
+    mixed = np.rint(image * (1 - share) + heat(values, scale) * share).astype(np.uint8)
     return mixed if mask is None else outlined(mixed, mask)
 
 
-def outlined(picture: Bytes, mask: Bytes) -> Bytes:
+def outlined(image: Bytes, mask: Bytes) -> Bytes:
     """Draw a white line with a black one around it just outside the mask (H, W), so that no defect is covered."""
     from skimage.morphology import dilation
 
     inside = mask > 0
     once = dilation(inside, np.ones((3, 3), bool))
     twice = dilation(once, np.ones((3, 3), bool))
-    drawn: Bytes = picture.copy()
+    drawn: Bytes = image.copy()
     drawn[twice & ~once] = 0
     drawn[once & ~inside] = 255
     return drawn
@@ -95,29 +95,29 @@ def polygons(mask: Bytes) -> tuple[Polygon, ...]:
     return tuple(tuple((float(x) - 0.5, float(y) - 0.5) for y, x in line) for line in found if len(line) > 3)
 
 
-def encode(picture: Bytes, side: int, *, quality: int = 80) -> bytes:
-    """Write a picture (H, W, 3) as WebP, its longer side at most ``side`` pixels."""
-    image = Image.fromarray(picture)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+def encode(image: Bytes, side: int, *, quality: int = 80) -> bytes:
+    """Write an image (H, W, 3) as WebP, its longer side at most ``side`` pixels."""
+    canvas = Image.fromarray(image)
+    canvas.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=quality, method=4)
+    canvas.save(stream, "WEBP", quality=quality, method=4)
     return stream.getvalue()
 
 
 def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
-    """A picture of the colour scale with its two values, and a few lines of what it is."""
+    """An image of the colour scale with its two values, and a few lines of what it is."""
     bar, line = 18, 14
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     lines = [text.encode("latin-1", "replace").decode("latin-1") for text in lines]  # what the built-in font has
     width = max([420, *(math.ceil(ruler.textlength(text)) + 20 for text in lines)])
-    image = Image.new("RGB", (width, bar + line * (len(lines) + 1) + 30), "white")
+    canvas = Image.new("RGB", (width, bar + line * (len(lines) + 1) + 30), "white")
     ramp = np.broadcast_to(np.linspace(0, 1, width - 20), (bar, width - 20))
-    image.paste(Image.fromarray(heat(ramp, Scale(0, 1))), (10, 10))
-    draw = ImageDraw.Draw(image)
+    canvas.paste(Image.fromarray(heat(ramp, Scale(0, 1))), (10, 10))
+    draw = ImageDraw.Draw(canvas)
     below = bar + 14
     low, high = f"{scale.low:.4g}", f"{scale.high:.4g}"
     draw.text((10, below), low, fill="black")
     draw.text((width - 10 - draw.textlength(high), below), high, fill="black")
     for number, text in enumerate(lines, 1):
         draw.text((10, below + line * number), text, fill="black")
-    return np.asarray(image)
+    return np.asarray(canvas)

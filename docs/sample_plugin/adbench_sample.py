@@ -17,7 +17,7 @@ class SampleOptions(BackboneOptions):
 
 
 class Sample(Detector):
-    """How far each position's feature vector is from those of good pictures."""
+    """How far each position's feature vector is from those of good images."""
 
     def __init__(self, options, device):
         from adbench import backbones  # torch comes in where it is used, so that adbench starts at once
@@ -33,7 +33,7 @@ class Sample(Detector):
         return torch.cat([torch.nn.functional.interpolate(f.float(), size, mode="bilinear") for f in features], dim=1)
 
     def fit(self, images):
-        """Add up the vectors of good pictures and their products, in a single epoch."""
+        """Add up the vectors of good images and their products, in a single epoch."""
         count, total, products = 0, 0, 0
         for features in images.features(self.backbone):  # a batch: one (B, C, h, w) tensor per layer
             vectors = self.stack(features).movedim(1, 3).flatten(0, 2).double()  # (B * h * w, C)
@@ -45,7 +45,7 @@ class Sample(Detector):
         yield Epoch(1, 1)
 
     def score(self, batch):
-        """The squared Mahalanobis distance of each position; the largest is the picture's."""
+        """The squared Mahalanobis distance of each position; the largest is the image's."""
         away = self.stack(batch.features(self.backbone)).movedim(1, 3) - self.mean  # (B, h, w, C)
         distance = (away @ self.inverse * away).sum(3)  # (B, h, w)
         maps = self.stack([distance[:, None]], batch.size)[:, 0]  # (B, H, W)

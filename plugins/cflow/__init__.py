@@ -76,12 +76,12 @@ PAPER = CFlowOptions()
 PRESETS = {
     "paper": Preset(
         PAPER,
-        "The published set-up: 25 x 8 epochs at 512 x 512, pictures rotated by up to 5 degrees in 4 versions",
+        "The published set-up: 25 x 8 epochs at 512 x 512, images rotated by up to 5 degrees in 4 versions",
         PER_CLASS,
     ),
     "quick": Preset(
         replace(PAPER, meta_epochs=10, sub_epochs=2, rotation=0.0),
-        "As published, but 10 x 2 epochs and pictures as they are, not rotated",
+        "As published, but 10 x 2 epochs and images as they are, not rotated",
         PER_CLASS,
     ),
     "cpu": Preset(
@@ -101,7 +101,7 @@ PRESETS = {
             sub_epochs=3,
             warmup=1,
         ),
-        "A small backbone and decoder at 256 x 256 for 6 x 3 epochs, pictures not rotated: minutes on a laptop",
+        "A small backbone and decoder at 256 x 256 for 6 x 3 epochs, images not rotated: minutes on a laptop",
     ),
 }
 

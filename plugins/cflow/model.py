@@ -1,6 +1,6 @@
 """CFLOW-AD: how likely the feature vector at each position is, given the position, at several scales.
 
-Decoders (``decoder.py``) are trained by maximum likelihood on the feature vectors of good pictures, one
+Decoders (``decoder.py``) are trained by maximum likelihood on the feature vectors of good images, one
 vector ("fibre") at a time. Facts from the paper, arXiv 2107.12571, and its published set-up.
 """
 
@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
-from adbench.memory import Passes
+from adbench.util.devices import compute_dtype
+from adbench.util.memory import MicroBatches
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
@@ -37,7 +37,7 @@ from .decoder import decoder, log_likelihood
 
 if TYPE_CHECKING:
     from adbench.backbones import Backbone
-    from adbench.images import Batch, Images
+    from adbench.data.images import Batch, Images
 
 
 SCORED_ON_CPU = 2048
@@ -47,9 +47,9 @@ SCORED_ON_CPU = 2048
 class CFlow(Detector):
     """The detector: a frozen backbone and a decoder for each of its layers.
 
-    ``maxima`` (L,) is the largest log p / C that each decoder gives to the training pictures: the measure
+    ``maxima`` (L,) is the largest log p / C that each decoder gives to the training images: the measure
     that makes scales comparable. It is found when first needed after training, since each step moves it.
-    The authors take it from all test pictures instead, so that an image's score depends on the others.
+    The authors take it from all test images instead, so that an image's score depends on the others.
     """
 
     threads_per_epoch = True  # the decoders' worker threads share them
@@ -140,20 +140,20 @@ class CFlow(Detector):
         def losses(some: torch.Tensor, their_codes: torch.Tensor) -> torch.Tensor:
             return -F.logsigmoid(log_likelihood(self.decoders[level], some, their_codes))
 
-        loss = self.passes.backward(losses, (fibres, codes), optimizer, scale=scaler.scale)
+        loss = self.micro_batches.backward(losses, (fibres, codes), optimizer, scale=scaler.scale)
         scaler.step(optimizer)
         scaler.update()
         return loss
 
     @torch.no_grad()
     def calibrate(self, images: Images) -> None:
-        """Find ``maxima`` in one pass over the training pictures, as an authors' checkpoint needs it."""
+        """Find ``maxima`` in one pass over the training images, as an authors' checkpoint needs it."""
 
         def peak(*features: torch.Tensor) -> torch.Tensor:
             return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
 
-        passes = Passes("calibration", self.passes.say)
-        peaks = [each for features in images.features(self.backbone) for each in passes.map(peak, features)]
+        micro_batches = MicroBatches("calibration", self.micro_batches.say)
+        peaks = [each for features in images.features(self.backbone) for each in micro_batches.map(peak, features)]
         self.maxima = torch.stack(peaks).amax(dim=0)
 
     def score(self, batch: Batch) -> Scores:
@@ -165,8 +165,8 @@ class CFlow(Detector):
         if self.maxima is None:
             if self.training_images is None:
                 raise CheckpointError(
-                    "the checkpoint of cflow does not hold the largest likelihoods of the training pictures",
-                    way_out="Call calibrate(images) with the training pictures before score",
+                    "the checkpoint of cflow does not hold the largest likelihoods of the training images",
+                    hint="Call calibrate(images) with the training images before score",
                 )
             self.calibrate(self.training_images)
         assert self.maxima is not None
@@ -190,8 +190,8 @@ class CFlow(Detector):
     def _go_on_eagerly(self, reason: str) -> None:
         for graph in self.graphs:
             graph.possible = False
-        if self.passes.say:
-            self.passes.say(refusal(reason))
+        if self.micro_batches.say:
+            self.micro_batches.say(refusal(reason))
 
     def _codes(self, feature: torch.Tensor) -> torch.Tensor:
         code = position_code(self.options.cond_channels, *feature.shape[2:], feature.device)  # (D, H, W)
@@ -202,8 +202,8 @@ class CFlow(Detector):
             if not steps:
                 raise OptionError(
                     f"-o fibres={self.options.fibres}",
-                    found=f"fewer positions than that in each batch of pictures at layer {layer}",
-                    way_out="Use fewer fibres, a larger batch_size or larger pictures",
+                    found=f"fewer positions than that in each batch of images at layer {layer}",
+                    hint="Use fewer fibres, a larger batch_size or larger images",
                 )
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""MSFlow: how likely the features of a picture are, at three scales.
+"""MSFlow: how likely the features of an image are, at three scales.
 
-The features of good pictures are mapped to Gaussian noise z by an invertible network (``network.py``),
-trained by maximum likelihood. Where a picture is defective its z are large. Facts from the paper,
+The features of good images are mapped to Gaussian noise z by an invertible network (``network.py``),
+trained by maximum likelihood. Where an image is defective its z are large. Facts from the paper,
 arXiv 2308.15300, and its published set-up.
 """
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adbench import Detector, Epoch, Scores
-from adbench.devices import compute_dtype
 from adbench.errors import CheckpointError, OptionError
+from adbench.util.devices import compute_dtype
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
@@ -32,7 +32,7 @@ from .network import MultiScaleFlow, in_scale_order
 
 if TYPE_CHECKING:
     from adbench.backbones import Backbone
-    from adbench.images import Batch, Images
+    from adbench.data.images import Batch, Images
 
 
 class MSFlow(Detector):
@@ -90,7 +90,7 @@ class MSFlow(Detector):
 
     def step(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """One optimiser step on the features L x (B, C_i, H_i, W_i) of one batch; returns its mean loss ()."""
-        loss = self.passes.backward(self.losses, features, self.optimizer, scale=self.scaler.scale)
+        loss = self.micro_batches.backward(self.losses, features, self.optimizer, scale=self.scaler.scale)
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip_norm)
         self.scaler.step(self.optimizer)
@@ -98,7 +98,7 @@ class MSFlow(Detector):
         return loss
 
     def losses(self, *features: torch.Tensor) -> torch.Tensor:
-        """The loss of each picture, (B,), of features L x (B, C_i, H_i, W_i)."""
+        """The loss of each image, (B,), of features L x (B, C_i, H_i, W_i)."""
         return negative_log_likelihood(*self.flow(features))
 
     def score(self, batch: Batch) -> Scores:
@@ -147,8 +147,8 @@ class MSFlow(Detector):
             graph.forget()
 
     def _go_on_eagerly(self, reason: str) -> None:
-        if self.passes.say:
-            self.passes.say(refusal(reason))
+        if self.micro_batches.say:
+            self.micro_batches.say(refusal(reason))
 
 
 def learning_rate(epoch: int, options: MSFlowOptions) -> float:
@@ -159,7 +159,7 @@ def learning_rate(epoch: int, options: MSFlowOptions) -> float:
 
 
 def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) -> torch.Tensor:
-    """The loss of each picture, (B,), but for a constant: standard normal z and the log-Jacobian (B,)."""
+    """The loss of each image, (B,), but for a constant: standard normal z and the log-Jacobian (B,)."""
     energy = torch.stack([0.5 * level.square().sum(dim=(1, 2, 3)) for level in z]).sum(0)  # (B,)
     return energy - log_jac
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class PaDiMOptions(BackboneOptions):
     """The published set-up, WR50-Rd550.
 
-    The paper shrinks pictures to 256 x 256 and cuts out the central 224 x 224; here the whole picture is
+    The paper shrinks images to 256 x 256 and cuts out the central 224 x 224; here the whole image is
     shown at 224 x 224, since masks are compared whole.
     """
 

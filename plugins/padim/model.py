@@ -19,7 +19,7 @@ from . import PaDiMOptions
 
 if TYPE_CHECKING:
     from adbench.backbones import Backbone
-    from adbench.images import Batch, Images
+    from adbench.data.images import Batch, Images
 
 CHUNK_BYTES = 2**27
 """Of covariances that are factored at once, in float64."""
@@ -57,12 +57,12 @@ class PaDiM(Detector):
             gaussians = gaussians or Gaussians(vectors)
             gaussians.add(vectors.flatten(1, 2).transpose(0, 1))
         if gaussians is None:
-            raise TaskError("padim", found="no training picture")
+            raise TaskError("padim", found="no training image")
         self.mean, self.whitening = gaussians.finish(self.options.epsilon)
         yield Epoch(1, 1)
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the smoothed distances, pictures by their most anomalous pixel."""
+        """Pixels by the smoothed distances, images by their most anomalous pixel."""
         vectors = self.embed(batch.features(self.backbone))
         maps = F.interpolate(self.distances(vectors)[:, None], batch.size, mode="bilinear", align_corners=False)
         maps = smooth(maps[:, 0], self.options.sigma)
@@ -86,11 +86,11 @@ class PaDiM(Detector):
     def distances(self, vectors: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance at each position: (B, h, w, D) -> (B, h, w)."""
         if self.mean is None or self.whitening is None:
-            raise CheckpointError("padim", found="no Gaussians", wanted="a fitted detector", way_out="Call fit first")
+            raise CheckpointError("padim", found="no Gaussians", wanted="a fitted detector", hint="Call fit first")
         if vectors.shape[1:] != self.mean.shape:
             found, wanted = ("{}x{} positions of {} channels".format(*x.shape[-3:]) for x in (vectors, self.mean))
-            way_out = "Use the size, backbone and layers that padim was fitted with"
-            raise CheckpointError("padim's features", found=found, wanted=wanted, way_out=way_out)
+            hint = "Use the size, backbone and layers that padim was fitted with"
+            raise CheckpointError("padim's features", found=found, wanted=wanted, hint=hint)
         away = (vectors - self.mean).flatten(1, 2).permute(1, 2, 0)  # (P, D, B)
         distances: torch.Tensor = torch.linalg.vector_norm(self.whitening @ away, dim=1)  # (P, B)
         return distances.T.reshape(vectors.shape[:3])
@@ -107,7 +107,7 @@ class PaDiM(Detector):
                 "checkpoint, 'chosen'",
                 found=f"{len(state['chosen'])} channels up to number {int(state['chosen'].max())}",
                 wanted=f"{len(self.chosen)} of {sum(self.backbone.channels)}",
-                way_out="Use the backbone, layers and dimensions that the checkpoint was made with",
+                hint="Use the backbone, layers and dimensions that the checkpoint was made with",
             )
         super().load_state_dict({name: state[name] for name in names})
 

@@ -1,4 +1,4 @@
-"""Random scores that hang on nothing but the seed and the picture's own pixels.
+"""Random scores that depend on nothing but the seed and the image's own pixels.
 
 A board that is right shows an image and a pixel AUROC around 0.5 for them, and an AUPRO around 0.15: the
 overlap equals the false-positive rate, whose mean up to 0.3 it is.
@@ -15,11 +15,11 @@ import torch
 from adbench import Detector, Epoch, Options, Scores
 
 if TYPE_CHECKING:
-    from adbench.images import Batch, Images
+    from adbench.data.images import Batch, Images
 
 
 class Random(Detector):
-    """The detector; ``key`` (16,) uint8 is drawn from torch's seed and mixed into every picture's hash."""
+    """The detector; ``key`` (16,) uint8 is drawn from torch's seed and mixed into every image's hash."""
 
     def __init__(self, options: Options, device: torch.device) -> None:
         super().__init__(options, device)
@@ -31,15 +31,15 @@ class Random(Detector):
             yield Epoch(1, 1)
 
     def score(self, batch: Batch) -> Scores:
-        """Uniform noise in [0, 1), drawn apart for a picture and for its pixels."""
-        pixels = (batch.pictures * 255).round().byte().cpu()  # (B, 3, H, W)
-        generators = [self._generator(picture) for picture in pixels]
+        """Uniform noise in [0, 1), drawn apart for an image and for its pixels."""
+        pixels = (batch.images * 255).round().byte().cpu()  # (B, 3, H, W)
+        generators = [self._generator(pixels) for pixels in pixels]
         image = torch.stack([torch.rand((), generator=generator) for generator in generators])
         maps = torch.stack([torch.rand(batch.size, generator=generator) for generator in generators])
         return Scores(image=image.to(self.device), map=maps.to(self.device))
 
-    def _generator(self, picture: torch.Tensor) -> torch.Generator:
-        """A generator seeded by the picture (3, H, W); noise from the CPU is the same on every device."""
+    def _generator(self, pixels: torch.Tensor) -> torch.Generator:
+        """A generator seeded by the image (3, H, W); noise from the CPU is the same on every device."""
         key = self.key.cpu().numpy().tobytes()
-        digest = hashlib.blake2b(picture.contiguous().numpy().tobytes(), digest_size=8, key=key)
+        digest = hashlib.blake2b(pixels.contiguous().numpy().tobytes(), digest_size=8, key=key)
         return torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)

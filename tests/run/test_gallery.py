@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from made_results import make_result
 from runs import ONE, TINY, job_for, made_method, posix_only, registry_of, run_one, run_tiny
 
-from adbench import Epoch, Scores, UsageError, plugins, run_files, store
-from adbench.errors import CheckpointError, DataError, TaskError
-from adbench.reopen import Reopener
+from adbench import Epoch, Scores, UsageError
+from adbench.api import registry as plugins
+from adbench.results import run_files, store
+from adbench.results.store import ImageScore
 from adbench.run import gallery
-from adbench.store import ImageScore
+from adbench.run.reopen import Reopener
+from adbench.util.errors import CheckpointError, DataError, TaskError
 
 
 def made(*rows: tuple[str, float]) -> list[ImageScore]:
@@ -44,7 +46,7 @@ def registry(run):
 
 
 def test_the_worst_of_both_kinds_come_first():
-    """Misses are the defective pictures scored lowest, false alarms the good ones scored highest."""
+    """Misses are the defective images scored lowest, false alarms the good ones scored highest."""
     scores = made(*[("hole", 0.1 * each) for each in range(10)], *[("good", 0.05 * each) for each in range(10)])
     chosen = gallery.choose(scores)
     misses = [each.score.score for each in chosen if each.heading == gallery.MISSES]
@@ -54,7 +56,7 @@ def test_the_worst_of_both_kinds_come_first():
 
 
 def test_a_choice_says_how_many_of_the_other_kind_score_lower():
-    """A defect above two of three good pictures is one that only the third hides."""
+    """A defect above two of three good images is one that only the third hides."""
     chosen = gallery.choose(made(("hole", 0.5), ("good", 0.1), ("good", 0.2), ("good", 0.9)))
     assert [(each.beaten, each.others) for each in chosen] == [(2, 3), (1, 1), (0, 1), (0, 1)]
 
@@ -64,8 +66,8 @@ KINDS = st.sampled_from(["good", "hole", "scratch", "stain"])
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(KINDS, st.integers(0, 5).map(float)), max_size=40))
-def test_no_picture_is_shown_twice_and_every_type_is_shown(rows):
-    """Whatever the scores, each type of defect appears, and the choice doesn't hang on the order of the rows."""
+def test_no_image_is_shown_twice_and_every_type_is_shown(rows):
+    """Whatever the scores, each type of defect appears, and the choice doesn't depend on the order of the rows."""
     scores = made(*rows)
     chosen = gallery.choose(scores)
     paths = [each.score.path for each in chosen]
@@ -77,8 +79,8 @@ def test_no_picture_is_shown_twice_and_every_type_is_shown(rows):
 # ---------------------------------------------------------------- reopened and drawn
 
 
-def test_pictures_scored_again_get_the_scores_that_are_stored(run, registry, tiny_data):
-    """The run's own checkpoint, options and pictures come back, found by the run's command or a given root."""
+def test_images_scored_again_get_the_scores_that_are_stored(run, registry, tiny_data):
+    """The run's own checkpoint, options and images come back, found by the run's command or a given root."""
     result, folder, scores = run
     reopener = Reopener(registry, [tiny_data], "cpu")
     samples = reopener.samples(result, [each.path for each in scores])
@@ -91,8 +93,8 @@ def test_pictures_scored_again_get_the_scores_that_are_stored(run, registry, tin
     assert Reopener(registry, [], "cpu").task(replace(said, command=f"x --data-root={tiny_data}")).root == tiny_data
 
 
-def test_a_gallery_holds_pictures_maps_outlines_and_the_stored_scores(run, registry, tiny_data):
-    """Every chosen picture is there, defective ones with an outline, and one scale covers all maps."""
+def test_a_gallery_holds_images_maps_outlines_and_the_stored_scores(run, registry, tiny_data):
+    """Every chosen image is there, defective ones with an outline, and one scale covers all maps."""
     result, folder, scores = run
     reopener = Reopener(registry, [tiny_data], "cpu")
     shown = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
@@ -124,8 +126,8 @@ def test_a_machine_that_scores_otherwise_is_told_of(run, registry, tiny_data):
     assert "other scores, by up to 1" in shown.remark
 
 
-def test_pictures_that_are_gone_or_changed_are_refused(run, registry, tiny_data, tmp_path):
-    """Other pictures under the same name would show a wrong picture beside a score."""
+def test_images_that_are_gone_or_changed_are_refused(run, registry, tiny_data, tmp_path):
+    """Other images under the same name would show a wrong image beside a score."""
     result, _, _ = run
     unknown = replace(result, command="adbench run")
     with pytest.raises(DataError, match=r"no folder to look in.*--data-root"):
@@ -133,9 +135,9 @@ def test_pictures_that_are_gone_or_changed_are_refused(run, registry, tiny_data,
     with pytest.raises(DataError, match="bolts"):
         Reopener(registry, [tmp_path / "nowhere"], "cpu").task(unknown)
     make_class(tmp_path, "bolts", bad=2)
-    with pytest.raises(DataError, match="other pictures in"):
+    with pytest.raises(DataError, match="other images in"):
         Reopener(registry, [tmp_path], "cpu").task(unknown)
-    with pytest.raises(DataError, match=r"picture bolts/test/x\.png"):
+    with pytest.raises(DataError, match=r"image bolts/test/x\.png"):
         Reopener(registry, [tiny_data], "cpu").samples(result, ["bolts/test/x.png"])
 
 
@@ -155,13 +157,13 @@ def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_dat
         reopener.detector(replace(result, method="nobody"), folder)
 
 
-def test_a_method_without_maps_has_a_gallery_of_pictures(tiny_data, tmp_path):
-    """There is no scale then, and no map beside the picture."""
+def test_a_method_without_maps_has_a_gallery_of_images(tiny_data, tmp_path):
+    """There is no scale then, and no map beside the image."""
 
     def fit(self, images):
         yield Epoch(1, 1)
 
-    method = made_method(fit, lambda self, batch: Scores(image=batch.pictures.amax(dim=(1, 2, 3))))
+    method = made_method(fit, lambda self, batch: Scores(image=batch.images.amax(dim=(1, 2, 3))))
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
     reopener = Reopener(registry_of(method), [tiny_data], "cpu")
     shown = gallery.make(result, folder, run_files.read_scores(folder, result), reopener, side=32, limit=10**6)

@@ -51,11 +51,11 @@ def test_hotter_is_never_darker(values):
     assert (np.diff(light) >= -1).all()  # rounded colours
 
 
-def test_an_overlay_leaves_the_cold_parts_of_a_picture_and_outlines_the_mask():
-    """Below the scale the picture shows through; a white line surrounds the defect and covers none of it."""
-    picture = np.full((40, 40, 3), 100, np.uint8)
+def test_an_overlay_leaves_the_cold_parts_of_a_image_and_outlines_the_mask():
+    """Below the scale the image shows through; a white line surrounds the defect and covers none of it."""
+    image = np.full((40, 40, 3), 100, np.uint8)
     mask = square()
-    drawn = overlay.overlay(picture, np.zeros((40, 40)), mask, Scale(0.5, 1))
+    drawn = overlay.overlay(image, np.zeros((40, 40)), mask, Scale(0.5, 1))
     assert (drawn[mask > 0] == 100).all()
     assert (drawn[9, 12:30] == 255).all()
     assert (drawn[8, 12:30] == 0).all()
@@ -63,7 +63,7 @@ def test_an_overlay_leaves_the_cold_parts_of_a_picture_and_outlines_the_mask():
 
 
 def test_polygons_follow_the_mask():
-    """An outline runs along the edges of the mask's pixels; one at the picture's edge closes, and so does a hole's."""
+    """An outline runs along the edges of the mask's pixels; one at the image's edge closes, and so does a hole's."""
     mask = square()
     ((*corners, last),) = overlay.polygons(mask)
     assert corners[0] == last
@@ -76,11 +76,11 @@ def test_polygons_follow_the_mask():
     assert overlay.polygons(np.zeros((5, 5), np.uint8)) == ()
 
 
-def test_encoded_pictures_are_small_and_keep_their_shape():
-    """The longer side is what was asked for, and a smaller picture isn't blown up."""
-    picture = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
-    assert Image.open(io.BytesIO(overlay.encode(picture, 50))).size == (50, 25)
-    assert Image.open(io.BytesIO(overlay.encode(picture, 500))).size == (200, 100)
+def test_encoded_images_are_small_and_keep_their_shape():
+    """The longer side is what was asked for, and a smaller image isn't blown up."""
+    image = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
+    assert Image.open(io.BytesIO(overlay.encode(image, 50))).size == (50, 25)
+    assert Image.open(io.BytesIO(overlay.encode(image, 500))).size == (200, 100)
 
 
 def test_the_legend_holds_the_scale_and_any_text():

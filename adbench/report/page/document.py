@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ... import confidence
-from ...errors import ResultError
+from ...report import confidence
+from ...results.records import Result
+from ...results.variants import TITLES, Board, boards
 from ...run.gallery import Gallery, NoGallery, RunKey, run_key
-from ...types import Result
 from ...util import files
-from ...variants import TITLES, Board, boards
+from ...util.errors import ResultError
 from ..leaderboard import leaderboard
 from ..runs import class_table, run_table
 from ..tables import AnyTable
@@ -96,7 +96,7 @@ def write(
         ResultError: there is no result, or the page can't be written.
     """
     if not results:
-        raise ResultError("there is no result to show", way_out="Make one with adbench run, or look at --results")
+        raise ResultError("there is no result to show", hint="Make one with adbench run, or look at --results")
     page = _Builder(results, stored, metric, galleries, remarks, watch or _ignore, warn or _ignore).page()
     data = templates.page_html(page).encode("utf-8")
     place = folder / PAGE
@@ -106,7 +106,7 @@ def write(
         files.write(place, lambda stream: stream.write(data))
     except OSError as error:
         found = error.strerror or str(error)
-        raise ResultError(f"{place} can't be written", found=found, way_out="Choose another folder with -o") from error
+        raise ResultError(f"{place} can't be written", found=found, hint="Choose another folder with -o") from error
     return place
 
 

@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from ... import run_files
-from ...curves import curve_of
-from ...errors import ResultError
-from ...metrics import AUPRO_LIMIT
-from ...store import ImageScore, RunFolder
-from ...types import MAIN_METRICS, EpochRecord, Result, Threshold
-from ...variants import TITLES
+from ...api.scores import MAIN_METRICS, Threshold
+from ...metrics.curves import curve_of
+from ...metrics.metrics import AUPRO_LIMIT
+from ...results import run_files
+from ...results.records import EpochRecord, Result
+from ...results.store import ImageScore, RunFolder
+from ...results.variants import TITLES
+from ...util.errors import ResultError
 from . import charts
 from .charts import Axis, Chart, Mark, Point, Series
 
@@ -86,10 +87,10 @@ def read(label: str, style: int, run: Result, results: Path) -> Shown:
 
 
 def _pixel_curves(folder: RunFolder, run: Result) -> PixelCurves | None:
-    evidence = run_files.read_evidence(folder, run)
-    if evidence is None or not (roc := evidence.roc()):
+    histograms = run_files.read_histograms(folder, run)
+    if histograms is None or not (roc := histograms.roc()):
         return None
-    return PixelCurves(roc, evidence.pro(), evidence.precision_recall())
+    return PixelCurves(roc, histograms.pro(), histograms.precision_recall())
 
 
 def class_plots(shown: Sequence[Shown]) -> tuple[Plots, ...]:

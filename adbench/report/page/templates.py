@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -21,12 +20,9 @@ from ...util.text import printable
 from ..tables import AnyTable, Cell, cell_text
 from .charts import Chart, style_class
 
-if TYPE_CHECKING:
-    from .document import Page
 
-
-def page_html(page: Page) -> str:
-    """Write the whole document."""
+def page_html(page: object) -> str:
+    """Write the whole document; ``page`` is a ``document.Page``, which this module must not import."""
     return _environment().get_template("page.html.j2").render(page=page, style=_asset("report.css"),
                                                               script=_asset("report.js"))  # fmt: skip
 

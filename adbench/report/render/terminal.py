@@ -52,7 +52,7 @@ def show(tables: Sequence[AnyTable]) -> None:
 
 
 def to_svg(tables: Sequence[AnyTable]) -> str:
-    """Draw tables as a picture of a terminal."""
+    """Draw tables as an image of a terminal."""
     width = max([NARROWEST_NOTE, *map(natural_width, tables)])
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False, force_terminal=True)
     _print(console, tables)

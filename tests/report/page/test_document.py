@@ -17,18 +17,20 @@ import pytest
 from made_results import make_result
 from runs import TINY, adbench, run_tiny
 
-from adbench import plugins, run_files, store
-from adbench.errors import ResultError
-from adbench.reopen import Reopener
+from adbench.api import registry
+from adbench.api.scores import Metrics, Threshold
 from adbench.report import page
 from adbench.report.page import figures, templates
 from adbench.report.page.figures import PixelCurves, Shown
 from adbench.report.runs import class_table
 from adbench.report.tables import Column, Table
+from adbench.results import run_files, store
+from adbench.results.records import EpochRecord, Result
+from adbench.results.store import ImageScore
+from adbench.results.variants import boards
 from adbench.run import gallery, overlay
-from adbench.store import ImageScore
-from adbench.types import EpochRecord, Metrics, Result, Threshold
-from adbench.variants import boards
+from adbench.run.reopen import Reopener
+from adbench.util.errors import ResultError
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
@@ -112,21 +114,21 @@ def test_the_page_holds_everything_and_asks_for_nothing(written):
     assert [each["id"] for each in read.all("details")] == ["c0-0", "c0-1"]
     addresses = [value for _, attributes in read.found for key, value in attributes.items() if key in ("src", "href")]
     assert {address[:10] for address in addresses if address[0] != "#"} == {"data:image"}
-    assert len(read.all("img")) == 2 * 2 * 7 * 2  # classes, methods, pictures, each with its map
+    assert len(read.all("img")) == 2 * 2 * 7 * 2  # classes, methods, images, each with its map
     policy = next(each for each in read.all("meta") if each.get("http-equiv"))["content"]
     assert "default-src 'none'" in policy
     assert [path.name for path in written.parent.iterdir()] == ["index.html"]
 
 
 def test_the_same_results_give_the_same_page(results, written, tiny_data, tmp_path):
-    """Nothing in it hangs on the clock or on chance."""
+    """Nothing in it depends on the clock or on chance."""
     words = ("report", "-o", tmp_path, "--results", results, "--plugin", TINY, "--data-root", tiny_data)
     assert adbench(*words).exit_code == 0
     assert (tmp_path / "index.html").read_bytes() == written.read_bytes()
 
 
 def test_no_name_becomes_markup(tmp_path):
-    """Names of classes, options, pictures and defects and the command line are text, whatever they hold."""
+    """Names of classes, options, images and defects and the command line are text, whatever they hold."""
     result = make_result(class_name=NASTY, overrides={"note": NASTY})
     put(tmp_path, replace(result, command=NASTY), [replace(each, defect=NASTY, path=NASTY) for each in SCORES])
     read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
@@ -135,7 +137,7 @@ def test_no_name_becomes_markup(tmp_path):
 
 
 def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_path):
-    """Without pictures, pixel curves, checkpoints or scores there is a sentence in their place."""
+    """Without images, pixel curves, checkpoints or scores there is a sentence in their place."""
     copied = tmp_path / "results"
     shutil.copytree(results, copied)
     for path in (*copied.rglob("last.pt"), *copied.rglob("evidence.npz")):
@@ -143,12 +145,12 @@ def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_pat
     for path in (*copied.glob("folder/nuts/random/*/scores.csv"), *copied.glob("folder/bolts/*/*/evidence.npz")):
         path.unlink()
     runs = store.read_all(copied).results
-    read = write(copied, tmp_path / "a", *runs, reopener=Reopener(plugins.load([TINY]), [tiny_data], "cpu"))
+    read = write(copied, tmp_path / "a", *runs, reopener=Reopener(registry.load([TINY]), [tiny_data], "cpu"))
     assert "No images here. checkpoint" in read.text
     assert "scores.csv: found no such file" in read.text
     assert "No curves over pixels" in read.text
     assert not read.all("img")
-    elsewhere = write(results, tmp_path / "b", *runs, reopener=Reopener(plugins.load([TINY]), [], "cpu"))
+    elsewhere = write(results, tmp_path / "b", *runs, reopener=Reopener(registry.load([TINY]), [], "cpu"))
     assert "Give --data-root DIR" in elsewhere.text
     assert "Worst misses" not in write(results, tmp_path / "c", *runs).text
 
@@ -168,7 +170,7 @@ def test_a_file_that_does_not_fit_its_result_costs_its_curves_alone(results, tmp
     whole = write(copied, tmp_path / "whole", *store.read_all(copied).results)
     for path in copied.glob(f"folder/nuts/tiny/*seed0*/{name}"):
         path.write_text(damage(path.read_text()))
-    done = adbench("report", "-o", tmp_path / "out", "--results", copied, "--no-pictures")
+    done = adbench("report", "-o", tmp_path / "out", "--results", copied, "--no-images")
     assert done.exit_code == 0, done.stderr
     read = Reader((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
     (line,) = done.stderr.splitlines()
@@ -263,7 +265,7 @@ def test_synthetic_data_is_labelled(tmp_path):
 def test_a_page_that_cannot_be_written_is_a_mistake(tmp_path, results):
     """A file where the folder should be is named, with another way."""
     (tmp_path / "out").write_text("")
-    done = adbench("report", "-o", tmp_path / "out", "--results", results, "--no-pictures")
+    done = adbench("report", "-o", tmp_path / "out", "--results", results, "--no-images")
     assert done.exit_code == 2
     assert "index.html can't be written" in done.stderr
 
@@ -294,7 +296,7 @@ def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
 
 
 def test_the_drawn_roc_has_the_area_that_the_metric_says():
-    """Curves over pictures go through every threshold, ties included."""
+    """Curves over images go through every threshold, ties included."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     draw = np.random.default_rng(0)

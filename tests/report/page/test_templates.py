@@ -49,7 +49,10 @@ def test_lines_may_break_inside_names():
 
 @pytest.mark.parametrize(
     ("module", "absent"),
-    [("adbench.report, adbench.cli_stored", ["jinja2", "torch"]), ("adbench.report.page", ["torch", "adbench.reopen"])],
+    [
+        ("adbench.report, adbench.cli_stored", ["jinja2", "torch"]),
+        ("adbench.report.page", ["torch", "adbench.run.reopen"]),
+    ],
 )
 def test_what_a_module_does_not_import(module, absent):
     """Tables and commands start without Jinja2; a page is written by code that can't score: it knows no torch."""

@@ -1,0 +1,137 @@
+"""What a method builds: a detector, which fits on training images and scores batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .images import Batch, Images
+from .scores import Scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..util.memory import MicroBatches
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What ``fit`` reports: epoch ``number`` (from 1) of ``total`` is finished.
+
+    A first one with the number where ``fit`` starts (0, or that of a resume) only tells the ``total``, so
+    that the time left is known within the first epoch.
+
+    ``milestone`` says that the method's schedule asks for an evaluation here, as at the end of a
+    meta-epoch; the last epoch always counts as one.
+    """
+
+    number: int
+    total: int
+    loss: float | None = None
+    learning_rate: float | None = None
+    milestone: bool = True
+
+
+class Detector:
+    """What a method builds: derive from it and write ``fit`` and ``score``.
+
+    ``fit`` sees training images only, and ``score`` must not let one image's score depend on
+    another's. The engine evaluates, saves and stops *between* two yields of ``fit``.
+    """
+
+    frozen: ClassVar[tuple[str, ...]] = ("backbone",)
+    """Attributes that ``state_dict`` leaves out, since building makes them the same again."""
+
+    threads_per_epoch: ClassVar[bool] = False
+    """Whether ``torch.get_num_threads()`` is read at the start of each epoch only, as by worker threads of its own.
+
+    With ``--threads auto`` the engine changes the number between batches; where this is True, between epochs.
+    """
+
+    score_scale: ClassVar[int] = 1
+    """Raise it when image scores change their unit: the thresholds in older checkpoints are then not used."""
+
+    epoch: int = 0
+    """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""
+
+    def __init__(self, options: Any, device: torch.device) -> None:
+        """Store the options and the device; a method builds its modules after calling this.
+
+        ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop: it survives where memory
+        runs out.
+        """
+        from ..util.memory import MicroBatches
+
+        self.options = options
+        self.device = device
+        self.micro_batches = MicroBatches()
+
+    @property
+    def passes(self) -> MicroBatches:
+        """The name of ``micro_batches`` in adbench 0.1, for its plugins."""
+        return self.micro_batches
+
+    def fit(self, images: Images) -> Iterator[Epoch]:
+        """Train on good images; yield an ``Epoch`` after each epoch.
+
+        Args:
+            images: the training images; iterate over it, or over ``images.features(backbone)``,
+                once per epoch.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define fit(self, images)")
+
+    def score(self, batch: Batch) -> Scores:
+        """Score a batch of images, each on its own. Called without gradients."""
+        raise NotImplementedError(f"{type(self).__name__} must define score(self, batch)")
+
+    def calibrate(self, images: Images) -> None:
+        """Complete a checkpoint that lacks what adbench's own carry; ``images`` are the training images.
+
+        Called once before an authors' checkpoint is scored. Most methods need nothing.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to score, and to go on training: modules, optimisers and tensors.
+
+        By default every attribute that has a ``state_dict`` of its own, and every tensor.
+        """
+        return {name: _state_of(value) for name, value in self._parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` returned. Raises ``CheckpointError`` where it does not fit."""
+        from ..util.errors import CheckpointError
+
+        for name, value in state.items():
+            part = getattr(self, name, None)
+            if part is not None and hasattr(part, "load_state_dict"):
+                try:
+                    part.load_state_dict(value)
+                except (KeyError, ValueError, RuntimeError, TypeError) as error:
+                    found = str(error).strip().splitlines()[0]
+                    raise CheckpointError(
+                        f"state '{name}' does not fit {type(self).__name__}",
+                        found=found,
+                        hint="Use the method, backbone and options that the checkpoint was made with",
+                    ) from error
+            elif _is_tensor(value):
+                setattr(self, name, value.to(self.device))
+            else:
+                raise CheckpointError(
+                    f"state '{name}'", found="no such part", wanted=f"a part of {type(self).__name__}"
+                )
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in self.frozen and (hasattr(value, "state_dict") or _is_tensor(value))
+        }
+
+
+def _state_of(value: Any) -> Any:
+    return value.state_dict() if hasattr(value, "state_dict") else value
+
+
+def _is_tensor(value: Any) -> bool:
+    return type(value).__module__.startswith("torch") and hasattr(value, "untyped_storage")

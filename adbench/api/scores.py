@@ -1,0 +1,73 @@
+"""Scores of a batch, and the metrics of a test set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Anomaly scores of one batch, higher = more anomalous.
+
+    ``image`` (B,), kept in float64; ``map`` (B, H, W) at the input size, or None for a method that does not
+    localise. An image score that saturates, such as 1 - exp(-x), ties images that x itself tells apart.
+    ``region_map`` only where a method's paper takes AUPRO from another map.
+    """
+
+    image: torch.Tensor
+    map: torch.Tensor | None = None
+    region_map: torch.Tensor | None = None
+
+
+METRIC_NAMES = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
+"""The fields of ``Metrics``, in the order in which they are shown."""
+
+MAIN_METRICS = ("image_auroc", "pixel_auroc", "aupro")
+"""Those that both papers report: shown where not all are, and each with an oracle's checkpoint."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Fractions in [0, 1]; None where not defined, such as pixel metrics without masks.
+
+    ``aupro`` is the per-region overlap up to a false-positive rate of 0.3, ``aupro_05`` up to 0.05,
+    each divided by its limit.
+    """
+
+    image_auroc: float | None = None
+    image_ap: float | None = None
+    image_f1max: float | None = None
+    pixel_auroc: float | None = None
+    pixel_ap: float | None = None
+    pixel_f1max: float | None = None
+    aupro: float | None = None
+    aupro_05: float | None = None
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The score above which an image is called defective, suggested without a look at the test set.
+
+    ``rule`` says what it was made from. The rates are what it does to the test set: the part of the good
+    images above it, and of the defective ones not above it; None where there are none of the kind.
+    """
+
+    value: float
+    rule: str
+    false_alarm_rate: float | None
+    miss_rate: float | None
+
+    @property
+    def useless(self) -> str | None:
+        """Why it decides nothing on the test set; None where it does."""
+        if self.false_alarm_rate == 1:
+            return "it calls every good test image defective"
+        if self.miss_rate == 1:
+            return "it is above the score of every defective test image"
+        return None

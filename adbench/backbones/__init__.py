@@ -1,0 +1,33 @@
+"""Backbones: networks that turn images into features.
+
+A name is imported when it is asked for, so that ``adbench list backbones`` needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .registry import Backbone, from_options, load
+    from .table import BackboneInfo, backbone_names, describe
+    from .weights import file_digest
+
+__all__ = ["Backbone", "BackboneInfo", "backbone_names", "describe", "file_digest", "from_options", "load"]
+
+_MODULES = {
+    "Backbone": "registry",
+    "from_options": "registry",
+    "load": "registry",
+    "BackboneInfo": "table",
+    "backbone_names": "table",
+    "describe": "table",
+    "file_digest": "weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

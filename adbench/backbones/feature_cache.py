@@ -1,0 +1,343 @@
+"""Backbone outputs computed once, for all epochs, seeds and methods that ask for the same.
+
+A table is kept on the device where it fits, else in memory, else in a mapped file; where none has room
+it is computed anew each time. What fits on disk is written there, too, and later runs start from it: they
+map the file, so that nothing is read before it is asked for, and the system's copy serves all processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+from torch import Tensor
+
+from ..util.errors import OptionError
+from ..util.memory import MicroBatches
+from ..util.numerics import NUMERICS
+from .feature_files import FeatureFiles, Level, total_bytes
+
+BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
+"""Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
+
+DISK_VARIABLE = "ADBENCH_FEATURE_DISK"
+"""Bytes that all tables may take on disk; by default a quarter of what is free, and 20 GB at most."""
+
+FREE_SHARE = 0.5
+CHUNK = 8
+
+IDLE_TABLES = 8
+"""So many unused tables are kept for the next method or seed; more would let memory grow from class to class."""
+
+Place = Literal["device", "memory", "disk", "none"]
+Compute = Callable[[Tensor], list[Tensor]]
+Watch = Callable[[str, int, int], None]
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+class Table:
+    """The features of all images of one set."""
+
+    def __init__(self, rows: _Rows | None, compute: Compute, count: int, device: torch.device) -> None:
+        self._rows = rows
+        self._compute = compute if rows is None else None
+        self.count, self.device = count, device
+
+    @property
+    def place(self) -> Place:
+        """Where it is kept: "device", "memory" or "disk"; "none" is computed anew each time."""
+        return self._rows.place if self._rows else "none"
+
+    @property
+    def bytes(self) -> int:
+        """Bytes kept."""
+        return self._rows.bytes if self._rows else 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, rows: Tensor) -> list[Tensor]:
+        """Hand out features on the device, as they were computed.
+
+        Args:
+            rows: row numbers, int64 (B,), on the CPU. Those in sequence cost no copy on their device:
+                what comes back must not be changed in place.
+
+        Returns:
+            One (B, C, H, W) tensor per level.
+
+        Raises:
+            IndexError: a row that isn't there.
+        """
+        rows = rows.to("cpu", torch.int64)
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= self.count):
+            raise IndexError(f"rows {int(rows.min())} to {int(rows.max())} of a table of {self.count}")
+        if self._compute is not None:
+            with torch.no_grad():
+                return self._compute(rows)
+        assert self._rows is not None
+        return self._rows.gather(rows, self.device)
+
+
+@dataclass(eq=False)
+class _Rows:
+    """What is kept: per level the rows (count, items)."""
+
+    levels: tuple[Level, ...]
+    flat: list[Tensor]
+    place: Place
+
+    @property
+    def bytes(self) -> int:
+        return total_bytes(self.levels, len(self.flat[0]))
+
+    def put(self, start: int, rows: Sequence[Tensor]) -> None:
+        for kept, values in zip(self.flat, rows, strict=True):
+            kept[start : start + len(values)] = values
+
+    def gather(self, rows: Tensor, device: torch.device) -> list[Tensor]:
+        first = int(rows[0]) if len(rows) else 0
+        if torch.equal(rows, torch.arange(first, first + len(rows))):
+            chosen = [flat[first : first + len(rows)] for flat in self.flat]
+        else:
+            index = rows.to(self.flat[0].device, non_blocking=True)
+            chosen = [flat.index_select(0, index) for flat in self.flat]
+        if self.place != "device" and device.type == "cuda":
+            chosen = [values.pin_memory().to(device, non_blocking=True) for values in chosen]
+        return [level.shape(values) for level, values in zip(self.levels, chosen, strict=True)]
+
+
+@dataclass(eq=False)
+class _Entry:
+    """Kept rows, and the table through which somebody may be using them."""
+
+    rows: _Rows
+    handle: weakref.ref[Table]
+
+
+class FeatureCache:
+    """Keeps feature tables within a budget; those that nobody uses any more give way first.
+
+    Args:
+        budget: bytes on the device, and as many in memory. None: ``ADBENCH_FEATURE_BUDGET``, or half of
+            what is free when a table is made.
+        folder: where tables are kept on disk; None for ``features`` in adbench's cache folder.
+    """
+
+    def __init__(self, budget: int | None = None, folder: Path | None = None) -> None:
+        if folder is None:
+            from ..util.files import cache_folder
+
+            folder = cache_folder() / "features"
+        self.budget = budget if budget is not None else _from_environment(BUDGET_VARIABLE)
+        self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE))
+        self.seconds = 0.0  # spent on computing tables, or on getting them from disk
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
+        self._lock = threading.RLock()
+
+    def table(
+        self,
+        key: str,
+        count: int,
+        compute: Compute,
+        device: torch.device,
+        *,
+        watch: Watch | None = None,
+        chunk: int = CHUNK,
+    ) -> Table:
+        """Find a table, in this process or on disk, or make it.
+
+        Rows are computed in ascending chunks of ``chunk``, so that a row's numbers don't depend on the order
+        in which batches ask for it later. Only a table without a place computes as it is asked.
+
+        Args:
+            key: names everything that moves the numbers: images, size, backbone, precision.
+            count: number of rows, at least 1.
+            compute: row numbers (B,) int64 on the CPU -> features (B, C, H, W) of each level on ``device``.
+            device: where the features are wanted.
+            watch: hears ("features", done, count) while the table is computed.
+            chunk: rows per call of ``compute``.
+        """
+        if count < 1:
+            raise ValueError(f"a feature table of {count} rows")
+        name = _name(key, count, chunk, device)
+        compute = _in_passes(compute)
+        with self._lock:
+            entry = self._entries.get(f"{name} {device}")
+            table = entry.handle() if entry else None
+            if table is None:
+                began = time.monotonic()
+                rows = entry.rows if entry else self._open(name, count, device)
+                if rows is None:
+                    with torch.no_grad():
+                        rows = self._make(name, count, compute, device, watch, chunk)
+                self.seconds += time.monotonic() - began
+                table = Table(rows, compute, count, device)
+                if rows is not None:
+                    self._entries[f"{name} {device}"] = _Entry(rows, weakref.ref(table))
+            if table.place != "none":
+                self._entries.move_to_end(f"{name} {device}")
+            for idle, _ in self._idle()[:-IDLE_TABLES]:
+                del self._entries[idle]
+            return table
+
+    def clear(self) -> None:
+        """Forget what this process keeps; files stay."""
+        with self._lock:
+            self._entries.clear()
+
+    def forget_idle(self) -> None:
+        """Forget the tables that nobody uses: those of a class that is done."""
+        with self._lock:
+            for name, _ in self._idle():
+                del self._entries[name]
+
+    def _open(self, name: str, count: int, device: torch.device) -> _Rows | None:
+        """Take a table from disk, onto the device where it fits."""
+        found = self.files.open(name, count)
+        if found is None:
+            return None
+        levels, mapped = found
+        kept = self._allocate(levels, count, device, in_memory=False)
+        if kept is None:
+            return _Rows(levels, mapped, "disk")
+        kept.put(0, mapped)
+        return kept
+
+    def _make(
+        self, name: str, count: int, compute: Compute, device: torch.device, watch: Watch | None, chunk: int
+    ) -> _Rows | None:
+        """Compute a table into memory, into a file, or both; None where neither has room."""
+        starts = range(0, count, chunk)
+        first = compute(torch.arange(0, min(chunk, count)))
+        levels = tuple(Level.of(features) for features in first)
+        kept = self._allocate(levels, count, device, in_memory=True)
+        writer = self.files.writer(name, levels, count)
+        try:
+            for start in starts:
+                if kept is None and writer is None:
+                    return None
+                stop = min(start + chunk, count)
+                features = first if start == 0 else compute(torch.arange(start, stop))
+                rows = [level.flatten(values) for level, values in zip(levels, features, strict=True)]
+                if kept is not None:
+                    kept.put(start, rows)
+                if writer is not None:
+                    try:
+                        writer.put(start, rows)
+                    except OSError:  # the disk is full
+                        writer.discard()
+                        writer = None
+                if watch is not None:
+                    watch("features", stop, count)
+            if writer is not None:
+                with contextlib.suppress(OSError):
+                    writer.finish()
+        finally:
+            if writer is not None:
+                writer.discard()
+        return kept or self._open(name, count, device)
+
+    def _allocate(
+        self, levels: tuple[Level, ...], count: int, device: torch.device, *, in_memory: bool
+    ) -> _Rows | None:
+        """Room for a table on the device, or else in memory where that will do; None where there is none."""
+        places: list[tuple[Place, torch.device]] = [("device", device)] if device.type != "cpu" else []
+        if in_memory:
+            places.append(("memory", torch.device("cpu")))
+        for place, where in places:
+            if self._make_room(place, where, total_bytes(levels, count)):
+                # RuntimeError is what both allocators raise when they are out of memory
+                with contextlib.suppress(RuntimeError, MemoryError):
+                    flat = [torch.empty(count, level.items, dtype=level.type, device=where) for level in levels]
+                    return _Rows(levels, flat, place)
+        return None
+
+    def _make_room(self, place: Place, where: torch.device, need: int) -> bool:
+        """Forget unused tables, the longest unused first, until ``need`` bytes fit into the budget."""
+        used = sum(entry.rows.bytes for entry in self._entries.values() if _is_at(entry.rows, place, where))
+        idle = [(name, entry) for name, entry in self._idle() if _is_at(entry.rows, place, where)]
+        limit = self.budget if self.budget is not None else int((_free(where) + used) * FREE_SHARE)
+        if need + used - sum(entry.rows.bytes for _, entry in idle) > limit:
+            return False
+        for name, entry in idle:
+            if need + used <= limit:
+                break
+            used -= entry.rows.bytes
+            del self._entries[name]
+        return True
+
+    def _idle(self) -> list[tuple[str, _Entry]]:
+        """The tables that nobody uses, the longest unused first."""
+        return [(name, entry) for name, entry in self._entries.items() if entry.handle() is None]
+
+
+def _in_passes(compute: Compute) -> Compute:
+    """Compute in fewer rows at a time where memory runs out."""
+    micro_batches = MicroBatches("the backbone")
+
+    def compute_some(rows: Tensor) -> list[Tensor]:
+        parts = micro_batches.map(compute, [rows])
+        return parts[0] if len(parts) == 1 else [torch.cat(level) for level in zip(*parts, strict=True)]
+
+    return compute_some
+
+
+def parse_bytes(text: str, owner: str) -> int:
+    """Turn "4GB", "512 MiB" or "0" into bytes.
+
+    Raises:
+        OptionError: ``owner``, where the text stands, holds something else.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    if found is None or found[2].upper() not in _UNITS:
+        raise OptionError(owner, found=f"'{text}'", wanted="a number of bytes such as 4GB or 512MB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _from_environment(variable: str) -> int | None:
+    text = os.environ.get(variable, "").strip()
+    return parse_bytes(text, variable) if text else None
+
+
+def _name(key: str, count: int, chunk: int, device: torch.device) -> str:
+    """A table's name; another kind of device, torch or core may compute other last digits."""
+    parts = (key, count, chunk, device.type, torch.__version__, NUMERICS)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _is_at(rows: _Rows, place: Place, where: torch.device) -> bool:
+    return rows.place == place and rows.flat[0].device == where
+
+
+def _free(where: torch.device) -> int:
+    """Bytes free on a device; for the CPU within the limit of its container, too."""
+    if where.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(where)
+        unused = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
+        return free + unused
+    return min([int(psutil.virtual_memory().available), *_container_free()])
+
+
+def _container_free() -> Iterator[int]:
+    """What a Linux container may still take, where it has a limit."""
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            yield max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))

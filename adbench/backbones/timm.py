@@ -1,0 +1,107 @@
+"""Any model of timm (github.com/huggingface/pytorch-image-models) as a backbone: ``timm:NAME``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..util.errors import OptionError, UnknownNameError, UsageError
+from . import weights as weights_module
+from .table import STRIDES, TIMM_PREFIX
+
+
+@dataclass(frozen=True, eq=False)
+class TimmParts:
+    """A loaded model of timm: what runs, its channels, what it was normalised by, its weights' digest."""
+
+    trunk: nn.Module
+    channels: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_hash: str
+
+
+class TimmTrunk(nn.Module):
+    """Hands out a feature model's maps in the order in which the layers were asked for."""
+
+    def __init__(self, net: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.net = net
+        self.order = tuple(order)
+        self.channels_behind = "NHWC" in str(getattr(net, "output_fmt", ""))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) -> one (B, C, h, w) per layer."""
+        maps = self.net(x)
+        if self.channels_behind:
+            maps = [each.permute(0, 3, 1, 2) for each in maps]
+        return [maps[position] for position in self.order]
+
+
+def load(name: str, layers: tuple[int, ...], path: str | Path | None) -> TimmParts:
+    """Build ``timm:NAME`` with its published weights, or with those of a file.
+
+    Raises:
+        UsageError: timm isn't installed, or the model gives no feature maps.
+        UnknownNameError: timm has no such model.
+        OptionError: the model has no level at the stride of a layer.
+        WeightsError: the weights can't be had or don't fit.
+    """
+    timm = _import(name)
+    model = name.removeprefix(TIMM_PREFIX)
+    if not timm.is_model(model.partition(".")[0]):
+        near = get_close_matches(model, timm.list_models(), n=5, cutoff=0.3)
+        raise UnknownNameError("timm model", model, near, hint='See python -c "import timm; timm.list_models()"')
+    with torch.random.fork_rng(devices=[]):  # building draws random values that are replaced at once
+        positions = _positions(_create(timm, model, name), name, layers)
+        used = tuple(sorted(set(positions)))
+        if path is None:
+            page = f"https://huggingface.co/timm/{model}"
+            with weights_module.ways_out(name, page):
+                net = timm.create_model(model, pretrained=True, features_only=True, out_indices=used)
+        else:
+            state = weights_module.from_file(path)
+            weights_module.check(timm.create_model(model, num_classes=0).state_dict(), state, name=name, path=path)
+            overlay = {"state_dict": {key: value.float() for key, value in state.items()}}
+            net = timm.create_model(
+                model, pretrained=True, features_only=True, out_indices=used, pretrained_cfg_overlay=overlay
+            )
+    channels = dict(zip(used, net.feature_info.channels(), strict=True))
+    return TimmParts(
+        trunk=TimmTrunk(net, [used.index(position) for position in positions]),
+        channels=tuple(channels[position] for position in positions),
+        mean=tuple(net.pretrained_cfg["mean"]),
+        std=tuple(net.pretrained_cfg["std"]),
+        weights_hash=weights_module.state_digest(net.state_dict()),
+    )
+
+
+def _import(name: str) -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise UsageError(f"backbone {name}", found="no timm", hint="pip install timm") from error
+    return timm
+
+
+def _create(timm: Any, model: str, name: str) -> Any:
+    try:
+        return timm.create_model(model, pretrained=False, features_only=True)
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise UsageError(f"backbone {name} gives no feature maps", hint="Choose a convolutional model") from error
+
+
+def _positions(net: Any, name: str, layers: tuple[int, ...]) -> list[int]:
+    """The index of each layer among the model's outputs: the last one at its stride."""
+    last = {stride: position for position, stride in enumerate(net.feature_info.reduction())}
+    there = [layer for layer, stride in enumerate(STRIDES, 1) if stride in last]
+    for layer in layers:
+        if layer not in there:
+            raise OptionError(f"layers of {name}", found=str(layer), wanted=f"some of {there}")
+    return [last[STRIDES[layer - 1]] for layer in layers]

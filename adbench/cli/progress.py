@@ -1,0 +1,230 @@
+"""What long work says while it runs: a live bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+
+from ..results.records import EpochRecord
+from ..run.job import Job
+from ..run.watch import Watch
+from ..util.text import printable
+
+LOG_EVERY = 15.0
+"""Seconds between two lines in a log."""
+
+LONG_RUN = 1800.0
+"""Seconds per class from which a run is called long."""
+
+BAR_FROM, BAR = 100, 12
+"""From this terminal width on there is a bar, of at least that many characters."""
+
+SHORTEST_NAME = 16
+"""Characters of a task's name that are kept while there are facts to leave out."""
+
+MEASURED = 5.0
+"""Seconds of training after which an estimate is worth saying."""
+
+
+class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
+    """Shows tasks on standard error, each with epoch, loss and time left."""
+
+    def __init__(self, console: Console, tasks: int, *, advice: Callable[[Job], str] | None = None) -> None:
+        """Show ``tasks`` tasks in all; ``advice`` says how a job that takes long could be shorter."""
+        self.console = console
+        self.tasks = tasks
+        self.advise = advice
+        self.live = console.is_terminal and not console.is_dumb_terminal
+        columns: list[ProgressColumn] = [TextColumn("{task.description}"), TextColumn("{task.fields[facts]}")]
+        if console.width >= BAR_FROM:
+            columns.insert(1, BarColumn(bar_width=None))
+        self.bars = Progress(*columns, console=console, transient=True, expand=True) if self.live else None
+        self.bar: TaskID | None = None
+        self.number = 0
+        self.warned = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self.name = ""
+        self.advice = ""
+        self.started = time.monotonic()
+        self.said = self.started
+        self.epochs_done = 0
+        self.epochs_total = 0
+        self.fraction = 0.0
+        self.first_fraction = 0.0
+        self.training_since: float | None = None
+        self.heard = self.started
+        self.aside = 0.0
+        self.results: list[str] = []
+
+    def __enter__(self) -> ConsoleWatch:
+        if self.bars:
+            self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    # -- what the engine tells
+
+    def look_at(self, job: Job) -> None:
+        """Show a bar while images are decoded."""
+        self._reset()
+        self.name = printable(f"{job.dataset}/{job.class_name}")
+        if self.bars:
+            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="looking at the images")
+
+    def expect(self, tasks: int) -> None:
+        """Count these tasks only; the others are done or cannot be."""
+        self.tasks = tasks
+
+    def start(self, job: Job) -> None:
+        """Begin a new bar."""
+        self._reset()
+        self.number += 1
+        seed = f" seed {job.seed}" if job.seed else ""
+        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.dataset}/{job.class_name}{seed}")
+        self.advice = self.advise(job) if self.advise else ""
+        if self.bars:
+            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")
+
+    def stage(self, what: str, done: int, total: int) -> None:
+        """Show the work around training.
+
+        Features are computed once and say nothing about the pace; evaluations come again.
+        """
+        gap = self._hear()
+        if what == "features":
+            self.aside += gap
+        self._tell([f"{what} {done}/{total}"])
+
+    def announce(self, epoch: int, total: int) -> None:
+        """Learn how many epochs there will be."""
+        self.epochs_done, self.epochs_total = epoch, total
+        self.fraction = self.first_fraction = epoch / max(total, 1)
+        self._hear()
+        self.training_since, self.aside = self.heard, 0.0
+
+    def step(self, done: int, total: int) -> None:
+        """Move the bar within an epoch."""
+        if self.training_since is None or not self.epochs_total:
+            return
+        self._hear()
+        self.fraction = min(1.0, (self.epochs_done + done / max(total, 1)) / self.epochs_total)
+        self._show()
+        self._warn_if_long()
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Show the finished epoch, its loss and the time left."""
+        self._hear()
+        if self.training_since is None:
+            self.training_since = self.heard - record.seconds
+        self.epochs_done, self.epochs_total = record.number, record.total
+        self.fraction = record.number / max(record.total, 1)
+        self.results = [] if record.loss is None else [f"loss {record.loss:.4g}"]
+        if record.metrics and record.metrics.image_auroc is not None:
+            self.results.append(f"image AUROC {100 * record.metrics.image_auroc:.2f}")
+        self._show(force=record.number in (1, record.total))
+        self._warn_if_long()
+
+    def note(self, message: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(_shown(message), highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self.bars and self.bar is not None:
+            self.bars.remove_task(self.bar)
+        self.bar = None
+
+    # -- what is shown
+
+    def _hear(self) -> float:
+        """Seconds since the engine told something."""
+        before, self.heard = self.heard, time.monotonic()
+        return self.heard - before
+
+    def _trained(self) -> float:
+        """Seconds since training started, without the features."""
+        return 0.0 if self.training_since is None else time.monotonic() - self.training_since - self.aside
+
+    def left(self) -> float | None:
+        """Seconds of training left, from the pace since it started; None before anything is known."""
+        gained = self.fraction - self.first_fraction
+        if self.training_since is None or gained <= 0:
+            return None
+        return self._trained() * (1 - self.fraction) / gained
+
+    def _show(self, *, force: bool = False) -> None:
+        left = self.left()
+        waiting = [] if left is None or self.fraction >= 1 else [f"{duration(left)} left"]
+        self._tell([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
+
+    def _tell(self, facts: list[str], *, force: bool = False) -> None:
+        """Show facts, the most important first: on the bar at once, in a log when it is time."""
+        now = time.monotonic()
+        if self.bars and self.bar is not None:
+            width = self.console.width - (BAR if self.console.width >= BAR_FROM else 0)
+            name, text = fit(self.name, facts, width)
+            self.bars.update(self.bar, description=_shown(name), completed=self.fraction, facts=_shown(text))
+        elif not self.live and (force or now - self.said >= LOG_EVERY):
+            self.said = now
+            self.console.print(_shown(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
+
+    def _warn_if_long(self) -> None:
+        if self.warned or self._trained() < MEASURED:
+            return
+        left = self.left()
+        if left is not None and left > LONG_RUN:
+            self.warned = True
+            rest = self.tasks - self.number
+            more = f", and {rest} more to come" if rest else ""
+            advice = f" {self.advice}" if self.advice else ""
+            self.note(f"This will take about {duration(left)} for this class on this machine{more}.{advice}")
+
+
+def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
+    """Fit a name and facts, the most important first, into a line.
+
+    Facts from the fourth on give way to the name. The third stays while enough of the name does, and the
+    first two in any case.
+    """
+    kept = list(facts)
+    shortest = min(SHORTEST_NAME, cell_len(name))
+    while len(kept) > 2 and width - cell_len(_join(kept)) - 1 < (cell_len(name) if len(kept) > 3 else shortest):
+        kept.pop()
+    room = max(0, width - cell_len(_join(kept)) - 1)
+    shown = name if cell_len(name) <= room else set_cell_size(name, max(0, room - 1)) + "…" * (room > 0)
+    return shown, _join(kept)
+
+
+def _shown(text: str) -> str:
+    """Text for a rich console: no markup, and control characters as escapes."""
+    return escape(printable(text))
+
+
+def _join(facts: list[str]) -> str:
+    return " · ".join(facts)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: "42 s", "3 min 20 s", "5 h 10 min", "2 d 3 h"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

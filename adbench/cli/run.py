@@ -1,0 +1,312 @@
+"""The commands that run something: ``run``, ``test`` and ``check-method``."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ..util.errors import AdbenchError, UsageError
+from . import options as arguments
+from .console import STOPPED, console, load_plugins, print_tables, say, status_line, warn
+from .stored import REPORT, write_report
+
+if TYPE_CHECKING:
+    from ..api.registry import Registry
+    from ..results.records import Result
+    from ..run.heatmaps import Kind
+    from ..run.job import Job
+    from ..run.plan import Outcome
+    from ..run.reopen import Reopener
+    from ..util.threads import Choice
+
+
+@click.command()
+@click.option("--method", "-m", "methods", required=True, help="METHOD[,METHOD...] or all.")
+@arguments.what_to_run
+@click.option("--seed", type=click.IntRange(0, arguments.LAST_SEED), help="Seed of the run.  [default: 0]")
+@click.option("--seeds", help="Several seeds: 0,1,2.")
+@click.option(
+    "--eval-every",
+    type=click.IntRange(min=0),
+    help="Evaluate every N epochs; 0 = only after the last.  "
+    "[default: where the method's schedule says, after each meta-epoch]",
+)
+@click.option(
+    "--eval-size",
+    metavar="SIZE",
+    help="Compare maps and masks at this size: native, each image's own, or HxW.  [default: the input's]",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.5),
+    callback=arguments.no_nan,
+    default=0.0,
+    help="Keep this part of the training images from training and take the threshold from them, such as 0.1.",
+)
+@click.option(
+    "--keep",
+    type=click.Choice(["last", "oracle"]),
+    default="last",
+    help="Which checkpoints to keep: the last epoch's, or also those of the best epochs on the test set (oracle_*.pt).",
+)
+@click.option("--force", is_flag=True, help="Compute again what is already stored.")
+@click.option(
+    "--save-maps",
+    "maps",
+    type=click.Choice(["png", "raw"]),
+    is_flag=False,
+    flag_value="png",
+    help="Keep the anomaly maps beside each result: overlays as PNG, or raw for the maps themselves.",
+)
+@click.option("--report", "page", is_flag=True, help="Write a page to look at: RESULTS/report/index.html.")
+@arguments.results_option
+@arguments.format_option
+def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
+        backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, threads: Choice,
+        skip_bad: bool, plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
+        eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
+        page: bool, results: Path, format_: str) -> None:  # fmt: skip
+    """Train and evaluate methods on the classes of a data set."""
+    from ..run import plan as suite
+
+    registry = load_plugins(plugin_files)
+    chosen = arguments.methods(registry, methods)
+    reader = registry.dataset(dataset)
+    root = arguments.root(reader, data_root)
+    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    plan = suite.Plan(
+        methods=chosen,
+        overrides=arguments.overrides(chosen, changes, short),
+        dataset=reader,
+        classes=suite.choose_classes(reader, root, classes),
+        data_root=root,
+        preset=preset,
+        seeds=arguments.seeds(seed, seeds),
+        device=device,
+        threads=threads,
+        eval_every=eval_every,
+        eval_size=arguments.eval_size(eval_size),
+        holdout=holdout,
+        keep=keep,
+        skip_bad=skip_bad,
+        force=force,
+        results=results,
+        plugin_files=plugin_files,
+        command=shlex.join(["adbench", *sys.argv[1:]]),
+    )
+    arguments.compute_with(threads)  # around training; each training finds and says its own number
+    outcomes = _run_jobs(plan.jobs(), registry)
+    made = [outcome.result for outcome in outcomes if outcome.result is not None]
+    if made and (maps or page):
+        from ..run.reopen import Reopener
+
+        reopener = Reopener(registry, [root], device)
+        if maps:
+            _save_maps(made, results, reopener, maps, outcomes)
+        if page:
+            try:
+                say(f"Report: {write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
+            except AdbenchError as error:  # the results stand, and their table follows
+                warn(str(error))
+    _end_of_run(outcomes, format_)
+
+
+def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
+    """Run with progress on standard error; Ctrl-C and a polite kill end in one sentence."""
+    from ..run import plan as suite
+    from ..util import devices
+    from .progress import ConsoleWatch
+
+    for job in jobs:  # a mistake here is the command's, not a task's
+        devices.resolve_amp(job.options.amp, devices.resolve_device(job.device))
+
+    def advice(job: Job) -> str:
+        shorter = job.preset != "cpu" and "cpu" in registry.method(job.method).presets
+        slow = devices.resolve_device(job.device).type == "cpu"
+        return "--preset cpu takes minutes." if shorter and slow else ""
+
+    outcomes: list[Outcome] = []
+    try:
+        with _polite_kill_is_ctrl_c(), ConsoleWatch(console(), len(jobs), advice=advice) as watch:
+            for outcome in suite.run_here(jobs, registry, watch=watch):
+                outcomes.append(outcome)
+                watch.note(_outcome_line(outcome))
+    except KeyboardInterrupt:
+        same = "the same command without --force" if jobs[0].force else "the same command"
+        done = sum(outcome.result is not None for outcome in outcomes)
+        say(f"Stopped with {done} of {len(jobs)} tasks done; {same} goes on from here.")
+        sys.exit(STOPPED)
+    return outcomes
+
+
+@contextlib.contextmanager
+def _polite_kill_is_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does. Only a program's main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _outcome_line(outcome: Outcome) -> str:
+    from ..results.run_files import folder_of
+    from ..util.threads import threads_text
+    from .progress import duration
+
+    job = outcome.job
+    name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
+    if outcome.result is None:
+        return f"✗ {name}: {outcome.error}"
+    if outcome.reused:
+        missing = job.keep == "oracle" and not folder_of(job.results, outcome.result).has_oracles()
+        there = "already there, but without oracle checkpoints" if missing else "already there, nothing to compute"
+        return f"= {name}: {there} (--force computes it again)"
+    made = outcome.result.environment
+    used = f", {threads_text(made.threads)}" if made.device == "cpu" else ""
+    return f"✓ {name}: {duration(outcome.result.timing.total)}{used}"
+
+
+def _save_maps(
+    made: Sequence[Result], results: Path, reopener: Reopener, kind: Kind, outcomes: Sequence[Outcome]
+) -> None:
+    """Keep the maps of a run's results; one that has none doesn't stop the others."""
+    from ..run import heatmaps as room
+
+    new = {outcome.result.run for outcome in outcomes if outcome.result is not None and not outcome.reused}
+    with status_line() as show:
+        for result in made:
+            show(f"maps of {result.variant} on {result.dataset}/{result.class_name}")
+            try:
+                room.save(result, results, reopener, kind, force=result.run in new, warn=warn)
+            except AdbenchError as error:
+                warn(str(error))
+
+
+def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
+    """Print the leaderboard of what was run, and leave with the right exit code."""
+    from .. import report
+
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    if results:
+        tables = report.leaderboard(results, by_class=True)
+        if len({result.variant for result in results}) > 1:
+            tables += report.leaderboard(results)
+        print_tables(tables, format_)
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors:
+        return
+    if arguments.debugging(click.get_current_context()):
+        import traceback
+
+        for error in errors:
+            traceback.print_exception(error)
+    if len(outcomes) > 1:
+        say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
+    all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
+    sys.exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+
+
+@click.command()
+@click.option("--method", "-m", required=True, help="The method that the checkpoint belongs to.")
+@click.option(
+    "--checkpoint",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A checkpoint of adbench (last.pt) or of the method's authors.",
+)
+@arguments.what_to_test
+@arguments.format_option
+def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
+         changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
+         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+         format_: str) -> None:  # fmt: skip
+    """Score the test images with a checkpoint; nothing is trained or stored."""
+    from ..run import plan as suite
+    from ..run import trial
+
+    registry = load_plugins(plugin_files)
+    chosen = registry.method(method)
+    reader = registry.dataset(dataset)
+    root = arguments.root(reader, data_root)
+    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    overrides = arguments.overrides([chosen], changes, short)
+    plan = suite.Plan(
+        methods=[chosen],
+        overrides=overrides,
+        dataset=reader,
+        classes=suite.choose_classes(reader, root, classes or trial.trained_on(checkpoint, dataset) or "all"),
+        data_root=root,
+        preset=preset,
+        device=device,
+        skip_bad=skip_bad,
+    )
+    arguments.compute_with(threads, say)
+    _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)
+
+
+def _run_trials(
+    jobs: Sequence[Job], registry: Registry, checkpoint: Path, changes: Mapping[str, Any], format_: str
+) -> None:
+    """Score class after class; one that can't be scored doesn't stop the others."""
+    from .. import report
+    from ..run import trial
+    from .progress import ConsoleWatch
+
+    trials, errors = [], []
+    with ConsoleWatch(console(), len(jobs)) as watch:
+        for job in jobs:
+            watch.start(job)
+            try:
+                trials.append(trial.run(job, registry, checkpoint, changes=changes, watch=watch))
+            except AdbenchError as error:
+                errors.append(error)
+                if len(jobs) > 1:
+                    watch.note(f"✗ {job.dataset}/{job.class_name}: {error}")
+            finally:
+                watch.stop()
+    if trials:
+        print_tables([report.trial_table(trials)], format_)
+    if errors and not trials:
+        raise errors[0]
+    if errors:
+        sys.exit(AdbenchError.exit_code)
+
+
+@click.command("check-method")
+@click.argument("name", metavar="METHOD")
+@click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
+@click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.threads_option
+@arguments.format_option
+@arguments.debug_option
+def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_files: tuple[Path, ...],
+                 threads: Choice, format_: str) -> None:  # fmt: skip
+    """Try a method on a few images made on the spot: does it peek, repeat, save, resume? Takes seconds."""
+    method = load_plugins(plugin_files).method(name)
+    chosen = arguments.overrides([method], changes, {})[name]
+    from ..report import lists
+    from ..run import check_method
+
+    arguments.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
+    with status_line() as show:
+        found = check_method.run(
+            method, preset=preset, changes=chosen, watch=lambda check: show(f"checking {name}: {check}")
+        )
+    print_tables([lists.checks(name, found)], format_)
+    failed = sum(result.outcome == "failed" for result in found)
+    if failed:
+        say(f"{failed} of {len(found)} checks failed.")
+        sys.exit(AdbenchError.exit_code)

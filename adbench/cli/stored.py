@@ -1,0 +1,269 @@
+"""The commands that look at what is stored: ``leaderboard``, ``compare``, ``list``, ``results``, ``report``, ..."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..api.scores import MAIN_METRICS
+from ..util.errors import AdbenchError, UsageError
+from . import options as arguments
+from .console import load_plugins, print_path, print_tables, say, status_line, warn
+
+if TYPE_CHECKING:
+    from ..api.registry import Registry
+    from ..report.confidence import Confidence
+    from ..report.tables import AnyTable
+    from ..results.records import Result
+    from ..results.store import RunFolder
+    from ..run.reopen import Reopener
+    from ..run.standing import Inspected, Sorted
+    from ..util.threads import Choice
+
+REPORT = "report"
+"""Folder of the report below that of the results, unless another is asked for."""
+
+
+@click.command()
+@arguments.stored
+@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
+@arguments.oracle_option
+@click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
+@click.option("--ci", is_flag=True, help="Show 95 % intervals, and which methods could be the best.")
+@click.option(
+    "--letters",
+    is_flag=True,
+    help="As --ci, and compare every pair: those that share a letter don't differ significantly.",
+)
+@arguments.looked_up
+def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
+                by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, data_roots: Sequence[Path],
+                plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Rank all stored runs, per data set."""
+    from .. import report
+
+    stored = _read(results, dataset, class_name)
+    chosen = arguments.metric(metric)
+    counting = _without_stale(stored, load_plugins(plugin_files), data_roots)
+    tables = report.leaderboard(
+        counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
+        confidence=_confidence(results) if ci or letters else None, letters=letters, remarks=counting.remarks,
+    )  # fmt: skip
+    print_tables(tables, format_)
+
+
+@click.command()
+@click.argument("methods", nargs=-1, required=True, metavar="METHOD...")
+@arguments.stored
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro]",
+)
+@click.option(
+    "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
+)
+@arguments.oracle_option
+@arguments.looked_up
+def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
+            metrics: Sequence[str], vs: str | None, oracle: bool, data_roots: Sequence[Path],
+            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Put methods, or variants of one, side by side: per class, with differences and the mean."""
+    from .. import report
+
+    stored = _read(results, dataset, class_name)
+    registry = load_plugins(plugin_files)
+    published = None
+    if vs:
+        published = {name: method.published for name, method in registry.methods.items()}
+    chosen = tuple(arguments.metric(name) for name in metrics) or MAIN_METRICS
+    counting = _without_stale(stored, registry, data_roots)
+    tables = report.compare(
+        counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
+        confidence=_confidence(results), remarks=counting.remarks,
+    )  # fmt: skip
+    print_tables(tables, format_)
+
+
+def _confidence(results: Path) -> Confidence:
+    from ..report import confidence
+
+    return confidence.stored(results, warn)
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "backbones", "runs"]))
+@click.argument("name", required=False)
+@arguments.stored
+@arguments.looked_up
+def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
+          data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
+    if name and what != "methods":
+        raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
+    registry = load_plugins(plugin_files)
+    if what == "runs":
+        from ..report import list_runs
+
+        inspected = _inspected(_read(results, dataset, class_name), registry, data_roots)
+        print_tables([list_runs([each.result for each in inspected], [each.standing for each in inspected])], format_)
+    else:
+        print_tables([_listed(what, name, registry)], format_)
+
+
+def _listed(what: str, name: str | None, registry: Registry) -> AnyTable:
+    from ..report import lists
+
+    if what == "backbones":
+        return lists.backbones()
+    if what == "datasets":
+        return lists.datasets(registry)
+    return lists.options_of(registry.method(name)) if name else lists.methods(registry)
+
+
+@click.group("results")
+def results_() -> None:
+    """Look after stored results."""
+
+
+@results_.command("stale")
+@arguments.stored
+@arguments.looked_up
+@click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
+@click.option("--yes", is_flag=True, help="Don't ask before removing; nobody is asked but on a terminal.")
+def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
+          plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
+    """List runs that the present images or the present code would not give again, or remove them."""
+    from .. import report
+    from ..results.run_files import folder_of
+
+    inspected = _inspected(_read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
+    found = [each for each in inspected if each.standing.state == "stale"]
+    if not found:
+        say(f"No run in {results} is stale.")
+        if format_ != "table":
+            print_tables([], format_)
+        return
+    table = report.list_runs([each.result for each in found], [each.standing for each in found])
+    print_tables([replace(table, title="Stale runs: metrics in % at the last epoch")], format_)
+    if delete:
+        _remove([folder_of(results, each.result) for each in found], results, ask=_asks() and not yes)
+
+
+def _asks() -> bool:
+    """Whether there is somebody who could answer."""
+    return sys.stdin.isatty()
+
+
+def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
+    """Remove runs from the disk; one that can't be removed doesn't keep the others."""
+    count = f"{len(folders)} stale run{'' if len(folders) == 1 else 's'}"
+    if ask:
+        click.confirm(f"Remove {count} from {results}, with checkpoints and maps?", abort=True, err=True)
+    errors: list[AdbenchError] = []
+    for folder in folders:
+        try:
+            folder.remove()
+        except AdbenchError as error:
+            errors.append(error)
+            warn(str(error))
+    say(f"Removed {len(folders) - len(errors)} of {count} from {results}.")
+    if errors:
+        raise click.exceptions.Exit(AdbenchError.exit_code)
+
+
+@click.command("report")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page.  [default: RESULTS/report]")
+@arguments.results_option
+@arguments.chosen
+@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@click.option("--no-images", is_flag=True, help="Leave the galleries out, which have to score a few images.")
+@arguments.reopened
+@arguments.debug_option
+def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
+            no_images: bool, data_roots: Sequence[Path], device: str, threads: Choice,
+            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write a page to look at: leaderboard, curves, and the images that methods get wrong."""
+    metric = arguments.metric(metric)
+    stored = _read(results, dataset, class_name)
+    registry = load_plugins(plugin_files)
+    counting = _without_stale(stored, registry, data_roots)
+    reopener = None
+    if not no_images:
+        from ..run.reopen import Reopener
+
+        arguments.compute_with(threads, say)
+        reopener = Reopener(registry, data_roots, device)
+    place = output or results / REPORT
+    print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@arguments.results_option
+@click.option("--raw", is_flag=True, help="Keep the maps themselves (maps.npz) instead of overlays.")
+@click.option("--force", is_flag=True, help="Write again what is there already.")
+@arguments.reopened
+@arguments.debug_option
+def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
+             threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Write the anomaly maps of stored runs, named as in `adbench list runs`, into their folders."""
+    from ..run import heatmaps as room
+    from ..run.reopen import Reopener
+
+    chosen = room.find_runs(_read(results, None, None), runs)
+    arguments.compute_with(threads, say)
+    reopener = Reopener(load_plugins(plugin_files), data_roots, device)
+    with status_line() as show:
+        for result in chosen:
+            name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
+            show(name)
+            print_path(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
+
+
+def write_report(
+    stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None,
+    remarks: Mapping[str, Sequence[str]] | None = None,
+) -> Path:  # fmt: skip
+    """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
+    from ..report import page
+    from ..run import gallery
+
+    with status_line() as show:
+        made = gallery.of_results(stored, results, reopener, watch=show) if reopener else None
+        return page.write(
+            stored, folder, stored=results, metric=metric, galleries=made, remarks=remarks, watch=show, warn=warn
+        )
+
+
+def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> list[Inspected]:
+    """What is known of each result; a line on a terminal says which class is looked at."""
+    from ..run.standing import Inspector
+
+    with status_line() as show:
+        return Inspector(registry, data_roots, show).inspect(stored)
+
+
+def _without_stale(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+    from ..run.standing import sort
+
+    return sort(_inspected(stored, registry, data_roots))
+
+
+def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
+    """Read stored results, warning about what can't be read."""
+    from ..results import store
+
+    chosen = (class_name or "all").strip()
+    names = [None] if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
+    for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
+        warn(problem)
+    return [result for library in libraries for result in library.results]

@@ -1,0 +1,226 @@
+"""One image file and its mask made into arrays of the size asked for; or what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+
+from ..api.data import Problem, Sample, Size
+
+Bytes = npt.NDArray[np.uint8]
+Resize = Literal["stretch", "crop"]
+
+LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})
+"""In which black is not quite black around a defect, so that masks need a threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One sample as the store keeps it.
+
+    ``image`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
+    image's own; ``digest`` is over the bytes of the files.
+    """
+
+    image: Bytes
+    mask: Bytes | None
+    size: Size
+    digest: bytes
+
+
+class _BadError(Exception):
+    """An image or mask that cannot be used."""
+
+    def __init__(self, path: Path, found: str, hint: str) -> None:
+        super().__init__(found)
+        self.problem = Problem(path, found, hint)
+
+
+def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Problem:
+    """Read an image and its mask, whole and matching, and bring both to ``size``; or say what is wrong.
+
+    Images are resampled by LANCZOS, masks by the nearest pixel, as the papers do. An orientation that a
+    camera noted in its EXIF data is passed over, as they do, too.
+    """
+    try:
+        data = _bytes_of(sample.path, "the image")
+        image = _rgb_of(sample.path, data)
+        digest = hashlib.sha256(data)
+        mask = None
+        if sample.mask is not None:
+            data = _bytes_of(sample.mask, f"the mask of {sample.path.name}")
+            mask = _mask_of(sample.mask, data, image.size)
+            digest.update(data)
+    except _BadError as error:
+        return error.problem
+    return Decoded(
+        image=np.asarray(fit(image, size, resize, Image.Resampling.LANCZOS)),
+        mask=None if mask is None else np.asarray(fit(mask, size, resize, Image.Resampling.NEAREST)),
+        size=(image.height, image.width),
+        digest=digest.digest(),
+    )
+
+
+def fit(image: Image.Image, size: Size, resize: Resize, filter_: Image.Resampling) -> Image.Image:
+    """Bring an image or mask to ``size`` (height, width).
+
+    "stretch" ignores the aspect ratio; "crop" keeps it and takes the largest part around the centre.
+    """
+    height, width = size
+    return image.resize((width, height), filter_, box=shown_part((image.height, image.width), size, resize))
+
+
+def shown_part(own: Size, size: Size, resize: Resize) -> tuple[float, float, float, float]:
+    """The part of an image of size ``own`` that is seen at ``size``, in its pixels: left, top, right, bottom."""
+    if resize == "stretch":
+        return 0, 0, own[1], own[0]
+    scale = max(size[1] / own[1], size[0] / own[0])
+    across, down = min(size[1] / scale, own[1]), min(size[0] / scale, own[0])
+    left, top = (own[1] - across) / 2, (own[0] - down) / 2
+    return left, top, left + across, top + down
+
+
+def decode_mask(
+    sample: Sample, own: Size, part: tuple[float, float, float, float], size: Size | None
+) -> Bytes | Problem:
+    """Read one mask again and cut ``part`` out of it, as for ``shown_part``; or say what is wrong.
+
+    Args:
+        sample: a sample whose image is of size ``own``; without a mask nothing is marked.
+        own: its height and width.
+        part: left, top, right and bottom.
+        size: what the part is brought to, by the nearest pixel; None leaves its pixels, whole ones.
+
+    Returns:
+        (H, W) of 0 and 1.
+    """
+    left, top, right, bottom = map(round, part)
+    if sample.mask is None:
+        return np.zeros(size or (bottom - top, right - left), np.uint8)
+    try:
+        mask = _mask_of(sample.mask, _bytes_of(sample.mask, f"the mask of {sample.path.name}"), (own[1], own[0]))
+    except _BadError as error:
+        return error.problem
+    if size is None:
+        return np.asarray(mask)[top:bottom, left:right]
+    return np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST, box=part))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's warnings: files that matter become problems, and a large image is no attack here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Make 8-bit RGB of an image of any mode; an alpha channel is dropped.
+
+    Raises:
+        ValueError: a mode or range of values that has no fixed meaning as a colour.
+    """
+    if _is_deep(image):
+        return Image.fromarray(_to_8_bits(image)).convert("RGB")
+    if image.mode == "P":  # a palette with alpha goes to RGB by way of RGBA alone
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def to_mask(image: Image.Image) -> npt.NDArray[np.bool_]:
+    """Say where a mask marks a defect, (H, W): wherever it is not black.
+
+    Any number counts, since VisA's masks hold class numbers; but in a lossy format whose marks are
+    bright, only the brighter half does.
+    """
+    values = np.asarray(image) if _is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
+    if image.format in LOSSY_FORMATS and values.max() >= 128:
+        return np.asarray(values >= 128)
+    return np.asarray(values > 0)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image is grey of more than 8 bits."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _to_8_bits(image: Image.Image) -> Bytes:
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0, posinf=np.inf)
+    white = _white(image, float(values.max()))
+    grey: Bytes = np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8)
+    return grey
+
+
+def _white(image: Image.Image, peak: float) -> int:
+    """The value that stands for white. Of up to 16 bits it is the format's, whatever the image shows.
+
+    In 32 bits and as floats, files up to 255, to 65535 and (floats) to 1 are about; the brightest pixel tells
+    which it is. More is refused: no fixed white would keep such images comparable.
+    """
+    if image.mode != "F":
+        bits = int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0]) if isinstance(image, TiffImageFile) else 16
+        if bits <= 16:
+            return (1 << bits) - 1
+    whites, slack = ((1, 255, 65535), 2) if image.mode == "F" else ((255, 65535), 1)  # resampled floats overshoot
+    for white in whites:
+        if peak <= white * slack:
+            return white
+    raise ValueError(f"grey values up to {peak:g} where at most 65535 were wanted")
+
+
+def _bytes_of(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise _BadError(path, f"no such file, {what} is missing", "Put it there") from None
+    except OSError as error:
+        raise _BadError(path, f"{what} cannot be read ({error.strerror})", "Check the file") from error
+
+
+def _load(path: Path, data: bytes) -> Image.Image:
+    """Decode all pixels of the first image in a file."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except UnidentifiedImageError:
+        found = "no image that Pillow knows" if data else "an empty file"
+        raise _BadError(path, found, "Replace the file") from None
+    except Image.DecompressionBombError as error:
+        raise _BadError(path, f"an image too large to open ({error})", "Make it smaller") from None
+    except Exception as error:  # Pillow raises whatever broken bytes lead it to
+        reason = str(error) or type(error).__name__
+        raise _BadError(path, f"an image that is cut short or broken ({reason})", "Replace the file") from error
+    return image
+
+
+def _rgb_of(path: Path, data: bytes) -> Image.Image:
+    try:
+        return to_rgb(_load(path, data))
+    except ValueError as error:
+        raise _BadError(path, str(error), "Save it as grey or RGB with 8 or 16 bits") from error
+
+
+def _mask_of(path: Path, data: bytes, size: tuple[int, int]) -> Image.Image:
+    """Decode a mask to 0 and 1; it must fit an image of ``size`` (width, height) and mark something."""
+    image = _load(path, data)
+    if image.size != size:
+        found = f"a mask of {image.width}x{image.height} pixels for an image of {size[0]}x{size[1]}"
+        raise _BadError(path, found, "Replace the mask")
+    try:
+        marked = to_mask(image)
+    except ValueError as error:
+        raise _BadError(path, str(error), "Save it as grey with 8 bits") from error
+    if not marked.any():
+        raise _BadError(path, "a mask without a defect pixel", "Draw the defect, or move the image to the good ones")
+    return Image.fromarray(marked.astype(np.uint8))

@@ -1,0 +1,248 @@
+"""The ground truth of a test set, at the size where maps and masks are compared; maps resized to that size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import label as label_regions
+
+from ..api.data import EvalSize, Problem, Size
+from ..util.errors import TaskError
+from . import decode
+from .decode import Bytes, Resize
+from .image_store import Store, problem_error
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_ground_truth(store: Store, *, size: Size, resize: Resize, eval_size: EvalSize | None = None) -> GroundTruth:
+    """Prepare the ground truth of the test images in ``store``.
+
+    Where ``resize`` is "crop" only what the method saw is evaluated. "native" compares in the image's own
+    pixels, of a crop in the whole pixels nearest to its borders; masks are read from their files again, one
+    at a time.
+
+    Args:
+        store: the decoded test images, with masks of ``size``.
+        size: the input's.
+        resize: how images got there.
+        eval_size: where masks and maps are compared; None for ``size``.
+
+    Raises:
+        DataError: a mask that has changed since the images were decoded, and can't be used now.
+    """
+    labels = np.array([sample.label for sample in store.samples])
+    if eval_size is None or store.masks is None:
+        return GroundTruth.of(labels, store.masks)
+    wanted = None if eval_size == "native" else eval_size
+    with decode.quiet():
+        return GroundTruth.of_sizes(labels, _masks(store, size, resize, wanted))
+
+
+def _masks(store: Store, size: Size, resize: Resize, wanted: Size | None) -> Iterator[Bytes]:
+    for sample, own in zip(store.samples, store.sizes, strict=True):
+        mask = decode.decode_mask(sample, own, decode.shown_part(own, size, resize), wanted)
+        if isinstance(mask, Problem):
+            raise problem_error([mask])
+        yield mask
+
+
+Values: TypeAlias = "NDArray[Any] | torch.Tensor | Sequence[Any]"
+"""What callers may hand in: an array, a tensor on any device, or nested lists."""
+
+
+_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """What is defective, prepared once so that repeated evaluations do not look for regions again.
+
+    Attributes:
+        labels: (N,) bool, True for a defective image.
+        shape: (N, H, W) of the masks; None without masks, when nothing below is filled, and where they are
+            of several sizes.
+        positions: (P,) int64, the defect pixels as ascending positions in the flattened masks.
+        regions: (P,) int32, the region that each defect pixel belongs to, counted from 0 over all images.
+        region_sizes: (R,) int64, the pixels of each region.
+        sizes: (H, W) of each mask where they are of several sizes, N of them; else None.
+    """
+
+    labels: NDArray[np.bool_]
+    shape: tuple[int, int, int] | None
+    positions: NDArray[np.int64]
+    regions: NDArray[np.int32]
+    region_sizes: NDArray[np.int64]
+    sizes: tuple[Size, ...] | None = None
+
+    @classmethod
+    def of(cls, labels: Values, masks: Values | None = None) -> GroundTruth:
+        """Prepare the ground truth of a test set.
+
+        The masks alone decide about pixels: a defective image may have an empty mask.
+
+        Args:
+            labels: (N,) 0 or False for a good image, 1 or True for a defective one.
+            masks: (N, H, W), not zero where defective; None for images without masks.
+
+        Raises:
+            TaskError: NaN or infinity, labels other than 0 and 1, no images, or wrong shapes.
+        """
+        flags = _labels(labels)
+        if masks is None:
+            return cls(flags, None, *_regions(np.zeros((0, 1, 1), dtype=bool)))
+        pixels = _to_numpy("masks", masks)
+        _check_maps("masks", pixels, len(flags), None)
+        _check_finite("masks", pixels)
+        count, height, width = pixels.shape
+        return cls(flags, (count, height, width), *_regions(pixels))
+
+    @classmethod
+    def of_sizes(cls, labels: Values, masks: Iterable[NDArray[Any]]) -> GroundTruth:
+        """Prepare the ground truth of images of several sizes.
+
+        Args:
+            labels: (N,) as in ``of``.
+            masks: N arrays (H_i, W_i), not zero where defective; looked at one by one, and not kept.
+
+        Raises:
+            TaskError: labels other than 0 and 1, no images, or not a mask for each.
+        """
+        flags = _labels(labels)
+        sizes: list[Size] = []
+
+        def noted() -> Iterator[NDArray[Any]]:
+            for mask in masks:
+                if mask.ndim != 2 or 0 in mask.shape:
+                    raise TaskError(f"mask {len(sizes)}", found=f"shape {mask.shape}", wanted="(H, W)")
+                sizes.append((mask.shape[0], mask.shape[1]))
+                yield mask
+
+        regions = _regions(noted())
+        if len(sizes) != len(flags):
+            raise TaskError("masks", found=str(len(sizes)), wanted=f"{len(flags)}, one for each label")
+        return cls(flags, None, *regions, sizes=tuple(sizes))
+
+    @property
+    def pixel_weights(self) -> NDArray[np.float64]:
+        """(P,) what each defect pixel adds to the per-region overlap; they sum to 1."""
+        return (1.0 / (len(self.region_sizes) * self.region_sizes))[self.regions]
+
+
+def _labels(labels: Values) -> NDArray[np.bool_]:
+    flags = _to_numpy("labels", labels)
+    if flags.ndim != 1 or len(flags) == 0:
+        raise TaskError("labels", found=f"shape {flags.shape}", wanted="(N,), one label for each image")
+    odd = flags[(flags != 0) & (flags != 1)]
+    if len(odd):
+        raise TaskError("labels", found=str(odd[0]), wanted="0 for a good image and 1 for a defective one")
+    return flags.astype(bool)
+
+
+def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32], Integers]:
+    """Positions of the defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
+    positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
+    end = 0
+    for mask in masks:
+        start, end = end, end + mask.size
+        width = mask.shape[1]
+        defective = mask != 0
+        flat = np.flatnonzero(defective)
+        if len(flat) == 0:
+            continue
+        rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: spare the rest
+        numbered, count = label_regions(defective[rows], structure=_NEIGHBOURS)
+        positions.append(flat + start)
+        regions.append((numbered[defective[rows]] + (found - 1)).astype(np.int32))
+        found += count
+    region_of_pixel = np.concatenate(regions)
+    return np.concatenate(positions), region_of_pixel, np.bincount(region_of_pixel, minlength=found)
+
+
+def _is_tensor(values: object) -> bool:
+    return hasattr(values, "detach")  # asked in this way, NumPy users never wait for torch
+
+
+def _on_cuda(values: object) -> bool:
+    return bool(getattr(values, "is_cuda", False))
+
+
+def _to_numpy(name: str, values: Values) -> NDArray[Any]:
+    """Any input as an array, without a copy where possible.
+
+    Raises:
+        TaskError: not numbers, or rows of different length.
+    """
+    if _is_tensor(values):
+        array = tensor_to_numpy(cast("torch.Tensor", values))
+    else:
+        try:
+            array = np.asarray(values)
+        except ValueError as error:
+            raise TaskError(name, found="rows of different length", wanted="an array or a tensor") from error
+    if array.dtype.kind not in "biuf":
+        raise TaskError(name, found=f"values of type {array.dtype}", wanted="real numbers")
+    return array
+
+
+def tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    """A tensor as an array of a type that NumPy has."""
+    import torch
+
+    known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
+    return known.detach().cpu().numpy()
+
+
+def _check_maps(name: str, maps: Scores, images: int, shape: tuple[int, ...] | None) -> None:
+    found = tuple(maps.shape)
+    if len(found) != 3 or found[0] != images or 0 in found:
+        raise TaskError(name, found=f"shape {found}", wanted=f"({images}, H, W), one for each label")
+    if shape is not None and found != shape:
+        raise TaskError(name, found=f"shape {found}", wanted=f"{shape} as the masks", hint="Resize one of them")
+
+
+def _check_finite(name: str, scores: Scores) -> None:
+    if _is_finite(scores):
+        return
+    first = next(index for index, score in enumerate(scores) if not _is_finite(score))
+    found = "NaN" if math.isnan(float(scores[first].max())) else "infinity"
+    hint = "Look for a loss that diverged or a division by zero"
+    raise TaskError(f"{name} of image {first}", found=found, wanted="finite numbers", hint=hint)
+
+
+def _is_finite(scores: Scores) -> bool:
+    return math.isfinite(float(scores.min())) and math.isfinite(float(scores.max()))  # NaN wins both
+
+
+Scores: TypeAlias = "NDArray[Any] | torch.Tensor"
+"""An array, or a tensor, which is worked on where it lies."""
+
+Integers: TypeAlias = NDArray[np.int64]
+
+
+RESAMPLING = "bilinear"
+"""How maps are resized: between the centres of four pixels, without smoothing where they shrink."""
+
+
+@dataclass(frozen=True, eq=False)
+class Resized:
+    """Maps (N, h, w) that stand for maps of ``sizes``, N of them; number i is (H_i, W_i), on the maps' device."""
+
+    maps: torch.Tensor
+    sizes: tuple[Size, ...]
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, number: int) -> torch.Tensor | NDArray[Any]:
+        import torch.nn.functional as F
+
+        values = self.maps[number][None, None].float()
+        resized = F.interpolate(values, self.sizes[number], mode=RESAMPLING, align_corners=False)[0, 0]
+        return resized if resized.is_cuda else resized.numpy()

@@ -1,0 +1,286 @@
+"""Images decoded and resized once, into a uint8 store on disk that every later run opens at once.
+
+A store is a folder of three files: ``images.bin``, ``masks.bin`` and, written last, ``store.json``. It is
+filled under a name of its own and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import PIL
+
+from ..api.data import Problem, Sample, Size
+from ..util.digests import Digests
+from ..util.errors import DataError
+from ..util.files import cache_folder
+from ..util.numerics import NUMERICS
+from . import decode
+from .decode import Bytes, Decoded, Resize, decode_sample
+
+FORMAT = 2
+"""Of the store; another number makes all stores anew."""
+
+TRIES = 3
+"""So often a store is built where others damage or remove it at the same time."""
+
+DEAD_AFTER = 24 * 3600.0
+"""Seconds after which an unfinished store that nobody writes to is removed."""
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Images (N, H, W, 3) and masks (N, H, W), 0 or 1, as memory-mapped uint8; row i is ``samples[i]``.
+
+    ``masks`` is None where no sample has one. ``sizes`` are the images' own (height, width);
+    ``content`` is a digest over the bytes of all files; ``skipped`` says what was left out.
+    """
+
+    key: str
+    samples: tuple[Sample, ...]
+    images: Bytes
+    masks: Bytes | None
+    sizes: tuple[Size, ...]
+    content: str
+    skipped: tuple[Problem, ...] = ()
+
+
+def open_store(
+    samples: Sequence[Sample],
+    *,
+    root: Path,
+    size: Size,
+    resize: Resize = "stretch",
+    skip_bad: bool = False,
+    problems: Sequence[Problem] = (),
+    watch: Watch | None = None,
+) -> Store:
+    """Open the store of these images; decode and resize them first where that was not done before.
+
+    Two processes may build the same store at once: each works in a folder of its own, and the first to
+    finish puts it in place. A half-written store is never used.
+
+    Args:
+        samples: images, and masks of the defective ones.
+        root: the data set's folder, for messages.
+        size: height and width in pixels.
+        resize: "stretch", or "crop" to keep the aspect ratio and cut the centre out.
+        skip_bad: leave broken samples out and record them instead of refusing.
+        problems: what the reader of the data set found wrong.
+        watch: hears of the progress as ("decode", done, total).
+
+    Raises:
+        DataError: the first problem, unless ``skip_bad``; nothing left; or no room for the store.
+    """
+    samples, unmasked = _without_unmasked(samples)
+    problems = (*problems, *unmasked)
+    order = _Order(samples, size, resize)
+    folder = cache_folder() / "pictures" / order.key()
+    with decode.quiet():
+        store = _read(folder, order) or _make(folder, order, watch)
+    found = (*problems, *store.skipped)
+    if found and not skip_bad:
+        raise problem_error(found)
+    if not store.samples:
+        raise DataError(f"data set at {root}", found="no image that can be used", wanted="at least one")
+    return replace(store, skipped=found)
+
+
+def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
+    """Part from the rest what would count as good pixels: defects without a mask, where others have one."""
+    if not any(sample.mask is not None for sample in samples):
+        return tuple(samples), ()
+    bare = [sample for sample in samples if sample.label and sample.mask is None]
+    found = "a defective image without a mask, beside others with one"
+    problems = tuple(Problem(sample.path, found, "Add its mask") for sample in bare)
+    return tuple(sample for sample in samples if sample not in bare), problems
+
+
+def problem_error(problems: Sequence[Problem]) -> DataError:
+    """The error that names the first problem and counts the others."""
+    first, more = problems[0], len(problems) - 1
+    others = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""
+    return DataError(f"{first.path}", found=first.found + others, hint=f"{first.hint}, or use --skip-bad")
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a store is to hold."""
+
+    samples: tuple[Sample, ...]
+    size: Size
+    resize: Resize
+
+    @property
+    def with_masks(self) -> bool:
+        return any(sample.mask is not None for sample in self.samples)
+
+    @property
+    def bytes(self) -> int:
+        """Room that the store needs."""
+        return len(self.samples) * math.prod(self.size) * (4 if self.with_masks else 3)
+
+    def key(self) -> str:
+        """Name the store by what its files are: their paths and contents, which are read once and remembered."""
+        contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
+        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize)).encode())
+        for sample in self.samples:
+            for path in (sample.path, sample.mask):
+                digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
+        return digest.hexdigest()[:24]
+
+    def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
+        """Decode some of the samples in threads, in order, with no more than a few waiting."""
+        workers = min(8, os.cpu_count() or 1)
+        waiting: deque[Future[Decoded | Problem]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            for number in numbers:
+                waiting.append(pool.submit(decode_sample, self.samples[number], self.size, self.resize))
+                if len(waiting) >= 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read(folder: Path, order: _Order) -> Store | None:
+    """Open a finished store; None where there is none, a damaged one, or one that is out of date."""
+    try:
+        facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        kept = [int(number) for number in facts["kept"]]
+        images = _map(folder / "pictures.bin", (len(kept), *order.size, 3))
+        masks = _map(folder / "masks.bin", (len(kept), *order.size)) if order.with_masks else None
+        sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
+        content = str(facts["content"])
+        samples = tuple(order.samples[number] for number in kept)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    bad = sorted(set(range(len(order.samples))) - set(kept))
+    skipped: list[Problem] = []
+    for found in order.decode(bad):  # again, since access rights, say, change without changing the file
+        if not isinstance(found, Problem):
+            return None
+        skipped.append(found)
+    return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped))
+
+
+def _map(path: Path, shape: tuple[int, ...]) -> Bytes:
+    """Map a file, whose length must be the shape's. Raises ``ValueError`` where it is not."""
+    wanted = math.prod(shape)
+    if path.stat().st_size != wanted:
+        raise ValueError(f"{path} has another length")
+    if wanted == 0:
+        return np.zeros(shape, np.uint8)
+    return np.memmap(path, np.uint8, mode="r", shape=shape)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def _make(folder: Path, order: _Order, watch: Watch | None) -> Store:
+    """Build a store and open it."""
+    found = "a store that is removed again and again"
+    try:
+        for _ in range(TRIES):
+            _build(folder, order, watch)
+            store = _read(folder, order)
+            if store is not None:
+                return store
+    except OSError as error:
+        found = error.strerror or str(error)
+    raise _no_room(folder.parent, found)
+
+
+def _no_room(folder: Path, found: str) -> DataError:
+    return DataError(
+        f"image cache {folder}", found=found, wanted="room for the decoded images",
+        hint="Free some space, or set ADBENCH_CACHE to another folder",
+    )  # fmt: skip
+
+
+def _build(folder: Path, order: _Order, watch: Watch | None) -> None:
+    """Decode everything into a folder of our own, then put it in place at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    free = shutil.disk_usage(folder.parent).free
+    if free < order.bytes:
+        raise _no_room(folder.parent, f"{free / 1e6:.0f} MB free of the {order.bytes / 1e6:.0f} MB needed")
+    own, old = _own_name(folder), _own_name(folder)
+    try:
+        own.mkdir()
+        _fill(own, order, watch)
+        if order.key() != folder.name:
+            raise DataError(
+                f"images like {order.samples[0].path}", found="files that changed while they were read",
+                hint="Run the same command again",
+            )  # fmt: skip
+        try:
+            own.rename(folder)
+        except OSError:
+            if _read(folder, order) is None:  # else another process was faster, and its work is as good
+                folder.rename(old)
+                own.rename(folder)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _own_name(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed processes left behind."""
+    for left in parent.glob(".*-*"):
+        with contextlib.suppress(OSError):
+            used = max(path.stat().st_mtime for path in (left, *left.iterdir()))
+            if time.time() - used > DEAD_AFTER:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
+    total = len(order.samples)
+    kept: list[int] = []
+    sizes: list[Size] = []
+    content = hashlib.sha256()
+    with (own / "pictures.bin").open("wb") as images, (own / "masks.bin").open("wb") as masks:
+        for number, decoded in enumerate(order.decode(range(total))):
+            if watch:
+                watch("decode", number + 1, total)
+            if isinstance(decoded, Problem):
+                continue
+            images.write(decoded.image.tobytes())
+            if order.with_masks:
+                masks.write((np.zeros(order.size, np.uint8) if decoded.mask is None else decoded.mask).tobytes())
+            kept.append(number)
+            sizes.append(decoded.size)
+            content.update(decoded.digest)
+        _flush(images)
+        _flush(masks)
+    with (own / "store.json").open("w", encoding="utf-8") as facts:
+        json.dump({"kept": kept, "sizes": sizes, "content": content.hexdigest()}, facts)
+        _flush(facts)
+
+
+def _flush(stream: IO[Any]) -> None:
+    """Bring a file to the disk, so that a power failure cannot leave a store with holes under its final name."""
+    stream.flush()
+    os.fsync(stream.fileno())

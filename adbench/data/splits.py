@@ -1,0 +1,34 @@
+"""Which training images are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+FEWEST = 3
+"""Images; a spread of fewer is none."""
+
+
+SPLIT_SEED = 8128
+"""Of the choice of held-out images; the same for all runs, so that methods and seeds share their features."""
+
+T = TypeVar("T")
+
+
+def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Split training samples into those to train on and those held out, in order.
+
+    Enough for a threshold are held out, even if that is more than ``share``; but none where that were more than half.
+
+    Args:
+        samples: any number.
+        share: the part that is held out, from 0 (none) to less than 1.
+    """
+    if not share or len(samples) < 2 * FEWEST:
+        return tuple(samples), ()
+    count = min(max(FEWEST, round(share * len(samples))), len(samples) - 1)
+    chosen = set(np.random.default_rng(SPLIT_SEED).permutation(len(samples))[:count].tolist())
+    kept = tuple(sample for number, sample in enumerate(samples) if number not in chosen)
+    return kept, tuple(samples[number] for number in sorted(chosen))

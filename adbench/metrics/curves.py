@@ -1,0 +1,295 @@
+"""What every threshold finds, exactly, and the areas under the curves that this draws.
+
+Every metric changes only where a threshold passes the score of a *defect*. So the few defect scores
+are sorted, and for each distinct one the good ones above it and level with it are counted, chunk by
+chunk: counts add up, so the chunks are never merged and memory stays bounded. Counts are integers,
+areas float64; no score is rounded on the way.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api.data import Size
+
+if TYPE_CHECKING:
+    import torch
+from ..data.ground_truth import Integers, Scores
+
+_CHUNKS = 6
+"""Parts that the pixels are sorted in: fewer take more memory at once, more look up every key more often."""
+
+_WORKERS = 3
+"""Chunks sorted at once, at most: half the maps' own memory."""
+
+_SMALLEST_CHUNK = 1 << 18
+
+_GROUP = 1 << 24
+"""Pixels of images of several sizes that are in memory at once, unless a single image has more."""
+
+_KEY_BLOCK = 1 << 16
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What a threshold finds at each of the K distinct scores of defects, highest first.
+
+    Attributes:
+        hits: (K,) defects scored this high or higher.
+        above: (K,) good ones scored higher.
+        alarms: (K,) good ones scored this high or higher.
+        overlap: (K,) mean share of the regions scored this high or higher; empty for images.
+        good: good ones in all.
+    """
+
+    hits: Integers
+    above: Integers
+    alarms: Integers
+    overlap: NDArray[np.float64]
+    good: int
+
+    def auroc(self) -> float:
+        """Area under the receiver operating characteristic, ties joined by straight lines."""
+        beaten = self.good - 0.5 * (self.above + self.alarms)  # a tie counts half
+        return float(np.diff(self.hits, prepend=0) @ beaten / self.hits[-1] / self.good)
+
+    def average_precision(self) -> float:
+        """Precision at each threshold, weighted by the recall that it gains."""
+        precision = self.hits / (self.hits + self.alarms)
+        return float(np.diff(self.hits, prepend=0) @ precision / self.hits[-1])
+
+    def f1_max(self) -> float:
+        """The highest harmonic mean of precision and recall."""
+        return float((2 * self.hits / (self.hits + self.alarms + self.hits[-1])).max())
+
+    def overlap_area(self, limit: float) -> float:
+        """Area under the overlap up to a false-positive rate of ``limit``, divided by it."""
+        end = limit * self.good
+        used = int(np.searchsorted(self.above, end))  # the next score lies past the end
+        # From one score to the next only good pixels are added, so the curve runs flat; then come
+        # the pixels tied at that score, good and defective together, along a straight line.
+        x = np.full(2 * used + 2, end)
+        x[0], x[1:-1:2], x[2:-1:2] = 0, self.above[:used], self.alarms[:used]
+        y = np.zeros(2 * used + 2)
+        y[2::2] = y[3::2] = self.overlap[:used]
+        if x[-2] > end:  # the last line is cut where it passes the end
+            y[-2:] = y[-3] + (y[-2] - y[-3]) * (end - x[-3]) / (x[-2] - x[-3])
+            x[-2] = end
+        widths = np.diff(x)
+        return float((widths @ y[1:] + widths @ y[:-1]) / (2 * end))
+
+
+def curve_of(
+    scores: Scores, positions: Integers, weights: NDArray[np.float64] | None = None, *, limit: float = 1.0
+) -> Curve | None:
+    """Count what the thresholds find; None unless there are both defects and good ones.
+
+    Args:
+        scores: any shape, finite; higher = more anomalous.
+        positions: (P,) of the defects in the flattened scores; all others are good.
+        weights: (P,) what each defect adds to the overlap; None where that is not wanted.
+        limit: with less than 1 only ``overlap_area`` up to this false-positive rate can be asked for,
+            and the low scores are not sorted.
+    """
+    good = math.prod(scores.shape) - len(positions)
+    if not good or not len(positions):
+        return None
+    floor = _floor(scores, round(limit * good) + 1 + len(positions)) if limit < 1 else None
+    defects = [_take(scores, positions)]
+    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor))
+
+
+class Images(Protocol):
+    """Scores of images of several sizes, each made when it is asked for: (H, W)."""
+
+    def __getitem__(self, number: int, /) -> Scores: ...
+
+
+def curve_of_images(
+    images: Images, sizes: Sequence[Size], positions: Integers, weights: NDArray[np.float64] | None = None
+) -> Curve | None:
+    """Like ``curve_of``, for images of several sizes, of which only a few are in memory at a time.
+
+    Args:
+        images: scores by number; each is asked for twice.
+        sizes: (H, W) of each.
+        positions: (P,) of the defects in the flattened images, one after the other; ascending.
+        weights: (P,) what each defect adds to the overlap; None where that is not wanted.
+    """
+    ends = np.cumsum([height * width for height, width in sizes])
+    good = int(ends[-1]) - len(positions)
+    if not good or not len(positions):
+        return None
+    parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
+    starts = [0, *ends[:-1].tolist()]
+    taken = [
+        _take(images[number], part - start)
+        for number, (part, start) in enumerate(zip(parts, starts, strict=True))
+        if len(part)
+    ]
+
+    def count(keys: NDArray[Any]) -> tuple[Integers, Integers]:
+        higher, level_or_higher = np.zeros((2, len(keys)), np.int64)
+        for group in _groups(sizes):
+            counts = _count(_joined([images[number] for number in group]), keys, None)
+            higher += counts[0]
+            level_or_higher += counts[1]
+        return higher, level_or_higher
+
+    return _curve(taken, weights, good, None, count)
+
+
+def _groups(sizes: Sequence[Size]) -> Iterator[list[int]]:
+    """Numbers of images that are counted at once."""
+    group: list[int] = []
+    pixels = 0
+    for number, (height, width) in enumerate(sizes):
+        if group and pixels + height * width > _GROUP:
+            yield group
+            group, pixels = [], 0
+        group.append(number)
+        pixels += height * width
+    yield group
+
+
+def _joined(images: Sequence[Scores]) -> Scores:
+    flat = [image.reshape(-1) for image in images]
+    if isinstance(flat[0], np.ndarray):
+        return np.concatenate(flat)
+    import torch
+
+    return torch.cat(cast("list[torch.Tensor]", flat))
+
+
+def _curve(
+    taken: list[NDArray[Any]],
+    weights: NDArray[np.float64] | None,
+    good: int,
+    floor: Any,
+    count: Callable[[NDArray[Any]], tuple[Integers, Integers]],
+) -> Curve:
+    """The curve of the defects' scores ``taken``, which are forgotten here; ``count`` counts all scores at keys."""
+    defects = taken[0] if len(taken) == 1 else np.concatenate(taken)  # (P,)
+    taken.clear()
+    order = np.argsort(defects)[::-1]
+    defects = defects[order]
+    last = np.flatnonzero(np.append(defects[1:] != defects[:-1], True))  # (K,) ends of equal scores
+    if floor is not None:
+        last = last[defects[last] >= floor]
+    keys = np.ascontiguousarray(defects[last][::-1])  # (K,) ascending
+    del defects  # here and below, what is not needed makes room for the sorted chunks
+    overlap = np.empty(0) if weights is None else _shares(weights, order, last)
+    del order, weights
+    hits = last + 1
+    del last
+    above, alarms = (counts[::-1] for counts in count(keys))
+    above[1:] -= hits[:-1]
+    alarms -= hits
+    return Curve(hits, above, alarms, overlap, good)
+
+
+def _shares(weights: NDArray[np.float64], order: Integers, last: Integers) -> NDArray[np.float64]:
+    """What the ordered weights up to each ``last`` make up of their sum: exactly 1 for all of them."""
+    covered = weights[order]
+    np.cumsum(covered, out=covered)
+    shares = covered[last]
+    shares /= covered[-1]
+    return shares
+
+
+def _floor(scores: Scores, needed: int) -> Any:
+    """A score that at least ``needed`` pixels reach, not much more; None where a sample finds none."""
+    if not isinstance(scores, np.ndarray):
+        return None  # a GPU sorts everything sooner than it would find this
+    flat = scores.reshape(-1)
+    sample = np.sort(flat[:: max(1, flat.size // _SAMPLE)])
+    share = needed / flat.size + 0.02  # far more than a sample of this size errs by
+    if share >= 1:
+        return None
+    floor = sample[int((1 - share) * len(sample))]
+    reached = sum(np.count_nonzero(image >= floor) for image in scores)
+    return floor if reached >= needed else None
+
+
+def _take(scores: Scores, positions: Integers) -> NDArray[Any]:
+    """The scores at flat positions, half precision widened, which changes no value."""
+    flat = scores.reshape(-1)
+    if isinstance(flat, np.ndarray):
+        taken = flat[positions]
+        return taken.astype(np.float32) if taken.dtype == np.float16 else taken
+    import torch
+
+    some = flat[torch.from_numpy(positions).to(flat.device)]
+    return (some.float() if some.dtype in (torch.float16, torch.bfloat16) else some).cpu().numpy()
+
+
+def _count(scores: Scores, keys: NDArray[Any], floor: Any) -> tuple[Integers, Integers]:
+    """How many scores are higher than each of the ascending keys, and how many level or higher: (K,), (K,).
+
+    Scores below ``floor`` are left out; no key lies there.
+    """
+    if not isinstance(scores, np.ndarray):
+        return _count_in_tensor(scores, keys)
+    higher, level_or_higher = np.zeros((2, len(keys)), np.int64)
+    lock = Lock()
+
+    def add(chunk: NDArray[Any]) -> None:
+        ordered = np.array(chunk if floor is None else chunk[chunk >= floor], dtype=keys.dtype)
+        if len(ordered) == 0:
+            return
+        ordered.sort()  # NumPy lets other threads run meanwhile
+        for start in range(0, len(keys), _KEY_BLOCK):
+            block = slice(start, start + _KEY_BLOCK)
+            below, up_to = _ranks(ordered, keys[block])
+            with lock:
+                higher[block] += len(ordered) - up_to
+                level_or_higher[block] += len(ordered) - below
+
+    chunks = np.array_split(scores.reshape(-1), _chunk_count(scores.size))
+    if len(chunks) == 1:
+        add(chunks[0])
+    else:
+        with ThreadPoolExecutor(workers()) as pool:
+            list(pool.map(add, chunks))
+    return higher, level_or_higher
+
+
+def _ranks(ordered: NDArray[Any], keys: NDArray[Any]) -> tuple[Integers, Integers]:
+    """How many of the ascending scores are below each key, and how many up to it."""
+    below = np.searchsorted(ordered, keys)
+    up_to = below.copy()
+    tied = np.take(ordered, below, mode="clip") == keys  # mostly few: spares most of a second search
+    up_to[tied] = np.searchsorted(ordered, keys[tied], side="right")
+    return below, up_to
+
+
+def _count_in_tensor(scores: torch.Tensor, keys: NDArray[Any]) -> tuple[Integers, Integers]:
+    import torch
+
+    table = torch.from_numpy(keys).to(scores.device)
+    higher, level_or_higher = torch.zeros((2, len(keys)), dtype=torch.int64, device=scores.device)
+    for chunk in scores.reshape(-1).tensor_split(_chunk_count(scores.numel())):
+        ordered = chunk.to(table.dtype).sort().values
+        higher += len(ordered) - torch.searchsorted(ordered, table, right=True)
+        level_or_higher += len(ordered) - torch.searchsorted(ordered, table)
+    return higher.cpu().numpy(), level_or_higher.cpu().numpy()
+
+
+def _chunk_count(size: int) -> int:
+    return min(_CHUNKS, -(-size // _SMALLEST_CHUNK))
+
+
+def workers() -> int:
+    """How many threads sort at once."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_WORKERS, allowed)

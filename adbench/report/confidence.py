@@ -1,0 +1,197 @@
+"""How sure the numbers of a board are: its stored score histograms, joined to variants and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from math import ceil, comb, floor
+from pathlib import Path
+
+import numpy as np
+
+from ..metrics.histograms import ScoreHistograms
+from ..results.records import Result
+from ..results.variants import Variant
+from ..stats import comparison
+from ..stats import intervals as statistics
+from ..stats.comparison import Difference, Resampled
+from ..stats.intervals import Interval
+from ..util.errors import ResultError
+
+APART = 0.05
+"""A corrected p-value below which two methods are told apart."""
+
+INTERVALS = "95 %: interval over test images, of the mean over seeds (docs/statistics.md); sd: over seeds."
+
+MISSING_HISTOGRAMS = (
+    "their score histograms are not stored, or not of the same images for all seeds. adbench run --force computes them."
+)
+
+Reader = Callable[[Result], ScoreHistograms | None]
+"""Finds what is stored beside a result."""
+
+
+class Confidence:
+    """Intervals and comparisons of variants. What costs something is computed once.
+
+    Args:
+        read: finds the score histograms of a result; None where there is none, as with results of older versions.
+    """
+
+    def __init__(self, read: Reader) -> None:
+        self._read = read
+        self._histograms: dict[tuple[str, ...], tuple[ScoreHistograms, ...] | None] = {}
+        self._intervals: dict[tuple[str, ...], Interval | None] = {}
+        self._resampled: dict[tuple[str, ...], Resampled | None] = {}
+
+    def unknown(self, variants: Sequence[Variant]) -> list[str]:
+        """Labels of those whose score histograms are not stored, or whose seeds were tested on different images."""
+        return [each.label for each in variants if any(self._of(each, name) is None for name in each.runs)]
+
+    def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
+        """The 95 % interval of the mean over the classes that have the metric; None where score histograms are missing.
+
+        None, too, for a single class of which no draw moves the metric, since that says nothing of other images.
+        """
+        values, intervals = [], []
+        for name in classes:
+            histograms, value = self._of(variant, name), variant.metric(name, metric)
+            if histograms and value is None:
+                continue
+            found = self._of_class(variant, name, metric)
+            if found is None or value is None:
+                return None
+            values.append(value)
+            # the table's number is exact, that of the score histograms close to it
+            intervals.append(Interval(min(found.low, value), max(found.high, value)))
+        if len(values) != 1:
+            return statistics.mean_interval(values, intervals) if values else None
+        return intervals[0] if intervals[0].low < intervals[0].high else None
+
+    def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
+        """By how much the second is higher in the mean over classes, on the same images; None where unknown.
+
+        Classes without the metric don't count.
+        """
+        classes = [name for name in classes if None not in (first.metric(name, metric), second.metric(name, metric))]
+        if not classes or not all(self._same_images(first, second, name) for name in classes):
+            return None
+        pairs = [(self._drawn(first, name, metric), self._drawn(second, name, metric)) for name in classes]
+        if any(a is None or b is None for a, b in pairs):
+            return None
+        return comparison.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
+
+    def best(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[float | None]:
+        """For each variant the p-value of "none of the others is better" in the mean over classes.
+
+        Classes without the metric don't count. None where score histograms are missing; for all where those
+        missing may be the best's, or where the images are not the same.
+
+        Args:
+            variants: in the order of their rank.
+            classes: that all of them have.
+            metric: a field of ``Metrics``.
+        """
+        missing = self.unknown(variants)
+        known = [variant for variant in variants if variant.label not in missing]
+        classes = [name for name in classes if all(each.metric(name, metric) is not None for each in known)]
+        methods = [[self._drawn(variant, name, metric) for name in classes] for variant in known]
+        drawn = [[each for each in found if each is not None] for found in methods]
+        whole = all(len(each) == len(classes) > 0 for each in drawn)
+        comparable = all(self._same_images(known[0], each, name) for each in known for name in classes)
+        if not drawn or variants[0].label in missing or not whole or not comparable:
+            return [None] * len(variants)
+        p_values = iter(comparison.best_p_values(drawn))
+        return [None if variant.label in missing else next(p_values) for variant in variants]
+
+    def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
+        """Letters of variants in the order of their rank: those that share one can't be told apart.
+
+        Every pair is compared, with Holm's correction. Those whose score histograms are missing have none; if any other
+        pair can't be compared, nobody has.
+        """
+        missing = self.unknown(variants)
+        known = [variant for variant in variants if variant.label not in missing]
+        pairs = list(combinations(range(len(known)), 2))
+        found = [self.difference(known[a], known[b], classes, metric) for a, b in pairs]
+        if not classes or any(each is None for each in found):
+            return [""] * len(variants)
+        adjusted = comparison.holm([each.p_value if each else None for each in found], comb(len(variants), 2))
+        apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
+        letters = iter(comparison.groups(len(known), apart))
+        return ["" if variant.label in missing else next(letters) for variant in variants]
+
+    def _of(self, variant: Variant, class_name: str) -> tuple[ScoreHistograms, ...] | None:
+        """The score histograms of every seed; None unless all have it, for the same images."""
+        key = _key(variant, class_name)
+        if key not in self._histograms:
+            found = [self._read(run) for run in variant.runs.get(class_name, ())]
+            there = tuple(each for each in found if each is not None)
+            whole = there and len(there) == len(found) and _same_images(there)
+            self._histograms[key] = there if whole else None
+        return self._histograms[key]
+
+    def _of_class(self, variant: Variant, class_name: str, metric: str) -> Interval | None:
+        key = (*_key(variant, class_name), metric)
+        if key not in self._intervals:
+            histograms = self._of(variant, class_name)
+            self._intervals[key] = statistics.interval(histograms, metric) if histograms else None
+        return self._intervals[key]
+
+    def _drawn(self, variant: Variant, class_name: str, metric: str) -> Resampled | None:
+        key = (*_key(variant, class_name), metric)
+        if key not in self._resampled:
+            histograms = self._of(variant, class_name)
+            found = comparison.resampled(histograms, metric, class_name) if histograms else None
+            self._resampled[key] = None if found is None or np.isnan(found.value) else found
+        return self._resampled[key]
+
+    def _same_images(self, first: Variant, second: Variant, class_name: str) -> bool:
+        one, other = self._of(first, class_name), self._of(second, class_name)
+        return bool(one and other and _same_images((*one, *other)))
+
+
+def _key(variant: Variant, class_name: str) -> tuple[str, ...]:
+    """The runs of one class: a label alone may stand on the boards of several data sets."""
+    runs = variant.runs.get(class_name, ())
+    return (class_name, variant.label, *(f"{run.dataset}/{run.run}" for run in runs))
+
+
+def _same_images(found: Sequence[ScoreHistograms]) -> bool:
+    return all(each.paths == found[0].paths and np.array_equal(each.labels, found[0].labels) for each in found)
+
+
+def stored(results: Path, warn: Callable[[str], None]) -> Confidence:
+    """What is known of the results below a folder; a broken file is warned of and counts as missing."""
+    from ..results import run_files
+
+    def read(result: Result) -> ScoreHistograms | None:
+        try:
+            return run_files.read_histograms(run_files.folder_of(results, result), result)
+        except ResultError as error:
+            warn(str(error))
+            return None
+
+    return Confidence(read)
+
+
+def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[float]:
+    """The mean over classes of each seed that has them all."""
+    by_seed: dict[int, dict[str, float]] = {}
+    for name in classes:
+        for run in variant.runs.get(name, ()):
+            value = getattr(run.metrics, metric)
+            if value is not None:
+                by_seed.setdefault(run.seed, {})[name] = value
+    return [float(np.mean(list(values.values()))) for values in by_seed.values() if len(values) == len(classes)]
+
+
+def interval_text(found: Interval | None) -> str | None:
+    """An interval for people, in percent: "97.1-99.0".
+
+    The ends are rounded outwards, so that the interval holds the value beside it with all the digits that it shows.
+    """
+    if found is None:
+        return None
+    low, high = floor(round(1000 * found.low, 6)), ceil(round(1000 * found.high, 6))
+    return f"{low / 10:.1f}-{high / 10:.1f}"

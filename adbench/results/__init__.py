@@ -1,0 +1,1 @@
+"""Stored results: records, their folder, variants and ranking."""

@@ -1,0 +1,382 @@
+"""Results on disk: ``results/DATASET/CLASS/METHOD/RUN/``.
+
+    result.json                    everything in ``types.Result``; written last, so that one that exists is complete
+    scores.csv                     one row per test image
+    epochs.csv                     the epoch curve
+    evidence.npz                   what thresholds find in each image; missing in runs that are older than the file
+    last.pt                        the model after the last epoch
+    oracle_image_auroc.pt, ...     the models that did best on the test set, with --keep oracle
+    state.pt                       only while unfinished: what a broken-off run goes on from
+    maps/, maps.npz                anomaly maps, where they were asked for
+
+Every file is written under a temporary name, flushed to the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ..api.scores import METRIC_NAMES, Metrics
+from ..util.errors import CheckpointError, ResultError, TaskError, UnknownNameError
+from ..util.text import csv_text
+from . import serialization
+from .records import EpochRecord, Result
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..metrics.histograms import ScoreHistograms
+
+
+SCHEMA = 1
+"""Version of ``result.json``; a higher one was written by a newer adbench."""
+
+START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
+
+SCORES, EPOCHS, HISTOGRAMS = "scores.csv", "epochs.csv", "evidence.npz"
+
+ORACLE = "oracle_"
+"""Begins the names of checkpoints that did best on the test set; the metric follows."""
+
+_RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_LONGEST = 60
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """The score of one test image: its path below the data root, label, defect type; higher = more anomalous."""
+
+    path: str
+    label: int
+    defect: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Library:
+    """All results that could be read, and one sentence for each that could not."""
+
+    results: tuple[Result, ...]
+    problems: tuple[str, ...]
+
+
+def safe_name(name: str) -> str:
+    """Turn any name into one folder's name that every system accepts, as readable as can be.
+
+    A name that has to change gets a digest, so that two names never share a folder.
+    """
+    safe = _FORBIDDEN.sub("_", name[:_LONGEST]).rstrip(". ")
+    if not safe or _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    return safe if safe == name else f"{safe}-{_digest(name)}"
+
+
+def stored_text(text: str) -> str:
+    r"""Write bytes of a file's name that are no UTF-8 as escapes ("\udcff"), which is valid JSON and readable CSV."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+class RunFolder:
+    """The folder of one run; making one touches nothing on disk."""
+
+    def __init__(self, root: Path, dataset: str, class_name: str, method: str, run: str) -> None:
+        self.run = run
+        self.path = root / safe_name(dataset) / safe_name(class_name) / safe_name(method) / safe_name(run)
+        self._task = f"{method} on {dataset}/{class_name}, run {run}"
+
+    def is_finished(self) -> bool:
+        """Whether there is a result, which is then complete."""
+        return (self.path / _RESULT).is_file()
+
+    def read_result(self) -> Result:
+        """Read the result.
+
+        Raises:
+            ResultError: there is none, it can't be read, or a newer adbench wrote it.
+        """
+        return _read(self.path / _RESULT)
+
+    def write_result(
+        self,
+        result: Result,
+        scores: Sequence[ImageScore],
+        epochs: Sequence[EpochRecord],
+        histograms: ScoreHistograms | None = None,
+    ) -> Result:
+        """Store a finished run; the state to go on from is removed.
+
+        Returns:
+            The result as it is stored: with the digests of the files beside it.
+
+        Raises:
+            ResultError: the files can't be written; there is no result then.
+        """
+        files = {
+            SCORES: self._write(SCORES, csv_text(("path", "label", "defect", "score"), map(_score_row, scores))),
+            EPOCHS: self._write(EPOCHS, csv_text(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
+        }
+        if histograms is not None:
+            files[HISTOGRAMS] = self.write_histograms(histograms)
+        result = replace(result, files=files)
+        self._write(_RESULT, serialization.to_text(result))
+        (self.path / _STATE).unlink(missing_ok=True)
+        return result
+
+    def write_histograms(self, histograms: ScoreHistograms) -> str:
+        """Store what thresholds find in each image, and return the file's SHA-256 digest.
+
+        Raises:
+            ResultError: the file can't be written.
+        """
+        import numpy as np
+
+        arrays: dict[str, Any] = dict(histograms.arrays())
+        stream = io.BytesIO()
+        np.savez_compressed(stream, **arrays)
+        return self._write_bytes(HISTOGRAMS, stream.getvalue())
+
+    def save_checkpoint(self, name: str, payload: Mapping[str, Any]) -> None:
+        """Save tensors, numbers, texts, lists and dicts of them as ``NAME.pt``.
+
+        Raises:
+            ResultError: the file can't be written; an older one of that name is still there.
+        """
+        import torch
+
+        with _writing(self.path / f"{name}.pt"):
+            _write_file(self.path / f"{name}.pt", lambda stream: torch.save(dict(payload), stream))
+
+    def copy_checkpoint(self, source: str, name: str) -> None:
+        """Store a checkpoint under a second name, as a hard link where the file system has them.
+
+        Raises:
+            ResultError: the file can't be written.
+        """
+        path, temporary = self.path / f"{name}.pt", self.path / f".{name}.pt.tmp"
+        with _writing(path):
+            temporary.unlink(missing_ok=True)
+            try:
+                temporary.hardlink_to(self.path / f"{source}.pt")
+            except OSError:
+                shutil.copyfile(self.path / f"{source}.pt", temporary)
+            os.replace(temporary, path)
+            temporary.unlink(missing_ok=True)  # replacing a file by a link to itself leaves both
+
+    def has_oracles(self) -> bool:
+        """Whether a model that did best on the test set was kept."""
+        return any(self.path.glob(f"{ORACLE}*.pt"))
+
+    def discard_oracles(self) -> None:
+        """Remove the models that did best on the test set. Raises ``ResultError`` where they can't be removed."""
+        with _writing(self.path):
+            for path in self.path.glob(f"{ORACLE}*.pt"):
+                path.unlink(missing_ok=True)
+
+    def load_checkpoint(self, name: str, device: torch.device | None = None) -> dict[str, Any] | None:
+        """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.
+
+        Raises:
+            CheckpointError: the file can't be read.
+        """
+        import torch
+
+        path = self.path / f"{name}.pt"
+        if not path.is_file():
+            return None
+        try:
+            payload = torch.load(path, map_location=device or "cpu", weights_only=True)
+        except Exception as error:  # torch raises whatever the bytes lead it to
+            hint = "Compute the run again with --force"
+            raise CheckpointError(f"checkpoint {path} can't be read", found=_reason(error), hint=hint) from error
+        return dict(payload)
+
+    def discard(self) -> None:
+        """Remove everything of this run but its lock; the result first, so that no half of it looks finished."""
+        with _writing(self.path):
+            (self.path / _RESULT).unlink(missing_ok=True)
+            for path in self.path.iterdir() if self.path.is_dir() else ():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
+
+    def remove(self) -> None:
+        """Remove everything of this run, and the folders above it that are empty then.
+
+        Raises:
+            TaskError: another process is computing it.
+            ResultError: something can't be removed.
+        """
+        with self.lock():
+            self.discard()
+        with _writing(self.path):
+            (self.path / _LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            for folder in (self.path, *list(self.path.parents)[:3]):
+                folder.rmdir()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from computing the same run; a killed process leaves no lock behind.
+
+        Raises:
+            TaskError: another process is computing it.
+            ResultError: the folder can't be made.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / _LOCK)
+        with _writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise TaskError(
+                    f"{self._task} is being computed by another process",
+                    hint="Wait for it; the same command then finds its result",
+                ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _write(self, name: str, text: str) -> str:
+        return self._write_bytes(name, stored_text(text).encode("utf-8"))
+
+    def _write_bytes(self, name: str, data: bytes) -> str:
+        with _writing(self.path / name):
+            _write_file(self.path / name, lambda stream: stream.write(data))
+        return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into an error that names the path.
+
+    torch.save reports a failed write as RuntimeError.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        hint = "Make room or permit writing there, or choose another folder with --results"
+        raise ResultError(f"{path} can't be written", found=_reason(error), hint=hint) from error
+
+
+def _write_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that it is either the old one or the whole new one, even after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            fill(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder can't be opened, and renaming is already durable
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+_EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
+
+
+def _score_row(score: ImageScore) -> tuple[object, ...]:
+    return score.path, score.label, score.defect, score.score
+
+
+def _epoch_row(record: EpochRecord) -> tuple[object, ...]:
+    metrics = record.metrics or Metrics()
+    values = tuple(getattr(metrics, name) for name in METRIC_NAMES)
+    return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
+
+
+def _read(path: Path) -> Result:
+    again = "Compute it again with --force"
+    try:
+        text = path.read_text(encoding="utf-8")
+        schema = json.loads(text)["schema"]
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise ResultError(
+                f"result {path}", found=f"schema {schema}, written by a newer adbench", wanted=f"schema {SCHEMA}",
+                hint="Upgrade adbench to read it",
+            )  # fmt: skip
+        result = serialization.from_text(Result, text)
+    except FileNotFoundError as error:
+        raise ResultError(f"result {path}", found="no such file", hint=again) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ResultError(f"result {path} can't be read", found=_reason(error), hint=again) from error
+    return replace(result, overrides={key: _tuples(value) for key, value in result.overrides.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """An option's value is never a list, but a tuple that JSON turned into one."""
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"no field {error}"
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def read_all(
+    results: Path, *, dataset: str | None = None, class_name: str | None = None, method: str | None = None
+) -> Library:
+    """Read all finished runs, of one data set, class or method if asked for.
+
+    Unreadable ones are left out and told of in ``problems``.
+
+    Raises:
+        ResultError: the folder is missing, or no run in it is finished.
+        UnknownNameError: no result is of that data set, class or method.
+    """
+    if not results.is_dir():
+        raise ResultError(f"results folder {results}", found="no such folder", hint=START_HERE)
+    found: dict[tuple[str, str, str, str], Result] = {}
+    problems = []
+    for path in sorted(results.glob(f"*/*/*/*/{_RESULT}")):
+        try:
+            result = _read(path)
+        except ResultError as error:
+            problems.append(str(error))
+            continue
+        key = (result.dataset, result.class_name, result.method, result.run)
+        if found.setdefault(key, result) is not result:
+            problems.append(f"{path} is left out: a copy of run {result.run}, which is there already.")
+    if not found and not problems:
+        raise ResultError(f"results folder {results}", found="no finished run", hint=START_HERE)
+    kept = list(found.values())
+    for kind, field, name in (
+        ("data set", "dataset", dataset),
+        ("class", "class_name", class_name),
+        ("method", "method", method),
+    ):
+        if name is not None and kept:
+            known = {getattr(result, field) for result in kept}
+            if name not in known:
+                raise UnknownNameError(f"{kind} among the results in {results}", name, known)
+            kept = [result for result in kept if getattr(result, field) == name]
+    return Library(tuple(kept), tuple(problems))

@@ -1,0 +1,226 @@
+"""Runs gathered into variants of methods, with their means over seeds, and what must be said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ..api.data import size_text
+from .records import Protocol, Result, variant_name
+from .serialization import canonical
+
+TITLES = {
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_ap": "pixel AP",
+    "pixel_f1max": "pixel F1-max",
+    "aupro": "AUPRO",
+    "aupro_05": "AUPRO 0.05",
+}
+"""What people call the metrics."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of a method on one data set, with all its classes and seeds.
+
+    ``runs`` holds the runs of each class, one per seed.
+    """
+
+    label: str
+    method: str
+    runs: Mapping[str, tuple[Result, ...]]
+
+    def metric(self, class_name: str, name: str) -> float | None:
+        """The metric at the last epoch, as the mean over seeds; None where it is not defined."""
+        return mean(getattr(run.metrics, name) for run in self.runs.get(class_name, ()))
+
+    def oracle(self, class_name: str, name: str) -> float | None:
+        """The best value over the epochs, chosen on the test set, as the mean over seeds."""
+        best = ({each.metric: each.value for each in run.oracle} for run in self.runs.get(class_name, ()))
+        return mean(each.get(name) for each in best)
+
+    def timing(self, class_name: str, name: str) -> float | None:
+        """One field of ``Timing``, as the mean over seeds."""
+        return mean(getattr(run.timing, name) for run in self.runs.get(class_name, ()))
+
+    def threshold(self, class_name: str, name: str) -> float | None:
+        """One number of ``Threshold``, as the mean over seeds; None where none was suggested."""
+        found = (run.threshold for run in self.runs.get(class_name, ()))
+        return mean(getattr(each, name) for each in found if each is not None)
+
+    @property
+    def all_runs(self) -> tuple[Result, ...]:
+        """The runs of all classes."""
+        return tuple(run for runs in self.runs.values() for run in runs)
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds there are, in the class that has fewest."""
+        return min(len(runs) for runs in self.runs.values())
+
+    @property
+    def names(self) -> set[str]:
+        """All names that mean this variant, perhaps among others: its label, its variant's, its method's."""
+        return {self.label, self.method, *(run.variant for run in self.all_runs)}
+
+
+@dataclass(frozen=True)
+class Board:
+    """All variants of one data set."""
+
+    dataset: str
+    synthetic: bool
+    variants: tuple[Variant, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The data set's name, marked where it is synthetic."""
+        return dataset_title(self.dataset, self.synthetic)
+
+
+def dataset_title(name: str, synthetic: bool) -> str:
+    """A data set's name for people."""
+    return f"{name} (synthetic)" if synthetic else name
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of what is there; None of nothing."""
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
+
+
+def boards(results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None) -> list[Board]:
+    """Gather runs, one board per data set, in the order in which they come.
+
+    Runs of one name whose options, weights, precision or code differ become variants of their own. Of a class
+    whose images changed only the runs on the newest images count, since others do not compare.
+
+    Args:
+        results: runs of any methods, data sets and seeds.
+        remarks: what else must be said about each data set's runs (``standing.Sorted``).
+    """
+    by_dataset: dict[str, list[Result]] = {}
+    for result in results:
+        by_dataset.setdefault(result.dataset, []).append(result)
+    return [_board(name, runs, (remarks or {}).get(name, ())) for name, runs in by_dataset.items()]
+
+
+def _board(dataset: str, runs: Sequence[Result], said: Sequence[str]) -> Board:
+    runs, remarks = _on_newest_images(runs)
+    remarks.extend(said)
+    by_name: dict[str, list[Result]] = {}
+    for run in runs:
+        by_name.setdefault(run.variant, []).append(run)
+    by_label: dict[str, list[Result]] = {}
+    for group in by_name.values():
+        keys = _told_apart_by(group)
+        for run in group:
+            by_label.setdefault(_label(run, keys), []).append(run)
+    for label, group in by_label.items():
+        skipped = {run.class_name: len(run.skipped) for run in group if run.skipped}
+        remarks.extend(f"{label}: {count} broken files of {name} were skipped." for name, count in skipped.items())
+    variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in by_label.items())
+    return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks))
+
+
+def _on_newest_images(runs: Sequence[Result]) -> tuple[list[Result], list[str]]:
+    newest: dict[str, Result] = {}
+    for run in runs:
+        if run.class_name not in newest or run.finished > newest[run.class_name].finished:
+            newest[run.class_name] = run
+    kept = [run for run in runs if _same_images(run, newest[run.class_name])]
+    dropped: dict[str, int] = {}
+    for run in runs:
+        if not _same_images(run, newest[run.class_name]):
+            dropped[run.class_name] = dropped.get(run.class_name, 0) + 1
+    return kept, [
+        f"{name}: {count} older run(s) on other images left out; the data set has changed since."
+        for name, count in dropped.items()
+    ]
+
+
+def _same_images(run: Result, other: Result) -> bool:
+    """Whether two runs were made on the same images; results of adbench 0.1 only know names and lengths."""
+    if run.identity and other.identity:
+        return run.identity.data == other.identity.data
+    return run.fingerprint == other.fingerprint
+
+
+def _configuration(run: Result) -> dict[str, Any]:
+    """Every option, with digests of contents in place of files, and how it was evaluated."""
+    files = run.identity.files if run.identity else {}
+    return {**run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
+
+
+def _conditions(run: Result) -> dict[str, Any]:
+    """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
+    compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
+    code = f"{run.identity.code[:8]}.{run.identity.numerics}" if run.identity else "unknown"
+    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout, "code": code}
+
+
+def _told_apart_by(runs: Sequence[Result]) -> list[str]:
+    """The options in which runs of one name differ: within a class, or anywhere in precision and evaluation.
+
+    From class to class other options may differ, since presets have values for single classes.
+    """
+    by_class: dict[str, list[Result]] = {}
+    for run in runs:
+        by_class.setdefault(run.class_name, []).append(run)
+    keys = set()
+    for group in by_class.values():
+        keys |= _differing([_configuration(run) for run in group])
+    return sorted(keys | _differing([_conditions(run) for run in runs]))
+
+
+def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
+    keys = {key for each in configurations for key in each}
+    return {key for key in keys if len({canonical(each.get(key)) for each in configurations}) > 1}
+
+
+def _label(run: Result, keys: Sequence[str]) -> str:
+    usual = {"eval-size": "input", "holdout": 0}
+    differs = {
+        key: value for key, value in _configuration(run).items() if key in keys and usual.get(key, object()) != value
+    }
+    return variant_name(run.method, run.preset, {**run.changes, **differs})
+
+
+def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:
+    """The runs of each class, the newest one of each seed."""
+    newest: dict[str, dict[int, Result]] = {}
+    for run in sorted(runs, key=lambda run: run.finished):
+        newest.setdefault(run.class_name, {})[run.seed] = run
+    order = dict.fromkeys(run.class_name for run in runs)
+    return {name: tuple(newest[name].values()) for name in order}
+
+
+# ---------------------------------------------------------------- what is said under a table
+
+
+def protocol_text(protocol: Protocol) -> str:
+    """One line with everything besides the method that moves a number."""
+    return "; ".join(filter(None, protocol_parts(protocol).values()))
+
+
+def protocol_parts(protocol: Protocol) -> dict[str, str]:
+    """The facts of ``protocol_text`` by what they are about; "masks" and "aupro" move some metrics only."""
+    size, masks = size_text(protocol.size), size_text(protocol.mask_size)
+    weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
+    maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
+    crop = ", the crop alone" if protocol.resize == "crop" else ""
+    return {
+        "input": f"{size} by {protocol.resize} ({protocol.picture_resampling})",
+        "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
+        "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
+        "aupro": f"AUPRO from the {protocol.aupro_map}",
+        "epoch": f"{protocol.epoch_policy} epoch",
+        "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",
+        "precision": "fp32" if protocol.precision == "off" else f"amp {protocol.precision}",
+    }

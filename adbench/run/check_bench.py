@@ -1,0 +1,239 @@
+"""What ``checks`` puts a method on: images made on the spot, options made small, and a training loop."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..api import options
+from ..api.data import Sample, Size
+from ..api.detector import Detector, Epoch
+from ..api.method import Method, find_preset
+from ..api.options import Options
+from ..data.image_store import Store
+from ..data.images import Images
+from ..util import devices
+from ..util.errors import TaskError
+from .evaluate import TestScores, score_all
+from .session import kept_random_state
+
+SIZE: Size = (96, 128)
+"""Of the images; not square, so that height and width taken for each other show."""
+
+TRAIN, GOOD, BAD = 12, 3, 4
+"""Images of each kind: the last batch of training is smaller, and so is that of the test images."""
+
+TRAIN_BATCH, TEST_BATCH = 8, 4
+
+EPOCHS = 2
+"""Enough to break off after the first one."""
+
+LAST_EPOCH = 6
+"""Where training is stopped if the options did not make it short."""
+
+
+class MadeImages:
+    """Good images and defective ones with masks, as files in MVTec's layout and decoded.
+
+    Args:
+        folder: an empty folder for the files.
+        size: height and width of the images.
+    """
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        """Draw the training images and write their files."""
+        self.folder, self.size = folder, size
+        self.train = self._write("train", "good", TRAIN, draw=0)
+
+    def test(self, draw: int) -> Store:
+        """Draw test images and write them over those that were there; another ``draw``, other images."""
+        good = self._write("test", "good", GOOD, draw=draw)
+        bad = self._write("test", "spot", BAD, draw=draw)
+        assert bad.masks is not None
+        masks = np.concatenate((np.zeros((GOOD, *self.size), np.uint8), bad.masks))
+        images = np.concatenate((good.images, bad.images))
+        name = f"check test {draw} {self.size}"
+        return Store(name, good.samples + bad.samples, images, masks, (self.size,) * (GOOD + BAD), name)
+
+    def _write(self, part: str, defect: str, count: int, *, draw: int) -> Store:
+        random = np.random.default_rng([draw, len(part), len(defect)])
+        samples, images, masks = [], [], []
+        for number in range(count):
+            image, mask = _draw(random, self.size, defective=defect != "good")
+            path = self.folder / part / defect / f"{number:03d}.png"
+            _save(path, image)
+            ground_truth = None
+            if mask is not None:
+                ground_truth = self.folder / "ground_truth" / defect / f"{number:03d}_mask.png"
+                _save(ground_truth, mask * 255)
+                masks.append(mask)
+            samples.append(Sample(path, int(defect != "good"), defect, ground_truth))
+            images.append(image)
+        name = f"check {part} {defect} {draw} {self.size}"
+        stacked = np.stack(masks) if masks else None
+        return Store(name, tuple(samples), np.stack(images), stacked, (self.size,) * count, name)
+
+
+def _draw(random: np.random.Generator, size: Size, *, defective: bool) -> tuple[Any, Any]:
+    """A coarse texture in some light (H, W, 3), with a bright square and its mask (H, W) if defective."""
+    height, width = size
+    coarse = random.integers(70, 150, (height // 8 + 1, width // 8 + 1, 3)).repeat(8, 0).repeat(8, 1)
+    image = coarse[:height, :width] + random.integers(-10, 10, (height, width, 3)) + random.integers(-8, 8)
+    mask = None
+    if defective:
+        side = min(size) // 5
+        top, left = random.integers(0, height - side), random.integers(0, width - side)
+        mask = np.zeros(size, np.uint8)
+        mask[top : top + side, left : left + side] = 1
+        image = image + 90 * mask[..., None]
+    return np.clip(image, 0, 255).astype(np.uint8), mask
+
+
+def _save(path: Path, values: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def rows_of(store: Store, rows: Sequence[int]) -> Store:
+    """Some images of a store, in another order."""
+    chosen = list(rows)
+    return replace(
+        store,
+        key=f"{store.key} {chosen}",
+        samples=tuple(store.samples[row] for row in chosen),
+        images=store.images[chosen],
+        masks=None if store.masks is None else store.masks[chosen],
+        sizes=tuple(store.sizes[row] for row in chosen),
+    )
+
+
+def small_options(method: Method, preset: str | None, changes: Mapping[str, Any], *, size: Size | None) -> Options:
+    """The options of a preset, made small: few epochs, small batches, float32; what the user gives stays.
+
+    Args:
+        method: whose options.
+        preset: its name; None for "cpu", or "quick" or "paper" where there is none.
+        changes: options that the user gave.
+        size: of the images; None for the preset's own.
+
+    Raises:
+        UnknownNameError: the method has no such preset.
+        OptionError: a value that no task can work with.
+    """
+    name = preset or next(each for each in ("cpu", "quick", "paper") if each in method.presets)
+    chosen = find_preset(method, name).options
+    small: dict[str, Any] = {"batch_size": min(chosen.batch_size, TRAIN_BATCH), "amp": "off"}
+    if size is not None:
+        small["size"] = size
+    for field in fields(chosen):
+        value = getattr(chosen, field.name)
+        if field.name.endswith("epochs") and isinstance(value, int):
+            # sub-epochs and the like multiply the others, and a warm-up must end before the training does
+            inner = field.name != "meta_epochs" and hasattr(chosen, "meta_epochs")
+            small[field.name] = min(value, 1 if inner or "warm" in field.name else EPOCHS)
+    made = replace(chosen, **{**small, **changes})
+    options.check(made, owner=method.name)
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class CheckBench:
+    """A method with small options on a device, and the images that it is tried on."""
+
+    method: Method
+    options: Options
+    made: MadeImages
+    device: torch.device
+
+    def build(self, seed: int) -> Detector:
+        """Make the detector as the engine does."""
+        devices.seed_everything(seed)
+        detector = self.method.build(self.options, self.device)
+        if not isinstance(detector, Detector):
+            raise TaskError(f"build returned a {type(detector).__name__}", wanted="a Detector")
+        return detector
+
+    def images(self, store: Store, batch_size: int = TEST_BATCH, *, shuffle: bool = False) -> Images:
+        """Images as a method gets them; nothing is cached."""
+        return Images(store, self.device, batch_size, shuffle=shuffle)
+
+    def train(self, detector: Detector, *, shown: Store, epochs: int = LAST_EPOCH) -> bool:
+        """Drive ``fit`` as the engine does, scoring ``shown`` at each milestone; say whether it got to its end.
+
+        Args:
+            detector: what is trained, from its ``epoch`` on.
+            shown: test images.
+            epochs: training stops after this one.
+
+        Raises:
+            TaskError: ``fit`` reports what it must not.
+        """
+        images = self.images(self.made.train, self.options.batch_size, shuffle=True)
+        seen: list[int] = []
+        images.step = lambda done, _: seen.append(done)
+        start = detector.epoch
+        for epoch in detector.fit(images):
+            if not isinstance(epoch, Epoch):
+                raise TaskError(f"fit yielded a {type(epoch).__name__}", wanted="an Epoch")
+            if epoch.number == detector.epoch and not seen:
+                continue  # it only tells how many there will be
+            if epoch.number != detector.epoch + 1:
+                found = f"epoch {epoch.number} after epoch {detector.epoch}"
+                hint = "Let fit count from self.epoch" if detector.epoch == start else ""
+                raise TaskError("fit yielded", found=found, wanted=f"epoch {detector.epoch + 1}", hint=hint)
+            if epoch.loss is not None and not np.isfinite(epoch.loss):
+                raise TaskError(f"the loss of epoch {epoch.number}", found=str(epoch.loss), wanted="a finite number")
+            detector.epoch = epoch.number
+            if epoch.milestone or epoch.number == epoch.total:
+                self._glance(detector, shown)
+            if epoch.number == epoch.total:
+                return True
+            if epoch.number >= epochs:
+                return False
+        return True
+
+    def _glance(self, detector: Detector, store: Store) -> None:
+        """Score as an evaluation between epochs does, and look at nothing."""
+        with kept_random_state(self.device), torch.no_grad():
+            for batch in self.images(store):
+                detector.score(batch)
+
+    def fitted(self, seed: int, *, shown: Store) -> Detector:
+        """Build and train to the end."""
+        detector = self.build(seed)
+        self.train(detector, shown=shown)
+        return detector
+
+    def score(self, detector: Detector, store: Store, batch_size: int = TEST_BATCH) -> TestScores:
+        """Score all images, refusing wrong shapes and what is not finite."""
+        return score_all(detector, self.images(store, batch_size), name=self.method.name)
+
+
+def difference(one: TestScores, other: TestScores) -> float:
+    """The largest difference of any score or pixel, as a part of the spread of ``one``'s."""
+    worst = 0.0
+    for part in ("image", "maps", "region_maps"):
+        left, right = getattr(one, part), getattr(other, part)
+        if left is None and right is None:
+            continue
+        if left is None or right is None or left.shape != right.shape:
+            return float("inf")
+        left, right = left.cpu().double(), right.cpu().double()
+        spread = float(left.max() - left.min()) or max(1.0, float(left.abs().max()))
+        worst = max(worst, float((left - right).abs().max()) / spread)
+    return worst
+
+
+def through_a_file(payload: Any, device: torch.device) -> Any:
+    """Save and load as checkpoints are: what is not data alone is refused."""
+    stream = io.BytesIO()
+    torch.save(payload, stream)
+    stream.seek(0)
+    return torch.load(stream, map_location=device, weights_only=True)

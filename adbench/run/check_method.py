@@ -1,0 +1,337 @@
+"""What any method must pass, tried on a handful of images made on the spot: no data, no network, seconds.
+
+In a test of a plugin::
+
+    from adbench import checks
+
+    def test_mine():
+        checks.check_method("mine", plugin_files=["mine.py"])
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..api import options as options_module
+from ..api import registry
+from ..api.detector import Detector
+from ..api.method import Method
+from ..util.errors import UsageError
+from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
+from .engine import model_state
+from .evaluate import TestScores
+from .session import Session
+
+ALIKE = 1e-3
+"""Part of the scores' spread by which an image's may move with the size of its batch: that is rounding."""
+
+SAME = 1e-5
+"""Part of the spread within which scores are the same that must be the same."""
+
+ON_GPU = 1e-2
+"""Part of the spread by which scores may differ between a CPU and a GPU."""
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How one check went: ``reason`` says in a few words what was found, or why it was skipped."""
+
+    check: str
+    outcome: Outcome
+    reason: str = ""
+
+
+class _FailedError(Exception):
+    """What a check found wrong."""
+
+
+class _SkippedError(Exception):
+    """Why a check can't be made."""
+
+
+def run(
+    method: Method | str,
+    *,
+    preset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    plugin_files: Sequence[str | Path] = (),
+    watch: Callable[[str], None] | None = None,
+) -> tuple[CheckResult, ...]:
+    """Try a method on a tiny data set and say of each check how it went.
+
+    The method's preset is made small: 96 x 128 pixels, two epochs, batches of 8, float32. A method that
+    takes no such size is tried at its preset's own.
+
+    Args:
+        method: the method, or the name of an installed one or of one in ``plugin_files``.
+        preset: the preset; by default ``cpu``, or else ``quick`` or ``paper``.
+        changes: options that are kept as they are, whatever is made small.
+        plugin_files: plugin files to load.
+        watch: hears the name of each check before it begins.
+
+    Raises:
+        UsageError: no such method or preset, or something that the method says the user can put right.
+    """
+    if isinstance(method, str):
+        method = registry.load([Path(file) for file in plugin_files]).method(method)
+    with tempfile.TemporaryDirectory(prefix="adbench-check-", ignore_cleanup_errors=True) as folder:
+        subject = _Subject(method, preset, dict(changes or {}), Path(folder))
+        results: list[CheckResult] = []
+        for title, check in _CHECKS.items():
+            if watch:
+                watch(title)
+            if any(result.outcome == "failed" for result in results[:2]):  # without scores there is no more to see
+                results.append(CheckResult(title, "skipped", "the method does not get that far"))
+            else:
+                results.append(_one(title, check, subject))
+        return tuple(results)
+
+
+def check_method(
+    method: Method | str,
+    *,
+    preset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    plugin_files: Sequence[str | Path] = (),
+) -> None:
+    """Pass if the method passes all checks that can be made here; for tests. Arguments as of ``run``.
+
+    Raises:
+        AssertionError: a check failed; the message lists which, and why.
+        UsageError: as ``run``.
+    """
+    results = run(method, preset=preset, changes=changes, plugin_files=plugin_files)
+    failed = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
+    if failed:
+        name = method if isinstance(method, str) else method.name
+        raise AssertionError(f"{name} failed {len(failed)} of {len(results)} checks:\n" + "\n".join(failed))
+
+
+def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> CheckResult:
+    try:
+        return CheckResult(title, "passed", check(subject))
+    except _SkippedError as skipped:
+        return CheckResult(title, "skipped", str(skipped))
+    except UsageError as error:
+        if check is _runs:  # nothing can be said of the method before the user puts this right
+            raise
+        return CheckResult(title, "failed", _reason(error))
+    except _FailedError as failed:
+        return CheckResult(title, "failed", str(failed))
+    except Exception as error:  # whatever a method does is its failure, not ours
+        return CheckResult(title, "failed", _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")
+    kind = (
+        "" if isinstance(error, UsageError) or type(error).__module__.startswith("adbench.") else type(error).__name__
+    )
+    return ": ".join(part for part in (kind, text) if part) or type(error).__name__
+
+
+# ---------------------------------------------------------------- what is tried
+
+
+class _Subject:
+    """The method under test; what several checks need is made once."""
+
+    def __init__(self, method: Method, preset: str | None, changes: dict[str, Any], folder: Path) -> None:
+        self.method, self.preset, self.changes, self.folder = method, preset, changes, folder
+
+    @cached_property
+    def _begun(self) -> tuple[CheckBench, Detector]:
+        """Options that the method trains with, on small images or else on ones of its preset's size."""
+        sizes = [None] if "size" in self.changes else [SIZE, None]
+        for number, size in enumerate(sizes):
+            options = small_options(self.method, self.preset, self.changes, size=size)
+            images = MadeImages(self.folder / str(number), options.size)
+            bench = CheckBench(self.method, options, images, torch.device("cpu"))
+            try:
+                return bench, bench.fitted(0, shown=images.test(1))
+            except UsageError:
+                if size is None:
+                    raise
+        raise AssertionError("unreachable: the last size is None")
+
+    @property
+    def bench(self) -> CheckBench:
+        """The method on the CPU."""
+        return self._begun[0]
+
+    @property
+    def detector(self) -> Detector:
+        """A detector trained with seed 0, that scored the first test images between its epochs."""
+        return self._begun[1]
+
+    @cached_property
+    def scores(self) -> TestScores:
+        """Its scores."""
+        return self.bench.score(self.detector, self.bench.made.test(1))
+
+    @cached_property
+    def again(self) -> tuple[float, bool, int]:
+        """The same once more, and dropped: how far off its scores are, whether it is gone, and the tensors left."""
+        store = self.bench.made.test(1)
+        expected = self.scores
+        before = _tensors()
+        detector = self.bench.fitted(0, shown=store)
+        gone = weakref.ref(detector)
+        off = difference(expected, self.bench.score(detector, store))
+        del detector
+        left = _tensors() - before
+        return off, gone() is None, left
+
+    def need_repeatable(self) -> None:
+        """Skip a check that means nothing while the same seed gives other scores."""
+        if not self.again[0] <= SAME:
+            raise _SkippedError("can't be told while the same seed gives other scores")
+
+
+def _require(found: float, limit: float, what: str) -> None:
+    if not found <= limit:
+        amount = f"by {found:.1%} of their spread" if found < float("inf") else "altogether"
+        raise _FailedError(f"{what} {amount}")
+
+
+def _runs(subject: _Subject) -> str:
+    """Build, train and score."""
+    epoch = subject.detector.epoch
+    size = "x".join(map(str, subject.bench.options.size))
+    return f"{epoch} epoch{'s' if epoch != 1 else ''} at {size}"
+
+
+def _shapes(subject: _Subject) -> str:
+    """Scores of the right shapes and finite."""
+    scores = subject.scores
+    found = ["image scores"]
+    found += ["maps"] if scores.maps is not None else []
+    found += ["region maps"] if scores.region_maps is not None else []
+    return ", ".join(found)
+
+
+def _alone(subject: _Subject) -> str:
+    """An image's score doesn't depend on its batch, nor on what was scored before."""
+    bench, store = subject.bench, subject.bench.made.test(1)
+    count = len(store.samples)
+    alone = bench.score(subject.detector, store, 1)
+    together = bench.score(subject.detector, store, count)
+    _require(difference(alone, together), ALIKE, "in a batch the scores differ")
+    backwards = bench.score(subject.detector, rows_of(store, range(count)[::-1]))
+    turned = TestScores(*(None if part is None else part.flip(0) for part in vars(backwards).values()))  # type: ignore[arg-type]
+    _require(difference(alone, turned), ALIKE, "in another order the scores differ")
+    bench.score(subject.detector, replace(store, images=store.images % 2 * 255), count)  # as odd as can be
+    _require(difference(alone, bench.score(subject.detector, store, 1)), ALIKE, "after other images the scores differ")
+    return "also in another order, and after other images"
+
+
+def _seed(subject: _Subject) -> str:
+    """The same seed trains the same detector."""
+    _require(subject.again[0], SAME, "trained again, the scores differ")
+    return ""
+
+
+def _state(subject: _Subject) -> str:
+    """A checkpoint holds everything needed to score, also after another seed's start."""
+    bench, store = subject.bench, subject.bench.made.test(1)
+    fresh = bench.build(1)
+    fresh.load_state_dict(through_a_file(model_state(subject.detector), bench.device))
+    fresh.epoch = subject.detector.epoch
+    _require(difference(subject.scores, bench.score(fresh, store)), SAME, "a loaded state's scores differ")
+    return ""
+
+
+def _no_test_images(subject: _Subject) -> str:
+    """With other test images on the disk and scored between epochs, training ends the same."""
+    subject.need_repeatable()
+    bench = subject.bench
+    ours = bench.score(subject.detector, bench.made.test(3))
+    other = bench.fitted(0, shown=bench.made.test(2))
+    theirs = bench.score(other, bench.made.test(3))
+    _require(difference(ours, theirs), SAME, "with other test images the scores of a third set differ")
+    return ""
+
+
+def _options(subject: _Subject) -> str:
+    """Options go through JSON, as they do through results and checkpoints."""
+    chosen = {name: preset.options for name, preset in subject.method.presets.items()}
+    chosen["check"] = subject.bench.options
+    for name, options in chosen.items():
+        text = json.dumps(options_module.to_json(options), allow_nan=False)
+        back = options_module.from_json(subject.method.options, json.loads(text), owner=subject.method.name)
+        if back != options:
+            first = next(key for key in vars(options) if getattr(options, key) != getattr(back, key))
+            raise _FailedError(
+                f"{name}: {first} is {getattr(options, first)!r} and comes back {getattr(back, first)!r}"
+            )
+    return f"{len(subject.method.presets)} presets"
+
+
+def _resumes(subject: _Subject) -> str:
+    """Broken off after the first epoch and built again, it goes on to the same numbers."""
+    subject.need_repeatable()
+    bench, store = subject.bench, subject.bench.made.test(1)
+    broken = bench.build(0)
+    if bench.train(broken, shown=store, epochs=1):
+        raise _SkippedError("it trains in a single epoch")
+    state = through_a_file(Session().to_state(broken, bench.device), bench.device)
+    resumed = bench.build(0)
+    Session.from_state(state, resumed, bench.device)
+    bench.train(resumed, shown=store)
+    _require(difference(subject.scores, bench.score(resumed, store)), SAME, "gone on after epoch 1, the scores differ")
+    return f"broken off after epoch 1 of {subject.detector.epoch}"
+
+
+def _memory(subject: _Subject) -> str:
+    """A dropped detector takes its tensors with it."""
+    _, gone, left = subject.again
+    if not gone:
+        raise _FailedError("somebody still holds the detector")
+    if left > 0:
+        raise _FailedError(f"{left} tensors are left behind")
+    return ""
+
+
+def _tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+
+def _on_gpu(subject: _Subject) -> str:
+    """It trains on a GPU, and a state from the CPU scores there as it does here."""
+    if not torch.cuda.is_available():
+        raise _SkippedError("no CUDA device here")
+    here, store = subject.bench, subject.bench.made.test(1)
+    there = CheckBench(here.method, here.options, here.made, torch.device("cuda"))
+    there.score(there.fitted(0, shown=store), store)
+    moved = there.build(0)
+    moved.load_state_dict(through_a_file(model_state(subject.detector), there.device))
+    moved.epoch = subject.detector.epoch
+    _require(difference(subject.scores, there.score(moved, store)), ON_GPU, "the CPU's state scores differ there")
+    return torch.cuda.get_device_name()
+
+
+_CHECKS: dict[str, Callable[[_Subject], str]] = {
+    "works on the CPU": _runs,
+    "shapes and finite values": _shapes,
+    "scores alone equal scores in a batch": _alone,
+    "same seed, same scores": _seed,
+    "state saved and loaded scores the same": _state,
+    "fit sees no test image": _no_test_images,
+    "options survive JSON": _options,
+    "resumes to the same numbers": _resumes,
+    "memory is released": _memory,
+    "works on a GPU": _on_gpu,
+}

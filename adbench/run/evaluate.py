@@ -1,0 +1,202 @@
+"""From a fitted detector to scores of every test image, and from those to metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..api.detector import Detector
+from ..api.scores import Metrics, Scores
+from ..data.ground_truth import GroundTruth, Resized
+from ..data.images import Batch, Images
+from ..metrics.histograms import ScoreHistograms
+from ..metrics.metrics import evaluate_ground_truth
+from ..util.errors import TaskError, WeightsError
+from ..util.memory import MicroBatches, free, is_out_of_memory
+from .session import kept_random_state
+
+_KEPT_AS = {"image": torch.float64, "map": torch.float32, "region_map": torch.float32}
+"""The fields of ``Scores``: one number for an image costs nothing, maps are large."""
+
+MEASURED_BATCHES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class TestScores:
+    """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None on the detector's device."""
+
+    image: torch.Tensor
+    maps: torch.Tensor | None
+    region_maps: torch.Tensor | None
+
+    def evaluate(self, ground_truth: GroundTruth) -> Metrics:
+        """Compare with the ground truth; AUPRO from ``region_maps`` where the method has them."""
+        return evaluate_ground_truth(
+            ground_truth,
+            image_scores=self.image.numpy(),
+            maps=_at_size_of(ground_truth, self.maps),
+            region_maps=_at_size_of(ground_truth, self.region_maps),
+        )
+
+    def histograms(self, ground_truth: GroundTruth, paths: Sequence[str]) -> ScoreHistograms:
+        """Sum up what ``evaluate`` compares; ``paths`` name the images."""
+        maps, region_maps = _at_size_of(ground_truth, self.maps), _at_size_of(ground_truth, self.region_maps)
+        return ScoreHistograms.of(ground_truth, paths, self.image.numpy(), maps, region_maps)
+
+    @property
+    def tied(self) -> int:
+        """How many images share their score with another one."""
+        _, counts = np.unique(self.image.numpy(), return_counts=True)
+        return int(counts[counts > 1].sum())
+
+
+def _at_size_of(ground_truth: GroundTruth, maps: torch.Tensor | None) -> np.ndarray | torch.Tensor | Resized | None:
+    if maps is None or ground_truth.sizes is None:
+        return None if maps is None else _native(maps)
+    return Resized(maps, ground_truth.sizes)
+
+
+def _native(values: torch.Tensor) -> np.ndarray | torch.Tensor:
+    return values if values.is_cuda else values.numpy()
+
+
+def score_all(
+    detector: Detector,
+    images: Images,
+    *,
+    name: str,
+    watch: Callable[[str, int, int], None] | None = None,
+    micro_batches: MicroBatches | None = None,
+) -> TestScores:
+    """Score every image, in the order of the store, leaving the random state of training as it was.
+
+    Args:
+        detector: what scores.
+        images: the test images.
+        name: the method's, for messages.
+        watch: hears of the progress as ("score", done, total).
+        micro_batches: remembers, from one call to the next, how many images fit into memory at once.
+
+    Raises:
+        TaskError: scores of a wrong shape, or not finite; or too little memory for a single image.
+    """
+    filled: dict[str, torch.Tensor] = {}
+    for done, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
+        for part in _KEPT_AS:
+            values = getattr(scores, part)
+            if done and (values is None) == (part in filled):
+                raise TaskError(f"{name}: Scores.{part}", found="None for some images", wanted="all or none")
+            if values is None:
+                continue
+            if part not in filled:
+                shape = (len(images), *values.shape[1:])
+                where = "cpu" if part == "image" else values.device
+                filled[part] = torch.empty(shape, dtype=_KEPT_AS[part], device=where)
+            filled[part][done : done + len(values)] = values
+    return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+
+
+def score_good(
+    detector: Detector,
+    images: Images,
+    *,
+    name: str,
+    watch: Callable[[str, int, int], None] | None = None,
+    micro_batches: MicroBatches | None = None,
+) -> np.ndarray:
+    """Score good images for a threshold: like ``score_all``, but maps are not kept; float64 (N,)."""
+    batches = _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring"))
+    parts = [scores.image.cpu().double() for _, scores in batches]
+    return torch.cat(parts).numpy()
+
+
+def _batch_by_batch(
+    detector: Detector,
+    images: Images,
+    name: str,
+    watch: Callable[[str, int, int], None] | None,
+    micro_batches: MicroBatches,
+) -> Iterator[tuple[int, Scores]]:
+    """Scores of one batch after the other, checked, each with how many images came before."""
+    done, total = 0, len(images)
+    with kept_random_state(detector.device), torch.no_grad():
+        while done < total:
+            batch = images.part(done, min(done + micro_batches.rows(images.batch_size), total))
+            scores = _score(detector, batch, micro_batches, images.batch_size)
+            if scores is None:
+                free()
+                continue
+            _check(scores, len(batch), images.size, name)
+            yield done, scores
+            done += len(batch)
+            if watch:
+                watch("score", done, total)
+
+
+def _score(detector: Detector, batch: Batch, micro_batches: MicroBatches, batch_size: int) -> Scores | None:
+    """Score a batch; None where memory ran out, and then fewer images go next."""
+    try:
+        return detector.score(batch)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        micro_batches.more(batch_size, micro_batches.count, error)
+        return None
+
+
+def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None:
+    """Refuse what would poison the metrics, in the method's name."""
+    if not isinstance(scores, Scores):
+        raise TaskError(f"{name}: score returned a {type(scores).__name__}", wanted="Scores")
+    for part in _KEPT_AS:
+        shape = (count,) if part == "image" else (count, *size)
+        values = getattr(scores, part)
+        if values is None:
+            if part == "image":
+                raise TaskError(f"{name}: Scores.image", found="None", wanted=f"a tensor of shape {shape}")
+            continue
+        if not isinstance(values, torch.Tensor):
+            raise TaskError(f"{name}: Scores.{part}", found=f"a {type(values).__name__}", wanted="a tensor")
+        if tuple(values.shape) != shape:
+            raise TaskError(f"{name}: Scores.{part}", found=f"shape {tuple(values.shape)}", wanted=f"shape {shape}")
+        if not bool(torch.isfinite(values.to(_KEPT_AS[part]) if part != "image" else values).all()):
+            raise TaskError(
+                f"{name}: Scores.{part}", found="NaN or infinity", wanted="finite scores",
+                hint="Try a lower learning rate, or --amp off",
+            )  # fmt: skip
+
+
+def images_per_second(detector: Detector, images: Images, count: int) -> float | None:
+    """Measure from decoded image to anomaly map with the backbone included and nothing cached.
+
+    The median over a few full batches of ``images`` after one to warm up; None where the test set is too
+    small, or memory is, or where the backbone's weights are gone, which is no reason to lose what was trained.
+    """
+    try:
+        return _images_per_second(detector, images.without_cache(), min(count, len(images)))
+    except WeightsError:
+        return None
+    except Exception as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+
+
+def _images_per_second(detector: Detector, images: Images, count: int) -> float | None:
+    seconds: list[float] = []
+    with kept_random_state(detector.device), torch.no_grad():
+        detector.score(images.part(0, 1))  # loads what was released
+        for number, batch in enumerate(images.batches(count)):
+            if number > MEASURED_BATCHES or len(batch) < count:
+                break
+            started = time.perf_counter()
+            detector.score(batch)
+            if detector.device.type == "cuda":
+                torch.cuda.synchronize(detector.device)
+            seconds.append((time.perf_counter() - started) / len(batch))
+    kept = seconds[1:] or seconds
+    return float(1 / np.median(kept)) if kept else None

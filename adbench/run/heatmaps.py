@@ -1,0 +1,191 @@
+"""Anomaly maps of a stored run as files: overlays to look at, or the maps themselves.
+
+Overlays go to ``maps/`` in the run's folder, one PNG per test image, all in one colour scale; the maps
+themselves to ``maps.npz``. Both are written under another name and renamed: what exists is complete.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import posixpath
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..data.image_store import Watch
+from ..results.records import Result
+from ..results.run_files import folder_of, read_scores
+from ..util.errors import ResultError, UnknownNameError
+from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
+from .reopen import Reopener, Rescored, scores_differ
+
+Kind = Literal["png", "raw"]
+
+ATTEMPTS = 5
+
+STEPS = 65535
+"""Steps between the lowest and the highest value of all maps in ``maps.npz``."""
+
+
+def save(
+    result: Result,
+    results: Path,
+    reopener: Reopener,
+    kind: Kind,
+    *,
+    force: bool = False,
+    watch: Watch | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the maps of all test images of a run, unless they are there already.
+
+    Args:
+        result: the run.
+        results: the folder of all results.
+        reopener: finds its images and its detector.
+        kind: "png" for overlays, "raw" for the maps themselves.
+        force: write them again.
+        watch: hears of the progress as ("score", done, total).
+        warn: hears where the scores now are not those of the result.
+
+    Returns:
+        The folder of the overlays, or the file with the maps.
+
+    Raises:
+        ResultError: the method makes no maps, or they can't be written.
+        AdbenchError: the run's images or checkpoint can't be had any more.
+    """
+    folder = folder_of(results, result)
+    place = folder.path / ("maps" if kind == "png" else "maps.npz")
+    if place.exists() and not force:
+        return place
+    scores = read_scores(folder, result)
+    paths, stored = [each.path for each in scores], np.array([each.score for each in scores])
+    rescored = reopener.score(result, folder, reopener.samples(result, paths), watch)
+    if rescored.maps is None:
+        raise ResultError(f"maps of {result.variant}", found="a method that makes none")
+    remark = scores_differ(stored, rescored.image, float(stored.std()))
+    if remark and warn:
+        warn(f"{result.variant} on {result.dataset}/{result.class_name}: {remark}")
+    try:
+        if kind == "png":
+            _write_overlays(place, result, paths, rescored, rescored.maps)
+        else:
+            _write_raw(place, paths, rescored, rescored.maps)
+    except OSError as error:
+        hint = "Make room or permit writing there"
+        raise ResultError(f"{place} can't be written", found=error.strerror or str(error), hint=hint) from error
+    return place
+
+
+def find_runs(results: Sequence[Result], names: Sequence[str]) -> list[Result]:
+    """The results of runs named as ``adbench list runs`` does. Raises ``UnknownNameError``."""
+    known = dict.fromkeys(result.run for result in results)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known)  # all of them may be hundreds
+            raise UnknownNameError("run", name, near, hint="See adbench list runs")
+    return [result for result in results if result.run in names]
+
+
+# ---------------------------------------------------------------- overlays
+
+
+def _write_overlays(
+    place: Path, result: Result, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]
+) -> None:
+    scale = Scale.of(maps)
+    own = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
+    try:
+        masks = rescored.store.masks
+        for row, name in enumerate(file_names(paths)):
+            drawn = overlay(rescored.store.images[row], maps[row], None if masks is None else masks[row], scale)
+            (own / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(drawn).save(own / name, "PNG")
+        _write_scale(own, result, scale)
+        _put_in_place(own, place)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _put_in_place(own: Path, place: Path) -> None:
+    """Replace a folder by another one; where somebody else does the same at once, whoever comes last wins."""
+    for left in reversed(range(ATTEMPTS)):
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            own.rename(place)
+            return
+        except OSError:
+            if not left:
+                raise
+
+
+def file_names(paths: Sequence[str]) -> list[str]:
+    """Name an overlay for each image: its path below the folder that all share, as PNG."""
+    parents = [PurePosixPath(path).parent for path in paths]
+    shared = PurePosixPath(posixpath.commonpath(parents)) if parents else PurePosixPath()
+    if len(set(parents)) == 1:
+        shared = shared.parent  # one folder alone keeps its name
+    inner = [PurePosixPath(path).relative_to(shared) for path in paths]
+    plain = [str(path.with_suffix(".png")) for path in inner]
+    return [
+        name if plain.count(name) == 1 else f"{path}.png"  # 000.jpg beside 000.bmp
+        for name, path in zip(plain, inner, strict=True)
+    ]
+
+
+def _write_scale(folder: Path, result: Result, scale: Scale) -> None:
+    """Say beside the overlays what their colours mean, for people and for programs."""
+    what = f"the {LOW_PERCENTILE:g}th and {HIGH_PERCENTILE:g}th percentile of all test pixels of {result.class_name}"
+    lines = (f"{result.variant}, seed {result.seed}, epoch {result.last_epoch}", f"From and to: {what}.")
+    Image.fromarray(legend(scale, [*lines, "White line: the outline of the true defect."])).save(folder / "_scale.png")
+    facts = {
+        "run": result.run,
+        "variant": result.variant,
+        "dataset": result.dataset,
+        "class": result.class_name,
+        "epoch": result.last_epoch,
+        "low": scale.low,
+        "high": scale.high,
+        "percentiles": [LOW_PERCENTILE, HIGH_PERCENTILE],
+        "colours": "inferno",
+    }
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    (folder / "_scale.json").write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+# ---------------------------------------------------------------- raw
+
+
+def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]) -> None:
+    """Keep maps as 16-bit steps from the lowest to the highest value: right to half a step, 1/131070 of the range."""
+    low, high = float(maps.min()), float(maps.max())
+    step = (high - low) / STEPS
+    coded = np.rint((maps.astype(np.float64) - low) / (step or 1.0)).astype(np.uint16)
+    stream = io.BytesIO()
+    np.savez_compressed(
+        stream,
+        maps=coded,
+        low=np.float64(low),
+        step=np.float64(step),
+        paths=np.array([path.encode("utf-8", "backslashreplace").decode() for path in paths]),
+        labels=np.array([sample.label for sample in rescored.store.samples], np.uint8),
+        scores=rescored.image,
+    )
+    temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(stream.getvalue())
+        os.replace(temporary, place)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

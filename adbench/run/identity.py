@@ -1,0 +1,133 @@
+"""What a number is made from: the contents of the images and masks, the method's code, and files that options name.
+
+A stored number is only handed out for the same identity; ``standing`` says of stored ones whether it still is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.data import Task, relative_path
+from ..api.method import Method
+from ..api.options import Options
+from ..results.records import Identity
+from ..util import numerics
+from ..util.digests import Digests, Watch
+from ..util.errors import WeightsError
+from . import source
+from .job import Job
+
+if TYPE_CHECKING:
+    from ..api.registry import Registry
+
+OWN_PLUGINS = "adbench_plugins"
+"""The package of the methods that come with adbench."""
+
+DATA_DIGITS = 32
+
+
+class Identifier:
+    """Finds identities.
+
+    Args:
+        registry: where methods are found.
+        digests: of the files' contents.
+    """
+
+    def __init__(self, registry: Registry, digests: Digests | None = None) -> None:
+        self.registry = registry
+        self.digests = digests or Digests()
+        self._sources = source.Sources()
+
+    def of(self, job: Job, task: Task, watch: Watch | None = None) -> Identity:
+        """The identity of what a job would compute now.
+
+        Args:
+            job: the job.
+            task: its images.
+            watch: hears of the progress where files have to be read.
+
+        Raises:
+            UnknownNameError: there is no such method.
+            WeightsError: a file that an option names can't be read.
+        """
+        data = data_digest(task, self.digests, watch)
+        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job.options))
+
+    def code(self, method: str) -> str:
+        """A digest of a method's code: of what is imported already as it was then, of the rest as it is now.
+
+        Of an installed plugin its distribution and version count as well, but for adbench's own: its version changes
+        with every release, whether or not a number moves.
+
+        Raises:
+            UnknownNameError: there is no such method.
+        """
+        origin = self.registry.origins.get(method)
+        own = origin is not None and origin.module.partition(".")[0] == OWN_PLUGINS
+        return self._sources.digest(self._roots(method), label="" if origin is None or own else origin.distribution)
+
+    def about_to_import(self, method: str) -> None:
+        """Take a method's code as it is now for what runs from now on: building it imports the rest."""
+        self._sources.keep(self._roots(method))
+
+    def _roots(self, method: str) -> list[source.Module]:
+        origin, found = self.registry.origins.get(method), self.registry.method(method)
+        names = [origin.module] if origin else []
+        if origin is None or origin.distribution:  # what a plugin file gives must be the same without loading it
+            names += _modules(found)
+        return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
+
+    def _files(self, options: Options) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key, path in file_options(options).items():
+            digest = self.digests.of([path])[path]
+            if digest is None:
+                reason = "no such file" if not path.exists() else "a file that can't be read"
+                raise WeightsError(f"{key} file {path}", found=reason, hint=f"Check the path given as --{key}")
+            found[key] = digest
+        return found
+
+
+def file_options(options: Options) -> dict[str, Path]:
+    """The options that name files: ``weights``, and all whose value is a ``Path``."""
+    values: Mapping[str, Any] = vars(options)
+    return {
+        key: Path(value) for key, value in values.items() if value and (key == "weights" or isinstance(value, Path))
+    }
+
+
+def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:
+    """32 hex digits of a task's images and masks: their names below the root, labels and contents.
+
+    A copied data set has the same digest. A file that is missing or unreadable counts as such.
+    """
+    samples = [("train", sample) for sample in task.train] + [("test", sample) for sample in task.test]
+    paths = [path for _, sample in samples for path in (sample.path, sample.mask) if path is not None]
+    contents = digests.of(paths, watch)
+    total = hashlib.sha256()
+    for part, sample in samples:
+        files = [path for path in (sample.path, sample.mask) if path is not None]
+        facts = [(relative_path(path, task.root), contents[path]) for path in files]
+        total.update(repr((part, sample.label, sample.defect, facts)).encode())
+    return total.hexdigest()[:DATA_DIGITS]
+
+
+def file_code_digest(plugin_file: Path) -> str:
+    """The digest of the code of a ``--plugin`` file's methods, without loading it."""
+    return source.Sources().digest([source.Module(plugin_file.stem, plugin_file)])
+
+
+def _modules(method: Method) -> Iterator[str]:
+    """The names of the modules that build a method and hold its options."""
+    build: Any = method.build
+    while isinstance(build, partial):
+        build = build.func
+    for thing in (build, method.options):
+        name = getattr(thing, "__module__", None)
+        if isinstance(name, str):
+            yield name

@@ -1,0 +1,223 @@
+"""Many tasks: which are done, which are left, and who runs them.
+
+A ``Job`` is small and picklable and its result comes back through the store, so that another runner
+than ``run_here`` (a cluster's) needs nothing else.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..api.data import Dataset, Task
+from ..api.method import Method, real_overrides, resolve
+from ..results.records import Result
+from ..util.errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError
+from .job import Job, ResolvedJob, RunSettings, prepare
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from ..api.registry import Registry
+    from .identity import Identifier
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended: a result (``reused`` if it was there already) or an error."""
+
+    job: Job
+    result: Result | None = None
+    error: AdbenchError | None = None
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Plan(RunSettings):
+    """What a run was asked for: methods with the user's changes, classes and seeds."""
+
+    methods: Sequence[Method]
+    overrides: Mapping[str, Mapping[str, Any]]
+    dataset: Dataset
+    classes: Sequence[str]
+    data_root: Path
+    preset: str = "paper"
+    seeds: Sequence[int] = (0,)
+
+    def jobs(self) -> list[Job]:
+        """All jobs, class by class, so that methods and seeds share a class's images and features.
+
+        Raises:
+            UsageError: a preset or an option that a method does not have.
+        """
+        return [
+            self._job(method, class_name, seed)
+            for class_name in self.classes
+            for seed in self.seeds
+            for method in self.methods
+        ]
+
+    def _job(self, method: Method, class_name: str, seed: int) -> Job:
+        overrides = real_overrides(method, self.preset, self.overrides[method.name])
+        options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
+        settings = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
+        if self.eval_size == options.size:
+            settings["eval_size"] = None
+        return Job(
+            method=method.name,
+            preset=self.preset,
+            overrides=tuple(overrides.items()),
+            options=options,
+            dataset=self.dataset.name,
+            class_name=class_name,
+            data_root=self.data_root,
+            seed=seed,
+            **settings,
+        )
+
+
+def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
+    """Turn "all" or "bottle,screw" into class names.
+
+    Raises:
+        DataError: the root is missing, or holds no class.
+        UnknownNameError: no such class, with the nearest one.
+        UsageError: the text names none.
+    """
+    known = list(dataset.classes(root))
+    if not known:
+        raise DataError(f"data set {dataset.name} at {root}", found="no class", wanted="at least one")
+    if text.strip() == "all":
+        return known
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    if not chosen:
+        raise UsageError(f"--class '{text}'", found="no class", wanted="all, or some of " + ", ".join(known))
+    for name in chosen:
+        if name not in known:
+            raise UnknownNameError(f"class of {dataset.name}", name, known)
+    return list(dict.fromkeys(chosen))
+
+
+def load_tasks(jobs: Iterable[Job], registry: Registry) -> dict[tuple[str, str], Task | AdbenchError]:
+    """Find the images of every data set and class before anything is trained, so that mistakes show at once."""
+    from ..data.image_store import problem_error
+
+    tasks: dict[tuple[str, str], Task | AdbenchError] = {}
+    for job in jobs:
+        key = (job.dataset, job.class_name)
+        if key in tasks:
+            continue
+        try:
+            task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+            if task.problems and not job.skip_bad:
+                raise problem_error(task.problems)
+            tasks[key] = task
+        except Exception as error:
+            tasks[key] = _foreseen(error, f"reading {job.dataset}/{job.class_name}")
+    return tasks
+
+
+def _foreseen(error: Exception, what: str) -> AdbenchError:
+    """Turn any error into one of ours, with an unforeseen one as its cause."""
+    if isinstance(error, AdbenchError):
+        return error
+    text = str(error).strip().splitlines()
+    found = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+    hint = "See the traceback with --debug"
+    if _is_out_of_memory(error):
+        hint = "Use a smaller -o batch_size or --size, or another --device"
+    ours = TaskError(f"{what} broke off", found=found, hint=hint)
+    ours.__cause__ = error
+    return ours
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget the variables of where an error came from: the detector, its optimiser and the features.
+
+    An outcome keeps its error until the end of the suite.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from ..util.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
+    """Run jobs one after the other in this process; a failing one doesn't stop the others.
+
+    Jobs whose data can't be used come first, so that this is known before hours of training, and those
+    that are done already.
+
+    Args:
+        jobs: what to run.
+        registry: where methods and data sets are found.
+        watch: hears of the progress.
+    """
+    from ..backbones.feature_cache import FeatureCache
+    from . import engine
+    from .identity import Identifier
+
+    watch = watch or Watch()
+    tasks = load_tasks(jobs, registry)
+    resolved_jobs: list[ResolvedJob] = []
+    identifier = Identifier(registry)
+    for job in jobs:
+        ready = _prepare(job, tasks[job.dataset, job.class_name], identifier, watch)
+        if isinstance(ready, Outcome):
+            yield ready
+        else:
+            resolved_jobs.append(ready)
+    cache = FeatureCache()
+    watch.expect(len(resolved_jobs))
+    current = ("", "")
+    for resolved in resolved_jobs:
+        if (resolved.job.dataset, resolved.job.class_name) != current:  # jobs come class by class
+            cache.forget_idle()
+            current = (resolved.job.dataset, resolved.job.class_name)
+        watch.start(resolved.job)
+        try:
+            # Files may have been edited while other tasks ran: the run is named by what it is made from.
+            now = prepare(resolved.job, resolved.whole, identifier.of(resolved.job, resolved.whole, watch.stage))
+            identifier.about_to_import(resolved.job.method)
+            outcome = Outcome(resolved.job, engine.run(now, registry, cache=cache, watch=watch))
+        except Exception as error:
+            outcome = Outcome(resolved.job, error=_foreseen(error, resolved.job.method))
+            _let_go(error)
+        finally:
+            watch.stop()
+        yield outcome
+
+
+def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:
+    """Everything short of training: the stored result, what is wrong, or a bench with decoded images."""
+    from . import engine
+    from .standing import predecessor
+
+    watch.look_at(job)
+    try:
+        if isinstance(task, AdbenchError):
+            raise task
+        resolved = prepare(job, task, identifier.of(job, task, watch.stage))
+        if resolved.folder.is_finished() and not job.force:
+            result = resolved.folder.read_result()
+            if result.skipped and not job.skip_bad:  # a strict run must still refuse what is broken
+                engine.check_images(resolved, watch)
+            return Outcome(job, result, reused=True)
+        engine.check_images(resolved, watch)
+        stale = predecessor(job, resolved.identity)
+        if stale is not None:
+            run, standing = stale
+            name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
+            watch.note(f"{name}: computed again, since run {run.run} is stale ({standing.reason})")
+        return resolved
+    except Exception as error:
+        return Outcome(job, error=_foreseen(error, job.method))
+    finally:
+        watch.stop()

@@ -1,0 +1,188 @@
+"""A stored run brought back: its images, its detector as it was after the last epoch, and its score histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api import options as options_module
+from ..api.data import Sample, Task, relative_path
+from ..api.detector import Detector
+from ..api.options import Options
+from ..api.registry import Registry
+from ..data import decode
+from ..data.image_store import Store, Watch
+from ..data.images import Images
+from ..results.records import Result
+from ..results.store import RunFolder, stored_text
+from ..util import devices
+from ..util.digests import Digests
+from ..util.errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
+from ..util.files import cache_folder
+from .evaluate import score_all
+from .identity import data_digest
+from .standing import named_in
+
+DIFFERENCE = 0.05
+"""A score found again may differ from the stored one by this share of the scores' standard deviation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rescored:
+    """Test images scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None."""
+
+    store: Store
+    image: NDArray[np.float64]
+    maps: NDArray[np.float32] | None
+
+
+class Reopener:
+    """Brings stored runs back; the images of a class are looked up once for all its runs.
+
+    Args:
+        registry: where methods and data sets are found.
+        roots: folders in which a data set may lie, tried before the one that the run's command named.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    def __init__(self, registry: Registry, roots: Sequence[Path] = (), device: str = "auto") -> None:
+        self.registry = registry
+        self.roots = tuple(roots)
+        self.device = devices.resolve_device(device)
+        self.digests = Digests()
+        self._tasks: dict[tuple[str, str, str, str], Task] = {}
+
+    def task(self, result: Result) -> Task:
+        """Find the images that a result was made on.
+
+        Raises:
+            DataError: they are not there, or no longer the same.
+            UnknownNameError: there is no such data set.
+        """
+        contents = result.identity.data if result.identity else ""
+        key = (result.dataset, result.class_name, result.fingerprint, contents)
+        if key not in self._tasks:
+            self._tasks[key] = self._find(result)
+        return self._tasks[key]
+
+    def samples(self, result: Result, paths: Sequence[str]) -> list[Sample]:
+        """Find test images of a result by their paths in ``scores.csv``. Raises as ``task`` does."""
+        task = self.task(result)
+        known = {stored_text(relative_path(sample.path, task.root)): sample for sample in task.test}
+        missing = [path for path in paths if path not in known]
+        if missing:
+            raise DataError(f"image {missing[0]}", found="no such file", wanted="what the run was tested on")
+        return [known[path] for path in paths]
+
+    def _find(self, result: Result) -> Task:
+        reader = self.registry.dataset(result.dataset)
+        found: dict[str, None] = {}
+        named = [Path(name) for name in named_in(result.command, "--data-root")]
+        for root in dict.fromkeys((*self.roots, *named)) if reader.needs_root else [cache_folder()]:
+            try:
+                task = reader.load(root, result.class_name)
+                if task.fingerprint == result.fingerprint and self._same_contents(task, result):
+                    return task
+                found[f"other images in {root}"] = None
+            except AdbenchError as error:
+                found[f"{error.parts['found'] or error} ({root})"] = None
+            except Exception as error:  # a data set's plugin raises whatever it likes
+                found[f"{type(error).__name__}: {error} ({root})"] = None
+        raise DataError(
+            f"images of {result.dataset}/{result.class_name}",
+            found=", ".join(found) or "no folder to look in", wanted="those of the run",
+            hint="Give --data-root DIR",
+        )  # fmt: skip
+
+    def _same_contents(self, task: Task, result: Result) -> bool:
+        """Whether the images hold what they held; results of adbench 0.1 don't know what that was."""
+        return result.identity is None or data_digest(task, self.digests) == result.identity.data
+
+    def detector(self, result: Result, folder: RunFolder) -> tuple[Detector, Options]:
+        """Build a run's detector from its ``last.pt``, and say with which options.
+
+        Raises:
+            CheckpointError: the file is missing, unreadable or doesn't fit.
+            UsageError: the method, its weights or the precision can't be had here.
+            TaskError: building it broke off.
+        """
+        saved = folder.load_checkpoint("last", self.device)
+        if saved is None:
+            raise CheckpointError(
+                f"checkpoint {folder.path / 'last.pt'}", found="no such file", hint="Compute the run with --force"
+            )
+        method = self.registry.method(result.method)
+        try:
+            options = options_module.from_json(method.options, saved["options"], owner=method.name)
+            options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
+            devices.seed_everything(result.seed)
+            detector = method.build(options, self.device)
+            detector.load_state_dict(saved["state"])
+            detector.epoch = int(saved["epoch"])
+        except UsageError:
+            raise
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+            raise TaskError(f"checkpoint of {result.variant} can't be used", found=found) from error
+        return detector, options
+
+    def score(
+        self, result: Result, folder: RunFolder, samples: Sequence[Sample], watch: Watch | None = None
+    ) -> Rescored:
+        """Score some images with a run's detector.
+
+        Args:
+            result: the run.
+            folder: where it is stored.
+            samples: what to score, found by ``samples``.
+            watch: hears of the progress as ("score", done, total).
+
+        Raises:
+            DataError: an image or mask can't be read.
+            AdbenchError: whatever ``detector`` raises, or scores that are none.
+        """
+        detector, options = self.detector(result, folder)
+        store = _decode(samples, options)
+        images = Images(store, self.device, options.batch_size, shuffle=False)
+        scores = score_all(detector, images, name=result.method, watch=watch)
+        maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
+        return Rescored(store, scores.image.numpy(), maps)
+
+
+def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:
+    """Say so where this machine scores otherwise than the one that made the result; else nothing.
+
+    Args:
+        stored: (N,), the scores beside the result.
+        found: (N,), those of the same images now.
+        spread: standard deviation of all stored scores.
+    """
+    largest = float(np.abs(stored - found).max())
+    if largest <= DIFFERENCE * spread:
+        return ""
+    return f"Scored again for these maps, images got other scores, by up to {largest:.3g}."
+
+
+def _decode(samples: Sequence[Sample], options: Options) -> Store:
+    """Decode a few images into memory; a store on disk would be one more for every choice of them."""
+    decoded = []
+    with decode.quiet():
+        for sample in samples:
+            one = decode.decode_sample(sample, options.size, options.resize)
+            if not isinstance(one, decode.Decoded):
+                raise DataError(f"{one.path}", found=one.found, hint=one.hint)
+            decoded.append(one)
+    blank = np.zeros(options.size, np.uint8)
+    masks = [blank if each.mask is None else each.mask for each in decoded]
+    return Store(
+        key="",
+        samples=tuple(samples),
+        images=np.stack([each.image for each in decoded]),
+        masks=np.stack(masks) if any(each.mask is not None for each in decoded) else None,
+        sizes=tuple(each.size for each in decoded),
+        content="",
+    )

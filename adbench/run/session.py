@@ -1,0 +1,133 @@
+"""What a run must remember to go on after it was killed, and to end in the same numbers."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from ..api.detector import Detector
+from ..api.scores import Metrics
+from ..results.records import Best, EpochRecord
+from ..util.threads import ThreadUse
+
+if TYPE_CHECKING:
+    from ..backbones.feature_cache import FeatureCache
+
+
+@dataclass
+class Session:
+    """The counters of one task over all processes that worked on it."""
+
+    records: list[EpochRecord] = field(default_factory=list)
+    best: dict[str, Best] = field(default_factory=dict)
+    metrics: Metrics | None = None
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    feature_seconds: float = 0.0
+    earlier_seconds: float = 0.0
+    complete: bool = False
+    resumed: bool = False
+    threads: ThreadUse | None = None
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._counted = self.fit_seconds
+
+    def take_epoch_seconds(self) -> float:
+        """Return the training seconds since the last call."""
+        seconds = self.fit_seconds - self._counted
+        self._counted = self.fit_seconds
+        return seconds
+
+    @contextmanager
+    def timing(self, part: Literal["fit", "score", "evaluate"], cache: FeatureCache) -> Iterator[None]:
+        """Time a part of the run, but for the features that it computes for all who come later."""
+        began, before = time.monotonic(), cache.seconds
+        yield
+        made = cache.seconds - before
+        self.feature_seconds += made
+        name = f"{part}_seconds"
+        setattr(self, name, getattr(self, name) + time.monotonic() - began - made)
+
+    def to_state(self, detector: Detector, device: torch.device) -> dict[str, Any]:
+        """All of it, with the detector and the random generators, fit for ``torch.save``."""
+        return {
+            "epoch": detector.epoch,
+            "detector": detector.state_dict(),
+            "random": random_state(device),
+            "records": [asdict(record) for record in self.records],
+            "best": [asdict(best) for best in self.best.values()],
+            "metrics": asdict(self.metrics) if self.metrics else None,
+            "fit_seconds": self.fit_seconds,
+            "score_seconds": self.score_seconds,
+            "evaluate_seconds": self.evaluate_seconds,
+            "feature_seconds": self.feature_seconds,
+            "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began,
+            "complete": self.complete,
+            "threads": asdict(self.threads) if self.threads else None,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], detector: Detector, device: torch.device) -> Session:
+        """Take a state back: the counters are returned, the detector and the generators are set."""
+        detector.load_state_dict(state["detector"])
+        detector.epoch = state["epoch"]
+        set_random_state(state["random"], device)
+        records = [
+            EpochRecord(**{**record, "metrics": Metrics(**record["metrics"]) if record["metrics"] else None})
+            for record in state["records"]
+        ]
+        return cls(
+            records=records,
+            best={best["metric"]: Best(**best) for best in state["best"]},
+            metrics=Metrics(**state["metrics"]) if state["metrics"] else None,
+            fit_seconds=state["fit_seconds"],
+            score_seconds=state["score_seconds"],
+            evaluate_seconds=state["evaluate_seconds"],
+            feature_seconds=state.get("feature_seconds", 0.0),
+            earlier_seconds=state["earlier_seconds"],
+            complete=state["complete"],
+            resumed=True,
+            threads=ThreadUse(**state["threads"]) if state.get("threads") else None,
+        )
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The state of every generator in use, in types that ``torch.load(weights_only=True)`` reads."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Put every generator back to where ``random_state`` found it."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+@contextmanager
+def kept_random_state(device: torch.device) -> Iterator[None]:
+    """Leave every generator as it was, so that evaluating more or less often does not change the training."""
+    kept = random_state(device)
+    try:
+        yield
+    finally:
+        set_random_state(kept, device)

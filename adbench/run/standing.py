@@ -1,0 +1,259 @@
+"""Whether a stored result is still what the present images and the present code would give.
+
+A result is *current* where all of its identity is the same here, *stale* where some of it is known to differ, and
+*unchecked* where its images or its method's code are not at hand. Stale results stay on disk but count for nothing;
+unchecked ones count and are marked.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from ..api.data import Task
+from ..api.registry import Registry
+from ..results.records import Identity, Result
+from ..results.store import RunFolder
+from ..util import numerics
+from ..util.digests import Digests
+from ..util.errors import ResultError
+from ..util.files import cache_folder
+from .identity import Identifier, data_digest, file_code_digest
+from .job import Job
+
+State = Literal["current", "stale", "unchecked"]
+
+IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
+OLDER = "identity unknown: made by an older adbench"
+NO_IMAGES, NO_CODE = "its images are not at hand", "its method is not at hand"
+UNREAD = "its images have not been read here yet"
+
+READ_AT_MOST = 4_000_000_000
+"""Bytes of new or changed images that are read to check results of one class."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a result; ``reasons`` say why it is stale or unchecked."""
+
+    state: State
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """All reasons in one line."""
+        return ", ".join(self.reasons)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A stored result with what is known of it."""
+
+    result: Result
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Results that count, those that are stale, and what must be said about both under each data set's tables."""
+
+    results: tuple[Result, ...]
+    stale: tuple[Result, ...]
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Inspector:
+    """Compares stored results with the images and the code of this machine.
+
+    Args:
+        registry: where methods and data sets are found.
+        roots: folders in which a data set may lie, beside the one that a run's command named.
+        show: hears which class is looked at.
+    """
+
+    def __init__(self, registry: Registry, roots: Sequence[Path] = (), show: Callable[[str], None] | None = None):
+        self.registry, self.roots = registry, tuple(roots)
+        self.show = show or (lambda _: None)
+        self.digests = Digests()
+        self._identifier = Identifier(registry, self.digests)
+        self._tasks: dict[tuple[str, str, Path], Task | None] = {}
+        self._data: dict[tuple[str, str, Path], str | None] = {}
+        self._file_code: dict[Path, str] = {}
+
+    def standing(self, result: Result) -> Standing:
+        """Say whether a result is current, stale or unchecked, and why."""
+        made = result.identity
+        codes, tasks = self._codes(result), list(self._found(result))
+        if made is None:
+            return self._standing_of_older(result, bool(codes), [task for _, task in tasks])
+        data = {self._data_of(key, task) for key, task in tasks}
+        read = {digest for digest in data if digest is not None}
+        unread = None in data and made.data not in data
+        stale = _reasons(made, set() if unread else read, codes)
+        if stale:
+            return Standing("stale", stale)
+        unknown = [*([] if codes else [NO_CODE]), *([UNREAD] if unread else [] if data else [NO_IMAGES])]
+        return Standing("unchecked", tuple(unknown)) if unknown else Standing("current")
+
+    def _standing_of_older(self, result: Result, has_code: bool, tasks: Sequence[Task]) -> Standing:
+        """Of a result of adbench 0.1, which knows names and lengths of its files alone."""
+        if tasks and all(task.fingerprint != result.fingerprint for task in tasks):
+            return Standing("stale", (IMAGES, OLDER))
+        if tasks and has_code:
+            return Standing("stale", (OLDER,))
+        missing = [*([] if has_code else [NO_CODE]), *([] if tasks else [NO_IMAGES])]
+        return Standing("unchecked", (OLDER, *missing))
+
+    def inspect(self, results: Sequence[Result]) -> list[Inspected]:
+        """Say it of several results."""
+        return [Inspected(result, self.standing(result)) for result in results]
+
+    # -- what is here now
+
+    def _codes(self, result: Result) -> set[str]:
+        """Digests of the present code of a result's method; none where it is not at hand."""
+        if result.method in self.registry.methods:
+            return {self._identifier.code(result.method)}
+        files = [Path(name) for name in named_in(result.command, "--plugin")]
+        return {self._code_of_file(file) for file in files if file.is_file()}
+
+    def _code_of_file(self, file: Path) -> str:
+        if file not in self._file_code:
+            self._file_code[file] = file_code_digest(file)
+        return self._file_code[file]
+
+    def _found(self, result: Result) -> Iterator[tuple[tuple[str, str, Path], Task]]:
+        """The places in which a result's class lies on this machine, with what is there."""
+        reader = self.registry.datasets.get(result.dataset)
+        if reader is None:
+            return
+        named = [Path(name) for name in named_in(result.command, "--data-root")]
+        roots = (*self.roots, *named) if reader.needs_root else (cache_folder(),)
+        for root in dict.fromkeys(roots):
+            key = (result.dataset, result.class_name, root)
+            if key not in self._tasks:
+                self.show(f"looking at {result.dataset}/{result.class_name}")
+                try:
+                    self._tasks[key] = reader.load(root, result.class_name)
+                except Exception:  # missing there, or a reader of a plugin that raises whatever it likes
+                    self._tasks[key] = None
+            task = self._tasks[key]
+            if task is not None:
+                yield key, task
+
+    def _data_of(self, key: tuple[str, str, Path], task: Task) -> str | None:
+        """The digest of a class's images; None where too much would have to be read for it."""
+        if key not in self._data:
+            paths = [path for sample in (*task.train, *task.test) for path in (sample.path, sample.mask) if path]
+            too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
+            self._data[key] = None if too_much else data_digest(task, self.digests)
+        return self._data[key]
+
+
+def named_in(command: str, option: str) -> list[str]:
+    """The values that a command line gives to an option: "--data-root DIR" or "--data-root=DIR"."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a command that was no shell's
+        return []
+    found = []
+    for word, following in pairwise([*words, ""]):
+        if word == option and following:
+            found.append(following)
+        elif word.startswith(f"{option}="):
+            found.append(word.partition("=")[2])
+    return found
+
+
+def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
+    """The newest stored run of what a job asks for that is stale, and why; None where there is none.
+
+    Args:
+        job: the job.
+        now: the identity of what it would compute.
+    """
+    folder = RunFolder(job.results, job.dataset, job.class_name, job.method, "any").path.parent
+    asked = (job.method, job.dataset, job.class_name, job.preset, dict(job.overrides), job.seed, job.holdout)
+    found = []
+    for path in folder.glob("*/result.json"):
+        try:
+            run = RunFolder(job.results, job.dataset, job.class_name, job.method, path.parent.name).read_result()
+        except ResultError:
+            continue
+        made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, run.protocol.holdout)
+        reasons = _reasons(run.identity, {now.data}, {now.code})
+        if made == asked and reasons:
+            found.append((run, Standing("stale", reasons)))
+    return max(found, key=lambda each: each[0].finished, default=None)
+
+
+def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[str, ...]:
+    """What differs from all that is here now; empty sets say that nothing is at hand."""
+    if made is None:
+        return (OLDER,)
+    found = []
+    if codes and made.code not in codes:
+        found.append(CODE)
+    if made.numerics != numerics.NUMERICS:
+        found.append(CORE)
+    if data and made.data not in data:
+        found.append(IMAGES)
+    return tuple(found)
+
+
+# ---------------------------------------------------------------- said
+
+
+def sort(inspected: Sequence[Inspected]) -> Sorted:
+    """Part the stale results from those that count.
+
+    Raises:
+        ResultError: there are results, but all of them are stale.
+    """
+    stale = [each for each in inspected if each.standing.state == "stale"]
+    counting = [each for each in inspected if each.standing.state != "stale"]
+    if stale and not counting:
+        raise ResultError(
+            "there is no result to show", found=f"{_count(len(stale), 'stale run')} ({_summary(stale)})",
+            hint="Compute them again with the same command, or look at them with adbench list runs",
+        )  # fmt: skip
+    remarks: dict[str, tuple[str, ...]] = {}
+    for name in dict.fromkeys(each.result.dataset for each in inspected):
+        found = tuple(_remarks([each for each in inspected if each.result.dataset == name]))
+        if found:
+            remarks[name] = found
+    return Sorted(tuple(each.result for each in counting), tuple(each.result for each in stale), remarks)
+
+
+def _remarks(inspected: Sequence[Inspected]) -> Iterator[str]:
+    """What is said under the tables of one data set."""
+    stale = [each for each in inspected if each.standing.state == "stale"]
+    if stale:
+        them = "it" if len(stale) == 1 else "them"
+        yield (
+            f"{_count(len(stale), 'stale run')} left out ({_summary(stale)}). "
+            f"The same command computes {them} again; adbench results stale shows {them}."
+        )
+    unchecked = [each for each in inspected if each.standing.state == "unchecked"]
+    if unchecked:
+        names = ", ".join(dict.fromkeys(each.result.variant for each in unchecked))
+        yield f"{_count(len(unchecked), 'run')} unchecked: {names} ({_summary(unchecked)})."
+
+
+def _summary(inspected: Sequence[Inspected]) -> str:
+    """The reasons, with the number of runs where there are several: "images or masks changed (2), ..."."""
+    counts: dict[str, int] = {}
+    for each in inspected:
+        if each.standing.reasons:
+            counts[each.standing.reason] = counts.get(each.standing.reason, 0) + 1
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{reason} ({count})" for reason, count in counts.items())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

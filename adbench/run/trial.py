@@ -1,0 +1,164 @@
+"""``adbench test``: score the test images with a checkpoint; nothing is trained or stored."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..api import options as options_module
+from ..api.method import Method
+from ..api.options import Options
+from ..api.registry import Registry
+from ..api.scores import Metrics, Threshold
+from ..backbones.feature_cache import FeatureCache
+from ..data.ground_truth import open_ground_truth
+from ..data.image_store import problem_error
+from ..results.records import Protocol
+from ..stats import thresholds
+from ..util import devices
+from ..util.errors import CheckpointError
+from .engine import open_images
+from .evaluate import score_all
+from .job import Job
+from .summary import protocol
+from .watch import Watch
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say.
+
+    There is no threshold either where the user changed what scores depend on.
+    """
+
+    method: str
+    dataset: str
+    class_name: str
+    synthetic: bool
+    checkpoint: str
+    epoch: int | None
+    metrics: Metrics
+    protocol: Protocol
+    threshold: Threshold | None = None
+
+
+def run(
+    job: Job,
+    registry: Registry,
+    checkpoint: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Trial:
+    """Score the test images of one class with a checkpoint of adbench or of the method's authors.
+
+    adbench's own checkpoints carry their options and the size at which maps are compared; for the authors'
+    those of ``job`` count, and what such a checkpoint lacks (``Detector.calibrate``) is found on the training images.
+
+    Args:
+        job: the class to score, and the method.
+        registry: where the method and the data set are found.
+        checkpoint: the file.
+        changes: options that the user gave; they count more than those in the checkpoint.
+        watch: hears of the progress.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, or does not fit the method.
+    """
+    watch = watch or Watch()
+    method = registry.method(job.method)
+    device = devices.resolve_device(job.device)
+    saved = _load(checkpoint, device)
+    ours = "adbench_checkpoint" in saved
+    options = _saved_options(saved, method, changes or {}, checkpoint) if ours else job.options
+    options = replace(options, amp=devices.resolve_amp(options.amp, device))
+    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
+    if ours and (saved["dataset"], saved["class"]) != (job.dataset, job.class_name):
+        made_for = f"{saved['dataset']}/{saved['class']}"
+        watch.note(f"Note: {checkpoint} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
+
+    if task.problems and not job.skip_bad:
+        raise problem_error(task.problems)
+    cache = FeatureCache()
+    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+    devices.seed_everything(job.seed)
+    detector = method.build(options, device)
+    detector.load_state_dict(saved["state"] if ours else saved)
+    if not ours:
+        train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+        train.prefetch_with(test)
+        with torch.no_grad():
+            detector.calibrate(train)
+    scores = score_all(detector, test, name=method.name, watch=watch.stage)
+    eval_size = saved.get("eval_size") if ours else job.eval_size
+    ground_truth = open_ground_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
+    same_scores = ours and not set(changes or ()) - {"amp", "batch_size"}
+    stored = thresholds.from_checkpoint(saved, detector.score_scale) if same_scores else None
+    verdict = thresholds.judge(stored.value, stored.rule, ground_truth.labels, scores.image.numpy()) if stored else None
+    if ours and thresholds.has_old_scale(saved, detector.score_scale):
+        watch.note(
+            f"Note: the threshold in {checkpoint} is not used: it was suggested for scores of an older scale of "
+            f"{method.name}. Train again for a new one."
+        )
+    epoch = saved.get("epoch")
+    return Trial(
+        method=method.name,
+        dataset=job.dataset,
+        class_name=job.class_name,
+        synthetic=task.synthetic,
+        checkpoint=str(checkpoint),
+        epoch=epoch if isinstance(epoch, int) else None,
+        metrics=scores.evaluate(ground_truth),
+        protocol=protocol(
+            options,
+            detector,
+            scores,
+            eval_size=eval_size,
+            holdout=saved.get("holdout", 0.0) if ours else 0.0,
+            epoch_policy="the checkpoint's",
+        ),
+        threshold=verdict,
+    )
+
+
+def trained_on(checkpoint: Path, dataset: str) -> str | None:
+    """The class of ``dataset`` that one of adbench's own checkpoints is of; None for any other.
+
+    Raises:
+        CheckpointError: the file is missing or unreadable.
+    """
+    saved = _load(checkpoint, torch.device("meta"))
+    return str(saved["class"]) if "adbench_checkpoint" in saved and saved["dataset"] == dataset else None
+
+
+def _load(path: Path, device: torch.device) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch muses about foreign files before it refuses them
+            saved = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises whatever the bytes lead it to
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"checkpoint {path} cannot be read", found=reason) from error
+    if not isinstance(saved, dict):
+        raise CheckpointError(f"checkpoint {path}", found=type(saved).__name__, wanted="a dict of state dicts")
+    return saved
+
+
+def _saved_options(saved: dict[str, Any], method: Method, changes: Mapping[str, Any], checkpoint: Path) -> Options:
+    """The options that the checkpoint was trained with, but for what the user changed now."""
+    if saved["method"] != method.name:
+        raise CheckpointError(
+            f"checkpoint {checkpoint}", found=f"method '{saved['method']}'", wanted=f"'{method.name}'",
+            hint=f"Use --method {saved['method']}",
+        )  # fmt: skip
+    trained = options_module.from_json(method.options, saved["options"], owner=method.name)
+    options = replace(trained, **changes)
+    options_module.check(options, owner=method.name)
+    return options

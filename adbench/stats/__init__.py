@@ -1,0 +1,1 @@
+"""Intervals, comparisons and thresholds: how certain a number is."""

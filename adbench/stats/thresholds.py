@@ -1,0 +1,110 @@
+"""Good or bad: a threshold suggested by good training images, and what it does to the test set.
+
+The rule is the mean plus three standard deviations of the scores of good images. It lies above the highest of
+them, as a threshold must that comes from the few images of a held-out part. Where the highest score is an outlier by
+Grubbs' test ("Procedures for detecting outlying observations in samples", Technometrics 1969), the threshold is at
+most that score: of few images a single odd one would lift it far above everything that was seen. The rule follows
+any change of the scores' unit or zero.
+
+A fitted method scores the images that it was trained on too low, more or less: a normalizing flow somewhat, PaDiM
+with fewer images than channels completely, since it then puts each at the same distance. No rule can tell that from
+the training scores alone, so what a threshold does to the test set is always said with it. Honest is a threshold from
+images that were held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api.scores import Threshold
+from ..data.splits import FEWEST
+
+DEVIATIONS = 3.0
+
+
+EQUAL = 4.0
+"""Steps of float32, in which most methods compute, within whose standard deviation scores count as equal."""
+
+OUTLIER = 0.1
+"""The level of the test whether the highest score is an outlier."""
+
+
+Floats = NDArray[np.float64]
+
+
+def suggest(scores: NDArray[np.floating], *, held_out: bool) -> tuple[float, str] | None:
+    """Suggest a threshold, and the words for its rule; None of fewer than three scores, or of equal ones.
+
+    Args:
+        scores: (N,) of good images.
+        held_out: whether they were held out of the training; the words say so.
+    """
+    ordered: Floats = np.sort(np.asarray(scores, dtype=np.float64))
+    if len(ordered) < FEWEST or ordered.std() <= EQUAL * _resolution(ordered):
+        return None
+    source = "held-out" if held_out else "training"
+    words = f"mean + {DEVIATIONS:g} sd of {len(ordered)} {source} scores"
+    value, highest = float(ordered.mean() + DEVIATIONS * ordered.std(ddof=1)), float(ordered[-1])
+    if value > highest and _ends_in_an_outlier(ordered):
+        return highest, f"{words}, cut to the highest, an outlier"
+    return value, words
+
+
+def _ends_in_an_outlier(ordered: Floats) -> bool:
+    """Grubbs' test of the highest of ascending scores, written with the mean and deviation of the others."""
+    from scipy.stats import t
+
+    others = ordered[:-1]
+    width = float(others.std(ddof=1)) * (1 + 1 / len(others)) ** 0.5
+    limit = float(t.isf(OUTLIER / len(ordered), len(others) - 1))
+    return bool(ordered[-1] - others.mean() > limit * width)
+
+
+def _resolution(scores: Floats) -> float:
+    """The distance from one float32 to the next at the size of the scores."""
+    return float(np.spacing(np.abs(scores).max().astype(np.float32)))
+
+
+def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> Threshold:
+    """Say what a threshold does to images with ``labels`` (N,) and ``scores`` (N,): above it is defective."""
+    called = np.asarray(scores, dtype=np.float64) > value
+    good, bad = called[~labels], called[labels]
+    return Threshold(
+        value=value,
+        rule=rule,
+        false_alarm_rate=float(good.mean()) if len(good) else None,
+        miss_rate=float((~bad).mean()) if len(bad) else None,
+    )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A threshold as a checkpoint holds it: ``useless`` says why it decided nothing on the run's own test set."""
+
+    value: float
+    rule: str
+    useless: str | None = None
+
+
+def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
+    """The fields of a checkpoint that say what the run suggested; ``score_scale`` is that of the detector."""
+    found = [judged.value, judged.rule] if judged else []
+    return {"threshold": found, "threshold_useless": judged and judged.useless, "score_scale": score_scale}
+
+
+def from_checkpoint(saved: Mapping[str, Any], score_scale: int) -> Stored | None:
+    """What a checkpoint of adbench suggests; None where it says nothing, or speaks of another scale of scores."""
+    if not saved.get("threshold") or saved.get("score_scale", 1) != score_scale:
+        return None
+    value, rule = saved["threshold"]
+    return Stored(float(value), str(rule), saved.get("threshold_useless"))
+
+
+def has_old_scale(saved: Mapping[str, Any], score_scale: int) -> bool:
+    """Whether a checkpoint holds a threshold that means nothing for the scores of today."""
+    return bool(saved.get("threshold")) and saved.get("score_scale", 1) != score_scale

@@ -1,0 +1,117 @@
+"""The device and the precision that this machine does well, and what it is made of."""
+
+from __future__ import annotations
+
+import random
+import sys
+import warnings
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import psutil
+import torch
+
+from .errors import OptionError
+
+Amp = Literal["off", "bf16", "fp16"]
+
+DTYPES: dict[str, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(text: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device.
+
+    On CUDA float32 convolutions are float32 from then on; torch's default is TF32, with 10 bits of mantissa.
+
+    Raises:
+        OptionError: no such device, or CUDA is asked for where there is none.
+    """
+    device = _find_device(text)
+    if device.type == "cuda":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer torch has another name for it, older torch only this one
+            torch.backends.cudnn.allow_tf32 = False
+    return device
+
+
+def _find_device(text: str) -> torch.device:
+    if text == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    kind, _, number = text.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
+        raise OptionError("--device", found=f"'{text}'", wanted="auto, cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(number or 0)
+    if index >= count:
+        found = f"{count} CUDA devices" if count else "no CUDA device on this machine"
+        raise OptionError(f"--device {text}", found=found, hint="Use --device auto or --device cpu")
+    return torch.device("cuda", index)
+
+
+def resolve_amp(text: str, device: torch.device) -> Amp:
+    """Turn "auto" into the fastest precision that the device has in hardware.
+
+    Raises:
+        OptionError: fp16 on a CPU, where it is slow and overflows.
+    """
+    if text == "auto":
+        if device.type == "cuda":
+            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return "bf16" if _cpu_has_bf16() else "off"
+    if text == "off" or text == "bf16":
+        return "off" if text == "off" else "bf16"
+    if text == "fp16":
+        if device.type == "cpu":
+            raise OptionError("--amp fp16", found="a CPU", wanted="a CUDA device", hint="Use --amp bf16 or off")
+        return "fp16"
+    raise OptionError("--amp", found=f"'{text}'", wanted="auto, off, bf16 or fp16")
+
+
+@lru_cache(maxsize=1)
+def _cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 matrices in hardware (AVX512-BF16 or AMX)."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in names)
+
+
+def compute_dtype(amp: str) -> torch.dtype | None:
+    """The type in which heavy products run; None for "off", which leaves them in that of their input."""
+    return None if amp == "off" else DTYPES[amp]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Let ``peak_memory`` look at what comes; on a CPU only Linux can, elsewhere it looks at the whole process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with suppress(OSError):  # no such file, or not ours to write
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes at the peak since ``reset_peak_memory``: of the GPU's allocator, or of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    memory = psutil.Process().memory_info()
+    if sys.platform == "win32":
+        return int(memory.peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

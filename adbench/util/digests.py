@@ -1,0 +1,188 @@
+"""Digests of files' contents, each read once and remembered in a small index in the cache folder.
+
+A digest is remembered with the file's size, inode and times of change, so that an unchanged file is not read
+again. A file that is changed while all of these stay the same may be missed: on POSIX nobody can keep the time of
+the last status change, elsewhere a program that sets the time of modification back can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .files import cache_folder
+
+Watch = Callable[[str, int, int], None]
+"""Hears ("hash", files done, files in all)."""
+
+Signature = tuple[int, int, int, int]
+"""What tells that a file is unchanged: bytes, inode, and the times of modification and of status change in ns."""
+
+INDEX = "digests.sqlite"
+
+FORMAT = 1
+"""Of the index; another number makes it anew."""
+
+WORKERS = 4
+"""Worker threads that read and hash."""
+
+FRESH, FRESH_COARSE = 100_000_000, 2_000_000_000
+"""Nanoseconds for which a file counts as still being written: its next change might bear the same time.
+
+The second is for file systems that keep whole seconds.
+"""
+
+PATIENCE = 5.0
+"""Seconds to wait for another process that writes to the index."""
+
+_AT_ONCE = 500  # variables in one query; SQLite's smallest limit is 999
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS files "
+    "(path BLOB PRIMARY KEY, size INTEGER, inode INTEGER, modified INTEGER, changed INTEGER, digest TEXT) WITHOUT ROWID"
+)
+
+
+class Digests:
+    """Digests of files' contents. Making one opens nothing.
+
+    Several processes may use the same index. An index that is broken is made anew, and one that can't be opened or
+    written is done without: then files are read again.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Keep the index in ``folder``; the cache folder by default."""
+        self._folder = folder
+
+    @property
+    def path(self) -> Path:
+        """The index's file."""
+        return (self._folder or cache_folder()) / INDEX
+
+    def of(self, paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, str | None]:
+        """The digest of each file, 32 hex digits; None where there is no readable file.
+
+        Args:
+            paths: regular files, or links to them; anything else counts as unreadable and is not opened.
+            watch: hears of the progress where files have to be read.
+        """
+        signatures = {path: signature(path) for path in dict.fromkeys(paths)}
+        found: dict[Path, str | None] = dict(self._remembered(signatures))
+        unread = [path for path, seen in signatures.items() if seen is not None and path not in found]
+        found.update(self._read(unread, signatures, watch))
+        return {path: found.get(path) for path in signatures}
+
+    def bytes_to_read(self, paths: Iterable[Path]) -> int:
+        """The bytes that ``of`` would have to read, since the files are new or have changed."""
+        signatures = {path: signature(path) for path in dict.fromkeys(paths)}
+        known = self._remembered(signatures)
+        return sum(seen[0] for path, seen in signatures.items() if seen is not None and path not in known)
+
+    def _read(
+        self, paths: Sequence[Path], signatures: dict[Path, Signature | None], watch: Watch | None
+    ) -> Iterator[tuple[Path, str | None]]:
+        """Hash files in worker threads, and remember those that nobody is writing to."""
+        if not paths:
+            return
+        rows = []
+        with ThreadPoolExecutor(min(WORKERS, len(paths))) as pool:
+            for number, (path, digest) in enumerate(zip(paths, pool.map(_digest_of, paths), strict=True), 1):
+                if watch:
+                    watch("hash", number, len(paths))
+                before = signatures[path]
+                if digest is not None and before is not None and signature(path) == before and not _is_fresh(before):
+                    rows.append((_key(path), *before, digest))
+                yield path, digest
+        self._remember(rows)
+
+    # -- the index
+
+    def _remembered(self, signatures: dict[Path, Signature | None]) -> dict[Path, str]:
+        """The digests of files that are unchanged since they were read."""
+        keys = {_key(path): path for path, seen in signatures.items() if seen is not None}
+        found: dict[Path, str] = {}
+
+        def look_up(index: sqlite3.Connection) -> None:
+            wanted = list(keys)
+            for start in range(0, len(wanted), _AT_ONCE):
+                part = wanted[start : start + _AT_ONCE]
+                query = f"SELECT * FROM files WHERE path IN ({','.join('?' * len(part))})"
+                for key, size, inode, modified, changed, digest in index.execute(query, part):
+                    if signatures[keys[key]] == (size, inode, modified, changed):
+                        found[keys[key]] = digest
+
+        if keys and self.path.is_file():
+            self._with_index(look_up)
+        return found
+
+    def _remember(self, rows: Sequence[tuple[object, ...]]) -> None:
+        def write(index: sqlite3.Connection) -> None:
+            with index:
+                index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+        if rows:
+            self._with_index(write)
+
+    def _with_index(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Open the index and work on it; where that fails there is nothing remembered, which is only slow."""
+        for _ in range(2):
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.closing(sqlite3.connect(self.path, timeout=PATIENCE)) as index:
+                    if index.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+                        index.execute("DROP TABLE IF EXISTS files")
+                        index.execute(f"PRAGMA user_version = {FORMAT}")
+                    index.execute(_SCHEMA)
+                    work(index)
+                return
+            except (sqlite3.OperationalError, OSError):  # locked for long, read-only, or the disk is full
+                return
+            except (sqlite3.DatabaseError, ValueError, TypeError):  # no index, or not one of ours
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+
+
+def signature(path: Path) -> Signature | None:
+    """What tells that a file is unchanged; None where there is no regular file."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # ValueError: a name with a null character
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return found.st_size, _signed(found.st_ino), found.st_mtime_ns, found.st_ctime_ns
+
+
+def _signed(number: int) -> int:
+    """Fit an inode of 64 bits without a sign, or one of more, into SQLite's integers."""
+    return (number & (1 << 64) - 1) - (number >> 63 & 1) * (1 << 64)
+
+
+def _is_fresh(seen: Signature) -> bool:
+    """Whether the file was changed so recently that another change could leave the same times."""
+    changed = max(seen[2], seen[3])
+    limit = FRESH_COARSE if changed % 1_000_000_000 == 0 else FRESH
+    return time.time_ns() - changed < limit
+
+
+def _key(path: Path) -> bytes:
+    """A file's absolute path, also where it is no text."""
+    return os.fsencode(os.path.abspath(path))
+
+
+def _digest_of(path: Path) -> str | None:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,103 @@
+"""Everything adbench raises on purpose.
+
+    AdbenchError              exit code 1: a task failed through no fault of the command
+    ├── TaskError             a run broke off: non-finite loss, wrong shapes from a method, ...
+    └── UsageError            exit code 2: something the user can put right
+        ├── UnknownNameError  a method, dataset, class, backbone, preset or option that does not exist
+        ├── OptionError       an option with a value that does not fit
+        ├── DataError         a missing or broken data set, image or mask
+        ├── WeightsError      backbone weights that cannot be had
+        ├── CheckpointError   a checkpoint that does not fit the method
+        ├── PluginError       a plugin that cannot be used
+        └── ResultError       stored results that are missing or unreadable
+
+This module imports nothing of adbench. A message is one or two short sentences: the thing, what was
+found, what was wanted and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AdbenchError(Exception):
+    """Base of all errors that adbench raises on purpose. ``exit_code`` is the command's."""
+
+    exit_code = 1
+
+    def __init__(self, thing: str, *, found: str = "", wanted: str = "", hint: str = "", way_out: str = "") -> None:
+        """Build the message from its four parts.
+
+        Args:
+            thing: what is wrong, named: a path, an option, a class. May be a whole sentence.
+            found: what was found there.
+            wanted: what would have been right.
+            hint: what the reader can do now, as an imperative.
+            way_out: the old name of ``hint``, for plugins of adbench 0.1.
+        """
+        hint = hint or way_out
+        facts = ", ".join(part for part in (found and f"found {found}", wanted and f"wanted {wanted}") if part)
+        head = f"{thing}: {facts}" if facts else thing
+        super().__init__(" ".join(_sentence(part) for part in (head, hint) if part))
+        self.parts = {"thing": thing, "found": found, "wanted": wanted, "hint": hint}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by parts, so that an error survives the way back from another process."""
+        return _rebuild, (type(self), self.parts)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _rebuild(kind: type[AdbenchError], parts: dict[str, str]) -> AdbenchError:
+    error = kind.__new__(kind)
+    AdbenchError.__init__(error, **parts)
+    return error
+
+
+class TaskError(AdbenchError):
+    """One task broke off; the results of the others stand."""
+
+
+class UsageError(AdbenchError):
+    """A mistake that the user can put right."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """A name that does not exist; the message offers the nearest ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        """Name the ``kind`` of thing, the unknown ``name`` and the ``known`` ones."""
+        known = sorted(known)
+        near = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        wanted = "one of " + ", ".join(known) if known else ""
+        hint = f"Did you mean '{near[0]}'?" if near else hint
+        super().__init__(f"unknown {kind} '{name}'", wanted=wanted, hint=hint)
+
+
+class OptionError(UsageError):
+    """An option with a value that does not fit its type or its bounds."""
+
+
+class DataError(UsageError):
+    """A data set, image or mask that is missing or cannot be used."""
+
+
+class WeightsError(UsageError):
+    """Backbone weights that cannot be had; never replaced by random values."""
+
+
+class CheckpointError(UsageError):
+    """A checkpoint that cannot be read or does not fit the method."""
+
+
+class PluginError(UsageError):
+    """A plugin that cannot be used."""
+
+
+class ResultError(UsageError):
+    """Stored results that are missing or unreadable."""

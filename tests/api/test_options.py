@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import adbench
+
+from adbench import Method, Options
+from adbench.api import registry as plugins
+from adbench.api.data import Size
+from adbench.api.method import Preset, real_overrides, resolve
+from adbench.api.options import Count, Positive, Range, check, from_json, option_meanings, option_types, parse, to_json
+from adbench.results.records import variant_name
+from adbench.util.errors import OptionError, UnknownNameError
+
+SAMPLE = Path(__file__).parents[2] / "docs" / "sample_plugin" / "adbench_sample.py"
+
+
+@dataclass(frozen=True)
+class Chosen(Options):
+    lr: float = 1e-4
+    epochs: int = 3
+    layers: tuple[int, ...] = (1, 2)
+    rotate: bool = False
+    kind: Literal["avg", "max"] = "avg"
+    weights: str | None = None
+    rate: Positive = 0.5
+    parts: tuple[Count, ...] = (2,)
+    share: Annotated[float, Range(0, 1, above=True)] | None = None
+
+
+METHOD = Method(
+    "mine",
+    "",
+    lambda options, device: None,
+    Chosen,
+    {"big": Preset(Chosen(epochs=9), per_class={"mvtec/transistor": {"size": (128, 128)}})},
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("lr", "1e-3", 1e-3),
+        ("epochs", "12", 12),
+        ("layers", "2,3,4", (2, 3, 4)),
+        ("rotate", "yes", True),
+        ("rotate", "off", False),
+        ("kind", "MAX", "max"),
+        ("weights", "none", None),
+        ("weights", "w.pt", "w.pt"),
+        ("size", "256x640", (256, 640)),
+        ("size", "224", (224, 224)),
+        ("amp", "bf16", "bf16"),
+        ("rate", "2", 2.0),
+        ("parts", "1,5,8", (1, 5, 8)),
+        ("share", "1", 1.0),
+        ("share", "none", None),
+    ],
+)
+def test_text_becomes_typed(key, text, expected):
+    """What follows -o KEY= gets the type that the options class declares."""
+    assert parse(Chosen, key, text, owner="mine") == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "wanted"),
+    [
+        ("lr", "fast", "a number"),
+        ("lr", "nan", "a number"),
+        ("lr", "inf", "a number"),
+        ("rate", "0", "a number, above 0 up"),
+        ("rate", "-1", "a number, above 0 up"),
+        ("parts", "2,0", "a whole number, from 1 up or several"),
+        ("share", "1.5", "a number, above 0 to 1 or none"),
+        ("batch_size", "0", "a whole number, from 1 up"),
+        ("epochs", "1.5", "a whole number"),
+        ("rotate", "maybe", "true or false"),
+        ("kind", "min", "one of avg, max"),
+        ("size", "1x2x3", "HxW"),
+        ("layers", "1,a", "a whole number"),
+    ],
+)
+def test_a_bad_value_says_what_was_wanted(key, text, wanted):
+    """The message names the option, the text that was given and the type."""
+    with pytest.raises(OptionError, match=wanted) as caught:
+        parse(Chosen, key, text, owner="mine")
+    assert key in str(caught.value)
+    assert f"'{text}'" in str(caught.value)
+
+
+def test_an_unknown_option_offers_the_nearest():
+    """A mistyped key gets a suggestion."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'epochs'"):
+        parse(Chosen, "epoch", "3", owner="mine")
+
+
+def test_presets_classes_and_changes_stack():
+    """A class's own values beat the preset's, and the user's beat both."""
+    assert resolve(METHOD, "big", {}, "mvtec", "bottle").size == (256, 256)
+    assert resolve(METHOD, "big", {}, "mvtec", "transistor").size == (128, 128)
+    assert resolve(METHOD, "big", {"size": (64, 64)}, "mvtec", "transistor").size == (64, 64)
+    assert resolve(METHOD, "big", {}, "mvtec", "bottle").epochs == 9
+    assert resolve(METHOD, "paper", {}, "mvtec", "bottle").epochs == 3
+
+
+def test_an_unknown_preset_is_named():
+    """A preset that the method lacks is an error with those that it has."""
+    with pytest.raises(UnknownNameError, match="wanted one of big, paper"):
+        resolve(METHOD, "cpu", {}, "mvtec", "bottle")
+
+
+def test_a_change_that_changes_nothing_is_no_variant():
+    """-o epochs=9 on a preset with 9 epochs is the preset; a size that some class changes is kept."""
+    assert real_overrides(METHOD, "big", {"epochs": 9}) == {}
+    assert real_overrides(METHOD, "big", {"epochs": 8}) == {"epochs": 8}
+    assert real_overrides(METHOD, "big", {"size": (256, 256)}) == {"size": (256, 256)}
+
+
+def test_variants_are_named_by_what_differs():
+    """The paper preset has the method's name alone; anything else is told."""
+    assert variant_name("m", "paper", {}) == "m"
+    assert variant_name("m", "cpu", {}) == "m:cpu"
+    assert variant_name("m", "paper", {"size": (256, 640), "lr": 0.1}) == "m:size=256x640,lr=0.1"
+    assert variant_name("m", "paper", {"layers": (2, 3)}) == "m:layers=2,3"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Chosen(size=(16, 64)),
+        Chosen(batch_size=0),
+        Chosen(lr=float("nan")),
+        Chosen(rate=0.0),
+        Chosen(parts=(1, 0)),
+        Chosen(share=2.0),
+    ],
+)
+def test_impossible_options_are_refused(options):
+    """Sizes below a backbone's last stride and numbers out of their range stop before anything is opened."""
+    with pytest.raises(OptionError, match="of mine"):
+        check(options, owner="mine")
+
+
+@settings(deadline=None)
+@given(
+    st.builds(
+        Chosen,
+        lr=st.floats(allow_nan=False, allow_infinity=False),
+        epochs=st.integers(),
+        layers=st.lists(st.integers(1, 4)).map(tuple),
+        rotate=st.booleans(),
+        kind=st.sampled_from(["avg", "max"]),
+        weights=st.none() | st.text(),
+        size=st.tuples(st.integers(32, 9999), st.integers(32, 9999)),
+    )
+)
+def test_options_survive_json(options):
+    """Whatever the options are, they come back equal from JSON text."""
+    assert from_json(Chosen, json.loads(json.dumps(to_json(options))), owner="mine") == options
+
+
+@settings(deadline=None)
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
+def test_what_python_prints_is_parsed_back(value):
+    """str() of a number or ground truth value is always valid after -o."""
+    key = {int: "epochs", float: "lr", bool: "rotate"}[type(value)]
+
+    assert parse(Chosen, key, str(value), owner="mine") == value
+
+
+def test_every_base_option_can_be_given_as_text():
+    """No option of the base class has a type that the command line cannot read."""
+    texts = {"size": "64", "resize": "crop", "batch_size": "2", "amp": "off"}
+
+    assert set(texts) == set(option_types(Options))
+    for key, text in texts.items():
+        parse(Options, key, text, owner="any")
+
+
+def test_every_option_of_a_method_of_adbench_says_what_it_means():
+    """None is missing, inherited ones and those of the sample plugin among them; each is a sentence."""
+    registry = plugins.load([SAMPLE])
+    for method in registry.methods.values():
+        meanings = option_meanings(method.options)
+        assert list(meanings) == list(option_types(method.options))
+        for key, text in meanings.items():
+            assert re.fullmatch(r"[A-Z0-9].*\.", text), (method.name, key, text)
+
+
+@dataclass(frozen=True)
+class Told(Options):
+    """An option with a text of two lines, one without, and one that is declared anew."""
+
+    told: int = 1
+    """Something
+    that takes two lines."""
+
+    silent: int = 2
+    size: Size = (64, 64)
+
+
+def test_a_meaning_is_the_text_below_an_option():
+    """It is kept where a class declares the option anew, and empty where there is none."""
+    found = option_meanings(Told)
+    assert found["told"] == "Something that takes two lines."
+    assert found["silent"] == ""
+    assert found["size"] == option_meanings(Options)["size"]
+
+
+def test_options_without_a_source_have_no_meanings():
+    """A class that is made at run time is no error."""
+    made = make_dataclass("Made", [("extra", int, 1)], bases=(Options,), frozen=True)
+    assert option_meanings(made)["extra"] == ""
+    assert option_meanings(made)["amp"]
+
+
+def test_list_methods_shows_meanings():
+    """For people and for programs, beside type and presets."""
+    (table,) = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
+    rows = {row["option"]: row for row in table["rows"]}
+    assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]
+    assert rows["sigma"]["meaning"] in adbench("list", "methods", "padim").stdout

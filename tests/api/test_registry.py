@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+
+from adbench import Dataset, Method, hookimpl
+from adbench.api import registry as plugins
+from adbench.util.errors import PluginError, UnknownNameError
+
+
+def module(name, **hooks):
+    made = ModuleType(name)
+    for hook, function in hooks.items():
+        setattr(made, hook, hookimpl(function))
+    return made
+
+
+def install(monkeypatch, **modules):
+    """Pretend that these modules are all that is installed."""
+
+    class Point:
+        dist = None
+
+        def __init__(self, name, value):
+            self.name = self.value = self.module = name
+            self.loads = value
+
+        def load(self):
+            if isinstance(self.loads, Exception):
+                raise self.loads
+            return self.loads
+
+    points = [Point(name, value) for name, value in modules.items()]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+
+
+def method(name):
+    return Method(name, "", lambda options, device: None)
+
+
+def test_the_built_in_plugins_come_through_the_entry_points():
+    """The core has no list of its own: what is found is what is installed."""
+    registry = plugins.load()
+
+    assert registry.broken == ()
+    assert {"msflow", "cflow", "padim", "random"} <= set(registry.methods)
+    assert {"mvtec", "visa", "folder", "demo"} <= set(registry.datasets)
+
+
+def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
+    """One that does not import leaves the others working."""
+    good = module("good", adbench_methods=lambda: [method("fine")])
+    install(monkeypatch, good=good, bad=ImportError("no module named nothing"))
+
+    registry = plugins.load()
+
+    assert list(registry.methods) == ["fine"]
+    assert len(registry.broken) == 1
+    assert "bad" in registry.broken[0]
+    assert "no module named nothing" in registry.broken[0]
+
+
+@pytest.mark.parametrize(
+    ("hooks", "reason"),
+    [
+        ({"adbench_metods": lambda: []}, "adbench_metods"),
+        ({"adbench_methods": lambda: 1 / 0}, "ZeroDivisionError"),
+        ({"adbench_methods": lambda: ["name"]}, "wanted Method"),
+        ({"adbench_methods": lambda nonsense: []}, "nonsense"),
+    ],
+)
+def test_a_wrong_hook_is_named_and_skipped(monkeypatch, hooks, reason):
+    """A mistyped hook, one that raises, a wrong return value and wrong arguments are all told."""
+    install(monkeypatch, odd=module("odd", **hooks), good=module("good", adbench_methods=lambda: [method("fine")]))
+
+    registry = plugins.load()
+
+    assert list(registry.methods) == ["fine"]
+    assert len(registry.broken) == 1
+    assert "odd" in registry.broken[0]
+    assert reason in registry.broken[0]
+
+
+def test_two_with_one_name_are_an_error_naming_both(monkeypatch):
+    """Which of the two would run must not depend on the order of installation."""
+    one, two = (module(name, adbench_methods=lambda: [method("same")]) for name in ("one", "two"))
+    install(monkeypatch, one=one, two=two)
+
+    with pytest.raises(PluginError, match=r"'same': one .* and two") as caught:
+        plugins.load()
+    assert "Rename" in str(caught.value)
+
+
+def test_a_file_is_a_plugin(tiny_method):
+    """--plugin FILE needs no packaging."""
+    assert "tiny" in plugins.load([tiny_method]).methods
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no such file"), ("x = 1", "no hookimpl"), ("import nothing_at_all", "nothing_at_all"), ("def", "Syntax")],
+)
+def test_a_file_that_was_asked_for_must_work(tmp_path, text, message):
+    """A plugin file that can't be used is the user's mistake, named with its reason."""
+    path = tmp_path / "mine.py"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(PluginError, match=message) as caught:
+        plugins.load([path])
+    assert "mine.py" in str(caught.value)
+
+
+def test_unknown_names_offer_the_nearest():
+    """A typo in --method or --dataset gets its correction."""
+    registry = plugins.Registry({"msflow": method("msflow")}, {"mvtec": Dataset("mvtec", "", lambda r: [], None)})
+
+    with pytest.raises(UnknownNameError, match="Did you mean 'msflow'"):
+        registry.method("msfow")
+    with pytest.raises(UnknownNameError, match="Did you mean 'mvtec'"):
+        registry.dataset("mvtek")
+
+
+def test_entry_points_are_looked_up_in_the_group_adbench():
+    """The group that plugins must declare is the one that is read."""
+    point = EntryPoint(name="x", value="adbench_plugins.msflow", group=plugins.GROUP)
+
+    assert plugins.GROUP == "adbench"
+    assert hasattr(point.load(), "adbench_methods")

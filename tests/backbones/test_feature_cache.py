@@ -1,0 +1,331 @@
+"""Feature tables: the same numbers wherever they are kept, and nothing half-made is ever used."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adbench.backbones import feature_cache, feature_files
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.util.errors import OptionError
+
+CPU = torch.device("cpu")
+COUNT = 19
+PLENTY = 10**9
+
+
+class Source:
+    """Features that differ in every number, and a count of the rows computed."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> None:
+        self.dtype, self.channels_last, self.asked = dtype, channels_last, []
+
+    def __call__(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """Two levels, as a backbone would give."""
+        self.asked.append(rows.tolist())
+        found = [self._level(rows, 5, 4, 6), self._level(rows, 3, 2, 3)]
+        return [x.contiguous(memory_format=torch.channels_last) for x in found] if self.channels_last else found
+
+    def _level(self, rows: torch.Tensor, *shape: int) -> torch.Tensor:
+        size = shape[0] * shape[1] * shape[2]
+        return torch.sin(rows[:, None] * size + torch.arange(size)).view(-1, *shape).to(self.dtype)
+
+
+def place_of(kind: str, folder: Path) -> FeatureCache:
+    """A cache in which a table can be kept in memory only, on disk only, or nowhere."""
+    cache = FeatureCache(budget=PLENTY if kind == "memory" else 0, folder=folder)
+    if kind != "disk":
+        cache.files = feature_files.FeatureFiles(folder, limit=0)
+    return cache
+
+
+def assert_equal(expected: list[torch.Tensor], found: list[torch.Tensor]) -> None:
+    assert len(expected) == len(found)
+    for want, got in zip(expected, found, strict=True):
+        assert want.dtype == got.dtype
+        assert want.stride() == got.stride()
+        assert torch.equal(want, got)
+
+
+@pytest.mark.parametrize("place", ["memory", "disk", "none"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_tables_are_the_direct_computation(place, dtype, channels_last, tmp_path):
+    """In every place, type and memory format a table hands out exactly what was computed."""
+    source = Source(dtype, channels_last)
+    table = place_of(place, tmp_path).table("key", COUNT, source, CPU)
+    assert table.place == place
+    assert len(table) == COUNT
+    assert table.bytes == (0 if place == "none" else COUNT * (5 * 4 * 6 + 3 * 2 * 3) * dtype.itemsize)
+    for rows in (torch.arange(COUNT), torch.tensor([7]), torch.tensor([3, 18, 0, 3])):
+        assert_equal(source(rows), table.gather(rows))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("budget", "place"), [(PLENTY, "device"), (None, "device"), (0, "disk")])
+def test_tables_on_a_gpu(budget, place, tmp_path):
+    """On a GPU, tables lie on the device where they fit, and come back there from anywhere."""
+    device = torch.device("cuda", 0)
+    source = Source(torch.bfloat16, channels_last=True)
+
+    def compute(rows: torch.Tensor) -> list[torch.Tensor]:
+        return [x.to(device) for x in source(rows)]
+
+    for _ in range(2):  # made, then opened
+        table = FeatureCache(budget=budget, folder=tmp_path).table("key", COUNT, compute, device)
+        assert table.place == place
+        for rows in (torch.arange(4, 9), torch.tensor([3, 18, 0, 3])):
+            found = table.gather(rows)
+            assert all(x.device == device for x in found)
+            assert_equal(compute(rows), found)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """One table in memory and one on disk, made from a source that remembers how it was asked."""
+    folder = tmp_path_factory.mktemp("features")
+    return [place_of(place, folder).table("key", COUNT, Source(torch.bfloat16), CPU) for place in ("memory", "disk")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(st.integers(0, COUNT - 1), min_size=0, max_size=30))
+def test_any_order_gives_the_same_rows(kept, rows):
+    """Whatever rows are asked for, in whatever order and however often, each is the one computed."""
+    expected = Source(torch.bfloat16)(torch.tensor(rows, dtype=torch.int64))
+    for table in kept:
+        for want, got in zip(expected, table.gather(torch.tensor(rows, dtype=torch.int64)), strict=True):
+            assert torch.equal(want, got)
+
+
+@settings(max_examples=15, deadline=None)
+@given(count=st.integers(1, 20), chunk=st.integers(1, 9))
+def test_computed_once_in_ascending_chunks(count, chunk, tmp_path_factory):
+    """Every row is computed exactly once, in order, never more than a chunk at a time; progress reaches the end."""
+    source, heard = Source(), []
+    cache = FeatureCache(budget=PLENTY, folder=tmp_path_factory.mktemp("features"))
+    cache.table("key", count, source, CPU, chunk=chunk, watch=lambda *what: heard.append(what))
+    assert [row for rows in source.asked for row in rows] == list(range(count))
+    assert max(len(rows) for rows in source.asked) == min(chunk, count)
+    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+    assert heard[-1] == ("features", count, count)
+
+
+@pytest.mark.parametrize("budget", [PLENTY, 0])
+def test_tables_survive_a_restart(budget, tmp_path):
+    """A second cache on the same folder computes and reads nothing; another key, count or chunk is another table."""
+    first = Source(torch.bfloat16, channels_last=True)
+    FeatureCache(budget=budget, folder=tmp_path).table("key", COUNT, first, CPU)
+    second = Source(torch.bfloat16, channels_last=True)
+    cache = FeatureCache(budget=budget, folder=tmp_path)
+    table = cache.table("key", COUNT, second, CPU)
+    assert second.asked == []
+    assert table.place == "disk"
+    assert_equal(first(torch.tensor([5, 2])), table.gather(torch.tensor([5, 2])))
+    cache.table("other", COUNT, second, CPU)
+    cache.table("key", COUNT - 1, second, CPU)
+    cache.table("key", COUNT, second, CPU, chunk=4)
+    assert sum(map(len, second.asked)) == 3 * COUNT - 1
+
+
+def test_asking_again_gives_the_same_table(tmp_path):
+    """Within a process a table in use is shared, and one no longer in use is still there."""
+    source, cache = Source(), FeatureCache(budget=PLENTY, folder=tmp_path)
+    table = cache.table("key", COUNT, source, CPU)
+    assert cache.table("key", COUNT, source, CPU) is table
+    del table
+    gc.collect()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    cache.table("key", COUNT, source, CPU)
+    assert sum(map(len, source.asked)) == COUNT
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "header", "empty"])
+def test_damaged_files_are_not_used(damage, tmp_path):
+    """A file that isn't exactly what was written is made anew."""
+    FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    path.unlink()
+    damaged = {
+        "cut": content[:-1],
+        "longer": content + b"0",
+        "header": content.replace(b"float32", b"floa\xff32"),
+        "empty": b"",
+    }
+    path.write_bytes(damaged[damage])
+    source = Source()
+    table = FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, source, CPU)
+    assert sum(map(len, source.asked)) == COUNT
+    assert_equal(source(torch.arange(COUNT)), table.gather(torch.arange(COUNT)))
+    assert path.read_bytes() == content
+
+
+def test_broken_off_leaves_nothing_behind(tmp_path):
+    """Ctrl-C or an error in the middle leaves no file, and the next run computes the whole table."""
+
+    def broken(rows: torch.Tensor) -> list[torch.Tensor]:
+        if 8 in rows:
+            raise KeyboardInterrupt
+        return Source()(rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache(budget=PLENTY, folder=tmp_path).table("key", COUNT, broken, CPU)
+    assert list(tmp_path.iterdir()) == []
+    source = Source()
+    FeatureCache(budget=PLENTY, folder=tmp_path).table("key", COUNT, source, CPU)
+    assert sum(map(len, source.asked)) == COUNT
+
+
+def test_unfinished_files_of_the_dead_are_removed(tmp_path):
+    """What a killed process left half-written is never read, and goes when nobody has written to it for long."""
+    old, new = tmp_path / "a.part", tmp_path / "b.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    past = time.time() - 2 * feature_files.DEAD_AFTER
+    os.utime(old, (past, past))
+    FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_a_file_that_goes_meanwhile_is_no_failure(monkeypatch, tmp_path):
+    """Another process may finish or remove a table between the look into the folder and the look at the file."""
+    gone = tmp_path / "a.part"
+    gone.write_bytes(b"half")
+    original = Path.stat
+
+    def stat(path, **words):
+        if path == gone:
+            raise FileNotFoundError(gone)
+        return original(path, **words)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
+    assert len(list(tmp_path.glob(f"*{feature_files.SUFFIX}"))) == 1
+
+
+def test_two_writers_of_the_same_table(tmp_path):
+    """While one run writes a table, another may make the same: both get it, and one complete file remains."""
+    inner = Source()
+
+    def outer(rows: torch.Tensor) -> list[torch.Tensor]:
+        if 8 in rows:
+            FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, inner, CPU)
+        return Source()(rows)
+
+    table = FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, outer, CPU)
+    assert sum(map(len, inner.asked)) == COUNT  # the unfinished file was not taken for a table
+    assert [path.suffix for path in tmp_path.iterdir()] == [feature_files.SUFFIX]
+    assert_equal(inner(torch.arange(COUNT)), table.gather(torch.arange(COUNT)))
+
+
+@pytest.mark.parametrize("call", ["put", "finish"])
+@pytest.mark.parametrize("budget", [PLENTY, 0])
+def test_a_full_disk_is_no_failure(call, budget, monkeypatch, tmp_path):
+    """When the disk fills up, the table stays in memory or is computed as asked, and no file is left."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(feature_files.Writer, call, full)
+    source = Source()
+    table = FeatureCache(budget=budget, folder=tmp_path).table("key", COUNT, source, CPU)
+    assert table.place == ("memory" if budget else "none")
+    assert_equal(source(torch.arange(3)), table.gather(torch.arange(3)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_no_failure(tmp_path):
+    """Where the cache folder can't be written, tables are kept in memory only."""
+    (tmp_path / "file").write_text("in the way")
+    table = FeatureCache(budget=PLENTY, folder=tmp_path / "file" / "features").table("key", COUNT, Source(), CPU)
+    assert table.place == "memory"
+
+
+def test_unused_tables_give_way_to_new_ones(tmp_path):
+    """The budget holds: what is unused for longest goes, what is in use stays, what has no room goes to disk."""
+    size = COUNT * (5 * 4 * 6 + 3 * 2 * 3) * 4
+    cache = FeatureCache(budget=2 * size, folder=tmp_path)
+    used = cache.table("used", COUNT, Source(), CPU)
+    cache.table("idle", COUNT, Source(), CPU)
+    gc.collect()
+    newer = cache.table("newer", COUNT, Source(), CPU)  # "idle" gives way
+    assert [used.place, newer.place] == ["memory", "memory"]
+    assert len(cache._entries) == 2
+    assert cache.table("third", COUNT, Source(), CPU).place == "disk"
+    assert cache.table("used", COUNT, Source(), CPU) is used
+
+
+def test_unused_tables_do_not_pile_up(tmp_path):
+    """However many tables a process goes through, only the last few unused ones stay."""
+    cache = FeatureCache(budget=PLENTY, folder=tmp_path)
+    for number in range(2 * feature_cache.IDLE_TABLES):
+        cache.table(f"class {number}", COUNT, Source(), CPU)
+    gc.collect()
+    assert len(cache._entries) <= feature_cache.IDLE_TABLES + 1
+    cache.clear()
+    assert not cache._entries
+
+
+def test_disk_limit_removes_what_was_used_longest_ago(tmp_path):
+    """Files over the limit go, the one used longest ago first; a table greater than the limit isn't written."""
+    FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
+    (path,) = tmp_path.iterdir()
+    files = feature_files.FeatureFiles(tmp_path, limit=2 * path.stat().st_size)
+    cache = FeatureCache(budget=0, folder=tmp_path)
+    cache.files = files
+    cache.table("second", COUNT, Source(), CPU)
+    for age, name in enumerate(sorted(tmp_path.iterdir(), key=lambda each: each != path)):
+        os.utime(name, (time.time() - 100 + age,) * 2)
+    cache.table("key", COUNT, Source(), CPU)  # used now, so "second" is the older one
+    cache.table("third", COUNT, Source(), CPU)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert path.exists()
+    assert cache.table("large", 3 * COUNT, Source(), CPU).place == "none"
+
+
+def test_rows_that_are_not_there(tmp_path):
+    """A row outside the table is an error, and so is a table without rows."""
+    cache = FeatureCache(budget=PLENTY, folder=tmp_path)
+    table = cache.table("key", COUNT, Source(), CPU)
+    for rows in ([COUNT - 1, COUNT], [-1, 0]):
+        with pytest.raises(IndexError, match=f"table of {COUNT}"):
+            table.gather(torch.tensor(rows))
+    with pytest.raises(ValueError, match="0 rows"):
+        cache.table("empty", 0, Source(), CPU)
+
+
+def test_budgets_from_the_environment(monkeypatch, tmp_path):
+    """Both budgets can be set by name, and a text that is none gets a message naming the variable."""
+    monkeypatch.setenv(feature_cache.BUDGET_VARIABLE, "0")
+    monkeypatch.setenv(feature_cache.DISK_VARIABLE, "0")
+    assert FeatureCache(folder=tmp_path).table("key", COUNT, Source(), CPU).place == "none"
+    monkeypatch.setenv(feature_cache.BUDGET_VARIABLE, "a lot")
+    with pytest.raises(OptionError, match=r"ADBENCH_FEATURE_BUDGET.*'a lot'.*4GB"):
+        FeatureCache(folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("4GB", 4 * 10**9), ("512 MiB", 2**29), ("1.5kb", 1500), ("0", 0), (" 7 B ", 7)]
+)
+def test_sizes_as_people_write_them(text, expected):
+    """Decimal and binary units are read, in any case, with or without a blank."""
+    assert feature_cache.parse_bytes(text, "BUDGET") == expected
+
+
+def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):
+    """Without a budget, a table that needs more than half of what is free isn't kept in memory."""
+    size = COUNT * (5 * 4 * 6 + 3 * 2 * 3) * 4
+    monkeypatch.setattr(feature_cache, "_free", lambda _: 2 * size - 2)
+    assert FeatureCache(folder=tmp_path).table("key", COUNT, Source(), CPU).place == "disk"
+    monkeypatch.setattr(feature_cache, "_free", lambda _: 2 * size)
+    assert FeatureCache(folder=tmp_path).table("other", COUNT, Source(), CPU).place == "memory"

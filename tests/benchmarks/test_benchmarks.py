@@ -1,0 +1,114 @@
+"""The benchmarks run and print what they promise; their numbers are not tested, since machines are noisy."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+import pytest
+from click import Command
+from click.testing import CliRunner
+from conftest import make_class
+from torch import device as torch_device
+from torch import empty, float32
+
+import adbench.stats.thresholds
+from benchmarks.__main__ import app
+from benchmarks.thresholds import RULES
+from benchmarks.thresholds import main as thresholds
+from benchmarks.timing import Stages, in_turn, matrix_rate, peak_memory
+
+CPU = torch_device("cpu")
+
+
+def printed(*words: object, command: Command = app) -> str:
+    """What a benchmark prints."""
+    done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_evaluation_is_set_beside_scikit_learn():
+    """One row for each side, and what rounding the maps would do to the metrics."""
+    text = printed("evaluate", "--maps", 6, "--size", 64, "--rounds", 1)
+    assert "scikit-learn, pixel AUROC alone" in text
+    assert "adbench, all eight metrics" in text
+    assert "Kept as float16" in text
+
+
+def test_thresholds_are_set_side_by_side(tmp_path, monkeypatch):
+    """Each rule has its rates for both kinds of good images, as means over classes, and nothing stays changed."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("bolts", "nuts"):
+        make_class(tmp_path / "data", name, train=8)
+    before = adbench.stats.thresholds.suggest
+    text = printed("--method", "random", "--dataset", "folder", "--data-root", tmp_path / "data", command=thresholds)
+    assert adbench.stats.thresholds.suggest is before
+    assert "mean over bolts, nuts" in text
+    assert [len(re.findall(rf"{re.escape(rule)} +│ +\d+ / \d+", text)) for rule in RULES] == [2] * len(RULES)
+
+
+def test_works_take_turns():
+    """Each round runs every work once, so that noise hits all alike."""
+    order: list[str] = []
+    seconds = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, CPU)
+    assert order == ["a", "b"] * 3
+    assert {name: len(each) for name, each in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_stages_add_up_and_functions_are_put_back():
+    """A stage sums the time of all its calls, and a timed function is itself again afterwards."""
+
+    class Owner:
+        @staticmethod
+        def work() -> int:
+            return 7
+
+    clock, before = Stages(CPU), Owner.work
+    with clock.around(Owner, "work", "working"):
+        assert Owner.work() == 7
+        once = clock.seconds["working"]
+        Owner.work()
+    assert clock.seconds["working"] > once > 0
+    assert Owner.work is before
+
+
+def test_peak_memory_sees_what_is_gone_again():
+    """A tensor that lives only inside counts with all its bytes."""
+    with peak_memory(CPU) as peak:
+        big = empty(50_000_000).fill_(1)
+        del big
+    assert peak[0] > 150e6
+
+
+def test_the_matrix_rate_is_a_rate():
+    """Any machine multiplies a billion numbers a second."""
+    assert matrix_rate(float32, CPU) > 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["msflow", "cflow"])
+def test_training_is_set_beside_the_plain_loop(tmp_path, monkeypatch, method):
+    """Ratios to the plain loops, the limit and the stages of both sides, on a few small images."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    make_class(tmp_path / "data", "bolts", train=16)
+    small = ("--method", method, "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts", "--images", 16,
+             "--size", 128, "--batch", 16, "--rounds", 1, "--workers", 0)  # fmt: skip
+    text = printed("train", *small)
+    for expected in ("plain fp32", "adbench fp32", "of limit", "flow forward", "backward", "optimiser", "backbone"):
+        assert expected in text
+    assert "again" in printed("score", *small)
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_set_beside_those_as_they_are(tmp_path, monkeypatch):
+    """Both kinds of steps, and after how many of them compiling has paid, if ever."""
+    if not any(map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl"))):
+        pytest.skip("torch.compile needs a C++ compiler")
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    make_class(tmp_path / "data", "bolts", train=16)
+    text = printed("compiled", "--method", "cflow", "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts",
+                   "--images", 16, "--size", 128, "--batch", 16, "--rounds", 1)  # fmt: skip
+    for expected in ("first step, s", "as it is", "compiled", "Compiling "):
+        assert expected in text

@@ -1,0 +1,140 @@
+"""Mistakes and failures: one line, the way out, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from runs import TINY, adbench, line_of, only_run, run_tiny
+
+from adbench.results import store
+
+
+def test_a_failing_class_leaves_the_others_results(tiny_data, tmp_path):
+    """One class fails: exit code 1, one line about it, and the other class is stored and shown."""
+    done = run_tiny(tiny_data, tmp_path, "-o", "fail_class=bolts", "-o", "epochs=1")
+    assert done.exit_code == 1
+    assert "✗ tiny · folder/bolts · seed 0: this class fails on purpose." in done.stderr.splitlines()
+    assert "1 of 2 tasks failed; the others are stored." in done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[3:4]] == ["nuts"]
+    assert not list((tmp_path / "folder/bolts").rglob("result.json"))
+    assert (only_run(tmp_path, "nuts") / "result.json").is_file()
+
+
+def test_a_single_mistaken_task_is_a_mistake(tiny_data, tmp_path):
+    """Where nothing but the user's mistake came out, the exit code is 2 and the message one line."""
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "fail_class=bolts")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == "✗ tiny · folder/bolts · seed 0: this class fails on purpose."
+
+
+def test_an_unforeseen_error_of_a_method_is_one_message(tiny_data, tmp_path):
+    """A method with a bug: one line with its name and the reason, exit code 1; --debug shows where."""
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(TINY.read_text().replace("maps = (self.model", "maps = {}['nothing'] + (self.model"))
+    command = ("run", "-m", "tiny", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
+               "-o", "epochs=1", "--results", tmp_path)  # fmt: skip
+    done = adbench(*command)
+    assert done.exit_code == 1
+    assert line_of(done) == (
+        "✗ tiny · folder/bolts · seed 0: tiny broke off: found KeyError: 'nothing'. See the traceback with --debug."
+    )
+    debugged = adbench(*command, "--debug")
+    assert debugged.exit_code == 1
+    assert "Traceback" in debugged.stderr
+    assert "in score" in debugged.stderr
+
+
+RUN = ("run", "-d", "folder", "--data-root", "DATA", "--plugin", TINY, "--results", "RESULTS")
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        ((*RUN, "-m", "tinny"), ("unknown method 'tinny'", "Did you mean 'tiny'?")),
+        ((*RUN, "-m", "tiny", "-d", "foldr"), ("unknown dataset 'foldr'", "Did you mean 'folder'?")),
+        ((*RUN, "-m", "tiny", "-c", "bolt"), ("unknown class of folder 'bolt'", "Did you mean 'bolts'?")),
+        ((*RUN, "-m", "tiny", "-c", ","), ("--class", "bolts, nuts")),
+        ((*RUN, "-m", "tiny", "-p", "cpuu"), ("unknown preset of tiny 'cpuu'", "Did you mean 'cpu'?")),
+        ((*RUN, "-m", "tiny", "-o", "epoch=1"), ("unknown option of tiny 'epoch'", "Did you mean 'epochs'?")),
+        ((*RUN, "-m", "tiny", "-o", "epochs=many"), ("option epochs of tiny", "'many'", "a whole number")),
+        ((*RUN, "-m", "tiny", "-o", "epochs"), ("-o epochs", "KEY=VALUE")),
+        ((*RUN, "-m", "tiny", "-o", "tinny.epochs=1"), ("unknown method in -o 'tinny'", "Did you mean 'tiny'?")),
+        ((*RUN, "-m", "tiny", "--size", "8"), ("option size of tiny", "8x8", "at least 32")),
+        ((*RUN, "-m", "tiny", "--backbone", "resnet18"), ("--backbone", "no option 'backbone' in tiny")),
+        ((*RUN, "-m", "tiny", "--device", "gpu"), ("--device", "'gpu'", "cuda:N")),
+        ((*RUN, "-m", "tiny", "--device", "cpu", "--amp", "fp16"), ("--amp fp16", "bf16")),
+        ((*RUN, "-m", "tiny", "--seeds", "0,x"), ("--seeds", "'0,x'")),
+        ((*RUN, "-m", "tiny", "--seeds", "3"), ("--seeds 0,1,2", "--seed 3")),
+        ((*RUN, "-m", "tiny", "--size", "128,256"), ("'128,256'", "HxW", "once for each")),
+        ((*RUN, "-m", "tiny", "--seeds", "0,-1"), ("--seeds", "'0,-1'")),
+        ((*RUN, "-m", "tiny", "--seeds", ","), ("--seeds", "','")),
+        ((*RUN, "-m", "tiny", "--seed", "0", "--seeds", "0"), ("--seed and --seeds", "one of them")),
+        ((*RUN, "-m", ","), ("--method", "','", "tiny")),
+        ((*RUN, "-m", "tiny", "--plugin", "nowhere.py"), ("--plugin nowhere.py", "no such file")),
+        ((*RUN, "-m", "tiny", "--data-root", "nowhere"), ("data set folder at nowhere", "no such folder")),
+        (("run", "-m", "random", "-d", "mvtec"), ("--data-root DIR or set ADBENCH_DATA", "https://")),
+        ((*RUN, "-m", "tiny", "--holdout", "nan"), ("--holdout", "found nan")),
+        (("report", "--results", "BOARD", "--data-root", "nowhere"), ("--data-root nowhere", "no such folder")),
+        (("leaderboard", "--results", "BOARD", "--metric", "image_auc"), ("unknown metric", "'image_auroc'")),
+        (("leaderboard", "--results", "BOARD", "--dataset", "foldr"), ("'foldr'", "Did you mean 'folder'?")),
+        (("leaderboard", "--results", "BOARD", "--class", "nutz"), ("'nutz'", "Did you mean 'nuts'?")),
+        (("leaderboard", "--results", "nowhere"), ("results folder nowhere", "adbench run")),
+        (("compare", "--results", "BOARD", "tiny", "randm"), ("'randm'", "Did you mean 'random")),
+        (("compare", "--results", "BOARD", "tiny", "random", "--metric", "f1"), ("unknown metric 'f1'",)),
+        (("list", "methods", "msflw"), ("unknown method 'msflw'", "Did you mean 'msflow'?")),
+        (("list", "backbones", "resnet18"), ("adbench list backbones resnet18", "found a name")),
+        (("test", "-m", "random", "-d", "folder", "--data-root", "DATA", "-c", "nuts", "--checkpoint", "nowhere.pt"),
+         ("checkpoint nowhere.pt", "no such file")),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_the_way_out(ran, tiny_data, tmp_path, words, texts):
+    """Exit code 2, nothing on standard output, one line that names the thing and the nearest name."""
+    places = {"DATA": tiny_data, "RESULTS": tmp_path, "BOARD": ran}
+    done = adbench(*(places.get(word, word) for word in words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    line = line_of(done)
+    assert line.startswith("Error: ")
+    for text in texts:
+        assert text in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback_of_a_mistake():
+    """With --debug the error comes through as it was raised."""
+    done = adbench("list", "methods", "msflw", "--debug")
+    assert type(done.exception).__name__ == "UnknownNameError"
+
+
+def test_a_bug_in_adbench_is_one_line_too(ran, monkeypatch):
+    """Anything unforeseen is one line that names the way to its traceback."""
+
+    def broken(*_, **__):
+        raise RuntimeError("something\nlong")
+
+    monkeypatch.setattr(store, "read_all", broken)
+    done = adbench("leaderboard", "--results", ran)
+    assert done.exit_code == 1
+    assert line_of(done) == "Error: adbench broke: found RuntimeError: something. See the traceback with --debug."
+
+
+def test_a_bad_class_folder_is_told_first_and_the_others_run(tiny_data, tmp_path):
+    """--class all with a folder without images: told before training, exit code 1, the others stored."""
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    (data / "screws/train/good").mkdir(parents=True)
+    done = run_tiny(data, tmp_path / "results", "-o", "epochs=1")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[0].startswith("✗ tiny · folder/screws · seed 0: class screws of folder")
+    assert "1 of 3 tasks failed; the others are stored." in done.stderr
+    assert len(store.read_all(tmp_path / "results").results) == 2
+
+
+def test_unreadable_results_are_named_and_the_others_shown(ran, tmp_path):
+    """A damaged result is a warning on standard error; the leaderboard is made from the rest."""
+    results = shutil.copytree(ran, tmp_path / "results")
+    next(results.glob("folder/nuts/tiny/*/result.json")).write_text("{")
+    done = adbench("leaderboard", "--results", results, "--format", "json")
+    assert done.exit_code == 0
+    assert line_of(done).startswith("Warning: ")
+    json.loads(done.stdout)

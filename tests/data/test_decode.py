@@ -1,0 +1,389 @@
+"""One image and its mask: every mode and size loads, and everything broken is named."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from adbench.api.data import Problem, Sample
+from adbench.data.decode import Decoded, decode_sample, fit, quiet, to_rgb
+
+SIZE = (16, 24)
+RAMP = np.linspace(0, 255, 24 * 16).round().astype(np.uint8).reshape(SIZE)
+COLOURS = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 90)], axis=2)
+NEAREST, LANCZOS = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
+
+
+def grey(values: np.ndarray) -> np.ndarray:
+    return np.stack([values] * 3, axis=2)
+
+
+def save(path: Path, pixels, **options) -> Path:
+    """Write an array, or a Pillow image, as an image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
+    image.save(path, **options)
+    return path
+
+
+def decode(path: Path, mask: Path | None = None, size=(4, 6), resize="stretch") -> Decoded:
+    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), size, resize)
+    assert isinstance(done, Decoded), done
+    return done
+
+
+def refuse(path: Path, mask: Path | None = None) -> Problem:
+    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), (4, 6), "stretch")
+    assert isinstance(done, Problem)
+    return done
+
+
+def grey_ramp(mode: str) -> Image.Image:
+    """Black on the left, the mode's white on the right."""
+    ramp = np.repeat(np.array([[0, 255]], np.uint8), 4, axis=0).repeat(3, axis=1)
+    if mode in ("I;16", "I;16B"):
+        return Image.fromarray((ramp.astype(np.uint16) * 257).astype(">u2" if mode == "I;16B" else "<u2"))
+    if mode == "I":
+        return Image.fromarray(ramp.astype(np.int32) * 257)
+    if mode == "F":
+        return Image.fromarray((ramp / 255).astype(np.float32))
+    if mode == "1":
+        return Image.fromarray(ramp > 0)
+    if mode == "P":
+        return Image.fromarray(ramp).convert("RGB").convert("P")
+    return Image.fromarray(ramp).convert("RGB").convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [
+        *[("1", ".png"), ("L", ".png"), ("LA", ".png"), ("P", ".png"), ("RGB", ".png"), ("RGBA", ".PNG")],
+        *[("I;16", ".png"), ("I;16", ".TIF"), ("I;16B", ".tif"), ("I", ".tiff"), ("F", ".tif"), ("L", ".JPG")],
+        *[("CMYK", ".tif"), ("CMYK", ".jpg"), ("YCbCr", ".jpeg"), ("RGB", ".bmp"), ("P", ".gif"), ("RGB", ".webp")],
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
+    """Black stays black and white white, whatever the mode, the suffix, and the letters of the path."""
+    path = save(tmp_path / "größe 検査" / f"a b{suffix}", grey_ramp(mode))
+
+    image = decode(path).image
+
+    assert image.shape == (4, 6, 3)
+    assert image.dtype == np.uint8
+    assert image[:, 0].max() < 8
+    assert image[:, -1].min() > 247
+
+
+def _palette(transparent: bool) -> Image.Image:
+    image = Image.fromarray(RAMP // 32 * 32).convert("P")
+    if transparent:
+        image.info["transparency"] = bytes([0, 128] + [255] * 254)
+    return image
+
+
+def _with_alpha(mode: str) -> Image.Image:
+    image = Image.fromarray(COLOURS if mode == "RGBA" else RAMP)
+    image.putalpha(Image.fromarray(RAMP))
+    return image
+
+
+KINDS = {
+    "grey.png": (Image.fromarray(RAMP), grey(RAMP)),
+    "colour.png": (Image.fromarray(COLOURS), COLOURS),
+    "colour.bmp": (Image.fromarray(COLOURS), COLOURS),
+    "colour.tif": (Image.fromarray(COLOURS), COLOURS),
+    "grey16.png": (Image.fromarray(RAMP.astype(np.uint16) * 257), grey(RAMP)),
+    "grey16.tiff": (Image.fromarray(RAMP.astype(np.uint16) * 257), grey(RAMP)),
+    "grey16.pgm": (Image.fromarray(RAMP.astype(np.int32) * 257), grey(RAMP)),
+    "grey32of8.tif": (Image.fromarray(RAMP.astype(np.int32)), grey(RAMP)),
+    "grey32of16.tif": (Image.fromarray(RAMP.astype(np.int32) * 257), grey(RAMP)),
+    "float.tif": (Image.fromarray(RAMP.astype(np.float32) / 255), grey(RAMP)),
+    "overshoot.tif": (Image.fromarray(np.where(RAMP < 255, RAMP / np.float32(255), np.float32(1.2))), grey(RAMP)),
+    "float255.tif": (Image.fromarray(RAMP.astype(np.float32)), grey(RAMP)),
+    "palette.png": (_palette(False), grey(RAMP // 32 * 32)),
+    "palette.gif": (_palette(False), grey(RAMP // 32 * 32)),
+    "transparent.png": (_palette(True), grey(RAMP // 32 * 32)),
+    "rgba.png": (_with_alpha("RGBA"), COLOURS),
+    "la.png": (_with_alpha("LA"), grey(RAMP)),
+    "bits.png": (Image.fromarray(RAMP > 99), grey(np.where(RAMP > 99, 255, 0))),
+    "capitals.PNG": (Image.fromarray(COLOURS), COLOURS),
+    "größe mit Lücken/图 片.png": (Image.fromarray(COLOURS), COLOURS),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_of_images(name, tmp_path):
+    """Every lossless mode and format comes out as the RGB that was drawn, without a warning."""
+    image, expected = KINDS[name]
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(expected, decode(path, size=SIZE).image)
+
+
+@given(peak=st.integers(0, 65535))
+@settings(max_examples=30, deadline=None)
+def test_16_bits_do_not_depend_on_the_content(peak):
+    """A pixel of a 16-bit image has the same brightness whatever else is in the image."""
+    values = np.full((2, 2), 200, np.uint16)
+    values[1, 1] = peak
+    found = np.asarray(to_rgb(Image.fromarray(values)))
+    assert (found[0, 0] == 1).all()
+    assert (found[1, 1] == round(peak / 257)).all()
+
+
+def test_12_bits(tmp_path):
+    """A TIFF that says 12 bits is white at 4095."""
+    tags = [(256, 4, 2), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (278, 4, 1), (279, 4, 3)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    pixels = bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
+    path = tmp_path / "12.tif"
+    path.write_bytes(b"II*\0" + struct.pack("<I", 12) + pixels + b"\0" + struct.pack("<H", 8) + entries + bytes(4))
+    assert decode(path, size=(1, 2)).image[0, :, 0].tolist() == [255, 128]
+
+
+@pytest.mark.parametrize(("white", "factor"), [(1.0, 1), (255.0, 255), (65535.0, 65535)])
+def test_float_grey_ends_at_one_of_three_whites(white, factor):
+    """Floats up to 1, to 255 and to 65535 give the same image; what is no number is black."""
+    values = np.array([[0, 0.2, 1.0, np.nan, -0.5]], np.float32) * factor
+
+    assert np.asarray(to_rgb(Image.fromarray(values)))[0, :, 0].tolist() == [0, 51, 255, 0, 0]
+
+
+@pytest.mark.parametrize("value", [70000, 2**31 - 1, 140000.0, float("inf")])
+def test_values_without_a_white(value, tmp_path):
+    """Values that have no fixed meaning as brightness are refused by name, not guessed at."""
+    path = save(tmp_path / "odd.tif", np.array([[0, value]], np.int32 if isinstance(value, int) else np.float32))
+
+    problem = refuse(path)
+
+    assert problem.path == path
+    assert problem.found.startswith("grey values up to ")
+    assert problem.hint == "Save it as grey or RGB with 8 or 16 bits"
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+def test_large_images(with_mask, tmp_path, monkeypatch):
+    """A large image loads without Pillow's warning; one above Pillow's limit is a problem of its own."""
+    path = save(tmp_path / "large.png", np.ones((40, 40), np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with quiet():
+            assert decode(path, path if with_mask else None).image.max() == 1
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    assert refuse(path).found.startswith("an image too large to open")
+    assert refuse(path).hint == "Make it smaller"
+
+
+# ---------------------------------------------------------------- geometry
+
+
+def test_images_are_resized_by_lanczos_and_masks_by_nearest(tmp_path):
+    """Both come out as Pillow makes them, and the image's own size is kept."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (31, 47, 3), dtype=np.uint8)
+    mask = (random.random((31, 47)) > 0.7).astype(np.uint8) * 255
+
+    done = decode(save(tmp_path / "a.png", pixels), save(tmp_path / "m.png", mask), size=(16, 24))
+
+    assert done.size == (31, 47)
+    assert np.array_equal(done.image, np.asarray(Image.fromarray(pixels).resize((24, 16), LANCZOS)))
+    assert np.array_equal(done.mask, np.asarray(Image.fromarray(mask).resize((24, 16), NEAREST)) > 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    source=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    target=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    resize=st.sampled_from(["stretch", "crop"]),
+)
+def test_any_shape_fits_into_any_other(source, target, resize):
+    """Height and width come out as asked for, whatever the aspect ratio."""
+    image = Image.new("RGB", (source[1], source[0]), (9, 8, 7))
+
+    fitted = np.asarray(fit(image, target, resize, LANCZOS))
+
+    assert fitted.shape == (*target, 3)
+    assert (fitted == (9, 8, 7)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 120), (120, 40)])
+def test_crop_keeps_the_centre_and_the_aspect_ratio(height, width):
+    """A centred square stays a centred square, and what lies at the far ends is cut off."""
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[height // 2 - 10 : height // 2 + 10, width // 2 - 10 : width // 2 + 10] = 1
+    pixels[:5, :5] = 2
+
+    fitted = np.asarray(fit(Image.fromarray(pixels), (20, 20), "crop", NEAREST))
+
+    assert (fitted == 1).sum() == 10 * 10
+    assert (fitted[5:15, 5:15] == 1).all()
+    assert fitted.max() == 1
+
+
+def test_crop_is_torchvisions(tmp_path):
+    """A crop is torchvision's resize of the shorter side and cut of the centre."""
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+    path = save(tmp_path / "wide.png", np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    with Image.open(path) as image:
+        expected = Compose([Resize(32, InterpolationMode.LANCZOS), CenterCrop(32)])(image)
+    difference = np.asarray(expected).astype(int) - decode(path, size=(32, 32), resize="crop").image
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop"])
+@given(
+    shape=st.tuples(st.integers(8, 60), st.integers(8, 60)),
+    size=st.tuples(st.integers(4, 40), st.integers(4, 40)),
+    place=st.tuples(st.floats(0, 0.6), st.floats(0, 0.6)),
+)
+@settings(max_examples=40, deadline=None)
+def test_masks_lie_on_their_defects(resize, shape, size, place):
+    """Whatever the shapes, a mask goes where the defect of its image goes: their centres agree to a pixel."""
+    drawn = np.zeros(shape, np.uint8)
+    top, left = (int(part * side) for part, side in zip(place, shape, strict=True))
+    drawn[top : top + max(2, shape[0] // 3), left : left + max(2, shape[1] // 3)] = 1
+    image = Image.fromarray(drawn * 255)
+    soft = np.asarray(fit(image, size, resize, Image.Resampling.BOX)).astype(float)
+    mask = np.asarray(fit(Image.fromarray(drawn), size, resize, NEAREST))
+    assert set(np.unique(mask)) <= {0, 1}
+    if mask.any() and soft.any():
+        for axis in (0, 1):
+            where = np.arange(size[axis])
+            centres = [(m.sum(axis=1 - axis) * where).sum() / m.sum() for m in (soft, mask)]
+            assert abs(centres[0] - centres[1]) <= 1
+
+
+# ---------------------------------------------------------------- masks
+
+
+def palette_mask() -> Image.Image:
+    """Black has the highest number in this palette, and dark red the lowest."""
+    mask = Image.fromarray(np.array([[1, 0], [1, 0]], np.uint8))
+    mask.putpalette([9, 0, 0, 0, 0, 0])
+    return mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        Image.fromarray(np.array([[0, 1], [0, 7]], np.uint8)),
+        Image.fromarray(np.array([[0, 1], [0, 300]], np.uint16)),
+        Image.fromarray(np.array([[0, 1], [0, 70000]], np.int32)),
+        Image.fromarray(np.array([[0, 0.001], [np.nan, 1]], np.float32)),
+        Image.fromarray(np.array([[False, True], [False, True]])),
+        Image.fromarray(np.array([[[0, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 9]]], np.uint8)),
+        palette_mask(),
+    ],
+    ids=["classes", "16 bit", "32 bit", "float", "1 bit", "coloured", "palette"],
+)
+def test_whatever_is_not_black_is_a_defect(tmp_path, mask):
+    """Class numbers count from 1, as in VisA, however many bits a mask has."""
+    image = save(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
+
+    assert decode(image, save(tmp_path / "m.tif", mask), size=(2, 2)).mask.tolist() == [[0, 1], [0, 1]]
+
+
+def test_jpeg_masks_are_cut_in_the_middle(tmp_path):
+    """The noise that JPEG leaves around a mark is not a defect."""
+    drawn = np.zeros((40, 40), np.uint8)
+    drawn[13:27, 9:30] = 255
+    mask = save(tmp_path / "m.jpg", drawn, quality=60)
+    with Image.open(mask) as kept:
+        assert (np.asarray(kept) > 0).sum() > (drawn > 0).sum()
+    found = decode(save(tmp_path / "p.png", drawn), mask, size=(40, 40)).mask
+    assert np.array_equal(found, drawn > 0)
+
+
+def test_a_mask_of_another_size_is_named(tmp_path):
+    """A mask is never stretched over an image that it was not drawn for."""
+    image = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
+    mask = save(tmp_path / "m.png", np.ones((30, 20), np.uint8))
+
+    problem = refuse(image, mask)
+
+    assert problem.path == mask
+    assert problem.found == "a mask of 20x30 pixels for an image of 30x20"
+
+
+def test_a_mask_without_a_defect_is_named(tmp_path):
+    """An image that is called defective has to show where."""
+    image = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
+    mask = save(tmp_path / "m.png", np.zeros((20, 30), np.uint8))
+
+    assert refuse(image, mask) == Problem(
+        mask, "a mask without a defect pixel", "Draw the defect, or move the image to the good ones"
+    )
+
+
+def test_missing_files_are_named(tmp_path):
+    """Which of the two is missing, the image or the mask, stands in the message."""
+    image = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
+
+    for problem, path, kind in (
+        (refuse(tmp_path / "no.png"), tmp_path / "no.png", "image"),
+        (refuse(image, tmp_path / "m.png"), tmp_path / "m.png", "mask of a.png"),
+    ):
+        assert (problem.path, problem.found) == (path, f"no such file, the {kind} is missing")
+
+
+# ---------------------------------------------------------------- broken files
+
+
+def test_empty_and_foreign_files_are_named(tmp_path):
+    """An empty file and one that holds something else are told apart, and a folder is no image."""
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image at all", encoding="utf-8")
+    (tmp_path / "folder.png").mkdir()
+
+    assert refuse(tmp_path / "empty.png").found == "an empty file"
+    assert refuse(tmp_path / "text.png").found == "no image that Pillow knows"
+    assert "cannot be read" in refuse(tmp_path / "folder.png").found
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_image_cut_short_is_refused(tmp_path, kind, share):
+    """A download that broke off is an error, never an image with a grey half."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(stream, kind)
+    path = tmp_path / "a.png"
+    path.write_bytes(stream.getvalue()[: int(len(stream.getvalue()) * share)])
+
+    problem = refuse(path)
+
+    assert problem.path == path
+    assert "cut short or broken" in problem.found
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP"]),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
+)
+@pytest.mark.filterwarnings("ignore")
+def test_broken_bytes_never_break_more_than_their_image(tmp_path, kind, changes):
+    """Whatever the bytes, there is an image of the right shape or a problem that names the file."""
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)).save(stream, kind)
+    data = bytearray(stream.getvalue())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+
+    done = decode_sample(Sample(path), (4, 6), "stretch")
+
+    assert done.path == path if isinstance(done, Problem) else done.image.shape == (4, 6, 3)

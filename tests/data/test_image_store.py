@@ -1,0 +1,418 @@
+"""The image store: decoded once, the same for all, broken input named, and whole whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adbench.api.data import Problem, Sample
+from adbench.data import decode, image_store
+from adbench.data.image_store import open_store
+from adbench.util.errors import DataError
+
+SIZE = (16, 24)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache folder for each test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ADBENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[Sample]:
+    """The samples that have been decoded so far."""
+    seen: list[Sample] = []
+
+    def count(sample, size, resize):
+        seen.append(sample)
+        return decode.decode_sample(sample, size, resize)
+
+    monkeypatch.setattr(image_store, "decode_sample", count)
+    return seen
+
+
+def write(path: Path, array: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+def make(folder: Path, good: int = 4, bad: int = 2) -> list[Sample]:
+    """Noise images, the last ones defective, each of them in its own numbers."""
+    draw = np.random.default_rng(3)
+    samples = []
+    for number in range(good + bad):
+        path = write(folder / f"{number}.png", draw.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+        if number < good:
+            samples.append(Sample(path))
+        else:
+            mask = np.zeros((20, 30), np.uint8)
+            mask[4 : 10 + number, 5:15] = number
+            samples.append(Sample(path, 1, "spot", write(folder / "masks" / f"{number}.png", mask)))
+    return samples
+
+
+def leftovers(cache: Path) -> list[Path]:
+    return [path for path in (cache / "pictures").glob("*") if path.name.startswith(".")]
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
+    """Its pixels would count as good ones; with skip_bad it is left out and told of."""
+    samples = make(tmp_path)
+    bare = replace(samples[-1], mask=None)
+    with pytest.raises(DataError, match="without a mask"):
+        open_store([*samples[:-1], bare], root=tmp_path, size=SIZE)
+    opened = open_store([*samples[:-1], bare], root=tmp_path, size=SIZE, skip_bad=True)
+    assert bare not in opened.samples
+    assert [problem.path for problem in opened.skipped] == [bare.path]
+
+
+def test_stores_without_masks(tmp_path):
+    """Where no sample has a mask there are none; where some have, the others' are empty."""
+    samples = make(tmp_path, good=2, bad=1)
+    assert open_store(samples[:2], root=tmp_path, size=SIZE).masks is None
+    masks = open_store(samples, root=tmp_path, size=SIZE).masks
+    assert [bool(mask.any()) for mask in masks] == [False, False, True]
+
+
+# ---------------------------------------------------------------- broken input
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def _as_jpeg(path: Path) -> None:
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(path, "JPEG")
+
+
+BREAKS = {
+    "cut short PNG": (lambda s: _shorten(s.path), "path", "cut short or broken"),
+    "cut short JPEG": (lambda s: (_as_jpeg(s.path), _shorten(s.path)), "path", "cut short or broken"),
+    "empty": (lambda s: s.path.write_bytes(b""), "path", "an empty file"),
+    "text": (lambda s: s.path.write_text("no image"), "path", "no image that Pillow knows"),
+    "missing image": (lambda s: s.path.unlink(), "path", "no such file, the image is missing"),
+    "a folder": (lambda s: (s.path.unlink(), s.path.mkdir()), "path", "the image cannot be read"),
+    "missing mask": (lambda s: s.mask.unlink(), "mask", "no such file, the mask of 5.png is missing"),
+    "broken mask": (lambda s: _shorten(s.mask), "mask", "cut short or broken"),
+    "other size": (
+        lambda s: write(s.mask, np.ones((7, 9), np.uint8)),
+        "mask",
+        "a mask of 9x7 pixels for an image of 30x20",
+    ),
+    "blank mask": (lambda s: write(s.mask, np.zeros((20, 30), np.uint8)), "mask", "a mask without a defect pixel"),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_broken_input(kind, tmp_path, cache):
+    """A broken file is one message that names it; --skip-bad leaves it out, records it, and forgives nothing later."""
+    do_break, part, found = BREAKS[kind]
+    samples = make(tmp_path / "data")
+    do_break(samples[-1])
+    culprit = getattr(samples[-1], part)
+
+    for _ in range(2):
+        with pytest.raises(DataError) as caught:
+            open_store(samples, root=tmp_path, size=SIZE)
+        assert str(caught.value).startswith(f"{culprit}: found ")
+        assert found in str(caught.value)
+        assert "or use --skip-bad" in str(caught.value)
+
+        store = open_store(samples, root=tmp_path, size=SIZE, skip_bad=True)
+        assert store.samples == tuple(samples[:-1])
+        assert len(store.images) == len(store.masks) == len(store.sizes) == len(samples) - 1
+        assert [problem.path for problem in store.skipped] == [culprit]
+        assert found in store.skipped[0].found
+    assert not leftovers(cache)
+
+
+def test_several_problems(tmp_path):
+    """The first problem is named, the reader's own before those of the files; the others are counted."""
+    samples = make(tmp_path)
+    samples[0].path.unlink()
+    samples[3].path.unlink()
+    reader = Problem(tmp_path / "test" / "hole", "no image", "Add some")
+    with pytest.raises(DataError, match=r"hole: found no image \(2 more problems\)\. Add some, or use --skip-bad"):
+        open_store(samples, root=tmp_path, size=SIZE, problems=[reader])
+    store = open_store(samples, root=tmp_path, size=SIZE, problems=[reader], skip_bad=True)
+    assert [problem.path for problem in store.skipped] == [reader.path, samples[0].path, samples[3].path]
+
+
+def test_nothing_left(tmp_path):
+    """Even --skip-bad wants one image."""
+    sample = Sample(tmp_path / "gone.png")
+    with pytest.raises(DataError, match="no image that can be used"):
+        open_store([sample], root=tmp_path, size=SIZE, skip_bad=True)
+
+
+@pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs access rights")
+def test_access_rights_put_right(tmp_path):
+    """A file that could not be read is looked at again, though neither its length nor its time has changed."""
+    samples = make(tmp_path)
+    samples[1].path.chmod(0)
+    with pytest.raises(DataError, match=r"1\.png: found the image cannot be read"):
+        open_store(samples, root=tmp_path, size=SIZE)
+    samples[1].path.chmod(0o600)
+    assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == len(samples)
+
+
+def test_problems_are_looked_at_again(tmp_path, cache, monkeypatch):
+    """What was broken for a moment, as on a bad network, makes no store that stays without it."""
+    samples = make(tmp_path)
+    bad = Problem(samples[1].path, "the network is gone", "Wait")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            image_store, "decode_sample", lambda s, *rest: bad if s == samples[1] else decode.decode_sample(s, *rest)
+        )
+        assert open_store(samples, root=tmp_path, size=SIZE, skip_bad=True).skipped == (bad,)
+    store = open_store(samples, root=tmp_path, size=SIZE)
+    assert store.samples == tuple(samples)
+    assert not leftovers(cache)
+
+
+# ---------------------------------------------------------------- the store
+
+
+def test_later_runs_decode_nothing(tmp_path, decoded, monkeypatch):
+    """The second opening reads the store, and finds the same in it; another path to the same files does, too."""
+    samples = make(tmp_path)
+    heard = []
+    first = open_store(samples, root=tmp_path, size=SIZE, watch=lambda *facts: heard.append(facts))
+    assert heard == [("decode", done, 6) for done in range(1, 7)]
+    assert len(decoded) == 6
+    second = open_store(samples, root=tmp_path, size=SIZE, watch=lambda *facts: heard.append(facts))
+    monkeypatch.chdir(tmp_path)
+    near = [Sample(Path(s.path.name), s.label, s.defect, s.mask and s.mask.relative_to(tmp_path)) for s in samples]
+    third = open_store(near, root=Path(), size=SIZE)
+    assert len(decoded) == 6
+    assert len(heard) == 6
+    for other in (second, third):
+        assert (first.key, first.content, first.sizes) == (other.key, other.content, other.sizes)
+        assert np.array_equal(first.images, other.images)
+        assert np.array_equal(first.masks, other.masks)
+    assert third.samples == tuple(near)
+
+
+def test_another_image_with_the_old_length_and_times_is_decoded(tmp_path):
+    """As tar, rsync and cp -p leave it: what counts is the content."""
+    samples = make(tmp_path)
+    path = samples[0].path.with_suffix(".bmp")
+    write(path, np.full((20, 30, 3), 50, np.uint8))
+    times = path.stat()
+    before = open_store([Sample(path)], root=tmp_path, size=SIZE)
+    write(path, np.full((20, 30, 3), 90, np.uint8))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    after = open_store([Sample(path)], root=tmp_path, size=SIZE)
+    assert (int(before.images.max()), int(after.images.max())) == (50, 90)
+
+
+def test_images_that_change_while_they_are_read_make_no_store(tmp_path, monkeypatch):
+    """Nobody knows what such a store would hold: the command is to be repeated."""
+    samples = make(tmp_path)
+    original = image_store._fill
+
+    def slow(own, order, watch):
+        original(own, order, watch)
+        write(samples[0].path, np.zeros((20, 30, 3), np.uint8))
+
+    monkeypatch.setattr(image_store, "_fill", slow)
+    with pytest.raises(DataError, match="changed while they were read"):
+        open_store(samples, root=tmp_path, size=SIZE)
+    monkeypatch.undo()
+    assert not open_store(samples, root=tmp_path, size=SIZE).images[0].any()
+
+
+def test_what_makes_another_store(tmp_path, decoded):
+    """Another size, another way of resizing, other samples or contents are decoded anew; a touched file is not."""
+    samples = make(tmp_path)
+    keys = [open_store(samples, root=tmp_path, size=SIZE).key]
+    keys.append(open_store(samples, root=tmp_path, size=(16, 16)).key)
+    keys.append(open_store(samples, root=tmp_path, size=SIZE, resize="crop").key)
+    keys.append(open_store(samples[::-1], root=tmp_path, size=SIZE).key)
+    keys.append(open_store(samples[1:], root=tmp_path, size=SIZE).key)
+    os.utime(samples[0].path, (1, 1))
+    assert open_store(samples, root=tmp_path, size=SIZE).key == keys[0]
+    write(samples[-1].mask, np.ones((20, 30), np.uint8))
+    store = open_store(samples, root=tmp_path, size=SIZE)
+    assert store.masks[-1].all()
+    assert len({*keys, store.key}) == 6
+    assert len(decoded) == 5 + 5 * 6
+
+
+def test_content_tells_bytes_apart(tmp_path):
+    """The digest of the content depends on the bytes of images and masks, and not on names or times."""
+    samples = make(tmp_path / "a")
+    first = open_store(samples, root=tmp_path, size=SIZE).content
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    copied = [
+        Sample(tmp_path / "b" / s.path.name, s.label, s.defect, s.mask and tmp_path / "b" / "masks" / s.mask.name)
+        for s in samples
+    ]
+    assert open_store(copied, root=tmp_path, size=(8, 8)).content == first
+    write(copied[-1].mask, np.ones((20, 30), np.uint8))
+    assert open_store(copied, root=tmp_path, size=(8, 8)).content != first
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+DAMAGE = {
+    "no facts": lambda folder: (folder / "store.json").unlink(),
+    "no images": lambda folder: (folder / "pictures.bin").unlink(),
+    "short images": lambda folder: _cut(folder / "pictures.bin"),
+    "short masks": lambda folder: _cut(folder / "masks.bin"),
+    "half the facts": lambda folder: _cut(folder / "store.json"),
+    "other facts": lambda folder: (folder / "store.json").write_text(json.dumps({"kept": 3})),
+    "a list": lambda folder: (folder / "store.json").write_text("[]"),
+    "too many": lambda folder: (folder / "store.json").write_text(json.dumps({"kept": [99]})),
+    "empty": lambda folder: [path.unlink() for path in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_stores_are_made_again(kind, tmp_path, cache, decoded):
+    """A store with anything missing or cut off is not used but replaced."""
+    samples = make(tmp_path)
+    expected = np.array(open_store(samples, root=tmp_path, size=SIZE).images)
+    (folder,) = (cache / "pictures").iterdir()
+    DAMAGE[kind](folder)
+    for _ in range(2):
+        assert np.array_equal(expected, open_store(samples, root=tmp_path, size=SIZE).images)
+    assert len(decoded) == 2 * len(samples)
+    assert list((cache / "pictures").iterdir()) == [folder]
+
+
+def test_another_process_was_faster(tmp_path, cache, monkeypatch):
+    """Where a whole store appears while one is built, it is used, and nothing is left over."""
+    samples = make(tmp_path)
+    nested = []
+
+    def meanwhile(what: str, done: int, total: int) -> None:
+        if done == total and not nested:
+            nested.append(open_store(samples, root=tmp_path, size=SIZE))
+
+    store = open_store(samples, root=tmp_path, size=SIZE, watch=meanwhile)
+    assert len(nested) == 1
+    assert np.array_equal(nested[0].images, store.images)
+    assert [path.name for path in (cache / "pictures").iterdir()] == [store.key]
+
+
+def test_two_processes_at_once(tmp_path, cache):
+    """Two processes that build the same store at the same time both get it."""
+    samples = make(tmp_path, good=30)
+    program = (
+        "import sys, time; from pathlib import Path; from adbench.data import image_store; from adbench import Sample\n"
+        "samples = [Sample(Path(p)) for p in sys.argv[2:]]\n"
+        "while time.time() < float(sys.argv[1]): pass\n"
+        "store = image_store.open_store(samples, root=Path(), size=(64, 64))\n"
+        "print(store.key, int(store.images.astype('int64').sum()))\n"
+    )
+    arguments = [sys.executable, "-c", program, str(time.time() + 1.5), *(str(s.path) for s in samples)]
+    running = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60)[0].split() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert said[0] == said[1]
+    assert [path.name for path in (cache / "pictures").iterdir()] == [said[0][0]]
+
+
+def test_a_store_that_vanishes(tmp_path, cache):
+    """Somebody who clears the cache while a store is built costs another try, not the run."""
+    samples = make(tmp_path)
+    removed = []
+    real = image_store._fill
+
+    def fill_and_remove(own, order, watch):
+        real(own, order, watch)
+        if not removed:
+            removed.append(own)
+            (own / "pictures.bin").unlink()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_store, "_fill", fill_and_remove)
+        assert len(open_store(samples, root=tmp_path, size=SIZE).images) == 6
+    assert len(removed) == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_no_room(code, tmp_path, cache, monkeypatch):
+    """A disk that fills up names the folder and the way out, and leaves nothing behind."""
+
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    samples = make(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(DataError, match=r"image cache .*set ADBENCH_CACHE to another folder") as caught:
+            open_store(samples, root=tmp_path, size=SIZE)
+    assert os.strerror(code) in str(caught.value)
+    assert list((cache / "pictures").iterdir()) == []
+    assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == 6
+
+
+def test_no_room_is_known_before(tmp_path, decoded, monkeypatch):
+    """A disk without room for the store is told before anything is decoded."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    with pytest.raises(DataError, match=r"found 1 MB free of the 24 MB needed.*ADBENCH_CACHE"):
+        open_store(make(tmp_path), root=tmp_path, size=(1000, 1000))
+    assert not decoded
+
+
+def test_a_cache_that_is_a_file(tmp_path, cache):
+    """A cache folder that cannot be made is a clear error."""
+    cache.write_text("")
+    with pytest.raises(DataError, match=r"image cache .*ADBENCH_CACHE"):
+        open_store(make(tmp_path), root=tmp_path, size=SIZE)
+
+
+def test_a_break_leaves_nothing(tmp_path, cache):
+    """Ctrl-C while images are decoded leaves no half-written store."""
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_store(make(tmp_path), root=tmp_path, size=SIZE, watch=stop)
+    assert list((cache / "pictures").iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed(tmp_path, cache):
+    """An unfinished store that nobody has written to for days is removed; a fresh one may still be in use."""
+    old, fresh = (cache / "pictures" / f".key-{name}" for name in ("old", "fresh"))
+    for folder in (old, fresh):
+        folder.mkdir(parents=True)
+        (folder / "pictures.bin").write_bytes(b"half")
+        days_ago = time.time() - 3 * 24 * 3600
+        for path in (folder / "pictures.bin", folder) if folder == old else (folder,):
+            os.utime(path, (days_ago, days_ago))
+    open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    assert leftovers(cache) == [fresh]
+
+
+def test_stores_are_read_only(tmp_path):
+    """Nobody can change the images of later runs by accident."""
+    store = open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    for part in (store.images, store.masks):
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 0

@@ -1,0 +1,395 @@
+"""The readers of data sets: which files they find, and what they say about a folder that is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from adbench_datasets import demo, folder, layout, mvtec, visa
+
+from adbench.util.errors import DataError, UnknownNameError
+
+
+def touch(root: Path, *names: str) -> Path:
+    """Make empty files: the readers only look for names."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def touch_class(root: Path, name: str) -> Path:
+    """One class in MVTec layout: 2 training images, 1 good and 2 defective test images with masks."""
+    files = ("train/good/000.png", "train/good/001.png", "test/good/000.png", "test/cut/000.png", "test/cut/001.png")
+    masks = ("ground_truth/cut/000_mask.png", "ground_truth/cut/001_mask.png")
+    return touch(root / name, *files, *masks)
+
+
+def touch_archive(root: Path, name: str = "candle") -> Path:
+    """One class of VisA as in its archive."""
+    rows = (
+        f"{name},train,normal,{name}/Data/Images/Normal/0000.JPG,",
+        f"{name},test,normal,{name}/Data/Images/Normal/0001.JPG,",
+        f"{name},test,anomaly,{name}/Data/Images/Anomaly/000.JPG,{name}/Data/Masks/Anomaly/000.png",
+        "cashew,train,normal,cashew/Data/Images/Normal/0000.JPG,",
+    )
+    touch(root / name / "Data", "Images/Normal/0000.JPG", "Images/Normal/0001.JPG", "Images/Normal/unlisted.JPG")
+    touch(root / name / "Data", "Images/Anomaly/000.JPG", "Masks/Anomaly/000.png")
+    touch(root, "split_csv/1cls.csv").joinpath("split_csv/1cls.csv").write_text(
+        "\n".join(("object,split,label,image,mask", *rows, "")), encoding="utf-8"
+    )
+    return root
+
+
+def names(samples):
+    return [(sample.path.name, sample.label, sample.defect, sample.mask and sample.mask.name) for sample in samples]
+
+
+# ---------------------------------------------------------------- the MVTec layout
+
+
+def test_a_class_in_mvtec_layout_is_found_whole(tmp_path):
+    """Training, good and defective images come in the order of their names, each defect with its mask."""
+    touch_class(tmp_path, "bottle")
+
+    task = mvtec.load(tmp_path, "bottle")
+
+    assert (task.dataset, task.class_name, task.root, task.synthetic) == ("mvtec", "bottle", tmp_path, False)
+    assert names(task.train) == [("000.png", 0, "good", None), ("001.png", 0, "good", None)]
+    assert names(task.test) == [
+        ("000.png", 1, "cut", "000_mask.png"),
+        ("001.png", 1, "cut", "001_mask.png"),
+        ("000.png", 0, "good", None),
+    ]
+    assert all(sample.path.is_file() and (sample.mask is None or sample.mask.is_file()) for sample in task.test)
+    assert task.problems == ()
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.JPG", "a.jpeg", "a.Bmp", "a.tif", "a.TIFF", "a.webp"])
+def test_images_and_masks_of_any_suffix_in_any_case_are_found(tmp_path, name):
+    """An image is known by its suffix, whatever its case, and its mask may have another one."""
+    touch_class(tmp_path, "parts")
+    touch(tmp_path / "parts", f"test/dent/{name}", "ground_truth/dent/a_mask.TIF")
+
+    dents = [sample for sample in folder.load(tmp_path, "parts").test if sample.defect == "dent"]
+
+    assert names(dents) == [(name, 1, "dent", "a_mask.TIF")]
+
+
+def test_a_mask_may_have_just_the_stem_of_its_image(tmp_path):
+    """Data sets that name masks like the images work, and STEM_mask wins where both are there."""
+    touch_class(tmp_path, "parts")
+    touch(tmp_path / "parts", "test/dent/a.jpg", "test/dent/b.jpg")
+    touch(tmp_path / "parts", "ground_truth/dent/a.bmp", "ground_truth/dent/b.bmp", "ground_truth/dent/b_mask.bmp")
+
+    dents = [sample for sample in folder.load(tmp_path, "parts").test if sample.defect == "dent"]
+
+    assert [sample.mask.name for sample in dents] == ["a.bmp", "b_mask.bmp"]
+
+
+def test_what_is_no_image_is_passed_over(tmp_path):
+    """Hidden files, notes, thumbnails' databases and folders with an image's suffix are not images."""
+    before = mvtec.load(touch_class(tmp_path, "bottle").parent, "bottle")
+    touch(tmp_path / "bottle", "train/good/.hidden.png", "train/good/Thumbs.db", "license.txt", "test/.cache/x.png")
+    touch(tmp_path / "bottle", "test/notes.txt", "test/cut/._000.png", "train/good/folder.png/x.txt")
+
+    assert mvtec.load(tmp_path, "bottle") == before
+
+
+def test_paths_with_blanks_and_any_letters_work(tmp_path):
+    """Non-ASCII letters and blanks may stand in the root's, the class's, the defect's and the files' names."""
+    root = tmp_path / "Prüfung 検査"
+    touch_class(root, "grüne Schraube")
+    touch(root / "grüne Schraube", "test/großer Riß/bild 1.png", "ground_truth/großer Riß/bild 1_mask.png")
+
+    task = folder.load(root, "grüne Schraube")
+
+    assert names(task.test)[-1] == ("bild 1.png", 1, "großer Riß", "bild 1_mask.png")
+
+
+def test_a_missing_mask_is_named_where_it_was_expected(tmp_path):
+    """The sample keeps the path, so that whoever decodes the images can report it."""
+    touch_class(tmp_path, "bottle")
+    touch(tmp_path / "bottle", "test/cut/002.png", "test/hole/000.png")
+
+    missing = [
+        sample.mask for sample in mvtec.load(tmp_path, "bottle").test if sample.mask and not sample.mask.is_file()
+    ]
+
+    ground_truth = tmp_path / "bottle" / "ground_truth"
+    assert missing == [ground_truth / "cut" / "002_mask.png", ground_truth / "hole" / "000_mask.png"]
+
+
+def test_without_ground_truth_no_sample_has_a_mask(tmp_path):
+    """A class labelled by image only is read as such."""
+    touch(tmp_path / "parts", "train/good/0.png", "test/good/0.png", "test/bad/0.png")
+
+    task = folder.load(tmp_path, "parts")
+
+    assert names(task.test) == [("0.png", 1, "bad", None), ("0.png", 0, "good", None)]
+    assert task.problems == ()
+
+
+def test_a_defect_type_without_images_is_a_problem(tmp_path):
+    """An empty folder of a type is reported, and the rest is read."""
+    touch_class(tmp_path, "bottle")
+    empty = tmp_path / "bottle" / "test" / "hole"
+    empty.mkdir()
+
+    task = mvtec.load(tmp_path, "bottle")
+
+    assert [(problem.path, problem.found) for problem in task.problems] == [(empty, "no image")]
+    assert len(task.test) == 3
+
+
+def test_masks_without_images_are_a_problem(tmp_path):
+    """A ground-ground truth type that no folder of test images belongs to is reported."""
+    touch_class(tmp_path, "bottle")
+    touch(tmp_path / "bottle", "ground_truth/hole/000_mask.png")
+
+    (problem,) = mvtec.load(tmp_path, "bottle").problems
+
+    assert problem.path == tmp_path / "bottle" / "ground_truth" / "hole"
+    assert str(tmp_path / "bottle" / "test" / "hole") in problem.found
+
+
+@pytest.mark.parametrize(("part", "kind"), [("train/good", "training"), ("test", "test")])
+def test_a_class_without_training_or_test_images_is_refused(tmp_path, part, kind):
+    """The message names the folder where the images were looked for."""
+    touch_class(tmp_path, "bottle")
+    for path in sorted((tmp_path / "bottle" / part).rglob("*.png")):
+        path.unlink()
+
+    with pytest.raises(DataError) as caught:
+        mvtec.load(tmp_path, "bottle")
+
+    assert f"no {kind} image in {tmp_path / 'bottle' / Path(part)}" in str(caught.value)
+
+
+# ---------------------------------------------------------------- mvtec
+
+
+def test_mvtec_has_its_15_classes(tmp_path):
+    """All 15 are offered as soon as one of them is there."""
+    touch_class(tmp_path, "screw")
+
+    assert len(mvtec.classes(tmp_path)) == 15
+    assert list(mvtec.classes(tmp_path)) == sorted(mvtec.classes(tmp_path))
+
+
+@pytest.mark.parametrize("name", mvtec.FOLDERS)
+def test_mvtec_may_lie_in_its_usual_folder(tmp_path, name):
+    """A root that contains the unpacked archive will do."""
+    touch_class(tmp_path / name, "wood")
+
+    assert len(mvtec.load(tmp_path, "wood").train) == 2
+
+
+def test_the_folder_with_more_classes_wins(tmp_path):
+    """A single folder of a class's name beside the data set does not hide it."""
+    touch_class(tmp_path, "wood")
+    touch_class(tmp_path / "mvtec", "wood")
+    touch_class(tmp_path / "mvtec", "tile")
+
+    assert mvtec.load(tmp_path, "wood").root == tmp_path / "mvtec"
+
+
+@pytest.mark.parametrize("reader", [mvtec, visa])
+@pytest.mark.parametrize("make", ["nothing", "a file", "an empty folder"])
+def test_a_missing_root_says_where_to_get_the_data(tmp_path, reader, make):
+    """The message names the folder, both ways to give another one, and where the data set can be had."""
+    root = tmp_path / "data"
+    if make == "a file":
+        root.touch()
+    elif make == "an empty folder":
+        root.mkdir()
+
+    with pytest.raises(DataError) as caught:
+        reader.classes(root)
+
+    message = str(caught.value)
+    assert all(part in message for part in (str(root), "--data-root", "ADBENCH_DATA", reader.SOURCE))
+
+
+@pytest.mark.parametrize(
+    ("reader", "wrong", "right"),
+    [(mvtec, "botle", "bottle"), (visa, "Candel", "candle"), (demo, "bricks", "brick"), (folder, "part", "parts")],
+)
+def test_an_unknown_class_offers_the_nearest(tmp_path, reader, wrong, right):
+    """A typo in a class's name is answered with the right one."""
+    touch_class(tmp_path, "parts")
+
+    with pytest.raises(UnknownNameError, match=f"unknown class of {reader.NAME} '{wrong}'.*Did you mean '{right}'"):
+        reader.load(tmp_path, wrong)
+
+
+def test_a_class_that_was_not_unpacked_is_named(tmp_path):
+    """A known class whose folder is missing is not taken for a wrong name."""
+    touch_class(tmp_path, "bottle")
+
+    with pytest.raises(DataError) as caught:
+        mvtec.load(tmp_path, "wood")
+
+    assert "class wood of mvtec" in str(caught.value)
+    assert str(tmp_path / "wood") in str(caught.value)
+
+
+# ---------------------------------------------------------------- visa
+
+
+@pytest.mark.parametrize("place", ["", "visa", "VisA", "VisA_20220922"])
+def test_visa_as_in_its_archive(tmp_path, place):
+    """The split's file says what is for training; images it does not list are left alone."""
+    touch_archive(tmp_path / place)
+
+    task = visa.load(tmp_path, "candle")
+
+    assert names(task.train) == [("0000.JPG", 0, "good", None)]
+    assert names(task.test) == [("0001.JPG", 0, "good", None), ("000.JPG", 1, "anomaly", "000.png")]
+    assert all(sample.path.is_file() for sample in (*task.train, *task.test))
+    assert task.test[1].mask.is_file()
+
+
+@pytest.mark.parametrize("place", ["", "1cls", "visa_pytorch", "visa_pytorch/1cls", "VisA/VisA_pytorch/1cls"])
+def test_visa_rearranged(tmp_path, place):
+    """The layout that the authors' script makes is read wherever it usually lies."""
+    files = ("train/good/0.JPG", "test/good/1.JPG", "test/bad/000.JPG", "ground_truth/bad/000.png")
+    touch(tmp_path / place / "pcb1", *files)
+
+    task = visa.load(tmp_path, "pcb1")
+
+    assert names(task.test) == [("000.JPG", 1, "bad", "000.png"), ("1.JPG", 0, "good", None)]
+    assert len(visa.classes(tmp_path)) == 12
+
+
+def test_visa_keeps_a_mask_that_the_split_does_not_name(tmp_path):
+    """An anomalous row without a mask is looked for where the archive has it."""
+    split = touch_archive(tmp_path) / visa.SPLIT
+    split.write_text(
+        split.read_text(encoding="utf-8").replace("candle/Data/Masks/Anomaly/000.png", ""), encoding="utf-8"
+    )
+
+    assert visa.load(tmp_path, "candle").test[1].mask == tmp_path / "candle" / "Data" / "Masks" / "Anomaly" / "000.png"
+
+
+def test_visa_without_its_split_is_refused(tmp_path):
+    """The missing file is named, with where it can be had."""
+    split = touch_archive(tmp_path) / visa.SPLIT
+    split.unlink()
+
+    with pytest.raises(DataError) as caught:
+        visa.load(tmp_path, "candle")
+
+    assert str(split) in str(caught.value)
+    assert visa.SOURCE in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("object,split,image\n", "no column label, mask"), ("", "no column"), (b"\xff\xfe\x00", "codec")],
+)
+def test_visa_with_a_broken_split_is_refused(tmp_path, content, found):
+    """A file without the columns, or no text at all, is named with what is wrong."""
+    split = touch_archive(tmp_path) / visa.SPLIT
+    split.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    with pytest.raises(DataError) as caught:
+        visa.load(tmp_path, "candle")
+
+    assert str(split) in str(caught.value)
+    assert found in str(caught.value)
+
+
+def test_visa_whose_split_lacks_the_class_is_refused(tmp_path):
+    """A class without a training row is reported with the split's path."""
+    touch_archive(tmp_path)
+    touch(tmp_path, "pcb2/Data/Images/Normal/0.JPG")
+
+    with pytest.raises(DataError, match=r"class pcb2 of visa: found no training image in .*1cls\.csv"):
+        visa.load(tmp_path, "pcb2")
+
+
+# ---------------------------------------------------------------- folder
+
+
+def test_a_class_without_training_images_is_told(tmp_path):
+    """A folder with test images only is meant as a class, so it isn't passed over in silence."""
+    touch_class(tmp_path, "nuts")
+    touch(tmp_path, "widgets/test/good/000.png")
+
+    assert list(folder.classes(tmp_path)) == ["nuts", "widgets"]
+    with pytest.raises(DataError, match="widgets"):
+        folder.load(tmp_path, "widgets")
+
+
+def test_every_folder_in_mvtec_layout_is_a_class(tmp_path):
+    """Other folders are passed over, and the order is that of the names."""
+    for name in ("nuts", "Bolts", "äpfel"):
+        touch_class(tmp_path, name)
+    touch(tmp_path, "notes/readme.txt", ".hidden/train/good/0.png", "loose.png")
+
+    assert folder.classes(tmp_path) == ["Bolts", "nuts", "äpfel"]
+
+
+def test_a_root_that_is_a_class_itself_is_that_class(tmp_path, monkeypatch):
+    """Pointing at the class instead of its parent works, by a relative path as well."""
+    touch_class(tmp_path, "nuts")
+    monkeypatch.chdir(tmp_path / "nuts")
+
+    assert folder.classes(tmp_path / "nuts") == folder.classes(Path()) == ["nuts"]
+    assert folder.load(Path(), "nuts").fingerprint == folder.load(tmp_path, "nuts").fingerprint
+
+
+def test_a_root_without_a_class_shows_the_layout(tmp_path):
+    """The message says what a class looks like."""
+    touch(tmp_path, "nuts/0.png")
+
+    with pytest.raises(DataError) as caught:
+        folder.classes(tmp_path)
+
+    assert str(tmp_path) in str(caught.value)
+    assert "CLASS/train/good" in str(caught.value)
+
+
+def test_a_copied_data_set_has_the_same_fingerprint(tmp_path):
+    """What counts is below the root; another image changes the fingerprint."""
+    one, two = (mvtec.load(touch_class(tmp_path / name, "tile").parent, "tile") for name in ("one", "two"))
+    assert one.fingerprint == two.fingerprint
+
+    touch(tmp_path / "two" / "tile", "train/good/002.png")
+    assert mvtec.load(tmp_path / "two", "tile").fingerprint != one.fingerprint
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def test_the_readers_import_nothing_heavy():
+    """They are loaded at each start, so torch, NumPy and Pillow stay out until images are needed."""
+    code = (
+        "import sys; from adbench_datasets import demo, folder, mvtec, visa; "
+        "print(sorted({'torch', 'numpy', 'PIL', 'skimage', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("reader", [demo, folder, mvtec, visa])
+def test_each_module_offers_its_data_set(reader):
+    """The hook hands out one data set under the module's name, and only demo needs no root."""
+    (dataset,) = reader.adbench_datasets()
+
+    assert dataset.name == reader.__name__.rpartition(".")[2]
+    assert dataset.summary
+    assert dataset.source
+    assert (dataset.needs_root, dataset.synthetic) == ((False, True) if reader is demo else (True, False))
+
+
+def test_folders_are_read_in_the_order_of_their_names(tmp_path):
+    """Capitals come first on every platform, whatever order the disk has."""
+    touch(tmp_path, "b.png", "a.png", "C.png", "10.png", "9.png")
+
+    assert [path.name for path in layout.images_in(tmp_path)] == ["10.png", "9.png", "C.png", "a.png", "b.png"]

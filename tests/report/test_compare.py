@@ -1,0 +1,179 @@
+"""Comparisons: variants by name, differences, and the papers' numbers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from made_results import footer_of, make_result, records_of
+
+from adbench import report
+from adbench.api.method import Published
+from adbench.report.render import render
+from adbench.results.variants import boards
+from adbench.util.errors import UnknownNameError
+
+# ---------------------------------------------------------------- variants
+
+
+def labels(results) -> set[str]:
+    (board,) = boards(results)
+    return {variant.label for variant in board.variants}
+
+
+def test_variants_are_named_by_what_differs():
+    """A preset, an option, a backbone or a size makes a row of its own."""
+    results = [
+        make_result(),
+        make_result(preset="cpu"),
+        make_result(preset="cpu", overrides={"backbone": "resnet18"}),
+        make_result(overrides={"size": (32, 64)}),
+    ]
+    assert labels(results) == {"msflow", "msflow:cpu", "msflow:cpu,backbone=resnet18", "msflow:size=32x64"}
+
+
+def test_hidden_differences_are_told_apart():
+    """Runs of one name but another precision, option or weights are never averaged."""
+    assert labels([make_result(amp="off"), make_result(amp="bf16")]) == {"msflow:amp=off", "msflow:amp=bf16"}
+    assert labels([make_result("m", "x", amp="off"), make_result("m", "y", amp="bf16")]) == {"m:amp=off", "m:amp=bf16"}
+    changed = [make_result(preset="cpu", options={"lr": lr}) for lr in (0.1, 0.2)]
+    assert labels(changed) == {"msflow:cpu,lr=0.1", "msflow:cpu,lr=0.2"}
+    weights = make_result(backbone="resnet18")
+    other = replace(weights, protocol=replace(weights.protocol, backbone_weights="fedcba987654"))
+    assert labels([weights, other]) == {"msflow:weights=0123456789ab", "msflow:weights=fedcba987654"}
+
+
+def test_runs_that_were_evaluated_otherwise_are_variants_of_their_own():
+    """Neither another place to compare maps nor held-out images are averaged with the rest."""
+    plain = make_result()
+    native = replace(plain.protocol, mask_size="native", map_resampling="bilinear")
+    assert labels([plain, replace(plain, protocol=native)]) == {"msflow", "msflow:eval-size=native"}
+    held = replace(plain, protocol=replace(plain.protocol, holdout=0.1), class_name="nuts")
+    assert labels([plain, held]) == {"msflow", "msflow:holdout=0.1"}
+
+
+def test_options_that_a_preset_sets_per_class_make_no_variant():
+    """MSFlow's transistor at another size belongs to the same variant."""
+    assert labels([make_result("m", "x", size=(64, 64)), make_result("m", "y", size=(32, 32))]) == {"m"}
+
+
+def test_runs_on_older_images_do_not_count():
+    """When a class's images changed, only the runs on the newest ones are compared, and a note says so."""
+    results = [
+        make_result("a", image=0.9, fingerprint="old", finished="2024-01-01"),
+        make_result("a", image=0.7, fingerprint="new", finished="2024-01-03", seed=1),
+        make_result("b", image=0.8, fingerprint="old", finished="2024-01-02"),
+    ]
+    (table,) = report.leaderboard(results)
+    assert [(row["variant"], row["image_auroc"]) for row in records_of(table)] == [("a", 0.7)]
+    assert any("2 older" in note for note in table.notes)
+
+
+# ---------------------------------------------------------------- compare
+
+
+def pair():
+    return [
+        make_result("a", "x", image=0.9),
+        make_result("a", "y", image=0.8),
+        make_result("a", "z", image=0.1),
+        make_result("b", "x", image=0.7),
+        make_result("b", "y", image=1.0),
+    ]
+
+
+def test_compare_shows_differences_and_the_common_mean():
+    """Classes in rows, differences to the first, and a mean over the classes that both have."""
+    table, *others = report.compare(pair(), ["a", "b"])
+    assert len(others) == 2
+    rows = {row["class"]: row for row in records_of(table)}
+    assert rows["x"]["b - a"] == pytest.approx(-0.2)
+    assert rows["y"]["b - a"] == pytest.approx(0.2)
+    assert rows["z"]["b"] is None
+    assert rows["z"]["b - a"] is None
+    assert footer_of(table)["a"] == pytest.approx(0.85)
+    assert footer_of(table)["b"] == pytest.approx(0.85)
+    assert footer_of(table)["b - a"] == pytest.approx(0)
+    assert any("left out: z" in note for note in table.notes)
+    assert re.search(r"\| z \| 10.00 \| - \| - \|", render([table], "markdown"))
+
+
+def test_compare_takes_methods_and_variants():
+    """A method's name stands for all its variants, a variant's for itself; the order is the command's."""
+    results = [
+        make_result("a"),
+        make_result("a", preset="cpu"),
+        make_result("b", amp="off"),
+        make_result("b", amp="bf16"),
+    ]
+
+    def compared(*names):
+        table = report.compare(results, names, metrics=["image_auroc"])[0]
+        return [column.key for column in table.columns if column.kind == "percent"]
+
+    assert compared("a:cpu", "a") == ["a:cpu", "a"]
+    assert compared("b", "a:cpu") == ["b:amp=off", "b:amp=bf16", "a:cpu"]
+    assert compared("b:amp=bf16") == ["b:amp=bf16"]
+
+
+def test_compare_names_what_is_there():
+    """An unknown name is an error that lists the known ones."""
+    with pytest.raises(UnknownNameError, match=r"'c'.*a, b"):
+        report.compare(pair(), ["a", "c"])
+
+
+PUBLISHED = (
+    Published("folder", "x", "image_auroc", 0.95, "last", "log, last", 24),
+    Published("folder", "x", "image_auroc", 0.981, "oracle", "log, best", 7),
+    Published("folder", "y", "image_auroc", 0.991, "oracle", "log, best", 9),
+    Published("folder", "x", "image_auroc", 0.98, "oracle", "table"),
+    Published("folder", "y", "image_auroc", 0.99, "oracle", "table"),
+    Published("folder", "x", "pixel_auroc", 0.5, "last", "log, last", 24),
+    Published("elsewhere", "x", "image_auroc", 0.1, "last", "log, last", 24),
+)
+
+
+def test_published_numbers_meet_ours_of_the_same_policy():
+    """Last against last, best epoch against our oracle; the gap is ours minus theirs."""
+    results = [
+        make_result("a", "x", image=0.90, oracle={"image_auroc": 0.97}),
+        make_result("a", "y", image=0.80, oracle={"image_auroc": 0.995}),
+    ]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
+    x, y = records_of(table)
+    assert x["a published (last)"] == 0.95
+    assert x["a gap (last)"] == pytest.approx(0.90 - 0.95)
+    assert x["a published (oracle)"] == 0.98
+    assert x["a (oracle)"] == 0.97
+    assert x["a gap (oracle)"] == pytest.approx(0.97 - 0.98)
+    assert y["a published (last)"] is None
+    assert y["a gap (last)"] is None
+    assert y["a gap (oracle)"] == pytest.approx(0.995 - 0.99)
+    assert footer_of(table)["a gap (last)"] == pytest.approx(-0.05)
+    assert footer_of(table)["a gap (oracle)"] == pytest.approx((-0.01 + 0.005) / 2)
+    said = "\n".join(table.notes)
+    assert "a published (last): log, last." in said
+    assert "a published (oracle): table." in said
+    assert "a published (last): mean over x only." in said
+
+
+def test_a_gap_of_another_set_up_is_no_gap_of_reproduction():
+    """A variant with another preset than the paper's is named under the gap."""
+    results = [make_result("a", "x", preset="cpu"), make_result("a", "x")]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
+    assert "Not the papers' set-up, so the gap is not one of reproduction: a:cpu." in table.notes
+
+
+def test_published_source_with_most_classes_is_taken():
+    """The log of all classes is used rather than a table of one."""
+    results = [make_result("a", name, image=0.9, oracle={"image_auroc": 0.9}) for name in "xy"]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": PUBLISHED[:4]})
+    assert [row["a published (oracle)"] for row in records_of(table)] == [0.981, 0.991]
+
+
+def test_nothing_published_is_said():
+    """A method or data set without published numbers gets a note and no columns."""
+    (table,) = report.compare(pair(), ["b"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
+    assert any("Nothing is published for image AUROC of b" in note for note in table.notes)
+    assert [column.key for column in table.columns if column.kind == "percent"] == ["b"]

@@ -1,0 +1,259 @@
+"""Leaderboards: who ranks, what is averaged, and what is told apart; and the lists of what is there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from made_results import footer_of, make_result, ranks, records_of
+
+from adbench import report
+from adbench.api.scores import METRIC_NAMES, Metrics, Threshold
+from adbench.report.render import render
+from adbench.results.variants import TITLES
+from adbench.util.errors import ResultError
+
+# ---------------------------------------------------------------- leaderboard
+
+
+def test_ranked_by_the_last_epoch_never_by_the_oracle():
+    """A better oracle doesn't help: the last epoch ranks."""
+    results = [
+        make_result("lucky", image=0.80, oracle={"image_auroc": 1.0}),
+        make_result("steady", image=0.90, oracle={"image_auroc": 0.9}),
+    ]
+    (table,) = report.leaderboard(results)
+    assert ranks(table) == [(1, "steady"), (2, "lucky")]
+    assert "100.00" not in render([table], "markdown")
+
+
+def test_ranked_by_any_metric():
+    """The metric that ranks is shown, and orders the rows."""
+    results = [make_result("a", image=0.9, pixel=0.5), make_result("b", image=0.8, pixel=0.6)]
+    results = [replace(r, metrics=replace(r.metrics, image_ap=1 - r.metrics.image_auroc)) for r in results]
+    assert ranks(report.leaderboard(results)[0]) == [(1, "a"), (2, "b")]
+    assert ranks(report.leaderboard(results, metric="pixel_auroc")[0]) == [(1, "b"), (2, "a")]
+    (table,) = report.leaderboard(results, metric="image_ap")
+    assert ranks(table) == [(1, "b"), (2, "a")]
+    assert [round(row["image_ap"], 9) for row in records_of(table)] == [0.2, 0.1]
+
+
+def test_equal_numbers_share_a_rank():
+    """Two perfect methods are both first, and the next one is third."""
+    results = [make_result(name, image=value) for name, value in (("a", 1.0), ("b", 0.9), ("c", 1.0))]
+    assert ranks(report.leaderboard(results)[0]) == [(1, "a"), (1, "c"), (3, "b")]
+
+
+def test_seeds_average_and_are_counted():
+    """Several seeds of one variant are one row with their mean."""
+    results = [make_result(seed=seed, image=value) for seed, value in enumerate((0.8, 0.9, 1.0))]
+    (row,) = records_of(report.leaderboard(results)[0])
+    assert row["image_auroc"] == pytest.approx(0.9, abs=1e-12)
+    assert row["seeds"] == 3
+
+
+def test_means_are_over_the_common_classes():
+    """A variant that skipped the hard class doesn't win by that, and the note says what is left out."""
+    results = [
+        make_result("whole", "easy", image=0.95),
+        make_result("whole", "fair", image=0.90),
+        make_result("whole", "hard", image=0.50),
+        make_result("partial", "easy", image=0.92),
+        make_result("partial", "fair", image=0.90),
+    ]
+    (table,) = report.leaderboard(results)
+    assert ranks(table) == [(1, "whole"), (2, "partial")]
+    assert [row["classes"] for row in records_of(table)] == [2, 2]
+    assert records_of(table)[0]["image_auroc"] == pytest.approx(0.925)
+    assert any("2 of 3 classes" in note and "left out: hard" in note for note in table.notes)
+
+
+def test_a_quick_try_on_one_class_does_not_spoil_the_board():
+    """Whoever has less than half of the classes stands below, without a rank, and shrinks nobody's mean."""
+    results = [make_result("whole", name, image=0.9) for name in ("a", "b", "c")]
+    (table,) = report.leaderboard([*results, make_result("try", "a", image=1.0)])
+    assert ranks(table) == [(1, "whole"), (None, "try")]
+    assert [row["classes"] for row in records_of(table)] == [3, 1]
+    assert any("Not ranked" in note and "try (1 of 3)" in note for note in table.notes)
+
+
+def test_nothing_in_common_is_no_ranking():
+    """Variants on different classes are shown, but not ranked."""
+    (table,) = report.leaderboard([make_result("a", "x"), make_result("b", "y")])
+    assert [rank for rank, _ in ranks(table)] == [None, None]
+    assert any("no class is common" in note for note in table.notes)
+
+
+def test_a_metric_without_masks_is_averaged_where_it_is_defined():
+    """Pixel metrics of a class without masks are left out for all; a method without maps shows none."""
+    results = [
+        make_result("a", "masked", pixel=0.9),
+        make_result("a", "unmasked", pixel=None),
+        make_result("b", "masked", pixel=None),
+        make_result("b", "unmasked", pixel=None),
+    ]
+    (table,) = report.leaderboard(results)
+    values = {row["variant"]: row["pixel_auroc"] for row in records_of(table)}
+    assert values == {"a": 0.9, "b": None}
+    assert any(note.startswith("pixel AUROC is the mean over masked") for note in table.notes)
+
+
+def test_by_class_shows_each_class_and_the_mean():
+    """What `adbench run` ends with: a table per variant, a row per class, the mean below."""
+    results = [make_result(method, name, image=value) for method in "ab" for name, value in (("x", 0.8), ("y", 1.0))]
+    first, second = report.leaderboard(results, by_class=True)
+    assert [row["class"] for row in records_of(first)] == ["x", "y"]
+    assert footer_of(first)["image_auroc"] == pytest.approx(0.9)
+    assert footer_of(first)["seconds"] == 12.0
+    assert {row["variant"] for row in records_of(second)} == {"b"}
+    assert {"image_auroc", "pixel_auroc", "aupro", "seconds", "images_per_second"} <= set(footer_of(first))
+
+
+def test_synthetic_data_is_labelled_wherever_it_is_shown():
+    """Nobody takes a number on made-up images for a real one."""
+    results = [make_result(dataset="demo", synthetic=True)]
+    trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
+                            metrics=Metrics(image_auroc=0.5), threshold=None,
+                            protocol=make_result().protocol)  # fmt: skip
+    shown = [
+        *report.leaderboard(results),
+        *report.leaderboard(results, by_class=True),
+        *report.compare(results, ["msflow"]),
+        report.list_runs(results),
+        report.trial_table([trial]),
+    ]
+    for table in shown:
+        assert "demo (synthetic)" in render([table], "markdown")
+        assert all(row["synthetic"] is True for row in records_of(table))
+    assert "synthetic" not in render(report.leaderboard([make_result()]), "markdown")
+
+
+def test_data_sets_have_boards_of_their_own():
+    """Numbers of different data sets are never in one ranking."""
+    found = report.leaderboard([make_result("a", dataset="one"), make_result("b", dataset="two")])
+    assert [ranks(table) for table in found] == [[(1, "a")], [(1, "b")]]
+
+
+def test_protocols_are_named_and_told_apart():
+    """One line for one protocol; who used which where there are several."""
+    same = [make_result(name, backbone="resnet18") for name in "ab"]
+    (table,) = report.leaderboard(same)
+    (line,) = [note for note in table.notes if "masks" in note]
+    for fact in (
+        "64x64",
+        "stretch",
+        "lanczos",
+        "nearest",
+        "anomaly map",
+        "last epoch",
+        "resnet18",
+        "0123456789ab",
+        "fp32",
+    ):
+        assert fact in line
+    (table,) = report.leaderboard([*same, make_result("c", size=(32, 96), amp="bf16")])
+    assert any("protocols differ" in note for note in table.notes)
+    assert any(note.startswith("[B] c: 32x96") and "bf16" in note for note in table.notes)
+
+
+@pytest.mark.parametrize("make", [report.leaderboard, report.list_runs, lambda r: report.compare(r, ["msflow"])])
+def test_nothing_to_show_names_the_way_out(make):
+    """Without results, each report says how to make one."""
+    with pytest.raises(ResultError, match="adbench run"):
+        make([])
+
+
+@pytest.mark.parametrize("change", [{"size": (32, 32)}, {"holdout": 0.1}])
+def test_rows_of_different_protocols_are_marked_in_every_format(change):
+    """Nobody who reads a ranking, in whatever format, takes numbers of different protocols for alike."""
+    other = make_result("b", image=0.8)
+    results = [make_result("a", image=0.9), replace(other, protocol=replace(other.protocol, **change))]
+    (table,) = report.leaderboard(results)
+    assert ranks(table) == [(1, "a"), (2, "b")]
+    first, second = (row["protocol"] for row in records_of(table))
+    assert first != second
+    assert ("32x32 by stretch" if "size" in change else "--holdout 0.1") in second
+    for format_ in ("markdown", "latex"):
+        lines = render([table], format_).splitlines()
+        assert [re.search(r"\b[AB]\b\W*$", line).group()[0] for line in lines if re.search("90.00|80.00", line)] == [
+            "A",
+            "B",
+        ]
+    assert render([table], "csv").count("masks 64x64") == 2
+    assert any(note.startswith("[B] b: ") for note in table.notes)
+    (compared,) = report.compare(results, ["a", "b"], metrics=["image_auroc"])
+    assert [column.title for column in compared.columns if column.kind == "percent"] == ["a [A]", "b [B]"]
+    assert records_of(compared)[0]["protocols_differ"] is True
+
+
+def test_equal_protocols_need_no_mark():
+    """Where all is alike there is a single line under the table, and programs see the text."""
+    (table,) = report.leaderboard([make_result("a"), make_result("b")])
+    assert "protocol" not in render([table], "markdown").splitlines()[2]
+    assert len({row["protocol"] for row in records_of(table)}) == 1
+    (compared,) = report.compare([make_result("a"), make_result("b")], ["a", "b"], metrics=["image_auroc"])
+    assert records_of(compared)[0]["protocols_differ"] is False
+
+
+# ---------------------------------------------------------------- thresholds
+
+
+def judged(method: str, false_alarms: float | None, *, rule: str = "mean + 3 sd of 60 training scores"):
+    suggestion = None if false_alarms is None else Threshold(1.5, rule, false_alarms, 0.25)
+    return replace(make_result(method), threshold=suggestion)
+
+
+def test_thresholds_are_there_for_programs_and_for_people_who_ask():
+    """JSON and CSV always hold value and rates; other tables show them with --threshold, and their rule."""
+    results = [judged("a", 0.125), judged("b", None)]
+    (table,) = report.leaderboard(results)
+    row, without = records_of(table)
+    assert (row["false_alarm_rate"], row["miss_rate"]) == (0.125, 0.25)
+    assert (without["false_alarm_rate"], without["miss_rate"]) == (None, None)
+    assert "12.50" not in render([table], "markdown")
+    (asked,) = report.leaderboard(results, threshold=True)
+    assert "false alarms" in render([asked], "markdown")
+    assert "12.50" in render([asked], "markdown")
+    notes = "\n".join(asked.notes)
+    assert "Thresholds of a: mean + 3 sd of training scores." in notes
+    assert "No threshold for b" in notes
+    classes, _ = report.leaderboard(results, by_class=True, threshold=True)
+    assert records_of(classes)[0]["threshold"] == 1.5
+    assert "1.5" in render([classes], "markdown")
+    assert footer_of(classes)["false_alarm_rate"] == 0.125
+
+
+def test_held_out_thresholds_carry_no_warning():
+    """The advice to hold images out is for those who have not."""
+    (table,) = report.leaderboard([judged("a", 0.1, rule="mean + 3 sd of 6 held-out scores")], threshold=True)
+    assert not any("--holdout" in note for note in table.notes)
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_every_metric_has_a_title():
+    """People never meet a field's name."""
+    assert set(TITLES) == set(METRIC_NAMES)
+
+
+def test_list_runs_and_trials():
+    """Each run is a row with its seed, numbers, time and name; a checkpoint's classes have a mean."""
+    results = [make_result(seed=seed) for seed in (0, 1)]
+    rows = records_of(report.list_runs(results))
+    assert [row["seed"] for row in rows] == [0, 1]
+    assert [row["run"] for row in rows] == [result.run for result in results]
+    assert rows[0]["finished"] == results[0].finished
+    trials = [
+        SimpleNamespace(method="m", dataset="d", class_name=name, synthetic=False, checkpoint="f.pt", epoch=3,
+                        metrics=Metrics(image_auroc=value), threshold=None, protocol=make_result().protocol)
+        for name, value in (("x", 0.5), ("y", 1.0))
+    ]  # fmt: skip
+    table = report.trial_table(trials)
+    assert footer_of(table)["image_auroc"] == 0.75
+    assert footer_of(table)["aupro"] is None
+    assert [row["class"] for row in records_of(table)] == ["x", "y"]
+    with pytest.raises(ResultError):
+        report.trial_table([])

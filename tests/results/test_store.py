@@ -1,0 +1,384 @@
+"""What lies on disk: complete, exact, and named alike everywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_results import make_result
+
+from adbench.api.options import BackboneOptions
+from adbench.api.scores import METRIC_NAMES, Metrics
+from adbench.results import serialization, store
+from adbench.results.records import Best, EpochRecord, Identity, Result
+from adbench.results.store import ImageScore, RunFolder, read_all, safe_name
+from adbench.run.job import Job, run_name
+from adbench.util.errors import CheckpointError, ResultError, TaskError, UnknownNameError
+
+SCORES = [ImageScore("bolts/test/good/ä 1.png", 0, "good", 0.1), ImageScore("bolts/test/cut/2.png", 1, "cut", 1 / 3)]
+EPOCHS = [EpochRecord(1, 2, 1.5, 1e-4, 0.5), EpochRecord(2, 2, 1.25, 1e-4, 0.25, Metrics(image_auroc=0.75))]
+
+
+def folder_for(root: Path, result: Result) -> RunFolder:
+    return RunFolder(root, result.dataset, result.class_name, result.method, result.run)
+
+
+def save(root: Path, result: Result) -> RunFolder:
+    folder = folder_for(root, result)
+    folder.write_result(result, SCORES, EPOCHS)
+    return folder
+
+
+# ---------------------------------------------------------------- JSON
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+option_values = st.one_of(
+    st.none(), st.booleans(), st.integers(), finite, st.text(), st.lists(st.integers()).map(tuple)
+)
+metrics = st.builds(Metrics, **{name: st.none() | finite for name in METRIC_NAMES})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    overrides=st.dictionaries(st.text(), option_values),
+    measured=metrics,
+    best=st.lists(st.builds(Best, st.text(), finite, st.integers())).map(tuple),
+    skipped=st.lists(st.text(st.characters())).map(tuple),
+    rate=st.none() | finite,
+)
+def test_result_survives_the_disk(tmp_path_factory, overrides, measured, best, skipped, rate):
+    """What is read equals what was written: every float bit, tuple, None, text and nested record."""
+    result = make_result(overrides=overrides)
+    result = replace(
+        result,
+        run="one",
+        metrics=measured,
+        oracle=best,
+        skipped=skipped,
+        timing=replace(result.timing, images_per_second=rate),
+        options={"size": [64, 64], "amp": "off", "weights": None},
+    )
+    folder = save(tmp_path_factory.mktemp("results"), result)
+    assert result == replace(folder.read_result(), files={})
+
+
+def test_surrogates_in_paths_survive():
+    """A path with bytes that are no text is still valid JSON, and comes back."""
+    result = replace(make_result(), skipped=("bad\udc80name.png",))
+    text = serialization.to_text(result).encode("utf-8", "backslashreplace").decode("utf-8")
+    assert result == serialization.from_text(Result, text)
+
+
+def test_nan_is_written_as_null(tmp_path):
+    """No file holds NaN: programs that read strict JSON must be able to read ours."""
+    result = make_result(image=math.nan)
+    result = replace(result, timing=replace(result.timing, fit=math.inf))
+    folder = folder_for(tmp_path, result)
+    folder.write_result(result, [ImageScore("a.png", 0, "good", math.nan)], [EpochRecord(1, 1, math.nan, None, 0.0)])
+    text = "".join(path.read_text(encoding="utf-8") for path in folder.path.iterdir())
+    assert "nan" not in text.lower()
+    assert "infinity" not in text.lower()
+    read = folder.read_result()
+    assert read.metrics.image_auroc is None
+    assert math.isnan(read.timing.fit)
+
+
+def test_canonical_text_knows_no_order_and_no_number_type():
+    """Digests don't depend on the order of keys, or on 2 against 2.0; but on True against 1."""
+    assert serialization.canonical({"a": 2.0, "b": (1, 2)}) == serialization.canonical({"b": [1, 2], "a": 2})
+    assert serialization.canonical(True) != serialization.canonical(1)
+    assert serialization.canonical(math.inf) == "null"
+    assert serialization.canonical({"a": math.inf}) == '{"a":"inf"}'
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_csv_files(tmp_path):
+    """Scores and epochs are plain UTF-8 CSV with every digit; what is not defined is empty."""
+    folder = save(tmp_path, make_result())
+    with (folder.path / "scores.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [score.path for score in SCORES]
+    assert [row["defect"] for row in rows] == ["good", "cut"]
+    assert [float(row["score"]) for row in rows] == [0.1, 1 / 3]
+    with (folder.path / "epochs.csv").open(encoding="utf-8", newline="") as stream:
+        epochs = list(csv.DictReader(stream))
+    assert list(epochs[0]) == ["number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES]
+    assert [row["image_auroc"] for row in epochs] == ["", "0.75"]
+    assert float(epochs[0]["learning_rate"]) == 1e-4
+
+
+@pytest.mark.parametrize("survivors", range(4))
+def test_a_crash_between_writes_leaves_no_finished_run(tmp_path, monkeypatch, survivors):
+    """Killed before the last file was renamed, a run has no result, keeps its state and can be finished."""
+    result = make_result()
+    folder = folder_for(tmp_path, result)
+    folder.save_checkpoint("state", {"epoch": 3})
+    renamed, left = os.replace, [survivors]
+
+    def replace_until_killed(source, target):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        renamed(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_until_killed)
+    if survivors < 3:
+        with pytest.raises(KeyboardInterrupt):
+            folder.write_result(result, SCORES, EPOCHS)
+        assert not folder.is_finished()
+        assert folder.load_checkpoint("state") == {"epoch": 3}
+        monkeypatch.setattr(os, "replace", renamed)
+    folder.write_result(result, SCORES, EPOCHS)
+    assert folder.is_finished()
+    assert {path.name for path in folder.path.iterdir()} == {"result.json", "scores.csv", "epochs.csv"}
+
+
+def test_a_half_written_checkpoint_does_not_replace_the_older(tmp_path):
+    """What can't be saved raises, and the older file is still whole."""
+    folder = folder_for(tmp_path, make_result())
+    folder.save_checkpoint("state", {"weight": torch.ones(3)})
+    with pytest.raises((AttributeError, TypeError, RuntimeError)):
+        folder.save_checkpoint("state", {"weight": torch.zeros(3), "bad": lambda: None})
+    assert torch.equal(folder.load_checkpoint("state")["weight"], torch.ones(3))
+    assert [path.name for path in folder.path.iterdir()] == ["state.pt"]
+
+
+def test_checkpoint_round_trip(tmp_path):
+    """Tensors, numbers, texts, lists and dicts come back; what isn't there is None."""
+    folder = folder_for(tmp_path, make_result())
+    assert folder.load_checkpoint("last") is None
+    payload = {"state": {"w": torch.arange(4.0)}, "epoch": 3, "options": {"size": [64, 64]}, "name": "ä"}
+    folder.save_checkpoint("last", payload)
+    loaded = folder.load_checkpoint("last", torch.device("cpu"))
+    assert torch.equal(loaded["state"].pop("w"), payload["state"].pop("w"))
+    assert payload == loaded
+
+
+def test_checkpoints_run_no_code(tmp_path):
+    """A checkpoint that would run code when unpickled is refused, with the file's name."""
+    folder = folder_for(tmp_path, make_result())
+    folder.path.mkdir(parents=True)
+    torch.save({"evil": subprocess.Popen}, folder.path / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        folder.load_checkpoint("last")
+
+
+def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    """A failed write is an error with the path and a way out, and leaves nothing half written."""
+
+    def no_space(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    folder = folder_for(tmp_path, make_result())
+    with pytest.raises(ResultError, match=r"scores\.csv.*No space left.*--results"):
+        folder.write_result(make_result(), SCORES, EPOCHS)
+    assert list(folder.path.iterdir()) == []
+
+
+def test_discard_keeps_the_lock(tmp_path):
+    """--force starts from an empty folder, without giving the run to another process."""
+    result = make_result()
+    folder = save(tmp_path, result)
+    folder.save_checkpoint("last", {"epoch": 1})
+    with folder.lock():
+        folder.discard()
+        assert not folder.is_finished()
+        assert {path.name for path in folder.path.iterdir()} <= {".lock"}
+        with pytest.raises(TaskError), folder_for(tmp_path, result).lock():
+            pass
+    folder_for(tmp_path / "nowhere", result).discard()
+
+
+def test_two_processes_never_compute_the_same_run(tmp_path):
+    """A second process is told at once; a killed one leaves no lock behind."""
+    folder = RunFolder(tmp_path, "demo", "brick", "msflow", "cpu-seed0")
+    program = (
+        "import sys, time; from pathlib import Path; from adbench.results.store import RunFolder\n"
+        f"with RunFolder(Path({str(tmp_path)!r}), 'demo', 'brick', 'msflow', 'cpu-seed0').lock():\n"
+        "    print('locked', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline().strip() == "locked"
+            with pytest.raises(TaskError, match=r"msflow on demo/brick.*another process"), folder.lock():
+                pass
+        finally:
+            other.kill()
+            other.wait()
+    with folder.lock():
+        pass
+
+
+# ---------------------------------------------------------------- names
+
+JOB = Job("msflow", "cpu", (("lr", 1e-3),), BackboneOptions(weights="/a/w.pth"), "folder", "bolts", Path("/data"))
+
+
+def name_of(job: Job, amp: str = "off", weights: str = "w1", **identity: Any) -> str:
+    return run_name(
+        job, Identity(**{"data": "d", "code": "c", "numerics": 1, "files": {"weights": weights}, **identity}), amp=amp
+    )
+
+
+def test_the_same_configuration_has_the_same_name_everywhere():
+    """Device, folders and command don't change the name; it is fixed across versions."""
+    elsewhere = replace(
+        JOB,
+        data_root=Path("/other"),
+        device="cuda:1",
+        force=True,
+        results=Path("r"),
+        command="x",
+        options=replace(JOB.options, weights="/b/w.pth", amp="off"),
+    )
+    assert name_of(JOB) == name_of(elsewhere) == "cpu-seed0-f593add9"
+
+
+@dataclass(frozen=True)
+class _Options(BackboneOptions):
+    lr: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("job", "changes"),
+    [
+        (replace(JOB, seed=1), {}),
+        (replace(JOB, eval_every=0), {}),
+        (replace(JOB, preset="quick"), {}),
+        (replace(JOB, method="cflow"), {}),
+        (replace(JOB, dataset="demo"), {}),
+        (replace(JOB, class_name="nuts"), {}),
+        (replace(JOB, overrides=()), {}),
+        (replace(JOB, options=BackboneOptions(size=(64, 96))), {}),
+        (replace(JOB, options=BackboneOptions(layers=(1, 2))), {}),
+        (replace(JOB, options=_Options()), {}),
+        (JOB, {"data": "other"}),
+        (JOB, {"code": "other"}),
+        (JOB, {"numerics": 2}),
+        (JOB, {"amp": "bf16"}),
+        (JOB, {"weights": "w2"}),
+        (replace(JOB, options=BackboneOptions()), {"files": {}}),
+    ],
+)
+def test_another_configuration_has_another_name(job, changes):
+    """Whatever moves a number makes another run."""
+    assert name_of(JOB) != name_of(job, **changes)
+
+
+@pytest.mark.parametrize(
+    "name", ["bolts", "metal nut", "schraube ä", "零件", "v1.2", ".hidden", "x" * 60, "msflow:cpu"[:6]]
+)
+def test_harmless_names_stay_as_they_are(name):
+    """Blanks, dots and letters of any script are kept."""
+    assert name == safe_name(name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=100) | st.sampled_from(["CON", "nul.txt", "com1", "a.", "a ", "..", ".", "", "a/b", "LPT1.x"]))
+def test_safe_names_are_safe(name):
+    """No name holds what Windows forbids, leaves its folder, is too long, or is empty."""
+    safe = safe_name(name)
+    assert safe
+    assert not set(safe) & set('<>:"/\\|?*\0\n')
+    assert safe not in (".", "..")
+    assert safe[-1] not in ". "
+    assert safe.split(".")[0].lower() not in ("con", "prn", "aux", "nul", "com1", "lpt1")
+    assert len(safe) <= 70
+    assert (Path("root") / safe).parent == Path("root")
+
+
+def test_names_that_change_do_not_meet():
+    """Two names that would become the same folder don't."""
+    assert len({safe_name(name) for name in ("a:b", "a/b", "a_b", "a_b.", "x" * 70, "x" * 71)}) == 6
+
+
+# ---------------------------------------------------------------- all runs
+
+
+def test_read_all_finds_and_filters(tmp_path):
+    """All finished runs are found, whatever their names hold, and can be narrowed."""
+    made = [make_result(method, name) for method in ("msflow", "cflow") for name in ("metal nut", "a/b", "零件")]
+    for result in made:
+        save(tmp_path, result)
+    unfinished = RunFolder(tmp_path, "folder", "bolts", "msflow", "paper-seed9")
+    unfinished.save_checkpoint("state", {"epoch": 1})
+
+    def names(**filters):
+        library = read_all(tmp_path, **filters)
+        assert library.problems == ()
+        return {(result.method, result.class_name) for result in library.results}
+
+    assert names() == {(result.method, result.class_name) for result in made}
+    assert names(method="cflow", class_name="a/b") == {("cflow", "a/b")}
+    assert len(names(dataset="folder")) == 6
+    with pytest.raises(UnknownNameError, match="Did you mean 'metal nut'"):
+        read_all(tmp_path, class_name="metal nuts")
+
+
+def test_unreadable_results_are_told_of(tmp_path):
+    """Broken, newer and copied results are left out with a sentence each; the others are read."""
+    good = save(tmp_path, make_result())
+    text = (good.path / "result.json").read_text(encoding="utf-8")
+    for number, content in enumerate(
+        [
+            "not json",
+            "[]",
+            text.replace('"schema": 1', '"schema": 2'),
+            text.replace('"seed": 0', '"seed": "zero"'),
+            text.replace('"seed": 0,', ""),
+            text,
+        ]
+    ):
+        path = good.path.with_name(f"run{number}") / "result.json"
+        path.parent.mkdir()
+        path.write_text(content, encoding="utf-8")
+    library = read_all(tmp_path)
+    assert len(library.results) == 1
+    problems = "\n".join(library.problems)
+    assert len(library.problems) == 6
+    assert "run2" in problems
+    assert "newer adbench" in problems
+    assert "Result.seed is str, wanted int" in problems
+    assert "Result has no field 'seed'" in problems
+    assert "a copy of run" in problems
+
+
+def test_nothing_there_names_the_way_out(tmp_path):
+    """An empty or missing folder says how to make the first result."""
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ResultError, match="adbench run"):
+            read_all(folder)
+    with pytest.raises(ResultError, match="no such file"):
+        folder_for(tmp_path, make_result()).read_result()
+
+
+def test_unknown_fields_are_passed_over(tmp_path):
+    """A result with a field more, of the same schema, is read."""
+    folder = save(tmp_path, make_result())
+    path = folder.path / "result.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "later": 1}), encoding="utf-8")
+    assert make_result() == replace(folder.read_result(), files={})
+
+
+def test_neither_store_nor_report_imports_torch():
+    """Reading results is quick: torch is imported only for checkpoints."""
+    modules = "sys, adbench.results.store, adbench.report, adbench.report.render.terminal"
+    program = f"import {modules}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert store.SCHEMA == 1

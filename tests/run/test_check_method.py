@@ -1,0 +1,203 @@
+"""The checks of a method: each one catches what it is there for, and the built-in methods pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import bad_methods as bad
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import adbench
+
+from adbench import Method, Options
+from adbench.api.method import Preset
+from adbench.run import check_method, evaluate
+from adbench.run.check_bench import difference, small_options
+from adbench.util.errors import AdbenchError, UnknownNameError, UsageError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLUGIN = Path(bad.__file__)
+SAMPLE = Path(__file__).parents[2] / "docs" / "sample_plugin" / "adbench_sample.py"
+SMALL = {"size": (32, 40)}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept():
+    yield
+    bad.KEPT.clear()
+
+
+def failures(method: Method) -> dict[str, str]:
+    """The failed checks with their reasons."""
+    return {
+        result.check: result.reason for result in check_method.run(method, changes=SMALL) if result.outcome == "failed"
+    }
+
+
+def test_an_honest_method_passes_every_check_that_can_be_made():
+    """Nothing fails, and nothing but the GPU is skipped."""
+    results = check_method.run(bad.method_of(bad.Honest))
+    assert [result.check for result in results if result.outcome == "failed"] == []
+    skipped = {result.check for result in results if result.outcome == "skipped"}
+    assert skipped == (set() if torch.cuda.is_available() else {"works on a GPU"})
+    assert len(results) == 10
+    check_method.check_method(bad.method_of(bad.Honest))
+
+
+@pytest.mark.parametrize("name", ["random", "padim", "msflow", "cflow"])
+def test_the_built_in_methods_pass(name):
+    """Adbench's own methods keep its rules."""
+    check_method.check_method(name)
+
+
+def test_the_sample_of_the_guide_passes():
+    """What plugin authors start from keeps the rules."""
+    check_method.check_method("sample", plugin_files=[SAMPLE])
+
+
+@pytest.mark.parametrize(
+    ("detector", "check", "reason"),
+    [
+        (bad.BreaksInFit, "works on the CPU", "ZeroDivisionError: no luck"),
+        (bad.DivergingLoss, "works on the CPU", "loss of epoch 1: found nan"),
+        (bad.WrongShape, "shapes and finite values", r"Scores\.map: found shape"),
+        (bad.NotFinite, "shapes and finite values", r"Scores\.image: found NaN or infinity"),
+        (bad.NormalisesByTheBatch, "scores alone equal scores in a batch", "in a batch the scores differ"),
+        (bad.NormalisesByWhatItSaw, "scores alone equal scores in a batch", "the scores differ"),
+        (bad.IgnoresTheSeed, "same seed, same scores", "trained again, the scores differ by"),
+        (bad.ForgetsAPart, "state saved and loaded scores the same", "a loaded state's scores differ by"),
+        (bad.SavesNoData, "state saved and loaded scores the same", "weights_only|Weights only|UnpicklingError"),
+        (bad.ReadsTestFiles, "fit sees no test image", "with other test images"),
+        (bad.LearnsFromWhatItScores, "fit sees no test image", "with other test images"),
+        (bad.StartsAgain, "resumes to the same numbers", "epoch 1 after epoch 0|count from self.epoch|differ"),
+        (bad.ResumesWithoutItsMomentum, "resumes to the same numbers", "gone on after epoch 1, the scores differ"),
+        (bad.StaysInMemory, "memory is released", "somebody still holds the detector"),
+        (bad.LeavesTensors, "memory is released", "1 tensors are left behind"),
+    ],
+)
+def test_each_check_catches_a_method_made_to_fail_it(detector, check, reason):
+    """One rule broken, and the check of that rule says so."""
+    found = failures(bad.method_of(detector))
+    assert check in found
+    assert re.search(reason, found[check])
+
+
+@pytest.mark.parametrize(
+    "detector", [bad.ReadsTestFiles, bad.StaysInMemory, bad.ForgetsAPart, bad.NormalisesByTheBatch]
+)
+def test_a_single_fault_fails_a_single_check(detector):
+    """The other checks still pass, so that a report points at the fault."""
+    assert len(failures(bad.method_of(detector))) == 1
+
+
+def test_a_method_that_does_not_run_is_not_tried_further():
+    """One failure says it; the rest is skipped."""
+    results = check_method.run(bad.method_of(bad.WrongShape))
+    assert [result.outcome for result in results] == ["passed", "failed", *["skipped"] * 8]
+
+
+def test_what_hangs_on_the_seed_is_skipped_without_one():
+    """Where the same seed trains another detector, nobody can tell whether it saw test images or resumes."""
+    outcomes = {result.check: result.outcome for result in check_method.run(bad.method_of(bad.IgnoresTheSeed))}
+    assert outcomes["fit sees no test image"] == outcomes["resumes to the same numbers"] == "skipped"
+
+
+def test_options_that_json_changes_are_caught():
+    """A tuple in a tuple comes back from JSON as a list, and so from every checkpoint."""
+    method = bad.method_of(bad.Honest)
+    nested = Preset(replace(bad.HonestOptions(), nested=((1, 2),)))
+    found = failures(replace(method, presets={"cpu": nested}))
+    assert list(found) == ["options survive JSON"]
+    assert "nested is ((1, 2),) and comes back ([1, 2],)" in found["options survive JSON"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_method_for_the_cpu_alone_is_caught():
+    """Where there is a GPU, a method must work there, too."""
+    assert list(failures(bad.method_of(bad.WorksOnTheCpuOnly))) == ["works on a GPU"]
+
+
+def test_check_method_lists_all_failures():
+    """A failing test of a plugin says everything that is wrong at once."""
+    with pytest.raises(AssertionError, match=r"NormalisesByTheBatch failed 1 of 10 checks:\nscores alone equal"):
+        check_method.check_method("NormalisesByTheBatch", plugin_files=[PLUGIN])
+
+
+# ---------------------------------------------------------------- what is tried
+
+
+def test_options_are_made_small_but_not_what_the_user_gave():
+    """Two epochs in all, small batches and float32; epochs that multiply others are one."""
+
+    @dataclass(frozen=True)
+    class Long(Options):
+        meta_epochs: int = 25
+        sub_epochs: int = 8
+        decay_epochs: tuple[int, ...] = (70, 90)
+
+    method = Method("long", "", bad.Honest, Long)
+    small = small_options(method, None, {"batch_size": 20}, size=(96, 128))
+    assert small == Long(size=(96, 128), batch_size=20, amp="off", meta_epochs=2, sub_epochs=1, decay_epochs=(70, 90))
+    assert small_options(bad.method_of(bad.Honest), "paper", {}, size=None).size == (256, 256)
+    with pytest.raises(UnknownNameError):
+        small_options(method, "none", {}, size=None)
+
+
+def test_a_method_of_a_fixed_size_is_tried_at_that_size():
+    """What takes no small images gets those of its preset."""
+
+    def build(options, device):
+        if options.size != (64, 64):
+            raise UsageError("64x64 alone")
+        return bad.Honest(options, device)
+
+    method = Method("fixed", "", build, bad.HonestOptions, {"cpu": Preset(bad.HonestOptions(size=(64, 64)))})
+    assert check_method.run(method)[0].reason == "2 epochs at 64x64"
+    with pytest.raises(UsageError, match="64x64 alone"):
+        check_method.run(method, changes={"size": (32, 32)})
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=6), st.floats(0.5, 10), st.floats(-5, 5))
+def test_a_difference_is_a_part_of_the_spread(values, scale, shift):
+    """It is 0 of the same scores, and neither another unit nor another zero changes it."""
+    one = torch.tensor(values, dtype=torch.float64)
+    other = one.flip(0)
+    scores, turned = evaluate.TestScores(one, None, None), evaluate.TestScores(other, None, None)
+    assert difference(scores, scores) == 0
+    if float(one.max() - one.min()) > 1e-3:
+        moved = [evaluate.TestScores(each * scale + shift, None, None) for each in (one, other)]
+        assert difference(*moved) == pytest.approx(difference(scores, turned), abs=1e-6)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_says_one_line_each_and_fails_with_1():
+    """Exit code 0 where all is well, 1 where a check failed, and the table says which."""
+    done = adbench("check-method", "Honest", "--plugin", PLUGIN, "--format", "json")
+    assert done.exit_code == 0
+    rows = json.loads(done.stdout)[0]["rows"]
+    assert {row["outcome"] for row in rows} <= {"passed", "skipped"}
+    cheat = adbench("check-method", "NormalisesByTheBatch", "--plugin", PLUGIN)
+    assert cheat.exit_code == AdbenchError.exit_code
+    assert "1 of 10 checks failed" in cheat.stderr
+    (line,) = (line for line in cheat.stdout.splitlines() if "failed" in line)
+    assert "scores alone equal scores in a batch" in line
+
+
+@pytest.mark.parametrize(
+    "words", [("nobody",), ("random", "-p", "huge"), ("random", "-o", "size=8"), ("padim", "-o", "weights=/no/file")]
+)
+def test_a_users_mistake_ends_with_2(words):
+    """An unknown method or preset, a wrong option, missing weights: one line, exit code 2."""
+    done = adbench("check-method", *words)
+    assert done.exit_code == UsageError.exit_code
+    assert done.stdout == ""

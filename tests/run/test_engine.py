@@ -1,0 +1,339 @@
+"""One task: what it leaves on disk, and how it is evaluated."""
+
+from __future__ import annotations
+
+import csv
+import random
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from runs import Notes, brightness, curve_of, files_in, job_for, made_method, run_one, scores_of
+
+from adbench import Epoch, Method, Scores, UsageError
+from adbench.api.scores import METRIC_NAMES
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.results import store
+from adbench.run import engine, evaluate
+from adbench.util import devices
+from adbench.util.errors import DataError, WeightsError
+
+# ---------------------------------------------------------------- what a run leaves
+
+
+def test_a_finished_run_leaves_result_scores_curve_and_checkpoints(tiny, tiny_data, tmp_path):
+    """A finished run leaves exactly the files that the store promises, and no state to go on from."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
+    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt"}
+
+
+def test_the_best_models_on_the_test_set_are_kept_where_asked_for(tiny, tiny_data, tmp_path):
+    """With keep="oracle" each metric's best model is there; without it none is, not even of an earlier start."""
+    job = job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle")
+    result, folder = run_one(tiny, job)
+    for metric in ("image_auroc", "pixel_auroc", "aupro"):
+        (best,) = (each for each in result.oracle if each.metric == metric)
+        saved = folder.load_checkpoint(f"oracle_{metric}")
+        last = folder.load_checkpoint("last")
+        assert saved["epoch"] == best.epoch
+        same = all(torch.equal(value, last["state"]["model"][key]) for key, value in saved["state"]["model"].items())
+        assert same == (best.epoch == last["epoch"])
+    (folder.path / "result.json").unlink()
+    run_one(tiny, replace(job, keep="last"))
+    assert not folder.has_oracles()
+
+
+def test_the_last_epochs_model_is_written_once_where_it_is_the_best(tiny, tiny_data, tmp_path):
+    """A checkpoint that is the last and the best one takes the disk's room once, with its threshold."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=0, keep="oracle"))
+    assert (folder.path / "last.pt").samefile(folder.path / "oracle_aupro.pt")
+    assert folder.load_checkpoint("last")["threshold"]
+
+
+def test_the_scores_name_every_test_image_with_its_label_and_defect(tiny, tiny_data, tmp_path):
+    """scores.csv has a row per test image, with the path below the data root."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
+    rows = list(csv.DictReader(scores_of(folder).splitlines()))
+    expected = [f"bolts/test/good/{n:03d}.png" for n in range(3)] + [f"bolts/test/spot/{n:03d}.png" for n in range(4)]
+    assert [row["path"] for row in rows] == expected
+    assert [(row["label"], row["defect"]) for row in rows] == [("0", "good")] * 3 + [("1", "spot")] * 4
+    assert len({float(row["score"]) for row in rows}) == 7
+
+
+def test_a_result_holds_what_is_needed_to_trust_and_to_redo_it(tiny, tiny_data, tmp_path):
+    """A result names versions, options, data, protocol, times, memory, parameters and the command."""
+    job = job_for(tiny, tiny_data, tmp_path, seed=3, command="adbench run -m tiny", overrides=(("lr", 0.01),), lr=0.01)
+    result, folder = run_one(tiny, job)
+    assert folder.read_result() == result
+    assert (result.schema, result.method, result.preset, result.seed) == (store.SCHEMA, "tiny", "paper", 3)
+    assert (result.dataset, result.class_name, result.synthetic) == ("folder", "bolts", False)
+    assert (result.options["lr"], result.options["epochs"], result.overrides) == (0.01, 4, {"lr": 0.01})
+    assert len(result.fingerprint) == 12
+    assert len(result.content) == 64
+    assert (result.train_images, result.test_images, result.skipped) == (6, 7, ())
+    assert (result.protocol.size, result.protocol.mask_size) == ((64, 64), (64, 64))
+    assert (result.protocol.picture_resampling, result.protocol.mask_resampling) == ("lanczos", "nearest")
+    assert (result.protocol.epoch_policy, result.protocol.aupro_map) == ("last", "anomaly map")
+    assert (result.protocol.backbone, result.protocol.resize) == (None, "stretch")
+    assert all(getattr(result.metrics, name) is not None for name in METRIC_NAMES)
+    assert result.last_epoch == 4
+    assert {best.metric for best in result.oracle} == set(METRIC_NAMES)
+    assert min(result.timing.fit, result.timing.score, result.timing.evaluate) > 0
+    assert result.timing.total >= result.timing.fit + result.timing.score + result.timing.evaluate
+    assert result.timing.images_per_second > 0
+    assert result.peak_memory_bytes > 10**7
+    assert result.parameters == 8  # three weights and a bias for each of two outputs
+    assert {"torch", "numpy", "FrEIA", "adbench"} <= set(result.environment.packages)
+    assert result.environment.device == "cpu"
+    assert (result.method_package, result.command) == ("tiny_method.py", "adbench run -m tiny")
+    assert result.finished.endswith("+00:00")
+
+
+def test_checkpoints_carry_the_model_and_not_its_optimiser(tiny, tiny_data, tmp_path):
+    """last.pt and the oracles are made to score with: options, epoch and weights, no optimiser."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, keep="oracle"))
+    for name in ("last", "oracle_image_auroc"):
+        saved = folder.load_checkpoint(name)
+        assert set(saved["state"]) == {"model"}
+        assert (saved["method"], saved["class"]) == ("tiny", "bolts")
+    assert folder.load_checkpoint("last")["epoch"] == 4
+
+
+@pytest.mark.parametrize(("every", "evaluated"), [(None, "2 4"), (0, "4"), (1, "1 2 3 4"), (3, "3 4")])
+def test_evaluations_come_where_they_are_asked_for_and_always_at_the_end(tiny, tiny_data, tmp_path, every, evaluated):
+    """By default evaluations come at milestones, else every N epochs; after the last one in any case."""
+    _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=every))
+    curve = curve_of(folder)
+    assert [row["number"] for row in curve] == ["1", "2", "3", "4"]
+    assert [row["number"] for row in curve if row["image_auroc"]] == evaluated.split()
+    assert all(float(row["loss"]) > 0 and float(row["learning_rate"]) == 0.05 for row in curve)
+
+
+def test_evaluating_more_often_changes_no_number(tiny, tiny_data, tmp_path):
+    """The last epoch scores the same however often the model was evaluated before."""
+    results = [run_one(tiny, job_for(tiny, tiny_data, tmp_path / str(every), eval_every=every)) for every in (0, 1)]
+    assert scores_of(results[0][1]) == scores_of(results[1][1])
+    assert results[0][0].metrics == results[1][0].metrics
+    assert [result.evaluations for result, _ in results] == [1, 4]
+
+
+def test_an_oracle_is_the_first_best_of_all_evaluated_epochs(tiny, tiny_data, tmp_path):
+    """What is marked as oracle is the curve's maximum, with the epoch where it was reached first."""
+    result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3))
+    curve = curve_of(folder)
+    for best in result.oracle:
+        values = [float(row[best.metric]) for row in curve]
+        assert best.value == max(values)
+        assert best.epoch == values.index(max(values)) + 1
+
+
+def test_the_same_seed_gives_the_same_scores_bit_for_bit(tiny, tiny_data, tmp_path):
+    """On the CPU a seed decides every digit, and another seed gives other ones."""
+    first, again, other = (
+        scores_of(run_one(tiny, job_for(tiny, tiny_data, tmp_path / name, seed=seed))[1])
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_training_images_looked_at_for_scoring_do_not_move_the_bar(tiny_data, tmp_path):
+    """Progress is that of training: one pass over the six training images in each epoch."""
+
+    def fit(detector, images):
+        detector.images = images
+        for number in (1, 2):
+            for _ in images:
+                pass
+            yield Epoch(number, 2, milestone=True)
+
+    def score(detector, batch):
+        for _ in detector.images:
+            pass
+        return brightness(batch)
+
+    heard = []
+    watch = Notes()
+    watch.step = lambda done, total: heard.append((done, total))
+    method = made_method(fit, score)
+    run_one(method, job_for(method, tiny_data, tmp_path), watch)
+    assert heard == [(4, 6), (6, 6)] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
+def test_peak_memory_is_that_of_the_run():
+    """What was taken and given back before ``reset_peak_memory`` doesn't count."""
+    big = torch.ones(100_000_000)
+    del big
+    before = devices.peak_memory(torch.device("cpu"))
+    devices.reset_peak_memory(torch.device("cpu"))
+    assert devices.peak_memory(torch.device("cpu")) < before - 2e8
+
+
+def test_force_computes_again(tiny, tiny_data, tmp_path):
+    """A finished run is read back, and only ``force`` computes it anew."""
+    job = job_for(tiny, tiny_data, tmp_path, epochs=1)
+    watches = [Notes(), Notes(), Notes()]
+    run_one(tiny, job, watches[0])
+    run_one(tiny, job, watches[1])
+    run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1, force=True), watches[2])
+    assert [watch.epochs for watch in watches] == [[1], [], [1]]
+
+
+def test_skipped_images_are_recorded(tiny, tiny_data, tmp_path):
+    """With ``skip_bad`` a broken image is left out and named in the result; without, it is an error."""
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(tiny_data, data)
+    (data / "bolts/train/good/000.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"000\.png"):
+        run_one(tiny, job_for(tiny, data, tmp_path / "results", epochs=1))
+    result, _ = run_one(tiny, job_for(tiny, data, tmp_path / "results", epochs=1, skip_bad=True))
+    assert result.train_images == 5
+    assert [text.partition(":")[0] for text in result.skipped] == ["bolts/train/good/000.png"]
+
+
+def test_a_mistake_in_building_shows_before_images_are_decoded(tiny_data, tmp_path, monkeypatch):
+    """A wrong backbone or missing weights are told at once, not after minutes of decoding."""
+    monkeypatch.setattr(engine.image_store, "open_store", lambda *_, **__: pytest.fail("images were opened"))
+
+    def build(options, device):
+        raise UsageError("no such backbone")
+
+    with pytest.raises(UsageError, match="no such backbone"):
+        run_one(method := Method("made", "", build), job_for(method, tiny_data, tmp_path))
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def test_scoring_leaves_every_random_generator_as_it_was(tiny_data, tmp_path):
+    """A score that draws random numbers does not move the training's ones, in torch, NumPy or Python."""
+    drawn = []
+
+    def fit(detector, images):
+        for number in (1, 2):
+            drawn.append((torch.rand(1).item(), np.random.random(), random.random()))
+            yield Epoch(number, 2)
+
+    def score(detector, batch):
+        torch.rand(3), np.random.random(3), random.random()
+        return brightness(batch)
+
+    method = made_method(fit, score)
+    run_one(method, job_for(method, tiny_data, tmp_path / "often", eval_every=1))
+    run_one(method, job_for(method, tiny_data, tmp_path / "once", eval_every=0))
+    assert drawn[:2] == drawn[2:]
+
+
+class CountingBackbone:
+    """Stands for a frozen network; counts the images it looked at, and the calls."""
+
+    key = "counting backbone"
+
+    def __init__(self) -> None:
+        self.seen = self.calls = 0
+
+    def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Hand the images through."""
+        self.seen += len(pixels)
+        self.calls += 1
+        return [pixels]
+
+
+class ReleasedBackbone(CountingBackbone):
+    """Counts how often it is loaded, too; its weights can be lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads, self.loaded, self.lost = 0, False, False
+
+    def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Load what was released."""
+        if not self.loaded:
+            if self.lost:
+                raise WeightsError("weights file", found="no such file")
+            self.loads, self.loaded = self.loads + 1, True
+        return super().__call__(pixels)
+
+    def release_weights(self) -> None:
+        """Have the next call load them."""
+        self.loaded = False
+
+
+@pytest.mark.parametrize("holdout", [0.0, 0.5])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_backbone_is_loaded_once_for_features_and_a_run_ends_without_it(tiny_data, tmp_path, holdout, lost):
+    """Training, test and held-out images share a load; only the speed takes another, or else is not known."""
+    backbone = ReleasedBackbone()
+
+    def fit(detector, images):
+        for _ in images.features(backbone):
+            pass
+        backbone.lost = lost
+        yield Epoch(1, 1)
+
+    def score(detector, batch):
+        maps = batch.features(backbone)[0].mean(dim=1)
+        return Scores(maps.amax(dim=(1, 2)), maps)
+
+    method, cache = made_method(fit, score), FeatureCache(folder=tmp_path / "features")
+    result, _ = run_one(method, job_for(method, tiny_data, tmp_path, holdout=holdout), cache=cache)
+    assert backbone.loads == (1 if lost else 2)
+    assert (result.timing.images_per_second is None) == lost
+
+
+def test_features_are_counted_apart_so_that_who_comes_first_is_no_slower(tiny_data, tmp_path, monkeypatch):
+    """What is computed once for all methods counts as training of none of them."""
+    backbone = CountingBackbone()
+    monkeypatch.setattr(time, "monotonic", lambda: float(backbone.calls))  # nothing else takes any time
+
+    def fit(detector, images):
+        for number in (1, 2):
+            for _ in images.features(backbone):
+                pass
+            yield Epoch(number, 2)
+
+    def score(detector, batch):
+        maps = batch.features(backbone)[0].mean(dim=1)
+        return Scores(maps.amax(dim=(1, 2)), maps)
+
+    method, cache = made_method(fit, score), FeatureCache(folder=tmp_path / "features")
+    first, second = (
+        run_one(method, job_for(method, tiny_data, tmp_path / name), cache=cache)[0].timing for name in ("a", "b")
+    )
+    assert first.features == 2  # a table of the training images, and one of the test images
+    assert second.features == 0
+    assert (first.fit, first.score, first.evaluate) == (second.fit, second.score, second.evaluate) == (0, 0, 0)
+
+
+def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_data, tmp_path, monkeypatch):
+    """Features come from the cache for scores, and are computed for the images per second."""
+    backbone = CountingBackbone()
+    seen = []
+
+    def score(detector, batch):
+        maps = batch.features(backbone)[0].mean(dim=1)
+        return Scores(maps.amax(dim=(1, 2)), maps)
+
+    measure = evaluate.images_per_second
+
+    def watched(detector, images, pixels):
+        seen.append(backbone.seen)
+        return measure(detector, images, pixels)
+
+    monkeypatch.setattr(engine, "images_per_second", watched)
+
+    def fit(detector, images):
+        yield Epoch(1, 2)
+        yield Epoch(2, 2)
+
+    method = made_method(fit, score)
+    result, _ = run_one(method, job_for(method, tiny_data, tmp_path))
+    assert seen == [7 + 6]  # two evaluations and a threshold: each of 7 test and 6 training images was seen once
+    assert backbone.seen == 7 + 6 + 1 + 4  # one that loads it and a full batch; the smaller last one is not measured
+    assert result.timing.images_per_second > 0

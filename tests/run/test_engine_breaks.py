@@ -1,0 +1,136 @@
+"""One task goes on after a break, and ends in the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from runs import Notes, curve_of, files_in, job_for, run_one, scores_of
+
+from adbench import Detector, Epoch, Method, Scores
+from adbench.api.scores import METRIC_NAMES
+from adbench.results import store
+from adbench.run import saving
+
+
+def stopped(method: Method, job, watch=None) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_one(method, job, watch)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
+def test_a_run_broken_off_in_any_epoch_ends_in_the_same_numbers(tiny, tiny_data, tmp_path, monkeypatch, stop_at):
+    """Broken off and started again, a run goes on after its last finished epoch and ends as an unbroken one."""
+    broken = job_for(tiny, tiny_data, tmp_path / "broken", stop_at=stop_at, eval_every=1)
+    stopped(tiny, broken)
+    monkeypatch.setenv("TINY_SURVIVES", "1")
+    watch = Notes()
+    result, folder = run_one(tiny, broken, watch)
+    whole, whole_folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "whole", stop_at=stop_at, eval_every=1))
+    assert watch.notes == ([f"tiny bolts: going on after epoch {stop_at - 1}"] if stop_at > 1 else [])
+    assert watch.announced == [(stop_at - 1, 4)]
+    assert watch.epochs == list(range(stop_at, 5))
+    assert result.metrics == whole.metrics
+    assert result.oracle == whole.oracle
+    assert scores_of(folder) == scores_of(whole_folder)
+    same = ("number", "loss", "learning_rate", *METRIC_NAMES)
+    pairs = zip(curve_of(folder), curve_of(whole_folder), strict=True)
+    assert all(row[name] == other[name] for row, other in pairs for name in same)
+    assert "state.pt" not in files_in(folder.path)
+
+
+def test_states_are_saved_so_rarely_that_they_cost_little(tiny, tiny_data, tmp_path, monkeypatch):
+    """After a save of 30 seconds none comes in a run of as long, not even after the last epoch."""
+    saved = []
+    plain = store.RunFolder.save_checkpoint
+
+    def slow(folder, name, payload):
+        if name == "state":
+            saved.append(payload["epoch"])
+            later = saving.time.monotonic() + 30
+            monkeypatch.setattr(saving.time, "monotonic", lambda: later)
+        plain(folder, name, payload)
+
+    monkeypatch.setattr(store.RunFolder, "save_checkpoint", slow)
+    run_one(tiny, job_for(tiny, tiny_data, tmp_path))
+    assert saved == [1]
+
+
+def test_a_run_broken_off_while_it_is_stored_is_not_trained_again(tiny, tiny_data, tmp_path, monkeypatch):
+    """Everything trained and nothing stored: the second go scores again and writes the result."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    job = job_for(tiny, tiny_data, tmp_path / "broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.RunFolder, "write_result", stop)
+        stopped(tiny, job)
+    watch = Notes()
+    result, folder = run_one(tiny, job, watch)
+    whole, whole_folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "whole"))
+    assert watch.epochs == []
+    assert (result.metrics, result.last_epoch, result.oracle) == (whole.metrics, 4, whole.oracle)
+    assert scores_of(folder) == scores_of(whole_folder)
+
+
+@pytest.mark.parametrize("announces", [True, False])
+@pytest.mark.parametrize("saved", [1, 2])
+def test_a_method_that_cannot_go_on_starts_again(tiny_data, tmp_path, saved, announces):
+    """A method that always counts from 1 is started anew with a note, and ends as if it had not been broken off."""
+    stopping = [True]
+
+    def build(options, device):
+        return Forgetful(options, device)
+
+    class Forgetful(Detector):
+        def __init__(self, options, device):
+            super().__init__(options, device)
+            self.level = torch.zeros(1)
+
+        def fit(self, images):
+            if announces:
+                yield Epoch(0, 3)
+            for epoch in range(3):
+                for batch in images:
+                    self.level = self.level + batch.images.mean() * torch.rand(1)
+                if epoch == saved and stopping:
+                    raise KeyboardInterrupt
+                yield Epoch(epoch + 1, 3, loss=1.0)
+
+        def score(self, batch):
+            maps = (batch.images.mean(dim=1) - self.level).abs()
+            return Scores(maps.mean(dim=(1, 2)), maps)
+
+    method = Method("made", "", build)
+    job = job_for(method, tiny_data, tmp_path / "broken")
+    stopped(method, job)
+    stopping.clear()
+    watch = Notes()
+    _, folder = run_one(method, job, watch)
+    _, whole = run_one(method, job_for(method, tiny_data, tmp_path / "whole"))
+    assert any("does not go on from a saved state. Starting again" in note for note in watch.notes)
+    assert watch.epochs == [1, 2, 3]
+    assert scores_of(folder) == scores_of(whole)
+
+
+@pytest.mark.parametrize("damage", ["no checkpoint", "other parts", "fields missing"])
+def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_path, monkeypatch, damage):
+    """An unreadable or unfitting state is thrown away with a note, and the run starts again."""
+    monkeypatch.delenv("TINY_SURVIVES", raising=False)
+    job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
+    stopped(tiny, job)
+    (path,) = Path(tmp_path).rglob("state.pt")
+    state = torch.load(path, weights_only=True)
+    if damage == "no checkpoint":
+        path.write_bytes(b"garbage")
+    elif damage == "other parts":
+        torch.save({**state, "detector": {"other": {}}}, path)
+    else:
+        torch.save({key: value for key, value in state.items() if key != "random"}, path)
+    monkeypatch.setenv("TINY_SURVIVES", "1")
+    watch = Notes()
+    run_one(tiny, job, watch)
+    assert watch.notes == ["tiny bolts: the saved state cannot be used. Starting again."]
+    assert watch.epochs == [1, 2, 3, 4]

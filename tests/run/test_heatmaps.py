@@ -1,0 +1,163 @@
+"""Anomaly maps as files beside a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import TINY, adbench, job_for, made_method, only_run, registry_of, run_one, run_tiny
+
+from adbench import Epoch, Scores
+from adbench.api import registry
+from adbench.api.data import Sample
+from adbench.data.image_store import Store
+from adbench.results import run_files, store
+from adbench.run import heatmaps
+from adbench.run.reopen import Reopener, Rescored
+from adbench.util.errors import ResultError
+
+ONE = ("-c", "bolts", "-o", "epochs=1")
+
+
+@pytest.fixture(scope="module")
+def results(tiny_data, tmp_path_factory) -> Path:
+    """A run with its overlays."""
+    folder = tmp_path_factory.mktemp("results")
+    done = run_tiny(tiny_data, folder, *ONE, "--save-maps")
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def test_save_maps_writes_an_overlay_of_every_test_image_and_their_scale(results):
+    """Each lies under its type of defect at the input size, and a small file says what the colours mean."""
+    folder = only_run(results) / "maps"
+    images = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    expected = [f"good/{number:03d}.png" for number in range(3)] + [f"spot/{number:03d}.png" for number in range(4)]
+    assert images == ["_scale.png", *expected]
+    assert Image.open(folder / "spot/000.png").size == (64, 64)
+    scale = json.loads((folder / "_scale.json").read_text())
+    assert scale["low"] < scale["high"]
+    assert scale["class"] == "bolts"
+    white = (np.asarray(Image.open(folder / "spot/000.png")) == 255).all(axis=2)
+    assert white.sum() > 20  # the outline
+
+
+def test_raw_maps_are_right_to_half_a_step(results, tiny_data):
+    """The file says how to get the maps back, and they differ from the method's by no more than it promises."""
+    (result,) = store.read_all(results).results
+    shown = adbench("heatmaps", result.run, "--raw", "--results", results, "--data-root", tiny_data, "--plugin", TINY)
+    assert shown.exit_code == 0, shown.stderr
+    place = only_run(results) / "maps.npz"
+    assert shown.stdout.strip() == str(place)
+    reopener = Reopener(registry.load([TINY]), [tiny_data], "cpu")
+    folder = run_files.folder_of(results, result)
+    scores = run_files.read_scores(folder, result)
+    exact = reopener.score(result, folder, reopener.samples(result, [each.path for each in scores])).maps
+    with np.load(place) as stored:
+        maps = stored["low"] + stored["maps"] * stored["step"]
+        assert stored["maps"].dtype == np.uint16
+        assert stored["paths"].tolist() == [each.path for each in scores]
+        assert stored["labels"].tolist() == [each.label for each in scores]
+        assert stored["scores"] == pytest.approx([each.score for each in scores], rel=1e-4)
+    assert np.abs(maps - exact).max() <= 0.51 * (exact.max() - exact.min()) / 65535
+
+
+def test_maps_that_are_there_are_not_made_again(results, tiny_data):
+    """The same command twice leaves them; --force on either command makes them anew."""
+    (result,) = store.read_all(results).results
+    scale = only_run(results) / "maps" / "_scale.json"
+    before = scale.stat().st_mtime_ns
+    assert run_tiny(tiny_data, results, *ONE, "--save-maps").exit_code == 0
+    words = ("heatmaps", result.run, "--results", results, "--plugin", TINY)
+    assert adbench(*words).exit_code == 0  # without the images, which it doesn't need
+    assert scale.stat().st_mtime_ns == before
+    assert adbench(*words, "--force", "--data-root", tiny_data).exit_code == 0
+    assert scale.stat().st_mtime_ns > before
+
+
+def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
+    """Each writes under a name of its own, and nothing of that is left; whoever comes last has its way."""
+    (result,) = store.read_all(results).results
+    words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
+    command = [sys.executable, "-c", "from adbench.cli.main import main; main()", *map(str, words)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [each.wait() for each in running] == [0, 0], [each.stderr.read() for each in running]
+    folder = only_run(results)
+    assert len(list((folder / "maps").rglob("*.png"))) == result.test_images + 1  # and the scale
+    assert not list(folder.glob(".maps*"))
+
+
+def test_maps_of_other_scores_are_told_of(results, tiny_data):
+    """Where the run's scores can't be found again, its maps are not quite those that made them."""
+    (result,) = store.read_all(results).results
+    scores = only_run(results) / "scores.csv"
+    text = scores.read_text(encoding="utf-8")
+    header, *rows = text.splitlines()
+    column = header.split(",").index("score")
+    moved = [row.split(",") for row in rows]
+    for row in moved:
+        row[column] = str(float(row[column]) + 1)
+    scores.write_text("\n".join([header, *map(",".join, moved)]) + "\n", encoding="utf-8")
+    record = only_run(results) / "result.json"
+    whole = record.read_text(encoding="utf-8")
+    record.write_text(json.dumps({**json.loads(whole), "files": {}}), encoding="utf-8")  # as adbench 0.1 wrote it
+    words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
+    done = adbench(*words)
+    scores.write_text(text, encoding="utf-8")
+    record.write_text(whole, encoding="utf-8")
+    assert done.exit_code == 0
+    assert "images got other scores, by up to 1" in " ".join(done.stderr.split())
+
+
+def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
+    """One line, exit code 2, and only names that are near."""
+    (result,) = store.read_all(results).results
+    done = adbench("heatmaps", result.run[:-1], "--results", results)
+    assert done.exit_code == 2
+    assert f"Did you mean '{result.run}'?" in done.stderr
+    far = adbench("heatmaps", "zzz", "--results", results)
+    assert far.exit_code == 2
+    assert "See adbench list runs" in far.stderr
+
+
+def test_a_method_without_maps_says_so_and_the_run_stands(tiny_data, tmp_path):
+    """There is nothing to write, and nothing half written."""
+
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    method = made_method(fit, lambda self, batch: Scores(image=batch.images.amax(dim=(1, 2, 3))))
+    result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
+    with pytest.raises(ResultError, match="makes none"):
+        heatmaps.save(result, tmp_path, Reopener(registry_of(method), [tiny_data], "cpu"), "png")
+    assert not (folder.path / "maps").exists()
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/test/good/0.png", "a/test/hole/0.jpg"], ["good/0.png", "hole/0.png"]),
+        (["d/Images/Normal/0.JPG"], ["Normal/0.png"]),
+        (["t/x/0.jpg", "t/y/0.jpg", "t/y/0.bmp"], ["x/0.png", "y/0.jpg.png", "y/0.bmp.png"]),
+        (["0.png", "1.png"], ["0.png", "1.png"]),
+        ([], []),
+    ],
+)
+def test_overlays_are_named_after_their_images(paths, names):
+    """The shared folders go, the rest stays, and no two images share a name."""
+    assert heatmaps.file_names(paths) == names
+
+
+def test_a_flat_map_is_kept_as_it_is(tmp_path):
+    """Where all values are the same, the step is zero and nothing is divided by it."""
+    maps = np.full((1, 4, 4), 2.5, np.float32)
+    images = Store("", (Sample(Path("a.png")),), np.zeros((1, 4, 4, 3), np.uint8), None, ((4, 4),), "")
+    heatmaps._write_raw(tmp_path / "maps.npz", ["a.png"], Rescored(images, np.zeros(1, np.float32), maps), maps)
+    with np.load(tmp_path / "maps.npz") as stored:
+        assert (stored["low"] + stored["maps"] * stored["step"] == 2.5).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]

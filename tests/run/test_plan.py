@@ -1,0 +1,213 @@
+"""Many tasks: what is left to do, and that one failing task takes no other down."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import shutil
+import traceback
+import weakref
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from runs import TINY, Notes
+
+from adbench import Dataset, Detector, Epoch, Method, Task, UsageError
+from adbench.api import registry as plugins
+from adbench.api.data import Problem
+from adbench.run import plan as suite
+from adbench.util.errors import DataError, TaskError, UnknownNameError
+
+
+@pytest.fixture(scope="module")
+def registry() -> plugins.Registry:
+    return plugins.load([TINY])
+
+
+def plan(registry, data: Path, results: Path, *methods: str, **changes) -> suite.Plan:
+    """One epoch of some methods on bolts and nuts."""
+    chosen = [registry.method(name) for name in methods or ("tiny",)]
+    overrides = {method.name: {"epochs": 1} if method.name == "tiny" else {} for method in chosen}
+    dataset = registry.dataset("folder")
+    settings = {"overrides": overrides, "classes": ["bolts", "nuts"], "preset": "cpu", "device": "cpu", **changes}
+    return suite.Plan(methods=chosen, dataset=dataset, data_root=data, results=results, **settings)
+
+
+def outcomes(registry, plan: suite.Plan, watch=None) -> list[suite.Outcome]:
+    return list(suite.run_here(plan.jobs(), registry, watch=watch))
+
+
+class Heavy(Detector):
+    """Fails in training; its weight tells whether anybody still holds it."""
+
+    alive: ClassVar[weakref.WeakSet[torch.Tensor]] = weakref.WeakSet()
+
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.weight = torch.zeros(10)
+        self.alive.add(self.weight)
+
+    def fit(self, images):
+        yield Epoch(0, 1)
+        raise ValueError("broken")
+
+    def score(self, batch):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def copied(tiny_data, tmp_path) -> Path:
+    """A copy of the tiny data that a test may break."""
+    return Path(shutil.copytree(tiny_data, tmp_path / "data"))
+
+
+def test_jobs_come_class_by_class_so_that_features_are_shared(registry, tiny_data, tmp_path):
+    """All methods and seeds of a class come before the next class."""
+    jobs = plan(registry, tiny_data, tmp_path, "tiny", "random", seeds=(0, 1)).jobs()
+    expected = [(name, seed, method) for name in ("bolts", "nuts") for seed in (0, 1) for method in ("tiny", "random")]
+    assert [(job.class_name, job.seed, job.method) for job in jobs] == expected
+
+
+def test_a_job_survives_pickling_and_then_finds_its_result(registry, tiny_data, tmp_path):
+    """A job sent to another process is the same job: its result is found there."""
+    jobs = plan(registry, tiny_data, tmp_path, plugin_files=(TINY,)).jobs()
+    sent = pickle.loads(pickle.dumps(jobs))
+    assert sent == jobs
+    first = list(suite.run_here(jobs, registry))
+    again = list(suite.run_here(sent, registry))
+    assert [outcome.reused for outcome in (*first, *again)] == [False, False, True, True]
+    assert [outcome.result for outcome in again] == [outcome.result for outcome in first]
+
+
+def test_options_of_single_classes_come_from_the_preset(registry, tiny_data, tmp_path):
+    """A preset may want other options for a class; what the user changed wins."""
+    jobs = plan(registry, tiny_data, tmp_path, preset="big").jobs()
+    assert [(job.class_name, job.options.lr) for job in jobs] == [("bolts", 0.05), ("nuts", 0.1)]
+    jobs = plan(registry, tiny_data, tmp_path, preset="big", overrides={"tiny": {"lr": 0.05}}).jobs()
+    assert [job.options.lr for job in jobs] == [0.05, 0.05]
+
+
+def test_an_option_that_says_what_the_preset_says_is_no_other_run(registry, tiny_data, tmp_path):
+    """Changing an option to the value that it has anyway leaves one name for one configuration."""
+    jobs = plan(registry, tiny_data, tmp_path, overrides={"tiny": {"epochs": 3}}).jobs()
+    assert jobs == plan(registry, tiny_data, tmp_path, overrides={"tiny": {}}).jobs()
+
+
+def test_classes_are_chosen_by_name(registry, tiny_data):
+    """The word "all" stands for every class; names keep the user's order, once each."""
+    folder = registry.dataset("folder")
+    assert suite.choose_classes(folder, tiny_data, "all") == ["bolts", "nuts"]
+    assert suite.choose_classes(folder, tiny_data, "nuts, bolts,nuts") == ["nuts", "bolts"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'bolts'"):
+        suite.choose_classes(folder, tiny_data, "nuts,bolt")
+    with pytest.raises(UsageError, match="no class"):
+        suite.choose_classes(folder, tiny_data, ",")
+
+
+def test_a_data_set_without_a_class_is_an_error(tmp_path):
+    """A reader that finds no class is not a run of nothing."""
+    empty = Dataset("empty", "", classes=lambda root: [], load=lambda root, name: pytest.fail("loaded"))
+    with pytest.raises(DataError, match="data set empty at"):
+        suite.choose_classes(empty, tmp_path, "all")
+
+
+def test_a_failing_class_does_not_stop_the_others(registry, tiny_data, tmp_path):
+    """One class breaks off in training; the other one's result is kept."""
+    overrides = {"tiny": {"epochs": 1, "fail_class": "bolts"}}
+    bolts, nuts = outcomes(registry, plan(registry, tiny_data, tmp_path, overrides=overrides))
+    assert (bolts.job.class_name, bolts.result, str(bolts.error)) == ("bolts", None, "this class fails on purpose.")
+    assert (nuts.job.class_name, nuts.error) == ("nuts", None)
+    assert nuts.result.metrics.image_auroc is not None
+
+
+def test_an_unforeseen_error_becomes_one_of_ours_and_keeps_its_cause(registry, tiny_data, tmp_path, monkeypatch):
+    """A method that raises anything fails alone, with its name, the first line of the reason, and the way out."""
+    from adbench.run import engine
+
+    cause = ZeroDivisionError("division\nby zero")
+
+    def broken(*_, **__):
+        raise cause
+
+    monkeypatch.setattr(engine, "run", broken)
+    error = outcomes(registry, plan(registry, tiny_data, tmp_path))[0].error
+    assert isinstance(error, TaskError)
+    assert str(error) == "tiny broke off: found ZeroDivisionError: division. See the traceback with --debug."
+    assert error.__cause__ is cause
+
+
+def test_a_failed_task_leaves_nothing_in_memory(registry, tiny_data, tmp_path):
+    """Its error is kept to the end, its detector is not, so that the next class has all the memory."""
+    heavy = plugins.Registry({"heavy": Method("heavy", "fails", Heavy)}, registry.datasets)
+    for outcome in suite.run_here(plan(heavy, tiny_data, tmp_path, "heavy", preset="paper").jobs(), heavy):
+        gc.collect()
+        assert "broken" in str(outcome.error)
+        assert "raise ValueError" in "".join(traceback.format_exception(outcome.error))
+        assert not Heavy.alive
+
+
+@pytest.mark.parametrize("fault", ["no training image", "test type without images"])
+def test_a_bad_class_is_told_before_the_first_one_is_trained(registry, copied, tmp_path, fault):
+    """A class that can't be read comes out first, however late its turn; the others still run."""
+    if fault == "no training image":
+        shutil.rmtree(copied / "nuts/train/good")
+        (copied / "nuts/train/good").mkdir()
+    else:
+        (copied / "nuts/test/dent").mkdir()
+    watch = Notes()
+    running = suite.run_here(plan(registry, copied, tmp_path / "results").jobs(), registry, watch=watch)
+    first = next(running)
+    assert (first.job.class_name, type(first.error)) == ("nuts", DataError)
+    assert watch.epochs == []
+    (second,) = running
+    assert second.job.class_name == "bolts"
+    assert second.result is not None
+
+
+def test_problems_that_a_reader_found_are_no_error_with_skip_bad(registry, copied, tmp_path):
+    """With ``skip_bad`` a defect type without images is recorded, and the class runs."""
+    (copied / "nuts/test/dent").mkdir()
+    found = outcomes(registry, plan(registry, copied, tmp_path / "results", classes=["nuts"], skip_bad=True))
+    assert "nuts/test/dent" in found[0].result.skipped[0]
+
+
+def test_a_reader_that_breaks_fails_its_class_only(registry, tiny_data, tmp_path):
+    """A foreign data set's own mistake is a message for that class."""
+    folder = registry.dataset("folder")
+
+    def load(root: Path, name: str) -> Task:
+        if name == "nuts":
+            raise KeyError("split")
+        return folder.load(root, name)
+
+    mine = Dataset("folder", "", folder.classes, load)
+    changed = plugins.Registry(registry.methods, {"folder": mine})
+    nuts, bolts = outcomes(changed, plan(registry, tiny_data, tmp_path))
+    assert str(nuts.error).startswith("reading folder/nuts broke off: found KeyError: 'split'.")
+    assert bolts.result is not None
+
+
+def test_images_are_looked_for_once_per_class(registry, tiny_data, tmp_path):
+    """Seeds and methods share what was found of a class."""
+    folder = registry.dataset("folder")
+    loaded = []
+
+    def load(root: Path, name: str) -> Task:
+        loaded.append(name)
+        return Task("folder", name, root, (), (), problems=(Problem(root, "nothing", "Stop here"),))
+
+    changed = plugins.Registry(registry.methods, {"folder": Dataset("folder", "", folder.classes, load)})
+    found = outcomes(changed, plan(registry, tiny_data, tmp_path, seeds=(0, 1, 2)))
+    assert loaded == ["bolts", "nuts"]
+    assert len(found) == 6
+
+
+def test_ctrl_c_passes_through_and_keeps_what_is_finished(registry, tiny_data, tmp_path):
+    """Ctrl-C is no failure of a task: it ends the run, and finished classes are reused."""
+    stopping = {"tiny": {"epochs": 2, "stop_at": 2}}
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(registry, plan(registry, tiny_data, tmp_path, overrides=stopping))
+    assert not list(tmp_path.rglob("result.json"))
+    assert len(list(tmp_path.rglob("state.pt"))) == 1

@@ -1,0 +1,77 @@
+"""The order of the wings: arrows go down only, and no module is part of a circle."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+WINGS = ("util", "api", "backbones", "data", "metrics", "stats", "results", "run", "report", "cli")
+"""Lowest first: a module imports from its own wing and from those before it."""
+
+HANDED_IN = {"adbench_plugins", "adbench_datasets"}
+"""What the core never imports: plugins and data sets come through their entry points."""
+
+
+def imports() -> dict[str, set[str]]:
+    """Each module of adbench with the modules that it imports, those for type checking and within functions too."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "adbench").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        found[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found[name] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = list(parts[: len(parts) - node.level]) if node.level else []
+                source = ".".join([*base, *((node.module or "").split(".") if node.module else [])])
+                found[name] |= {_module(source, alias.name) for alias in node.names}
+    return found
+
+
+def _module(source: str, name: str) -> str:
+    """The module that ``from source import name`` imports from: ``source.name`` where that is one itself."""
+    place = ROOT.joinpath(*source.split("."), name)
+    is_module = source.startswith("adbench") and (place.with_suffix(".py").exists() or (place / "__init__.py").exists())
+    return f"{source}.{name}" if is_module else source
+
+
+def wing(module: str) -> str | None:
+    """The wing of a module of adbench; None for the public modules beside the wings and for other packages."""
+    package, _, rest = module.partition(".")
+    first = rest.partition(".")[0]
+    return first if package == "adbench" and first in WINGS else None
+
+
+def test_no_module_imports_upwards():
+    """A module imports nothing from a wing above its own, nor from the public names at the top of the package."""
+    upwards = [
+        f"{module} -> {other}"
+        for module, others in imports().items()
+        for other in sorted(others)
+        if (here := wing(module)) is not None
+        and (
+            ((there := wing(other)) is not None and WINGS.index(there) > WINGS.index(here))
+            or (there is None and other.partition(".")[0] == "adbench")
+        )
+    ]
+    assert upwards == []
+
+
+def test_no_circle():
+    """Modules can be put into an order in which each comes after those that it imports."""
+    graph = {module: {other for other in others if other != module} for module, others in imports().items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("a circle: " + " -> ".join(error.args[1]))
+
+
+def test_the_core_imports_no_plugin():
+    """Built-in methods and data sets come through entry points, as everybody's do."""
+    packages = {other.partition(".")[0] for others in imports().values() for other in others}
+    assert packages & HANDED_IN == set()

@@ -1,0 +1,181 @@
+"""Digests of files: what is read once and what again, and an index that several processes use or that is broken."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import posix_only
+
+from adbench.util import digests
+from adbench.util.digests import Digests
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[Path]:
+    """The files whose contents were read; for them no file is too fresh to be remembered."""
+    read: list[Path] = []
+    lock = threading.Lock()
+    original = digests._digest_of
+
+    def counted(path: Path) -> str | None:
+        with lock:
+            read.append(path)
+        return original(path)
+
+    monkeypatch.setattr(digests, "_digest_of", counted)
+    monkeypatch.setattr(digests, "_is_fresh", lambda seen: False)
+    return read
+
+
+@pytest.fixture
+def files(tmp_path) -> list[Path]:
+    """Two hundred files of the same length."""
+    (tmp_path / "data").mkdir()
+    paths = [tmp_path / "data" / f"{number:03d}.bmp" for number in range(200)]
+    for number, path in enumerate(paths):
+        path.write_bytes(f"{number:08d}".encode())
+    return paths
+
+
+def test_a_file_is_read_once(tmp_path, files, reads):
+    """A second look, by another object as by another process, opens no file."""
+    first = Digests(tmp_path).of(files)
+    assert sorted(reads) == files
+    assert len(set(first.values())) == 200
+    assert Digests(tmp_path).bytes_to_read(files) == 0
+    assert Digests(tmp_path).of(files) == first
+    assert len(reads) == 200
+
+
+@pytest.mark.parametrize("change", ["another length", "the same length", "another file", "the same times"])
+def test_a_changed_file_is_read_again(tmp_path, files, reads, change):
+    """Content of the same length counts, also in another file with the old times, and where the times are set back."""
+    if change == "the same times" and sys.platform == "win32":
+        pytest.skip("Windows has no time of status change")
+    before = Digests(tmp_path).of(files)
+    reads.clear()
+    times = files[7].stat()
+    if change == "another file":
+        files[7].unlink()
+        (tmp_path / "other").write_bytes(b"holds the inode")
+    files[7].write_bytes(b"changed!" if change != "another length" else b"changed")
+    if change != "another length":
+        os.utime(files[7], ns=(times.st_atime_ns, times.st_mtime_ns + (change == "the same length")))
+    assert Digests(tmp_path).bytes_to_read(files) == files[7].stat().st_size
+    after = Digests(tmp_path).of(files)
+    assert reads == [files[7]]
+    assert {path for path in files if before[path] != after[path]} == {files[7]}
+
+
+def test_a_file_that_was_just_written_is_not_trusted(tmp_path, files):
+    """The next change within the clock's step would leave the same times, so the digest is not remembered yet."""
+    now = files[0].stat().st_mtime
+    old = Digests(tmp_path)
+    for path in files[1:]:
+        os.utime(path, (now - 60, now - 60))
+    whole = (int(files[0].stat().st_mtime_ns) // 10**9 + 5) * 10**9
+    os.utime(files[0], ns=(whole, whole))
+    old.of(files[:1])
+    assert old.bytes_to_read(files[:1]) == 8
+
+
+def test_what_is_no_readable_file_has_no_digest(tmp_path, files):
+    """A missing file and a folder are None, beside files that are fine."""
+    found = Digests(tmp_path).of([files[0], tmp_path / "missing", tmp_path, Path("null\0character")])
+    assert [digest is None for digest in found.values()] == [False, True, True, True]
+
+
+@posix_only
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Opening a named pipe would wait for somebody to write to it."""
+    os.mkfifo(tmp_path / "pipe")
+    assert Digests(tmp_path).of([tmp_path / "pipe"]) == {tmp_path / "pipe": None}
+
+
+@posix_only
+def test_a_name_that_is_no_text_is_remembered(tmp_path, reads):
+    """File names are bytes on POSIX."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    path.write_bytes(b"1")
+    assert Digests(tmp_path).of([path]) == Digests(tmp_path).of([path])
+    assert reads == [path]
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "other format", "folder"])
+def test_a_broken_index_only_costs_time(tmp_path, files, reads, damage):
+    """The digests are right with it, and it is made anew where it can be."""
+    before = Digests(tmp_path).of(files)
+    index = tmp_path / digests.INDEX
+    if damage == "text":
+        index.write_text("no database " * 100)
+    elif damage == "cut":
+        index.write_bytes(index.read_bytes()[:5000])
+    elif damage == "folder":
+        index.unlink()
+        index.mkdir()
+    else:
+        opened = sqlite3.connect(index)
+        opened.execute("PRAGMA user_version = 99")
+        opened.close()
+    reads.clear()
+    assert Digests(tmp_path).of(files) == before
+    assert len(reads) == 200
+    Digests(tmp_path).of(files)
+    assert len(reads) == (400 if damage == "folder" else 200)
+
+
+def test_an_index_that_another_process_holds_is_done_without(tmp_path, files, reads, monkeypatch):
+    """Waiting has an end; the digests are right, and not remembered."""
+    monkeypatch.setattr(digests, "PATIENCE", 0.05)
+    before = Digests(tmp_path).of(files[:3])
+    holding = sqlite3.connect(tmp_path / digests.INDEX, isolation_level="EXCLUSIVE")
+    holding.execute("BEGIN EXCLUSIVE")
+    try:
+        assert Digests(tmp_path).of(files[:3]) == before
+    finally:
+        holding.rollback()
+        holding.close()
+    assert len(reads) == 6
+
+
+def test_processes_that_hash_at_the_same_time_share_the_index(tmp_path, files):
+    """Each writes what it read, and none breaks the other's."""
+    for path in files:
+        os.utime(path, (1e9, 1e9))
+    program = (
+        "import sys; from pathlib import Path; from adbench import digests\n"
+        "digests._is_fresh = lambda seen: False\n"
+        "print(sorted(digests.Digests(Path(sys.argv[1])).of(map(Path, sys.argv[2:])).values()))"
+    )
+    parts = [files[:120], files[80:], files[::2]]
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, tmp_path, *part], stdout=subprocess.PIPE, text=True)
+        for part in parts
+    ]
+    printed = [process.communicate(timeout=60)[0] for process in running]
+    assert printed == [f"{sorted(Digests(tmp_path / 'other').of(part).values())}\n" for part in parts]
+    assert Digests(tmp_path).bytes_to_read(files) == 0
+
+
+def test_progress_is_told_where_files_are_read(tmp_path, files, reads):
+    """One step for each file, and none where everything is known."""
+    heard = []
+    Digests(tmp_path).of(files, lambda *step: heard.append(step))
+    assert heard == [("hash", number, 200) for number in range(1, 201)]
+    Digests(tmp_path).of(files, lambda *step: pytest.fail("read again"))
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_inodes_fit_into_the_index_and_stay_apart(one, other):
+    """SQLite's integers have a sign; two inodes never become one."""
+    assert -(2**63) <= digests._signed(one) < 2**63
+    assert (digests._signed(one) == digests._signed(other)) == (one == other)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from adbench.util import errors
+
+
+def all_errors():
+    return [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.AdbenchError)]
+
+
+def test_a_message_names_thing_found_wanted_and_way_out():
+    """The four parts stand in the message, in that order, as short sentences."""
+    error = errors.DataError("image a.png", found="12 bytes", wanted="an image", hint="Use --skip-bad")
+
+    assert str(error) == "image a.png: found 12 bytes, wanted an image. Use --skip-bad."
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("msflw", "Did you mean 'msflow'?"), ("zzz", "wanted one of cflow, msflow")]
+)
+def test_an_unknown_name_offers_the_nearest(name, expected):
+    """A typo gets its correction, anything else the list of what there is."""
+    assert expected in str(errors.UnknownNameError("method", name, ["msflow", "cflow"]))
+
+
+def test_every_error_survives_a_pickle():
+    """An error raised in another process comes back with its type and message."""
+    for kind in all_errors():
+        error = kind("method", "x", ["y"]) if kind is errors.UnknownNameError else kind("x", found="y")
+        back = pickle.loads(pickle.dumps(error))
+        assert (type(back), str(back)) == (kind, str(error))
+
+
+def test_exit_codes_follow_the_tree():
+    """A user's mistake is 2 and everything else 1, as the page of errors says."""
+    for kind in all_errors():
+        assert kind.exit_code == (2 if issubclass(kind, errors.UsageError) else 1)
+
+
+def test_the_tree_at_the_top_of_the_module_is_complete():
+    """Every error class is drawn in the module's docstring."""
+    for kind in all_errors():
+        assert kind.__name__ in errors.__doc__

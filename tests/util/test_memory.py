@@ -1,0 +1,261 @@
+"""Where memory runs out, batches go in more passes, and the numbers stay."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from adbench_plugins.cflow import CFlowOptions
+from adbench_plugins.cflow.model import CFlow
+from adbench_plugins.msflow import MSFlowOptions
+from adbench_plugins.msflow.model import MSFlow
+from conftest import make_class
+from flow_doubles import TinyBackbone, TinyImages, train
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import TINY, job_for, run_one
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from adbench.api import registry as plugins
+from adbench.run import plan as suite
+from adbench.util.devices import seed_everything
+from adbench.util.errors import TaskError
+from adbench.util.memory import MicroBatches, is_out_of_memory
+
+CPU = torch.device("cpu")
+
+
+class SmallAllocator(TorchDispatchMode):
+    """Refuses every tensor of more than ``limit`` bytes, as a small GPU would, and counts how often."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit, self.refused = limit, 0
+
+    def __torch_dispatch__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for made in result if isinstance(result, (list, tuple)) else [result]:
+            if isinstance(made, torch.Tensor) and made.nbytes > self.limit:
+                self.refused += 1
+                raise torch.OutOfMemoryError(f"tried to allocate {made.nbytes} bytes")
+        return result
+
+
+def detectors() -> list[Any]:
+    """The two methods that are trained, small, each with the call of one optimiser step."""
+    small: dict[str, Any] = {"size": (32, 32), "batch_size": 8, "cond_channels": 8, "amp": "off"}
+    msflow = MSFlow(replace(MSFlowOptions(), blocks=(1, 1, 1), **small), CPU, TinyBackbone((8, 12, 16)))
+    cflow = CFlow(replace(CFlowOptions(), layers=(1,), blocks=2, fibres=64, **small), CPU, TinyBackbone((8,)))
+    features = [torch.randn(8, c, s, s) for c, s in ((8, 8), (12, 4), (16, 2))]
+    fibres, codes = torch.randn(64, 8), torch.randn(64, 8)
+    return [(msflow, lambda: msflow.step(features)), (cflow, lambda: cflow.step(0, fibres, codes))]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("passes", [2, 4, 8])
+def test_more_passes_give_the_optimiser_the_same_gradients(index, passes):
+    """A batch in 2, 4 or 8 passes leaves the loss and all gradients of the batch in one."""
+    torch.manual_seed(0)
+    detector, step = detectors()[index]
+    optimizer = detector.optimizer if index == 0 else detector.optimizers[0]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = {key: value.clone() for key, value in enumerate(parameters)}
+    results = []
+    for count in (1, passes):
+        detector.micro_batches.count = count
+        for key, parameter in enumerate(parameters):
+            parameter.data.copy_(state[key])
+        loss = step()
+        results.append([loss, *(p.grad.clone() for p in parameters if p.grad is not None)])
+    for wanted, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
+def test_training_goes_on_in_smaller_passes_and_says_so_once():
+    """An allocator that refuses the whole batch's tensors gets halves, for the rest of the run, and says it once."""
+    seed_everything(0)
+    detector, step = detectors()[0]
+    said: list[str] = []
+    detector.micro_batches.say = said.append
+    with SmallAllocator(limit=8 * 8 * 8 * 8 * 4 - 1) as allocator:  # a batch of the first level is one byte too much
+        losses = [step() for _ in range(3)]
+    assert allocator.refused == 1
+    assert detector.micro_batches.count == 2
+    assert said == ["Out of memory: training goes on in 2 passes per batch, with the same results."]
+    seed_everything(0)
+    _, step = detectors()[0]
+    torch.testing.assert_close(torch.stack(losses), torch.stack([step() for _ in range(3)]), rtol=1e-4, atol=1e-4)
+
+
+def test_too_little_for_a_single_image_is_an_error_with_the_way_out():
+    """Halving ends at one image; then the message names smaller sizes."""
+    _, step = detectors()[0]
+    with SmallAllocator(limit=100), pytest.raises(TaskError, match="Use a smaller --size"):
+        step()
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory():
+    """Only what allocators raise is tried again."""
+    passes = MicroBatches()
+    with pytest.raises(RuntimeError, match="wrong"):
+        passes.map(lambda x: (_ for _ in ()).throw(RuntimeError("wrong")), [torch.ones(4)])
+    assert passes.count == 1
+
+
+def test_two_threads_that_fail_together_double_the_passes_once():
+    """Two decoders that run out of memory side by side ask for twice as many passes, not four times."""
+    said: list[str] = []
+    passes, both_failed = MicroBatches(say=said.append), threading.Barrier(2)
+
+    def sum_of_halves(x: torch.Tensor) -> int:
+        if len(x) > 4:
+            both_failed.wait()
+            raise MemoryError
+        return int(x.sum())
+
+    with ThreadPoolExecutor(2) as pool:
+        sums = list(pool.map(lambda _: sum(passes.map(sum_of_halves, [torch.arange(8)])), range(2)))
+    assert sums == [28, 28]
+    assert passes.count == 2
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    """Refusals of torch's allocators, of NumPy's and of CUDA's libraries."""
+    assert is_out_of_memory(error) is expected
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(0, 6))
+def test_parts_are_the_whole_in_order(batch, doublings):
+    """Whatever the batch and the number of passes: every row goes through once, in order, in at most so many parts."""
+    passes = MicroBatches()
+    passes.count = 2**doublings
+    parts = passes.map(lambda x: x, [torch.arange(batch)])
+    assert torch.cat(parts).tolist() == list(range(batch))
+    assert len(parts) <= passes.count
+
+
+def test_a_run_records_that_memory_was_short(tiny_data, tmp_path, monkeypatch):
+    """Scoring that runs out of memory ends with the same scores, and the result says in how many passes."""
+    tiny = plugins.load([TINY]).method("tiny")
+    free, _ = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "free", epochs=1))
+    kind = type(tiny.build(tiny.options(), CPU))
+    score = kind.score
+
+    def small(self, batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("too many images")
+        return score(self, batch)
+
+    monkeypatch.setattr(kind, "score", small)
+    short, _ = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "short", epochs=1))
+    assert (free.passes, short.passes["scoring"] > 1) == ({}, True)
+    assert short.metrics.image_auroc == pytest.approx(free.metrics.image_auroc)
+    assert short.metrics.pixel_auroc == pytest.approx(free.metrics.pixel_auroc)
+
+
+def test_calibration_goes_in_passes_too():
+    """CFLOW-AD's maxima over the training images are the same where memory is short."""
+    torch.manual_seed(0)
+    options = replace(CFlowOptions(), size=(32, 48), layers=(1,), blocks=1, cond_channels=8, fibres=16, batch_size=4,
+                      amp="off", meta_epochs=1, sub_epochs=1, rotation=0.0, warmup=0)  # fmt: skip
+    detector, images = CFlow(options, CPU, TinyBackbone((8,))), TinyImages(batch_size=4)
+    train(detector, images)
+    detector.calibrate(images)
+    wanted = detector.maxima.clone()
+    kept = list(images.features(detector.backbone))
+    images.features = lambda backbone: iter(kept)
+    with SmallAllocator(limit=20_000) as allocator:  # a whole batch's hidden units are 36,864 bytes
+        detector.calibrate(images)
+    assert allocator.refused
+    torch.testing.assert_close(detector.maxima, wanted)
+
+
+def test_what_is_recorded_is_not_tried_again(monkeypatch):
+    """While a GPU records a step, a second try would be recorded behind the first one's remains."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    passes = MicroBatches(say=pytest.fail)
+
+    def refuse(*_: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        passes.map(refuse, [torch.ones(8)])
+    assert passes.count == 1
+
+
+@pytest.mark.gpu
+def test_the_paper_preset_trains_on_a_card_of_six_gigabytes():
+    """MSFlow at 512 x 512 with wide_resnet50_2's channels and batches of 8, the process limited to 6 GB."""
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    device = torch.device("cuda", 0)
+    torch.cuda.set_per_process_memory_fraction(6e9 / torch.cuda.get_device_properties(device).total_memory)
+    try:
+        detector = MSFlow(replace(MSFlowOptions(), amp="off"), device, TinyBackbone((256, 512, 1024)))
+        features = [torch.randn(8, c, s, s, device=device) for c, s in ((256, 64), (512, 32), (1024, 16))]
+        losses = torch.stack([detector.step(features) for _ in range(3)])
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert torch.isfinite(losses).all()
+
+
+# ---------------------------------------------------------------- growth
+
+
+def tensor_bytes() -> int:
+    """Bytes of all tensors alive, each storage once."""
+    gc.collect()
+    storages = {}
+    for each in gc.get_objects():
+        if type(each) in (torch.Tensor, torch.nn.Parameter) and each.device.type != "meta":
+            storage = each.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def test_nothing_grows_over_classes(tmp_path):
+    """After fifteen classes in one process memory is where it was after the second: tensors, and the process."""
+    root = tmp_path / "data"
+    names = [f"class{number:02}" for number in range(15)]
+    for number, name in enumerate(names):
+        make_class(root, name, side=80 + number)
+    registry = plugins.load()
+    changes = {"size": (64, 64), "dimensions": 16, "amp": "off"}
+    plan = suite.Plan(
+        methods=[registry.method("padim")], overrides={"padim": changes}, dataset=registry.dataset("folder"),
+        classes=names, data_root=root, preset="cpu", device="cpu", results=tmp_path / "results",
+    )  # fmt: skip
+    process, tensors, resident = psutil.Process(), [], []
+    for outcome in suite.run_here(plan.jobs(), registry):
+        assert outcome.error is None
+        tensors.append(tensor_bytes())
+        resident.append(process.memory_info().rss)
+    assert tensors[-1] <= tensors[1]
+    assert resident[-1] <= resident[1] + 30e6
