@@ -31,7 +31,7 @@ DATA_DIGITS = 32
 
 
 class Identifier:
-    """Finds identities.
+    """Finds identities; the images of a class are looked at once for several jobs.
 
     Args:
         registry: where methods are found.
@@ -42,21 +42,25 @@ class Identifier:
         self.registry = registry
         self.digests = digests or Digests()
         self._sources = source.Sources()
+        self._data: dict[tuple[str, str, Path], str] = {}
 
-    def of(self, job: Job, task: Task, watch: Watch | None = None) -> Identity:
+    def of(self, job: Job, task: Task, watch: Watch | None = None, *, again: bool = False) -> Identity:
         """The identity of what a job would compute now.
 
         Args:
             job: the job.
             task: its images.
             watch: hears of the progress where files have to be read.
+            again: look at images again that were looked at before.
 
         Raises:
             UnknownNameError: there is no such method.
             WeightsError: a file that an option names can't be read.
         """
-        data = data_digest(task, self.digests, watch)
-        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job.options))
+        key = (task.dataset, task.class_name, task.root)
+        if again or key not in self._data:
+            self._data[key] = data_digest(task, self.digests, watch)
+        return Identity(self._data[key], self.code(job.method), numerics.NUMERICS, self._files(job.options))
 
     def code(self, method: str) -> str:
         """A digest of a method's code: of what is imported already as it was then, of the rest as it is now.

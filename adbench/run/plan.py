@@ -184,7 +184,8 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         watch.start(resolved.job)
         try:
             # Files may have been edited while other tasks ran: the run is named by what it is made from.
-            now = prepare(resolved.job, resolved.whole, identifier.of(resolved.job, resolved.whole, watch.stage))
+            identity = identifier.of(resolved.job, resolved.whole, watch.stage, again=True)
+            now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
             outcome = Outcome(resolved.job, engine.run(now, registry, cache=cache, watch=watch))
         except Exception as error:

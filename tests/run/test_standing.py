@@ -29,7 +29,7 @@ from adbench.run.identity import Identifier
 from adbench.run.job import Job, prepare, run_name
 from adbench.run.reopen import Reopener
 from adbench.run.standing import Inspector
-from adbench.util import numerics
+from adbench.util import digests, numerics
 from adbench.util.digests import Digests
 from adbench.util.errors import DataError, ResultError, WeightsError
 
@@ -469,6 +469,17 @@ def test_an_edit_within_a_second_that_keeps_the_length_is_run(place):
     place.plugin.write_text(place.plugin.read_text().replace(before, before.upper()))
     os.utime(place.plugin, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert plugins.load([place.plugin]).method("tiny").summary == before.upper()
+
+
+def test_the_images_of_a_class_are_looked_at_once_for_all_its_stored_runs(place, monkeypatch):
+    """A start with several seeds and methods that are done asks for each file's times once."""
+    place.run("--seeds", "0,1,2")
+    looked: list[Path] = []
+    original = digests.signature
+    monkeypatch.setattr(digests, "signature", lambda path: looked.append(path) or original(path))
+    assert place.run("--seeds", "0,1,2").stderr.count("already there") == 3
+    images = [path for path in looked if path.suffix == ".bmp"]
+    assert len(images) == len(set(images)) == 16
 
 
 def test_images_that_change_while_other_tasks_run_stop_their_task(place):
