@@ -158,6 +158,20 @@ def ablation(
     room.run(command, parts or known, rounds, console)
 
 
+@app.command()
+@click.option("--method", default="msflow", show_default=True)
+@click.option("--option", "-o", "changes", multiple=True, default=("meta_epochs=3",), show_default=True)
+@click.option("--rounds", default=3, show_default=True, help="Runs of each; the median counts.")
+@click.option("--loops", default=1, show_default=True, help="Busy loops of the busy machine.")
+@click.option("--plain", is_flag=True, help="With torch's own number of threads, spinning, as well; may take minutes.")
+def busy(method: str, changes: tuple[str, ...], rounds: int, loops: int, plain: bool) -> None:
+    """A whole run with the default and with fixed numbers of threads, idle and beside a busy loop."""
+    from . import busy as room
+
+    words = ("-m", method, "-d", "demo", "-c", "brick", "-p", "cpu", "--device", "cpu")
+    room.run((*words, *(word for change in changes for word in ("-o", change))), rounds, loops, plain, _console())
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

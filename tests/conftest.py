@@ -18,7 +18,7 @@ from adbench import Method
 from adbench.api import registry
 from adbench.backbones import efficientnet_lite
 from adbench.backbones.table import LITE0
-from adbench.util.threads import NUMBER_VARIABLES, default
+from adbench.util import threads
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,8 +27,8 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ADBENCH_DATA", raising=False)
-        if default() == "auto":  # commands must not choose by how busy the machine is
-            patch.setenv(NUMBER_VARIABLES[0], str(torch.get_num_threads()))
+        if threads.default() == "auto":  # commands must not choose by how busy the machine is
+            patch.setenv(threads.NUMBER_VARIABLES[0], str(torch.get_num_threads()))
         yield
 
 
@@ -144,3 +144,28 @@ def tiny() -> Method:
 def tiny_method() -> Path:
     """The file of a method that needs no backbone, for ``--plugin``."""
     return TINY
+
+
+@pytest.fixture
+def machine(monkeypatch) -> threads.Machine:
+    """Two cores, of which other programs use 1.1 all the time."""
+    now = iter(range(10, 10_000_000, 10))
+
+    def look(_: threads.Machine) -> tuple[float, float, float]:
+        seconds = next(now)
+        return -1000.0 + seconds, 1.1 * seconds + 0.5 * seconds, 0.5 * seconds
+
+    monkeypatch.setattr(threads.Machine, "_look", look)
+    made = threads.Machine()
+    made._allowed, made.cores, made.limit = (0, 1), 2, 2.0
+    monkeypatch.setattr(threads, "this_machine", lambda: made)
+    return made
+
+
+@pytest.fixture
+def torch_threads(monkeypatch) -> list[int]:
+    """What torch is told, which is not done: a test must not depend on how busy the machine is."""
+    told = [torch.get_num_threads()]
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])
+    return told

@@ -25,6 +25,7 @@ import numpy as np
 import PIL
 
 from ..api.data import Problem, Sample, Size
+from ..util import threads
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.files import cache_folder
@@ -147,7 +148,7 @@ class _Order:
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
         """Decode some of the samples in threads, in order, with no more than a few waiting."""
-        workers = min(8, os.cpu_count() or 1)
+        workers = threads.workers(8)
         waiting: deque[Future[Decoded | Problem]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for number in numbers:

@@ -9,7 +9,6 @@ areas float64; no score is rounded on the way.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..api.data import Size
+from ..util import threads
 
 if TYPE_CHECKING:
     import torch
@@ -291,5 +291,4 @@ def _chunk_count(size: int) -> int:
 
 def workers() -> int:
     """How many threads sort at once."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_WORKERS, allowed)
+    return threads.workers(_WORKERS)

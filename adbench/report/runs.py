@@ -11,6 +11,7 @@ from ..api.scores import MAIN_METRICS, METRIC_NAMES, Threshold
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
 from ..util.errors import ResultError
+from ..util.threads import threads_text
 from .leaderboard import some
 from .score_notes import NO_THRESHOLD, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
@@ -235,5 +236,5 @@ def _environment(run: Result) -> str:
     made = run.environment
     versions = [f"Python {made.python}", *(f"{name} {version}" for name, version in made.packages.items())]
     cuda = [f"CUDA {made.cuda}"] if made.cuda else []
-    where = f"{made.device_name} ({made.device}, {made.threads} threads); {made.platform}"
+    where = f"{made.device_name} ({made.device}, {threads_text(made.threads)}); {made.platform}"
     return f"{where}; {', '.join([*versions, *cuda])}; method from {run.method_package}"

@@ -30,7 +30,7 @@ from ..util import devices, threads
 from ..util.digests import Digests
 from ..util.errors import CheckpointError, DataError, TaskError
 from ..util.memory import MicroBatches
-from . import summary
+from . import summary, thread_tuner
 from .evaluate import TestScores, images_per_second, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedJob
@@ -56,12 +56,12 @@ def run(
             resolved.folder.discard()
         elif resolved.folder.is_finished():
             return resolved.folder.read_result()
-        running = _Run(resolved, registry, cache or FeatureCache(), watch)
-        try:
-            with threads.using(None):
+        with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
+            running = _Run(resolved, registry, cache or FeatureCache(), watch)
+            try:
                 return running.result()
-        finally:
-            running.saver.close()
+            finally:
+                running.saver.close()
 
 
 def open_images(
@@ -125,7 +125,7 @@ class _Run:
         self.began = time.monotonic()
         devices.reset_peak_memory(self.device)
         self.cache = cache
-        self.tuner = threads.tuner(
+        self.tuner = thread_tuner.tuner(
             self.job.threads,
             on_cpu=self.device.type == "cpu",
             clock=lambda: time.perf_counter() - cache.seconds,  # features are no part of a step

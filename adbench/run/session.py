@@ -15,7 +15,7 @@ import torch
 from ..api.detector import Detector
 from ..api.scores import Metrics
 from ..results.records import Best, EpochRecord
-from ..util.threads import ThreadUse
+from .thread_tuner import ThreadUse
 
 if TYPE_CHECKING:
     from ..backbones.feature_cache import FeatureCache

@@ -1,4 +1,4 @@
-"""How many threads torch computes with on a CPU: what the machine has free, and what training steps show.
+"""How many threads torch computes with on a CPU: what was asked for, and what the machine has free.
 
 Torch splits each operation evenly over its threads and waits for the slowest. One busy core therefore slows all of
 them down, and small operations may be faster on one thread even on an idle machine. Importing this costs no torch.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import psutil
@@ -32,28 +31,27 @@ BUSY = 0.5
 SHORTEST_LOOK = 0.5
 """Seconds over which the load is measured at least; the system counts in hundredths."""
 
-WARM_UP, TIMED = 1, 3
-"""Steps with a new number of threads that are not timed, and those that are."""
-
-HOPELESS = 1.5
-"""A number whose first timed step is slower than the best one by this factor gets no further step."""
-
-RECENT = 6
-"""Steps whose median is the present pace."""
-
-SLOWER = 1.4
-"""The pace is timed again with all numbers where it is worse than the best seen by this factor."""
-
-GAP, LONGEST_GAP = 12, 1000
-"""Measurements between two trials at least; twice as many after each trial that changed nothing, up to the second."""
-
-LOOK_EVERY = 10.0
-"""Seconds between two looks at the load during training."""
-
 
 def default() -> Choice:
     """What counts without ``--threads``: the user's number of ``NUMBER_VARIABLES``, which torch reads, or "auto"."""
     return None if any(os.environ.get(name) for name in NUMBER_VARIABLES) else "auto"
+
+
+def workers(most: int) -> int:
+    """How many threads do work whose parts don't wait for each other, such as decoding: up to ``most``.
+
+    As many as there are processors, however busy; with ``--threads N`` no more than N.
+    """
+    return max(1, min(most, _asked_for.get() or _processors()))
+
+
+@lru_cache(maxsize=1)
+def _processors() -> int:
+    """Processors that the affinity mask and the control groups allow."""
+    return math.ceil(min(cpu_quota() or math.inf, len(_allowed(psutil.Process()))))
+
+
+_asked_for: ContextVar[int | None] = ContextVar("threads asked for", default=None)
 
 
 def most() -> int:
@@ -88,9 +86,9 @@ class Machine:
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._allowed = _allowed(self._process)
-        physical = psutil.cpu_count(logical=False) or len(self._allowed)
+        physical = psutil.cpu_count(logical=False) or len(self._allowed)  # two threads on one core gain nothing
         self.limit = min(cpu_quota() or math.inf, len(self._allowed))
-        self.cores = max(1, min(math.ceil(self.limit), len(self._allowed), physical))
+        self.cores = max(1, min(math.ceil(self.limit), physical))
         self._seen = self._look()
         self._load: Load | None = None
         self._said: int | None = None
@@ -187,221 +185,11 @@ def _quota_of(folder: Path) -> float | None:
     return None
 
 
-def candidates(load: Load) -> tuple[int, ...]:
-    """Numbers of threads worth a trial: one, all, a half, a quarter, and as many as find a free core; ascending."""
-    cores = load.cores
-    wanted = {1, cores, max(1, cores // 2), max(1, cores // 4), min(load.free, cores)}
-    return tuple(sorted(wanted))
-
-
 # ---------------------------------------------------------------- the number in use
 
 
-@dataclass(frozen=True)
-class ThreadUse:
-    """How training used threads, as a broken-off run remembers it.
-
-    ``choice`` is what was fastest and ``pace`` its seconds per image, None before that was measured. ``images``
-    counts the images that were trained on with each number.
-    """
-
-    choice: int
-    pace: float | None
-    images: Mapping[int, int]
-
-    @property
-    def most_used(self) -> int:
-        """The number with which most of training was done."""
-        return max(self.images, key=lambda number: self.images[number], default=self.choice)
-
-
-class ThreadTuner:
-    """Times real training steps with several numbers of threads and goes on with the fastest.
-
-    It only hears when a step is done and sets the number for the next one: no step is taken for its sake.
-    While training pauses, for an evaluation, the best number so far is set.
-
-    Args:
-        numbers: to choose among; with a single one there is nothing to time.
-        start: the first of them to use.
-        set_threads: sets the number for what is computed from now on.
-        free: how many threads find a free core now.
-        clock: seconds, but for those that are no part of a step.
-        chosen: hears of the number after each trial.
-    """
-
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        start: int,
-        *,
-        set_threads: Callable[[int], object],
-        free: Callable[[], int] = lambda: 1,
-        clock: Callable[[], float] = time.perf_counter,
-        chosen: Callable[[int], object] = lambda _: None,
-    ) -> None:
-        self.numbers, self.choice = tuple(numbers), start
-        self._set_threads, self._free, self._clock, self._chosen = set_threads, free, clock, chosen
-        self._per_epoch = False
-        self._images: dict[int, int] = {}
-        self._best: float | None = None  # seconds per image
-        others = [number for number in reversed(self.numbers) if number != start]
-        self._waiting = [start, *others] if others else []  # to be timed in the trial under way, the present one first
-        self._paces: dict[int, float] = {}  # of those that were
-        self._reference = math.inf  # a pace that is surely reached
-        self._before = start
-        self._taken: list[float] = []
-        self._skip = WARM_UP
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self._gap, self._since = GAP, 0
-        self._free_then, self._looked = free() if len(self.numbers) > 1 else 1, clock()
-        self._mark, self._done, self._full = clock(), 0, 0
-        self._epoch_images, self._in_use = 0, 0
-        self._use(start)
-
-    @property
-    def use(self) -> ThreadUse:
-        """What to remember."""
-        return ThreadUse(self.choice, self._best, dict(self._images))
-
-    def adopt(self, *, per_epoch: bool = False, use: ThreadUse | None = None) -> None:
-        """Learn about the training before it begins.
-
-        Args:
-            per_epoch: a change has effect at the next epoch only, so whole epochs are timed.
-            use: how the sessions before used threads. Their choice is taken over without another trial.
-        """
-        self._per_epoch = per_epoch
-        if use is None:
-            return
-        self._images = dict(use.images)
-        if len(self.numbers) > 1 and use.pace is not None and use.choice in self.numbers:
-            self.choice, self._best, self._waiting = use.choice, use.pace, []
-            self._use(self.choice)
-
-    def begin(self) -> None:
-        """Hear that training goes on now."""
-        self._use(self._waiting[0] if self._waiting else self.choice)
-        self._mark, self._done, self._epoch_images = self._clock(), 0, 0
-
-    def step(self, done: int) -> None:
-        """Hear that ``done`` images of an iteration have been trained on, at the end of each batch."""
-        images = done - self._done if done > self._done else done
-        self._done = done
-        self._images[self._in_use] = self._images.get(self._in_use, 0) + images
-        self._epoch_images += images
-        if self._per_epoch:
-            return
-        now = self._clock()
-        seconds, self._mark = now - self._mark, now
-        if images >= self._full:  # a smaller batch at the end has another pace
-            self._full = images
-            self._hear(seconds / images)
-
-    def end(self) -> None:
-        """Hear that training pauses."""
-        if self._per_epoch and self._epoch_images:
-            self._hear((self._clock() - self._mark) / self._epoch_images)
-        self._use(self.choice)
-
-    def _use(self, number: int) -> None:
-        if number != self._in_use:
-            self._set_threads(number)
-            self._in_use = number
-
-    def _hear(self, pace: float) -> None:
-        """Take one measurement, and decide with which number to go on."""
-        self._since += 1
-        if len(self.numbers) < 2:
-            return
-        if self._skip and not self._per_epoch:
-            self._skip -= 1
-        elif self._waiting:
-            self._compare(pace)
-        else:
-            self._watch(pace)
-
-    def _compare(self, pace: float) -> None:
-        """Within a trial."""
-        self._taken.append(pace)
-        hopeless = pace > HOPELESS * min([self._reference, *self._paces.values()])
-        if len(self._taken) < (1 if self._per_epoch else TIMED) and not hopeless:
-            return
-        self._paces[self._waiting.pop(0)] = median(self._taken)
-        self.choice = min(self._paces, key=lambda number: self._paces[number])
-        self._taken, self._skip = [], WARM_UP
-        self._use(self._waiting[0] if self._waiting else self.choice)
-        if not self._waiting:
-            self._end_trial()
-
-    def _end_trial(self) -> None:
-        self._best = self._paces[self.choice]
-        self._gap = min(2 * self._gap, LONGEST_GAP) if self.choice == self._before else GAP
-        self._since, self._free_then = 0, self._free()
-        self._recent.clear()
-        self._chosen(self.choice)
-
-    def _watch(self, pace: float) -> None:
-        """Between trials: start another one when it is time."""
-        self._recent.append(pace)
-        if len(self._recent) < (2 if self._per_epoch else RECENT):
-            return
-        present = median(self._recent)
-        self._best = present if self._best is None else min(self._best, present)
-        if self._since < (self._gap // GAP if self._per_epoch else self._gap):
-            return
-        if present > SLOWER * self._best or self._freer():
-            # the present number comes last and is timed anew: what slowed it down may be over by then
-            self._waiting = [*(number for number in reversed(self.numbers) if number != self.choice), self.choice]
-            self._paces, self._reference, self._before = {}, present, self.choice
-            self._skip = WARM_UP
-            self._use(self._waiting[0])
-
-    def _freer(self) -> bool:
-        """Whether more cores are free than when the number was chosen."""
-        now = self._clock()
-        if now - self._looked < LOOK_EVERY:
-            return False
-        self._looked = now
-        return self._free() > self._free_then
-
-
-def tuner(
-    choice: Choice, *, on_cpu: bool, clock: Callable[[], float], say: Callable[[str], object] = lambda _: None
-) -> ThreadTuner:
-    """Make the tuner of one training and set the first number.
-
-    Args:
-        choice: what was asked for.
-        on_cpu: training computes on the CPU. Elsewhere the load alone decides.
-        clock: as of ``ThreadTuner``.
-        say: hears the line for users of a busy machine.
-    """
-    import torch
-
-    if choice == "auto":
-        machine = this_machine()
-        load = machine.load()
-        start = min(load.free, load.cores)
-
-        def tell(number: int) -> None:
-            if on_cpu and (remark := machine.remark("training", number)):
-                say(remark)
-
-        tell(start)
-        return ThreadTuner(
-            candidates(load) if on_cpu else (start,),
-            start,
-            set_threads=torch.set_num_threads,
-            free=lambda: machine.load().free,
-            clock=clock,
-            chosen=tell,
-        )
-    number = torch.get_num_threads() if choice is None else choice
-    return ThreadTuner((number,), number, set_threads=_set_if_other, clock=clock)
-
-
-def _set_if_other(number: int) -> None:
+def set_threads(number: int) -> None:
+    """Have torch compute with so many threads from now on."""
     import torch
 
     if number != torch.get_num_threads():
@@ -427,11 +215,13 @@ def using(choice: Choice, say: Callable[[str], object] | None = None) -> Iterato
             say(remark)
     elif choice is not None:
         number = choice
-    _set_if_other(number)
+    token = _asked_for.set(None if choice == "auto" else choice or _asked_for.get())
+    set_threads(number)
     try:
         yield number
     finally:
-        _set_if_other(before)
+        _asked_for.reset(token)
+        set_threads(before)
 
 
 def threads_text(number: int) -> str:

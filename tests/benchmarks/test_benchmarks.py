@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 
+import psutil
 import pytest
 from click import Command
 from click.testing import CliRunner
@@ -14,6 +16,7 @@ from torch import device as torch_device
 from torch import empty, float32
 
 import adbench.stats.thresholds
+from benchmarks import busy
 from benchmarks.__main__ import app
 from benchmarks.thresholds import RULES
 from benchmarks.thresholds import main as thresholds
@@ -35,6 +38,39 @@ def test_evaluation_is_set_beside_scikit_learn():
     assert "scikit-learn, pixel AUROC alone" in text
     assert "adbench, all eight metrics" in text
     assert "Kept as float16" in text
+
+
+def test_the_default_threads_are_set_beside_the_best(monkeypatch):
+    """Idle and busy, each setting in turn in a process of its own; the best is that of fixed numbers."""
+    taken: list[tuple[str, ...]] = []
+
+    def run(words: tuple[str, ...], folder, *, plain: bool = False) -> tuple[float, int]:
+        taken.append(words)
+        number = words[-1] if "--threads" in words else "default"
+        return {"default": 12.0, "1": 20.0, "2": 10.0}[number], 2
+
+    monkeypatch.setattr(busy, "_adbench", run)
+    monkeypatch.setattr(busy, "fixed_numbers", lambda cores: [1, 2])
+    text = printed("busy", "--rounds", 3)
+    for load in ("idle", "busy"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"│ {load}")]
+        assert re.findall(r"[\d.]+", line) == ["12.0", "2", "20.0", "10.0", "10.0", "1.20"]
+    assert len(taken) == 1 + 3 * 2 * 3  # the first one fills the caches
+    assert all("meta_epochs=3" in words for words in taken)
+
+
+def test_fixed_numbers_are_few_and_end_with_all():
+    """Every number on a small machine, powers of two on a large one."""
+    assert [busy.fixed_numbers(cores) for cores in (1, 2, 4, 6)] == [[1], [1, 2], [1, 2, 3, 4], [1, 2, 4, 6]]
+
+
+def test_a_busy_loop_ends_with_its_measurement():
+    """No loop is left behind, even where the measurement fails."""
+    before = {child.pid for child in psutil.Process().children()}
+    with contextlib.suppress(KeyError), busy.busy_loops(2):
+        assert len({child.pid for child in psutil.Process().children()} - before) == 2
+        raise KeyError
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 def test_thresholds_are_set_side_by_side(tmp_path, monkeypatch):

@@ -1,0 +1,48 @@
+"""``--threads``: what it takes, where it is stored, and that threads which wait sleep."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+from runs import ONE, adbench, adbench_process, line_of, only_run, run_tiny
+
+
+def test_asked_for_is_stored_and_put_back(tiny_data, tmp_path):
+    """``--threads 2`` is in the result and in the line of the task; the process has its own number again."""
+    before = torch.get_num_threads()
+    done = run_tiny(tiny_data, tmp_path, *ONE, "--threads", "2")
+    assert done.exit_code == 0
+    assert json.loads((only_run(tmp_path) / "result.json").read_text())["environment"]["threads"] == 2
+    assert ", 2 threads" in done.stderr
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "", "99999999"])
+def test_a_number_that_is_none_is_refused(tiny_data, tmp_path, text):
+    """One line says what was found and what is wanted."""
+    done = run_tiny(tiny_data, tmp_path, *ONE, "--threads", text)
+    assert done.exit_code == 2
+    assert f"'{text}'" in line_of(done)
+    assert "auto" in line_of(done)
+
+
+@pytest.mark.parametrize("command", ["run", "test", "check-method", "heatmaps", "report"])
+def test_every_command_that_computes_has_the_option(command):
+    """What trains or scores takes ``--threads``."""
+    assert "--threads" in adbench(command, "--help").stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is what torch ships for Linux")
+def test_threads_that_wait_sleep(tiny_data, tmp_path):
+    """The OpenMP library that torch loads says itself that it does not spin."""
+    words = ("run", "-m", "random", "-d", "folder", "--data-root", tiny_data, "-c", "bolts", "-p", "paper")
+    done = adbench_process(*words, cwd=tmp_path, OMP_DISPLAY_ENV="verbose")
+    assert done.returncode == 0, done.stderr
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+    own = adbench_process(*words, cwd=tmp_path, OMP_DISPLAY_ENV="verbose", OMP_WAIT_POLICY="ACTIVE")
+    assert "OMP_WAIT_POLICY = 'ACTIVE'" in own.stderr  # what the user has set stays
+    assert "GOMP_SPINCOUNT = '0'" not in own.stderr
