@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,6 +97,34 @@ def _threads(ctx: click.Context, option: click.Parameter, text: str | None) -> C
     return choice
 
 
+def megapixels_option(command: Command) -> Command:
+    """Add ``--max-megapixels``, which goes to whatever decodes images by a variable of the environment."""
+    return click.option(
+        "--max-megapixels", type=float, callback=_megapixels, expose_value=False,
+        envvar="ADBENCH_MAX_MEGAPIXELS", show_envvar=True,
+        help="Read images of up to so many million pixels.  [default: 179]",
+    )(command)  # fmt: skip
+
+
+def _megapixels(ctx: click.Context, option: click.Parameter, value: float | None) -> None:
+    if value is None:
+        return
+    if not value > 0:
+        raise OptionError("--max-megapixels", found=f"{value:g}", wanted="a positive number")
+    from ..data.decode import MEGAPIXELS
+
+    before = os.environ.get(MEGAPIXELS)
+    os.environ[MEGAPIXELS] = repr(value)
+
+    def restore() -> None:
+        if before is None:
+            del os.environ[MEGAPIXELS]
+        else:
+            os.environ[MEGAPIXELS] = before
+
+    ctx.call_on_close(restore)
+
+
 def stored(command: Command) -> Command:
     """Options of every command that reads stored results."""
     for option in (debug_option, format_option, chosen, results_option):  # the last one stands first in --help
@@ -136,7 +165,7 @@ def looked_up(command: Command) -> Command:
 def reopened(command: Command) -> Command:
     """Options of every command that scores with stored runs again."""
     devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-    return looked_up(devices(threads_option(command)))
+    return looked_up(devices(threads_option(megapixels_option(command))))
 
 
 def _data_roots(command: Command) -> Command:
@@ -176,6 +205,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
         threads_option,
+        megapixels_option,
         click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which."),
         click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
                      help="A Python file with a hookimpl."),

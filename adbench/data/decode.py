@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,13 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
+from ..util.errors import UsageError
+
+MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
+"""A variable of the environment, so that other processes that decode images know of it, too."""
+
+PILLOWS_PIXELS = 178_956_970
+"""Above which Pillow takes a file for an attack: one of a few bytes may unpack to any size."""
 
 Bytes = npt.NDArray[np.uint8]
 Resize = Literal["stretch", "crop"]
@@ -119,10 +128,32 @@ def decode_mask(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings: files that matter become problems, and a large image is no attack here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\b")
-        yield
+    """Silence Pillow's warnings, and let our own limit of pixels take the place of Pillow's."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def most_pixels() -> float:
+    """Pixels that an image may have: those of ``ADBENCH_MAX_MEGAPIXELS`` (``--max-megapixels``), or Pillow's limit.
+
+    Raises:
+        UsageError: the variable holds no positive number.
+    """
+    text = os.environ.get(MEGAPIXELS)
+    if not text:
+        return PILLOWS_PIXELS
+    try:
+        megapixels = float(text)
+    except ValueError:
+        megapixels = math.nan
+    if not megapixels > 0:
+        raise UsageError(MEGAPIXELS, found=f"'{text}'", wanted="a positive number")
+    return megapixels * 1e6
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -190,18 +221,29 @@ def _bytes_of(path: Path, what: str) -> bytes:
 
 def _load(path: Path, data: bytes) -> Image.Image:
     """Decode all pixels of the first image in a file."""
+    most = most_pixels()
     try:
         image = Image.open(io.BytesIO(data))
+        _check_pixels(path, image, most)
         image.load()
+    except _BadError:
+        raise
+    except Image.DecompressionBombError as error:  # where nobody is quiet, and Pillow looks first
+        raise _BadError(path, f"more pixels than Pillow reads ({error})", "Use --max-megapixels") from None
     except UnidentifiedImageError:
         found = "no image that Pillow knows" if data else "an empty file"
         raise _BadError(path, found, "Replace the file") from None
-    except Image.DecompressionBombError as error:
-        raise _BadError(path, f"an image too large to open ({error})", "Make it smaller") from None
     except Exception as error:  # Pillow raises whatever broken bytes lead it to
         reason = str(error) or type(error).__name__
         raise _BadError(path, f"an image that is cut short or broken ({reason})", "Replace the file") from error
     return image
+
+
+def _check_pixels(path: Path, image: Image.Image, most: float) -> None:
+    pixels = image.width * image.height
+    if pixels > most:
+        found = f"{image.width}x{image.height} = {pixels / 1e6:.4g} megapixels, but at most {most / 1e6:.4g} are read"
+        raise _BadError(path, found, f"If you trust the file, use --max-megapixels {math.ceil(pixels / 1e6)}")
 
 
 def _rgb_of(path: Path, data: bytes) -> Image.Image:

@@ -140,7 +140,9 @@ class _Order:
     def key(self) -> str:
         """Name the store by what its files are: their paths and contents, which are read once and remembered."""
         contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
-        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize)).encode())
+        most = decode.most_pixels()
+        limit = () if most == decode.PILLOWS_PIXELS else (most,)  # whose store may have left other images out
+        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize, *limit)).encode())
         for sample in self.samples:
             for path in (sample.path, sample.mask):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())

@@ -21,7 +21,7 @@ from ..api.data import Sample, Task
 from ..data.splits import split
 from ..results import store
 from ..results.store import _digest, safe_name
-from ..util import devices
+from ..util import capacity, devices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,13 @@ class ResolvedJob:
 
 
 def prepare(job: Job, task: Task, identity: Identity) -> ResolvedJob:
-    """Resolve device and precision and name the run; nothing is opened or trained."""
+    """Resolve device and precision and name the run; nothing is opened or trained.
+
+    Raises:
+        UsageError: the device or the precision can't be had here, or sizes that need more memory than there is.
+    """
+    capacity.require_input(job.options.size, len(task.test))
+    capacity.require_eval_size(job.eval_size)
     device = devices.resolve_device(job.device)
     options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
     run = run_name(job, identity, amp=options.amp)

@@ -19,7 +19,7 @@ from ..data.image_store import Store, Watch
 from ..data.images import Images
 from ..results.records import Result
 from ..results.store import RunFolder, stored_text
-from ..util import devices
+from ..util import capacity, devices
 from ..util.digests import Digests
 from ..util.errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
 from ..util.files import cache_folder
@@ -169,6 +169,7 @@ def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spr
 
 def _decode(samples: Sequence[Sample], options: Options) -> Store:
     """Decode a few images into memory; a store on disk would be one more for every choice of them."""
+    capacity.require_input(options.size, len(samples))
     decoded = []
     with decode.quiet():
         for sample in samples:

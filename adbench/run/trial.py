@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..api import options as options_module
+from ..api.data import EvalSize
 from ..api.method import Method
 from ..api.options import Options
 from ..api.registry import Registry
@@ -20,7 +21,7 @@ from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
 from ..results.records import Protocol
 from ..stats import thresholds
-from ..util import devices
+from ..util import capacity, devices
 from ..util.errors import CheckpointError
 from .engine import open_images
 from .evaluate import score_all
@@ -82,6 +83,9 @@ def run(
         made_for = f"{saved['dataset']}/{saved['class']}"
         watch.note(f"Note: {checkpoint} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
 
+    eval_size = _eval_size(saved) if ours else job.eval_size
+    capacity.require_input(options.size, len(task.test))
+    capacity.require_eval_size(eval_size)
     if task.problems and not job.skip_bad:
         raise problem_error(task.problems)
     cache = FeatureCache()
@@ -95,7 +99,6 @@ def run(
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    eval_size = saved.get("eval_size") if ours else job.eval_size
     ground_truth = open_ground_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
     same_scores = ours and not set(changes or ()) - {"amp", "batch_size"}
     stored = thresholds.from_checkpoint(saved, detector.score_scale) if same_scores else None
@@ -124,6 +127,12 @@ def run(
         ),
         threshold=verdict,
     )
+
+
+def _eval_size(saved: Mapping[str, Any]) -> EvalSize | None:
+    """Where a checkpoint of adbench compares maps; lists, as other writers may leave them, become sizes."""
+    found = saved.get("eval_size")
+    return tuple(found) if isinstance(found, list) else found
 
 
 def trained_on(checkpoint: Path, dataset: str) -> str | None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from adbench.api.data import Problem, Sample
-from adbench.data.decode import Decoded, decode_sample, fit, quiet, to_rgb
+from adbench.data.decode import MEGAPIXELS, Decoded, decode_sample, fit, most_pixels, quiet, to_rgb
+from adbench.util.errors import UsageError
 
 SIZE = (16, 24)
 RAMP = np.linspace(0, 255, 24 * 16).round().astype(np.uint8).reshape(SIZE)
@@ -173,17 +174,42 @@ def test_values_without_a_white(value, tmp_path):
 
 
 @pytest.mark.parametrize("with_mask", [False, True])
-def test_large_images(with_mask, tmp_path, monkeypatch):
-    """A large image loads without Pillow's warning; one above Pillow's limit is a problem of its own."""
+def test_large_images_load_without_a_warning(with_mask, tmp_path, monkeypatch):
+    """An image loads without Pillow's warning, whatever Pillow's own limit is; that is put back."""
     path = save(tmp_path / "large.png", np.ones((40, 40), np.uint8))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with quiet():
             assert decode(path, path if with_mask else None).image.max() == 1
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
-    assert refuse(path).found.startswith("an image too large to open")
-    assert refuse(path).hint == "Make it smaller"
+    assert Image.MAX_IMAGE_PIXELS == 500
+    assert refuse(path).found.startswith("more pixels than Pillow reads")
+
+
+def test_images_above_the_limit_are_refused_with_the_option(tmp_path, monkeypatch):
+    """The message says how many megapixels there are, how many are read, and which option allows the image."""
+    path = save(tmp_path / "huge.png", np.ones((50, 40), np.uint8))
+    monkeypatch.setenv(MEGAPIXELS, "0.0019")
+    with quiet():
+        problem = refuse(path)
+    assert problem.found == "40x50 = 0.002 megapixels, but at most 0.0019 are read"
+    assert problem.hint == "If you trust the file, use --max-megapixels 1"
+    monkeypatch.setenv(MEGAPIXELS, "0.002")
+    assert decode(path).size == (50, 40)
+
+
+@pytest.mark.parametrize("value", ["many", "-1", "nan", "0"])
+def test_a_limit_that_is_no_number_is_a_mistake(value, monkeypatch):
+    """The variable of the environment is checked where it is used."""
+    monkeypatch.setenv(MEGAPIXELS, value)
+    with pytest.raises(UsageError, match=rf"ADBENCH_MAX_MEGAPIXELS: found '{value}', wanted a positive number"):
+        most_pixels()
+
+
+def test_without_an_option_the_limit_is_pillows(monkeypatch):
+    """Twice its ``MAX_IMAGE_PIXELS``, above which Pillow raises."""
+    monkeypatch.delenv(MEGAPIXELS, raising=False)
+    assert most_pixels() == 2 * 89_478_485
 
 
 # ---------------------------------------------------------------- geometry
