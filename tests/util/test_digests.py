@@ -151,7 +151,7 @@ def test_processes_that_hash_at_the_same_time_share_the_index(tmp_path, files):
     for path in files:
         os.utime(path, (1e9, 1e9))
     program = (
-        "import sys; from pathlib import Path; from adbench import digests\n"
+        "import sys; from pathlib import Path; from adbench.util import digests\n"
         "digests._is_fresh = lambda seen: False\n"
         "print(sorted(digests.Digests(Path(sys.argv[1])).of(map(Path, sys.argv[2:])).values()))"
     )
