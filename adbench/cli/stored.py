@@ -70,11 +70,17 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 @click.option(
     "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
 )
+@click.option(
+    "--pairs",
+    type=click.Choice(["first", "all"]),
+    help="Compare each variant with the first one, or every pair.  [default: all of up to 4 variants, else first]",
+)
+@click.option("--by-class", is_flag=True, help="Show each class of more than 4 variants, too.")
 @arguments.oracle_option
 @arguments.looked_up
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
-            metrics: Sequence[str], vs: str | None, oracle: bool, data_roots: Sequence[Path],
-            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+            metrics: Sequence[str], vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
+            data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean."""
     from .. import report
 
@@ -88,6 +94,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
         confidence=_confidence(results), remarks=counting.remarks,
+        every_pair=None if pairs is None else pairs == "all", by_class=by_class,
     )  # fmt: skip
     print_tables(tables, format_)
 

@@ -11,10 +11,11 @@ from ..api.scores import MAIN_METRICS
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
+from . import across, missing, pairs
 from . import oracle as oracle_module
-from . import pairs
+from .across import MANY
 from .confidence import INTERVALS, Confidence
-from .doubts import doubt_columns
+from .doubts import doubt_columns, doubt_notes, seeds_text
 from .protocols import Protocols, of_class
 from .tables import AnyTable, Column, Kind, Table
 
@@ -62,6 +63,8 @@ def compare(
     oracle: bool = False,
     confidence: Confidence | None = None,
     remarks: Mapping[str, Sequence[str]] | None = None,
+    every_pair: bool | None = None,
+    by_class: bool = False,
 ) -> list[AnyTable]:
     """Put variants side by side, a table per data set and metric, with differences to the first one.
 
@@ -77,6 +80,8 @@ def compare(
         oracle: after each table one with the best epochs on the test set.
         confidence: after each table one that says which pairs can be told apart.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        every_pair: compare every pair, or else each with the first; by default every pair of at most ``MANY``.
+        by_class: show people the classes of more than ``MANY`` variants as well.
 
     Raises:
         ResultError: there is no result.
@@ -93,10 +98,30 @@ def compare(
     for board in found:
         chosen = _choose(board, names)
         for metric in metrics if chosen else ():
-            tables.append(_table(board, chosen, metric, vs_published, confidence))
-            told = pairs.table(board, chosen, metric, confidence) if confidence is not None else None
-            tables += [told] if told is not None else []
+            tables += _side_by_side(board, chosen, metric, vs_published, confidence, every_pair, by_class)
             tables += [oracle_module.of_comparison(board, chosen, metric)] if oracle else []
+    return tables
+
+
+def _side_by_side(
+    board: Board,
+    variants: Sequence[Variant],
+    metric: str,
+    published: PublishedNumbers | None,
+    confidence: Confidence | None,
+    every_pair: bool | None,
+    by_class: bool,
+) -> list[AnyTable]:
+    """The values and the pairs. Of many variants people see one row each, programs all as usual."""
+    many = len(variants) > MANY
+    every = not many if every_pair is None else every_pair
+    values: AnyTable = _table(board, variants, metric, published, confidence)
+    told = pairs.table(board, variants, metric, confidence, every=every) if confidence is not None else None
+    if not many or by_class or published is not None:
+        return [values] if told is None else [values, told]
+    tables: list[AnyTable] = [across.table(board, variants, metric, confidence), replace(values, audience="programs")]
+    if told is not None:
+        tables.append(told if every else replace(told, audience="programs"))
     return tables
 
 
@@ -129,8 +154,10 @@ def _table(
         columns += [each.column(), *(_doubts(variant, metric, confidence) if confidence else ())]
     columns += [each.column() for each in others]
     if confidence is not None:
-        notes.append(f"{INTERVALS} Seeds: {', '.join(f'{each.label} {each.seeds}' for each in variants)}.")
-    notes = [*notes, *board.remarks, *protocols.notes()]
+        notes.append(f"{INTERVALS} {seeds_text(variants)}")
+        shown = [(variant, classes) for variant in variants for classes in ([name] for name in variant.runs)]
+        notes += doubt_notes(confidence, shown, [metric])
+    notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     footer = _Row(f"mean ({len(common)})", common)
     return Table(title, tuple(columns), tuple(_Row(name, [name]) for name in classes), tuple(notes), (footer,))
@@ -166,7 +193,9 @@ def _notes(classes: Sequence[str], common: Sequence[str], values: Sequence[_Seri
     if not common:
         notes.append("No class is common to all of them, so there is no mean.")
     elif left_out:
-        notes.append(f"Means over the classes that all of them have; left out: {', '.join(left_out)}.")
+        notes.append(
+            f"Means over the classes that all of them have; left out: {', '.join(left_out)} (-: no run of that class)."
+        )
     return notes + _fewer_notes(values, common)
 
 

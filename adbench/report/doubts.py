@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from ..results.variants import Variant
+from ..results.variants import Variant, mean
 from ..stats import intervals
 from ..stats.intervals import Interval
 from .confidence import Confidence, interval_text, seed_means
@@ -44,3 +44,25 @@ def doubt_columns(
         Column(f"{prefix}high", "high", lambda row: getattr(interval(row), "high", None), "percent", "programs"),
         Column(f"{prefix}sd", "sd", spread, "percent", "all" if several_seeds else "programs", beside=True),
     ]  # fmt: skip
+
+
+def doubt_notes(
+    confidence: Confidence, shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]
+) -> list[str]:
+    """Say why an interval is missing beside a number although the score histograms is there."""
+    rows = [(variant, classes) for variant, classes in shown if not confidence.unknown([variant])]
+    unmoved = any(
+        confidence.interval(variant, classes, name) is None
+        for variant, classes in rows
+        for name in metrics
+        if mean(variant.metric(each, name) for each in classes) is not None
+    )
+    return ["95 % -: no other draw of these test images moves the number."] if unmoved else []
+
+
+def seeds_text(variants: Sequence[Variant]) -> str:
+    """How many seeds each variant has: in one number where all have as many."""
+    counts = {variant.seeds for variant in variants}
+    if len(counts) == 1:
+        return f"Seeds: {counts.pop()} each."
+    return f"Seeds: {', '.join(f'{variant.label} {variant.seeds}' for variant in variants)}."

@@ -11,9 +11,10 @@ from ..results.ranking import Line
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Variant, boards, mean
 from ..util.errors import ResultError
+from . import missing
 from . import oracle as oracle_module
 from .confidence import APART, MISSING_HISTOGRAMS, Confidence
-from .doubts import doubt_columns
+from .doubts import doubt_columns, doubt_notes
 from .protocols import Protocols
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
@@ -121,12 +122,14 @@ def _metric_column(name: str, role: Role) -> Column[_Row]:
 
 
 def _confidence_notes(
-    confidence: Confidence | None, variants: Sequence[Variant], seeds: int, *, letters: bool = False
+    confidence: Confidence | None, lines: Sequence[Line], shown: Sequence[str], seeds: int, *, letters: bool = False
 ) -> list[str]:
     """Say what the intervals are, and who has none."""
     if confidence is None:
         return []
+    variants = list({line.variant.label: line.variant for line in lines}.values())
     notes = ["95 %: interval over test images, of the mean over seeds (docs/statistics.md)."]
+    notes += doubt_notes(confidence, [(line.variant, line.classes) for line in lines], shown)
     if seeds > 1:
         notes.append("sd: standard deviation over seeds.")
     if letters and len(confidence.unknown(variants)) < len(variants):
@@ -219,8 +222,9 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
+        *missing.of_variants(variants, shown),
         *([BEST_NOTE] if any(p is not None for p in best) else []),
-        *_confidence_notes(confidence, variants, seeds, letters=letters),
+        *_confidence_notes(confidence, [*lines, *rest], shown, seeds, letters=letters),
         *board.remarks,
         *tie_notes(variants),
         *threshold_notes(variants, shown=threshold),
@@ -271,7 +275,8 @@ def _class_table(
         for name in shown
         if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
     ]
-    notes += [*_confidence_notes(confidence, [variant], variant.seeds), *board.remarks]
+    notes += missing.of_variants([variant], shown)
+    notes += [*_confidence_notes(confidence, [row.line for row in rows], shown, variant.seeds), *board.remarks]
     notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold), *protocols.notes()]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))

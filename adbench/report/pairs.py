@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -11,6 +11,7 @@ from ..results.variants import TITLES, Board, Variant, mean
 from ..stats import comparison, intervals
 from ..stats.intervals import Interval
 from .confidence import APART, MISSING_HISTOGRAMS, Confidence
+from .doubts import seeds_text
 from .protocols import Protocols, of_class
 from .tables import Audience, Column, Table, cell_text
 
@@ -33,7 +34,9 @@ class Pair:
     wilcoxon_p: float | None
 
 
-def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence) -> Table[Pair] | None:
+def table(
+    board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence, *, every: bool = True
+) -> Table[Pair] | None:
     """A row per pair and class, and one per pair over the classes that all have; None for a single variant.
 
     Args:
@@ -41,8 +44,9 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
         variants: those that are compared, in the order of their columns.
         metric: a field of ``Metrics``; the second of a pair minus the first.
         confidence: knows what is stored.
+        every: every pair, or else those with the first variant.
     """
-    pairs = list(combinations(variants, 2))
+    pairs = list(combinations(variants, 2)) if every else [(variants[0], other) for other in variants[1:]]
     if not pairs:
         return None
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
@@ -53,9 +57,37 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     known = any(row.p_holm is not None for row in (*rows, *footers))
     protocols = Protocols(variants, [metric])
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
-    notes = _notes(variants, metric, confidence, len(pairs), common, defined if footers else [], protocols)
+    notes = _notes(
+        variants, metric, confidence, footers or rows[: len(pairs)], common, defined if footers else [], protocols
+    )
     columns = _columns(board, metric, protocols, bool(footers), known)
-    return Table(title, columns, tuple(rows), tuple(notes) if known else (NO_HISTOGRAMS,), tuple(footers))
+    nothing = all(row.difference is None for row in rows)  # people see that in the table above
+    audience: Audience = "programs" if nothing else "all"
+    shown = tuple(notes) if known else () if nothing else (NO_HISTOGRAMS,)
+    return Table(title, columns, tuple(rows), shown, tuple(footers), audience)
+
+
+def over_classes(
+    pairs: Sequence[tuple[Variant, Variant]], classes: Sequence[str], metric: str, confidence: Confidence
+) -> list[Pair]:
+    """The pairs over the classes in which all of them have the metric; p-values are corrected among them."""
+    variants = [variant for pair in pairs for variant in pair]
+    defined = [name for name in classes if all(variant.metric(name, metric) is not None for variant in variants)]
+    return _rows(pairs, defined, metric, confidence) if defined else []
+
+
+def bootstrap_notes(pairs: Collection[Pair], confidence: Confidence, variants: Sequence[Variant]) -> list[str]:
+    """What the p-values of some pairs are of, and who has none."""
+    if not pairs:
+        return []
+    if all(pair.p_holm is None for pair in pairs):
+        return [NO_HISTOGRAMS]
+    notes = [
+        f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
+        f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
+    ]
+    unknown = confidence.unknown(variants)
+    return [*notes, f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}"] if unknown else notes
 
 
 def _columns(
@@ -77,7 +109,7 @@ def _columns(
         Column("wilcoxon_p", "Wilcoxon (Holm)", lambda row: row.wilcoxon_p, "p_value", ranked),
         Column("p", "p", lambda row: row.p, "p_value", asked),
         Column("p_holm", "p (Holm)", lambda row: row.p_holm, "p_value", asked, role="main"),
-        Column("told_apart", "significant", lambda row: _verdict(row.p_holm), "text", asked, role="main"),
+        Column("told_apart", "significant", lambda row: verdict(row.p_holm), "text", asked, role="main"),
     )
 
 
@@ -85,17 +117,16 @@ def _notes(
     variants: Sequence[Variant],
     metric: str,
     confidence: Confidence,
-    pairs: int,
+    pairs: Sequence[Pair],
     common: Sequence[str],
     defined: Sequence[str],
     protocols: Protocols,
 ) -> list[str]:
     """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
     notes = [
-        f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
-        f"{APART} after Holm's correction for {pairs} pair{'s' if pairs > 1 else ''}. "
+        *bootstrap_notes(pairs, confidence, variants),
         "Intervals are of each pair alone.",
-        _seeds_note(variants),
+        f"Other seeds would move the numbers, too, which no p-value here knows of. {seeds_text(variants)}",
     ]
     if defined:
         notes.append(
@@ -105,9 +136,6 @@ def _notes(
         if len(defined) < len(common):
             missing = ", ".join(name for name in common if name not in defined)
             notes.append(f"{TITLES[metric]} is not defined in {missing} for all of them.")
-    unknown = confidence.unknown(variants)
-    if unknown:
-        notes.append(f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}")
     if protocols.differ:
         marks = ", ".join(f"[{mark}]" for mark in protocols.marks.values())
         notes.append(f"{marks}: other protocols, told under the table above.")
@@ -157,13 +185,8 @@ def _text(limits: Interval | None) -> str | None:
     return " to ".join(cell_text(end, "points") for end in (limits.low, limits.high))
 
 
-def _seeds_note(variants: Sequence[Variant]) -> str:
-    """The luck of training is another matter than that of test images."""
-    counts = ", ".join(f"{variant.label} {variant.seeds}" for variant in variants)
-    return f"Other seeds would move the numbers, too, which no p-value here knows of. Seeds: {counts}."
-
-
-def _verdict(p_value: float | None) -> str | None:
+def verdict(p_value: float | None) -> str | None:
+    """Whether a corrected p-value says that a difference is significant; None of none."""
     if p_value is None:
         return None
     return "yes" if p_value < APART else "no"

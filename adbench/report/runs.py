@@ -12,7 +12,9 @@ from ..results.records import Result
 from ..results.variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
 from ..util.errors import ResultError
 from ..util.threads import threads_text
+from . import missing
 from .leaderboard import some
+from .missing import Scored
 from .score_notes import NO_THRESHOLD, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
@@ -137,9 +139,18 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     useless = {trial.class_name: useless_text(trial.threshold) for trial in trials if trial.threshold}
     notes = dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
     notes |= dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
+    notes |= dict.fromkeys(_missing_notes(trials))
     rows = tuple(_Trials(trial.class_name, [trial]) for trial in trials)
     footers = (_Trials(f"mean ({len(rows)})", trials),) if len(rows) > 1 else ()
     return Table(title, columns, rows, tuple(notes), footers)
+
+
+def _missing_notes(trials: Sequence[Trial]) -> list[str]:
+    def scored(trial: Trial) -> Scored:
+        return Scored(trial.method, trial.class_name, lambda name: getattr(trial.metrics, name))
+
+    notes = missing.notes(list(map(scored, trials)), MAIN_METRICS)
+    return [*notes, "epoch -: the checkpoint doesn't say."] if any(trial.epoch is None for trial in trials) else notes
 
 
 # ---------------------------------------------------------------- for the report page

@@ -50,13 +50,17 @@ class Column(Generic[Row]):
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """Rows under columns; ``footers`` are rows that sum the others up, ``notes`` stand below."""
+    """Rows under columns; ``footers`` are rows that sum the others up, ``notes`` stand below.
+
+    ``audience`` hides a whole table from the others, who get the same facts in another shape.
+    """
 
     title: str
     columns: tuple[Column[Row], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     footers: tuple[Row, ...] = ()
+    audience: Audience = "all"
 
     def column(self, key: str) -> list[Cell]:
         """The cells of the rows under one key, without the footers. Raises ``KeyError`` where there is none."""

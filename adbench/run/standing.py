@@ -35,6 +35,9 @@ UNREAD = "its images have not been read here yet"
 READ_AT_MOST = 4_000_000_000
 """Bytes of new or changed images that are read to check results of one class."""
 
+NAMED = 4
+"""Of more variants a remark only says how many they are."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -240,8 +243,9 @@ def _remarks(inspected: Sequence[Inspected]) -> Iterator[str]:
         )
     unchecked = [each for each in inspected if each.standing.state == "unchecked"]
     if unchecked:
-        names = ", ".join(dict.fromkeys(each.result.variant for each in unchecked))
-        yield f"{_count(len(unchecked), 'run')} unchecked: {names} ({_summary(unchecked)})."
+        names = list(dict.fromkeys(each.result.variant for each in unchecked))
+        whose = ", ".join(names) if len(names) <= NAMED else f"{len(names)} variants"
+        yield f"{_count(len(unchecked), 'run')} unchecked: {whose} ({_summary(unchecked)})."
 
 
 def _summary(inspected: Sequence[Inspected]) -> str:

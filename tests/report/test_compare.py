@@ -177,3 +177,53 @@ def test_nothing_published_is_said():
     (table,) = report.compare(pair(), ["b"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
     assert any("Nothing is published for image AUROC of b" in note for note in table.notes)
     assert [column.key for column in table.columns if column.kind == "percent"] == ["b"]
+
+
+# ---------------------------------------------------------------- many variants
+
+
+def many(count: int = 12) -> list:
+    """Variants of one method on two classes."""
+    return [
+        make_result("a", name, overrides={"dimensions": 50 + 10 * number}, image=0.5 + number / 100)
+        for number in range(count)
+        for name in ("x", "y")
+    ]
+
+
+def seen(tables, audience: str) -> list:
+    return [table for table in tables if table.audience in ("all", audience)]
+
+
+def test_people_see_a_row_for_each_of_many_variants():
+    """Twelve variants are twelve rows with mean and difference, not columns over several screens."""
+    tables = report.compare(many(), ["a"], metrics=["image_auroc"])
+    (shown,) = seen(tables, "people")
+    assert len(shown.rows) == 12
+    assert shown.column("mean")[3] == pytest.approx(0.53)
+    assert shown.column("difference")[:2] == [None, pytest.approx(0.01)]
+    assert any("--by-class" in note for note in shown.notes)
+    text = render(tables, "markdown")
+    assert len(text.splitlines()) < 25
+
+
+def test_programs_get_the_same_columns_of_many_variants():
+    """Their table has a column for each variant and a row for each class, as of two."""
+    tables = report.compare(many(), ["a"], metrics=["image_auroc"])
+    (whole,) = seen(tables, "programs")
+    assert [row["class"] for row in records_of(whole)] == ["x", "y"]
+    assert records_of(whole)[0]["a:dimensions=60"] == pytest.approx(0.51)
+    assert footer_of(whole)["a:dimensions=60 - a:dimensions=50"] == pytest.approx(0.01)
+
+
+def test_each_class_of_many_variants_is_shown_on_demand():
+    """--by-class gives people the table of programs."""
+    (table,) = seen(report.compare(many(), ["a"], metrics=["image_auroc"], by_class=True), "people")
+    assert records_of(table)[0]["class"] == "x"
+    assert len([column for column in table.columns if column.kind == "percent"]) == 12
+
+
+def test_few_variants_stand_side_by_side():
+    """Up to four are columns, as ever."""
+    (table,) = seen(report.compare(many(4), ["a"], metrics=["image_auroc"]), "people")
+    assert len([column for column in table.columns if column.kind == "percent"]) == 4

@@ -178,6 +178,21 @@ def test_compare_says_which_pairs_are_told_apart():
     assert all(row["wilcoxon_p"] is not None for row in over_all.values())
 
 
+def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_for():
+    """The correction is for the pairs that are compared, and people see p and verdict in the row."""
+    results, sure = made({name: 3.0 if name == "a" else 0.5 for name in "abcdef"})
+    tables = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure)
+    across, _, told = tables
+    assert [table.audience for table in tables] == ["people", "programs", "programs"]
+    pairs = json.loads(render([told], "json"))[0]["footers"]
+    assert [(row["first"], row["second"]) for row in pairs] == [("a", name) for name in "bcdef"]
+    assert across.column("p_holm") == [None, *(row["p_holm"] for row in pairs)]
+    assert across.column("told_apart")[1:] == ["yes"] * 5
+    assert any("5 pairs" in note for note in across.notes)
+    every = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure, every_pair=True)[-1]
+    assert (len(every.footers), every.audience) == (15, "all")
+
+
 def test_compare_shows_intervals_and_spread():
     """Beside each variant's number, of each class and of their mean."""
     results, sure = made({"a": 3.0, "b": 0.5}, seeds=2)
@@ -189,7 +204,7 @@ def test_compare_shows_intervals_and_spread():
         for name in ("a", "b"):
             assert row[f"{name} low"] < row[name] < row[f"{name} high"]
             assert row[f"{name} sd"] > 0
-    assert any("Seeds: a 2, b 2." in note for note in table.notes)
+    assert any("Seeds: 2 each." in note for note in table.notes)
 
 
 def test_an_interval_is_computed_once(monkeypatch):

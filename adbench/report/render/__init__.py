@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from ...util.text import printable
 from ..tables import AnyTable
@@ -16,7 +17,7 @@ def write(tables: Sequence[AnyTable], format_: str) -> None:
     if format_ == "table":
         from . import terminal
 
-        terminal.show(tables)
+        terminal.show(_seen(tables, "people"))
         return
     text = render(tables, format_)
     if format_ == "csv" and sys.stdout.isatty():  # the other formats hold no control characters
@@ -33,10 +34,14 @@ def render(tables: Sequence[AnyTable], format_: str) -> str:
     if format_ == "svg":
         from . import terminal
 
-        return terminal.to_svg(tables)
+        return terminal.to_svg(_seen(tables, "people"))
     if format_ not in _RENDERERS:
         raise ValueError(f"format '{format_}', wanted one of svg, {', '.join(_RENDERERS)}")
-    return _RENDERERS[format_](tables)
+    return _RENDERERS[format_](_seen(tables, "programs" if format_ in ("json", "csv") else "people"))
+
+
+def _seen(tables: Sequence[AnyTable], audience: Literal["people", "programs"]) -> list[AnyTable]:
+    return [table for table in tables if table.audience in ("all", audience)]
 
 
 _RENDERERS: dict[str, Callable[[Sequence[AnyTable]], str]] = {

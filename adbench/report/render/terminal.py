@@ -85,8 +85,7 @@ def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> Renderab
     view = people_view(table)
     widths = _widths(view)
     parts: list[RenderableType] = [Text(view.title, style="bold")]
-    for chosen in _blocks(view.columns, widths, width):
-        parts.append(_block(view, chosen, _fit(view.columns, widths, chosen, width)))
+    parts += [_block(view, chosen, fitted) for chosen, fitted in _layout(view, widths, width)]
     notes_width = min(width, max(NARROWEST_NOTE, natural_width(table)))
     notes = [shown for note, shown in zip(table.notes, view.notes, strict=True) if note not in said]
     parts.extend(Constrain(Text(note, style="dim"), notes_width) for note in notes)
@@ -115,6 +114,26 @@ def _widths(view: View) -> list[_Width]:
 def _total(widths: Iterable[int]) -> int:
     shown = list(widths)
     return sum(shown) + GAP * len(shown) - 1  # rich pads the last column as well
+
+
+def _layout(view: View, widths: Sequence[_Width], width: int) -> list[tuple[list[int], list[int]]]:
+    """The columns of each block with their widths. Keys are folded, or whole if that takes fewer lines."""
+    keys = _keys(view.columns)
+    whole = [_Width(each.wide, each.wide) if number in keys else each for number, each in enumerate(widths)]
+    layouts = []
+    for tried in (widths, whole):
+        chosen = _blocks(view.columns, tried, width)
+        layouts.append([(block, _fit(view.columns, tried, block, width)) for block in chosen])
+    return min(layouts, key=lambda layout: sum(_lines(view, *block) for block in layout))
+
+
+def _lines(view: View, chosen: Sequence[int], fitted: Sequence[int]) -> int:
+    """About how many lines a block takes: those of its head and its rows as they are folded."""
+    rows = [view.titles, *view.rows, *view.footers]
+    return sum(
+        max(-(-cell_len(row[number]) // max(each, 1)) or 1 for number, each in zip(chosen, fitted, strict=True))
+        for row in rows
+    )
 
 
 def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int) -> list[list[int]]:

@@ -1,0 +1,96 @@
+"""Many variants side by side for people: a row for each, where a column for each would fill screens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..results.variants import TITLES, Board, Variant, mean
+from . import missing, pairs
+from .confidence import INTERVALS, Confidence
+from .doubts import doubt_columns, doubt_notes, seeds_text
+from .pairs import Pair
+from .protocols import Protocols
+from .tables import Column, Table
+
+MANY = 4
+"""Of more variants people see one row each, and pairs with the first one alone, unless they ask for more."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A variant, and what tells it from the first one."""
+
+    variant: Variant
+    pair: Pair | None
+
+
+def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence | None) -> Table[_Row]:
+    """A row for each variant: the mean over the classes that all of them have, and how it differs from the first.
+
+    Args:
+        board: the data set that the variants are of.
+        variants: those that are compared; the first is what the others are compared with.
+        metric: a field of ``Metrics``.
+        confidence: adds intervals and p-values.
+    """
+    classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
+    common = [name for name in classes if all(name in variant.runs for variant in variants)]
+    first, *others = variants
+    found: Mapping[str, Pair] = {}
+    if confidence is not None and common:
+        compared = pairs.over_classes([(first, other) for other in others], common, metric, confidence)
+        found = {pair.second.label: pair for pair in compared}
+    protocols = Protocols(variants, [metric])
+    notes = [f"The others are compared with {first.label}; --pairs all compares every pair."]
+    if len(classes) > 1:
+        left_out = [name for name in classes if name not in common]
+        rest = f"; left out: {', '.join(left_out)}" if left_out else ""
+        notes.append(f"Means over the {len(common)} classes that all of them have{rest}. --by-class shows each class.")
+    if confidence is not None:
+        notes += [f"{INTERVALS} {seeds_text(variants)}", *pairs.bootstrap_notes(found.values(), confidence, variants)]
+        notes += doubt_notes(confidence, [(variant, common) for variant in variants], [metric])
+    notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
+    known = any(pair.p_holm is not None for pair in found.values())
+    columns = _columns(variants, metric, common, classes, protocols, confidence, known)
+    title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
+    rows = tuple(_Row(variant, found.get(variant.label)) for variant in variants)
+    return Table(title, columns, rows, tuple(notes), audience="people")
+
+
+def _columns(
+    variants: Sequence[Variant],
+    metric: str,
+    common: Sequence[str],
+    classes: Sequence[str],
+    protocols: Protocols,
+    confidence: Confidence | None,
+    known: bool,
+) -> tuple[Column[_Row], ...]:
+    first = variants[0]
+
+    def over_common(row: _Row) -> tuple[Variant, Sequence[str]]:
+        return row.variant, common
+
+    def value(variant: Variant) -> float | None:
+        return mean(variant.metric(name, metric) for name in common)
+
+    def difference(row: _Row) -> float | None:
+        ours, theirs = value(row.variant), value(first)
+        return None if row.variant is first or ours is None or theirs is None else ours - theirs
+
+    title = f"mean ({len(common)})" if len(classes) > 1 else TITLES[metric]
+    several = any(variant.seeds > 1 for variant in variants)
+    sure: list[Column[_Row]] = []
+    if known:
+        sure = [
+            Column("p_holm", "p (Holm)", lambda row: row.pair.p_holm if row.pair else None, "p_value"),
+            Column("told_apart", "significant", lambda row: pairs.verdict(row.pair.p_holm) if row.pair else None),
+        ]
+    return (
+        Column("variant", "variant", lambda row: protocols.marked(row.variant), role="key"),
+        Column("mean", title, lambda row: value(row.variant), "percent"),
+        *(doubt_columns(confidence, metric, over_common, prefix="", several_seeds=several) if confidence else ()),
+        Column("difference", "difference", difference, "points"),
+        *sure,
+    )

@@ -1,0 +1,76 @@
+"""A metric that stands as "-" is explained under the table."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from made_results import make_result
+
+from adbench import report
+from adbench.api.scores import Metrics
+from adbench.report.confidence import Confidence
+
+
+def notes(*results, **options) -> list[str]:
+    (table,) = report.leaderboard(list(results), **options)
+    return [note for note in table.notes if " -: " in note]
+
+
+def unmasked(method: str = "a", class_name: str = "x"):
+    return make_result(method, class_name, pixel=None, aupro=None)
+
+
+def test_without_masks_the_note_names_the_classes():
+    """One line for all pixel metrics, on the board and class by class; none for the image metric, which is there."""
+    assert notes(unmasked()) == ["pixel AUROC, AUPRO -: no masks (x)."]
+    assert notes(unmasked(), make_result("a", "y"), by_class=True) == ["pixel AUROC, AUPRO -: no masks (x)."]
+
+
+def test_one_class_of_labels_is_named():
+    """Without good or without defective test images there is no AUROC."""
+    assert notes(make_result("a", "x", image=None)) == ["image AUROC -: all test images have the same label (x)."]
+
+
+def test_a_method_without_maps_is_named_where_others_have_them():
+    """The masks are there, since another method has a pixel metric on the class."""
+    assert notes(make_result("a"), unmasked("b", "bolts")) == [
+        "pixel AUROC, AUPRO -: the method makes no anomaly maps (b)."
+    ]
+
+
+def test_where_nothing_is_missing_nothing_is_said():
+    """No note explains what is not there."""
+    assert notes(make_result("a"), make_result("b")) == []
+
+
+def test_a_comparison_explains_its_own_metric():
+    """Under the table of AUPRO stands why, under that of image AUROC nothing."""
+    tables = report.compare([unmasked("a"), unmasked("b")], ["a", "b"], metrics=["image_auroc", "aupro"])
+    found = [[note for note in table.notes if " -: " in note] for table in tables]
+    assert found == [[], ["AUPRO -: no masks (x)."]]
+
+
+def test_a_missing_run_is_no_missing_mask():
+    """A class that one of the variants lacks stands as "-", too, and the note on means says so."""
+    tables = report.compare([make_result("a", "x"), make_result("a", "y"), make_result("b", "x")], ["a", "b"])
+    assert all(any("left out: y (-: no run of that class)" in note for note in table.notes) for table in tables)
+
+
+def test_pairs_of_an_undefined_metric_are_not_shown(capsys):
+    """People see why in the table above; it isn't for want of score histograms."""
+    tables = report.compare([unmasked("a"), unmasked("b")], ["a", "b"], metrics=["aupro"],
+                            confidence=Confidence(lambda run: None))  # fmt: skip
+    assert [table.audience for table in tables] == ["all", "programs"]
+    assert not any("evidence" in note for note in tables[1].notes)
+
+
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_a_trial_explains_its_gaps(epoch):
+    """A foreign checkpoint without an epoch, on a class without masks."""
+    trial = SimpleNamespace(method="m", dataset="d", class_name="x", synthetic=False, checkpoint="f.pt", epoch=epoch,
+                            metrics=Metrics(image_auroc=0.5), threshold=None,
+                            protocol=make_result().protocol)  # fmt: skip
+    found = report.trial_table([trial]).notes
+    assert "pixel AUROC, AUPRO -: no masks (x)." in found
+    assert ("epoch -: the checkpoint doesn't say." in found) is (epoch is None)
