@@ -50,7 +50,7 @@ def test_lines_may_break_inside_names():
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("adbench.report, adbench.cli_stored", ["jinja2", "torch"]),
+        ("adbench.report, adbench.cli.stored", ["jinja2", "torch"]),
         ("adbench.report.page", ["torch", "adbench.run.reopen"]),
     ],
 )
