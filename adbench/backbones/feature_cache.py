@@ -53,8 +53,7 @@ class Table:
     """The features of all images of one set."""
 
     def __init__(self, rows: _Rows | None, compute: Compute, count: int, device: torch.device) -> None:
-        self._rows = rows
-        self._compute = compute if rows is None else None
+        self._rows, self._compute = rows, compute
         self.count, self.device = count, device
 
     @property
@@ -86,11 +85,14 @@ class Table:
         rows = rows.to("cpu", torch.int64)
         if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= self.count):
             raise IndexError(f"rows {int(rows.min())} to {int(rows.max())} of a table of {self.count}")
-        if self._compute is not None:
+        if self._rows is None:
             with torch.no_grad():
                 return self._compute(rows)
-        assert self._rows is not None
         return self._rows.gather(rows, self.device)
+
+    def move(self, rows: _Rows | None) -> None:
+        """Keep the same features at another place, or compute them anew from now on."""
+        self._rows = rows
 
 
 @dataclass(eq=False)
@@ -118,15 +120,18 @@ class _Rows:
             chosen = [flat.index_select(0, index) for flat in self.flat]
         if self.place != "device" and device.type == "cuda":
             chosen = [values.pin_memory().to(device, non_blocking=True) for values in chosen]
+        elif self.place != "device":
+            chosen = [values.to(device) for values in chosen]
         return [level.shape(values) for level, values in zip(self.levels, chosen, strict=True)]
 
 
 @dataclass(eq=False)
 class _Entry:
-    """Kept rows, and the table through which somebody may be using them."""
+    """Kept rows, the table through which somebody may be using them, and its name on disk."""
 
     rows: _Rows
     handle: weakref.ref[Table]
+    name: str
 
 
 class FeatureCache:
@@ -188,7 +193,7 @@ class FeatureCache:
                 self.seconds += time.monotonic() - began
                 table = Table(rows, compute, count, device)
                 if rows is not None:
-                    self._entries[f"{name} {device}"] = _Entry(rows, weakref.ref(table))
+                    self._entries[f"{name} {device}"] = _Entry(rows, weakref.ref(table), name)
             if table.place != "none":
                 self._entries.move_to_end(f"{name} {device}")
             for idle, _ in self._idle()[:-IDLE_TABLES]:
@@ -205,6 +210,42 @@ class FeatureCache:
         with self._lock:
             for name, _ in self._idle():
                 del self._entries[name]
+
+    def leave(self, device: torch.device) -> int:
+        """Let go of the memory that features take on ``device``, and return how many bytes that were.
+
+        Tables that are in use go on from their file. Without one, those of a GPU move to the CPU's memory or are
+        computed anew, and those on a CPU stay, since to compute them takes longer than all else.
+        """
+        freed = 0
+        with self._lock:
+            for key, entry in list(self._entries.items()):
+                table, rows = entry.handle(), entry.rows
+                if rows.place == "disk" or rows.flat[0].device != device:
+                    continue
+                moved = None if table is None else self._elsewhere(entry.name, rows)
+                if moved is None and table is not None and device.type == "cpu":
+                    continue
+                freed += rows.bytes
+                if table is not None:
+                    table.move(moved)
+                if moved is None:
+                    del self._entries[key]
+                else:
+                    entry.rows = moved
+        return freed
+
+    def _elsewhere(self, name: str, rows: _Rows) -> _Rows | None:
+        """The same rows in their file, or on the CPU; None where there is no room."""
+        found = self.files.open(name, len(rows.flat[0]))
+        if found is not None:
+            levels, mapped = found
+            return _Rows(levels, mapped, "disk")
+        cpu = torch.device("cpu")
+        if rows.flat[0].device != cpu and self._make_room("memory", cpu, rows.bytes):
+            with contextlib.suppress(RuntimeError, MemoryError):
+                return _Rows(rows.levels, [flat.cpu() for flat in rows.flat], "memory")
+        return None
 
     def _open(self, name: str, count: int, device: torch.device) -> _Rows | None:
         """Take a table from disk, onto the device where it fits."""

@@ -21,6 +21,9 @@ from .console import STOPPED, say
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
 
+MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
+"""Torch's switch for operations that Apple's GPUs lack: computed on the CPU they take longer, else they are errors."""
+
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """What tells the OpenMP libraries (GNU's, LLVM's, Intel's) that a waiting thread must sleep and not spin.
 
@@ -107,6 +110,7 @@ for _command in (
 def prepare_torch() -> None:
     """Set what torch and its libraries read when they are loaded. What the user has set stays."""
     os.environ.setdefault(LARGE_PAGES, "1")
+    os.environ.setdefault(MPS_FALLBACK, "1")
     if not any(name in os.environ for name in NO_SPINNING):
         os.environ.update(NO_SPINNING)
 

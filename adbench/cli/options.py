@@ -164,7 +164,7 @@ def looked_up(command: Command) -> Command:
 
 def reopened(command: Command) -> Command:
     """Options of every command that scores with stored runs again."""
-    devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+    devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
     return looked_up(devices(threads_option(megapixels_option(command))))
 
 
@@ -203,7 +203,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
         click.option("--size", help="Input size; short for -o size=HxW."),
         click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         threads_option,
         megapixels_option,
         click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which."),

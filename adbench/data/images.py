@@ -167,7 +167,8 @@ class Images:
         """Bring uint8 images to the device, and only there make floats of them."""
         chosen = torch.from_numpy(np.ascontiguousarray(self.store.images[rows.numpy()]))  # (B, H, W, 3)
         if self.device.type == "cuda":
-            chosen = chosen.pin_memory().to(self.device, non_blocking=True)
+            chosen = chosen.pin_memory()
+        chosen = chosen.to(self.device, non_blocking=True)
         images = chosen.permute(0, 3, 1, 2).float().div_(255)  # channels last in memory
         return images if angles is None else rotate(images, angles.to(self.device))
 

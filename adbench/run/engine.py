@@ -136,13 +136,20 @@ class _Run:
         """The oracle checkpoint saved last: its name, its epoch, and the epoch of the threshold in it."""
         self.images_seen = False
         self.scores: TestScores | None = None
-        self.scoring = MicroBatches("scoring", self._say)
+        self.scoring = MicroBatches("scoring", self._say, self._let_go_of_features)
         self.threshold: Threshold | None = None
         self.suggested_at: int | None = None
         """The epoch whose threshold this is; None where that was not asked yet."""
 
     def _say(self, message: str) -> None:
         self.watch.note(f"{self.job.method} {self.job.class_name}: {message}")
+
+    def _let_go_of_features(self) -> bool:
+        """Make room on the device; whether there was any to make."""
+        freed = self.cache.leave(self.device)
+        if freed:
+            self._say(f"Out of memory: {freed / 1e9:.1f} GB of cached features are moved off {self.device}.")
+        return freed > 0
 
     def _open_images(self) -> None:
         self.train = self._open("train")
@@ -191,7 +198,7 @@ class _Run:
             self.resolved.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
         detector = self.method.build(self.options, self.device)
-        detector.micro_batches.say = self._say
+        detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._let_go_of_features
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
             session = Session() if saved is None else Session.from_state(saved, detector, self.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from ..data.ground_truth import GroundTruth, Resized
 from ..data.images import Batch, Images
 from ..metrics.histograms import ScoreHistograms
 from ..metrics.metrics import evaluate_ground_truth
+from ..util.devices import synchronize
 from ..util.errors import TaskError, WeightsError
 from ..util.memory import MicroBatches, free, is_out_of_memory
 from .session import kept_random_state
@@ -24,10 +26,16 @@ _KEPT_AS = {"image": torch.float64, "map": torch.float32, "region_map": torch.fl
 
 MEASURED_BATCHES = 4
 
+T = TypeVar("T")
+Maps = np.ndarray | torch.Tensor | Resized | None
+
 
 @dataclass(frozen=True, eq=False)
 class TestScores:
-    """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None on the detector's device."""
+    """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None.
+
+    Maps are on the detector's CUDA device, and on the CPU where they have no room there or where it is no CUDA device.
+    """
 
     image: torch.Tensor
     maps: torch.Tensor | None
@@ -35,17 +43,31 @@ class TestScores:
 
     def evaluate(self, ground_truth: GroundTruth) -> Metrics:
         """Compare with the ground truth; AUPRO from ``region_maps`` where the method has them."""
-        return evaluate_ground_truth(
+        image = self.image.numpy()
+        return self._with_room(
             ground_truth,
-            image_scores=self.image.numpy(),
-            maps=_at_size_of(ground_truth, self.maps),
-            region_maps=_at_size_of(ground_truth, self.region_maps),
+            lambda maps, region_maps: evaluate_ground_truth(
+                ground_truth, image_scores=image, maps=maps, region_maps=region_maps
+            ),
         )
 
     def histograms(self, ground_truth: GroundTruth, paths: Sequence[str]) -> ScoreHistograms:
         """Sum up what ``evaluate`` compares; ``paths`` name the images."""
-        maps, region_maps = _at_size_of(ground_truth, self.maps), _at_size_of(ground_truth, self.region_maps)
-        return ScoreHistograms.of(ground_truth, paths, self.image.numpy(), maps, region_maps)
+        image = self.image.numpy()
+        return self._with_room(
+            ground_truth, lambda maps, regions: ScoreHistograms.of(ground_truth, paths, image, maps, regions)
+        )
+
+    def _with_room(self, ground_truth: GroundTruth, work: Callable[[Maps, Maps], T]) -> T:
+        """Do ``work`` on both maps at the sizes of the ground truth; on the CPU where a GPU has no room for it."""
+        try:
+            return work(_at_size_of(ground_truth, self.maps), _at_size_of(ground_truth, self.region_maps))
+        except Exception as error:
+            if not is_out_of_memory(error) or self.maps is None or self.maps.device.type == "cpu":
+                raise
+        free()  # out here, since the error holds on to everything that was computed
+        both = [None if maps is None else maps.cpu() for maps in (self.maps, self.region_maps)]
+        return work(*(_at_size_of(ground_truth, maps) for maps in both))
 
     @property
     def tied(self) -> int:
@@ -54,7 +76,7 @@ class TestScores:
         return int(counts[counts > 1].sum())
 
 
-def _at_size_of(ground_truth: GroundTruth, maps: torch.Tensor | None) -> np.ndarray | torch.Tensor | Resized | None:
+def _at_size_of(ground_truth: GroundTruth, maps: torch.Tensor | None) -> Maps:
     if maps is None or ground_truth.sizes is None:
         return None if maps is None else _native(maps)
     return Resized(maps, ground_truth.sizes)
@@ -94,10 +116,21 @@ def score_all(
                 continue
             if part not in filled:
                 shape = (len(images), *values.shape[1:])
-                where = "cpu" if part == "image" else values.device
-                filled[part] = torch.empty(shape, dtype=_KEPT_AS[part], device=where)
+                where = values.device if values.is_cuda and part != "image" else torch.device("cpu")
+                filled[part] = _room_for(shape, _KEPT_AS[part], where)
             filled[part][done : done + len(values)] = values
     return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+
+
+def _room_for(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> torch.Tensor:
+    """A tensor to fill; on the CPU where a GPU has no room for the maps of a whole test set."""
+    try:
+        return torch.empty(shape, dtype=dtype, device=where)
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or where.type == "cpu":
+            raise
+    free()
+    return torch.empty(shape, dtype=dtype)
 
 
 def score_good(
@@ -195,8 +228,7 @@ def _images_per_second(detector: Detector, images: Images, count: int) -> float 
                 break
             started = time.perf_counter()
             detector.score(batch)
-            if detector.device.type == "cuda":
-                torch.cuda.synchronize(detector.device)
+            synchronize(detector.device)
             seconds.append((time.perf_counter() - started) / len(batch))
     kept = seconds[1:] or seconds
     return float(1 / np.median(kept)) if kept else None

@@ -46,7 +46,7 @@ class Reopener:
     Args:
         registry: where methods and data sets are found.
         roots: folders in which a data set may lie, tried before the one that the run's command named.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
     """
 
     def __init__(self, registry: Registry, roots: Sequence[Path] = (), device: str = "auto") -> None:

@@ -8,7 +8,7 @@ import warnings
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import psutil
@@ -22,15 +22,17 @@ DTYPES: dict[str, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, 
 
 
 def resolve_device(text: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device.
+    """Turn "auto", "cpu", "cuda", "cuda:N" or "mps" into a device; "auto" is the first CUDA device, or the CPU.
 
-    On CUDA float32 convolutions are float32 from then on; torch's default is TF32, with 10 bits of mantissa.
+    A CUDA device is torch's current one from then on, so that calls which name none mean it. Float32 convolutions are
+    float32 there; torch's default is TF32, with 10 bits of mantissa.
 
     Raises:
-        OptionError: no such device, or CUDA is asked for where there is none.
+        OptionError: no such device, or it is not on this machine.
     """
     device = _find_device(text)
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # newer torch has another name for it, older torch only this one
             torch.backends.cudnn.allow_tf32 = False
@@ -41,14 +43,16 @@ def _find_device(text: str) -> torch.device:
     if text == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, number = text.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
-        raise OptionError("--device", found=f"'{text}'", wanted="auto, cpu, cuda or cuda:N")
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+        raise OptionError("--device", found=f"'{text}'", wanted="auto, cpu, cuda, cuda:N or mps")
     if kind == "cpu":
         return torch.device("cpu")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "mps" and torch.backends.mps.is_available():
+        return torch.device("mps")
+    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
     index = int(number or 0)
     if index >= count:
-        found = f"{count} CUDA devices" if count else "no CUDA device on this machine"
+        found = f"{count} CUDA devices" if count else f"no {kind.upper()} device on this machine"
         raise OptionError(f"--device {text}", found=found, hint="Use --device auto or --device cpu")
     return torch.device("cuda", index)
 
@@ -57,19 +61,28 @@ def resolve_amp(text: str, device: torch.device) -> Amp:
     """Turn "auto" into the fastest precision that the device has in hardware.
 
     Raises:
-        OptionError: fp16 on a CPU, where it is slow and overflows.
+        OptionError: fp16 on a CPU, where it is slow and overflows; bf16 or fp16 on Apple's MPS, where only fp32 is
+            supported.
     """
     if text == "auto":
+        if device.type == "mps":
+            return "off"
         if device.type == "cuda":
-            return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+            return "bf16" if _gpu_has_bf16(device) else "fp16"
         return "bf16" if _cpu_has_bf16() else "off"
-    if text == "off" or text == "bf16":
-        return "off" if text == "off" else "bf16"
-    if text == "fp16":
-        if device.type == "cpu":
-            raise OptionError("--amp fp16", found="a CPU", wanted="a CUDA device", hint="Use --amp bf16 or off")
-        return "fp16"
-    raise OptionError("--amp", found=f"'{text}'", wanted="auto, off, bf16 or fp16")
+    if text not in DTYPES:
+        raise OptionError("--amp", found=f"'{text}'", wanted="auto, off, bf16 or fp16")
+    if device.type == "mps" and text != "off":
+        raise OptionError(f"--amp {text}", found="an MPS device", wanted="fp32 there", hint="Use --amp off")
+    if device.type == "cpu" and text == "fp16":
+        raise OptionError("--amp fp16", found="a CPU", wanted="a CUDA device", hint="Use --amp bf16 or off")
+    return cast("Amp", text)
+
+
+def _gpu_has_bf16(device: torch.device) -> bool:
+    """Whether this GPU multiplies bf16 matrices in hardware. torch asks the current GPU, which may be another one."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +102,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was asked for; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def reset_peak_memory(device: torch.device) -> None:

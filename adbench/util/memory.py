@@ -39,10 +39,16 @@ class MicroBatches:
     Args:
         what: what goes through, for the message: "training".
         say: hears, once for each change, that there are more passes now.
+        relieve: frees memory that can be done without, and says whether there was any. It is asked first.
     """
 
-    def __init__(self, what: str = "training", say: Callable[[str], None] | None = None) -> None:
-        self.what, self.say = what, say
+    def __init__(
+        self,
+        what: str = "training",
+        say: Callable[[str], None] | None = None,
+        relieve: Callable[[], bool] | None = None,
+    ) -> None:
+        self.what, self.say, self.relieve = what, say, relieve
         self.count = 1
         self._lock = threading.Lock()
 
@@ -94,22 +100,22 @@ class MicroBatches:
         return self._until_it_fits(tensors, lambda parts: [function(*part) for part in parts])
 
     def more(self, batch: int, count: int, error: BaseException) -> None:
-        """Take twice as many passes as ``count``, with which it failed, from now on.
+        """Free memory, or take twice as many passes as ``count``, with which it failed, from now on.
 
         Where several threads fail with the same count, that is one reason and not several.
 
         Raises:
             TaskError: a single row of ``batch`` went through at once already.
         """
-        if _rows(batch, count) == 1:
-            raise TaskError(
-                f"memory for {self.what}",
-                found=f"too little even for one of {batch} at a time" if batch > 1 else "too little",
-                hint="Use a smaller --size or --backbone, or another --device",
-            ) from error
         with self._lock:
-            if self.count > count:
+            if self.count > count or (self.relieve is not None and self.relieve()):
                 return
+            if _rows(batch, count) == 1:
+                raise TaskError(
+                    f"memory for {self.what}",
+                    found=f"too little even for one of {batch} at a time" if batch > 1 else "too little",
+                    hint="Use a smaller --size or --backbone, or another --device",
+                ) from error
             self.count = 2 * count
             if self.say:
                 self.say(f"Out of memory: {self.what} goes on in {self.count} passes per batch, with the same results.")
@@ -141,6 +147,8 @@ def free() -> None:
     """Give back to the system what allocators keep for later: torch's on a GPU, and the C library's on Linux."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # other C libraries have no such call
             ctypes.CDLL(None).malloc_trim(0)

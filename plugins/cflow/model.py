@@ -152,7 +152,7 @@ class CFlow(Detector):
         def peak(*features: torch.Tensor) -> torch.Tensor:
             return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
 
-        micro_batches = MicroBatches("calibration", self.micro_batches.say)
+        micro_batches = MicroBatches("calibration", self.micro_batches.say, self.micro_batches.relieve)
         peaks = [each for features in images.features(self.backbone) for each in micro_batches.map(peak, features)]
         self.maxima = torch.stack(peaks).amax(dim=0)
 

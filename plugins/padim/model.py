@@ -147,9 +147,10 @@ class Gaussians:
         dimensions. The matrices take the place of the sums, chunk by chunk: both at once might not fit.
         """
         dimensions = self.mean.shape[1]
-        unit = torch.eye(dimensions, dtype=torch.float64, device=self.mean.device)
+        where = "cpu" if self.mean.device.type == "mps" else self.mean.device  # MPS has no float64
+        unit = torch.eye(dimensions, dtype=torch.float64, device=where)
         for chunk in torch.split(self.squares, max(1, CHUNK_BYTES // (8 * dimensions**2))):
-            covariance = chunk.double() / max(self.count - 1, 1) + epsilon * unit
+            covariance = chunk.to(where).double() / max(self.count - 1, 1) + epsilon * unit
             factor = torch.linalg.cholesky(covariance)
             chunk.copy_(torch.linalg.solve_triangular(factor, unit, upper=False))
         return self.mean.view(*self.grid, dimensions), self.squares

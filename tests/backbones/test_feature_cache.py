@@ -88,6 +88,47 @@ def test_tables_on_a_gpu(budget, place, tmp_path):
             assert_equal(compute(rows), found)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("kept", "place"), [("on disk", "disk"), ("in memory", "memory"), ("nowhere", "none")])
+def test_tables_leave_a_gpu_that_runs_out_of_memory(kept, place, monkeypatch, tmp_path):
+    """They go on from their file, else from the CPU's memory, else they are computed anew; the numbers stay."""
+    device = torch.device("cuda", 0)
+
+    def compute(rows: torch.Tensor) -> list[torch.Tensor]:
+        return [x.to(device) for x in Source(torch.bfloat16)(rows)]
+
+    cache = FeatureCache(budget=PLENTY, folder=tmp_path)
+    table = cache.table("key", COUNT, compute, device)
+    if kept != "on disk":
+        next(tmp_path.glob("*.features")).unlink()
+    if kept == "nowhere":
+        monkeypatch.setattr(cache, "budget", 0)
+    taken = table.bytes
+    assert (table.place, cache.leave(device), table.place, cache.leave(device)) == ("device", taken, place, 0)
+    assert all(x.device == device for x in table.gather(torch.tensor([3, 18, 0])))
+    assert_equal(compute(torch.tensor([3, 18, 0])), table.gather(torch.tensor([3, 18, 0])))
+
+
+def test_tables_leave_a_cpu_that_runs_out_of_memory_where_they_have_a_file(tmp_path):
+    """They go on from there with the same numbers; one without a file stays, as to compute it takes longest."""
+    cache = FeatureCache(budget=PLENTY, folder=tmp_path)
+    filed, unused = (cache.table(key, COUNT, Source(torch.bfloat16), CPU) for key in ("filed", "unused"))
+    taken = filed.bytes
+    bare = FeatureCache(budget=PLENTY, folder=tmp_path / "bare")
+    only_in_memory = bare.table("key", COUNT, Source(torch.bfloat16), CPU)
+    next((tmp_path / "bare").glob("*.features")).unlink()
+    del unused
+
+    assert (filed.place, only_in_memory.place) == ("memory", "memory")
+    assert (cache.leave(CPU), bare.leave(CPU)) == (2 * taken, 0)
+    assert (filed.place, only_in_memory.place) == ("disk", "memory")
+    assert (cache.leave(CPU), cache.leave(torch.device("cuda", 0))) == (0, 0)
+    rows = torch.tensor([7, 0, 7])
+    assert_equal(Source(torch.bfloat16)(rows), filed.gather(rows))
+    assert cache.table("filed", COUNT, Source(torch.bfloat16), CPU) is filed
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """One table in memory and one on disk, made from a source that remembers how it was asked."""

@@ -20,10 +20,12 @@ from conftest import make_class
 from flow_doubles import TinyBackbone, TinyImages, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import TINY, job_for, run_one
+from runs import TINY, Notes, job_for, run_one
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from adbench import Detector, Epoch, Method, Scores
 from adbench.api import registry as plugins
+from adbench.backbones.feature_cache import FeatureCache
 from adbench.run import plan as suite
 from adbench.util.devices import seed_everything
 from adbench.util.errors import TaskError
@@ -98,6 +100,81 @@ def test_training_goes_on_in_smaller_passes_and_says_so_once():
     seed_everything(0)
     _, step = detectors()[0]
     torch.testing.assert_close(torch.stack(losses), torch.stack([step() for _ in range(3)]), rtol=1e-4, atol=1e-4)
+
+
+def test_memory_that_can_be_done_without_goes_first():
+    """A batch is tried again as it is while there is something to let go of, even a batch of one; then it is halved."""
+    rest, events = [True, True], []
+
+    def relieve() -> bool:
+        events.append("relieve")
+        return rest.pop() if rest else False
+
+    def refuse_wholes(x: torch.Tensor) -> int:
+        events.append(f"try {len(x)}")
+        if rest or len(x) > 2:
+            raise torch.OutOfMemoryError("too large")
+        return len(x)
+
+    passes = MicroBatches(relieve=relieve)
+    assert passes.map(refuse_wholes, [torch.ones(4)]) == [2, 2]
+    assert events == ["try 4", "relieve", "try 4", "relieve", "try 4", "relieve", "try 2", "try 2"]
+    rest, events = [True], []
+    assert MicroBatches(relieve=relieve).map(refuse_wholes, [torch.ones(1)]) == [1]
+    assert events == ["try 1", "relieve", "try 1"]
+
+
+@pytest.mark.parametrize("where", ["fit", "score"])
+def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkeypatch, where):
+    """In training and in scoring: the run says it, takes no more passes, and ends in the same numbers."""
+    limits = []
+
+    def check() -> None:
+        if limits:
+            raise torch.OutOfMemoryError("no room beside the features")
+
+    class Looks(Detector):
+        def __init__(self, options, device):
+            super().__init__(options, device)
+            self.backbone, self.weight = TinyBackbone((4,)), torch.nn.Parameter(torch.ones(1))
+            self.backbone.key = "tiny"
+            self.optimizer = torch.optim.SGD([self.weight], lr=0.1)
+
+        def losses(self, features):
+            if where == "fit":
+                check()
+            return (features * self.weight).square().mean(dim=(1, 2, 3))
+
+        def fit(self, images):
+            for (features,) in images.features(self.backbone):
+                self.micro_batches.backward(self.losses, [features], self.optimizer)
+                self.optimizer.step()
+            yield Epoch(1, 1)
+
+        def score(self, batch):
+            if where == "score":
+                check()
+            (features,) = batch.features(self.backbone)
+            return Scores((features * self.weight).square().mean(dim=(1, 2, 3)))
+
+    def leave(cache: FeatureCache, device: torch.device) -> int:
+        freed = plain(cache, device)
+        limits.clear()
+        return freed
+
+    plain = FeatureCache.leave
+    monkeypatch.setattr(FeatureCache, "leave", leave)
+    method = Method("looks", "through a backbone", Looks)
+    results = []
+    for name in ("roomy", "tight"):
+        limits[:] = ["tight"] * (name == "tight")
+        notes, cache = Notes(), FeatureCache(folder=tmp_path / name / "features")
+        result, _ = run_one(method, job_for(method, tiny_data, tmp_path / name), notes, cache)
+        results.append(result)
+        said = [note for note in notes.notes if "of cached features are moved off cpu" in note]
+        assert len(said) == (name == "tight")
+    assert results[1].passes == {}
+    assert results[0].metrics == results[1].metrics
 
 
 def test_too_little_for_a_single_image_is_an_error_with_the_way_out():

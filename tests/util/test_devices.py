@@ -1,0 +1,81 @@
+"""Devices by name, and the precision of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from adbench.run.session import random_state, set_random_state
+from adbench.util import devices
+from adbench.util.errors import OptionError
+
+MPS = torch.device("mps")
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """CUDA with an old GPU and a new one, of which only the new one has bf16; the list holds the current one."""
+    current = [0]
+
+    @contextmanager
+    def chosen(device: torch.device) -> Iterator[None]:
+        before, current[0] = current[0], device.index
+        yield
+        current[0] = before
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device", chosen)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.__setitem__(0, device.index))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: current[0] == 1)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    return current
+
+
+def test_bf16_is_asked_of_the_chosen_gpu(two_gpus: list[int]) -> None:
+    """Not of the current one, which stays the current one."""
+    found = [devices.resolve_amp("auto", torch.device("cuda", index)) for index in (0, 1)]
+
+    assert found == ["fp16", "bf16"]
+    assert two_gpus == [0]
+
+
+def test_the_chosen_gpu_becomes_the_current_one(two_gpus: list[int]) -> None:
+    """What torch does on "the" GPU, such as pinning memory, it does there."""
+    assert devices.resolve_device("cuda:1") == torch.device("cuda", 1)
+    assert two_gpus == [1]
+    with pytest.raises(OptionError, match="found 2 CUDA devices"):
+        devices.resolve_device("cuda:2")
+
+
+def test_mps_is_a_device_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fp32 as its precision; where there is none, and for other precisions, the message says what to do."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.resolve_device("mps") == MPS
+    assert devices.resolve_amp("auto", MPS) == devices.resolve_amp("off", MPS) == "off"
+    for amp in ("bf16", "fp16"):
+        with pytest.raises(OptionError, match=rf"--amp {amp}: found an MPS device.*Use --amp off"):
+            devices.resolve_amp(amp, MPS)
+    with pytest.raises(OptionError, match="found 'mps:1', wanted auto, cpu, cuda, cuda:N or mps"):
+        devices.resolve_device("mps:1")
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(OptionError, match=r"--device mps: found no MPS device on this machine.*Use --device auto"):
+        devices.resolve_device("mps")
+
+
+def test_a_state_holds_the_random_numbers_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of MPS come back on MPS, and a state from elsewhere loads there, too."""
+    loaded: list[list[int]] = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7]))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: loaded.append(state.tolist()))
+    state = random_state(MPS)
+
+    set_random_state(state, MPS)
+    set_random_state(state, torch.device("cpu"))
+    set_random_state({key: value for key, value in random_state(torch.device("cpu")).items() if key != "mps"}, MPS)
+
+    assert loaded == [[7]]
