@@ -11,7 +11,8 @@ from rich.console import Console
 
 from adbench.cli.main import prepare_torch
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+REAL_DATA = "ADBENCH_REAL_DATA"
+"""Names a folder of real images in MVTec's layout; without it benchmarks take those of ``demo``."""
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,8 +20,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed((
         click.option("--method", default="msflow", show_default=True, type=click.Choice(["msflow", "cflow"])),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-        click.option("--data", type=click.Path(path_type=Path), default=DATA, help="A folder of MVTec-layout classes."),
-        click.option("--class", "class_name", default="magnetic_tile", show_default=True),
+        click.option("--data", type=click.Path(path_type=Path, exists=True), envvar=REAL_DATA, show_envvar=True,
+                     help="A folder of MVTec-layout classes. [default: that of demo]"),
+        click.option("--class", "class_name", help="One of them. [default: brick of demo]"),
         click.option("--images", default=32, show_default=True, help="So many of each part."),
         click.option("--size", default=256, show_default=True),
         click.option("--batch", default=8, show_default=True),
@@ -36,9 +38,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _setting(words: dict[str, Any]) -> Any:
     from adbench.util.devices import resolve_device
 
-    from .setting import Setting, made_weights
+    from .setting import Setting, demo_folder, made_weights
 
     words = dict(words)
+    if words["data"] is None:
+        words["data"] = demo_folder()
+        words["class_name"] = words["class_name"] or "brick"
+    elif words["class_name"] is None:
+        raise click.UsageError(f"Say which --class of {words['data']}.")
     words["weights"] = words["weights"] or made_weights()
     words["device"] = resolve_device(words["device"])
     return Setting(**words)

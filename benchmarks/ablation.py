@@ -198,8 +198,9 @@ def _cpu_seconds_of_children() -> float:
 
 def _child(name: str, words: Sequence[str]) -> None:
     """Be ``adbench`` without one part."""
-    from adbench.cli import main
+    from adbench.cli.main import main, prepare_torch
 
+    prepare_torch()  # before torch is loaded
     PARTS.get(name, Part()).replace()
     sys.argv = ["adbench", *words]
     main()

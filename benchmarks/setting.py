@@ -21,6 +21,7 @@ from adbench.run.engine import open_images
 from adbench.run.summary import environment
 from adbench.run.watch import Watch
 from adbench.util.devices import resolve_amp, seed_everything
+from adbench.util.files import cache_folder
 
 from .plain import PlainBackbone, PlainCFlow, PlainLoop, PlainMSFlow
 from .timing import Stages
@@ -179,6 +180,11 @@ def plain(setting: Setting, amp: str, ours: Ours | None = None) -> PlainLoop:
     if ours is not None:
         loop.take_over(ours.detector)
     return loop
+
+
+def demo_folder() -> Path:
+    """The folder of the classes of ``demo``, which is made where there is none yet."""
+    return registry.load().dataset("demo").load(cache_folder(), "brick").root
 
 
 def made_weights() -> Path:

@@ -24,7 +24,7 @@ from adbench.run.plan import Plan, choose_classes
 from adbench.stats import thresholds
 from adbench.util.files import cache_folder
 
-from .__main__ import DATA
+from .__main__ import REAL_DATA
 
 Rule = Callable[[NDArray[np.float64]], float]
 Rates = tuple[float, float]
@@ -81,15 +81,17 @@ def averages(classes: Sequence[dict[str, Rates]]) -> dict[str, str]:
 @click.command()
 @click.option("--method", default="cflow,msflow,padim", show_default=True)
 @click.option("--dataset", default="demo", show_default=True)
-@click.option("--data-root", type=click.Path(path_type=Path), default=DATA, help="Of data sets that need one.")
+@click.option("--data-root", type=click.Path(path_type=Path), envvar=REAL_DATA, help="Of data sets that need one.")
 @click.option("--class", "class_name", default="all", show_default=True)
 @click.option("--preset", default="cpu", show_default=True)
 @click.option("--holdout", default=0.1, show_default=True)
-def main(method: str, dataset: str, data_root: Path, class_name: str, preset: str, holdout: float) -> None:
+def main(method: str, dataset: str, data_root: Path | None, class_name: str, preset: str, holdout: float) -> None:
     """Print false alarms / misses in % of the good / defective test images; in float32, seed 0."""
     registry = plugins.load()
     methods, reader = [registry.method(name) for name in method.split(",")], registry.dataset(dataset)
     root = data_root if reader.needs_root else cache_folder()
+    if root is None:
+        raise click.UsageError(f"Say where {dataset} lies: --data-root DIR or {REAL_DATA}.")
     classes = choose_classes(reader, root, class_name)
     table = Table()
     for column in ("scores of", "rule", *(each.name for each in methods)):
