@@ -7,7 +7,6 @@ to hard, are drawn into test images with exact masks (see ``demo_pictures``).
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from adbench import Dataset, Task, hookimpl
 from adbench.errors import DataError
 from adbench.types import GOOD
+from adbench.util import files
 
 from .layout import MASK_ENDING, check_class, images_in, read_class
 
@@ -50,6 +50,7 @@ def load(root: Path, class_name: str) -> Task:
     """
     check_class(NAME, class_name, CLASSES)
     folder = root / FOLDER
+    files.sweep(root)
     if not is_complete(folder):
         _build_at(folder)
     return read_class(NAME, folder / class_name, synthetic=True)
@@ -87,12 +88,12 @@ def build(folder: Path) -> None:
 
 def _build_at(folder: Path) -> None:
     """Build beside ``folder``, then put it in place at once; where another process was faster, use its work."""
-    own = folder.with_name(f".{FOLDER}-{uuid.uuid4().hex}")
     try:
-        build(own)
-        if not is_complete(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            _put(own, folder)
+        with files.new_folder(folder) as own:
+            build(own)
+            if not is_complete(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                _put(own, folder)
     except OSError as error:
         raise DataError(
             f"demo images at {folder}",
@@ -100,8 +101,6 @@ def _build_at(folder: Path) -> None:
             wanted="room for about 20 MB",
             hint="Free some space, or set ADBENCH_CACHE to another folder",
         ) from error
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
 
 
 def _put(own: Path, folder: Path) -> None:

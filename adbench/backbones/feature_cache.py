@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from ..util.errors import OptionError
+from ..util.files import cache_folder
 from ..util.memory import MicroBatches
 from ..util.numerics import NUMERICS
-from .feature_files import FeatureFiles, Level, total_bytes
+from .feature_files import FORMAT, FeatureFiles, Level, total_bytes
 
 BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
 """Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
@@ -141,15 +142,15 @@ class FeatureCache:
         budget: bytes on the device, and as many in memory. None: ``ADBENCH_FEATURE_BUDGET``, or half of
             what is free when a table is made.
         folder: where tables are kept on disk; None for ``features`` in adbench's cache folder.
+        say: hears that a damaged file is made again.
     """
 
-    def __init__(self, budget: int | None = None, folder: Path | None = None) -> None:
-        if folder is None:
-            from ..util.files import cache_folder
-
-            folder = cache_folder() / "features"
+    def __init__(
+        self, budget: int | None = None, folder: Path | None = None, *, say: Callable[[str], None] | None = None
+    ) -> None:
+        folder = cache_folder() / "features" if folder is None else folder
         self.budget = budget if budget is not None else _from_environment(BUDGET_VARIABLE)
-        self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE))
+        self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE), say)
         self.seconds = 0.0  # spent on computing tables, or on getting them from disk
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
         self._lock = threading.RLock()
@@ -279,7 +280,7 @@ class FeatureCache:
                     kept.put(start, rows)
                 if writer is not None:
                     try:
-                        writer.put(start, rows)
+                        writer.put(rows)
                     except OSError:  # the disk is full
                         writer.discard()
                         writer = None
@@ -357,7 +358,7 @@ def _from_environment(variable: str) -> int | None:
 
 def _name(key: str, count: int, chunk: int, device: torch.device) -> str:
     """A table's name; another kind of device, torch or core may compute other last digits."""
-    parts = (key, count, chunk, device.type, torch.__version__, NUMERICS)
+    parts = (FORMAT, key, count, chunk, device.type, torch.__version__, NUMERICS)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

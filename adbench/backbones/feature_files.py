@@ -1,18 +1,16 @@
 """Feature tables on disk: one file each, complete or not there.
 
-A file is a JSON header of 4096 bytes, then each level's rows, one level after the other. It is written
-under a name of its own and renamed when it is complete, so two processes may write the same one.
+A file is a JSON header of 16 KB, with a digest over itself and one over each level, then each level's rows, one
+level after the other. It is written under a temporary name and renamed when it is complete, so two processes may
+write the same one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -21,20 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FORMAT = 1
-HEADER = 4096
+from ..util import files, integrity
+
+FORMAT = 2
+HEADER = 1 << 14
 ALIGNMENT = 64
 SUFFIX = ".features"
-PART = ".part"
 
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes that all tables together may take by default."""
 
 DISK_SHARE = 0.25
 """Share of the free disk that they may take by default."""
-
-DEAD_AFTER = 3600.0
-"""Seconds after which an unfinished file that nobody writes to is removed."""
 
 
 @dataclass(frozen=True)
@@ -89,61 +85,76 @@ class Writer:
     """A table's file in the making."""
 
     def __init__(self, path: Path, levels: Sequence[Level], count: int) -> None:
-        """Begin a file next to ``path``; raises OSError where that can't be done."""
-        self.path = path
-        self.part = path.with_name(f"{path.stem}-{uuid.uuid4().hex}{PART}")
+        """Begin a file that is to be ``path``; raises OSError where that can't be done."""
+        self.levels, self.count = levels, count
         self.offsets = _offsets(levels, count)
-        self.levels = levels
-        self.stream = self.part.open("wb")
-        head = {"format": FORMAT, "count": count, "levels": [asdict(level) for level in levels]}
-        self.stream.write(json.dumps(head).encode().ljust(HEADER))
+        self.file = files.NewFile(path)
+        self.hashers = [integrity.Hasher() for _ in levels]
+        self.rows = 0
 
-    def put(self, start: int, rows: Sequence[Tensor]) -> None:
-        """Write each level's rows (B, items) from row ``start`` on; raises OSError when the disk is full."""
-        for level, offset, values in zip(self.levels, self.offsets, rows, strict=False):
-            self.stream.seek(offset + start * level.row_bytes)
-            self.stream.write(values.cpu().contiguous().view(torch.uint8).numpy().data)
+    def put(self, rows: Sequence[Tensor]) -> None:
+        """Write each level's next rows (B, items); raises OSError when the disk is full."""
+        for level, offset, hasher, values in zip(self.levels, self.offsets, self.hashers, rows, strict=False):
+            data = values.cpu().contiguous().view(torch.uint8).numpy().data
+            self.file.stream.seek(offset + self.rows * level.row_bytes)
+            self.file.stream.write(data)
+            hasher.update(data)
+        self.rows += len(rows[0])
 
     def finish(self) -> None:
         """Give the complete file its name; raises OSError when the disk is full."""
-        self.stream.truncate(self.offsets[-1])
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.stream.close()
+        self.file.stream.truncate(self.offsets[-1])
+        found = [hasher.hexdigest() for hasher in self.hashers]
+        levels = [asdict(level) for level in self.levels]
+        head = integrity.seal({"format": FORMAT, "count": self.count, "levels": levels, "digests": found}).encode()
+        if len(head) > HEADER:
+            raise OSError(f"{len(self.levels)} levels don't fit into the header of a feature file")
+        self.file.stream.seek(0)
+        self.file.stream.write(head.ljust(HEADER))
         try:
-            os.replace(self.part, self.path)
+            self.file.finish()
         except PermissionError:  # Windows, where another process has just finished the same file and reads it
             self.discard()
 
     def discard(self) -> None:
         """Remove what was written; fine after ``finish``, too."""
-        with contextlib.suppress(OSError):
-            self.stream.close()
-        with contextlib.suppress(OSError):
-            self.part.unlink(missing_ok=True)
+        self.file.discard()
 
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The folder of feature tables. ``limit`` is in bytes over all of them; None leaves it to the disk."""
+    """The folder of feature tables. ``limit`` is in bytes over all of them; None leaves it to the disk.
+
+    ``say`` hears of a damaged file.
+    """
 
     folder: Path
     limit: int | None = None
+    say: Callable[[str], None] | None = None
 
     def open(self, name: str, count: int) -> tuple[tuple[Level, ...], list[Tensor]] | None:
         """Map a table's file: its levels, and per level the rows (count, items). None where it isn't there."""
         path = self._path(name)
         try:
             with path.open("rb") as stream:
-                head = json.loads(stream.read(HEADER))
+                head = integrity.unseal(stream.read(HEADER))
+            if head["format"] != FORMAT:
+                return None
             levels = tuple(Level(**level) for level in head["levels"])
             offsets = _offsets(levels, count)
-            if (head["format"], head["count"], path.stat().st_size) != (FORMAT, count, offsets[-1]):
-                return None
+            if (head["count"], path.stat().st_size) != (count, offsets[-1]):
+                raise ValueError("another length")
+            for level, offset, digest in zip(levels, offsets, head["digests"], strict=False):
+                if not integrity.is_intact(path, digest, start=offset, length=count * level.row_bytes):
+                    raise ValueError("another content")
             mapped = torch.from_numpy(np.memmap(path, mode="c", dtype=np.uint8))
             with contextlib.suppress(OSError):
                 os.utime(path)  # what was used last is removed last
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # broken, or of another adbench
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            if self.say:
+                self.say("A file of cached features is damaged. Its features are computed again.")
             return None
         rows = [
             mapped[offset : offset + count * level.row_bytes].view(level.type).view(count, level.items)
@@ -165,16 +176,12 @@ class FeatureFiles:
         return self.folder / f"{name}{SUFFIX}"
 
     def _make_room(self, need: int) -> bool:
-        """Remove dead files, and tables that were not used for longest, until ``need`` bytes fit."""
-        now = time.time()
+        """Remove abandoned files, and tables that were not used for longest, until ``need`` bytes fit."""
+        files.sweep(self.folder)
         found: list[tuple[Path, os.stat_result]] = []
-        for path in (*self.folder.glob(f"*{SUFFIX}"), *self.folder.glob(f"*{PART}")):
-            with contextlib.suppress(OSError):  # gone or renamed meanwhile; or, on Windows, open in another process
-                stat = path.stat()
-                if path.suffix == PART and now - stat.st_mtime > DEAD_AFTER:
-                    path.unlink()
-                else:
-                    found.append((path, stat))
+        for path in self.folder.iterdir():
+            with contextlib.suppress(OSError):  # gone or renamed meanwhile
+                found.append((path, path.stat()))
         used = sum(stat.st_size for _, stat in found)
         free = shutil.disk_usage(self.folder).free
         limit = self.limit if self.limit is not None else min(DEFAULT_LIMIT, int((free + used) * DISK_SHARE))

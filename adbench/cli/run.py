@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import AdbenchError, UsageError
+from ..util.errors import AdbenchError, TaskError, UsageError
 from . import options as arguments
 from .console import STOPPED, console, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
@@ -192,6 +192,11 @@ def _save_maps(
                 room.save(result, results, reopener, kind, force=result.run in new, warn=warn)
             except AdbenchError as error:
                 warn(str(error))
+            except Exception as error:  # the results stand, and their table follows
+                if arguments.debugging(click.get_current_context()):
+                    raise
+                found = f"{type(error).__name__}: {error}"
+                warn(str(TaskError(f"maps of {result.variant} on {result.class_name} can't be made", found=found)))
 
 
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
+from ..util import files
 from ..util.errors import UsageError
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
@@ -212,6 +213,8 @@ def _white(image: Image.Image, peak: float) -> int:
 
 def _bytes_of(path: Path, what: str) -> bytes:
     try:
+        if not files.is_regular(path) and not path.is_dir():  # a pipe would be waited for, a device may never end
+            raise _BadError(path, f"{what} is no file but a pipe or a device", "Replace it by a file")
         return path.read_bytes()
     except FileNotFoundError:
         raise _BadError(path, f"no such file, {what} is missing", "Put it there") from None

@@ -1,31 +1,27 @@
 """Images decoded and resized once, into a uint8 store on disk that every later run opens at once.
 
-A store is a folder of three files: ``images.bin``, ``masks.bin`` and, written last, ``store.json``. It is
-filled under a name of its own and renamed when it is complete.
+A store is a folder of three files: ``images.bin``, ``masks.bin`` and, written last, ``store.json`` with the
+digests of all. It is filled under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import math
 import os
 import shutil
-import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import numpy as np
 import PIL
 
 from ..api.data import Problem, Sample, Size
-from ..util import threads
+from ..util import files, integrity, threads
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.files import cache_folder
@@ -33,16 +29,14 @@ from ..util.numerics import NUMERICS
 from . import decode
 from .decode import Bytes, Decoded, Resize, decode_sample
 
-FORMAT = 2
+FORMAT = 3
 """Of the store; another number makes all stores anew."""
 
 TRIES = 3
 """So often a store is built where others damage or remove it at the same time."""
 
-DEAD_AFTER = 24 * 3600.0
-"""Seconds after which an unfinished store that nobody writes to is removed."""
-
 Watch = Callable[[str, int, int], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +65,7 @@ def open_store(
     skip_bad: bool = False,
     problems: Sequence[Problem] = (),
     watch: Watch | None = None,
+    say: Say | None = None,
 ) -> Store:
     """Open the store of these images; decode and resize them first where that was not done before.
 
@@ -85,6 +80,7 @@ def open_store(
         skip_bad: leave broken samples out and record them instead of refusing.
         problems: what the reader of the data set found wrong.
         watch: hears of the progress as ("decode", done, total).
+        say: hears that a damaged store is made again.
 
     Raises:
         DataError: the first problem, unless ``skip_bad``; nothing left; or no room for the store.
@@ -94,7 +90,13 @@ def open_store(
     order = _Order(samples, size, resize)
     folder = cache_folder() / "pictures" / order.key()
     with decode.quiet():
-        store = _read(folder, order) or _make(folder, order, watch)
+        try:
+            store = _read(folder, order)
+        except _DamagedError as error:
+            store = None
+            if say:
+                say(f"The cached images of {root} are damaged ({error}) and are decoded again.")
+        store = store or _make(folder, order, watch)
     found = (*problems, *store.skipped)
     if found and not skip_bad:
         raise problem_error(found)
@@ -164,18 +166,30 @@ class _Order:
 # ---------------------------------------------------------------- reading
 
 
+class _DamagedError(Exception):
+    """A store that isn't what was written; the text says where."""
+
+
 def _read(folder: Path, order: _Order) -> Store | None:
-    """Open a finished store; None where there is none, a damaged one, or one that is out of date."""
+    """Open a finished store; None where there is none, or one that is out of date.
+
+    Raises:
+        _DamagedError: a store is there, but not as it was written.
+    """
     try:
-        facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        facts = integrity.unseal((folder / "store.json").read_bytes())
         kept = [int(number) for number in facts["kept"]]
-        images = _map(folder / "pictures.bin", (len(kept), *order.size, 3))
-        masks = _map(folder / "masks.bin", (len(kept), *order.size)) if order.with_masks else None
+        images = _map(folder / "pictures.bin", (len(kept), *order.size, 3), facts["pictures"])
+        masks = _map(folder / "masks.bin", (len(kept), *order.size), facts["masks"]) if order.with_masks else None
         sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
         content = str(facts["content"])
         samples = tuple(order.samples[number] for number in kept)
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except FileNotFoundError as error:
+        if folder.is_dir():
+            raise _DamagedError(f"{Path(error.filename).name} is missing") from error
         return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise _DamagedError(str(error)) from error
     bad = sorted(set(range(len(order.samples))) - set(kept))
     skipped: list[Problem] = []
     for found in order.decode(bad):  # again, since access rights, say, change without changing the file
@@ -185,11 +199,13 @@ def _read(folder: Path, order: _Order) -> Store | None:
     return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped))
 
 
-def _map(path: Path, shape: tuple[int, ...]) -> Bytes:
-    """Map a file, whose length must be the shape's. Raises ``ValueError`` where it is not."""
+def _map(path: Path, shape: tuple[int, ...], digest: str) -> Bytes:
+    """Map a file. Raises ``ValueError`` where its length or its content isn't what was written."""
     wanted = math.prod(shape)
     if path.stat().st_size != wanted:
-        raise ValueError(f"{path} has another length")
+        raise ValueError(f"{path.name} has another length")
+    if not integrity.is_intact(path, digest):
+        raise ValueError(f"{path.name} has another content")
     if wanted == 0:
         return np.zeros(shape, np.uint8)
     return np.memmap(path, np.uint8, mode="r", shape=shape)
@@ -204,12 +220,20 @@ def _make(folder: Path, order: _Order, watch: Watch | None) -> Store:
     try:
         for _ in range(TRIES):
             _build(folder, order, watch)
-            store = _read(folder, order)
+            store = _read_whole(folder, order)
             if store is not None:
                 return store
     except OSError as error:
         found = error.strerror or str(error)
     raise _no_room(folder.parent, found)
+
+
+def _read_whole(folder: Path, order: _Order) -> Store | None:
+    """Open a store; None where there is none that can be used."""
+    try:
+        return _read(folder, order)
+    except _DamagedError:
+        return None
 
 
 def _no_room(folder: Path, found: str) -> DataError:
@@ -220,15 +244,13 @@ def _no_room(folder: Path, found: str) -> DataError:
 
 
 def _build(folder: Path, order: _Order, watch: Watch | None) -> None:
-    """Decode everything into a folder of our own, then put it in place at once."""
+    """Decode everything into a temporary folder, then put it in place at once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
+    files.sweep(folder.parent)
     free = shutil.disk_usage(folder.parent).free
     if free < order.bytes:
         raise _no_room(folder.parent, f"{free / 1e6:.0f} MB free of the {order.bytes / 1e6:.0f} MB needed")
-    own, old = _own_name(folder), _own_name(folder)
-    try:
-        own.mkdir()
+    with files.new_folder(folder) as own:
         _fill(own, order, watch)
         if order.key() != folder.name:
             raise DataError(
@@ -238,25 +260,25 @@ def _build(folder: Path, order: _Order, watch: Watch | None) -> None:
         try:
             own.rename(folder)
         except OSError:
-            if _read(folder, order) is None:  # else another process was faster, and its work is as good
-                folder.rename(old)
-                own.rename(folder)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+            if _read_whole(folder, order) is None:  # else another process was faster, and its work is as good
+                files.replace_folder(own, folder)
+        files.flush_folder(folder.parent)
 
 
-def _own_name(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+class _Part:
+    """One file of a store in the making, and the digest of what was written to it."""
 
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self.hasher = stream, integrity.Hasher()
 
-def _sweep(parent: Path) -> None:
-    """Remove what killed processes left behind."""
-    for left in parent.glob(".*-*"):
-        with contextlib.suppress(OSError):
-            used = max(path.stat().st_mtime for path in (left, *left.iterdir()))
-            if time.time() - used > DEAD_AFTER:
-                shutil.rmtree(left, ignore_errors=True)
+    def add(self, values: Bytes) -> None:
+        data = np.ascontiguousarray(values).data
+        self.stream.write(data)
+        self.hasher.update(data)
+
+    def finish(self) -> str:
+        files.flush(self.stream)
+        return self.hasher.hexdigest()
 
 
 def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
@@ -264,26 +286,21 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
     kept: list[int] = []
     sizes: list[Size] = []
     content = hashlib.sha256()
-    with (own / "pictures.bin").open("wb") as images, (own / "masks.bin").open("wb") as masks:
+    with (own / "pictures.bin").open("wb") as image_stream, (own / "masks.bin").open("wb") as mask_stream:
+        images, masks = _Part(image_stream), _Part(mask_stream)
         for number, decoded in enumerate(order.decode(range(total))):
             if watch:
                 watch("decode", number + 1, total)
             if isinstance(decoded, Problem):
                 continue
-            images.write(decoded.image.tobytes())
+            images.add(decoded.image)
             if order.with_masks:
-                masks.write((np.zeros(order.size, np.uint8) if decoded.mask is None else decoded.mask).tobytes())
+                masks.add(np.zeros(order.size, np.uint8) if decoded.mask is None else decoded.mask)
             kept.append(number)
             sizes.append(decoded.size)
             content.update(decoded.digest)
-        _flush(images)
-        _flush(masks)
-    with (own / "store.json").open("w", encoding="utf-8") as facts:
-        json.dump({"kept": kept, "sizes": sizes, "content": content.hexdigest()}, facts)
-        _flush(facts)
-
-
-def _flush(stream: IO[Any]) -> None:
-    """Bring a file to the disk, so that a power failure cannot leave a store with holes under its final name."""
-    stream.flush()
-    os.fsync(stream.fileno())
+        facts = {"kept": kept, "sizes": sizes, "content": content.hexdigest()}
+        facts |= {"pictures": images.finish(), "masks": masks.finish()}
+    with (own / "store.json").open("wb") as stream:
+        stream.write(integrity.seal(facts).encode())
+        files.flush(stream)

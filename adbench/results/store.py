@@ -9,7 +9,7 @@
     state.pt                       only while unfinished: what a broken-off run goes on from
     maps/, maps.npz                anomaly maps, where they were asked for
 
-Every file is written under a temporary name, flushed to the disk and renamed.
+Every file is written under a temporary name, flushed to the disk and renamed (see ``util.files``).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ..api.scores import METRIC_NAMES, Metrics
-from ..util.errors import CheckpointError, ResultError, TaskError, UnknownNameError
+from ..util import files
+from ..util.errors import ResultError, TaskError, UnknownNameError
 from ..util.text import csv_text
-from . import serialization
+from . import serialization, torch_files
 from .records import EpochRecord, Result
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class RunFolder:
         self.run = run
         self.path = root / safe_name(dataset) / safe_name(class_name) / safe_name(method) / safe_name(run)
         self._task = f"{method} on {dataset}/{class_name}, run {run}"
+        self._held: os.stat_result | None = None
+        """The lock file, while this object holds the lock."""
 
     def is_finished(self) -> bool:
         """Whether there is a result, which is then complete."""
@@ -126,14 +129,15 @@ class RunFolder:
 
         Raises:
             ResultError: the files can't be written; there is no result then.
+            TaskError: the folder was removed while this process held its lock.
         """
-        files = {
+        digests = {
             SCORES: self._write(SCORES, csv_text(("path", "label", "defect", "score"), map(_score_row, scores))),
             EPOCHS: self._write(EPOCHS, csv_text(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
         }
         if histograms is not None:
-            files[HISTOGRAMS] = self.write_histograms(histograms)
-        result = replace(result, files=files)
+            digests[HISTOGRAMS] = self.write_histograms(histograms)
+        result = replace(result, files=digests)
         self._write(_RESULT, serialization.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
         return result
@@ -159,8 +163,8 @@ class RunFolder:
         """
         import torch
 
-        with _writing(self.path / f"{name}.pt"):
-            _write_file(self.path / f"{name}.pt", lambda stream: torch.save(dict(payload), stream))
+        with self._writing(f"{name}.pt") as path:
+            files.write(path, lambda stream: torch.save(dict(payload), stream))
 
     def copy_checkpoint(self, source: str, name: str) -> None:
         """Store a checkpoint under a second name, as a hard link where the file system has them.
@@ -168,15 +172,8 @@ class RunFolder:
         Raises:
             ResultError: the file can't be written.
         """
-        path, temporary = self.path / f"{name}.pt", self.path / f".{name}.pt.tmp"
-        with _writing(path):
-            temporary.unlink(missing_ok=True)
-            try:
-                temporary.hardlink_to(self.path / f"{source}.pt")
-            except OSError:
-                shutil.copyfile(self.path / f"{source}.pt", temporary)
-            os.replace(temporary, path)
-            temporary.unlink(missing_ok=True)  # replacing a file by a link to itself leaves both
+        with self._writing(f"{name}.pt") as path:
+            files.link_or_copy(self.path / f"{source}.pt", path)
 
     def has_oracles(self) -> bool:
         """Whether a model that did best on the test set was kept."""
@@ -192,19 +189,26 @@ class RunFolder:
         """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.
 
         Raises:
-            CheckpointError: the file can't be read.
+            CheckpointError: the file is damaged or can't be read.
         """
-        import torch
-
         path = self.path / f"{name}.pt"
         if not path.is_file():
             return None
-        try:
-            payload = torch.load(path, map_location=device or "cpu", weights_only=True)
-        except Exception as error:  # torch raises whatever the bytes lead it to
-            hint = "Compute the run again with --force"
-            raise CheckpointError(f"checkpoint {path} can't be read", found=_reason(error), hint=hint) from error
-        return dict(payload)
+        return torch_files.load(path, device or "cpu", hint="Compute the run again with --force")
+
+    def sweep(self) -> None:
+        """Remove what a killed process left: its temporary files, and the state of a run that is finished.
+
+        Does nothing while another process computes the run.
+        """
+        done_with = self.is_finished() and (self.path / _STATE).exists()
+        if not done_with and not files.temporaries(self.path):
+            return
+        with suppress(TaskError, ResultError), nullcontext() if self._held else self.lock():
+            files.sweep(self.path)
+            if self.is_finished():
+                with suppress(OSError):
+                    (self.path / _STATE).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove everything of this run but its lock; the result first, so that no half of it looks finished."""
@@ -252,16 +256,50 @@ class RunFolder:
                     hint="Wait for it; the same command then finds its result",
                 ) from error
         try:
+            with suppress(OSError):
+                self._held = (self.path / _LOCK).stat()
             yield
         finally:
+            self._held = None
             lock.release()
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[Path]:
+        """Hand out the path of a file to write, and turn what goes wrong into an error that names it.
+
+        Raises:
+            TaskError: the folder was removed while this object held its lock.
+            ResultError: the file can't be written.
+        """
+        if self._held is None:
+            with _writing(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+        self._check_lock()
+        try:
+            with _writing(self.path / name):
+                yield self.path / name
+        except ResultError:
+            self._check_lock()
+            raise
+
+    def _check_lock(self) -> None:
+        """Without this, what is written after the folder was removed would look like a whole run."""
+        if self._held is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(self._held, (self.path / _LOCK).stat()):
+                return
+        raise TaskError(
+            self._task, found=f"that {self.path} was removed during the run",
+            hint="Run it again, and leave its folder alone",
+        )  # fmt: skip
 
     def _write(self, name: str, text: str) -> str:
         return self._write_bytes(name, stored_text(text).encode("utf-8"))
 
     def _write_bytes(self, name: str, data: bytes) -> str:
-        with _writing(self.path / name):
-            _write_file(self.path / name, lambda stream: stream.write(data))
+        with self._writing(name) as path:
+            files.write(path, lambda stream: stream.write(data))
         return hashlib.sha256(data).hexdigest()
 
 
@@ -276,26 +314,6 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         hint = "Make room or permit writing there, or choose another folder with --results"
         raise ResultError(f"{path} can't be written", found=_reason(error), hint=hint) from error
-
-
-def _write_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that it is either the old one or the whole new one, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            fill(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder can't be opened, and renaming is already durable
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 _EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)

@@ -28,8 +28,8 @@ from ..results.records import Best, EpochRecord, Result, Timing
 from ..stats import thresholds
 from ..util import devices, threads
 from ..util.digests import Digests
-from ..util.errors import CheckpointError, DataError, TaskError
-from ..util.memory import MicroBatches
+from ..util.errors import DataError, TaskError
+from ..util.memory import MicroBatches, is_out_of_memory
 from . import summary, thread_tuner
 from .evaluate import TestScores, images_per_second, score_all, score_good
 from .identity import data_digest
@@ -52,12 +52,13 @@ def run(
     """
     watch = watch or Watch()
     with resolved.folder.lock():
+        resolved.folder.sweep()
         if resolved.job.force:
             resolved.folder.discard()
         elif resolved.folder.is_finished():
             return resolved.folder.read_result()
         with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
-            running = _Run(resolved, registry, cache or FeatureCache(), watch)
+            running = _Run(resolved, registry, cache or FeatureCache(say=watch.note), watch)
             try:
                 return running.result()
             finally:
@@ -90,6 +91,7 @@ def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watc
         skip_bad=skip_bad,
         problems=task.problems if training else (),
         watch=watch.stage,
+        say=watch.note,
     )
 
 
@@ -202,7 +204,9 @@ class _Run:
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
             session = Session() if saved is None else Session.from_state(saved, detector, self.device)
-        except (CheckpointError, KeyError, TypeError) as error:
+        except Exception as error:  # a detector raises whatever a state of another shape leads it to
+            if is_out_of_memory(error):
+                raise
             raise _CannotResumeError("the saved state cannot be used.") from error
         self.tuner.adopt(per_epoch=detector.threads_per_epoch, use=session.threads)
         if saved is None:

@@ -1,22 +1,17 @@
 """Anomaly maps of a stored run as files: overlays to look at, or the maps themselves.
 
 Overlays go to ``maps/`` in the run's folder, one PNG per test image, all in one colour scale; the maps
-themselves to ``maps.npz``. Both are written under another name and renamed: what exists is complete.
+themselves to ``maps.npz``. Both are written under a temporary name and renamed: what exists is complete.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import posixpath
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +20,12 @@ from PIL import Image
 from ..data.image_store import Watch
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
+from ..util import files
 from ..util.errors import ResultError, UnknownNameError
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .reopen import Reopener, Rescored, scores_differ
 
 Kind = Literal["png", "raw"]
-
-ATTEMPTS = 5
 
 STEPS = 65535
 """Steps between the lowest and the highest value of all maps in ``maps.npz``."""
@@ -105,29 +99,14 @@ def _write_overlays(
     place: Path, result: Result, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]
 ) -> None:
     scale = Scale.of(maps)
-    own = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
-    try:
+    with files.new_folder(place) as own:
         masks = rescored.store.masks
         for row, name in enumerate(file_names(paths)):
             drawn = overlay(rescored.store.images[row], maps[row], None if masks is None else masks[row], scale)
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(drawn).save(own / name, "PNG")
         _write_scale(own, result, scale)
-        _put_in_place(own, place)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
-
-
-def _put_in_place(own: Path, place: Path) -> None:
-    """Replace a folder by another one; where somebody else does the same at once, whoever comes last wins."""
-    for left in reversed(range(ATTEMPTS)):
-        shutil.rmtree(place, ignore_errors=True)
-        try:
-            own.rename(place)
-            return
-        except OSError:
-            if not left:
-                raise
+        files.replace_folder(own, place)
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
@@ -172,20 +151,12 @@ def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDAr
     low, high = float(maps.min()), float(maps.max())
     step = (high - low) / STEPS
     coded = np.rint((maps.astype(np.float64) - low) / (step or 1.0)).astype(np.uint16)
-    stream = io.BytesIO()
-    np.savez_compressed(
-        stream,
-        maps=coded,
-        low=np.float64(low),
-        step=np.float64(step),
-        paths=np.array([path.encode("utf-8", "backslashreplace").decode() for path in paths]),
-        labels=np.array([sample.label for sample in rescored.store.samples], np.uint8),
-        scores=rescored.image,
-    )
-    temporary = place.with_name(f".{place.name}-{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(stream.getvalue())
-        os.replace(temporary, place)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    arrays: dict[str, Any] = {
+        "maps": coded,
+        "low": np.array(low),
+        "step": np.array(step),
+        "paths": np.array([path.encode("utf-8", "backslashreplace").decode() for path in paths]),
+        "labels": np.array([sample.label for sample in rescored.store.samples], np.uint8),
+        "scores": rescored.image,
+    }
+    files.write(place, lambda stream: np.savez_compressed(stream, **arrays))

@@ -108,7 +108,7 @@ def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
     """An image of the colour scale with its two values, and a few lines of what it is."""
     bar, line = 18, 14
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    lines = [text.encode("latin-1", "replace").decode("latin-1") for text in lines]  # what the built-in font has
+    lines = [_drawable(text) for text in lines]
     width = max([420, *(math.ceil(ruler.textlength(text)) + 20 for text in lines)])
     canvas = Image.new("RGB", (width, bar + line * (len(lines) + 1) + 30), "white")
     ramp = np.broadcast_to(np.linspace(0, 1, width - 20), (bar, width - 20))
@@ -121,3 +121,9 @@ def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
     for number, text in enumerate(lines, 1):
         draw.text((10, below + line * number), text, fill="black")
     return np.asarray(canvas)
+
+
+def _drawable(text: str) -> str:
+    """A line of what the built-in font has: a class's name may hold line breaks and letters of any script."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain.encode("latin-1", "replace").decode("latin-1")

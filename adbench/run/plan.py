@@ -174,7 +174,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             yield ready
         else:
             resolved_jobs.append(ready)
-    cache = FeatureCache()
+    cache = FeatureCache(say=watch.note)
     watch.expect(len(resolved_jobs))
     current = ("", "")
     for resolved in resolved_jobs:
@@ -206,6 +206,7 @@ def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch:
         if isinstance(task, AdbenchError):
             raise task
         resolved = prepare(job, task, identifier.of(job, task, watch.stage))
+        resolved.folder.sweep()
         if resolved.folder.is_finished() and not job.force:
             result = resolved.folder.read_result()
             if result.skipped and not job.skip_bad:  # a strict run must still refuse what is broken

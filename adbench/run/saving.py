@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from .session import sealed
+
 if TYPE_CHECKING:
     from ..results.store import RunFolder
 
@@ -121,7 +123,7 @@ class Saver:
 
     def _write_state(self, payload: Mapping[str, Any], size: int) -> None:
         started = time.monotonic()
-        self.folder.save_checkpoint("state", payload)
+        self.folder.save_checkpoint("state", sealed(payload))
         self.policy.saved(size, time.monotonic() - started)
 
 

@@ -15,6 +15,8 @@ import torch
 from ..api.detector import Detector
 from ..api.scores import Metrics
 from ..results.records import Best, EpochRecord
+from ..util import integrity
+from ..util.errors import CheckpointError
 from .thread_tuner import ThreadUse
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Session:
         setattr(self, name, getattr(self, name) + time.monotonic() - began - made)
 
     def to_state(self, detector: Detector, device: torch.device) -> dict[str, Any]:
-        """All of it, with the detector and the random generators, fit for ``torch.save``."""
+        """All of it, with the detector and the random generators, fit for ``torch.save`` when it is ``sealed``."""
         return {
             "epoch": detector.epoch,
             "detector": detector.state_dict(),
@@ -77,7 +79,18 @@ class Session:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], detector: Detector, device: torch.device) -> Session:
-        """Take a state back: the counters are returned, the detector and the generators are set."""
+        """Take a state back: the counters are returned, the detector and the generators are set.
+
+        Raises:
+            CheckpointError: it isn't what was sealed.
+        """
+        content = {name: value for name, value in state.items() if name != "digest"}
+        if "digest" in state:
+            whole = state["digest"] == integrity.of_payload(content)
+        else:  # adbench 0.1 wrote none
+            whole = not state["records"] or state["records"][-1]["number"] == state["epoch"]
+        if not whole:
+            raise CheckpointError("saved state", found="another content than was written")
         detector.load_state_dict(state["detector"])
         detector.epoch = state["epoch"]
         set_random_state(state["random"], device)
@@ -98,6 +111,11 @@ class Session:
             resumed=True,
             threads=ThreadUse(**state["threads"]) if state.get("threads") else None,
         )
+
+
+def sealed(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state with a digest over it, which reads all of it."""
+    return {**state, "digest": integrity.of_payload(state)}
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

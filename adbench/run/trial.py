@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
+from ..results import torch_files
 from ..results.records import Protocol
 from ..stats import thresholds
 from ..util import capacity, devices
@@ -74,7 +74,7 @@ def run(
     watch = watch or Watch()
     method = registry.method(job.method)
     device = devices.resolve_device(job.device)
-    saved = _load(checkpoint, device)
+    saved = torch_files.load(checkpoint, device)
     ours = "adbench_checkpoint" in saved
     options = _saved_options(saved, method, changes or {}, checkpoint) if ours else job.options
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
@@ -88,7 +88,7 @@ def run(
     capacity.require_eval_size(eval_size)
     if task.problems and not job.skip_bad:
         raise problem_error(task.problems)
-    cache = FeatureCache()
+    cache = FeatureCache(say=watch.note)
     test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     devices.seed_everything(job.seed)
     detector = method.build(options, device)
@@ -141,23 +141,8 @@ def trained_on(checkpoint: Path, dataset: str) -> str | None:
     Raises:
         CheckpointError: the file is missing or unreadable.
     """
-    saved = _load(checkpoint, torch.device("meta"))
+    saved = torch_files.load(checkpoint, "meta")
     return str(saved["class"]) if "adbench_checkpoint" in saved and saved["dataset"] == dataset else None
-
-
-def _load(path: Path, device: torch.device) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch muses about foreign files before it refuses them
-            saved = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises whatever the bytes lead it to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"checkpoint {path} cannot be read", found=reason) from error
-    if not isinstance(saved, dict):
-        raise CheckpointError(f"checkpoint {path}", found=type(saved).__name__, wanted="a dict of state dicts")
-    return saved
 
 
 def _saved_options(saved: dict[str, Any], method: Method, changes: Mapping[str, Any], checkpoint: Path) -> Options:

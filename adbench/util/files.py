@@ -36,7 +36,7 @@ _LONGEST = 40
 _TEMPORARY = re.compile(r"\..+-[0-9a-f]{32}\.tmp")
 _OLD_TEMPORARY = re.compile(
     r"\..+-[0-9a-f]{32}|.+-[0-9a-f]{32}\.part"
-    r"|\.(scores\.csv|epochs\.csv|result\.json|score histograms\.npz|(state|last|oracle_\w+)\.pt)\.tmp"
+    r"|\.(scores\.csv|epochs\.csv|result\.json|evidence\.npz|(state|last|oracle_\w+)\.pt)\.tmp"
 )
 """Those of adbench 0.1, whose writers held no lock."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from adbench.backbones import feature_cache, feature_files
 from adbench.backbones.feature_cache import FeatureCache
+from adbench.util import files
 from adbench.util.errors import OptionError
 
 CPU = torch.device("cpu")
@@ -189,9 +190,9 @@ def test_asking_again_gives_the_same_table(tmp_path):
     assert sum(map(len, source.asked)) == COUNT
 
 
-@pytest.mark.parametrize("damage", ["cut", "longer", "header", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "longer", "header", "empty", "flipped", "last level", "deep", "negative"])
 def test_damaged_files_are_not_used(damage, tmp_path):
-    """A file that isn't exactly what was written is made anew."""
+    """A file that isn't exactly what was written is made anew, with one sentence."""
     FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
@@ -201,13 +202,23 @@ def test_damaged_files_are_not_used(damage, tmp_path):
         "longer": content + b"0",
         "header": content.replace(b"float32", b"floa\xff32"),
         "empty": b"",
+        "flipped": flipped(content, feature_files.HEADER + 1000),
+        "last level": flipped(content, len(content) - 100),
+        "deep": b"[" * len(content),
+        "negative": content.replace(b'"channels": 5', b'"channels":-5'),
     }
+    assert damaged[damage] != content
     path.write_bytes(damaged[damage])
-    source = Source()
-    table = FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, source, CPU)
+    source, said = Source(), []
+    table = FeatureCache(budget=0, folder=tmp_path, say=said.append).table("key", COUNT, source, CPU)
+    assert said == ["A file of cached features is damaged. Its features are computed again."]
     assert sum(map(len, source.asked)) == COUNT
     assert_equal(source(torch.arange(COUNT)), table.gather(torch.arange(COUNT)))
     assert path.read_bytes() == content
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 64]) + data[place + 1 :]
 
 
 def test_broken_off_leaves_nothing_behind(tmp_path):
@@ -228,10 +239,10 @@ def test_broken_off_leaves_nothing_behind(tmp_path):
 
 def test_unfinished_files_of_the_dead_are_removed(tmp_path):
     """What a killed process left half-written is never read, and goes when nobody has written to it for long."""
-    old, new = tmp_path / "a.part", tmp_path / "b.part"
+    old, new = (tmp_path / f"a-{digit * 32}.part" for digit in "0f")  # as adbench 0.1 named them
     for path in (old, new):
         path.write_bytes(b"half")
-    past = time.time() - 2 * feature_files.DEAD_AFTER
+    past = time.time() - 2 * files.DEAD_AFTER
     os.utime(old, (past, past))
     FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
     assert not old.exists()
@@ -331,7 +342,7 @@ def test_disk_limit_removes_what_was_used_longest_ago(tmp_path):
     cache.table("third", COUNT, Source(), CPU)
     assert len(list(tmp_path.iterdir())) == 2
     assert path.exists()
-    assert cache.table("large", 3 * COUNT, Source(), CPU).place == "none"
+    assert cache.table("large", 9 * COUNT, Source(), CPU).place == "none"
 
 
 def test_rows_that_are_not_there(tmp_path):
@@ -370,3 +381,14 @@ def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):
     assert FeatureCache(folder=tmp_path).table("key", COUNT, Source(), CPU).place == "disk"
     monkeypatch.setattr(feature_cache, "_free", lambda _: 2 * size)
     assert FeatureCache(folder=tmp_path).table("other", COUNT, Source(), CPU).place == "memory"
+
+
+def test_more_levels_than_a_header_has_room_for_are_not_written(tmp_path):
+    """Nothing broken is stored, and the features are kept in memory."""
+
+    def compute(rows: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.ones(len(rows), 1, 1, 1)] * 200
+
+    table = FeatureCache(budget=PLENTY, folder=tmp_path).table("key", 3, compute, CPU)
+    assert table.place == "memory"
+    assert list(tmp_path.iterdir()) == []

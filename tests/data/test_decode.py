@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 from pathlib import Path
@@ -377,6 +378,17 @@ def test_empty_and_foreign_files_are_named(tmp_path):
     assert refuse(tmp_path / "empty.png").found == "an empty file"
     assert refuse(tmp_path / "text.png").found == "no image that Pillow knows"
     assert "cannot be read" in refuse(tmp_path / "folder.png").found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices in folders")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
+    """Nobody waits for who might write into a pipe, or reads a device that never ends."""
+    image = save(tmp_path / "a.png", COLOURS)
+    make(tmp_path / "b.png")
+    assert refuse(tmp_path / "b.png").found == "the image is no file but a pipe or a device"
+    problem = refuse(image, tmp_path / "b.png")
+    assert (problem.path, problem.found) == (tmp_path / "b.png", "the mask of a.png is no file but a pipe or a device")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])

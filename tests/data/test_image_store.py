@@ -272,6 +272,18 @@ def test_content_tells_bytes_apart(tmp_path):
     assert open_store(copied, root=tmp_path, size=(8, 8)).content != first
 
 
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _edit(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -286,18 +298,31 @@ DAMAGE = {
     "a list": lambda folder: (folder / "store.json").write_text("[]"),
     "too many": lambda folder: (folder / "store.json").write_text(json.dumps({"kept": [99]})),
     "empty": lambda folder: [path.unlink() for path in folder.iterdir()],
+    "deep facts": lambda folder: (folder / "store.json").write_text("[" * 100_000),
+    "negative sizes": lambda folder: _edit(folder / "store.json", b"[[20, 30]", b"[[-2, 30]"),
+    "a flipped bit in a mask": lambda folder: _flip(folder / "masks.bin"),
+    "a flipped bit in an image": lambda folder: _flip(folder / "pictures.bin"),
+    "a flipped bit in the facts": lambda folder: _edit(folder / "store.json", b'"kept": [0, 1', b'"kept": [0, 3'),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_stores_are_made_again(kind, tmp_path, cache, decoded):
-    """A store with anything missing or cut off is not used but replaced."""
-    samples = make(tmp_path)
-    expected = np.array(open_store(samples, root=tmp_path, size=SIZE).images)
+    """A store with anything missing, cut off or changed is not used but replaced, with one sentence."""
+    samples, said = make(tmp_path), []
+    first = open_store(samples, root=tmp_path, size=SIZE, say=said.append)
+    image_store, masks = np.array(first.images), np.array(first.masks)
+    assert said == []
     (folder,) = (cache / "pictures").iterdir()
     DAMAGE[kind](folder)
     for _ in range(2):
-        assert np.array_equal(expected, open_store(samples, root=tmp_path, size=SIZE).images)
+        found = open_store(samples, root=tmp_path, size=SIZE, say=said.append)
+        assert np.array_equal(image_store, found.images)
+        assert np.array_equal(masks, found.masks)
+        assert found.sizes == first.sizes
+    assert len(said) == 1
+    assert "are damaged" in said[0]
+    assert "decoded again" in said[0]
     assert len(decoded) == 2 * len(samples)
     assert list((cache / "pictures").iterdir()) == [folder]
 
@@ -399,7 +424,7 @@ def test_a_break_leaves_nothing(tmp_path, cache):
 
 def test_what_killed_processes_left_is_removed(tmp_path, cache):
     """An unfinished store that nobody has written to for days is removed; a fresh one may still be in use."""
-    old, fresh = (cache / "pictures" / f".key-{name}" for name in ("old", "fresh"))
+    old, fresh = (cache / "pictures" / f".key-{digit * 32}" for digit in "0f")  # as adbench 0.1 named them
     for folder in (old, fresh):
         folder.mkdir(parents=True)
         (folder / "pictures.bin").write_bytes(b"half")

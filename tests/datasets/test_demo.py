@@ -133,6 +133,17 @@ def test_a_damaged_cache_is_built_anew(cache, tmp_path):
     assert demo.load(tmp_path, "grass").fingerprint == before
 
 
+def test_what_killed_runs_left_is_removed(cache, tmp_path):
+    """A half-made data set goes with the next look, and a user's own hidden folders stay."""
+    shutil.copytree(cache / demo.FOLDER, tmp_path / demo.FOLDER)
+    (tmp_path / f".{demo.FOLDER}-{'0' * 32}.tmp" / "brick").mkdir(parents=True)
+    (tmp_path / ".demo-notes").mkdir()
+
+    demo.load(tmp_path, "grass")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".demo-notes", demo.FOLDER]
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     """The message names the folder and the variable that moves it."""
     (tmp_path / "cache").touch()

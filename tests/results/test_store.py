@@ -203,6 +203,39 @@ def test_discard_keeps_the_lock(tmp_path):
     folder_for(tmp_path / "nowhere", result).discard()
 
 
+def test_what_a_killed_run_left_is_swept(tmp_path):
+    """Killed between the result and the removal of its state, or while a file is written: the next look cleans up."""
+    folder = save(tmp_path, make_result())
+    folder.save_checkpoint("last", {"epoch": 1})
+    whole = {path.name for path in folder.path.iterdir()}
+    folder.save_checkpoint("state", {"epoch": 1})
+    (folder.path / f".last.pt-{'0' * 32}.tmp").write_bytes(b"half")
+    folder.sweep()
+    assert {path.name for path in folder.path.iterdir()} - {".lock"} == whole
+
+
+def test_the_state_of_an_unfinished_run_is_not_swept(tmp_path):
+    """Without a result the state is what the run goes on from."""
+    folder = folder_for(tmp_path, make_result())
+    folder.save_checkpoint("state", {"epoch": 1})
+    (folder.path / f".last.pt-{'0' * 32}.tmp").write_bytes(b"half")
+    folder.sweep()
+    assert {path.name for path in folder.path.iterdir()} - {".lock"} == {"state.pt"}
+
+
+def test_nothing_is_swept_while_another_process_computes(tmp_path):
+    """A run computed again with --force has both a result and a state for a moment."""
+    result = make_result()
+    folder = save(tmp_path, result)
+    folder.save_checkpoint("state", {"epoch": 1})
+    with folder_for(tmp_path, result).lock():
+        folder.sweep()
+    assert folder.load_checkpoint("state") == {"epoch": 1}
+    with folder.lock():
+        folder.sweep()
+    assert folder.load_checkpoint("state") is None
+
+
 def test_two_processes_never_compute_the_same_run(tmp_path):
     """A second process is told at once; a killed one leaves no lock behind."""
     folder = RunFolder(tmp_path, "demo", "brick", "msflow", "cpu-seed0")

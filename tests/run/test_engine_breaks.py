@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from runs import Notes, curve_of, files_in, job_for, run_one, scores_of
+from runs import Notes, curve_of, files_in, job_for, made_method, run_one, scores_of
 
 from adbench import Detector, Epoch, Method, Scores
 from adbench.api.scores import METRIC_NAMES
 from adbench.results import store
-from adbench.run import saving
+from adbench.run import saving, session
+from adbench.util.errors import TaskError
 
 
 def stopped(method: Method, job, watch=None) -> None:
@@ -115,9 +117,36 @@ def test_a_method_that_cannot_go_on_starts_again(tiny_data, tmp_path, saved, ann
     assert scores_of(folder) == scores_of(whole)
 
 
-@pytest.mark.parametrize("damage", ["no checkpoint", "other parts", "fields missing"])
+def of_no_number(value):
+    if isinstance(value, dict):
+        return {key: of_no_number(each) for key, each in value.items()}
+    return value * float("nan") if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+DAMAGE = {
+    "other parts": lambda state: {**state, "detector": {"other": {}}},
+    "fields missing": lambda state: {key: value for key, value in state.items() if key != "random"},
+    "no numbers": lambda state: {**state, "detector": of_no_number(state["detector"])},
+    "a later epoch": lambda state: {**state, "epoch": 4},
+    "an epoch of text": lambda state: {**state, "epoch": "2"},
+    "another clock": lambda state: {**state, "fit_seconds": 1e9},
+    "a later epoch, by adbench 0.1": lambda state: {**undigested(state), "epoch": 4},
+    "short random state, by adbench 0.1": lambda state: {
+        **undigested(state), "random": {**state["random"], "numpy": ["MT19937", torch.zeros(3), 0, 0, 0.0]}
+    },
+    "other shapes, by adbench 0.1": lambda state: {
+        **undigested(state), "detector": {**state["detector"], "model": {"weight": torch.zeros(1)}}
+    },
+}  # fmt: skip
+
+
+def undigested(state):
+    return {key: value for key, value in state.items() if key != "digest"}
+
+
+@pytest.mark.parametrize("damage", ["no checkpoint", "a flipped bit", *DAMAGE])
 def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_path, monkeypatch, damage):
-    """An unreadable or unfitting state is thrown away with a note, and the run starts again."""
+    """An unreadable, unfitting or changed state is thrown away with a note, and the run starts again."""
     monkeypatch.delenv("TINY_SURVIVES", raising=False)
     job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
     stopped(tiny, job)
@@ -125,12 +154,66 @@ def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_
     state = torch.load(path, weights_only=True)
     if damage == "no checkpoint":
         path.write_bytes(b"garbage")
-    elif damage == "other parts":
-        torch.save({**state, "detector": {"other": {}}}, path)
+    elif damage == "a flipped bit":
+        data = path.read_bytes()
+        weight = data.index(state["detector"]["model"]["weight"].numpy().tobytes())
+        path.write_bytes(data[: weight + 3] + bytes([data[weight + 3] ^ 2]) + data[weight + 4 :])
     else:
-        torch.save({key: value for key, value in state.items() if key != "random"}, path)
+        torch.save(DAMAGE[damage](state), path)
     monkeypatch.setenv("TINY_SURVIVES", "1")
     watch = Notes()
     run_one(tiny, job, watch)
     assert watch.notes == ["tiny bolts: the saved state cannot be used. Starting again."]
     assert watch.epochs == [1, 2, 3, 4]
+
+
+def test_a_state_of_adbench_0_1_is_gone_on_from(tiny, tiny_data, tmp_path, monkeypatch):
+    """It holds no digest, and is used as it is."""
+    monkeypatch.delenv("TINY_SURVIVES", raising=False)
+    job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
+    stopped(tiny, job)
+    (path,) = Path(tmp_path).rglob("state.pt")
+    torch.save(undigested(torch.load(path, weights_only=True)), path)
+    monkeypatch.setenv("TINY_SURVIVES", "1")
+    watch = Notes()
+    run_one(tiny, job, watch)
+    assert watch.notes == ["tiny bolts: going on after epoch 2"]
+
+
+def test_memory_that_runs_out_while_a_state_is_loaded_costs_no_state(tiny, tiny_data, tmp_path, monkeypatch):
+    """The state is whole; another device or a free machine can still go on from it."""
+    monkeypatch.delenv("TINY_SURVIVES", raising=False)
+    job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
+    stopped(tiny, job)
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "set_random_state", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            run_one(tiny, job)
+    assert list(Path(tmp_path).rglob("state.pt"))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_folder_that_vanishes_in_mid_run_is_an_error(tiny_data, tmp_path, again):
+    """Removed, or removed and made again by somebody else: no result without its checkpoint is stored."""
+
+    def fit(detector, images):
+        for number in (1, 2):
+            for _ in images:
+                pass
+            if number == 2:
+                (lock,) = tmp_path.rglob(".lock")
+                shutil.rmtree(tmp_path / "folder")
+                if again:
+                    lock.parent.mkdir(parents=True)
+                    lock.touch()
+            yield Epoch(number, 2)
+
+    method = made_method(fit)
+    with pytest.raises(TaskError, match=r"made on folder/bolts.* was removed during the run.* Run it again"):
+        run_one(method, job_for(method, tiny_data, tmp_path))
+    assert not list(tmp_path.rglob("result.json"))
+    assert not list(tmp_path.rglob("*.pt"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_class
 from PIL import Image
 from runs import TINY, adbench, job_for, made_method, only_run, registry_of, run_one, run_tiny
 
@@ -112,6 +113,28 @@ def test_maps_of_other_scores_are_told_of(results, tiny_data):
     record.write_text(whole, encoding="utf-8")
     assert done.exit_code == 0
     assert "images got other scores, by up to 1" in " ".join(done.stderr.split())
+
+
+def test_a_class_with_a_line_break_in_its_name_has_maps(tmp_path):
+    """Such a name is no reason to lose the maps, nor the table that follows them."""
+    make_class(tmp_path / "data", "a\nb")
+    done = run_tiny(tmp_path / "data", tmp_path / "results", "-o", "epochs=1", "--save-maps", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert len(list(tmp_path.rglob("maps/spot/*.png"))) == 4
+    assert json.loads(done.stdout)
+
+
+def test_the_table_follows_when_maps_break(tiny_data, tmp_path, monkeypatch):
+    """Whatever goes wrong while maps are drawn is one warning; the run stands and is shown."""
+
+    def broken(*_, **__):
+        raise ValueError("no such colour")
+
+    monkeypatch.setattr(heatmaps, "overlay", broken)
+    done = run_tiny(tiny_data, tmp_path, *ONE, "--save-maps", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    assert "maps of tiny:epochs=1 on bolts can't be made: found ValueError: no such colour." in done.stderr
+    assert json.loads(done.stdout)
 
 
 def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):

@@ -152,6 +152,18 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tiny, tiny_data, tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("place", range(6))
+def test_a_damaged_checkpoint_is_refused(tiny, trained, tiny_data, tmp_path, place):
+    """A flipped bit in the weights is an error that says so, and never another number."""
+    _, _, folder = trained
+    path, data = tmp_path / "last.pt", bytearray((folder.path / "last.pt").read_bytes())
+    weights = torch.load(folder.path / "last.pt", weights_only=True)["state"]["model"]["weight"].numpy().tobytes()
+    data[data.index(weights) + 4 * place + 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"last.pt is damaged: found another content in .*data/\d"):
+        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), path)
+
+
 def test_the_authors_checkpoint_is_completed_on_training_images(tiny_data, tmp_path):
     """A state dict without our mark takes the job's options and is calibrated; ours is not."""
     seen = []
