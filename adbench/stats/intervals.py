@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ SEED = 1979
 
 CELLS = 1 << 23
 """Draws times images that are held at once."""
+
+KEPT_CELLS = 1 << 20
+"""Draws times images up to which they are kept for the next method: 2 MB."""
 
 BELIEF = 4.5
 """Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
@@ -60,6 +64,22 @@ def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED
     as keep each of them small: of 100,000 images all of them at once would take 400 MB, and several times that as
     numbers to compute with.
     """
+    cells = count * len(labels)
+    if cells <= KEPT_CELLS:
+        yield _kept(labels.astype(bool).tobytes(), count, seed)
+    else:
+        yield from _draw(labels, count, seed)
+
+
+@lru_cache(maxsize=32)
+def _kept(labels: bytes, count: int, seed: int) -> Counts:
+    """The draws of a small test set, which every method and metric of a board asks for."""
+    (counts,) = _draw(np.frombuffer(labels, np.bool_), count, seed)
+    counts.setflags(write=False)
+    return counts
+
+
+def _draw(labels: NDArray[np.bool_], count: int, seed: int) -> Iterator[Counts]:
     draw = np.random.default_rng(seed)
     most = max(1, CELLS // max(len(labels), 1))
     for start in range(0, count, most):

@@ -33,6 +33,7 @@ def test_draws_keep_the_number_of_each_kind_and_come_out_the_same_twice():
 def test_draws_come_in_parts_that_stay_small(monkeypatch):
     """Of many images only a few draws are held at once; they are as many, and keep the number of each kind."""
     monkeypatch.setattr(statistics, "CELLS", 7 * 40)
+    monkeypatch.setattr(statistics, "KEPT_CELLS", 0)
     parts = [*resample(LABELS, 50)]
     assert [len(part) for part in parts] == [7] * 7 + [1]
     assert all((part[:, LABELS].sum(1) == 20).all() for part in parts)
