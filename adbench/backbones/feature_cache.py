@@ -24,6 +24,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from ..util.background import Background
 from ..util.errors import OptionError
 from ..util.files import cache_folder
 from ..util.memory import MicroBatches
@@ -38,6 +39,9 @@ DISK_VARIABLE = "ADBENCH_FEATURE_DISK"
 
 FREE_SHARE = 0.5
 CHUNK = 8
+
+WRITES_AHEAD = 4
+"""Chunks of features that may wait to be written while a GPU computes the next ones."""
 
 IDLE_TABLES = 8
 """So many unused tables are kept for the next method or seed; more would let memory grow from class to class."""
@@ -269,6 +273,7 @@ class FeatureCache:
         levels = tuple(Level.of(features) for features in first)
         kept = self._allocate(levels, count, device, in_memory=True)
         writer = self.files.writer(name, levels, count)
+        background = Background(device, ahead=WRITES_AHEAD)
         try:
             for start in starts:
                 if kept is None and writer is None:
@@ -280,7 +285,7 @@ class FeatureCache:
                     kept.put(start, rows)
                 if writer is not None:
                     try:
-                        writer.put(rows)
+                        background.call(writer.put, [values.cpu() for values in rows])
                     except OSError:  # the disk is full
                         writer.discard()
                         writer = None
@@ -288,10 +293,16 @@ class FeatureCache:
                     watch("features", stop, count)
             if writer is not None:
                 with contextlib.suppress(OSError):
-                    writer.finish()
+                    background.call(writer.finish_or_discard)
+                    if kept is None:
+                        background.wait()
+                    writer = None
         finally:
             if writer is not None:
+                with contextlib.suppress(OSError):
+                    background.wait()
                 writer.discard()
+            background.close(wait=False)
         return kept or self._open(name, count, device)
 
     def _allocate(

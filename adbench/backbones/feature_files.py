@@ -116,6 +116,12 @@ class Writer:
         except PermissionError:  # Windows, where another process has just finished the same file and reads it
             self.discard()
 
+    def finish_or_discard(self) -> None:
+        """Give the complete file its name, or remove it when the disk is full."""
+        with contextlib.suppress(OSError):
+            self.finish()
+        self.discard()
+
     def discard(self) -> None:
         """Remove what was written; fine after ``finish``, too."""
         self.file.discard()

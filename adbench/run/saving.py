@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from ..util.background import Background
 from .session import sealed
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class Saver:
     def __init__(self, folder: RunFolder, device: torch.device) -> None:
         self.folder = folder
         self.policy = SavingPolicy()
-        self._pool = None if device.type == "cpu" else ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._device, self._background = device, Background(device)
 
     def save_state(self, payload: Mapping[str, Any], epoch: int, total: int) -> None:
         """Save ``state.pt`` if that is worth it after ``epoch`` of ``total``.
@@ -80,8 +79,7 @@ class Saver:
             ResultError: it can't be written, or what was saved before could not be.
         """
         size = total_bytes(payload)
-        writing = self._writing is not None and not self._writing.done()
-        if not writing and self.policy.due(epoch, total, size):
+        if not self._background.busy and self.policy.due(epoch, total, size):
             self._run(self._write_state, payload, size)
 
     def save(self, names: Sequence[str], payload: Mapping[str, Any]) -> None:
@@ -100,21 +98,15 @@ class Saver:
 
     def wait(self) -> None:
         """Wait until everything is on the disk. Raises ``ResultError`` where it can't be."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
+        self._background.wait()
 
     def close(self) -> None:
         """End the thread when it has written what it is at. Raises nothing, since a run that ends well has waited."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._background.close()
 
     def _run(self, write: Callable[[Mapping[str, Any], T], None], payload: Mapping[str, Any], how: T) -> None:
-        self.wait()
-        if self._pool is None:
-            write(payload, how)
-        else:
-            self._writing = self._pool.submit(write, on_cpu(payload), how)
+        self.wait()  # so that there is one copy at a time
+        self._background.call(write, payload if self._device.type == "cpu" else on_cpu(payload), how)
 
     def _write(self, payload: Mapping[str, Any], names: Sequence[str]) -> None:
         self.folder.save_checkpoint(names[0], payload)
