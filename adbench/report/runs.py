@@ -15,7 +15,7 @@ from ..util.threads import threads_text
 from . import missing
 from .leaderboard import some
 from .missing import Scored
-from .score_notes import NO_THRESHOLD, useless_text
+from .score_notes import NO_THRESHOLD, ties_text, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
 
@@ -136,8 +136,12 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
         Column("miss_rate", "misses", lambda row: row.threshold("miss_rate"), "percent", judged),
     )
     title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: metrics in %"
+    tied = [
+        f"{each.tied_images} of {each.test_images} images ({each.class_name})" for each in trials if each.tied_images
+    ]
     useless = {trial.class_name: useless_text(trial.threshold) for trial in trials if trial.threshold}
-    notes = dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
+    notes = dict.fromkeys([ties_text(", ".join(tied))] if tied else ())
+    notes |= dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
     notes |= dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
     notes |= dict.fromkeys(_missing_notes(trials))
     rows = tuple(_Trials(trial.class_name, [trial]) for trial in trials)

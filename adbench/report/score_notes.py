@@ -22,7 +22,12 @@ def tie_notes(variants: Sequence[Variant]) -> list[str]:
         return f"{run.tied_images} of {run.test_images} images" if run.tied_images else None
 
     found = _by_run(variants, ties)
-    return [f"Test images that share a score: {found}. A tie counts half in image AUROC."] if found else []
+    return [ties_text(found)] if found else []
+
+
+def ties_text(found: str) -> str:
+    """The note on ties: "34 of 60 images (brick)" says how many there are, and where."""
+    return f"Test images that share a score: {found}. A tie counts half in image AUROC."
 
 
 def threshold_notes(variants: Sequence[Variant], *, shown: bool) -> list[str]:

@@ -34,6 +34,7 @@ from .watch import Watch
 class Trial:
     """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say.
 
+    Of the ``test_images``, ``tied_images`` share their score with another one.
     There is no threshold either where the user changed what scores depend on.
     """
 
@@ -46,6 +47,8 @@ class Trial:
     metrics: Metrics
     protocol: Protocol
     threshold: Threshold | None = None
+    test_images: int = 0
+    tied_images: int = 0
 
 
 def run(
@@ -126,6 +129,8 @@ def run(
             epoch_policy="the checkpoint's",
         ),
         threshold=verdict,
+        test_images=len(ground_truth.labels),
+        tied_images=scores.tied,
     )
 
 

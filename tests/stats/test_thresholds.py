@@ -263,7 +263,10 @@ def test_a_run_counts_ties(tiny_data, tmp_path):
     done = adbench("run", "-m", "coarse", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
                    "--size", "32", "--results", tmp_path / "results")  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    assert "Test images that share a score: 7 of 7 images (bolts). A tie counts half" in " ".join(done.stdout.split())
+    tested = adbench("test", "-m", "coarse", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data,
+                     "--checkpoint", only_run(tmp_path / "results") / "last.pt")  # fmt: skip
+    for shown in (done.stdout, tested.stdout):
+        assert "Test images that share a score: 7 of 7 images (bolts). A tie counts half" in " ".join(shown.split())
 
 
 def test_scores_are_kept_in_float64(tiny_data, tmp_path):
