@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import AdbenchError, TaskError, UsageError
+from ..util.errors import AdbenchError, ResultError, TaskError, UnknownNameError, UsageError
 from . import options as arguments
 from .console import STOPPED, console, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
@@ -229,18 +229,20 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     "--checkpoint",
     required=True,
     type=click.Path(path_type=Path),
-    help="A checkpoint of adbench (last.pt) or of the method's authors.",
+    help="A checkpoint of adbench (last.pt) or of the method's authors, or a run as adbench list runs names it.",
 )
 @arguments.what_to_test
+@arguments.results_option
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
-         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], results: Path,
          format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored."""
     from ..run import plan as suite
     from ..run import trial
 
+    checkpoint = _checkpoint(checkpoint, results)
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
     reader = registry.dataset(dataset)
@@ -259,6 +261,23 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     )
     arguments.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)
+
+
+def _checkpoint(given: Path, results: Path) -> Path:
+    """A checkpoint's file: the one that is given, or the last epoch's of the run that is meant."""
+    from ..results import store
+    from ..results.find import find_runs
+    from ..results.run_files import folder_of
+
+    if given.is_file() or not results.is_dir():
+        return given
+    try:
+        runs = find_runs(store.read_all(results).results, [str(given)], results)
+    except (ResultError, UnknownNameError):  # it was a file that isn't there
+        return given
+    if len(runs) > 1:
+        raise UsageError(f"--checkpoint {given}", found=f"{len(runs)} runs of that name", wanted="the folder of one")
+    return folder_of(results, runs[0]).path / "last.pt"
 
 
 def _run_trials(

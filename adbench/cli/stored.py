@@ -221,11 +221,15 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
 @arguments.debug_option
 def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
              threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """Write the anomaly maps of stored runs, named as in `adbench list runs`, into their folders."""
+    """Write the anomaly maps of stored runs into their folders.
+
+    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    """
+    from ..results.find import find_runs
     from ..run import heatmaps as room
     from ..run.reopen import Reopener
 
-    chosen = room.find_runs(_read(results, None, None), runs)
+    chosen = find_runs(_read(results, None, None), runs, results)
     arguments.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)
     with status_line() as show:

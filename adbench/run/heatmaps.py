@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from ..data.image_store import Watch
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..util import files
-from ..util.errors import ResultError, UnknownNameError
+from ..util.errors import ResultError
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .reopen import Reopener, Rescored, scores_differ
 
@@ -80,16 +79,6 @@ def save(
         hint = "Make room or permit writing there"
         raise ResultError(f"{place} can't be written", found=error.strerror or str(error), hint=hint) from error
     return place
-
-
-def find_runs(results: Sequence[Result], names: Sequence[str]) -> list[Result]:
-    """The results of runs named as ``adbench list runs`` does. Raises ``UnknownNameError``."""
-    known = dict.fromkeys(result.run for result in results)
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known)  # all of them may be hundreds
-            raise UnknownNameError("run", name, near, hint="See adbench list runs")
-    return [result for result in results if result.run in names]
 
 
 # ---------------------------------------------------------------- overlays

@@ -140,12 +140,28 @@ def test_the_table_follows_when_maps_break(tiny_data, tmp_path, monkeypatch):
 def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
     """One line, exit code 2, and only names that are near."""
     (result,) = store.read_all(results).results
-    done = adbench("heatmaps", result.run[:-1], "--results", results)
+    done = adbench("heatmaps", f"{result.run[:-1]}x", "--results", results)
     assert done.exit_code == 2
     assert f"Did you mean '{result.run}'?" in done.stderr
     far = adbench("heatmaps", "zzz", "--results", results)
     assert far.exit_code == 2
     assert "See adbench list runs" in far.stderr
+
+
+def test_a_run_can_be_named_by_its_digest_or_its_folder(results, tiny_data):
+    """Both give the place that the whole name gives, also as the checkpoint of adbench test."""
+    (result,) = store.read_all(results).results
+    words = ("--results", results, "--plugin", TINY, "--data-root", tiny_data)
+    digest, folder = result.run.rpartition("-")[2], only_run(results)
+    places = {adbench("heatmaps", name, *words).stdout for name in (result.run, digest, folder)}
+    assert places == {f"{folder / 'maps'}\n"}
+    tried = [
+        json.loads(
+            adbench("test", "-m", "tiny", "-d", "folder", "--checkpoint", name, *words, "--format", "json").stdout
+        )
+        for name in (folder / "last.pt", folder, digest)
+    ]
+    assert tried[0] == tried[1] == tried[2]
 
 
 def test_a_method_without_maps_says_so_and_the_run_stands(tiny_data, tmp_path):

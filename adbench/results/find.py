@@ -1,0 +1,61 @@
+"""Find stored runs by what people type: a name, any part of it that only one run has, or a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..util.errors import UnknownNameError, UsageError
+from .records import Result
+from .run_files import folder_of
+
+LISTED = 4
+"""Runs that an error names where a part stands for several."""
+
+
+def find_runs(stored: Sequence[Result], names: Sequence[str], results: Path) -> list[Result]:
+    """The runs that are meant, in the order in which they are stored.
+
+    A name is that of a run as ``adbench list runs`` shows it, its folder or a file in it, or any part of
+    ``DATASET/CLASS/METHOD/RUN`` that only one of the runs has.
+
+    Args:
+        stored: all runs there are.
+        names: what people typed.
+        results: the folder of all results.
+
+    Raises:
+        UnknownNameError: no run has that in its name.
+        UsageError: several runs have.
+    """
+    found = [run for name in names for run in _meant(stored, name, results)]
+    return [run for run in stored if any(run is each for each in found)]
+
+
+def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
+    exact = [run for run in stored if run.run == name]
+    if exact:
+        return exact
+    found = _in_folder(stored, Path(name), results) or [run for run in stored if name.strip("/\\") in _text(run)]
+    if not found:
+        runs = [run.run for run in stored]
+        raise UnknownNameError("run", name, get_close_matches(name, runs), hint="See adbench list runs")
+    if len(found) > 1:
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        listed = ", ".join(map(_text, found[:LISTED]))
+        raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="what only one has")
+    return found
+
+
+def _in_folder(stored: Sequence[Result], path: Path, results: Path) -> list[Result]:
+    """The runs in a folder, or the run whose folder holds the path."""
+    if not path.exists():
+        return []
+    place = path.resolve()
+    folders = ((run, folder_of(results, run).path.resolve()) for run in stored)
+    return [run for run, folder in folders if place == folder or place in folder.parents or folder in place.parents]
+
+
+def _text(run: Result) -> str:
+    return f"{run.dataset}/{run.class_name}/{run.method}/{run.run}"

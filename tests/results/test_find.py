@@ -1,0 +1,64 @@
+"""Runs are found by name, by any part that one run alone has, and by folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from made_results import make_result
+
+from adbench.results.find import find_runs
+from adbench.results.run_files import folder_of
+from adbench.util.errors import UnknownNameError, UsageError
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Three runs with their folders: two methods on bolts, one of them on nuts, too."""
+    runs = [
+        replace(make_result(method, name), run=f"cpu-seed0-{digest}")
+        for method, name, digest in (("a", "bolts", "11aa"), ("b", "bolts", "22bb"), ("b", "nuts", "33bb"))
+    ]
+    for run in runs:
+        folder_of(tmp_path, run).path.mkdir(parents=True)
+    return runs
+
+
+@pytest.mark.parametrize("name", ["cpu-seed0-22bb", "22", "0-22bb", "bolts/b", "folder/bolts/b/cpu-seed0-22bb"])
+def test_any_part_that_one_run_has_will_do(stored, tmp_path, name):
+    """The whole name, its digest, the middle of it, or class and method."""
+    assert find_runs(stored, [name], tmp_path) == [stored[1]]
+
+
+def test_a_folder_and_a_file_in_it_will_do(stored, tmp_path, monkeypatch):
+    """As the shell completes it, relative or not, with a slash at the end."""
+    place = folder_of(tmp_path, stored[2]).path
+    (place / "last.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    relative = place.relative_to(tmp_path)
+    for name in (place, place / "last.pt", f"{place}/", relative, f"./{relative}/", relative.parent):
+        assert find_runs(stored, [str(name)], tmp_path) == [stored[2]]
+
+
+def test_runs_come_once_and_in_their_order(stored, tmp_path):
+    """However often and in whatever order they are named."""
+    assert find_runs(stored, ["33", "11aa", "nuts"], tmp_path) == [stored[0], stored[2]]
+
+
+def test_a_whole_name_counts_more_than_a_part(stored, tmp_path):
+    """A run whose name is part of another's can be named."""
+    longer = replace(stored[0], run="cpu-seed0-11aa-more")
+    assert find_runs([*stored, longer], ["cpu-seed0-11aa"], tmp_path) == [stored[0]]
+
+
+@pytest.mark.parametrize("name", ["bb", "cpu-seed0", "folder/bolts"])
+def test_a_part_of_several_runs_is_a_mistake_that_lists_them(stored, tmp_path, name):
+    """Nothing is guessed."""
+    with pytest.raises(UsageError, match=r"(2|3) runs: .*bolts/.*what only one has"):
+        find_runs(stored, [name], tmp_path)
+
+
+def test_an_unknown_name_is_a_mistake_with_the_nearest_one(stored, tmp_path):
+    """A typing error is answered by what was meant."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'cpu-seed0-11aa'"):
+        find_runs(stored, ["cpu-seed0-11ab"], tmp_path)
