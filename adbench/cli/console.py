@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from ..api.registry import Registry
     from ..report.tables import AnyTable
+
+LOG_EVERY = 15.0
+"""Seconds between two lines of progress in a log."""
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -30,11 +34,33 @@ def console() -> Console:
 
 @contextlib.contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """A line on a terminal that says what is being done, and goes when it is done."""
+    """A line on a terminal that says what is being done, and goes when it is done; in a log a line now and then."""
     from rich.text import Text
 
-    with console().status("") as status:
+    shown = console()
+    if not shown.is_terminal:
+        yield now_and_then()
+        return
+    with shown.status("") as status:
         yield lambda text: status.update(Text(printable(text)))
+
+
+def now_and_then(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+    """Make a function that says a text if none was said in the last ``LOG_EVERY`` seconds."""
+    last = clock()
+
+    def hear(text: str) -> None:
+        nonlocal last
+        if clock() - last >= LOG_EVERY:
+            last = clock()
+            say(text)
+
+    return hear
+
+
+def counted(show: Callable[[str], None], name: str) -> Callable[[str, int, int], None]:
+    """Turn progress such as ("score", done, total) into texts for ``show``."""
+    return lambda what, done, total: show(f"{name}: {what} {done}/{total}")
 
 
 def say(text: str, *, style: str = "") -> None:

@@ -15,7 +15,7 @@ import click
 
 from ..util.errors import AdbenchError, ResultError, TaskError, UnknownNameError, UsageError
 from . import options as arguments
-from .console import STOPPED, console, load_plugins, print_tables, say, status_line, warn
+from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
 
 if TYPE_CHECKING:
@@ -187,9 +187,11 @@ def _save_maps(
     new = {outcome.result.run for outcome in outcomes if outcome.result is not None and not outcome.reused}
     with status_line() as show:
         for result in made:
-            show(f"maps of {result.variant} on {result.dataset}/{result.class_name}")
+            name = f"maps of {result.variant} on {result.dataset}/{result.class_name}"
+            show(name)
+            watch = counted(show, name)
             try:
-                room.save(result, results, reopener, kind, force=result.run in new, warn=warn)
+                room.save(result, results, reopener, kind, force=result.run in new, watch=watch, warn=warn)
             except AdbenchError as error:
                 warn(str(error))
             except Exception as error:  # the results stand, and their table follows

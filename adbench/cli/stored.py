@@ -13,7 +13,7 @@ import click
 from ..api.scores import MAIN_METRICS
 from ..util.errors import AdbenchError, UsageError
 from . import options as arguments
-from .console import load_plugins, print_path, print_tables, say, status_line, warn
+from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
@@ -236,7 +236,9 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
         for result in chosen:
             name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
             show(name)
-            print_path(room.save(result, results, reopener, "raw" if raw else "png", force=force, warn=warn))
+            watch = counted(show, name)
+            place = room.save(result, results, reopener, "raw" if raw else "png", force=force, watch=watch, warn=warn)
+            print_path(place)
 
 
 def write_report(

@@ -48,7 +48,7 @@ def save(
         reopener: finds its images and its detector.
         kind: "png" for overlays, "raw" for the maps themselves.
         force: write them again.
-        watch: hears of the progress as ("score", done, total).
+        watch: hears of the progress as ("score", done, total) and ("write", done, total).
         warn: hears where the scores now are not those of the result.
 
     Returns:
@@ -72,8 +72,10 @@ def save(
         warn(f"{result.variant} on {result.dataset}/{result.class_name}: {remark}")
     try:
         if kind == "png":
-            _write_overlays(place, result, paths, rescored, rescored.maps)
+            _write_overlays(place, result, paths, rescored, rescored.maps, watch)
         else:
+            if watch:
+                watch("write", 0, len(paths))
             _write_raw(place, paths, rescored, rescored.maps)
     except OSError as error:
         hint = "Make room or permit writing there"
@@ -85,7 +87,12 @@ def save(
 
 
 def _write_overlays(
-    place: Path, result: Result, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]
+    place: Path,
+    result: Result,
+    paths: Sequence[str],
+    rescored: Rescored,
+    maps: NDArray[np.float32],
+    watch: Watch | None,
 ) -> None:
     scale = Scale.of(maps)
     with files.new_folder(place) as own:
@@ -94,6 +101,8 @@ def _write_overlays(
             drawn = overlay(rescored.store.images[row], maps[row], None if masks is None else masks[row], scale)
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(drawn).save(own / name, "PNG")
+            if watch:
+                watch("write", row + 1, len(paths))
         _write_scale(own, result, scale)
         files.replace_folder(own, place)
 
