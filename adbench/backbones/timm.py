@@ -86,7 +86,7 @@ def _import(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise UsageError(f"backbone {name}", found="no timm", hint="pip install timm") from error
+        raise UsageError(f"backbone {name}", found="no timm", hint='pip install -e ".[timm]"') from error
     return timm
 
 

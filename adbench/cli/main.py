@@ -16,7 +16,7 @@ from ..util.errors import AdbenchError, UsageError
 from ..util.text import printable
 from . import options as arguments
 from . import run, stored
-from .console import STOPPED, say
+from .console import STOPPED, say, warn
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
@@ -83,7 +83,7 @@ def _forget_output() -> None:
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="adbench", message="adbench %(version)s")
+@click.version_option(package_name="adbench-suite", message="adbench %(version)s")
 def app() -> None:
     """Benchmark unsupervised industrial anomaly detection.
 
@@ -115,8 +115,32 @@ def prepare_torch() -> None:
         os.environ.update(NO_SPINNING)
 
 
+def namesake() -> str:
+    """Say that a distribution named ``adbench`` is installed as well, and how to mend that; nothing if none is.
+
+    On the package index ``adbench`` is another project, with the same import name; ours is ``adbench-suite``, which
+    was called ``adbench`` up to 0.1.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        other = distribution("adbench")
+    except PackageNotFoundError:
+        return ""
+    if other.read_text("RECORD") is None:  # left behind by a build in a source folder, not installed
+        return ""
+    ours = any(point.group == "adbench" for point in other.entry_points)
+    what = "of this project, under its old name" if ours else "which is another project with the same import name"
+    return (
+        f"adbench {other.version} is installed as well, {what}; its files may have replaced some of adbench-suite. "
+        'Run: pip uninstall adbench, and then again: pip install -e "."'
+    )
+
+
 def main() -> None:
     """Run the command line."""
+    if warning := namesake():
+        warn(warning)
     prepare_torch()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run

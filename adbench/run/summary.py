@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..api import options as options_module
+from ..api import registry
 from ..api.data import EvalSize, relative_path
 from ..api.detector import Detector
+from ..api.method import Method
 from ..api.options import BackboneOptions, Options
 from ..api.scores import Threshold
 from ..data.ground_truth import RESAMPLING
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 def summarize(
     resolved: ResolvedJob,
-    package: str,
+    method: Method,
     detector: Detector,
     session: Session,
     *,
@@ -49,7 +51,7 @@ def summarize(
 
     Args:
         resolved: what was asked for, as this machine resolved it.
-        package: what the method came with.
+        method: what was trained.
         detector: what came of it.
         session: evaluated at least once; its last metrics are the result's.
         train: the training images, without those held out.
@@ -88,7 +90,7 @@ def summarize(
         peak_memory_bytes=devices.peak_memory(resolved.device),
         parameters=_parameters(detector),
         environment=environment(resolved.device, session.threads.most_used if session.threads else None),
-        method_package=package,
+        method_package=registry.package_of(method),
         command=job.command,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         passes={part.what: part.count for part in micro_batches if part.count > 1},
@@ -132,7 +134,10 @@ def _parameters(detector: Detector) -> int:
     return sum(parameter.numel() for parameter in modules.parameters() if parameter.requires_grad)
 
 
-PACKAGES = ("adbench", "torch", "torchvision", "FrEIA", "numpy", "scikit-image", "pillow", "timm")
+_OTHERS = ("torch", "torchvision", "FrEIA", "numpy", "scikit-image", "pillow", "timm")
+
+PACKAGES = {"adbench": "adbench-suite", **{name: name for name in _OTHERS}}
+"""What a result says the version of, with the name of its distribution."""
 
 
 def environment(device: torch.device, threads: int | None = None) -> Environment:
@@ -144,7 +149,7 @@ def environment(device: torch.device, threads: int | None = None) -> Environment
         platform=platform.platform(),
         python=platform.python_version(),
         threads=threads or torch.get_num_threads(),
-        packages={package: found for package in PACKAGES if (found := _version(package))},
+        packages={name: found for name, package in PACKAGES.items() if (found := _version(package))},
         cuda=torch.version.cuda if device.type == "cuda" else None,
     )
 

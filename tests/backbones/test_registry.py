@@ -241,7 +241,7 @@ def test_unknown_names():
 def test_timm_missing_says_how_to_get_it(monkeypatch):
     """Without timm, a timm backbone says how to install it."""
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match="pip install timm"):
+    with pytest.raises(UsageError, match=r'pip install -e "\.\[timm\]"'):
         registry.load("timm:resnet18", device=CPU)
 
 

@@ -7,9 +7,13 @@ import json
 import shutil
 import signal
 import threading
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
+import pytest
 from runs import ONE, TINY, adbench, files_in, line_of, metrics_of, only_run, run_tiny
 
+from adbench.cli import main
 from adbench.results import store
 
 # ---------------------------------------------------------------- running
@@ -160,3 +164,21 @@ def test_test_refuses_another_methods_checkpoint(tiny_data, tmp_path):
                    "--checkpoint", only_run(tmp_path) / "last.pt")  # fmt: skip
     assert (done.exit_code, done.stdout) == (2, "")
     assert "Use --method tiny" in line_of(done)
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [
+        ([], "another project with the same import name"),
+        ([EntryPoint("padim", "adbench_plugins.padim", "adbench")], "of this project, under its old name"),
+    ],
+)
+def test_another_adbench_beside_ours_is_told(monkeypatch, points, what):
+    """The start says so, and how to mend it; on most machines there is none, and nothing is said."""
+    assert main.namesake() == ""
+    other = SimpleNamespace(version="0.1.11", entry_points=points, read_text=lambda name: "adbench/run.py,,")
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: other)
+    said = main.namesake()
+    assert "adbench 0.1.11 is installed as well" in said
+    assert what in said
+    assert "pip uninstall adbench" in said
