@@ -25,7 +25,6 @@ class CFlowOptions(BackboneOptions):
     """
 
     size: Size = (512, 512)
-    resize: Literal["stretch", "crop"] = "crop"
     batch_size: Count = 32
     layers: tuple[int, ...] = (2, 3, 4)
     padding: Literal["zeros", "reflect"] = "reflect"
@@ -88,7 +87,6 @@ PRESETS = {
         replace(
             PAPER,
             size=(256, 256),
-            resize="stretch",
             batch_size=8,
             backbone="efficientnet_lite0",
             padding="zeros",
