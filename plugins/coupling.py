@@ -30,6 +30,10 @@ Scales, shifts, log-Jacobians and norms are computed in float32.
 """
 
 
+SHARPNESS = 0.5
+"""Of the softplus that keeps FrEIA's global scales positive."""
+
+
 class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
     """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants."""
 
@@ -70,12 +74,12 @@ class MapBlock(FastBlock):
 
     def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, C, H, W) to the same shape, with the log-Jacobian (B,)."""
-        x1, x2 = x.split(self.splits, dim=1)
+        passive = self.splits[0]
+        x1, x = _Fork.apply(x, passive, self.subnet.precision or x.dtype)  # type: ignore[no-untyped-call]
         coefficients = self.subnet(x1, code)
-        scale = self.global_scale_activation(self.global_scale)
-        coupled, log_jac = _Affine.apply(x1, x2, coefficients, scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
+        coupled, log_jac = _Affine.apply(x, coefficients, self.global_scale, self.global_offset, self.clamp)  # type: ignore[no-untyped-call]
         order, inverse = self._constant(_order_and_inverse)
-        return permute_channels(coupled, order, inverse), log_jac + x1[0, 0].numel() * scale.log().sum()
+        return permute_channels(coupled, order, inverse), log_jac
 
 
 class FastPermute(PermuteRandom):  # type: ignore[misc]
@@ -221,44 +225,64 @@ def _empty_like(x: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 1)
 
 
-class _Affine(Function):
-    """The elementwise part of a block.
+class _Fork(Function):
+    """Hands out a map's first ``passive`` channels in another precision, for a subnet, beside the map itself.
 
-    Of x = (x1, x2) and a subnet's coefficients a = (r, t): s = clamp * tanh(r / 10),
-    u = (x1, x2 * exp(s) + t / 10), y = u * scale + offset; and log-Jacobian = sum of s.
+    On the way back their gradient is added to the map's in place, where autograd would cast, add and join copies.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x1: Tensor, x2: Tensor, a: Tensor, scale: Tensor, offset: Tensor, clamp: float
-    ) -> tuple[Tensor, Tensor]:
-        active = x2.shape[1]
-        bend = bent(a[:, :active].to(x2.dtype))
+    def forward(ctx: Any, x: Tensor, passive: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        ctx.passive = passive
+        return x[:, :passive].to(dtype), x.view_as(x)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, of_passive: Tensor, of_map: Tensor) -> tuple[Tensor, None, None]:
+        of_map[:, : ctx.passive].add_(of_passive)  # nobody else has it: _Affine has just made it
+        return of_map, None, None
+
+
+class _Affine(Function):
+    """The elementwise part of a block.
+
+    Of x = (x1, x2), a subnet's coefficients a = (r, t) and scale = softplus(bare / 2) / 5: s = clamp * tanh(r / 10),
+    u = (x1, x2 * exp(s) + t / 10), y = u * scale + offset; and log-Jacobian = sum of s and log scale.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, bare: Tensor, offset: Tensor, clamp: float) -> tuple[Tensor, Tensor]:
+        active = a.shape[1] // 2
+        bend = bent(a[:, :active].to(x.dtype))
         s = exponents(bend, clamp)
-        log_jac = s.sum((1, 2, 3))
+        scale = F.softplus(bare, SHARPNESS).mul_(0.1)
+        log_jac = s.sum((1, 2, 3)).add_(scale.log().sum(), alpha=x[0, 0].numel())
         growth = s.exp_()
-        u = torch.cat((x1, x2), dim=1)
+        u = x.clone()
         u[:, -active:].mul_(growth).add_(a[:, active:], alpha=0.1)
-        ctx.save_for_backward(x2, bend, growth, u, scale)
+        ctx.save_for_backward(x, bend, growth, u, bare, scale)
         ctx.clamp, ctx.dtype = clamp, a.dtype
         return torch.addcmul(offset, u, scale), log_jac
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor, for_log: Tensor) -> tuple[Tensor | None, ...]:
-        x2, bend, growth, u, scale = ctx.saved_tensors
-        active = x2.shape[1]
+        x, bend, growth, u, bare, scale = ctx.saved_tensors
+        active = bend.shape[1]
         others = [dimension for dimension in range(u.dim()) if dimension != 1]
         for_offset = gradient.sum(others, keepdim=True)
         for_scale = (gradient * u).sum(others, keepdim=True)
-        for_x1, for_x2 = (gradient * scale).split([u.shape[1] - active, active], dim=1)
+        for_scale.addcdiv_(for_log.sum(), scale, value=x[0, 0].numel())
+        for_bare = torch.ops.aten.softplus_backward(for_scale.mul_(0.1), bare, SHARPNESS, 20)
+        for_x = gradient * scale
+        for_x2 = for_x[:, -active:]
         # until the growth is in, for_x2 is that of u2
         for_a = _empty_like(u, 2 * active, ctx.dtype)
         torch.mul(for_x2, 0.1, out=for_a[:, active:])
         for_x2.mul_(growth)
-        for_s = (for_x2 * x2).add_(for_log.view(-1, *[1] * (x2.dim() - 1)))
+        for_s = (for_x2 * x[:, -active:]).add_(for_log.view(-1, *[1] * (x.dim() - 1)))
         through_bend(for_s, bend, ctx.clamp, out=for_a[:, :active])
-        return for_x1, for_x2, for_a, for_scale, for_offset, None
+        return for_x, for_a, for_bare, for_offset, None
 
 
 def bent(r: Tensor) -> Tensor:

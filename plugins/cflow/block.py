@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..coupling import FastBlock, Precision, bent, exponents, through_bend
+from ..coupling import SHARPNESS, FastBlock, Precision, bent, exponents, through_bend
 from ..flows import at_least_float32
-
-SHARPNESS = 0.5
-"""Of the softplus that keeps FrEIA's global scales positive."""
 
 
 class Linear(nn.Linear):

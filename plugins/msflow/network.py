@@ -28,6 +28,7 @@ class ConvSubnet(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__()
+        self.precision = precision
         self.conv1 = CodedConv(channels_in, channels_in, precision)
         self.ln = ChannelNorm(channels_in)
         self.conv2 = Conv(channels_in, channels_out, precision)
