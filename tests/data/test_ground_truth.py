@@ -186,7 +186,7 @@ def test_a_run_evaluates_at_the_images_own_size(tiny_data, tmp_path):
     masks, maps = [], []
     for path in paths:
         small = Image.open(path).convert("RGB").resize((64, 64), Image.Resampling.LANCZOS)
-        batch = type("Batch", (), {"pictures": torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255})
+        batch = type("Batch", (), {"images": torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255})
         values = brightness(batch).map[:, None]
         maps.append(torch.nn.functional.interpolate(values, (80, 80), mode="bilinear")[0, 0].numpy())
         mask = folder.parent / "ground_truth" / "spot" / f"{path.stem}_mask.png"

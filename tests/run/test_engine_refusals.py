@@ -75,7 +75,7 @@ def test_a_fit_that_ends_early_is_scored_at_its_last_epoch(tiny_data, tmp_path):
         (lambda s: Scores(s.image, s.map, s.map[0]), "Scores.region_map: found shape"),
         (lambda s: Scores(None, s.map), "Scores.image: found None"),
         (lambda s: Scores(s.image.tolist(), s.map), "Scores.image: found a list, wanted a tensor"),
-        (lambda s: Scores(s.image.double() * 1e300, s.map), "Scores.image: found NaN or infinity"),
+        (lambda s: Scores(s.image.double() * 1e300 * 1e300, s.map), "Scores.image: found NaN or infinity"),
         (lambda s: s.map, "score returned a Tensor: wanted Scores"),
     ],
 )
