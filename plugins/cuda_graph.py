@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from adbench.errors import CheckpointError
+from adbench.util.errors import first_line
 
 WARM_UP = 3
 """Eager steps before a capture, in which libraries and the optimiser allocate what they keep."""
@@ -166,7 +167,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     try:
         optimizer.load_state_dict(state)
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
-        found = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        found = first_line(error)
         raise CheckpointError(
             "state of an optimiser", found=found, wanted="that of one with the same parameters"
         ) from error

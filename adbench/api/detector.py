@@ -100,7 +100,7 @@ class Detector:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what ``state_dict`` returned. Raises ``CheckpointError`` where it does not fit."""
-        from ..util.errors import CheckpointError
+        from ..util.errors import CheckpointError, first_line
 
         for name, value in state.items():
             part = getattr(self, name, None)
@@ -108,10 +108,9 @@ class Detector:
                 try:
                     part.load_state_dict(value)
                 except (KeyError, ValueError, RuntimeError, TypeError) as error:
-                    found = str(error).strip().splitlines()[0]
                     raise CheckpointError(
                         f"state '{name}' does not fit {type(self).__name__}",
-                        found=found,
+                        found=first_line(error),
                         hint="Use the method, backbone and options that the checkpoint was made with",
                     ) from error
             elif _is_tensor(value):

@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 
 import pluggy
 
-from ..util.errors import AdbenchError, PluginError, UnknownNameError
+from ..util.errors import AdbenchError, PluginError, UnknownNameError, described
 from . import hooks as hookspecs
 from .data import Dataset
 from .method import Method
@@ -108,8 +108,9 @@ def _register(manager: pluggy.PluginManager, origin: str, load_module: Callable[
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[-1].strip()}" if text else type(error).__name__
+    if isinstance(error, pluggy.PluginValidationError):  # says at its end what is wrong
+        return str(error).strip().splitlines()[-1].strip()
+    return described(error)
 
 
 class _SourceOnly(SourceFileLoader):
@@ -157,7 +158,7 @@ def _collect(
             broken.append(f"plugin {origin} is skipped: {error}")
             continue
         except Exception as error:
-            broken.append(f"plugin {origin} is skipped: {_reason(error)}")
+            broken.append(f"plugin {origin} is skipped: {described(error)}")
             continue
         for item in offered:
             if item.name in found:

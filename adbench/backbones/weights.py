@@ -16,7 +16,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
-from ..util.errors import WeightsError
+from ..util.errors import WeightsError, first_line
 from .table import LITE0
 
 State = dict[str, Tensor]
@@ -74,7 +74,7 @@ def from_file(path: str | Path) -> State:
     except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"weights file {path}",
-            found=f"nothing that reads as weights ({_first_line(error)})",
+            found=f"nothing that reads as weights ({first_line(error)})",
             wanted="a state dict",
             hint="If it was cut short, fetch it again; else write it with torch.save(model.state_dict(), FILE)",
         ) from error
@@ -128,7 +128,7 @@ def ways_out(name: str, url: str) -> Iterator[None]:
     except (OSError, HTTPException, RuntimeError) as error:
         raise WeightsError(
             f"ImageNet weights of {name}",
-            found=f"no way to fetch them ({_first_line(error)})",
+            found=f"no way to fetch them ({first_line(error)})",
             hint=f"Connect and try again; or give --weights FILE with a state dict (from {url}); "
             f"or use --backbone {LITE0}, which needs no network (--preset cpu does so)",
         ) from error
@@ -215,11 +215,6 @@ def _is_counter(key: str) -> bool:
 def _some(items: Sequence[str]) -> str:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return ", ".join(items[:SHOWN]) + more
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:

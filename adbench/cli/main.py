@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..util.errors import AdbenchError, UsageError
+from ..util.errors import AdbenchError, UsageError, described
 from ..util.text import printable
 from . import options as arguments
 from . import run, stored
@@ -69,9 +69,7 @@ class _Group(click.Group):
         except Exception as error:
             if arguments.debugging(ctx):
                 raise
-            text = str(error).strip().splitlines()
-            found = f"{type(error).__name__}: {text[0] if text else ''}".rstrip(": ")
-            broken = AdbenchError("adbench broke", found=found, hint="See the traceback with --debug")
+            broken = AdbenchError("adbench broke", found=described(error), hint="See the traceback with --debug")
             raise _FailureError(str(broken)) from error
 
 

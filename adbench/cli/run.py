@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import AdbenchError, ResultError, TaskError, UnknownNameError, UsageError
+from ..util.errors import AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
 from . import options as arguments
 from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
@@ -197,8 +197,8 @@ def _save_maps(
             except Exception as error:  # the results stand, and their table follows
                 if arguments.debugging(click.get_current_context()):
                     raise
-                found = f"{type(error).__name__}: {error}"
-                warn(str(TaskError(f"maps of {result.variant} on {result.class_name} can't be made", found=found)))
+                thing = f"maps of {result.variant} on {result.class_name} can't be made"
+                warn(str(TaskError(thing, found=described(error))))
 
 
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
 from ..util import files
-from ..util.errors import UsageError
+from ..util.errors import UsageError, first_line
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
 """A variable of the environment, so that other processes that decode images know of it, too."""
@@ -237,8 +237,8 @@ def _load(path: Path, data: bytes) -> Image.Image:
         found = "no image that Pillow knows" if data else "an empty file"
         raise _BadError(path, found, "Replace the file") from None
     except Exception as error:  # Pillow raises whatever broken bytes lead it to
-        reason = str(error) or type(error).__name__
-        raise _BadError(path, f"an image that is cut short or broken ({reason})", "Replace the file") from error
+        found = f"an image that is cut short or broken ({first_line(error)})"
+        raise _BadError(path, found, "Replace the file") from error
     return image
 
 

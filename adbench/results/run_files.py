@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..api.scores import METRIC_NAMES, Metrics
-from ..util.errors import ResultError, TaskError
+from ..util.errors import ResultError, TaskError, first_line
 from ..util.text import unguarded
 from .records import EpochRecord, Result
 from .store import EPOCHS, HISTOGRAMS, SCORES, ImageScore, RunFolder
@@ -133,8 +133,8 @@ def _unlike(path: Path, found: str, wanted: str = "") -> ResultError:
 
 
 def _unreadable(path: Path, error: Exception) -> ResultError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return ResultError(f"{path} can't be read", found=reason or type(error).__name__, hint=_AGAIN)
+    reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+    return ResultError(f"{path} can't be read", found=reason, hint=_AGAIN)
 
 
 # ---------------------------------------------------------------- rows

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files
-from ..util.errors import ResultError, TaskError, UnknownNameError
+from ..util.errors import ResultError, TaskError, UnknownNameError, first_line
 from ..util.text import csv_text
 from . import serialization, torch_files
 from .records import EpochRecord, Result
@@ -357,7 +357,7 @@ def _reason(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, KeyError):
         return f"no field {error}"
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return first_line(error)
 
 
 def read_all(

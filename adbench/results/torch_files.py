@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..util import integrity
-from ..util.errors import CheckpointError
+from ..util.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -41,11 +41,7 @@ def load(path: Path, device: torch.device | str = "cpu", *, hint: str = "") -> d
     except CheckpointError:
         raise
     except Exception as error:  # torch raises whatever the bytes lead it to
-        raise CheckpointError(f"checkpoint {path} can't be read", found=_first_line(error), hint=hint) from error
+        raise CheckpointError(f"checkpoint {path} can't be read", found=first_line(error), hint=hint) from error
     if not isinstance(saved, dict):
         raise CheckpointError(f"checkpoint {path}", found=type(saved).__name__, wanted="a dict of state dicts")
     return saved
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

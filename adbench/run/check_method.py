@@ -26,7 +26,7 @@ from ..api import options as options_module
 from ..api import registry
 from ..api.detector import Detector
 from ..api.method import Method
-from ..util.errors import UsageError
+from ..util.errors import UsageError, described
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
 from .engine import model_state
 from .evaluate import TestScores
@@ -127,19 +127,11 @@ def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> Che
     except UsageError as error:
         if check is _runs:  # nothing can be said of the method before the user puts this right
             raise
-        return CheckResult(title, "failed", _reason(error))
+        return CheckResult(title, "failed", described(error))
     except _FailedError as failed:
         return CheckResult(title, "failed", str(failed))
     except Exception as error:  # whatever a method does is its failure, not ours
-        return CheckResult(title, "failed", _reason(error))
-
-
-def _reason(error: Exception) -> str:
-    text = next(iter(str(error).strip().splitlines()), "")
-    kind = (
-        "" if isinstance(error, UsageError) or type(error).__module__.startswith("adbench.") else type(error).__name__
-    )
-    return ": ".join(part for part in (kind, text) if part) or type(error).__name__
+        return CheckResult(title, "failed", described(error))
 
 
 # ---------------------------------------------------------------- what is tried

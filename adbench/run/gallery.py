@@ -18,7 +18,7 @@ from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..results.store import ImageScore, RunFolder
 from ..results.variants import boards
-from ..util.errors import AdbenchError
+from ..util.errors import AdbenchError, described
 from . import overlay
 from .overlay import Polygon, Scale
 
@@ -125,7 +125,7 @@ def of_results(
         except AdbenchError as error:  # a report without these images is better than none
             made[run_key(run)] = NoGallery(str(error))
         except Exception as error:  # whatever a plugin's detector raises
-            made[run_key(run)] = NoGallery(f"{type(error).__name__}: {error}")
+            made[run_key(run)] = NoGallery(described(error))
     return made
 
 

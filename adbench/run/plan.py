@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, resolve
 from ..results.records import Result
-from ..util.errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError
+from ..util.errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
 from .job import Job, ResolvedJob, RunSettings, prepare
 from .watch import Watch
 
@@ -123,12 +123,10 @@ def _foreseen(error: Exception, what: str) -> AdbenchError:
     """Turn any error into one of ours, with an unforeseen one as its cause."""
     if isinstance(error, AdbenchError):
         return error
-    text = str(error).strip().splitlines()
-    found = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     hint = "See the traceback with --debug"
     if _is_out_of_memory(error):
         hint = "Use a smaller -o batch_size or --size, or another --device"
-    ours = TaskError(f"{what} broke off", found=found, hint=hint)
+    ours = TaskError(f"{what} broke off", found=described(error), hint=hint)
     ours.__cause__ = error
     return ours
 

@@ -21,7 +21,7 @@ from ..results.records import Result
 from ..results.store import RunFolder, stored_text
 from ..util import capacity, devices
 from ..util.digests import Digests
-from ..util.errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError
+from ..util.errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError, described
 from ..util.files import cache_folder
 from .evaluate import score_all
 from .identity import data_digest
@@ -91,7 +91,7 @@ class Reopener:
             except AdbenchError as error:
                 found[f"{error.parts['found'] or error} ({root})"] = None
             except Exception as error:  # a data set's plugin raises whatever it likes
-                found[f"{type(error).__name__}: {error} ({root})"] = None
+                found[f"{described(error)} ({root})"] = None
         raise DataError(
             f"images of {result.dataset}/{result.class_name}",
             found=", ".join(found) or "no folder to look in", wanted="those of the run",
@@ -126,8 +126,7 @@ class Reopener:
         except UsageError:
             raise
         except Exception as error:
-            found = f"{type(error).__name__}: {error}"
-            raise TaskError(f"checkpoint of {result.variant} can't be used", found=found) from error
+            raise TaskError(f"checkpoint of {result.variant} can't be used", found=described(error)) from error
         return detector, options
 
     def score(

@@ -57,6 +57,17 @@ def _rebuild(kind: type[AdbenchError], parts: dict[str, str]) -> AdbenchError:
     return error
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or the name of its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def described(error: BaseException) -> str:
+    """An error in one line, such as "ValueError: what it says"; one of ours needs no type."""
+    kind, text = type(error).__name__, first_line(error)
+    return text if isinstance(error, AdbenchError) or text == kind else f"{kind}: {text}"
+
+
 class TaskError(AdbenchError):
     """One task broke off; the results of the others stand."""
 

@@ -45,3 +45,17 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
     """Every error class is drawn in the module's docstring."""
     for kind in all_errors():
         assert kind.__name__ in errors.__doc__
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "described"),
+    [
+        (ValueError("two\nlines"), "two", "ValueError: two"),
+        (RuntimeError("\n  led in by a blank one"), "led in by a blank one", "RuntimeError: led in by a blank one"),
+        (KeyError(), "KeyError", "KeyError"),
+        (errors.TaskError("it", found="that"), "it: found that.", "it: found that."),
+    ],
+)
+def test_an_error_in_one_line(error, line, described):
+    """Errors of any kind are told in one line; those of adbench are sentences already and need no type."""
+    assert (errors.first_line(error), errors.described(error)) == (line, described)
