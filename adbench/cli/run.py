@@ -21,6 +21,7 @@ from .stored import REPORT, write_report
 if TYPE_CHECKING:
     from ..api.registry import Registry
     from ..results.records import Result
+    from ..results.variants import Names
     from ..run.heatmaps import Kind
     from ..run.job import Job
     from ..run.plan import Outcome
@@ -113,7 +114,9 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
             _save_maps(made, results, reopener, maps, outcomes)
         if page:
             try:
-                say(f"Report: {write_report(made, results / REPORT, results, 'image_auroc', reopener)}")
+                names = _names(made, results)
+                place = write_report(made, results / REPORT, results, "image_auroc", reopener, names=names)
+                say(f"Report: {place}")
             except AdbenchError as error:  # the results stand, and their table follows
                 warn(str(error))
     _end_of_run(outcomes, format_)
@@ -207,9 +210,10 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
 
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     if results:
-        tables = report.leaderboard(results, by_class=True)
-        if len({result.variant for result in results}) > 1:
-            tables += report.leaderboard(results)
+        names = _names(results, outcomes[0].job.results)
+        tables = report.leaderboard(results, by_class=True, names=names)
+        if len({names.of(result) for result in results}) > 1:
+            tables += report.leaderboard(results, names=names)
         print_tables(tables, format_)
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     if not errors:
@@ -223,6 +227,18 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
         say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
     all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
     sys.exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+
+
+def _names(made: Sequence[Result], results: Path) -> Names:
+    """What variants are called among all that is stored by now; a folder that is gone holds nothing."""
+    from ..results import store
+    from ..results.variants import Names
+
+    try:
+        stored = store.read_all(results).results
+    except ResultError:
+        stored = ()
+    return Names([*stored, *made], made)
 
 
 @click.command()

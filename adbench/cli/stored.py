@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..report.tables import AnyTable
     from ..results.records import Result
     from ..results.store import RunFolder
+    from ..results.variants import Names
     from ..run.reopen import Reopener
     from ..run.standing import Inspected, Sorted
     from ..util.threads import Choice
@@ -50,10 +51,11 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 
     stored = _read(results, dataset, class_name)
     chosen = arguments.metric(metric)
-    counting = _without_stale(stored, load_plugins(plugin_files), data_roots)
+    counting = _without_stale(results, stored, load_plugins(plugin_files), data_roots)
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
-        confidence=_confidence(results) if ci or letters else None, letters=letters, remarks=counting.remarks,
+        confidence=_confidence(results) if ci or letters else None, letters=letters,
+        remarks=counting.remarks, names=counting.names,
     )  # fmt: skip
     print_tables(tables, format_)
 
@@ -90,10 +92,10 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
     chosen = tuple(arguments.metric(name) for name in metrics) or MAIN_METRICS
-    counting = _without_stale(stored, registry, data_roots)
+    counting = _without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
-        confidence=_confidence(results), remarks=counting.remarks,
+        confidence=_confidence(results), remarks=counting.remarks, called=counting.names,
         every_pair=None if pairs is None else pairs == "all", by_class=by_class,
     )  # fmt: skip
     print_tables(tables, format_)
@@ -117,10 +119,7 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
     if what == "runs":
-        from ..report import list_runs
-
-        inspected = _inspected(_read(results, dataset, class_name), registry, data_roots)
-        print_tables([list_runs([each.result for each in inspected], [each.standing for each in inspected])], format_)
+        print_tables([_list(_inspected(_read(results, dataset, class_name), registry, data_roots), results)], format_)
     else:
         print_tables([_listed(what, name, registry)], format_)
 
@@ -148,7 +147,6 @@ def results_() -> None:
 def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
           plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
     """List runs that the present images or the present code would not give again, or remove them."""
-    from .. import report
     from ..results.run_files import folder_of
 
     inspected = _inspected(_read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
@@ -158,7 +156,7 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
         if format_ != "table":
             print_tables([], format_)
         return
-    table = report.list_runs([each.result for each in found], [each.standing for each in found])
+    table = _list(found, results)
     print_tables([replace(table, title="Stale runs: metrics in % at the last epoch")], format_)
     if delete:
         _remove([folder_of(results, each.result) for each in found], results, ask=_asks() and not yes)
@@ -201,7 +199,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
     metric = arguments.metric(metric)
     stored = _read(results, dataset, class_name)
     registry = load_plugins(plugin_files)
-    counting = _without_stale(stored, registry, data_roots)
+    counting = _without_stale(results, stored, registry, data_roots)
     reopener = None
     if not no_images:
         from ..run.reopen import Reopener
@@ -209,7 +207,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
         arguments.compute_with(threads, say)
         reopener = Reopener(registry, data_roots, device)
     place = output or results / REPORT
-    print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks))
+    print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks, counting.names))
 
 
 @click.command()
@@ -243,7 +241,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
 
 def write_report(
     stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None,
-    remarks: Mapping[str, Sequence[str]] | None = None,
+    remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None,
 ) -> Path:  # fmt: skip
     """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
     from ..report import page
@@ -252,7 +250,15 @@ def write_report(
     with status_line() as show:
         made = gallery.of_results(stored, results, reopener, watch=show) if reopener else None
         return page.write(
-            stored, folder, stored=results, metric=metric, galleries=made, remarks=remarks, watch=show, warn=warn
+            stored,
+            folder,
+            stored=results,
+            metric=metric,
+            galleries=made,
+            remarks=remarks,
+            names=names,
+            watch=show,
+            warn=warn,
         )
 
 
@@ -264,10 +270,22 @@ def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequenc
         return Inspector(registry, data_roots, show).inspect(stored)
 
 
-def _without_stale(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+def _without_stale(results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+    from ..results import store
     from ..run.standing import sort
 
-    return sort(_inspected(stored, registry, data_roots))
+    return sort(_inspected(stored, registry, data_roots), store.read_all(results).results)
+
+
+def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
+    """A table of runs, in which variants have the names that they have on boards."""
+    from ..report import list_runs
+    from ..results import store
+    from ..results.variants import Names
+
+    counting = [each.result for each in inspected if each.standing.state != "stale"]
+    names = Names(store.read_all(results).results, counting)
+    return list_runs([each.result for each in inspected], [each.standing for each in inspected], names)
 
 
 def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:

@@ -9,7 +9,7 @@ from typing import Literal
 from ..api.method import Published
 from ..api.scores import MAIN_METRICS
 from ..results.records import Result
-from ..results.variants import TITLES, Board, Variant, boards, mean
+from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
 from . import across, missing, pairs
 from . import oracle as oracle_module
@@ -63,6 +63,7 @@ def compare(
     oracle: bool = False,
     confidence: Confidence | None = None,
     remarks: Mapping[str, Sequence[str]] | None = None,
+    called: Names | None = None,
     every_pair: bool | None = None,
     by_class: bool = False,
 ) -> list[AnyTable]:
@@ -80,6 +81,7 @@ def compare(
         oracle: after each table one with the best epochs on the test set.
         confidence: after each table one that says which pairs can be told apart.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        called: what the variants are called; by default by these results alone.
         every_pair: compare every pair, or else each with the first; by default every pair of at most ``MANY``.
         by_class: show people the classes of more than ``MANY`` variants as well.
 
@@ -89,7 +91,7 @@ def compare(
     """
     if not results:
         raise ResultError("there is no result to compare", hint="Make one with adbench run, or look at --results")
-    found = boards(results, remarks)
+    found = boards(results, remarks, called)
     known = {name for board in found for variant in board.variants for name in variant.names}
     for name in names:
         if name not in known:

@@ -9,7 +9,7 @@ from ..api.scores import MAIN_METRICS
 from ..results import ranking
 from ..results.ranking import Line
 from ..results.records import Result
-from ..results.variants import TITLES, Board, Variant, boards, mean
+from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError
 from . import missing
 from . import oracle as oracle_module
@@ -31,6 +31,7 @@ def leaderboard(
     confidence: Confidence | None = None,
     letters: bool = False,
     remarks: Mapping[str, Sequence[str]] | None = None,
+    names: Names | None = None,
 ) -> list[AnyTable]:
     """Rank variants, one table per data set; or show each variant's classes and their mean.
 
@@ -46,11 +47,12 @@ def leaderboard(
         confidence: adds 95 % intervals, the spread over seeds, and which variants could be the best.
         letters: show people which pairs are not significantly different, too; programs always see it.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        names: what the variants are called; by default by these results alone.
 
     Raises:
         ResultError: there is no result.
     """
-    found = boards(some(results), remarks)
+    found = boards(some(results), remarks, names)
     tables: list[AnyTable] = []
     for board in found:
         for variant in board.variants if by_class else ():

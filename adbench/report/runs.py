@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..api.scores import MAIN_METRICS, METRIC_NAMES, Threshold
 from ..results.records import Result
-from ..results.variants import TITLES, Board, Variant, dataset_title, mean, protocol_text
+from ..results.variants import TITLES, Board, Names, Variant, dataset_title, mean, protocol_text
 from ..util.errors import ResultError
 from ..util.threads import threads_text
 from . import missing
@@ -37,17 +37,21 @@ class _Listed:
         return self.standing.reason if self.standing else ""
 
 
-def list_runs(results: Sequence[Result], standings: Sequence[Standing] | None = None) -> Table[_Listed]:
+def list_runs(
+    results: Sequence[Result], standings: Sequence[Standing] | None = None, names: Names | None = None
+) -> Table[_Listed]:
     """All runs: where, what, which seed, how good and when; and which are stale or unchecked, and why.
 
     Args:
         results: the runs.
         standings: what is known of each of them.
+        names: what the variants are called; by default by these results alone.
 
     Raises:
         ResultError: there is no result.
     """
     rows = [_Listed(run, standing) for run, standing in zip(some(results), standings or repeat(None), strict=False)]
+    named = names or Names(results)
     reasons = list(dict.fromkeys(row.reason for row in rows if row.reason))
     several: Role = "key" if len({run.dataset for run in results}) > 1 else "other"
 
@@ -70,7 +74,7 @@ def list_runs(results: Sequence[Result], standings: Sequence[Standing] | None = 
         Column("dataset", "data set", lambda row: row.run.dataset, audience="programs"),
         Column("synthetic", "synthetic", lambda row: row.run.synthetic, audience="programs"),
         Column("class", "class", lambda row: row.run.class_name, role="key"),
-        Column("variant", "variant", lambda row: row.run.variant, role="key"),
+        Column("variant", "variant", lambda row: named.of(row.run), role="key"),
         Column("method", "method", lambda row: row.run.method, audience="programs"),
         Column("seed", "seed", lambda row: row.run.seed, "count", role="key"),
         *map(metric, MAIN_METRICS),

@@ -95,7 +95,51 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(found) if found else None
 
 
-def boards(results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None) -> list[Board]:
+class Names:
+    """What each run's variant is called, wherever it is shown.
+
+    The runs of one method, preset and changes get names of their own where they differ in more: in options, weights,
+    precision or evaluation among all that are stored of a data set, so that a name doesn't depend on what is shown,
+    and in code among those that count.
+
+    Args:
+        stored: all runs there are.
+        counting: those that are shown and not stale; by default all.
+    """
+
+    def __init__(self, stored: Iterable[Result], counting: Iterable[Result] | None = None) -> None:
+        runs = list(stored)
+        self._keys = {group: _told_apart_by(found) for group, found in _by_group(runs).items()}
+        codes = _by_group(runs if counting is None else counting)
+        self._several_codes = {group for group, found in codes.items() if len(set(map(_code, found))) > 1}
+
+    def of(self, run: Result) -> str:
+        """The name of a run's variant: "msflow:cpu,lr=0.001"."""
+        usual = {"eval-size": "input", "holdout": 0}
+        keys = self._keys.get(_group(run), ())
+        differs = {
+            key: value
+            for key, value in _configuration(run).items()
+            if key in keys and usual.get(key, object()) != value
+        }
+        code = {"code": _code(run)} if _group(run) in self._several_codes else {}
+        return variant_name(run.method, run.preset, {**run.changes, **differs, **code})
+
+
+def _group(run: Result) -> tuple[str, str]:
+    return run.dataset, run.variant
+
+
+def _by_group(runs: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
+    found: dict[tuple[str, str], list[Result]] = {}
+    for run in runs:
+        found.setdefault(_group(run), []).append(run)
+    return found
+
+
+def boards(
+    results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None
+) -> list[Board]:
     """Gather runs, one board per data set, in the order in which they come.
 
     Runs of one name whose options, weights, precision or code differ become variants of their own. Of a class
@@ -104,24 +148,21 @@ def boards(results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | Non
     Args:
         results: runs of any methods, data sets and seeds.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        names: what the variants are called; by default by these results alone.
     """
     by_dataset: dict[str, list[Result]] = {}
     for result in results:
         by_dataset.setdefault(result.dataset, []).append(result)
-    return [_board(name, runs, (remarks or {}).get(name, ())) for name, runs in by_dataset.items()]
+    return [_board(name, runs, (remarks or {}).get(name, ()), names) for name, runs in by_dataset.items()]
 
 
-def _board(dataset: str, runs: Sequence[Result], said: Sequence[str]) -> Board:
+def _board(dataset: str, runs: Sequence[Result], said: Sequence[str], names: Names | None) -> Board:
     runs, remarks = _on_newest_images(runs)
     remarks.extend(said)
-    by_name: dict[str, list[Result]] = {}
-    for run in runs:
-        by_name.setdefault(run.variant, []).append(run)
+    names = names or Names(runs)
     by_label: dict[str, list[Result]] = {}
-    for group in by_name.values():
-        keys = _told_apart_by(group)
-        for run in group:
-            by_label.setdefault(_label(run, keys), []).append(run)
+    for run in runs:
+        by_label.setdefault(names.of(run), []).append(run)
     for label, group in by_label.items():
         skipped = {run.class_name: len(run.skipped) for run in group if run.skipped}
         remarks.extend(f"{label}: {count} broken files of {name} were skipped." for name, count in skipped.items())
@@ -161,8 +202,12 @@ def _configuration(run: Result) -> dict[str, Any]:
 def _conditions(run: Result) -> dict[str, Any]:
     """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
     compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
-    code = f"{run.identity.code[:8]}.{run.identity.numerics}" if run.identity else "unknown"
-    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout, "code": code}
+    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout}
+
+
+def _code(run: Result) -> str:
+    """The method's code and the core's numerics, as short as a name can take them."""
+    return f"{run.identity.code[:8]}.{run.identity.numerics}" if run.identity else "unknown"
 
 
 def _told_apart_by(runs: Sequence[Result]) -> list[str]:
@@ -182,14 +227,6 @@ def _told_apart_by(runs: Sequence[Result]) -> list[str]:
 def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
     keys = {key for each in configurations for key in each}
     return {key for key in keys if len({canonical(each.get(key)) for each in configurations}) > 1}
-
-
-def _label(run: Result, keys: Sequence[str]) -> str:
-    usual = {"eval-size": "input", "holdout": 0}
-    differs = {
-        key: value for key, value in _configuration(run).items() if key in keys and usual.get(key, object()) != value
-    }
-    return variant_name(run.method, run.preset, {**run.changes, **differs})
 
 
 def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:

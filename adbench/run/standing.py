@@ -8,8 +8,8 @@ unchecked ones count and are marked.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from ..api.data import Task
 from ..api.registry import Registry
 from ..results.records import Identity, Result
 from ..results.store import RunFolder
+from ..results.variants import Names
 from ..util import numerics
 from ..util.digests import Digests
 from ..util.errors import ResultError
@@ -66,7 +67,8 @@ class Sorted:
 
     results: tuple[Result, ...]
     stale: tuple[Result, ...]
-    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    remarks: Mapping[str, tuple[str, ...]]
+    names: Names
 
 
 class Inspector:
@@ -211,8 +213,12 @@ def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[st
 # ---------------------------------------------------------------- said
 
 
-def sort(inspected: Sequence[Inspected]) -> Sorted:
+def sort(inspected: Sequence[Inspected], stored: Iterable[Result] = ()) -> Sorted:
     """Part the stale results from those that count.
+
+    Args:
+        inspected: the results with what is known of each.
+        stored: other results, which count for what variants are called.
 
     Raises:
         ResultError: there are results, but all of them are stale.
@@ -225,14 +231,15 @@ def sort(inspected: Sequence[Inspected]) -> Sorted:
             hint="Compute them again with the same command, or look at them with adbench list runs",
         )  # fmt: skip
     remarks: dict[str, tuple[str, ...]] = {}
+    names = Names([*stored, *(each.result for each in inspected)], [each.result for each in counting])
     for name in dict.fromkeys(each.result.dataset for each in inspected):
-        found = tuple(_remarks([each for each in inspected if each.result.dataset == name]))
+        found = tuple(_remarks([each for each in inspected if each.result.dataset == name], names))
         if found:
             remarks[name] = found
-    return Sorted(tuple(each.result for each in counting), tuple(each.result for each in stale), remarks)
+    return Sorted(tuple(each.result for each in counting), tuple(each.result for each in stale), remarks, names)
 
 
-def _remarks(inspected: Sequence[Inspected]) -> Iterator[str]:
+def _remarks(inspected: Sequence[Inspected], names: Names) -> Iterator[str]:
     """What is said under the tables of one data set."""
     stale = [each for each in inspected if each.standing.state == "stale"]
     if stale:
@@ -243,8 +250,8 @@ def _remarks(inspected: Sequence[Inspected]) -> Iterator[str]:
         )
     unchecked = [each for each in inspected if each.standing.state == "unchecked"]
     if unchecked:
-        names = list(dict.fromkeys(each.result.variant for each in unchecked))
-        whose = ", ".join(names) if len(names) <= NAMED else f"{len(names)} variants"
+        labels = list(dict.fromkeys(names.of(each.result) for each in unchecked))
+        whose = ", ".join(labels) if len(labels) <= NAMED else f"{len(labels)} variants"
         yield f"{_count(len(unchecked), 'run')} unchecked: {whose} ({_summary(unchecked)})."
 
 

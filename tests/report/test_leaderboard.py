@@ -115,7 +115,7 @@ def test_synthetic_data_is_labelled_wherever_it_is_shown():
     """Nobody takes a number on made-up images for a real one."""
     results = [make_result(dataset="demo", synthetic=True)]
     trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
-                            metrics=Metrics(image_auroc=0.5), threshold=None,
+                            metrics=Metrics(image_auroc=0.5), threshold=None, tied_images=0, test_images=8,
                             protocol=make_result().protocol)  # fmt: skip
     shown = [
         *report.leaderboard(results),
@@ -248,7 +248,8 @@ def test_list_runs_and_trials():
     assert rows[0]["finished"] == results[0].finished
     trials = [
         SimpleNamespace(method="m", dataset="d", class_name=name, synthetic=False, checkpoint="f.pt", epoch=3,
-                        metrics=Metrics(image_auroc=value), threshold=None, protocol=make_result().protocol)
+                        metrics=Metrics(image_auroc=value), threshold=None, tied_images=0, test_images=8,
+                        protocol=make_result().protocol)
         for name, value in (("x", 0.5), ("y", 1.0))
     ]  # fmt: skip
     table = report.trial_table(trials)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...report import confidence
 from ...results.records import Result
-from ...results.variants import TITLES, Board, boards
+from ...results.variants import TITLES, Board, Names, boards
 from ...run.gallery import Gallery, NoGallery, RunKey, run_key
 from ...util import files
 from ...util.errors import ResultError
@@ -77,6 +77,7 @@ def write(
     metric: str = "image_auroc",
     galleries: Galleries | None = None,
     remarks: Mapping[str, Sequence[str]] | None = None,
+    names: Names | None = None,
     watch: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Path:
@@ -89,6 +90,7 @@ def write(
         metric: what ranks.
         galleries: what ``run.gallery.of_results`` made of the results; None leaves galleries out.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
+        names: what the variants are called; by default by these results alone.
         watch: hears what is being drawn.
         warn: hears of each file that can't be used, so that its curves are left out.
 
@@ -97,7 +99,7 @@ def write(
     """
     if not results:
         raise ResultError("there is no result to show", hint="Make one with adbench run, or look at --results")
-    page = _Builder(results, stored, metric, galleries, remarks, watch or _ignore, warn or _ignore).page()
+    page = _Builder(results, stored, metric, galleries, remarks, names, watch or _ignore, warn or _ignore).page()
     data = templates.page_html(page).encode("utf-8")
     place = folder / PAGE
     try:
@@ -124,25 +126,27 @@ class _Builder:
         metric: str,
         galleries: Galleries | None,
         remarks: Mapping[str, Sequence[str]] | None,
+        names: Names | None,
         watch: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self.results, self.stored, self.metric = results, stored, metric
-        self.galleries, self.remarks = galleries or {}, remarks
+        self.galleries, self.remarks, self.names = galleries or {}, remarks, names
         self.watch, self.warn = watch, warn
 
     def page(self) -> Page:
         newest = max(result.finished for result in self.results)[:10]
+        found = boards(self.results, self.remarks, self.names)
         return Page(
             f"{len(self.results)} runs, the newest of {newest}; adbench {metadata.version('adbench')}.",
-            tuple(self._board(number, board) for number, board in enumerate(boards(self.results, self.remarks))),
+            tuple(self._board(number, board) for number, board in enumerate(found)),
             tuple(dict.fromkeys(result.command for result in self.results if result.command)),
         )
 
     def _board(self, number: int, board: Board) -> BoardSection:
         runs = [result for result in self.results if result.dataset == board.dataset]
         sure = confidence.stored(self.stored, _ignore)  # a broken file is told of where its curves would be
-        tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks)
+        tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks, names=self.names)
         ranked = [str(label) for table in tables for label in table.column("variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(ranked))}
         names = dict.fromkeys(name for variant in board.variants for name in variant.runs)

@@ -1,0 +1,63 @@
+"""A variant has the same name wherever it is shown, whatever else is shown with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from made_results import make_result, records_of
+from runs import TINY, adbench, run_tiny
+
+from adbench import report
+from adbench.results.records import Identity
+from adbench.results.variants import Names
+
+
+def test_a_name_does_not_depend_on_what_is_shown():
+    """Two runs of another precision are told apart, and each keeps that name where it stands alone."""
+    runs = [make_result(amp=amp, class_name=name) for amp, name in (("off", "x"), ("bf16", "y"))]
+    names = Names(runs)
+    assert [names.of(run) for run in runs] == ["msflow:amp=off", "msflow:amp=bf16"]
+    for run, label in zip(runs, ("msflow:amp=off", "msflow:amp=bf16"), strict=True):
+        tables = [
+            *report.leaderboard([run], names=names),
+            *report.leaderboard([run], names=names, by_class=True),
+            *report.compare([run], [label], called=names),
+            report.list_runs([run], names=names),
+        ]
+        board, by_class, compared, *_, runs_listed = map(records_of, tables)
+        assert [row["variant"] for row in (*board, *by_class, *runs_listed)] == [label] * 3
+        assert label in compared[0]
+
+
+def test_data_sets_do_not_name_each_other():
+    """What differs on one data set says nothing on another."""
+    runs = [make_result(amp="off"), make_result(amp="bf16"), make_result(amp="off", dataset="other")]
+    assert [Names(runs).of(run) for run in runs] == ["msflow:amp=off", "msflow:amp=bf16", "msflow"]
+
+
+def test_stale_code_is_in_no_name():
+    """Only code of runs that count tells variants apart: a stale run would put a digest behind every name."""
+    runs = [
+        replace(make_result(seed=seed), identity=Identity("d", code * 8, 1)) for seed, code in enumerate(("a1", "b2"))
+    ]
+    assert [Names(runs, runs[:1]).of(run) for run in runs] == ["msflow", "msflow"]
+    assert len({Names(runs).of(run) for run in runs}) == 2
+
+
+def test_the_commands_agree(tiny_data, tmp_path):
+    """The table at the end of a run, the board, one class of it, and the list of runs."""
+    words = ("--results", tmp_path, "--plugin", TINY, "--data-root", tiny_data, "--format", "json")
+    assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-p", "cpu", "--eval-size", "native").exit_code == 0
+    done = run_tiny(tiny_data, tmp_path, "-c", "nuts", "-p", "cpu", "--format", "json")
+    found = {"run": {row["variant"] for row in json.loads(done.stdout)[0]["rows"]}}
+    for name, command in (
+        ("board", ("leaderboard",)),
+        ("class", ("leaderboard", "-c", "nuts")),
+        ("list", ("list", "runs")),
+        ("list of a class", ("list", "runs", "-c", "nuts")),
+    ):
+        rows = json.loads(adbench(*command, *words).stdout)[0]["rows"]
+        found[name] = {row["variant"] for row in rows}
+    assert found["run"] == found["class"] == found["list of a class"] == {"tiny:cpu"}
+    assert found["board"] == found["list"] == {"tiny:cpu", "tiny:cpu,eval-size=native"}
