@@ -32,6 +32,9 @@ from .decode import Bytes, Decoded, Resize, decode_sample
 FORMAT = 3
 """Of the store; another number makes all stores anew."""
 
+MOST_WORKERS = 16
+"""Threads that decode at most, on a machine that has so many processors."""
+
 TRIES = 3
 """So often a store is built where others damage or remove it at the same time."""
 
@@ -152,7 +155,7 @@ class _Order:
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
         """Decode some of the samples in threads, in order, with no more than a few waiting."""
-        workers = threads.workers(8)
+        workers = threads.workers(MOST_WORKERS)
         waiting: deque[Future[Decoded | Problem]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for number in numbers:
