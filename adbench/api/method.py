@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
     Literal,
+    TypeVar,
+    get_args,
 )
 
-from ..util.errors import UnknownNameError
+from ..util.errors import UnknownNameError, UsageError
+from .data import SETTINGS, Setting
 from .options import Options, check
 
 if TYPE_CHECKING:
     import torch
 
 from .detector import Detector
+
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(frozen=True)
@@ -34,38 +39,88 @@ class Preset:
         return replace(self.options, **self.per_class.get(f"{dataset}/{class_name}", {}))
 
 
+Policy = Literal["last", "oracle", "unknown"]
+"""The epoch that a published number is of: the last, the best one on the test set, or the authors don't say."""
+
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+
 @dataclass(frozen=True)
 class Published:
     """One number that a method's authors report.
 
-    ``policy`` is "last" for the last epoch, "oracle" for the best epoch on the test set; ``value`` a
-    fraction in [0, 1].
+    Attributes:
+        dataset: name of the data set.
+        class_name: name of the class.
+        metric: a field of ``Metrics``; others are never compared.
+        value: a fraction in [0, 1].
+        policy: the epoch that it is of.
+        source: where it stands.
+        epoch: number of the epoch, where that is known.
+        setting: what the authors trained on.
+        shots: training images of each class, in the setting "few-shot".
+        configuration: what tells several configurations in one source apart.
     """
 
     dataset: str
     class_name: str
     metric: str
     value: float
-    policy: Literal["last", "oracle"]
+    policy: Policy
     source: str
     epoch: int | None = None
+    setting: Setting = "one-class"
+    shots: int | None = None
+    configuration: str = ""
 
     @classmethod
-    def read_csv(cls, path: Path) -> tuple[Published, ...]:
-        """Read rows of ``dataset, class, metric, source, epoch, percent``; more columns are ignored."""
+    def read_csv(cls, path: Path, *, method: str | None = None) -> tuple[Published, ...]:
+        """Read rows of ``dataset, class, metric, source, epoch, percent``.
+
+        The columns ``policy, setting, shots, configuration`` are read where they are there, others are passed over.
+        Without a policy a source that says "last evaluated epoch" is of the last epoch, and any other of the best.
+
+        Args:
+            path: the file.
+            method: takes only rows with this name in the column ``method``.
+
+        Raises:
+            ValueError: a policy or setting that there is not, or a number that is none; with file and line.
+        """
+        found = []
         with path.open(encoding="utf-8", newline="") as stream:
-            return tuple(
-                cls(
-                    dataset=row["dataset"],
-                    class_name=row["class"],
-                    metric=row["metric"],
-                    value=float(row["percent"]) / 100,
-                    policy="last" if "last evaluated epoch" in row["source"] else "oracle",
-                    source=row["source"],
-                    epoch=int(row["epoch"]) if row["epoch"] else None,
-                )
-                for row in csv.DictReader(stream)
-            )
+            rows = csv.DictReader(stream)
+            for row in rows:
+                if method is not None and row.get("method") != method:
+                    continue
+                try:
+                    found.append(cls._of_row(row))
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
+        return tuple(found)
+
+    @classmethod
+    def _of_row(cls, row: Mapping[str, str]) -> Published:
+        guessed = "last" if "last evaluated epoch" in row["source"] else "oracle"
+        return cls(
+            dataset=row["dataset"],
+            class_name=row["class"],
+            metric=row["metric"],
+            value=float(row["percent"]) / 100,
+            policy=_one_of(POLICIES, row.get("policy") or guessed),
+            source=row["source"],
+            epoch=int(row["epoch"]) if row["epoch"] else None,
+            setting=_one_of(SETTINGS, row.get("setting") or "one-class"),
+            shots=int(row["shots"]) if row.get("shots") else None,
+            configuration=row.get("configuration") or "",
+        )
+
+
+def _one_of(known: tuple[Word, ...], text: str) -> Word:
+    for word in known:
+        if word == text:
+            return word
+    raise ValueError(f"found '{text}', wanted one of {', '.join(map(str, known))}")
 
 
 @dataclass(frozen=True)
@@ -74,7 +129,8 @@ class Method:
 
     ``options`` is a frozen dataclass type derived from ``Options`` whose defaults are the paper's;
     ``presets`` names others (``paper`` is added where it is missing). ``build(options, device)`` makes
-    a detector: small, no data; torch is imported there and not before.
+    a detector: small, no data; torch is imported there and not before. ``settings`` names the settings in which the
+    method can be trained; ``adbench run`` refuses others.
     """
 
     name: str
@@ -84,10 +140,22 @@ class Method:
     presets: Mapping[str, Preset] = field(default_factory=dict)
     paper: str = ""
     published: tuple[Published, ...] = ()
+    settings: tuple[Setting, ...] = ("one-class",)
 
     def __post_init__(self) -> None:
         if "paper" not in self.presets:
             object.__setattr__(self, "presets", {"paper": Preset(self.options()), **self.presets})
+
+
+def require_setting(methods: Sequence[Method], setting: Setting) -> None:
+    """Refuse a setting that one of some methods does not support. Raises ``UsageError``, which names those it does."""
+    unfit = [method for method in methods if setting not in method.settings]
+    if unfit:
+        raise UsageError(
+            f"--setting {setting}",
+            found="; ".join(f"{method.name} supports {' and '.join(method.settings)} only" for method in unfit),
+            wanted="a setting that each method supports",
+        )
 
 
 def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: str, class_name: str) -> Options:
