@@ -6,9 +6,8 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn, TypeVar
@@ -47,6 +46,14 @@ class Registry:
         if name not in self.methods:
             raise UnknownNameError("method", name, self.methods, hint="See adbench list methods, or add --plugin FILE")
         return self.methods[name]
+
+    def package_of(self, method: str) -> str:
+        """Name the distribution and version that a method came with, or the file of a loose plugin."""
+        origin = self.origins.get(method)
+        if origin is not None and origin.distribution:
+            return origin.distribution
+        module = sys.modules.get(getattr(self.method(method).build, "__module__", ""))
+        return "unknown" if module is None else Path(module.__file__ or module.__name__).name
 
     def dataset(self, name: str) -> Dataset:
         """Look a data set up. Raises ``UnknownNameError`` with the nearest name."""
@@ -169,19 +176,3 @@ def _collect(
                 )
             found[item.name] = (origin, item)
     return dict(sorted(found.items()))
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    """Which distributions a top-level package comes from; finding out takes a quarter of a second."""
-    return packages_distributions()
-
-
-def package_of(method: Method) -> str:
-    """Name the distribution and version that a method came with, or the file of a loose plugin."""
-    module = sys.modules.get(getattr(method.build, "__module__", ""))
-    if module is None:
-        return "unknown"
-    for distribution in _distributions().get(module.__name__.partition(".")[0], []):
-        return f"{distribution} {version(distribution)}"
-    return Path(getattr(module, "__file__", None) or module.__name__).name

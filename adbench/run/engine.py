@@ -124,6 +124,7 @@ class _Run:
         self.resolved, self.watch = resolved, watch
         self.job, self.options, self.device = resolved.job, resolved.options, resolved.device
         self.method = registry.method(resolved.job.method)
+        self.package = registry.package_of(resolved.job.method)
         self.began = time.monotonic()
         devices.reset_peak_memory(self.device)
         self.cache = cache
@@ -362,7 +363,7 @@ class _Run:
         total = session.earlier_seconds + time.monotonic() - self.began
         return summary.summarize(
             self.resolved,
-            self.method,
+            self.package,
             detector,
             session,
             train=self.train.store,

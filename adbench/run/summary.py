@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..api import options as options_module
-from ..api import registry
 from ..api.data import EvalSize, relative_path
 from ..api.detector import Detector
-from ..api.method import Method
 from ..api.options import BackboneOptions, Options
 from ..api.scores import Threshold
 from ..data.ground_truth import RESAMPLING
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 def summarize(
     resolved: ResolvedJob,
-    method: Method,
+    package: str,
     detector: Detector,
     session: Session,
     *,
@@ -51,7 +49,7 @@ def summarize(
 
     Args:
         resolved: what was asked for, as this machine resolved it.
-        method: what was trained.
+        package: what the method came with.
         detector: what came of it.
         session: evaluated at least once; its last metrics are the result's.
         train: the training images, without those held out.
@@ -90,7 +88,7 @@ def summarize(
         peak_memory_bytes=devices.peak_memory(resolved.device),
         parameters=_parameters(detector),
         environment=environment(resolved.device, session.threads.most_used if session.threads else None),
-        method_package=registry.package_of(method),
+        method_package=package,
         command=job.command,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         passes={part.what: part.count for part in micro_batches if part.count > 1},
