@@ -72,40 +72,40 @@ def app() -> None:
 @shared_options
 def train(rounds: int, **words: Any) -> None:
     """One training epoch from the second on."""
-    from . import train as room
+    from . import train as benchmark
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device), rounds, _console())
+    benchmark.run(setting, _precisions(setting.device), rounds, _console())
 
 
 @app.command()
 @shared_options
 def score(rounds: int, **words: Any) -> None:
     """Scoring the test set: the first time, and again as each evaluation in training does."""
-    from . import score as room
+    from . import score as benchmark
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device), rounds, _console())
+    benchmark.run(setting, _precisions(setting.device), rounds, _console())
 
 
 @app.command()
 @shared_options
 def start(rounds: int, **words: Any) -> None:
     """How soon a run on cached images and features reaches its first epoch."""
-    from . import start as room
+    from . import start as benchmark
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device)[-1], rounds, _console())
+    benchmark.run(setting, _precisions(setting.device)[-1], rounds, _console())
 
 
 @app.command()
 @shared_options
 def compiled(rounds: int, **words: Any) -> None:
     """Optimiser steps under torch.compile, and after how many of them it pays; needs a C++ compiler on a CPU."""
-    from . import compiled as room
+    from . import compiled as benchmark
 
     setting = _setting(words)
-    room.run(setting, _precisions(setting.device)[-1], rounds, _console())
+    benchmark.run(setting, _precisions(setting.device)[-1], rounds, _console())
 
 
 @app.command()
@@ -115,9 +115,9 @@ def compiled(rounds: int, **words: Any) -> None:
 @click.option("--rounds", default=3, show_default=True)
 def evaluate(maps: int, size: int, device: str, rounds: int) -> None:
     """All metrics of a test set, beside scikit-learn's pixel AUROC alone."""
-    from . import evaluate as room
+    from . import evaluate as benchmark
 
-    room.run(maps, size, device, rounds, _console())
+    benchmark.run(maps, size, device, rounds, _console())
 
 
 @app.command()
@@ -142,12 +142,12 @@ def ablation(
     from adbench.api.method import resolve
     from adbench.util.devices import resolve_amp, resolve_device
 
-    from . import ablation as room
+    from . import ablation as benchmark
     from .setting import describe_machine, made_weights
 
     found = resolve_device(device)
     known = [
-        name for name, part in room.PARTS.items()
+        name for name, part in benchmark.PARTS.items()
         if part.fits(method, found.type) and not (name == "bf16" and resolve_amp("auto", found) != "bf16")
     ]  # fmt: skip
     for name in parts:
@@ -162,7 +162,7 @@ def ablation(
         command += ["--data-root", str(data_root)]
     console = _console()
     console.print(describe_machine(found), highlight=False, soft_wrap=True)
-    room.run(command, parts or known, rounds, console)
+    benchmark.run(command, parts or known, rounds, console)
 
 
 @app.command()
@@ -173,10 +173,10 @@ def ablation(
 @click.option("--plain", is_flag=True, help="With torch's own number of threads, spinning, as well; may take minutes.")
 def busy(method: str, changes: tuple[str, ...], rounds: int, loops: int, plain: bool) -> None:
     """A whole run with the default and with fixed numbers of threads, idle and beside a busy loop."""
-    from . import busy as room
+    from . import busy as benchmark
 
     words = ("-m", method, "-d", "demo", "-c", "brick", "-p", "cpu", "--device", "cpu")
-    room.run((*words, *(word for change in changes for word in ("-o", change))), rounds, loops, plain, _console())
+    benchmark.run((*words, *(word for change in changes for word in ("-o", change))), rounds, loops, plain, _console())
 
 
 if __name__ == "__main__":

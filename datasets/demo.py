@@ -1,7 +1,7 @@
 """A synthetic data set that makes itself, so that the first run needs no download.
 
 Three classes are cut from the photographed textures inside scikit-image; five kinds of defect, from plain
-to hard, are drawn into test images with exact masks (see ``demo_pictures``).
+to hard, are drawn into test images with exact masks (see ``demo_images``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The images of ``demo``: crops of three photographed textures, and defects drawn into some of them.
 
 Every image is made from its own fixed seed, so that any one can be made again alone. Only ``demo``
-imports this room, and only to build or to check the images.
+imports this module, and only to build or to check the images.
 """
 
 from __future__ import annotations
