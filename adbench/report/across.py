@@ -13,9 +13,6 @@ from .pairs import Pair
 from .protocols import Protocols
 from .tables import Column, Table
 
-MANY = 4
-"""Of more variants people see one row each, and pairs with the first one alone, unless they ask for more."""
-
 
 @dataclass(frozen=True)
 class _Row:

@@ -11,13 +11,15 @@ from ..api.scores import MAIN_METRICS
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
-from . import across, missing, pairs
+from . import missing
 from . import oracle as oracle_module
-from .across import MANY
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text
 from .protocols import Protocols, of_class
 from .tables import AnyTable, Column, Kind, Table
+
+MANY = 4
+"""Of more variants people see one row each, and pairs with the first one alone, unless they ask for more."""
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
 """What each method's authors report, by the method's name."""
@@ -115,6 +117,8 @@ def _side_by_side(
     by_class: bool,
 ) -> list[AnyTable]:
     """The values and the pairs. Of many variants people see one row each, programs all as usual."""
+    from . import across, pairs  # with NumPy
+
     many = len(variants) > MANY
     every = not many if every_pair is None else every_pair
     values: AnyTable = _table(board, variants, metric, published, confidence)

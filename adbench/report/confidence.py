@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import ceil, comb, floor
+from math import ceil, comb, floor, isnan
 from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..metrics.histograms import ScoreHistograms
 from ..results.records import Result
 from ..results.variants import Variant
-from ..stats import comparison
-from ..stats import intervals as statistics
-from ..stats.comparison import Difference, Resampled
-from ..stats.intervals import Interval
 from ..util.errors import ResultError
+
+if TYPE_CHECKING:  # tables without intervals need no NumPy
+    from ..metrics.histograms import ScoreHistograms
+    from ..stats.comparison import Difference, Resampled
+    from ..stats.intervals import Interval
 
 APART = 0.05
 """A corrected p-value below which two methods are told apart."""
@@ -27,7 +27,7 @@ MISSING_HISTOGRAMS = (
     "their score histograms are not stored, or not of the same images for all seeds. adbench run --force computes them."
 )
 
-Reader = Callable[[Result], ScoreHistograms | None]
+Reader = Callable[[Result], "ScoreHistograms | None"]
 """Finds what is stored beside a result."""
 
 
@@ -53,6 +53,9 @@ class Confidence:
 
         None, too, for a single class of which no draw moves the metric, since that says nothing of other images.
         """
+        from ..stats import intervals as statistics
+        from ..stats.intervals import Interval
+
         values, intervals = [], []
         for name in classes:
             histograms, value = self._of(variant, name), variant.metric(name, metric)
@@ -73,6 +76,8 @@ class Confidence:
 
         Classes without the metric don't count.
         """
+        from ..stats import comparison
+
         classes = [name for name in classes if None not in (first.metric(name, metric), second.metric(name, metric))]
         if not classes or not all(self._same_images(first, second, name) for name in classes):
             return None
@@ -92,6 +97,8 @@ class Confidence:
             classes: that all of them have.
             metric: a field of ``Metrics``.
         """
+        from ..stats import comparison
+
         missing = self.unknown(variants)
         known = [variant for variant in variants if variant.label not in missing]
         classes = [name for name in classes if all(each.metric(name, metric) is not None for each in known)]
@@ -110,6 +117,8 @@ class Confidence:
         Every pair is compared, with Holm's correction. Those whose score histograms are missing have none; if any other
         pair can't be compared, nobody has.
         """
+        from ..stats import comparison
+
         missing = self.unknown(variants)
         known = [variant for variant in variants if variant.label not in missing]
         pairs = list(combinations(range(len(known)), 2))
@@ -132,6 +141,8 @@ class Confidence:
         return self._histograms[key]
 
     def _of_class(self, variant: Variant, class_name: str, metric: str) -> Interval | None:
+        from ..stats import intervals as statistics
+
         key = (*_key(variant, class_name), metric)
         if key not in self._intervals:
             histograms = self._of(variant, class_name)
@@ -139,11 +150,13 @@ class Confidence:
         return self._intervals[key]
 
     def _drawn(self, variant: Variant, class_name: str, metric: str) -> Resampled | None:
+        from ..stats import comparison
+
         key = (*_key(variant, class_name), metric)
         if key not in self._resampled:
             histograms = self._of(variant, class_name)
             found = comparison.resampled(histograms, metric, class_name) if histograms else None
-            self._resampled[key] = None if found is None or np.isnan(found.value) else found
+            self._resampled[key] = None if found is None or isnan(found.value) else found
         return self._resampled[key]
 
     def _same_images(self, first: Variant, second: Variant, class_name: str) -> bool:
@@ -158,6 +171,8 @@ def _key(variant: Variant, class_name: str) -> tuple[str, ...]:
 
 
 def _same_images(found: Sequence[ScoreHistograms]) -> bool:
+    import numpy as np
+
     return all(each.paths == found[0].paths and np.array_equal(each.labels, found[0].labels) for each in found)
 
 
@@ -183,7 +198,7 @@ def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[fl
             value = getattr(run.metrics, metric)
             if value is not None:
                 by_seed.setdefault(run.seed, {})[name] = value
-    return [float(np.mean(list(values.values()))) for values in by_seed.values() if len(values) == len(classes)]
+    return [fmean(values.values()) for values in by_seed.values() if len(values) == len(classes)]
 
 
 def interval_text(found: Interval | None) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..results.variants import Variant, mean
-from ..stats import intervals
-from ..stats.intervals import Interval
 from .confidence import Confidence, interval_text, seed_means
 from .tables import Column, Row
+
+if TYPE_CHECKING:
+    from ..stats.intervals import Interval
 
 
 def doubt_columns(
@@ -33,6 +35,8 @@ def doubt_columns(
         return confidence.interval(*about(row), metric)
 
     def spread(row: Row) -> float | None:
+        from ..stats import intervals
+
         return intervals.spread(seed_means(*about(row), metric))
 
     return [

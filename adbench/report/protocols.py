@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ..api.scores import METRIC_NAMES
 from ..results.records import Result
 from ..results.variants import Board, Variant, protocol_parts, protocol_text
-from ..stats.comparison import in_letters
+from ..util.text import in_letters
 from .tables import Column, Row, constant
 
 MOVES: Mapping[str, tuple[str, ...]] = {

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..util.errors import TaskError
+from ..util.text import in_letters
 from .intervals import SEED, Floats, Interval, Scored, drawn, percentile_interval, seed_mean
 
 
@@ -222,8 +223,3 @@ def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
     return [
         "".join(in_letters(number) for number, column in enumerate(columns) if each in column) for each in range(count)
     ]
-
-
-def in_letters(number: int) -> str:
-    """Count in letters, from 0: a, b, ..., z, aa, ab, ..."""
-    return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)

@@ -41,6 +41,11 @@ def json_escaped(document: str) -> str:
     return "\n".join(_UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", line) for line in lines)
 
 
+def in_letters(number: int) -> str:
+    """Count in letters, from 0: a, b, ..., z, aa, ab, ..."""
+    return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
+
+
 # ---------------------------------------------------------------- spreadsheets
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_results import footer_of, make_result, records_of
+from rich.console import Console
 from runs import adbench
 
 from adbench import report
@@ -20,7 +23,7 @@ from adbench.metrics.histograms import ScoreHistograms
 from adbench.metrics.metrics import evaluate
 from adbench.report import confidence
 from adbench.report.confidence import Confidence, interval_text, seed_means
-from adbench.report.render import render
+from adbench.report.render import render, terminal
 from adbench.report.tables import cell_text
 from adbench.results.records import Result
 from adbench.results.variants import boards
@@ -191,6 +194,25 @@ def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_fo
     assert any("5 pairs" in note for note in across.notes)
     every = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure, every_pair=True)[-1]
     assert (len(every.footers), every.audience) == (15, "all")
+
+
+def test_four_methods_at_80_columns_say_which_pair_each_row_is():
+    """Class and both methods stand in each part; difference, p and verdict in the first."""
+    results, sure = made({"msflow": 3.0, "cflow": 1.0, "padim": 0.5, "random": 0.0})
+    for method in ("msflow", "cflow", "padim", "random"):
+        results = [replace(run, preset="cpu") if run.method == method else run for run in results]
+    names = ["msflow", "cflow", "padim", "random"]
+    told = report.compare(results, names, metrics=["image_auroc"], confidence=sure)[-1]
+    console = Console(width=80, file=io.StringIO(), highlight=False)
+    console.print(terminal.to_rich(told, 80))
+    lines = console.file.getvalue().splitlines()
+    heads = [lines[number - 1] for number, line in enumerate(lines) if line.startswith("───")]
+    assert len(heads) == 2
+    assert all(head.split()[:3] == ["class", "a", "b"] for head in heads)
+    assert re.search(r"b - a +\(Holm\) +significant", heads[0])
+    assert "Wilcoxon" in heads[1]
+    rows = [line for line in lines if re.match(r"(bolts|nuts|rings|mean \(3\)) +\w+:cpu +\w+:cpu ", line)]
+    assert len(rows) == 2 * (3 + 1) * 6
 
 
 def test_compare_shows_intervals_and_spread():

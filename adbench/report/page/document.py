@@ -138,7 +138,7 @@ class _Builder:
         newest = max(result.finished for result in self.results)[:10]
         found = boards(self.results, self.remarks, self.names)
         return Page(
-            f"{len(self.results)} runs, the newest of {newest}; adbench {metadata.version('adbench')}.",
+            f"{len(self.results)} runs, the newest of {newest}; adbench {metadata.version('adbench-suite')}.",
             tuple(self._board(number, board) for number, board in enumerate(found)),
             tuple(dict.fromkeys(result.command for result in self.results if result.command)),
         )

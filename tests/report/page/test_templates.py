@@ -50,12 +50,12 @@ def test_lines_may_break_inside_names():
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("adbench.report, adbench.cli.stored", ["jinja2", "torch"]),
+        ("adbench.report, adbench.cli.stored", ["jinja2", "torch", "numpy"]),
         ("adbench.report.page", ["torch", "adbench.run.reopen"]),
     ],
 )
 def test_what_a_module_does_not_import(module, absent):
-    """Tables and commands start without Jinja2; a page is written by code that can't score: it knows no torch."""
+    """Tables and commands start without Jinja2 and NumPy; a page is written by code that can't score, without torch."""
     program = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
