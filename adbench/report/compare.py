@@ -81,7 +81,7 @@ def compare(
         metrics: fields of ``Metrics``.
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
         oracle: after each table one with the best epochs on the test set.
-        confidence: after each table one that says which pairs can be told apart.
+        confidence: after each table one that says which pairs are significantly different.
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
         called: what the variants are called; by default by these results alone.
         every_pair: compare every pair, or else each with the first; by default every pair of at most ``MANY``.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # tables without intervals need no NumPy
     from ..stats.intervals import Interval
 
 APART = 0.05
-"""A corrected p-value below which two methods are told apart."""
+"""A corrected p-value below which two methods are significantly different."""
 
 INTERVALS = "95 %: interval over test images, of the mean over seeds (docs/statistics.md); sd: over seeds."
 
@@ -112,7 +112,7 @@ class Confidence:
         return [None if variant.label in missing else next(p_values) for variant in variants]
 
     def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
-        """Letters of variants in the order of their rank: those that share one can't be told apart.
+        """Letters of variants in the order of their rank: those that share one are not significantly different.
 
         Every pair is compared, with Holm's correction. Those whose score histograms are missing have none; if any other
         pair can't be compared, nobody has.

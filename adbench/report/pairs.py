@@ -1,4 +1,4 @@
-"""Which of the compared methods can be told apart: every pair, class by class and over classes."""
+"""Which of the compared methods are significantly different: pairs, class by class and over classes."""
 
 from __future__ import annotations
 
