@@ -107,7 +107,7 @@ def test_the_version_is_one_line():
     """Adbench --version names the version that is installed."""
     from importlib.metadata import version
 
-    assert adbench("--version").stdout == f"adbench {version('adbench')}\n"
+    assert adbench("--version").stdout == f"adbench {version('adbench-suite')}\n"
 
 
 def test_every_command_and_option_explains_itself():
