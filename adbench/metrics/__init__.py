@@ -1,4 +1,4 @@
-"""Labels, masks and anomaly maps in, ``Metrics`` out: exact, and the same for every method."""
+"""Computes ``Metrics`` from labels, masks and anomaly maps: exactly, and in the same way for every method."""
 
 from ..api.scores import Metrics
 from .metrics import evaluate

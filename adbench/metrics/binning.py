@@ -1,10 +1,10 @@
-"""Anomaly maps sorted into bins of scores: how many good and defect pixels of each image fall into each.
+"""Sorts anomaly maps into bins of scores: how many good and defect pixels of each image fall into each bin.
 
-The borders lie close together where a metric moves: at the scores of defects, at those of regions, each of which
-weighs the same, and at the highest scores of good pixels. So few bins stand for all pixels, and what is summed up
-from them comes within 1e-4 or so of what all thresholds give. A score that many pixels share has a bin of its own.
-Where defect pixels are few, each of their scores has one; then nothing is lost, since every metric changes at those
-scores only.
+The borders of bins lie close together where a metric moves: at the scores of defects, at those of regions (each
+region weighs the same), and at the highest scores of good pixels. So a few hundred bins stand for all pixels. Metrics
+from them come within about 1e-4 of those over all thresholds. A score that many pixels share has a bin of its own.
+Where few pixels are defective, each of their scores has a bin of its own. Nothing is lost then, since every metric
+changes at those scores only.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from ..data.ground_truth import GroundTruth, tensor_to_numpy
 from .curves import workers
 
 OVERLAP_STEPS = 65535
-"""Steps in which the overlap of an image's regions is counted, all of them together."""
+"""Steps in which the overlap of an image is counted, summed over its regions."""
 
 _SAMPLE = 1 << 18
-"""Good pixels, and defect pixels, from which borders are chosen, about."""
+"""About so many good pixels, and as many defect pixels, are sampled to choose the borders."""
 
 _GOOD_BORDERS = ((1.0, 70), (0.3, 120), (0.05, 150))
-"""Up to a false-positive rate, evenly spaced borders: AUPRO counts up to 0.3, and up to 0.05."""
+"""Evenly spaced borders up to a false-positive rate: (rate, number). AUPRO counts up to 0.3 and up to 0.05."""
 
 _TAIL_BORDERS = 60
-"""Borders in even ratios from the highest scores of good pixels to a false-positive rate of 0.05."""
+"""Borders in even ratios, from the highest scores of good pixels to a false-positive rate of 0.05."""
 
 _DEFECT_BORDERS = 350
 _REGION_BORDERS = 250
 
 _FEW = 500
-"""Different scores of defect pixels up to which each has a bin of its own."""
+"""With at most so many different scores of defect pixels, each score has a bin of its own."""
 
 
 class Maps(Protocol):
-    """Anomaly maps by number, each (H, W): an array, a tensor on any device, or made when it is asked for."""
+    """Anomaly maps by number, each (H, W): arrays, or tensors on any device. A map may be made when it is read."""
 
     def __getitem__(self, number: int, /) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """What lies in each of K bins of scores, highest first, image by image.
+    """Good and defect pixels of each of N images in each of K bins of scores, highest bin first.
 
     Attributes:
         thresholds: (K,) lowest score of each bin.
-        tied: (K,) bool, whether a bin holds a single score; in others it is taken to rise evenly.
-        good: (N, K) good ones.
-        found: (N, K) defect ones, in units of ``unit``.
-        unit: (N,) what one of ``found`` is worth.
+        tied: (K,) bool, whether a bin holds a single score; in other bins the curve is taken to rise evenly.
+        good: (N, K) good pixels.
+        found: (N, K) defect pixels or their overlap, in units of ``unit``.
+        unit: (N,) what 1 in ``found`` is worth.
     """
 
     thresholds: NDArray[np.floating]
@@ -76,16 +76,16 @@ class _Defects:
 def bin_maps(
     ground_truth: GroundTruth, maps: Maps, *, pixels: bool = True, regions: bool = True
 ) -> tuple[Bins | None, Bins | None]:
-    """Sort maps into bins, twice looking at one after the other.
+    """Sort maps into bins. Each map is read twice.
 
     Args:
-        ground_truth: has masks; with masks of several sizes, maps are of these.
+        ground_truth: with masks; where these have several sizes, the maps have the same ones.
         maps: a map for each image; finite.
         pixels: whether to count defect pixels.
         regions: whether to sum up the overlap of regions.
 
     Returns:
-        Bins of defect pixels and of overlap, None where not asked for; both share borders and good pixels.
+        Bins of defect pixels and bins of overlap; None for those not asked for. Both share borders and good pixels.
     """
     images = list(_defects(ground_truth))
     borders = _borders(images, maps, pixels=pixels, regions=regions)
@@ -97,14 +97,14 @@ def bin_maps(
         bins = np.searchsorted(borders, scores[defects.positions], side="right") - 1
         found[number] = np.bincount(bins, minlength=len(borders))
         overlap[number] = np.bincount(bins, defects.shares, minlength=len(borders))
-        scores = np.sort(scores)  # sooner than a search for the bin of every pixel
+        scores = np.sort(scores)  # faster than a search for the bin of every pixel
         below = np.append(np.searchsorted(scores, borders), len(scores))
         good[number] = np.diff(below) - found[number]
 
-    with ThreadPoolExecutor(workers()) as pool:  # NumPy lets other threads run while it sorts
+    with ThreadPoolExecutor(workers()) as pool:  # NumPy releases the GIL while it sorts
         counted: deque[Future[None]] = deque()
         for number in range(len(images)):
-            # maps are read in this thread, since they may lie on a GPU; only a few wait to be counted
+            # this thread reads the maps, since they may lie on a GPU; only a few wait to be counted
             counted.append(pool.submit(count, number, _flat(maps[number])))
             if len(counted) > 2 * workers():
                 counted.popleft().result()
@@ -121,19 +121,19 @@ def bin_maps(
 
 
 def regions_per_image(ground_truth: GroundTruth) -> NDArray[np.int64]:
-    """How many regions each image has, (N,)."""
+    """Count the regions of each image, (N,)."""
     _, first = np.unique(ground_truth.regions, return_index=True)
     image = np.searchsorted(_ends(ground_truth), ground_truth.positions[first], side="right")
     return np.bincount(image, minlength=len(ground_truth.labels))
 
 
 def overlap_unit(regions: NDArray[np.integer]) -> NDArray[np.float64]:
-    """What a step of overlap is worth in images with so many ``regions``, (N,)."""
+    """Overlap that one step is worth in images with ``regions`` regions, (N,)."""
     return regions / OVERLAP_STEPS
 
 
 def _steps(overlap: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
-    """Overlap (N, K) in steps of each image's own sum, rounded so that their sums are right to half a step."""
+    """Write overlap (N, K) in steps of each image's own sum, so that cumulative sums are right to half a step."""
     reached = np.cumsum(overlap, axis=1)
     reached /= np.maximum(reached[:, -1:], 1e-300)
     return np.diff(np.rint(reached * OVERLAP_STEPS), axis=1, prepend=0).astype(np.uint16)
@@ -144,7 +144,7 @@ def _small(counts: NDArray[Any]) -> NDArray[np.unsignedinteger]:
 
 
 def _ends(ground_truth: GroundTruth) -> NDArray[np.int64]:
-    """Where each image ends among the flattened masks, (N,)."""
+    """End of each image in the flattened masks, (N,)."""
     if ground_truth.sizes is not None:
         return np.cumsum([height * width for height, width in ground_truth.sizes])
     assert ground_truth.shape is not None
@@ -163,7 +163,7 @@ def _defects(ground_truth: GroundTruth) -> Iterator[_Defects]:
 
 
 def _flat(values: Any) -> NDArray[np.floating]:
-    """A map as a flat array of a floating type that loses no digit."""
+    """Return a map as a flat array of float32 or float64 that keeps every digit."""
     if hasattr(values, "detach"):
         values = tensor_to_numpy(values)
     flat = np.asarray(values).reshape(-1)
@@ -200,7 +200,7 @@ def _borders(images: Sequence[_Defects], maps: Maps, *, pixels: bool, regions: b
 
 
 def _sample(images: Sequence[_Defects], maps: Maps) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
-    """Scores of some good pixels, of some defect pixels (P,), and what each of these adds to the overlap (P,)."""
+    """Sample scores of good pixels, of defect pixels (P,), and what each of the latter adds to the overlap (P,)."""
     every = _stride(sum(len(each.positions) for each in images))
     good, defects, shares, lowest = [], [], [], []
     for number, each in enumerate(images):
@@ -219,7 +219,7 @@ def _sample(images: Sequence[_Defects], maps: Maps) -> tuple[NDArray[Any], NDArr
 
 
 def _stride(count: int) -> int:
-    """A stride that leaves about ``_SAMPLE``; odd, so that it visits all columns of most images."""
+    """A stride that keeps about ``_SAMPLE`` of ``count``; odd, so that it visits all columns of most images."""
     return 1 if count <= _SAMPLE else count // _SAMPLE | 1
 
 
@@ -234,9 +234,10 @@ def _even(count: int, borders: int) -> NDArray[np.int64]:
 
 
 def _between(ordered: NDArray[Any], ranks: NDArray[np.int64]) -> NDArray[Any]:
-    """Borders above each rank of descending scores, half way to the next.
+    """Borders half way between each rank of descending scores and the next higher score.
 
-    At a defect's own score it would always be the lowest of its bin, and count as if half of the good ones were lower.
+    A border at a defect's own score would make that score the lowest of its bin: it would count as if half of the
+    bin's good pixels had lower scores.
     """
     inner = ranks[(ranks > 0) & (ranks < len(ordered))]
     borders: NDArray[Any] = ordered[inner] + (ordered[inner - 1] - ordered[inner]) / 2

@@ -1,9 +1,9 @@
-"""What every threshold finds, exactly, and the areas under the curves that this draws.
+"""Counts what every threshold finds, exactly, and computes the areas under the resulting curves.
 
-Every metric changes only where a threshold passes the score of a *defect*. So the few defect scores
-are sorted, and for each distinct one the good ones above it and level with it are counted, chunk by
-chunk: counts add up, so the chunks are never merged and memory stays bounded. Counts are integers,
-areas float64; no score is rounded on the way.
+An item is a pixel or an image. Every metric changes only where a threshold passes the score of a *defect*. So only the
+defects' scores are sorted. For each distinct one, the good items above it and level with it are counted, chunk by
+chunk. Counts add up, so chunks are never merged and memory stays bounded. Counts are integers, areas are float64; no
+score is rounded.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 from ..data.ground_truth import Integers, Scores
 
 _CHUNKS = 6
-"""Parts that the pixels are sorted in: fewer take more memory at once, more look up every key more often."""
+"""Parts in which the pixels are sorted. Fewer take more memory at once; more look up every key more often."""
 
 _WORKERS = 3
-"""Chunks sorted at once, at most: half the maps' own memory."""
+"""Chunks sorted at once, at most: they take half the maps' own memory."""
 
 _SMALLEST_CHUNK = 1 << 18
 
@@ -42,14 +42,14 @@ _SAMPLE = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What a threshold finds at each of the K distinct scores of defects, highest first.
+    """Items that a threshold finds at each of the K distinct scores of defects, highest first.
 
     Attributes:
         hits: (K,) defects scored this high or higher.
-        above: (K,) good ones scored higher.
-        alarms: (K,) good ones scored this high or higher.
+        above: (K,) good items scored higher.
+        alarms: (K,) good items scored this high or higher.
         overlap: (K,) mean share of the regions scored this high or higher; empty for images.
-        good: good ones in all.
+        good: number of good items.
     """
 
     hits: Integers
@@ -73,7 +73,7 @@ class Curve:
         return float((2 * self.hits / (self.hits + self.alarms + self.hits[-1])).max())
 
     def overlap_area(self, limit: float) -> float:
-        """Area under the overlap up to a false-positive rate of ``limit``, divided by it."""
+        """Area under the overlap up to a false-positive rate of ``limit``, divided by ``limit``."""
         end = limit * self.good
         used = int(np.searchsorted(self.above, end))  # the next score lies past the end
         # From one score to the next only good pixels are added, so the curve runs flat; then come
@@ -82,7 +82,7 @@ class Curve:
         x[0], x[1:-1:2], x[2:-1:2] = 0, self.above[:used], self.alarms[:used]
         y = np.zeros(2 * used + 2)
         y[2::2] = y[3::2] = self.overlap[:used]
-        if x[-2] > end:  # the last line is cut where it passes the end
+        if x[-2] > end:  # cut the last line where it passes the end
             y[-2:] = y[-3] + (y[-2] - y[-3]) * (end - x[-3]) / (x[-2] - x[-3])
             x[-2] = end
         widths = np.diff(x)
@@ -92,14 +92,14 @@ class Curve:
 def curve_of(
     scores: Scores, positions: Integers, weights: NDArray[np.float64] | None = None, *, limit: float = 1.0
 ) -> Curve | None:
-    """Count what the thresholds find; None unless there are both defects and good ones.
+    """Count what the thresholds find; None unless there are both defects and good items.
 
     Args:
         scores: any shape, finite; higher = more anomalous.
         positions: (P,) of the defects in the flattened scores; all others are good.
-        weights: (P,) what each defect adds to the overlap; None where that is not wanted.
-        limit: with less than 1 only ``overlap_area`` up to this false-positive rate can be asked for,
-            and the low scores are not sorted.
+        weights: (P,) what each defect adds to the overlap; None without overlap.
+        limit: below 1, the curve serves only for ``overlap_area`` up to this false-positive rate, and low scores are
+            not sorted.
     """
     good = math.prod(scores.shape) - len(positions)
     if not good or not len(positions):
@@ -110,7 +110,7 @@ def curve_of(
 
 
 class Images(Protocol):
-    """Scores of images of several sizes, each made when it is asked for: (H, W)."""
+    """Scores of images of several sizes, each (H, W). They may be made when they are read."""
 
     def __getitem__(self, number: int, /) -> Scores: ...
 
@@ -118,13 +118,13 @@ class Images(Protocol):
 def curve_of_images(
     images: Images, sizes: Sequence[Size], positions: Integers, weights: NDArray[np.float64] | None = None
 ) -> Curve | None:
-    """Like ``curve_of``, for images of several sizes, of which only a few are in memory at a time.
+    """Like ``curve_of``, for images of several sizes. Only a few of them are in memory at a time.
 
     Args:
-        images: scores by number; each is asked for twice.
+        images: scores by number; each is read twice.
         sizes: (H, W) of each.
         positions: (P,) of the defects in the flattened images, one after the other; ascending.
-        weights: (P,) what each defect adds to the overlap; None where that is not wanted.
+        weights: (P,) what each defect adds to the overlap; None without overlap.
     """
     ends = np.cumsum([height * width for height, width in sizes])
     good = int(ends[-1]) - len(positions)
@@ -150,7 +150,7 @@ def curve_of_images(
 
 
 def _groups(sizes: Sequence[Size]) -> Iterator[list[int]]:
-    """Numbers of images that are counted at once."""
+    """Group images that are counted at once, by number."""
     group: list[int] = []
     pixels = 0
     for number, (height, width) in enumerate(sizes):
@@ -178,7 +178,7 @@ def _curve(
     floor: Any,
     count: Callable[[NDArray[Any]], tuple[Integers, Integers]],
 ) -> Curve:
-    """The curve of the defects' scores ``taken``, which are forgotten here; ``count`` counts all scores at keys."""
+    """Build the curve. ``taken`` holds the defects' scores and is emptied; ``count`` counts all scores at keys."""
     defects = taken[0] if len(taken) == 1 else np.concatenate(taken)  # (P,)
     taken.clear()
     order = np.argsort(defects)[::-1]
@@ -187,7 +187,7 @@ def _curve(
     if floor is not None:
         last = last[defects[last] >= floor]
     keys = np.ascontiguousarray(defects[last][::-1])  # (K,) ascending
-    del defects  # here and below, what is not needed makes room for the sorted chunks
+    del defects  # here and below: the sorted chunks need the memory
     overlap = np.empty(0) if weights is None else _shares(weights, order, last)
     del order, weights
     hits = last + 1
@@ -199,7 +199,7 @@ def _curve(
 
 
 def _shares(weights: NDArray[np.float64], order: Integers, last: Integers) -> NDArray[np.float64]:
-    """What the ordered weights up to each ``last`` make up of their sum: exactly 1 for all of them."""
+    """Sums of the ordered weights up to each ``last``, as shares of the whole: exactly 1 at the end."""
     covered = weights[order]
     np.cumsum(covered, out=covered)
     shares = covered[last]
@@ -208,12 +208,12 @@ def _shares(weights: NDArray[np.float64], order: Integers, last: Integers) -> ND
 
 
 def _floor(scores: Scores, needed: int) -> Any:
-    """A score that at least ``needed`` pixels reach, not much more; None where a sample finds none."""
+    """A score that at least ``needed`` pixels reach, but not many more; None where a sample finds none."""
     if not isinstance(scores, np.ndarray):
-        return None  # a GPU sorts everything sooner than it would find this
+        return None  # a GPU sorts everything faster than it would find this
     flat = scores.reshape(-1)
     sample = np.sort(flat[:: max(1, flat.size // _SAMPLE)])
-    share = needed / flat.size + 0.02  # far more than a sample of this size errs by
+    share = needed / flat.size + 0.02  # far more than the error of a sample of this size
     if share >= 1:
         return None
     floor = sample[int((1 - share) * len(sample))]
@@ -222,7 +222,7 @@ def _floor(scores: Scores, needed: int) -> Any:
 
 
 def _take(scores: Scores, positions: Integers) -> NDArray[Any]:
-    """The scores at flat positions, half precision widened, which changes no value."""
+    """Read the scores at flat positions; half precision is widened, which changes no value."""
     flat = scores.reshape(-1)
     if isinstance(flat, np.ndarray):
         taken = flat[positions]
@@ -234,7 +234,7 @@ def _take(scores: Scores, positions: Integers) -> NDArray[Any]:
 
 
 def _count(scores: Scores, keys: NDArray[Any], floor: Any) -> tuple[Integers, Integers]:
-    """How many scores are higher than each of the ascending keys, and how many level or higher: (K,), (K,).
+    """Count the scores above each of the ascending keys, and those at or above it: (K,), (K,).
 
     Scores below ``floor`` are left out; no key lies there.
     """
@@ -247,7 +247,7 @@ def _count(scores: Scores, keys: NDArray[Any], floor: Any) -> tuple[Integers, In
         ordered = np.array(chunk if floor is None else chunk[chunk >= floor], dtype=keys.dtype)
         if len(ordered) == 0:
             return
-        ordered.sort()  # NumPy lets other threads run meanwhile
+        ordered.sort()  # NumPy releases the GIL meanwhile
         for start in range(0, len(keys), _KEY_BLOCK):
             block = slice(start, start + _KEY_BLOCK)
             below, up_to = _ranks(ordered, keys[block])
@@ -265,10 +265,10 @@ def _count(scores: Scores, keys: NDArray[Any], floor: Any) -> tuple[Integers, In
 
 
 def _ranks(ordered: NDArray[Any], keys: NDArray[Any]) -> tuple[Integers, Integers]:
-    """How many of the ascending scores are below each key, and how many up to it."""
+    """Count the ascending scores below each key, and those at or below it."""
     below = np.searchsorted(ordered, keys)
     up_to = below.copy()
-    tied = np.take(ordered, below, mode="clip") == keys  # mostly few: spares most of a second search
+    tied = np.take(ordered, below, mode="clip") == keys  # mostly few: saves most of a second search
     up_to[tied] = np.searchsorted(ordered, keys[tied], side="right")
     return below, up_to
 
@@ -290,5 +290,5 @@ def _chunk_count(size: int) -> int:
 
 
 def workers() -> int:
-    """How many threads sort at once."""
+    """Number of threads that sort at once."""
     return threads.workers(_WORKERS)

@@ -1,8 +1,8 @@
-"""What every image of a test set adds to each threshold, small enough to be stored beside a result.
+"""Histograms of a test set's scores, image by image, small enough to be stored beside a result.
 
-From it the metrics of *any weighting* of the images follow by adding counts up, with no score sorted again: so
-thousands of bootstrap resamples cost a second. Metrics over images are exact; those over pixels come from bins
-(see ``binning``), within about 1e-4 of ``metrics.evaluate``.
+They give the metrics of *any weighting* of the images: counts add up, and no score is sorted again. Thousands of
+bootstrap resamples take about a second. Metrics over images are exact. Metrics over pixels come from bins (see
+``binning``) and are within about 1e-4 of ``metrics.evaluate``.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ Point = tuple[float, float]
 Rows = NDArray[np.float64]
 
 FORMAT = 1
-"""Of the stored arrays; a higher one was written by a newer adbench."""
+"""Version of the stored arrays. A higher one comes from a newer adbench."""
 
 _CELLS = 1 << 17
-"""Weightings times bins that are worked on at once: a megabyte for each array, so that they stay in the cache."""
+"""Weightings times bins processed at once: 1 MB for each array, so that the arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistograms:
-    """What thresholds find in each of N images.
+    """What each of N images adds to the counts of every threshold.
 
     Attributes:
         paths: of the images, as in ``scores.csv``.
         labels: (N,) bool, True for a defective image.
-        image_scores: (N,) a score for each image.
-        regions: (N,) how many regions each image has.
-        pixels: defect pixels, each counting 1; None without maps or masks.
-        overlap: overlap summed over an image's regions, from the map that AUPRO is taken from; None without
-            maps or masks.
+        image_scores: (N,) one score for each image.
+        regions: (N,) number of regions in each image.
+        pixels: bins of defect pixels, each counting 1; None without maps or masks.
+        overlap: bins of overlap, summed over each image's regions, from the map that AUPRO is taken from; None
+            without maps or masks.
     """
 
     paths: tuple[str, ...]
@@ -60,9 +60,9 @@ class ScoreHistograms:
         maps: Maps | None = None,
         region_maps: Maps | None = None,
     ) -> ScoreHistograms:
-        """Sum up what was compared with ``ground_truth``; arguments as those of ``metrics.evaluate_truth``.
+        """Build the histograms of a test set; arguments as in ``metrics.evaluate_ground_truth``.
 
-        Maps are looked at one after the other, so those of several sizes may be made when they are asked for.
+        Maps are read one after the other. Those of several sizes may be made when they are read.
         """
         scores = np.asarray(image_scores)
         scores = scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)
@@ -77,7 +77,7 @@ class ScoreHistograms:
     # -- metrics
 
     def metrics(self, weights: ArrayLike, names: Collection[str] = METRIC_NAMES) -> dict[str, Rows]:
-        """Compute metrics of the test set with images counted several times, or not at all.
+        """Compute metrics of the test set with each image counted any number of times.
 
         Args:
             weights: (B, N) how often each image counts, 0 or more.
@@ -95,9 +95,9 @@ class ScoreHistograms:
         return self._measured(names, len(counts), lambda table: table.weighted(counts))
 
     def without_each(self, names: Collection[str]) -> dict[str, Rows]:
-        """Compute metrics of the test set without one image after the other: (N,) for each name, as ``metrics`` does.
+        """Compute metrics of the test set without each image in turn: (N,) for each name, as in ``metrics``.
 
-        The same as weights of 1 but for a 0 on the diagonal, of which there is no (N, N) array here.
+        Equals weights of 1 with 0 on the diagonal, but needs no (N, N) array.
         """
         return self._measured(names, len(self.labels), lambda table: table.without_each())
 
@@ -140,7 +140,7 @@ class ScoreHistograms:
     # -- on disk
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything as arrays of numbers and texts, small ones, for ``np.savez_compressed``."""
+        """Return everything as small arrays of numbers and texts, for ``np.savez_compressed``."""
         own_good = self.overlap is not None and (self.pixels is None or self.overlap.good is not self.pixels.good)
         return {
             "format": np.uint16(FORMAT)[None],
@@ -154,7 +154,7 @@ class ScoreHistograms:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ScoreHistograms:
-        """Take back what ``arrays`` gave.
+        """Build histograms from what ``arrays`` returned.
 
         Raises:
             KeyError: an array is missing.
@@ -192,13 +192,13 @@ def _loaded(name: str, arrays: Mapping[str, NDArray[Any]], good: str, unit: Rows
 
 @dataclass(frozen=True, eq=False)
 class _Sweep:
-    """What thresholds falling through K bins find under each of B weightings.
+    """Counts as a threshold falls through K bins, under each of B weightings. An item is a pixel or an image.
 
     Attributes:
         tied: (K,) whether a bin holds a single score.
-        added, gained: (B, K) good and defect ones in each bin.
+        added, gained: (B, K) good and defective items in each bin.
         alarms, hits: (B, K) the same in this bin and all higher ones.
-        single: (B, K) how often a defect one in the bin counts, on average over what counts.
+        single: (B, K) weight of a defective item in the bin, as the mean over the weighted items.
     """
 
     tied: NDArray[np.bool_]
@@ -210,28 +210,28 @@ class _Sweep:
 
     @property
     def all_good(self) -> Rows:
-        """(B, 1)."""
+        """(B, 1) good items in all bins."""
         return self.alarms[:, -1:]
 
     @property
     def all_hits(self) -> Rows:
-        """(B, 1)."""
+        """(B, 1) defective items in all bins."""
         return self.hits[:, -1:]
 
     @property
     def defined(self) -> NDArray[np.bool_]:
-        """(B,) whether there are both good and defect ones."""
+        """(B,) whether there are both good and defective items."""
         return (self.all_good[:, 0] > 0) & (self.all_hits[:, 0] > 0)
 
 
 class _Table(Protocol):
-    """What can be swept through under weightings of N images, a few of them at a time."""
+    """Counts of N images that can be swept under weightings, a few weightings at a time."""
 
     def weighted(self, weights: NDArray[Any]) -> Iterator[tuple[slice, _Sweep]]:
         """Sweep under the weightings (B, N)."""
 
     def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
-        """Sweep without one image after the other."""
+        """Sweep without each image in turn."""
 
 
 def _swept(tied: NDArray[np.bool_], added: Rows, gained: Rows, single: Rows) -> _Sweep:
@@ -245,7 +245,7 @@ def _parts(count: int, cells: int) -> Iterator[slice]:
 
 
 class _BinTable:
-    """Bins of what lies in images: sums over images are products of matrices."""
+    """Bins of N images. Sums over images are matrix products."""
 
     def __init__(self, bins: Bins) -> None:
         self.bins = bins
@@ -259,17 +259,17 @@ class _BinTable:
             yield rows, _swept(self.bins.tied, added, gained, _product(counts * once, self.bins.found) / gained)
 
     def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
-        """Sweep without one image after the other."""
+        """Sweep without each image in turn."""
         bins, all_of_them = self.bins, np.ones((1, len(self.bins.unit)))
         added, gained = _product(all_of_them, bins.good), _product(all_of_them * bins.unit, bins.found)
         for rows in _parts(len(bins.unit), bins.good.shape[1]):
             left = gained - bins.found[rows] * bins.unit[rows, None]
-            left[left < 1e-9 * gained] = 0  # what rounding leaves of a bin that this image filled alone
+            left[left < 1e-9 * gained] = 0  # what rounding leaves of a bin that only this image filled
             yield rows, _swept(bins.tied, added - bins.good[rows], left, np.where(left > 0, 1.0, np.nan))
 
 
 def _product(weights: Rows, counts: NDArray[np.unsignedinteger]) -> Rows:
-    """``weights @ counts``, (B, N) and (N, K), with a part of the counts as float64 at a time."""
+    """``weights @ counts``, (B, N) and (N, K), with only a part of the counts as float64 at a time."""
     total = np.zeros((len(weights), counts.shape[1]))
     for part in _parts(len(counts), counts.shape[1] // 16):
         total += weights[:, part] @ counts[part].astype(np.float64)
@@ -277,7 +277,7 @@ def _product(weights: Rows, counts: NDArray[np.unsignedinteger]) -> Rows:
 
 
 class _ImageTable:
-    """Images as bins of single scores, so that nothing is lost: each weighs in one bin, and no matrix is needed."""
+    """Images as bins of single scores: nothing is lost, and each image lies in one bin, so no matrix is needed."""
 
     def __init__(self, labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> None:
         self.order = np.argsort(-scores, kind="stable")
@@ -297,7 +297,7 @@ class _ImageTable:
             yield rows, _swept(self.tied, self._sums(counts - bad), gained, self._sums(bad * bad) / gained)
 
     def without_each(self) -> Iterator[tuple[slice, _Sweep]]:
-        """Sweep without one image after the other."""
+        """Sweep without each image in turn."""
         bad = self._sums(self.bad[None].astype(np.float64))
         good = self._sums((~self.bad)[None].astype(np.float64))
         place = np.empty(len(self.order), np.int64)
@@ -347,7 +347,7 @@ def _f1_max(swept: _Sweep) -> Rows:
 
 
 def _average_precision(swept: _Sweep) -> Rows:
-    """Precision times gain in recall; within a bin of many scores, integrated along a straight line."""
+    """Sum of precision times gain in recall; within a bin of many scores, integrated along a straight line."""
     precision = swept.hits / (swept.hits + swept.alarms)
     even = ~swept.tied
     if even.any():
@@ -358,9 +358,9 @@ def _average_precision(swept: _Sweep) -> Rows:
 
 
 def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single: Rows) -> Rows:
-    """The mean over a bin of (h + t g) / (n + t m), t from 0 to 1: g of m in it, h of n above it are defects.
+    """Mean over a bin of (h + t g) / (n + t m), t from 0 to 1: of m items in the bin g are defects, of n above it h.
 
-    Precision at a defect counts the defect itself, so half a ``single`` one more than the line has.
+    Precision at a defect counts the defect itself: half a ``single`` more than the line has.
     """
     inside = added + gained
     above = hits - gained + 0.5 * single
@@ -373,7 +373,7 @@ def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single:
 
 def _overlap_area(limit: float) -> Callable[[_Sweep], Rows]:
     def area(swept: _Sweep) -> Rows:
-        """The area up to a false-positive rate of ``limit``, divided by it; the last line is cut there."""
+        """Area up to a false-positive rate of ``limit``, divided by ``limit``; the last line is cut there."""
         room = np.clip(limit * swept.all_good - (swept.alarms - swept.added), 0, swept.added)
         part = room / np.where(swept.added > 0, swept.added, 1)
         height = swept.hits - swept.gained * (1 - 0.5 * part)

@@ -1,11 +1,11 @@
-"""Labels, masks and anomaly maps in, ``Metrics`` out: exact, over all thresholds.
+"""Computes ``Metrics`` from labels, masks and anomaly maps: exactly, over all thresholds.
 
-Definitions, the same for images and for pixels:
+Definitions, for images and for pixels:
 
 - AUROC: area under the receiver operating characteristic, tied scores joined by a straight line.
 - AP: average precision, the sum of precision times gain in recall over the thresholds, not
   interpolated, as scikit-learn defines it.
-- F1max: the highest F1 of any threshold.
+- F1max: the highest F1 over all thresholds.
 - AUPRO: area under the per-region overlap (the mean over all defect regions of the share that is
   found) against the false-positive rate of the good pixels, up to a limit and divided by it. A
   region is a set of defect pixels that touch at sides or corners, and each weighs the same.
@@ -47,14 +47,14 @@ def evaluate(
 ) -> Metrics:
     """Compute all metrics of one test set; higher scores mean more anomalous.
 
-    NumPy arrays and tensors of any real type are taken as they are; maps on a CUDA device stay there.
+    NumPy arrays and tensors of any real type are accepted; maps on a CUDA device stay there.
 
     Args:
         labels: (N,) 0 or False for a good image, 1 or True for a defective one.
         image_scores: (N,) a score for each image.
         masks: (N, H, W), not zero where defective.
         maps: (N, H, W) a score for each pixel.
-        region_maps: (N, H, W) scores from which AUPRO is taken instead of from ``maps``.
+        region_maps: (N, H, W) scores for AUPRO, in place of ``maps``.
 
     Returns:
         Fractions in [0, 1]. None where there is nothing to measure: image metrics without images
@@ -74,10 +74,10 @@ def evaluate_ground_truth(
     maps: Values | Resized | None = None,
     region_maps: Values | Resized | None = None,
 ) -> Metrics:
-    """Like ``evaluate``, for a ground truth that was prepared before.
+    """Like ``evaluate``, with ground truth that was prepared before.
 
-    Where its masks are of several sizes, maps are a sequence of N arrays (H_i, W_i), or ``Resized``, and all
-    of their pixels count alike.
+    Where its masks have several sizes, maps are a sequence of N arrays (H_i, W_i), or ``Resized``. All pixels count
+    alike.
 
     Raises:
         TaskError: NaN or infinity, or shapes that do not fit the ground truth.
@@ -123,7 +123,7 @@ def _pixel_curve(
 
 
 class _Images:
-    """Maps of several sizes, each checked when it is looked at."""
+    """Maps of several sizes; each is checked when it is read."""
 
     def __init__(self, name: str, maps: Values | Resized, sizes: tuple[Size, ...]) -> None:
         if len(maps) != len(sizes):

@@ -1,1 +1,1 @@
-"""Intervals, comparisons and thresholds: how certain a number is."""
+"""Statistics of results: intervals, comparisons and thresholds."""

@@ -1,7 +1,7 @@
-"""Which method is better: paired comparisons on the same test images, and which methods may be the best.
+"""Compares methods on the same test images: paired tests, and which methods may be the best.
 
-All of it is over test images: what other images of the same kind could turn round. Every draw is seeded, so a table
-comes out the same twice.
+The tests are about test images: what could change with other images of the same kind. Every draw is seeded, so a
+table comes out the same each time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .intervals import SEED, Floats, Interval, Scored, drawn, percentile_interva
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher ``b`` is than ``a``, where that lies, and how likely so much is by chance."""
+    """How much higher ``b`` is than ``a``, the interval of that, and the p-value of no difference."""
 
     value: float
     interval: Interval
@@ -30,7 +30,7 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """A metric on one test set: its value, and what it is on each draw of the images, (B,)."""
+    """A metric on one test set: its value, and its value on each draw of the images, (B,)."""
 
     labels: NDArray[np.bool_]
     value: float
@@ -38,12 +38,12 @@ class Resampled:
 
 
 def resampled(seeds: Sequence[Scored], metric: str, name: str) -> Resampled:
-    """Draw the images of one class again and again; the mean over seeds counts.
+    """Draw the images of one class many times, and compute a metric's mean over seeds on each draw.
 
     Args:
         seeds: the same images scored by each seed of a method.
-        metric: one of ``types.METRIC_NAMES``.
-        name: of the class; every method gets the same draws for it, and every class draws of its own.
+        metric: one of ``METRIC_NAMES``.
+        name: of the class. Every method gets the same draws for a class, and every class has its own draws.
     """
     labels = seeds[0].labels
     value = float(seed_mean(seeds, metric, np.ones((1, len(labels))))[0])
@@ -56,20 +56,20 @@ def _check(methods: Sequence[Sequence[Resampled]]) -> None:
     lengths = {len(each) for each in methods}
     if len(lengths) != 1 or 0 in lengths:
         found = " and ".join(map(str, sorted(lengths)))
-        raise TaskError("a comparison", found=f"{found} classes", wanted="the same ones")
+        raise TaskError("a comparison", found=f"{found} classes", wanted="the same classes")
     for classes in zip(*methods, strict=True):
         if not all(np.array_equal(each.labels, classes[0].labels) for each in classes):
             raise TaskError("a comparison", found="other images", wanted="the same test images")
 
 
 def compare(first: Sequence[Resampled], second: Sequence[Resampled]) -> Difference | None:
-    """By how much the second method is higher than the first, in the mean over classes; a paired bootstrap.
+    """Test by how much the second method is higher, in the mean over classes, with a paired bootstrap.
 
-    The p-value is two-sided: twice the share of draws on the other side of no difference, each tail with
-    one more for the measured value itself (Davison and Hinkley, "Bootstrap methods and their application", 1997).
-    Where not one of the draws is there, it is that of Student's t for a difference so many widths of the draws from 0,
-    if that is less: otherwise no difference, however large, could tell apart a dozen methods, since each pair more
-    makes the correction stricter.
+    The p-value is two-sided: twice the share of draws on the other side of zero, each tail with one more for the
+    measured value itself (Davison and Hinkley, "Bootstrap methods and their application", 1997). Where no draw lies
+    on the other side, Student's t for the difference in standard deviations of the draws gives the p-value, if that
+    is less. Otherwise no difference, however large, could be significant among a dozen methods, since each further
+    pair makes the correction stricter.
 
     Args:
         first: one method on each class.
@@ -95,14 +95,14 @@ def compare(first: Sequence[Resampled], second: Sequence[Resampled]) -> Differen
 
 
 def best_p_values(methods: Sequence[Sequence[Resampled]]) -> list[float | None]:
-    """For each method the p-value of "none of the others is better"; a small one says that it is not the best.
+    """Return each method's p-value of "no other method is better"; a small one says that it is not the best.
 
     Hsu's multiple comparisons with the best ("Simultaneous confidence intervals for all distances from the best",
     Annals of Statistics 1981), with a paired bootstrap in place of normal tables. A method's statistic is the largest
-    of the differences by which the others are higher, each divided by its standard deviation over the draws. Its
-    p-value is the share of draws in which the same maximum, with every difference centred at 0, is as large. So the
-    choice of the best by the same images is part of the test, and no further correction for the number of methods is
-    needed: the one method that is truly the best is wrongly rejected with the probability of the level.
+    difference by which another method is higher, each divided by its standard deviation over the draws. Its p-value
+    is the share of draws in which the same maximum, with every difference centred at 0, is as large. So the test
+    includes the choice of the best by the same images, and needs no further correction for the number of methods: the
+    level is the probability that the one method that is truly the best is wrongly rejected.
 
     Args:
         methods: each on the same classes and images; the mean over classes counts.
@@ -126,7 +126,7 @@ def best_p_values(methods: Sequence[Sequence[Resampled]]) -> list[float | None]:
 
 
 def _not_best(values: Floats, centred: Floats, number: int) -> float:
-    """The p-value of one of K methods, from their values (K,) and their draws less these (K, B)."""
+    """The p-value of one of K methods, from their values (K,) and their draws minus these values (K, B)."""
     others = np.arange(len(values)) != number
     gaps, moved = values[others] - values[number], centred[others] - centred[number]  # (K - 1,), (K - 1, B)
     widths = moved.std(axis=1)
@@ -147,15 +147,15 @@ def _two_sided(value: float, draws: Floats, images: int) -> float:
     tail = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
     p_value = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
     width = float(draws.std())
-    if tail or width < 1e-6 * abs(value):  # of draws that never move nothing follows
+    if tail or width < 1e-6 * abs(value):  # draws that never move show nothing
         return p_value
     return min(p_value, 2 * float(t.sf(abs(value) / width, images - 2)))
 
 
 def _least_p(test_sets: Sequence[NDArray[np.bool_]]) -> float:
-    """Two of all draws that differ: of few images no difference is sure, and of a single pair of them nothing is.
+    """The least p-value that these test sets allow: 2 divided by the number of different draws.
 
-    Of n images there are C(2n - 1, n) different draws.
+    n images have C(2n - 1, n) different draws. So with a few images no difference is significant.
     """
     draws = 1
     for labels in test_sets:
@@ -165,15 +165,15 @@ def _least_p(test_sets: Sequence[NDArray[np.bool_]]) -> float:
 
 
 def wilcoxon(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """The p-value of Wilcoxon's signed-rank test over classes, two-sided; None where fewer than three differ.
+    """p-value of Wilcoxon's signed-rank test over classes, two-sided; None where fewer than three differ.
 
-    Recommended for two methods over several data sets by Demsar, "Statistical comparisons of classifiers over
-    multiple data sets", JMLR 2006.
+    Demsar recommends it for two methods over several data sets ("Statistical comparisons of classifiers over multiple
+    data sets", JMLR 2006).
     """
     from scipy.stats import wilcoxon as test
 
     differences = np.asarray(second) - np.asarray(first)
-    differences = differences[~np.isnan(differences) & (differences != 0)]  # with zeros, old SciPys approximate
+    differences = differences[~np.isnan(differences) & (differences != 0)]  # with zeros, old versions approximate
     if len(differences) < 3:
         return None
     return float(test(differences).pvalue)
@@ -184,7 +184,7 @@ def holm(p_values: Sequence[float | None], family: int | None = None) -> list[fl
 
     Args:
         p_values: of each comparison; None for one that could not be made.
-        family: how many comparisons were wanted; those that could not be made count, too.
+        family: number of comparisons wanted; those that could not be made count, too.
     """
     family = len(p_values) if family is None else family
     known = sorted((p, number) for number, p in enumerate(p_values) if p is not None)
@@ -197,14 +197,14 @@ def holm(p_values: Sequence[float | None], family: int | None = None) -> list[fl
 
 
 def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
-    """Letters for ``count`` methods in the order of their rank: those that share one can't be told apart.
+    """Letters for ``count`` methods in the order of their rank; those that share one don't differ significantly.
 
     The compact letter display by Piepho, "An algorithm for a letter-based representation of all-pairwise
     comparisons", Journal of Computational and Graphical Statistics 2004: insert and absorb.
 
     Args:
-        count: how many methods.
-        apart: pairs of numbers of methods that can be told apart, the lower one first.
+        count: number of methods.
+        apart: pairs of numbers of methods that differ significantly, the lower number first.
     """
     columns = [set(range(count))]
     for first, second in sorted(apart):

@@ -1,7 +1,6 @@
-"""How certain a number is: intervals over test images, of anything that can be weighted anew.
+"""Intervals: how far a metric could move with other test images of the same kind.
 
-An interval says how far the metric would move with other images of the same kind. Every draw is seeded, so a table
-comes out the same twice. Comparisons of methods are in ``comparison``.
+Every draw is seeded, so a table comes out the same each time. ``comparison`` compares methods.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ LEVEL = 0.95
 SEED = 1979
 
 CELLS = 1 << 23
-"""Draws times images that are held at once."""
+"""Draws times images that are in memory at once."""
 
 KEPT_CELLS = 1 << 20
-"""Draws times images up to which they are kept for the next method: 2 MB."""
+"""Draws times images up to which the draws are kept for the next method: 2 MB."""
 
 BELIEF = 4.5
-"""Mistakes that a measured variance must rest on to count as much as the expected one; chosen by simulation."""
+"""Mistakes with which a measured variance weighs as much as the expected one; chosen by simulation."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.integer]
 
 
 class Scored(Protocol):
-    """What a method did on one test set, to be weighted anew; see ``metrics.histograms.ScoreHistograms``."""
+    """One method's scores on one test set, which can be weighted anew; see ``metrics.histograms.ScoreHistograms``."""
 
     @property
     def labels(self) -> NDArray[np.bool_]:
@@ -43,26 +42,25 @@ class Scored(Protocol):
         """(N,), higher is more anomalous."""
 
     def metrics(self, weights: Floats | Counts, names: Collection[str]) -> Mapping[str, Floats]:
-        """Those metrics (B,) with images counted as often as ``weights`` (B, N) says; NaN where undefined."""
+        """Compute metrics (B,) with image i counted ``weights[b, i]`` times (B, N); NaN where undefined."""
 
     def without_each(self, names: Collection[str]) -> Mapping[str, Floats]:
-        """Those metrics (N,) without one image after the other; NaN where undefined."""
+        """Compute metrics (N,) without each image in turn; NaN where undefined."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a metric lies with 95 % confidence."""
+    """The 95 % confidence interval of a metric."""
 
     low: float
     high: float
 
 
 def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED) -> Iterator[Counts]:
-    """How often each image is drawn, (B, N) uint16: bootstrap within the good and the defective images.
+    """Draw how often each image counts, (B, N) uint16: a bootstrap within the good and within the defective images.
 
-    The same for the same labels, so that methods are compared on the same draws. ``count`` draws come in as many parts
-    as keep each of them small: of 100,000 images all of them at once would take 400 MB, and several times that as
-    numbers to compute with.
+    The same labels give the same draws, so all methods are compared on the same draws. The ``count`` draws come in
+    parts that stay small: for 100,000 images, all of them at once would take 400 MB, and several times that as floats.
     """
     cells = count * len(labels)
     if cells <= KEPT_CELLS:
@@ -73,7 +71,7 @@ def resample(labels: NDArray[np.bool_], count: int = RESAMPLES, seed: int = SEED
 
 @lru_cache(maxsize=32)
 def _kept(labels: bytes, count: int, seed: int) -> Counts:
-    """The draws of a small test set, which every method and metric of a board asks for."""
+    """The draws of a small test set, kept since every method and metric of a table needs them."""
     (counts,) = _draw(np.frombuffer(labels, np.bool_), count, seed)
     counts.setflags(write=False)
     return counts
@@ -93,15 +91,15 @@ def _draw(labels: NDArray[np.bool_], count: int, seed: int) -> Iterator[Counts]:
 
 
 def interval(seeds: Sequence[Scored], metric: str) -> Interval | None:
-    """The 95 % interval of a metric, of the mean over seeds where there are several; None where it is undefined.
+    """95 % interval of a metric, or of its mean over several seeds; None where it is undefined.
 
-    Image AUROC has a score interval, which holds near 1 where a bootstrap cannot, since that never draws a
-    mistake that the test set has not got. All other metrics have the bias-corrected and
-    accelerated bootstrap (Efron, "Better bootstrap confidence intervals", JASA 1987).
+    Image AUROC has a score interval, which holds near 1. A bootstrap doesn't hold there: it never draws a mistake that
+    the test set doesn't have. All other metrics have the bias-corrected and accelerated bootstrap (Efron, "Better
+    bootstrap confidence intervals", JASA 1987).
 
     Args:
         seeds: the same images scored by each seed.
-        metric: one of ``types.METRIC_NAMES``.
+        metric: one of ``METRIC_NAMES``.
     """
     labels = seeds[0].labels
     value = seed_mean(seeds, metric, np.ones((1, len(labels))))[0]
@@ -116,7 +114,7 @@ def interval(seeds: Sequence[Scored], metric: str) -> Interval | None:
 
 
 def drawn(seeds: Sequence[Scored], metric: str, labels: NDArray[np.bool_], seed: int = SEED) -> Floats:
-    """The metric on each of the draws of the images, as the mean over seeds: (RESAMPLES,)."""
+    """The metric on each draw of the images, as the mean over seeds: (RESAMPLES,)."""
     return np.concatenate([seed_mean(seeds, metric, counts) for counts in resample(labels, seed=seed)])
 
 
@@ -124,9 +122,9 @@ def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Int
     """The score interval of an AUROC from ``good`` and ``bad`` images: all t with (auroc - t)^2 <= z^2 V(t).
 
     V is the variance by Hanley and McNeil ("The meaning and use of the area under a ROC curve", Radiology 1982), times
-    ``ratio``. That the variance is taken at t and not at the measured value keeps the interval open at 1 (as in
-    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic", Statistics
-    in Medicine 2006).
+    ``ratio``. It is taken at t, not at the measured value: that keeps the interval open at 1 (as in Newcombe,
+    "Confidence intervals for an effect size measure based on the Mann-Whitney statistic", Statistics in Medicine
+    2006).
     """
     from scipy.optimize import brentq
     from scipy.stats import norm
@@ -136,18 +134,18 @@ def score_interval(auroc: float, good: int, bad: int, ratio: float = 1.0) -> Int
     def beyond(t: float) -> float:
         return (auroc - t) ** 2 - z2 * _hanley_mcneil(t, good, bad)
 
-    # at 0 and 1 themselves the variance is 0, which is no solution but for those who stand there
+    # the variance is 0 at 0 and at 1: these are solutions only for an AUROC of exactly that
     low = float(brentq(beyond, 0.0, auroc - 1e-9)) if auroc > 1e-6 else 0.0
     high = float(brentq(beyond, auroc + 1e-9, 1.0)) if auroc < 1 - 1e-6 else 1.0
     return Interval(min(low, auroc), max(high, auroc))
 
 
 def variance_ratio(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
-    """How the variance of these scores' AUROC compares with Hanley and McNeil's, who suppose exponential scores.
+    """Variance of these scores' AUROC, divided by Hanley and McNeil's, which assumes exponential scores.
 
-    Measured by DeLong's variance (DeLong, DeLong and Clarke-Pearson, Biometrics 1988) as far as there are
-    mistakes to measure it from: with d images that are on the wrong side of any other, d parts of it and
-    ``BELIEF`` parts of 1. Without it the interval is too wide for normal scores near 1.
+    DeLong's variance (DeLong, DeLong and Clarke-Pearson, Biometrics 1988) measures it as far as there are mistakes to
+    measure it from. With d images on the wrong side of any other, the measured ratio weighs d and a ratio of 1 weighs
+    ``BELIEF``. Without this ratio the interval is too wide for normal scores near 1.
     """
     bad, good = scores[labels], scores[~labels]
     of_bad, of_good = _beaten(bad, good), 1 - _beaten(good, bad)
@@ -177,8 +175,8 @@ def _hanley_mcneil(t: float, good: int, bad: int) -> float:
 def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Interval:
     """The interval of the mean of independent values from their own intervals.
 
-    MOVER (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine
-    2008), which keeps their asymmetry.
+    MOVER (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 2008)
+    keeps their asymmetry.
     """
     centre, number = float(np.mean(values)), len(values)
     below = sum((value - each.low) ** 2 for value, each in zip(values, intervals, strict=True)) ** 0.5 / number
@@ -187,14 +185,14 @@ def mean_interval(values: Sequence[float], intervals: Sequence[Interval]) -> Int
 
 
 def percentile_interval(draws: Floats) -> Interval:
-    """The plain percentile bootstrap."""
+    """The plain percentile bootstrap interval."""
     found = draws[~np.isnan(draws)]
     low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
 
 
 def spread(values: Sequence[float]) -> float | None:
-    """The sample standard deviation, as over seeds; None of fewer than two values."""
+    """Sample standard deviation, such as over seeds; None for fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
@@ -213,7 +211,7 @@ def _bca(value: float, draws: Floats, without_each: Floats, labels: NDArray[np.b
     share = (np.sum(draws < value) + 0.5 * np.sum(draws == value)) / len(draws)
     bias = float(norm.ppf(np.clip(share, 0.5 / len(draws), 1 - 0.5 / len(draws))))
     influence = np.zeros(len(labels))
-    for kind in (False, True):  # a good and a defective image are drawn apart, so each is measured among its own
+    for kind in (False, True):  # good and defective images are drawn separately: measure each among its own kind
         members = (labels == kind) & ~np.isnan(without_each)
         if members.any():
             influence[members] = without_each[members].mean() - without_each[members]

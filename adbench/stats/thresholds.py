@@ -1,15 +1,15 @@
-"""Good or bad: a threshold suggested by good training images, and what it does to the test set.
+"""Suggests a threshold from good training images, and measures what it does to the test set.
 
-The rule is the mean plus three standard deviations of the scores of good images. It lies above the highest of
-them, as a threshold must that comes from the few images of a held-out part. Where the highest score is an outlier by
-Grubbs' test ("Procedures for detecting outlying observations in samples", Technometrics 1969), the threshold is at
-most that score: of few images a single odd one would lift it far above everything that was seen. The rule follows
-any change of the scores' unit or zero.
+The rule is the mean plus three standard deviations of the scores of good images. It lies above the highest of them,
+which a threshold from the few images of a held-out part needs. Where the highest score is an outlier by Grubbs' test
+("Procedures for detecting outlying observations in samples", Technometrics 1969), the threshold is at most that
+score. Otherwise one odd image among few would lift it far above all scores. The rule follows any change of the
+scores' unit or zero.
 
-A fitted method scores the images that it was trained on too low, more or less: a normalizing flow somewhat, PaDiM
-with fewer images than channels completely, since it then puts each at the same distance. No rule can tell that from
-the training scores alone, so what a threshold does to the test set is always said with it. Honest is a threshold from
-images that were held out.
+A fitted method scores its own training images too low. A normalizing flow does so somewhat. PaDiM does so completely
+where it has fewer images than channels, since it then puts each image at the same distance. No rule can tell that from
+the training scores alone. So the effect of a threshold on the test set is always reported with it. Only images that
+were held out give an honest threshold.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ DEVIATIONS = 3.0
 
 
 EQUAL = 4.0
-"""Steps of float32, in which most methods compute, within whose standard deviation scores count as equal."""
+"""Scores within a standard deviation of so many steps of float32 count as equal; most methods compute in float32."""
 
 OUTLIER = 0.1
-"""The level of the test whether the highest score is an outlier."""
+"""Significance level of the test whether the highest score is an outlier."""
 
 
 Floats = NDArray[np.float64]
 
 
 def suggest(scores: NDArray[np.floating], *, held_out: bool) -> tuple[float, str] | None:
-    """Suggest a threshold, and the words for its rule; None of fewer than three scores, or of equal ones.
+    """Suggest a threshold and describe its rule; None for fewer than three scores, or for equal ones.
 
     Args:
         scores: (N,) of good images.
-        held_out: whether they were held out of the training; the words say so.
+        held_out: whether they were held out of the training; the description says so.
     """
     ordered: Floats = np.sort(np.asarray(scores, dtype=np.float64))
     if len(ordered) < FEWEST or ordered.std() <= EQUAL * _resolution(ordered):
@@ -66,12 +66,12 @@ def _ends_in_an_outlier(ordered: Floats) -> bool:
 
 
 def _resolution(scores: Floats) -> float:
-    """The distance from one float32 to the next at the size of the scores."""
+    """Distance from one float32 to the next at the size of the scores."""
     return float(np.spacing(np.abs(scores).max().astype(np.float32)))
 
 
 def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np.floating]) -> Threshold:
-    """Say what a threshold does to images with ``labels`` (N,) and ``scores`` (N,): above it is defective."""
+    """Measure a threshold on images with ``labels`` (N,) and ``scores`` (N,): a score above it is defective."""
     called = np.asarray(scores, dtype=np.float64) > value
     good, bad = called[~labels], called[labels]
     return Threshold(
@@ -92,13 +92,13 @@ class Stored:
 
 
 def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
-    """The fields of a checkpoint that say what the run suggested; ``score_scale`` is that of the detector."""
+    """Return a checkpoint's fields for the suggested threshold; ``score_scale`` is that of the detector."""
     found = [judged.value, judged.rule] if judged else []
     return {"threshold": found, "threshold_useless": judged and judged.useless, "score_scale": score_scale}
 
 
 def from_checkpoint(saved: Mapping[str, Any], score_scale: int) -> Stored | None:
-    """What a checkpoint of adbench suggests; None where it says nothing, or speaks of another scale of scores."""
+    """Read the threshold of a checkpoint; None where it has none, or one on another scale of scores."""
     if not saved.get("threshold") or saved.get("score_scale", 1) != score_scale:
         return None
     value, rule = saved["threshold"]
@@ -106,5 +106,5 @@ def from_checkpoint(saved: Mapping[str, Any], score_scale: int) -> Stored | None
 
 
 def has_old_scale(saved: Mapping[str, Any], score_scale: int) -> bool:
-    """Whether a checkpoint holds a threshold that means nothing for the scores of today."""
+    """Whether a checkpoint's threshold is on another scale, and so means nothing for the scores of today."""
     return bool(saved.get("threshold")) and saved.get("score_scale", 1) != score_scale

@@ -196,7 +196,7 @@ def test_an_undefined_metric_has_no_best():
 
 def test_the_best_must_be_of_the_same_images():
     """Methods on other classes or other images are refused."""
-    with pytest.raises(TaskError, match="the same ones"):
+    with pytest.raises(TaskError, match="the same classes"):
         best_p_values([[drawn(scored(1.0))], [drawn(scored(1.0))] * 2])
     with pytest.raises(TaskError, match="the same test images"):
         best_p_values([[drawn(scored(1.0))], [drawn(of_images(~LABELS, np.zeros(40)))]])
