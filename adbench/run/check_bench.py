@@ -14,13 +14,14 @@ from PIL import Image
 
 from ..api import options
 from ..api.data import Sample, Size
-from ..api.detector import Detector, Epoch
+from ..api.detector import Detector
 from ..api.method import Method, find_preset
 from ..api.options import Options
 from ..data.image_store import Store
 from ..data.images import Images
 from ..util import devices
 from ..util.errors import TaskError
+from . import loop
 from .evaluate import TestScores, score_all
 from .session import kept_random_state
 
@@ -176,27 +177,12 @@ class CheckBench:
             TaskError: ``fit`` reports what it must not.
         """
         images = self.images(self.made.train, self.options.batch_size, shuffle=True)
-        seen: list[int] = []
-        images.step = lambda done, _: seen.append(done)
-        start = detector.epoch
-        for epoch in detector.fit(images):
-            if not isinstance(epoch, Epoch):
-                raise TaskError(f"fit yielded a {type(epoch).__name__}", wanted="an Epoch")
-            if epoch.number == detector.epoch and not seen:
-                continue  # it only tells how many there will be
-            if epoch.number != detector.epoch + 1:
-                found = f"epoch {epoch.number} after epoch {detector.epoch}"
-                hint = "Let fit count from self.epoch" if detector.epoch == start else ""
-                raise TaskError("fit yielded", found=found, wanted=f"epoch {detector.epoch + 1}", hint=hint)
-            if epoch.loss is not None and not np.isfinite(epoch.loss):
-                raise TaskError(f"the loss of epoch {epoch.number}", found=str(epoch.loss), wanted="a finite number")
-            detector.epoch = epoch.number
-            if epoch.milestone or epoch.number == epoch.total:
+        for epoch in loop.epochs(detector, images, name=self.method.name):
+            last = epoch.number >= epoch.total
+            if epoch.milestone or last:
                 self._glance(detector, shown)
-            if epoch.number == epoch.total:
-                return True
             if epoch.number >= epochs:
-                return False
+                return last
         return True
 
     def _glance(self, detector: Detector, store: Store) -> None:

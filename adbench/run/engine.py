@@ -5,9 +5,9 @@ The engine draws the progress, evaluates, saves and stops *between* two yields o
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -28,9 +28,9 @@ from ..results.records import Best, EpochRecord, Result, Timing
 from ..stats import thresholds
 from ..util import devices, threads
 from ..util.digests import Digests
-from ..util.errors import DataError, TaskError
+from ..util.errors import DataError
 from ..util.memory import MicroBatches, is_out_of_memory
-from . import summary, thread_tuner
+from . import loop, summary, thread_tuner
 from .evaluate import TestScores, images_per_second, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedJob
@@ -113,10 +113,6 @@ def _held_out(resolved: ResolvedJob) -> Task:
     return replace(resolved.task, train=resolved.held_out)
 
 
-class _CannotResumeError(Exception):
-    """A broken-off run that must start again; the text says why."""
-
-
 class _Run:
     """The life of one task in this process."""
 
@@ -137,7 +133,6 @@ class _Run:
         self.saver = Saver(resolved.folder, self.device)
         self.oracle: tuple[str, int, int | None] | None = None
         """The oracle checkpoint saved last: its name, its epoch, and the epoch of the threshold in it."""
-        self.images_seen = False
         self.scores: TestScores | None = None
         self.scoring = MicroBatches("scoring", self._say, self._let_go_of_features)
         self.threshold: Threshold | None = None
@@ -172,7 +167,6 @@ class _Run:
         return open_images(task, part, self.options, self.device, skip_bad=skip_bad, cache=self.cache, watch=self.watch)
 
     def _step(self, done: int, total: int) -> None:
-        self.images_seen = True
         self.tuner.step(done)
         self.watch.step(done, total)
 
@@ -185,7 +179,7 @@ class _Run:
             self._open_images()
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
-        except _CannotResumeError as error:
+        except loop.CannotResumeError as error:
             self.watch.note(f"{self.job.method} {self.job.class_name}: {error} Starting again.")
             self.resolved.folder.discard()
             return self.result()
@@ -208,7 +202,7 @@ class _Run:
         except Exception as error:  # a detector raises whatever a state of another shape leads it to
             if is_out_of_memory(error):
                 raise
-            raise _CannotResumeError("the saved state cannot be used.") from error
+            raise loop.CannotResumeError("the saved state cannot be used.") from error
         self.tuner.adopt(per_epoch=detector.threads_per_epoch, use=session.threads)
         if saved is None:
             return detector, session
@@ -216,48 +210,29 @@ class _Run:
         return detector, session
 
     def _epochs(self, detector: Detector, session: Session) -> Iterator[Epoch]:
-        """Drive ``fit``, timing only what it does itself."""
-        self.images_seen = False
-        fitting = detector.fit(self.train)
-        if not isinstance(fitting, Iterator):
-            raise TaskError(
-                f"{self.job.method}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch"
-            )
-        while not session.complete:
-            self.train.step = self._step
-            self.tuner.begin()
-            with session.timing("fit", self.cache):
-                epoch = next(fitting, None)
-            self.tuner.end()
-            session.threads = self.tuner.use
-            self.train.step = None  # scoring may look at the training images, too, which is no progress in training
-            if epoch is None:
-                return
-            if not isinstance(epoch, Epoch):
-                raise TaskError(f"{self.job.method}: fit yielded a {type(epoch).__name__}", wanted="an Epoch")
-            if epoch.number == detector.epoch and not self.images_seen:
-                self.watch.announce(epoch.number, epoch.total)
-                continue
-            if epoch.number <= 1 and session.resumed:
-                raise _CannotResumeError("the method does not go on from a saved state.")
-            self._check_epoch(epoch, detector.epoch + 1)
-            detector.epoch = epoch.number
+        """Train to the end, timing only what ``fit`` does itself."""
+        if session.complete:
+            return
+        for epoch in loop.epochs(
+            detector,
+            self.train,
+            name=self.job.method,
+            resumed=session.resumed,
+            working=lambda: self._working(session),
+            step=self._step,
+            announce=self.watch.announce,
+        ):
             session.resumed = False
             yield epoch
 
-    def _check_epoch(self, epoch: Epoch, wanted: int) -> None:
-        """Refuse what a method must not report."""
-        if epoch.number != wanted:
-            raise TaskError(
-                f"{self.job.method}: fit yielded epoch {epoch.number} after epoch {wanted - 1}",
-                wanted=f"epoch {wanted}",
-                hint="Let fit count from self.epoch, so that a broken-off run can go on",
-            )
-        if epoch.loss is not None and not math.isfinite(epoch.loss):
-            raise TaskError(
-                f"{self.job.method}: loss in epoch {epoch.number}", found=str(epoch.loss), wanted="a finite number",
-                hint="Try a lower learning rate, or --amp off",
-            )  # fmt: skip
+    @contextmanager
+    def _working(self, session: Session) -> Iterator[None]:
+        """What surrounds the method's own work: timing, and the choice of the number of threads."""
+        self.tuner.begin()
+        with session.timing("fit", self.cache):
+            yield
+        self.tuner.end()
+        session.threads = self.tuner.use
 
     def _finish_epoch(self, detector: Detector, session: Session, epoch: Epoch) -> None:
         """Between two yields: evaluate where it is due, record, save."""

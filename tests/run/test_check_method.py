@@ -65,7 +65,7 @@ def test_the_sample_of_the_guide_passes():
     ("detector", "check", "reason"),
     [
         (bad.BreaksInFit, "works on the CPU", "ZeroDivisionError: no luck"),
-        (bad.DivergingLoss, "works on the CPU", "loss of epoch 1: found nan"),
+        (bad.DivergingLoss, "works on the CPU", "loss in epoch 1: found nan"),
         (bad.WrongShape, "shapes and finite values", r"Scores\.map: found shape"),
         (bad.NotFinite, "shapes and finite values", r"Scores\.image: found NaN or infinity"),
         (bad.NormalisesByTheBatch, "scores alone equal scores in a batch", "in a batch the scores differ"),

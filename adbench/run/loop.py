@@ -1,0 +1,125 @@
+"""The one driver of ``Detector.fit``, for runs and for ``check-method``: it checks what a method reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from operator import index
+from typing import Any, TypeVar
+
+from ..api.detector import Detector, Epoch
+from ..data.images import Images
+from ..util.errors import TaskError
+
+T = TypeVar("T")
+
+
+class CannotResumeError(Exception):
+    """A broken-off run that must start again; the text says why."""
+
+
+def epochs(
+    detector: Detector,
+    images: Images,
+    *,
+    name: str,
+    resumed: bool = False,
+    working: Callable[[], AbstractContextManager[object]] = nullcontext,
+    step: Callable[[int, int], None] | None = None,
+    announce: Callable[[int, int], None] | None = None,
+) -> Iterator[Epoch]:
+    """Let ``fit`` train, and hand its epochs on, checked; ``detector.epoch`` is set before each.
+
+    It ends after the epoch whose number is the total, or when ``fit`` ends.
+
+    Args:
+        detector: what trains, from its ``epoch`` on.
+        images: the training images.
+        name: the method's, for messages.
+        resumed: whether the detector goes on from a saved state.
+        working: entered while ``fit`` itself works, and left while the epochs are looked at.
+        step: hears (done, total) images of an epoch while ``fit`` works.
+        announce: hears the number where training starts and the total, if ``fit`` tells them first.
+
+    Raises:
+        CannotResumeError: ``resumed``, but ``fit`` begins with its first epoch.
+        TaskError: ``fit`` reports what it must not.
+    """
+    seen = False
+
+    def count(done: int, total: int) -> None:
+        nonlocal seen
+        seen = True
+        if step:
+            step(done, total)
+
+    fitting = detector.fit(images)
+    if not isinstance(fitting, Iterator):
+        raise TaskError(f"{name}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch")
+    while True:
+        images.step = count
+        with working():
+            report = next(fitting, None)
+        images.step = None  # scoring may look at the training images, too, which is no progress in training
+        if report is None:
+            return
+        epoch = _plain(report, name)
+        if epoch.number == detector.epoch and not seen:
+            if announce:
+                announce(epoch.number, epoch.total)
+            continue
+        if resumed and epoch.number <= 1:
+            raise CannotResumeError("the method does not go on from a saved state.")
+        _check(epoch, detector.epoch + 1, name)
+        detector.epoch = epoch.number
+        resumed = False
+        yield epoch
+        if epoch.number >= epoch.total:
+            return
+
+
+def _plain(report: object, name: str) -> Epoch:
+    """The epoch in numbers of Python, which can be stored; tensors of one element and NumPy's numbers become those."""
+    if not isinstance(report, Epoch):
+        raise TaskError(f"{name}: fit yielded a {type(report).__name__}", wanted="an Epoch")
+    return replace(
+        report,
+        number=_number(report.number, index, f"{name}: Epoch.number", "a whole number"),
+        total=_number(report.total, index, f"{name}: Epoch.total", "a whole number"),
+        loss=_number_or_none(report.loss, f"{name}: Epoch.loss"),
+        learning_rate=_number_or_none(report.learning_rate, f"{name}: Epoch.learning_rate"),
+    )
+
+
+def _number_or_none(value: object, thing: str) -> float | None:
+    return None if value is None else _number(value, _as_float, thing, "a number or None")
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError
+    return float(value)
+
+
+def _number(value: object, convert: Callable[[Any], T], thing: str, wanted: str) -> T:
+    try:
+        return convert(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(thing, found=f"a {type(value).__name__}", wanted=wanted) from error
+
+
+def _check(epoch: Epoch, wanted: int, name: str) -> None:
+    """Refuse what a method must not report."""
+    if epoch.number != wanted:
+        raise TaskError(
+            f"{name}: fit yielded epoch {epoch.number} after epoch {wanted - 1}",
+            wanted=f"epoch {wanted}",
+            hint="Let fit count from self.epoch, so that a broken-off run can go on",
+        )
+    if epoch.loss is not None and not math.isfinite(epoch.loss):
+        raise TaskError(
+            f"{name}: loss in epoch {epoch.number}", found=str(epoch.loss), wanted="a finite number",
+            hint="Try a lower learning rate, or --amp off",
+        )  # fmt: skip

@@ -1,0 +1,135 @@
+"""The driver of ``fit``: what a method reports is checked and handed on in plain numbers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runs import brightness
+
+from adbench import Detector, Epoch
+from adbench.api.data import Sample
+from adbench.data.image_store import Store
+from adbench.data.images import Images
+from adbench.run import loop
+from adbench.util.errors import TaskError
+
+
+@pytest.fixture
+def images() -> Images:
+    """Three grey images."""
+    pixels = np.full((3, 32, 32, 3), 128, np.uint8)
+    samples = tuple(Sample(Path(f"{number}.png"), 0, "good", None) for number in range(3))
+    store = Store("grey", samples, pixels, None, ((32, 32),) * 3, "grey")
+    return Images(store, torch.device("cpu"), 2, shuffle=False)
+
+
+def detector(fit, *, epoch: int = 0) -> Detector:
+    """A detector that trains by a function, after so many epochs."""
+
+    class Made(Detector):
+        def fit(self, images):
+            return fit(self, images)
+
+        def score(self, batch):
+            return brightness(batch)
+
+    made = Made(None, torch.device("cpu"))
+    made.epoch = epoch
+    return made
+
+
+def test_epochs_are_handed_on_and_counted(images):
+    """Each epoch comes after the detector's number was set; it ends at the total, though fit would go on."""
+
+    def fit(self, images):
+        for number in range(1, 10):
+            yield Epoch(number, 3, loss=0.5)
+
+    made = detector(fit)
+    assert [(epoch.number, made.epoch) for epoch in loop.epochs(made, images, name="made")] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_steps_count_only_while_fit_works(images):
+    """Images seen between two epochs, as in an evaluation, are no progress in training."""
+    steps: list[tuple[int, int]] = []
+    inside: list[bool] = []
+
+    @contextmanager
+    def working():
+        inside.append(True)
+        yield
+        inside.append(False)
+
+    def fit(self, images):
+        for number in (1, 2):
+            list(images)
+            yield Epoch(number, 2)
+
+    def step(done, total):
+        assert inside[-1]
+        steps.append((done, total))
+
+    for _ in loop.epochs(detector(fit), images, name="made", working=working, step=step):
+        assert not inside[-1]
+        list(images)  # an evaluation looks at them
+    assert steps == [(2, 3), (3, 3)] * 2
+
+
+def test_the_total_may_be_announced_first(images):
+    """A first epoch with the number where fit starts tells the total, and is no epoch."""
+    announced: list[tuple[int, int]] = []
+    made = detector(lambda self, images: iter([Epoch(4, 6), Epoch(5, 6), Epoch(6, 6)]), epoch=4)
+    found = loop.epochs(made, images, name="made", announce=lambda *told: announced.append(told))
+    assert [epoch.number for epoch in found] == [5, 6]
+    assert announced == [(4, 6)]
+
+
+def test_a_resumed_detector_that_begins_again_is_told_from_one_that_miscounts(images):
+    """After a saved state the first epoch means that the method can't go on; without one it is a mistake."""
+
+    def fit(self, images):
+        list(images)
+        yield Epoch(1, 9)
+
+    with pytest.raises(loop.CannotResumeError, match="does not go on from a saved state"):
+        list(loop.epochs(detector(fit, epoch=3), images, name="made", resumed=True))
+    with pytest.raises(TaskError, match="fit yielded epoch 1 after epoch 3: wanted epoch 4"):
+        list(loop.epochs(detector(fit, epoch=3), images, name="made"))
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (Epoch(1, 1, torch.tensor(0.25), torch.tensor([1e-3])), Epoch(1, 1, 0.25, pytest.approx(1e-3))),
+        (Epoch(np.int64(1), np.int32(1), np.float32(0.5)), Epoch(1, 1, 0.5)),
+        (Epoch(torch.tensor(1), 1, 2, milestone=False), Epoch(1, 1, 2.0, milestone=False)),
+    ],
+)
+def test_numbers_of_torch_and_numpy_become_plain_ones(images, given, plain):
+    """A loss that is still a tensor can be stored, and holds no graph."""
+    (epoch,) = loop.epochs(detector(lambda self, images: iter([given])), images, name="made")
+    assert epoch == plain
+    assert {type(epoch.number), type(epoch.total)} == {int}
+    assert type(epoch.loss) is float
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (Epoch("1", 1), "made: Epoch.number: found a str, wanted a whole number"),
+        (Epoch(1, None), "made: Epoch.total: found a NoneType, wanted a whole number"),
+        (Epoch(1, 1.0), "made: Epoch.total: found a float, wanted a whole number"),
+        (Epoch(1, 1, "0.5"), "made: Epoch.loss: found a str, wanted a number or None"),
+        (Epoch(1, 1, torch.ones(2)), "made: Epoch.loss: found a Tensor, wanted a number or None"),
+        (Epoch(1, 1, 0.5, [1e-3]), "made: Epoch.learning_rate: found a list, wanted a number or None"),
+        (Epoch(1, 1, float("inf")), "made: loss in epoch 1: found inf, wanted a finite number"),
+    ],
+)
+def test_what_can_not_be_stored_is_refused_at_once(images, wrong, text):
+    """A field of a wrong type is an error of the method in its first epoch, not when the run is stored."""
+    with pytest.raises(TaskError, match=text):
+        list(loop.epochs(detector(lambda self, images: iter([wrong])), images, name="made"))
