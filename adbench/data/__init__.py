@@ -1,1 +1,1 @@
-"""Images from files to batches on the device, and the ground truth of a test set."""
+"""Reads images from files into batches on the device, and the ground truth of a test set."""

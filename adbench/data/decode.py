@@ -1,4 +1,4 @@
-"""One image file and its mask made into arrays of the size asked for; or what is wrong with them."""
+"""Decodes one image file and its mask to arrays of the wanted size, or says what is wrong with them."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from ..util import files
 from ..util.errors import UsageError, first_line
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
-"""A variable of the environment, so that other processes that decode images know of it, too."""
+"""An environment variable, so that other processes that decode images see it, too."""
 
 PILLOWS_PIXELS = 178_956_970
-"""Above which Pillow takes a file for an attack: one of a few bytes may unpack to any size."""
+"""Pixels above which Pillow refuses a file as an attack: a few bytes may unpack to any size."""
 
 Bytes = npt.NDArray[np.uint8]
 Resize = Literal["stretch", "crop"]
 
 LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})
-"""In which black is not quite black around a defect, so that masks need a threshold."""
+"""Formats in which black is not quite black around a defect, so that masks need a threshold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,10 @@ class _BadError(Exception):
 
 
 def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Problem:
-    """Read an image and its mask, whole and matching, and bring both to ``size``; or say what is wrong.
+    """Decode an image and its mask, check that they match, and resize both to ``size``; or say what is wrong.
 
-    Images are resampled by LANCZOS, masks by the nearest pixel, as the papers do. An orientation that a
-    camera noted in its EXIF data is passed over, as they do, too.
+    Images are resampled by LANCZOS, masks by the nearest pixel, as in the papers. The orientation in a camera's EXIF
+    data is ignored, as in the papers.
     """
     try:
         data = _bytes_of(sample.path, "the image")
@@ -83,7 +83,7 @@ def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Probl
 
 
 def fit(image: Image.Image, size: Size, resize: Resize, filter_: Image.Resampling) -> Image.Image:
-    """Bring an image or mask to ``size`` (height, width).
+    """Resize an image or mask to ``size`` (height, width).
 
     "stretch" ignores the aspect ratio; "crop" keeps it and takes the largest part around the centre.
     """
@@ -92,7 +92,7 @@ def fit(image: Image.Image, size: Size, resize: Resize, filter_: Image.Resamplin
 
 
 def shown_part(own: Size, size: Size, resize: Resize) -> tuple[float, float, float, float]:
-    """The part of an image of size ``own`` that is seen at ``size``, in its pixels: left, top, right, bottom."""
+    """The part of an image of size ``own`` that is shown at ``size``, in its own pixels: left, top, right, bottom."""
     if resize == "stretch":
         return 0, 0, own[1], own[0]
     scale = max(size[1] / own[1], size[0] / own[0])
@@ -104,13 +104,13 @@ def shown_part(own: Size, size: Size, resize: Resize) -> tuple[float, float, flo
 def decode_mask(
     sample: Sample, own: Size, part: tuple[float, float, float, float], size: Size | None
 ) -> Bytes | Problem:
-    """Read one mask again and cut ``part`` out of it, as for ``shown_part``; or say what is wrong.
+    """Read one mask again and cut ``part`` out of it (see ``shown_part``); or say what is wrong.
 
     Args:
-        sample: a sample whose image is of size ``own``; without a mask nothing is marked.
+        sample: a sample whose image has size ``own``; without a mask no pixel is marked.
         own: its height and width.
         part: left, top, right and bottom.
-        size: what the part is brought to, by the nearest pixel; None leaves its pixels, whole ones.
+        size: the part is resized to it by the nearest pixel; None keeps the part's own whole pixels.
 
     Returns:
         (H, W) of 0 and 1.
@@ -129,7 +129,7 @@ def decode_mask(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings, and let our own limit of pixels take the place of Pillow's."""
+    """Silence Pillow's warnings, and replace Pillow's limit of pixels by ours."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
@@ -140,7 +140,7 @@ def quiet() -> Iterator[None]:
 
 
 def most_pixels() -> float:
-    """Pixels that an image may have: those of ``ADBENCH_MAX_MEGAPIXELS`` (``--max-megapixels``), or Pillow's limit.
+    """The most pixels of an image: ``ADBENCH_MAX_MEGAPIXELS`` (``--max-megapixels``), or Pillow's limit.
 
     Raises:
         UsageError: the variable holds no positive number.
@@ -158,23 +158,23 @@ def most_pixels() -> float:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Make 8-bit RGB of an image of any mode; an alpha channel is dropped.
+    """Convert an image of any mode to 8-bit RGB; an alpha channel is dropped.
 
     Raises:
         ValueError: a mode or range of values that has no fixed meaning as a colour.
     """
     if _is_deep(image):
         return Image.fromarray(_to_8_bits(image)).convert("RGB")
-    if image.mode == "P":  # a palette with alpha goes to RGB by way of RGBA alone
+    if image.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
         image = image.convert("RGBA")
     return image.convert("RGB")
 
 
 def to_mask(image: Image.Image) -> npt.NDArray[np.bool_]:
-    """Say where a mask marks a defect, (H, W): wherever it is not black.
+    """Mark the defect pixels of a mask, (H, W): all that are not black.
 
-    Any number counts, since VisA's masks hold class numbers; but in a lossy format whose marks are
-    bright, only the brighter half does.
+    Any number counts, since VisA's masks hold class numbers. In a lossy format with bright marks, only the brighter
+    half of the values counts.
     """
     values = np.asarray(image) if _is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
     if image.format in LOSSY_FORMATS and values.max() >= 128:
@@ -195,10 +195,10 @@ def _to_8_bits(image: Image.Image) -> Bytes:
 
 
 def _white(image: Image.Image, peak: float) -> int:
-    """The value that stands for white. Of up to 16 bits it is the format's, whatever the image shows.
+    """The value that stands for white. Up to 16 bits it is the format's, whatever the image shows.
 
-    In 32 bits and as floats, files up to 255, to 65535 and (floats) to 1 are about; the brightest pixel tells
-    which it is. More is refused: no fixed white would keep such images comparable.
+    Files of 32 bits have values up to 255 or 65535, and files of floats also up to 1. The brightest pixel tells which
+    it is. Higher values are refused: no fixed white would keep such images comparable.
     """
     if image.mode != "F":
         bits = int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0]) if isinstance(image, TiffImageFile) else 16
@@ -213,7 +213,7 @@ def _white(image: Image.Image, peak: float) -> int:
 
 def _bytes_of(path: Path, what: str) -> bytes:
     try:
-        if not files.is_regular(path) and not path.is_dir():  # a pipe would be waited for, a device may never end
+        if not files.is_regular(path) and not path.is_dir():  # a pipe waits for a writer; a device may never end
             raise _BadError(path, f"{what} is no file but a pipe or a device", "Replace it by a file")
         return path.read_bytes()
     except FileNotFoundError:
@@ -231,12 +231,12 @@ def _load(path: Path, data: bytes) -> Image.Image:
         image.load()
     except _BadError:
         raise
-    except Image.DecompressionBombError as error:  # where nobody is quiet, and Pillow looks first
+    except Image.DecompressionBombError as error:  # only outside ``quiet``, where Pillow's own limit holds
         raise _BadError(path, f"more pixels than Pillow reads ({error})", "Use --max-megapixels") from None
     except UnidentifiedImageError:
         found = "no image that Pillow knows" if data else "an empty file"
         raise _BadError(path, found, "Replace the file") from None
-    except Exception as error:  # Pillow raises whatever broken bytes lead it to
+    except Exception as error:  # broken bytes make Pillow raise errors of any type
         found = f"an image that is cut short or broken ({first_line(error)})"
         raise _BadError(path, found, "Replace the file") from error
     return image

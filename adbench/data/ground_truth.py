@@ -1,4 +1,4 @@
-"""The ground truth of a test set, at the size where maps and masks are compared; maps resized to that size."""
+"""The ground truth of a test set, and maps resized to the size at which they are compared with masks."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 def open_ground_truth(store: Store, *, size: Size, resize: Resize, eval_size: EvalSize | None = None) -> GroundTruth:
     """Prepare the ground truth of the test images in ``store``.
 
-    Where ``resize`` is "crop" only what the method saw is evaluated. "native" compares in the image's own
-    pixels, of a crop in the whole pixels nearest to its borders; masks are read from their files again, one
-    at a time.
+    With ``resize`` "crop", only the part that the method saw is evaluated. "native" compares in the image's own
+    pixels, and rounds a crop's borders to whole pixels. It reads the masks from their files again, one at a time.
 
     Args:
         store: the decoded test images, with masks of ``size``.
-        size: the input's.
-        resize: how images got there.
-        eval_size: where masks and maps are compared; None for ``size``.
+        size: the method's input size.
+        resize: how images are resized to it.
+        eval_size: size at which masks and maps are compared; None for ``size``.
 
     Raises:
-        DataError: a mask that has changed since the images were decoded, and can't be used now.
+        DataError: a mask has changed since the images were decoded, and can't be used now.
     """
     labels = np.array([sample.label for sample in store.samples])
     if eval_size is None or store.masks is None:
@@ -54,7 +53,7 @@ def _masks(store: Store, size: Size, resize: Resize, wanted: Size | None) -> Ite
 
 
 Values: TypeAlias = "NDArray[Any] | torch.Tensor | Sequence[Any]"
-"""What callers may hand in: an array, a tensor on any device, or nested lists."""
+"""Types that callers may pass: an array, a tensor on any device, or nested lists."""
 
 
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -62,16 +61,16 @@ _NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """What is defective, prepared once so that repeated evaluations do not look for regions again.
+    """Labels and defect regions, prepared once so that repeated evaluations don't look for regions again.
 
     Attributes:
         labels: (N,) bool, True for a defective image.
-        shape: (N, H, W) of the masks; None without masks, when nothing below is filled, and where they are
-            of several sizes.
+        shape: (N, H, W) of the masks; None where they have several sizes, and without masks (the fields below are
+            then empty).
         positions: (P,) int64, the defect pixels as ascending positions in the flattened masks.
         regions: (P,) int32, the region that each defect pixel belongs to, counted from 0 over all images.
         region_sizes: (R,) int64, the pixels of each region.
-        sizes: (H, W) of each mask where they are of several sizes, N of them; else None.
+        sizes: (H, W) of each of N masks where they have several sizes; else None.
     """
 
     labels: NDArray[np.bool_]
@@ -85,7 +84,7 @@ class GroundTruth:
     def of(cls, labels: Values, masks: Values | None = None) -> GroundTruth:
         """Prepare the ground truth of a test set.
 
-        The masks alone decide about pixels: a defective image may have an empty mask.
+        Only the masks decide about pixels: a defective image may have an empty mask.
 
         Args:
             labels: (N,) 0 or False for a good image, 1 or True for a defective one.
@@ -109,10 +108,10 @@ class GroundTruth:
 
         Args:
             labels: (N,) as in ``of``.
-            masks: N arrays (H_i, W_i), not zero where defective; looked at one by one, and not kept.
+            masks: N arrays (H_i, W_i), not zero where defective; read one by one, and not kept.
 
         Raises:
-            TaskError: labels other than 0 and 1, no images, or not a mask for each.
+            TaskError: labels other than 0 and 1, no images, or not one mask for each label.
         """
         flags = _labels(labels)
         sizes: list[Size] = []
@@ -146,7 +145,7 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
 
 
 def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32], Integers]:
-    """Positions of the defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
+    """Find the positions of defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
     positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
     end = 0
     for mask in masks:
@@ -156,7 +155,7 @@ def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32]
         flat = np.flatnonzero(defective)
         if len(flat) == 0:
             continue
-        rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: spare the rest
+        rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: skip the other rows
         numbered, count = label_regions(defective[rows], structure=_NEIGHBOURS)
         positions.append(flat + start)
         regions.append((numbered[defective[rows]] + (found - 1)).astype(np.int32))
@@ -166,7 +165,7 @@ def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32]
 
 
 def _is_tensor(values: object) -> bool:
-    return hasattr(values, "detach")  # asked in this way, NumPy users never wait for torch
+    return hasattr(values, "detach")  # asked in this way, torch is not imported for NumPy arrays
 
 
 def _on_cuda(values: object) -> bool:
@@ -174,7 +173,7 @@ def _on_cuda(values: object) -> bool:
 
 
 def _to_numpy(name: str, values: Values) -> NDArray[Any]:
-    """Any input as an array, without a copy where possible.
+    """Return any input as an array, without a copy where possible.
 
     Raises:
         TaskError: not numbers, or rows of different length.
@@ -192,7 +191,7 @@ def _to_numpy(name: str, values: Values) -> NDArray[Any]:
 
 
 def tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
-    """A tensor as an array of a type that NumPy has."""
+    """Convert a tensor to an array of a type that NumPy has."""
     import torch
 
     known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
@@ -217,22 +216,22 @@ def _check_finite(name: str, scores: Scores) -> None:
 
 
 def _is_finite(scores: Scores) -> bool:
-    return math.isfinite(float(scores.min())) and math.isfinite(float(scores.max()))  # NaN wins both
+    return math.isfinite(float(scores.min())) and math.isfinite(float(scores.max()))  # both are NaN if any value is
 
 
 Scores: TypeAlias = "NDArray[Any] | torch.Tensor"
-"""An array, or a tensor, which is worked on where it lies."""
+"""An array, or a tensor that is processed on its own device."""
 
 Integers: TypeAlias = NDArray[np.int64]
 
 
 RESAMPLING = "bilinear"
-"""How maps are resized: between the centres of four pixels, without smoothing where they shrink."""
+"""How maps are resized: between the centres of four pixels, and without smoothing where a map shrinks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Resized:
-    """Maps (N, h, w) that stand for maps of ``sizes``, N of them; number i is (H_i, W_i), on the maps' device."""
+    """Maps (N, h, w) that are resized when they are read: map i to (H_i, W_i) of ``sizes``, on the maps' device."""
 
     maps: torch.Tensor
     sizes: tuple[Size, ...]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 ROTATION_SEED = 2107
-"""Of the rotated copies; the same for all runs, so that methods and seeds share their features."""
+"""Seed of the rotated copies; the same for all runs, so that methods and seeds share their features."""
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """Images turned by up to ``degrees``: in ``copies`` fixed versions, or anew each time for 0."""
+    """Rotates images by up to ``degrees``: in ``copies`` fixed versions, or anew each time where ``copies`` is 0."""
 
     degrees: float
     copies: int
@@ -26,7 +26,7 @@ class Rotation:
 
     @property
     def key(self) -> str:
-        """Tells the fixed versions apart."""
+        """Identifies the fixed version."""
         return f"rotated {self.degrees:g} #{self.number}"
 
     def next(self) -> Rotation:
@@ -44,14 +44,14 @@ class Rotation:
 
 
 def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
-    """Turn each image (B, 3, H, W) by its own angle (B,), counter-clockwise about its centre.
+    """Rotate each image (B, 3, H, W) by its own angle (B,), counter-clockwise about its centre.
 
     Nearest pixel, black outside, as torchvision's ``RandomRotation`` does by default.
     """
     height, width = images.shape[2:]
     angle = torch.deg2rad(degrees)
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # grid_sample counts in half images, so an oblong one needs its aspect ratio here
+    # grid_sample measures in half images, so an oblong one needs its aspect ratio here
     matrix = torch.stack(
         [
             torch.stack([cosine, -sine * height / width, zero], dim=1),

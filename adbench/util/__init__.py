@@ -1,1 +1,1 @@
-"""What every other wing uses, and what imports nothing of adbench."""
+"""Helpers that all other packages use; they import nothing else of adbench."""

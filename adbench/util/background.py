@@ -1,4 +1,4 @@
-"""Writing files while a GPU goes on."""
+"""Writes files while a GPU goes on computing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ P = ParamSpec("P")
 
 
 class Background:
-    """Makes calls one after the other: in a thread of its own for a GPU, and at once for a CPU, which is busy anyway.
+    """Makes calls in order: in its own thread for a GPU, and at once for a CPU, which is busy anyway.
 
-    Arguments must not lie on a GPU, which only the main thread uses.
+    Arguments must not lie on a GPU: only the main thread uses it.
 
     Args:
-        device: what should not have to wait.
-        ahead: so many calls may wait for the one that is being made.
+        device: the device that should not wait.
+        ahead: number of calls that may wait for the current one.
     """
 
     def __init__(self, device: torch.device, ahead: int = 0) -> None:
@@ -34,10 +34,10 @@ class Background:
         return any(not call.done() for call in self._calls)
 
     def call(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call ``function``, once there is room.
+        """Call ``function`` as soon as no more than ``ahead`` calls wait.
 
         Raises:
-            BaseException: what the call raised, or one before it; those behind that were made nevertheless.
+            BaseException: raised by this call or by an earlier one; the calls after that are made nevertheless.
         """
         if self._pool is None:
             function(*args, **kwargs)
@@ -47,12 +47,12 @@ class Background:
         self._calls.append(self._pool.submit(function, *args, **kwargs))
 
     def wait(self) -> None:
-        """Wait until all calls are made. Raises what the first of them raised that failed."""
+        """Wait until all calls are made. Raises the error of the first that failed."""
         while self._calls:
             self._take_first()
 
     def close(self, *, wait: bool = True) -> None:
-        """End the thread after the calls that are left, whose errors are lost; ``wait`` for that, or go on."""
+        """End the thread after the remaining calls, whose errors are lost; ``wait`` for them, or return at once."""
         if self._pool is not None:
             self._pool.shutdown(wait=wait)
 

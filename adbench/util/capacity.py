@@ -1,4 +1,4 @@
-"""What this machine's memory can hold, asked before hours of work are spent on what it can't."""
+"""Checks what this machine's memory can hold, before hours of work are lost."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 from .errors import UsageError
 
 INPUT_BYTES = 3 + 12
-"""Of each pixel of an image that is scored: decoded, and as float32 in three channels; a backbone takes more."""
+"""Bytes for each pixel of a scored image: decoded, and as float32 in three channels. A backbone takes more."""
 
 MAP_BYTES = 4
-"""Of each pixel of an anomaly map, which is kept for every test image."""
+"""Bytes for each pixel of an anomaly map; the map of every test image is kept."""
 
 COMPARED_BYTES = 1 + 4 + 4 + 4
-"""Of each pixel where a map is compared with a mask: the mask, its regions, the map and its sorted scores."""
+"""Bytes for each pixel of a map that is compared: the mask, its regions, the map and its sorted scores."""
 
 
 def require_input(size: tuple[int, int], test_images: int = 0) -> None:
-    """Refuse an input size that this machine can't hold: one image of it, and the maps of ``test_images``.
+    """Refuse an input size that this machine can't hold: one image, and the maps of ``test_images``.
 
     Raises:
-        UsageError: with the estimate.
+        UsageError: the size is too large; the message has the estimate.
     """
     needed = size[0] * size[1] * (INPUT_BYTES + MAP_BYTES * test_images)
     whose = f" and the maps of {test_images} test images" if test_images else ""
@@ -33,10 +33,10 @@ def require_input(size: tuple[int, int], test_images: int = 0) -> None:
 
 
 def require_eval_size(size: tuple[int, int] | str | None) -> None:
-    """Refuse a size at which maps and masks can't be compared here; "native" and None are the images' own.
+    """Refuse an evaluation size that this machine can't hold; "native" and None are the images' own.
 
     Raises:
-        UsageError: with the estimate.
+        UsageError: the size is too large; the message has the estimate.
     """
     if isinstance(size, tuple):
         needed, hint = size[0] * size[1] * COMPARED_BYTES, "Use a smaller --eval-size, or --eval-size native"
@@ -55,7 +55,7 @@ def _text(size: int) -> str:
 
 
 def machine_bytes(root: Path = Path("/")) -> int | None:
-    """The memory that this process may use: the machine's, or the least that a control group allows; None if unknown.
+    """Memory that this process may use: the machine's, or the least that a control group allows; None if unknown.
 
     Args:
         root: where ``proc`` and ``sys`` lie.
@@ -74,7 +74,7 @@ def _physical() -> Iterator[int]:
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """What the control groups of this process allow, v2 and v1; each level limits those below it."""
+    """Limits of this process's control groups, v2 and v1; each level limits those below it."""
     paths = [Path()]
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""The device and the precision that this machine does well, and what it is made of."""
+"""Chooses device and precision, seeds random numbers, and measures memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DTYPES: dict[str, torch.dtype] = {"off": torch.float32, "bf16": torch.bfloat16, 
 def resolve_device(text: str) -> torch.device:
     """Turn "auto", "cpu", "cuda", "cuda:N" or "mps" into a device; "auto" is the first CUDA device, or the CPU.
 
-    A CUDA device is torch's current one from then on, so that calls which name none mean it. Float32 convolutions are
+    A CUDA device becomes torch's current one, so that calls without a device use it. Float32 convolutions are
     float32 there; torch's default is TF32, with 10 bits of mantissa.
 
     Raises:
@@ -61,8 +61,8 @@ def resolve_amp(text: str, device: torch.device) -> Amp:
     """Turn "auto" into the fastest precision that the device has in hardware.
 
     Raises:
-        OptionError: fp16 on a CPU, where it is slow and overflows; bf16 or fp16 on Apple's MPS, where only fp32 is
-            supported.
+        OptionError: fp16 on a CPU, where it is slow and overflows; bf16 or fp16 on Apple's MPS, which supports only
+            fp32.
     """
     if text == "auto":
         if device.type == "mps":
@@ -93,7 +93,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def compute_dtype(amp: str) -> torch.dtype | None:
-    """The type in which heavy products run; None for "off", which leaves them in that of their input."""
+    """The dtype of heavy products; None for "off", which keeps the dtype of their input."""
     return None if amp == "off" else DTYPES[amp]
 
 
@@ -105,7 +105,7 @@ def seed_everything(seed: int) -> None:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done what it was asked for; a CPU always has."""
+    """Wait until a GPU has finished its queued work; a CPU never has any."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -113,7 +113,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let ``peak_memory`` look at what comes; on a CPU only Linux can, elsewhere it looks at the whole process."""
+    """Start ``peak_memory`` anew. On a CPU only Linux can; elsewhere the peak of the whole process counts."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:

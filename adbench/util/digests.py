@@ -1,8 +1,8 @@
-"""Digests of files' contents, each read once and remembered in a small index in the cache folder.
+"""Digests of files' contents. Each file is read once, and its digest kept in a small index in the cache folder.
 
-A digest is remembered with the file's size, inode and times of change, so that an unchanged file is not read
-again. A file that is changed while all of these stay the same may be missed: on POSIX nobody can keep the time of
-the last status change, elsewhere a program that sets the time of modification back can.
+A digest is kept with the file's size, inode and times of change, so that an unchanged file is not read again. A change
+that leaves all of these the same may be missed. On POSIX no program can keep the time of the last status change;
+elsewhere a program that sets the time of modification back can.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from pathlib import Path
 from .files import cache_folder
 
 Watch = Callable[[str, int, int], None]
-"""Hears ("hash", files done, files in all)."""
+"""Called with ("hash", files done, files in all)."""
 
 Signature = tuple[int, int, int, int]
-"""What tells that a file is unchanged: bytes, inode, and the times of modification and of status change in ns."""
+"""Shows that a file is unchanged: bytes, inode, and the times of modification and of status change in ns."""
 
 INDEX = "digests.sqlite"
 
 FORMAT = 1
-"""Of the index; another number makes it anew."""
+"""Version of the index; another number makes it anew."""
 
 WORKERS = 4
 """Worker threads that read and hash."""
 
 FRESH, FRESH_COARSE = 100_000_000, 2_000_000_000
-"""Nanoseconds for which a file counts as still being written: its next change might bear the same time.
+"""Nanoseconds after a change in which a file counts as still being written: the next change may have the same time.
 
-The second is for file systems that keep whole seconds.
+The second value is for file systems that keep whole seconds.
 """
 
 PATIENCE = 5.0
@@ -53,8 +53,8 @@ _SCHEMA = (
 class Digests:
     """Digests of files' contents. Making one opens nothing.
 
-    Several processes may use the same index. An index that is broken is made anew, and one that can't be opened or
-    written is done without: then files are read again.
+    Several processes may use the same index. A broken index is made anew. Where an index can't be opened or written,
+    files are read again.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -71,7 +71,7 @@ class Digests:
 
         Args:
             paths: regular files, or links to them; anything else counts as unreadable and is not opened.
-            watch: hears of the progress where files have to be read.
+            watch: called with the progress where files must be read.
         """
         signatures = {path: signature(path) for path in dict.fromkeys(paths)}
         found: dict[Path, str | None] = dict(self._remembered(signatures))
@@ -80,7 +80,7 @@ class Digests:
         return {path: found.get(path) for path in signatures}
 
     def bytes_to_read(self, paths: Iterable[Path]) -> int:
-        """The bytes that ``of`` would have to read, since the files are new or have changed."""
+        """Bytes that ``of`` would read, because the files are new or have changed."""
         signatures = {path: signature(path) for path in dict.fromkeys(paths)}
         known = self._remembered(signatures)
         return sum(seen[0] for path, seen in signatures.items() if seen is not None and path not in known)
@@ -88,7 +88,7 @@ class Digests:
     def _read(
         self, paths: Sequence[Path], signatures: dict[Path, Signature | None], watch: Watch | None
     ) -> Iterator[tuple[Path, str | None]]:
-        """Hash files in worker threads, and remember those that nobody is writing to."""
+        """Hash files in worker threads, and keep the digests of those that no program is writing to."""
         if not paths:
             return
         rows = []
@@ -105,7 +105,7 @@ class Digests:
     # -- the index
 
     def _remembered(self, signatures: dict[Path, Signature | None]) -> dict[Path, str]:
-        """The digests of files that are unchanged since they were read."""
+        """The kept digests of files that are unchanged."""
         keys = {_key(path): path for path, seen in signatures.items() if seen is not None}
         found: dict[Path, str] = {}
 
@@ -131,7 +131,7 @@ class Digests:
             self._with_index(write)
 
     def _with_index(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Open the index and work on it; where that fails there is nothing remembered, which is only slow."""
+        """Open the index and work on it. Where that fails, nothing is remembered, which is only slower."""
         for _ in range(2):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ class Digests:
 
 
 def signature(path: Path) -> Signature | None:
-    """What tells that a file is unchanged; None where there is no regular file."""
+    """Facts that show that a file is unchanged; None where there is no regular file."""
     try:
         found = path.stat()
     except (OSError, ValueError):  # ValueError: a name with a null character
@@ -161,7 +161,7 @@ def signature(path: Path) -> Signature | None:
 
 
 def _signed(number: int) -> int:
-    """Fit an inode of 64 bits without a sign, or one of more, into SQLite's integers."""
+    """Fit an unsigned inode of 64 bits, or a larger one, into SQLite's integers."""
     return (number & (1 << 64) - 1) - (number >> 63 & 1) * (1 << 64)
 
 
@@ -173,7 +173,7 @@ def _is_fresh(seen: Signature) -> bool:
 
 
 def _key(path: Path) -> bytes:
-    """A file's absolute path, also where it is no text."""
+    """A file's absolute path as bytes, since a path may not be text."""
     return os.fsencode(os.path.abspath(path))
 
 

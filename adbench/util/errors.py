@@ -1,4 +1,4 @@
-"""Everything adbench raises on purpose.
+"""All errors that adbench raises on purpose.
 
     AdbenchError              exit code 1: a task failed through no fault of the command
     ├── TaskError             a run broke off: non-finite loss, wrong shapes from a method, ...
@@ -6,13 +6,13 @@
         ├── UnknownNameError  a method, dataset, class, backbone, preset or option that does not exist
         ├── OptionError       an option with a value that does not fit
         ├── DataError         a missing or broken data set, image or mask
-        ├── WeightsError      backbone weights that cannot be had
+        ├── WeightsError      backbone weights that cannot be found or loaded
         ├── CheckpointError   a checkpoint that does not fit the method
         ├── PluginError       a plugin that cannot be used
         └── ResultError       stored results that are missing or unreadable
 
 This module imports nothing of adbench. A message is one or two short sentences: the thing, what was
-found, what was wanted and the way out.
+found, what was wanted, and a hint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class AdbenchError(Exception):
     exit_code = 1
 
     def __init__(self, thing: str, *, found: str = "", wanted: str = "", hint: str = "", way_out: str = "") -> None:
-        """Build the message from its four parts.
+        """Build the message from four parts.
 
         Args:
             thing: what is wrong, named: a path, an option, a class. May be a whole sentence.
@@ -58,12 +58,12 @@ def _rebuild(kind: type[AdbenchError], parts: dict[str, str]) -> AdbenchError:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or the name of its type where it says nothing."""
+    """First line of an error's message, or the name of its type where the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def described(error: BaseException) -> str:
-    """An error in one line, such as "ValueError: what it says"; one of ours needs no type."""
+    """An error in one line, such as "ValueError: its message"; an error of adbench needs no type."""
     kind, text = type(error).__name__, first_line(error)
     return text if isinstance(error, AdbenchError) or text == kind else f"{kind}: {text}"
 
@@ -99,7 +99,7 @@ class DataError(UsageError):
 
 
 class WeightsError(UsageError):
-    """Backbone weights that cannot be had; never replaced by random values."""
+    """Backbone weights that cannot be found or loaded; they are never replaced by random values."""
 
 
 class CheckpointError(UsageError):

@@ -1,8 +1,8 @@
-"""Files and folders that are complete or not there, and the removal of what killed processes left behind.
+"""Writes files and folders that are complete or not there, and removes what killed processes left behind.
 
 Everything is written under a temporary name, flushed to the disk and renamed. A temporary name is random and is
-created exclusively, so that nobody can plant a link there. Its writer holds a lock on it; the system lets go of
-that lock when the process ends, however it ends. So ``sweep`` knows what is abandoned.
+created exclusively, so that no other program can plant a link there. Its writer holds a lock on it. The system
+releases the lock when the process ends, however it ends. So ``sweep`` knows which files are abandoned.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
 D = TypeVar("D", int, int | None)
 
 DEAD_AFTER = 24 * 3600.0
-"""Seconds without a write after which a temporary file counts as abandoned where its lock can't tell."""
+"""Seconds without a write after which a temporary file counts as abandoned if its lock can't tell."""
 
 _LONGEST = 40
 """Characters of a name that its temporary name repeats; a file system allows 255 bytes in all."""
@@ -38,7 +38,7 @@ _OLD_TEMPORARY = re.compile(
     r"\..+-[0-9a-f]{32}|.+-[0-9a-f]{32}\.part"
     r"|\.(scores\.csv|epochs\.csv|result\.json|evidence\.npz|(state|last|oracle_\w+)\.pt)\.tmp"
 )
-"""Those of adbench 0.1, whose writers held no lock."""
+"""Temporary names of adbench 0.1, whose writers held no lock."""
 
 
 def cache_folder() -> Path:
@@ -52,7 +52,7 @@ def cache_folder() -> Path:
 
 
 class NewFile:
-    """A file in the making; ``finish`` puts it in place, ``discard`` or an error removes it.
+    """A file that is being written; ``finish`` puts it in place, ``discard`` or an error removes it.
 
     Use it as a context manager, or call the two by hand. ``stream`` takes the bytes.
 
@@ -102,7 +102,7 @@ class NewFile:
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file with ``fill``: afterwards it is the whole new one or the old one, even after a power cut.
+    """Write a file with ``fill``. Afterwards it is the whole new one or the old one, even after a power cut.
 
     Raises:
         OSError: it can't be written.
@@ -112,7 +112,7 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def link_or_copy(source: Path, path: Path) -> None:
-    """Store a file under a second name: as a hard link where the file system has them, else as a copy.
+    """Give a file a second name: a hard link where the file system has them, else a copy.
 
     Raises:
         OSError: it can't be written.
@@ -134,7 +134,7 @@ def link_or_copy(source: Path, path: Path) -> None:
 
 @contextmanager
 def new_folder(place: Path) -> Iterator[Path]:
-    """Make a folder beside ``place`` that the caller fills and renames; what is not renamed is removed.
+    """Make a temporary folder beside ``place``, which the caller fills and renames; otherwise it is removed.
 
     Raises:
         OSError: it can't be created.
@@ -150,7 +150,7 @@ def new_folder(place: Path) -> Iterator[Path]:
 
 
 def replace_folder(own: Path, place: Path, *, attempts: int = 5) -> None:
-    """Put a folder in place of another one; where several processes do so at once, the last one wins.
+    """Put a folder in place of another one. Where several processes do so at once, the last one wins.
 
     Raises:
         OSError: it can't be renamed.
@@ -168,13 +168,13 @@ def replace_folder(own: Path, place: Path, *, attempts: int = 5) -> None:
 
 
 def flush(stream: BinaryIO) -> None:
-    """Bring what was written to the disk."""
+    """Flush what was written to the disk."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk. Elsewhere than on POSIX renaming is durable already."""
+    """Flush the names in a folder to the disk. Outside POSIX, renaming is durable already."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -192,7 +192,7 @@ def is_regular(path: Path) -> bool:
 
 
 def sweep(folder: Path) -> int:
-    """Remove the temporary files and folders in ``folder`` that nobody writes any more; return how many.
+    """Remove the abandoned temporary files and folders in ``folder``; return their number.
 
     What can't be removed stays, without an error.
     """
@@ -231,11 +231,11 @@ def _remove_if_abandoned(path: Path) -> bool:
 
 @contextmanager
 def _opened(path: Path, is_folder: bool) -> Iterator[int | None]:
-    """Open a file or folder in order to ask for its lock; None where that can't be done."""
+    """Open a file or folder to look at its lock; None where it can't be opened."""
     if fcntl is None:
         yield None
         return
-    access = os.O_RDONLY if is_folder else os.O_RDWR  # NFS locks only what is open for writing
+    access = os.O_RDONLY if is_folder else os.O_RDWR  # NFS locks only files that are open for writing
     descriptor = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -244,7 +244,7 @@ def _opened(path: Path, is_folder: bool) -> Iterator[int | None]:
 
 
 def _last_write(path: Path) -> float:
-    """When ``path``, or any file in it, was last written to."""
+    """Time of the last write to ``path``, or to any file in it."""
     times = [path.lstat().st_mtime]
     for folder, _, names in os.walk(path):
         for name in names:
@@ -261,7 +261,7 @@ def _temporary_name(path: Path) -> Path:
 
 
 def _create_file(own: Path) -> int:
-    binary = getattr(os, "O_BINARY", 0)  # Windows changes line ends otherwise
+    binary = getattr(os, "O_BINARY", 0)  # without it Windows changes line ends
     return os.open(own, os.O_RDWR | os.O_CREAT | os.O_EXCL | binary, 0o666)  # O_EXCL never follows a link
 
 
@@ -284,7 +284,7 @@ def _create(path: Path, create: Callable[[Path], D]) -> tuple[Path, D]:
 
 
 def _lock(descriptor: int) -> None:
-    """Say to other processes that a temporary file is in use, as long as the descriptor is open."""
+    """Lock a temporary file as long as the descriptor is open, to show other processes that it is in use."""
     if fcntl is not None:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -303,7 +303,7 @@ def _is_locked(descriptor: int) -> bool | None:
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` names what is open, and not nothing or something else."""
+    """Whether ``path`` still names the open file."""
     with suppress(OSError):
         return os.path.samestat(path.lstat(), os.fstat(descriptor))
     return False

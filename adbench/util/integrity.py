@@ -1,7 +1,7 @@
 """Digests that tell a damaged file from the one that was written.
 
-A file of the cache is read once in full when a process first opens it, at some 10 GB/s where the system still
-holds it in memory (XXH3), and otherwise as fast as the disk is; reading it also fetches it for what comes next.
+A process reads a cached file in full when it first opens it. The digest (XXH3) takes some 10 GB/s where the system
+still has the file in memory, else the disk limits it. Reading also fetches the file for later use.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _SEAL = "digest"
 _FOLDER = 0x10  # among the attributes of a record in a zip archive
 
 _intact: set[tuple[object, ...]] = set()
-"""What was found whole in this process: path, identity of the file, part and digest."""
+"""Files that were found intact in this process: path, identity of the file, part and digest."""
 
 
 def is_intact(path: Path, digest: str, *, start: int = 0, length: int | None = None) -> bool:
-    """Whether a file, or ``length`` bytes of it from ``start``, holds what ``digest`` was made of.
+    """Whether a file, or ``length`` bytes of it from ``start``, has the content of ``digest``.
 
     A process reads a file again only if it was replaced or written to.
 
@@ -56,7 +56,7 @@ def is_intact(path: Path, digest: str, *, start: int = 0, length: int | None = N
 
 
 def _identity(descriptor: int) -> tuple[int, ...]:
-    """What changes when a file is replaced or written to."""
+    """Facts that change when a file is replaced or written to."""
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -95,8 +95,8 @@ def _canonical(facts: Mapping[str, Any]) -> str:
 def damage_of(path: Path) -> str:
     """Say which record of a file of ``torch.save`` is damaged; "" where none is.
 
-    Such a file is a zip archive with a checksum (CRC-32) of each record, which ``torch.load`` doesn't look at. Files
-    that hold none (those of ``torch.serialization.set_crc32_options(False)`` and of torch before 1.6) pass.
+    Such a file is a zip archive with a checksum (CRC-32) of each record, which ``torch.load`` doesn't check. Files
+    without checksums (those of ``torch.serialization.set_crc32_options(False)`` and of torch before 1.6) pass.
 
     Raises:
         OSError: the file can't be read.
@@ -123,7 +123,7 @@ def damage_of(path: Path) -> str:
     except (BadZipFile, zlib_error, EOFError, ValueError, RuntimeError, NotImplementedError):
         return name
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a place before the file's beginning; any other is the disk's
+        if error.errno != errno.EINVAL:  # a position before the file's beginning; other errors are the disk's
             raise
         return name
     _intact.add(identity)
@@ -131,7 +131,7 @@ def damage_of(path: Path) -> str:
 
 
 def of_payload(payload: Any) -> str:
-    """The digest of nested dicts and lists of tensors, numbers and texts; the same wherever the tensors lie."""
+    """The digest of nested dicts and lists of tensors, numbers and texts; the same on any device."""
     hasher = Hasher()
     _add(hasher, payload)
     return hasher.hexdigest()
@@ -152,11 +152,11 @@ def _add(hasher: xxhash.xxh3_128, value: Any) -> None:
             _add(hasher, each)
     elif isinstance(value, torch.Tensor):
         hasher.update(f"{value.dtype}{tuple(value.shape)}".encode())
-        if value.layout == torch.strided and not value.is_quantized:  # others have no bytes of one order
+        if value.layout == torch.strided and not value.is_quantized:  # other tensors have no bytes in one order
             hasher.update(_bytes_of(value))
     elif value is None or isinstance(value, (bool, int, float, str, bytes)):
         hasher.update(f"{value!r};".encode())
-    else:  # the text of other objects may hold an address
+    else:  # the text of other objects may contain an address
         hasher.update(f"{type(value).__qualname__};".encode())
 
 

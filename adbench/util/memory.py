@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-"""How torch's allocators and libraries say it where they raise a plain RuntimeError."""
+"""What torch's allocators and libraries say where they raise a plain RuntimeError."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that an allocator refused."""
+    """Whether an error says that an allocator had too little memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
@@ -144,7 +144,7 @@ def _is_recorded() -> bool:
 
 
 def free() -> None:
-    """Give back to the system what allocators keep for later: torch's on a GPU, and the C library's on Linux."""
+    """Return memory that allocators keep for later to the system: torch's on a GPU, and the C library's on Linux."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

@@ -1,7 +1,7 @@
-"""Text that is safe where it goes: on a terminal, in XML, and in a spreadsheet.
+"""Makes text safe on a terminal, in XML and in a spreadsheet.
 
-Names of classes, files and methods come from other people. On a terminal their control characters would be commands,
-and a spreadsheet would run a cell that begins with "=" as a formula.
+Names of classes, files and methods come from other people. A terminal would obey control characters in them, and a
+spreadsheet would run a cell that begins with "=" as a formula.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _UNSAFE = re.compile(
 )
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""How a cell begins that a spreadsheet takes for a formula, or that has been guarded (OWASP, "CSV Injection")."""
+"""How a cell begins that a spreadsheet runs as a formula, or that is guarded already (OWASP, "CSV Injection")."""
 
 
 def printable(text: str) -> str:
@@ -30,13 +30,13 @@ def printable(text: str) -> str:
 def _escape(letter: str) -> str:
     named = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
     code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file's name that is no text
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file's name that is not text
         code -= 0xDC00
     return named.get(letter, f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
 def json_escaped(document: str) -> str:
-    r"""Write what is unsafe on a terminal as ``\u009b`` in a JSON document, which programs read as the same text."""
+    r"""Escape what is unsafe on a terminal as ``\u009b`` in a JSON document; programs read the same text."""
     lines = document.split("\n")
     return "\n".join(_UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", line) for line in lines)
 
@@ -50,17 +50,17 @@ def in_letters(number: int) -> str:
 
 
 def guarded(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; ``unguarded`` takes it away."""
+    """Put an apostrophe before text that a spreadsheet would run as a formula; ``unguarded`` removes it."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def unguarded(cell: str) -> str:
-    """Read text back that ``guarded`` wrote."""
+    """Read text that ``guarded`` wrote."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    r"""Rows as CSV. Text is guarded, numbers keep every digit, and None or no finite number is an empty cell.
+    r"""Write rows as CSV. Text is guarded, numbers keep every digit, and None or no finite number is an empty cell.
 
     Bytes of a file's name that are not UTF-8 are written as escapes ("\udcff").
     """
@@ -69,7 +69,7 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in (header, *rows):
         cells = [_csv_cell(cell) for cell in row]
-        # before Python 3.13, csv leaves a lone carriage return unquoted, where a reader starts a new row
+        # before Python 3.13, csv does not quote a lone carriage return, at which a reader starts a new row
         (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
     return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
 

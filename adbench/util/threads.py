@@ -1,7 +1,7 @@
-"""How many threads torch computes with on a CPU: what was asked for, and what the machine has free.
+"""The number of threads with which torch computes on a CPU: what was asked for, and what the machine has free.
 
-Torch splits each operation evenly over its threads and waits for the slowest. One busy core therefore slows all of
-them down, and small operations may be faster on one thread even on an idle machine. Importing this costs no torch.
+Torch splits each operation evenly over its threads and waits for the slowest. So one busy core slows all of them
+down. Small operations may be faster on one thread even on an idle machine. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from typing import Literal
 import psutil
 
 Choice = int | Literal["auto"] | None
-"""What was asked for: a number, "auto", or None to leave torch's number as it is."""
+"""``--threads``: a number, "auto", or None to keep torch's number."""
 
 NUMBER_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Where users set a number for all programs; without ``--threads`` it counts."""
+"""Variables with which users set a number for all programs; they count without ``--threads``."""
 
 BUSY = 0.5
-"""Cores in use by other programs from which a machine is called busy."""
+"""A machine counts as busy from so many cores in use by other programs."""
 
 SHORTEST_LOOK = 0.5
-"""Seconds over which the load is measured at least; the system counts in hundredths."""
+"""Shortest time in seconds over which the load is measured; the system counts in hundredths."""
 
 
 def default() -> Choice:
-    """What counts without ``--threads``: the user's number of ``NUMBER_VARIABLES``, which torch reads, or "auto"."""
+    """Choice without ``--threads``: None where ``NUMBER_VARIABLES`` set a number, which torch reads, else "auto"."""
     return None if any(os.environ.get(name) for name in NUMBER_VARIABLES) else "auto"
 
 
 def workers(most: int) -> int:
-    """How many threads do work whose parts don't wait for each other, such as decoding: up to ``most``.
+    """Number of threads for work whose parts don't wait for each other, such as decoding: up to ``most``.
 
-    As many as there are processors, however busy; with ``--threads N`` no more than N.
+    It is the number of processors, however busy they are; with ``--threads N`` at most N.
     """
     return max(1, min(most, _asked_for.get() or _processors()))
 
 
 @lru_cache(maxsize=1)
 def _processors() -> int:
-    """Processors that the affinity mask and the control groups allow."""
+    """Number of processors that the affinity mask and the control groups allow."""
     return math.ceil(min(cpu_quota() or math.inf, len(_allowed(psutil.Process()))))
 
 
@@ -64,10 +64,10 @@ def most() -> int:
 
 @dataclass(frozen=True)
 class Load:
-    """What a machine has and what others take of it.
+    """Cores of a machine, and how many of them other programs use.
 
-    ``cores`` may be used by this process; ``limit`` is how many of them in full, where a control group grants less.
-    ``busy`` is the number of cores that other programs use.
+    This process may use ``cores`` of them. ``limit`` is how many of these it may use in full, where a control group
+    grants less. ``busy`` is the number of cores that other programs use.
     """
 
     cores: int
@@ -76,12 +76,12 @@ class Load:
 
     @property
     def free(self) -> int:
-        """Threads that find a core of their own, at least 1."""
+        """Number of threads that find a core of their own, at least 1."""
         return max(1, math.floor(min(self.limit, self.cores - self.busy) + 0.5))
 
 
 class Machine:
-    """The processors of this process, and the load on them since the last look."""
+    """The processors of this process, and their load since the last look."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -94,9 +94,9 @@ class Machine:
         self._said: int | None = None
 
     def load(self) -> Load:
-        """Measure the load since the last look, or return what that found where it is too recent.
+        """Measure the load since the last look; too soon after a look, return what that one found.
 
-        The first look is at the time since this object was made; it waits for ``SHORTEST_LOOK``.
+        The first look covers the time since this object was made. It waits for ``SHORTEST_LOOK``.
         """
         wait = SHORTEST_LOOK - (time.monotonic() - self._seen[0])
         if wait > 0:
@@ -110,7 +110,7 @@ class Machine:
         return self._load
 
     def remark(self, doing: str, number: int) -> str | None:
-        """The line for users of a busy machine; None where it is not busy, or where the number was told before.
+        """A line about a busy machine for users; None where it is not busy, or where the number is as before.
 
         Args:
             doing: "training" or the like.
@@ -137,13 +137,13 @@ class Machine:
 
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """The one of this process; the first call starts to measure the load."""
+    """The machine of this process; the first call starts to measure the load."""
     return Machine()
 
 
 def _allowed(process: psutil.Process) -> Sequence[int]:
     """Numbers of the processors on which this process may run."""
-    with suppress(AttributeError, OSError, psutil.Error):  # macOS has no such thing
+    with suppress(AttributeError, OSError, psutil.Error):  # macOS has no affinity
         numbers: list[int] = process.cpu_affinity()
         if numbers:
             return numbers
@@ -189,7 +189,7 @@ def _quota_of(folder: Path) -> float | None:
 
 
 def set_threads(number: int) -> None:
-    """Have torch compute with so many threads from now on."""
+    """Make torch compute with ``number`` threads from now on."""
     import torch
 
     if number != torch.get_num_threads():
@@ -198,11 +198,11 @@ def set_threads(number: int) -> None:
 
 @contextmanager
 def using(choice: Choice, say: Callable[[str], object] | None = None) -> Iterator[int]:
-    """Compute with what was asked for, and go back to the number before; yields the number.
+    """Compute with the chosen number of threads, then restore the number before; yields the number.
 
     Args:
         choice: "auto" takes as many threads as find a free core now.
-        say: hears the line for users of a busy machine.
+        say: called with the line about a busy machine.
     """
     import torch
 
@@ -225,7 +225,7 @@ def using(choice: Choice, say: Callable[[str], object] | None = None) -> Iterato
 
 
 def threads_text(number: int) -> str:
-    """Write a number of threads: "1 thread", "2 threads"."""
+    """Format a number of threads: "1 thread", "2 threads"."""
     return _count(number, "thread")
 
 
