@@ -7,7 +7,7 @@ import inspect
 import textwrap
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import pairwise
 from math import inf
 from typing import (
@@ -111,9 +111,49 @@ O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 def option_types(kind: type[Options]) -> dict[str, Any]:
-    """Name and type of each option, with its range where it has one, in the order of declaration."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    """Name and type of each option, with its range where it has one, in the order of declaration.
+
+    A class that declares an inherited option again without a range, for another default, keeps the inherited range.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if is_dataclass(base):
+            hints = get_type_hints(base, include_extras=True)
+            found = {each.name: _with_range_of(found.get(each.name), hints[each.name]) for each in fields(base)}
+    return found
+
+
+def _with_range_of(inherited: Any, own: Any) -> Any:
+    """A type with the range of the one that it takes the place of, unless it has its own or is not for numbers."""
+    if get_origin(inherited) is tuple and get_origin(own) is tuple and len(get_args(inherited)) == len(get_args(own)):
+        return tuple[tuple(map(_with_range_of, get_args(inherited), get_args(own)))]  # type: ignore[misc]
+    ranges = _ranges(inherited)
+    if not ranges or _ranges(own) or not _is_numeric(own):
+        return own
+    for each in ranges:
+        own = Annotated[own, each]
+    return own
+
+
+def _ranges(kind: Any) -> list[Range]:
+    """The ranges of a type that may also be None."""
+    if get_origin(kind) is Annotated:
+        inner, *extras = get_args(kind)
+        return [extra for extra in extras if isinstance(extra, Range)] or _ranges(inner)
+    if get_origin(kind) in (Union, types.UnionType):
+        return [each for inner in get_args(kind) for each in _ranges(inner)]
+    return []
+
+
+def _is_numeric(kind: Any) -> bool:
+    """Whether every value of a type is a number or None."""
+    if get_origin(kind) is Annotated:
+        return _is_numeric(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return all(map(_is_numeric, get_args(kind)))
+    if get_origin(kind) is Literal:
+        return all(isinstance(value, (int, float)) for value in get_args(kind))
+    return kind in (int, float, type(None))
 
 
 def option_meanings(kind: type[Options]) -> dict[str, str]:
@@ -205,10 +245,16 @@ def _first_fit(kinds: Iterable[Any], text: str) -> Any:
 
 
 def _convert_tuple(kinds: tuple[Any, ...], text: str) -> tuple[Any, ...]:
-    words = [word for word in text.lower().replace("x", ",").strip("()[]").split(",") if word.strip()]
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
+    of_any_length = len(kinds) == 2 and kinds[1] is Ellipsis
+    is_size = not of_any_length and all(map(_is_numeric, kinds))
+    if is_size:
+        text = text.lower().replace("x", ",")  # 256x640
+    if text[:1] + text[-1:] in ("()", "[]"):
+        text = text[1:-1]
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if of_any_length:
         return tuple(_convert(kinds[0], word) for word in words)
-    if len(words) == 1:  # "256" is a square
+    if is_size and len(words) == 1:  # "256" is a square
         words = words * len(kinds)
     if len(words) != len(kinds):
         raise ValueError(text)
@@ -228,6 +274,8 @@ def _in_range(kind: Any, value: Any) -> bool:
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *extras = get_args(kind)
+        if value is None:
+            return _in_range(inner, value)
         return _in_range(inner, value) and all(value in extra for extra in extras if isinstance(extra, Range))
     if origin in (Union, types.UnionType):
         return value is None or any(_in_range(each, value) for each in get_args(kind) if each is not type(None))
@@ -266,17 +314,50 @@ def check(options: Options, *, owner: str) -> None:
             raise OptionError(f"option {key} of {owner}", found=option_text(key, value), wanted=type_name(kind))
 
 
+def _is_of(kind: Any, value: Any) -> bool:
+    """Whether a value is of an option's type, whatever its range; of a type that options don't have, any is."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _is_of(get_args(kind)[0], value)
+    if origin in (Union, types.UnionType):
+        return any(_is_of(each, value) for each in get_args(kind))
+    if origin is Literal:
+        return any(value == each and type(value) is type(each) for each in get_args(kind))
+    if origin is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, tuple):
+            return False
+        if kinds[-1] is Ellipsis:
+            return all(_is_of(kinds[0], item) for item in value)
+        return len(value) == len(kinds) and all(map(_is_of, kinds, value))
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in (bool, str, type(None)) else True
+
+
 def to_json(options: Options) -> dict[str, Any]:
     """The options as JSON would hold them: tuples become lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
 
 
 def from_json(kind: type[O], values: Mapping[str, Any], *, owner: str) -> O:
-    """Take ``to_json``'s form back. Raises ``UnknownNameError`` and ``OptionError``."""
+    """Take ``to_json``'s form back, whoever wrote it.
+
+    Raises:
+        UnknownNameError: ``owner`` has no such option.
+        OptionError: a value of another type, or out of its range.
+    """
     known = option_types(kind)
     typed: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"option of {owner}", key, known)
         typed[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**typed)
+        if not _is_of(known[key], typed[key]):
+            found = f"'{value}'" if isinstance(value, str) else str(value)
+            raise OptionError(f"option {key} of {owner}", found=found, wanted=type_name(known[key]))
+    options = kind(**typed)
+    check(options, owner=owner)
+    return options

@@ -194,6 +194,127 @@ def test_every_option_of_a_method_of_adbench_says_what_it_means():
             assert re.fullmatch(r"[A-Z0-9].*\.", text), (method.name, key, text)
 
 
+# ---------------------------------------------------------------- declared again
+
+
+@dataclass(frozen=True)
+class Base(Options):
+    """Options with ranges, for a family of methods."""
+
+    rate: Positive = 0.5
+    parts: tuple[Count, ...] = (2,)
+    rounds: Count | None = None
+    stride: Count = 2
+
+
+@dataclass(frozen=True)
+class Again(Base):
+    """The same options with other defaults, and types without ranges."""
+
+    batch_size: int = 4
+    rate: float = 0.1
+    parts: tuple[int, ...] = (1, 2)
+    rounds: int | None = 7
+    stride: Annotated[int, Range(0)] = 0
+
+
+@dataclass(frozen=True)
+class OnceMore(Again):
+    """A third class of the line."""
+
+    batch_size: int | None = None
+    rate: Literal["slow", "fast"] = "slow"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "text"),
+    [
+        (Again, "batch_size", "0"),
+        (Again, "batch_size", "-1"),
+        (Again, "rate", "0"),
+        (Again, "parts", "3,0"),
+        (Again, "rounds", "0"),
+        (Again, "stride", "-1"),
+        (OnceMore, "batch_size", "0"),
+        (OnceMore, "parts", "0"),
+    ],
+)
+def test_a_range_holds_where_an_option_is_declared_again_without_it(kind, key, text):
+    """Another default is no wider range, on the command line and in presets; a range of its own counts."""
+    with pytest.raises(OptionError, match=f"option {key} of mine.*from|above"):
+        parse(kind, key, text, owner="mine")
+    given = tuple(map(int, text.split(","))) if key == "parts" else int(text)
+    with pytest.raises(OptionError, match=f"option {key} of mine"):
+        check(kind(**{key: given}), owner="mine")
+
+
+def test_what_an_option_declared_again_may_be():
+    """None where the new type allows it, the new range's values, and texts where the new type is no number."""
+    assert parse(Again, "stride", "0", owner="mine") == 0
+    assert parse(Again, "rounds", "none", owner="mine") is None
+    assert parse(OnceMore, "rate", "fast", owner="mine") == "fast"
+    for kind in (Base, Again, OnceMore):
+        check(kind(), owner="mine")
+
+
+def test_no_method_of_adbench_takes_a_batch_without_images():
+    """The range of an option that all methods inherit holds for all of them."""
+    for method in plugins.load([SAMPLE]).methods.values():
+        for text in ("0", "-1"):
+            with pytest.raises(
+                OptionError, match=f"option batch_size of {method.name}: found '{text}', wanted a whole"
+            ):
+                parse(method.options, "batch_size", text, owner=method.name)
+
+
+@dataclass(frozen=True)
+class Texts(Options):
+    """Options that are several texts, or two numbers."""
+
+    names: tuple[str, ...] = ()
+    pair: tuple[str, str] = ("a", "b")
+    kernel: tuple[int, int] = (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("names", "a,bc", ("a", "bc")),
+        ("names", "Max, Box,x", ("Max", "Box", "x")),
+        ("names", "(layer1, mixed)", ("layer1", "mixed")),
+        ("names", "f(x)", ("f(x)",)),
+        ("names", "", ()),
+        ("pair", "Left,Right", ("Left", "Right")),
+        ("kernel", "3x5", (3, 5)),
+        ("kernel", "7", (7, 7)),
+    ],
+)
+def test_several_texts_stay_as_they_are(key, text, expected):
+    """Commas alone separate them: an x in a text is a letter, and capitals are kept. Numbers may use x."""
+    assert parse(Texts, key, text, owner="mine") == expected
+
+
+def test_one_text_is_not_two():
+    """A single number is both sides of a square, a single text is one too few."""
+    with pytest.raises(OptionError, match="option pair of mine: found 'both'"):
+        parse(Texts, "pair", "both", owner="mine")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", "big"), ("size", [64]), ("size", [64, 64.5]), ("size", [True, 64]), ("size", 64), ("epochs", "3"),
+        ("epochs", 1.5), ("epochs", None), ("lr", "fast"), ("lr", True), ("layers", 3), ("layers", "1,2"),
+        ("rotate", 1), ("kind", "min"), ("kind", ["avg"]), ("weights", 7), ("rate", 0), ("share", {}),
+        ("parts", [2, 0]),
+    ],
+)  # fmt: skip
+def test_json_of_other_hands_is_checked(key, value):
+    """A value of another type, or out of its range, is named with what was wanted."""
+    with pytest.raises(OptionError, match=f"option {key} of mine: found"):
+        from_json(Chosen, {**to_json(Chosen()), key: value}, owner="mine")
+
+
 @dataclass(frozen=True)
 class Told(Options):
     """An option with a text of two lines, one without, and one that is declared anew."""
