@@ -1,4 +1,4 @@
-"""What proves the claims of docs/: speed, as ratios measured side by side in one run, and what statistics promise.
+"""Benchmarks behind the claims of docs/: ratios of speed, measured side by side in one run, and simulated statistics.
 
 ``python -m benchmarks --help``, ``python -m benchmarks.coverage --help``, ``python -m benchmarks.thresholds --help``.
 """

@@ -12,11 +12,11 @@ from rich.console import Console
 from adbench.cli.main import prepare_torch
 
 REAL_DATA = "ADBENCH_REAL_DATA"
-"""Names a folder of real images in MVTec's layout; without it benchmarks take those of ``demo``."""
+"""Variable for a folder of real images in MVTec layout; without it benchmarks use those of ``demo``."""
 
 
 def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every benchmark that runs a method."""
+    """Add the options of every benchmark that runs a method."""
     for option in reversed((
         click.option("--method", default="msflow", show_default=True, type=click.Choice(["msflow", "cflow"])),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
@@ -52,7 +52,7 @@ def _setting(words: dict[str, Any]) -> Any:
 
 
 def _console() -> Console:
-    """A console that is wide enough for the tables where it is no terminal."""
+    """A console that is wide enough for the tables where there is no terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=120)
 
@@ -65,7 +65,7 @@ def _precisions(device: Any) -> list[str]:
 
 @click.group()
 def app() -> None:
-    """Measure adbench beside plain loops, in one process, in turn; noise hits both alike."""
+    """Measure adbench beside plain loops, in turn in one process, so that noise affects both alike."""
 
 
 @app.command()
@@ -91,7 +91,7 @@ def score(rounds: int, **words: Any) -> None:
 @app.command()
 @shared_options
 def start(rounds: int, **words: Any) -> None:
-    """How soon a run on cached images and features reaches its first epoch."""
+    """Time until a run with cached images and features reaches its first epoch."""
     from . import start as benchmark
 
     setting = _setting(words)
@@ -101,7 +101,7 @@ def start(rounds: int, **words: Any) -> None:
 @app.command()
 @shared_options
 def compiled(rounds: int, **words: Any) -> None:
-    """Optimiser steps under torch.compile, and after how many of them it pays; needs a C++ compiler on a CPU."""
+    """Steps under torch.compile, and after how many of them it pays. On a CPU it needs a C++ compiler."""
     from . import compiled as benchmark
 
     setting = _setting(words)
@@ -136,7 +136,7 @@ def ablation(
 ) -> None:  # fmt: skip
     """What a whole `adbench run` loses without each fast path.
 
-    Random weights, which take as long, stand in for those of wide_resnet50_2 unless -o weights=FILE is given.
+    Without -o weights=FILE it uses random weights of wide_resnet50_2, which take as long.
     """
     from adbench.api import registry
     from adbench.api.method import resolve

@@ -1,7 +1,7 @@
-"""What each fast path buys: a whole ``adbench run`` with all of them, and again without one at a time.
+"""Measures what each fast path gains: a whole ``adbench run`` with all of them, and without one at a time.
 
-Each run is a process of its own that starts from nothing: it finds no decoded image, no feature and no result. What
-is switched off is replaced here; adbench itself has no switches for it. ``python -m benchmarks ablation --help``.
+Each run is a process of its own that starts from nothing: no decoded image, no feature and no result. This module
+replaces what is switched off; adbench itself has no switches for it. ``python -m benchmarks ablation --help``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that can be switched off.
+    """A fast path that can be switched off.
 
     Attributes:
         environment: variables of the process that switch it off.
-        words: words of the command line that do.
-        replace: what changes adbench in the process, before the command starts.
-        methods: those that use it; none for all.
-        devices: the kinds of devices on which it is used; none for all.
+        words: command-line arguments that switch it off.
+        replace: changes adbench in the process, before the command starts.
+        methods: methods that use it; none for all.
+        devices: kinds of devices on which it is used; none for all.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -50,14 +50,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Spent:
-    """What one run took: seconds on the clock, seconds of all cores, and bytes at its peak."""
+    """Cost of one run: wall-clock seconds, CPU seconds of all cores, and peak bytes."""
 
     seconds: float
     cpu_seconds: float
     peak_bytes: int
 
 
-# ---------------------------------------------------------------- what can be switched off
+# ---------------------------------------------------------------- fast paths
 
 
 def _plain_blocks() -> None:
@@ -72,7 +72,7 @@ def _plain_blocks() -> None:
         return AllInOneBlock.forward(block, [at_least_float32(x[0])], codes, rev=rev, jac=jac)
 
     def couple(block: Any, x: Any, code: Any) -> Any:
-        (y,), log_jac = forward(block, [x], [code])  # with the rotation, which leaves lengths as they are
+        (y,), log_jac = forward(block, [x], [code])  # with the rotation, which keeps lengths
         return y, log_jac
 
     FastBlock.forward = forward  # type: ignore[method-assign]
@@ -92,14 +92,14 @@ def _plain_adam() -> None:
 
 
 def _norms_apart() -> None:
-    """Keep batch norms as layers of their own."""
+    """Keep batch norms as separate layers."""
     from adbench.backbones import registry
 
     registry._fold_norms = lambda trunk: trunk.requires_grad_(False)
 
 
 def _no_worker_threads() -> None:
-    """Train decoders in the main thread, each step on all of torch's threads."""
+    """Train decoders in the main thread, with all of torch's threads for each step."""
     import torch
     from adbench_plugins.worker_threads import WorkerThreads
 
@@ -141,13 +141,13 @@ PARTS: dict[str, Part] = {
 
 
 def run(command: Sequence[str], parts: Sequence[str], rounds: int, console: Console) -> None:
-    """Time a command with everything on and without each of ``parts``, in turn, and print what each buys.
+    """Time a command with all fast paths and without each of ``parts``, in turn, and print what each gains.
 
     Args:
-        command: the words behind ``adbench``.
+        command: arguments of ``adbench``.
         parts: names of ``PARTS``.
-        rounds: how often each is run; medians count.
-        console: where the table goes.
+        rounds: number of runs of each; medians count.
+        console: prints the table.
     """
     spent: dict[str, list[Spent]] = {name: [] for name in (NOTHING, *parts)}
     for _ in range(rounds):
@@ -191,13 +191,13 @@ def _run_once(command: Sequence[str], name: str) -> Spent:
 
 
 def _cpu_seconds_of_children() -> float:
-    """What all cores spent on the child processes that have ended; 0 on Windows, which doesn't count it."""
+    """CPU seconds of child processes that have ended; 0 on Windows, which doesn't count them."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def _child(name: str, words: Sequence[str]) -> None:
-    """Be ``adbench`` without one part."""
+    """Run ``adbench`` without one part."""
     from adbench.cli.main import main, prepare_torch
 
     prepare_torch()  # before torch is loaded

@@ -1,7 +1,7 @@
-"""A whole ``adbench run`` on an idle machine and beside a busy loop: the default beside fixed numbers of threads.
+"""Times a whole ``adbench run`` on an idle machine and beside a busy loop, with default and fixed numbers of threads.
 
-Each run is a process of its own; they take turns, so that what else happens on the machine hits all alike. Images and
-features are cached by a first run that is not timed.
+Each run is a process of its own. The settings take turns, so that other work on the machine affects all alike. A
+first run that is not timed caches images and features.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .setting import describe_machine
 
 DEFAULT = "default"
 PLAIN = "torch's own"
-"""As many threads as torch takes by itself, which spin while they wait."""
+"""torch's own number of threads, which spin while they wait."""
 
 
 @dataclass(frozen=True)
 class Loads:
-    """What was measured under one load: seconds of each round, and the number of threads that the default took."""
+    """Measurements under one load: seconds of each round, and the number of threads that the default chose."""
 
     name: str
     loops: int
@@ -42,32 +42,32 @@ class Loads:
     taken: list[int] = field(default_factory=list)
 
     def add(self, setting: str, seconds: float, threads: int) -> None:
-        """Take one run."""
+        """Add one run."""
         self.seconds.setdefault(setting, []).append(seconds)
         if setting == DEFAULT:
             self.taken.append(threads)
 
     def median(self, setting: str) -> float:
-        """Seconds of one setting."""
+        """Median seconds of one setting."""
         return median(self.seconds[setting])
 
 
 def fixed_numbers(cores: int) -> list[int]:
-    """The numbers of threads that stand beside the default: all of them on a small machine, else powers of two."""
+    """Numbers of threads to compare with the default: all of them on a small machine, else powers of two."""
     if cores <= 4:
         return list(range(1, cores + 1))
     return sorted({2**power for power in range(cores.bit_length())} | {cores})
 
 
 def run(words: tuple[str, ...], rounds: int, loops: int, plain: bool, console: Console) -> None:
-    """Measure and print.
+    """Measure and print a table.
 
     Args:
         words: the arguments of ``adbench run``.
         rounds: runs of each setting under each load; the median counts.
         loops: busy loops of the busy machine.
         plain: measure torch's own number of threads, too.
-        console: where to print.
+        console: prints the table.
     """
     cores = this_machine().cores
     settings: dict[str, tuple[str, ...]] = {DEFAULT: ()}
@@ -102,10 +102,10 @@ def _table(loads: list[Loads], settings: list[str]) -> Table:
 
 
 def _adbench(words: tuple[str, ...], folder: Path, *, plain: bool = False) -> tuple[float, int]:
-    """Run in a process of its own; returns its seconds and the number of threads in its result."""
+    """Run in a process of its own; return its seconds and the number of threads in its result."""
     env = {name: value for name, value in os.environ.items() if name not in (*NUMBER_VARIABLES, *NO_SPINNING)}
     if plain:
-        env["KMP_BLOCKTIME"] = "200"  # LLVM's default, of which GNU's library knows nothing; so adbench sets nothing
+        env["KMP_BLOCKTIME"] = "200"  # LLVM's default, unknown to GNU's library: with it adbench sets nothing
         env[NUMBER_VARIABLES[0]] = str(this_machine().cores)
     command = [sys.executable, "-m", "adbench", "run", *words, "--force", "--results", str(folder)]
     began = time.perf_counter()
@@ -119,7 +119,7 @@ def _adbench(words: tuple[str, ...], folder: Path, *, plain: bool = False) -> tu
 
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
-    """Keep so many cores busy."""
+    """Keep ``count`` cores busy."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Optimiser steps as adbench takes them beside the same under ``torch.compile``, whose start-up counts."""
+"""Times adbench's optimiser steps beside the same steps under ``torch.compile``, whose start-up counts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .timing import in_turn, timed
 
 
 def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
-    """Time first and later steps of both, and print after how many of them compiling has paid.
+    """Time first and later steps of both, and print the number of steps after which compiling pays.
 
     A step is one batch of MSFlow, or one mini-batch of fibres for each of CFLOW-AD's decoders.
     """
     ours = Ours(setting, amp, FeatureCache())
     works = {"as it is": _step(ours), "compiled": _compiled(ours)}
     first = {name: timed(work, setting.device) for name, work in works.items()}
-    in_turn(works, 2, setting.device)  # both settle
+    in_turn(works, 2, setting.device)  # warm-up of both
     later = {name: median(each) for name, each in in_turn(works, 4 * rounds, setting.device).items()}
 
     table = Table(title=f"Optimiser steps in {'fp32' if amp == 'off' else amp}")
@@ -51,7 +51,7 @@ def _step(ours: Ours) -> Callable[[], object]:
 
 
 def _compiled(ours: Ours) -> Callable[[], object]:
-    """The same with the flow and its loss compiled, while it runs."""
+    """The same step with the flow and its loss compiled, while it runs."""
     from adbench_plugins.cflow import model as cflow
 
     owner, name = (ours.detector, "losses") if hasattr(ours.detector, "flow") else (cflow, "log_likelihood")

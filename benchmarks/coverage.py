@@ -1,4 +1,7 @@
-"""How often intervals cover the true image AUROC, and the best method is kept: ``python -m benchmarks.coverage``."""
+"""Simulates how often intervals cover the true image AUROC, and how often the best method is kept.
+
+``python -m benchmarks.coverage``.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def normal(draw: np.random.Generator, good: int, bad: int, auroc: float) -> NDAr
 
 
 def exponential(draw: np.random.Generator, good: int, bad: int, auroc: float) -> NDArray[np.float64]:
-    """Scores with a heavy tail: exponential, those of defects wider by AUROC / (1 - AUROC)."""
+    """Scores with a heavy tail: exponential, and AUROC / (1 - AUROC) times as wide for defects."""
     return np.concatenate([draw.exponential(size=good), draw.exponential(auroc / (1 - auroc), size=bad)])
 
 
@@ -37,7 +40,7 @@ SHAPES: dict[str, Draw] = {"normal": normal, "exponential": exponential}
 
 @dataclass(frozen=True)
 class Row:
-    """One setting and what came of it."""
+    """One setting and its simulated coverage."""
 
     shape: str
     auroc: float
@@ -49,7 +52,7 @@ class Row:
 
 
 def of_images(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> ScoreHistograms:
-    """ScoreHistograms of images without maps."""
+    """Make histograms of images without maps."""
     return ScoreHistograms.of(GroundTruth.of(labels), [str(number) for number in range(len(labels))], scores)
 
 
@@ -72,7 +75,7 @@ def simulate(shape: str, auroc: float, good: int, bad: int, times: int, *, plain
 
 
 PLAIN_EVERY = 5
-"""The plain bootstrap, which takes long, is tried on every fifth test set."""
+"""The plain bootstrap takes long, so only every fifth test set tries it."""
 
 IMAGES = ((20, 20), (10, 30), (50, 50), (100, 100))
 SETTINGS = [(auroc, good, bad) for auroc in (0.8, 0.95, 0.99) for good, bad in IMAGES]
@@ -83,7 +86,7 @@ SETTINGS = [(auroc, good, bad) for auroc in (0.8, 0.95, 0.99) for good, bad in I
 
 @dataclass(frozen=True)
 class Field:
-    """Methods that are compared: the AUROC of the best ones, how many these are, and the AUROCs of the others."""
+    """Methods to compare: the AUROC of the best ones, their number, and the AUROCs of the others."""
 
     best: float
     tied: int
@@ -91,14 +94,14 @@ class Field:
 
     @property
     def text(self) -> str:
-        """The field for people: "1 of 0.95, 11 of 0.90"."""
+        """Describe the field: "1 of 0.95, 11 of 0.90"."""
         counts = {value: self.others.count(value) for value in sorted(set(self.others), reverse=True)}
         return ", ".join(f"{count} of {value:.2f}" for value, count in {self.best: self.tied, **counts}.items())
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What came of a field: shares of the best methods that were kept, of the others that were called worse."""
+    """Outcome of a field: the share of best methods that were kept, and of others that were called worse."""
 
     kept: float
     worse: float
@@ -116,9 +119,9 @@ BEST_IMAGES = (20, 50, 100)
 
 
 def keep_the_best(field: Field, number: int, times: int, *, letters: bool = True) -> Kept:
-    """Draw test sets of ``number`` good and as many defective images, scored by every method of a field.
+    """Draw test sets of ``number`` good and ``number`` defective images, scored by every method of a field.
 
-    Scores are normal; those of one image correlate over methods.
+    Scores are normal; the methods' scores of one image correlate.
     """
     aurocs = (*[field.best] * field.tied, *field.others)
     draw = np.random.default_rng([int(1000 * field.best), field.tied, len(field.others), number])
@@ -156,7 +159,7 @@ def _of_method(
 
 
 def best_table(times: int) -> Table:
-    """How often the best methods are kept, and the others called worse; beside it, by letters for every pair."""
+    """How often the best methods are kept and the others called worse; beside it, the letters for all pairs."""
     table = Table(title=f"The best method kept, and others called worse than the best, in {times} test sets")
     for column in ("AUROC of methods", "images", "best kept", "others called worse", "by Holm, all pairs"):
         table.add_column(column, justify="left" if column.startswith("AUROC") else "right")
@@ -176,7 +179,7 @@ def _percent(share: float) -> str:
 @click.option("--times", default=1000, show_default=True, help="Test sets drawn for each row.")
 @click.option("--best", is_flag=True, help="Of the comparisons with the best, in place of the intervals.")
 def main(times: int, best: bool) -> None:
-    """Print how often the intervals cover the ground truth, or the best method is kept."""
+    """Print how often the intervals cover the true value, or how often the best method is kept."""
     if best:
         Console(width=110).print(best_table(times))
         return

@@ -1,4 +1,4 @@
-"""All metrics of a test set, exact, beside scikit-learn's pixel AUROC alone; time and memory."""
+"""Times all metrics of a test set, exact, beside scikit-learn's pixel AUROC alone; measures memory, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .timing import peak_memory, timed
 
 
 def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (N,), masks and smooth maps (N, H, W): a square defect in two of three images, some hard to see."""
+    """Make labels (N,), masks and smooth maps (N, H, W): a square defect in two of three images, some hard to see."""
     draw = np.random.default_rng(0)
     labels = (np.arange(count) % 3 > 0).astype(np.uint8)
     masks = np.zeros((count, size, size), np.uint8)
@@ -34,7 +34,7 @@ def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def run(count: int, size: int, device_name: str, rounds: int, console: Console) -> None:
-    """Time both, and say how far half precision would be off."""
+    """Time both, and print the error that half precision would make."""
     device = resolve_device(device_name)
     labels, masks, made = made_maps(count, size)
     maps: np.ndarray | torch.Tensor = made

@@ -1,7 +1,7 @@
-"""The plain loops: what the published set-ups describe, written down as one would, with nothing made fast.
+"""Plain loops: the published set-ups, written in the usual way and without optimisation.
 
-A DataLoader decodes and resizes each image in every epoch, the backbone runs on every batch, FrEIA's blocks are
-used as they come. Facts from the papers, MSFlow (arXiv 2308.15300) and CFLOW-AD (arXiv 2107.12571).
+A DataLoader decodes and resizes each image in every epoch, the backbone runs on every batch, and FrEIA's blocks are
+used unchanged. Facts from the papers: MSFlow (arXiv 2308.15300) and CFLOW-AD (arXiv 2107.12571).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ANY_SIZE = (1, 1)
 
 Stage = Callable[[str], AbstractContextManager[object]]
-"""Times what runs in it under a name."""
+"""Times the code inside it under a name."""
 
 
 class Images(Dataset[Tensor]):
-    """Decoded, resized and normalised each time one is asked for."""
+    """Images that are decoded, resized and normalised each time they are read."""
 
     def __init__(self, paths: Sequence[Path], size: tuple[int, int]) -> None:
         self.paths, self.size = list(paths), size
@@ -51,7 +51,7 @@ class Images(Dataset[Tensor]):
 
 
 class PlainBackbone(nn.Module):
-    """torchvision's wide_resnet50_2 up to the deepest layer asked for."""
+    """torchvision's wide_resnet50_2 up to the deepest layer that is needed."""
 
     def __init__(self, weights: Path, layers: Sequence[int], padding: str, pool: bool) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class PlainBackbone(nn.Module):
 
 
 class PlainLoop:
-    """One method trained and scored plainly."""
+    """Trains and scores one method plainly."""
 
     def __init__(self, size: tuple[int, int], batch: int, amp: str, device: torch.device, workers: int) -> None:
         self.size, self.batch, self.amp, self.device, self.workers = size, batch, amp, device, workers
@@ -87,7 +87,7 @@ class PlainLoop:
         self.autocast = partial(torch.autocast, device.type, dtype=dtype, enabled=amp != "off")
 
     def batches(self, paths: Sequence[Path], *, shuffle: bool) -> Iterator[Tensor]:
-        """Images (B, 3, H, W) on the device, decoded anew."""
+        """Decode images anew and yield batches (B, 3, H, W) on the device."""
         loader = DataLoader(
             Images(paths, self.size), self.batch, shuffle=shuffle, num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
@@ -289,7 +289,7 @@ class PlainMSFlow(PlainLoop):
         return [loss.item()]
 
     def score(self, features: list[Tensor]) -> Tensor:
-        """Both maps of the paper; the product map is handed out."""
+        """Anomaly maps by the product map; the sum map is computed, too, as in the paper."""
         with self.autocast():
             z, _ = self.forward(features)
         levels = [-0.5 * each.float().square().mean(dim=1) for each in z]
@@ -323,7 +323,7 @@ class PlainCFlow(PlainLoop):
     def _decoder(self, channels: int) -> SequenceINN:
         flow = SequenceINN(channels)
         for _ in range(self.options.blocks):
-            # permute_soft=True draws for minutes; the rotations are taken over from adbench's decoder instead
+            # permute_soft=True draws for minutes; ``take_over`` copies the rotations of adbench's decoder instead
             flow.append(
                 AllInOneBlock, cond=0, cond_shape=(self.options.cond_channels,), subnet_constructor=plain_mlp,
                 affine_clamping=self.options.clamp, global_affine_type="SOFTPLUS",

@@ -1,4 +1,4 @@
-"""Scoring the test set: the first time with the backbone, and again as each evaluation during training does."""
+"""Times scoring of the test set: the first time with the backbone, and again as in each evaluation during training."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .timing import in_turn, no_stage, timed
 def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Console) -> None:
     """Time both sides in each precision and print the ratios.
 
-    adbench has decoded the images before it trains, so its first time starts from its store of them; the plain
-    loop decodes each time. Both have loaded their backbone, which a run does once for the features of a class.
+    adbench decodes the images before it trains, so its first time starts from its image store. The plain loop
+    decodes each time. Both have loaded their backbone, which a run does once for the features of a class.
     """
     paths = [sample.path for sample in setting.task().test]
     table = Table(title="Scoring the test set")
@@ -37,7 +37,7 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
 
 
 def _time(setting: Setting, amp: str, paths: Sequence[Path], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds of both sides, the first time and again."""
+    """Seconds of both sides, for the first time and for later times."""
     ours = Ours(setting, amp, FeatureCache())
     loop = plain(setting, amp, ours)
     if hasattr(ours.detector, "maxima"):

@@ -1,4 +1,4 @@
-"""What both sides of a benchmark share: images, options, weights, and adbench's own path."""
+"""The setting that both sides of a benchmark share (images, options, weights), and adbench's own path."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Setting:
     workers: int
 
     def changes(self, amp: str) -> dict[str, Any]:
-        """What differs from the preset; images are not rotated, so that both sides do the same work."""
+        """Differences from the preset; images are not rotated, so that both sides do the same work."""
         changes: dict[str, Any] = {
             "size": (self.size, self.size), "batch_size": self.batch, "weights": str(self.weights), "amp": amp,
             "resize": "stretch",
@@ -61,7 +61,7 @@ class Setting:
         return registry.load().method(self.method)
 
     def task(self) -> Task:
-        """The first images of each part; all of the test set's classes stay."""
+        """The first images of each part, with all of the test set's labels."""
         found = registry.load().dataset("folder").load(self.data, self.class_name)
         step = max(1, len(found.test) // self.images)
         return replace(found, train=found.train[: self.images], test=found.test[::step][: self.images])
@@ -72,12 +72,12 @@ class Setting:
 
     @classmethod
     def of(cls, words: Sequence[str]) -> Setting:
-        """Take ``words`` back."""
+        """Parse ``words``."""
         kinds: dict[str, Any] = {"int": int, "Path": Path, "torch.device": torch.device, "str": str}
         return cls(**{f.name: kinds[str(f.type)](word) for f, word in zip(fields(cls), words, strict=True)})
 
     def describe(self, *, whole: bool = False) -> str:
-        """Two lines for people; ``whole`` says that all images of the class were used."""
+        """Describe the setting in two lines; ``whole`` says that all images of the class were used."""
         images = "all" if whole else str(self.images)
         return (
             f"{self.method}, wide_resnet50_2, {self.size} x {self.size}, batch {self.batch}, "
@@ -86,7 +86,7 @@ class Setting:
 
 
 def describe_machine(device: torch.device) -> str:
-    """One line: the processor or GPU, its bf16, the threads, torch and the date."""
+    """Describe the machine in one line: the processor or GPU, its bf16, the threads, torch and the date."""
     return (
         f"{environment(device).device_name}, {_bf16_of(device)}, {torch.get_num_threads()} threads, "
         f"torch {torch.__version__}, {date.today().isoformat()}"
@@ -94,7 +94,7 @@ def describe_machine(device: torch.device) -> str:
 
 
 def _bf16_of(device: torch.device) -> str:
-    """How the device multiplies in bf16: plain loops and adbench gain by it differently."""
+    """The hardware that multiplies in bf16: plain loops and adbench gain by it differently."""
     if device.type == "cuda":
         return "bf16" if resolve_amp("auto", device) == "bf16" else "no bf16"
     if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
@@ -103,7 +103,7 @@ def _bf16_of(device: torch.device) -> str:
 
 
 class Ours:
-    """adbench's own path: the detector and its images as the engine opens them."""
+    """adbench's own path: the detector and its images, as the engine opens them."""
 
     def __init__(self, setting: Setting, amp: str, cache: FeatureCache) -> None:
         options = setting.options(amp)
@@ -122,7 +122,7 @@ class Ours:
         """Train on all images once, as ``fit`` does."""
         if self.fitting is None:
             self.fitting = self.detector.fit(self.train)
-            next(self.fitting)  # announces only
+            next(self.fitting)  # only announces the first epoch
         next(self.fitting)
 
     def score(self) -> torch.Tensor:
@@ -132,12 +132,12 @@ class Ours:
 
     @property
     def graphed(self) -> list[Any]:
-        """What takes steps as CUDA graphs here: nothing on a CPU."""
+        """Objects that take steps as CUDA graphs: none on a CPU."""
         return [each for each in self.detector.graphs if each.possible]
 
     @contextmanager
     def kernel_by_kernel(self) -> Iterator[None]:
-        """Take eager steps, so that what they do can be counted."""
+        """Take eager steps, so that their operations can be counted."""
         graphed = self.graphed
         for each in graphed:
             each.possible = False
@@ -158,7 +158,7 @@ class Ours:
         with ExitStack() as stack:
             around = [(Table, "gather", "features"), (torch.autograd, "backward", "backward"),
                       (torch.nn.utils, "clip_grad_norm_", "optimiser")]  # fmt: skip
-            if self.graphed:  # where a step has no parts
+            if self.graphed:  # a graph has no parts to time
                 around = [(Table, "gather", "features"), (GraphedStep, "__call__", "steps")]
             elif hasattr(self.detector, "flow"):
                 around += [(self.detector.flow, "forward", "flow forward"),
@@ -172,7 +172,7 @@ class Ours:
 
 
 def plain(setting: Setting, amp: str, ours: Ours | None = None) -> PlainLoop:
-    """The plain loop of the method, starting from the parameters of adbench's where it is given."""
+    """Make the plain loop of the method; with ``ours`` it starts from the same parameters."""
     seed_everything(0)
     options = setting.options(amp)
     backbone = PlainBackbone(setting.weights, options.layers, options.padding, pool=setting.method == "msflow")
@@ -183,12 +183,12 @@ def plain(setting: Setting, amp: str, ours: Ours | None = None) -> PlainLoop:
 
 
 def demo_folder() -> Path:
-    """The folder of the classes of ``demo``, which is made where there is none yet."""
+    """The folder of the classes of ``demo``, which is generated on first use."""
     return registry.load().dataset("demo").load(cache_folder(), "brick").root
 
 
 def made_weights() -> Path:
-    """A file with a wide_resnet50_2 of random weights whose activations are of the usual size: enough to time it."""
+    """A file of random wide_resnet50_2 weights with activations of the usual size: enough for timings."""
     import torchvision
 
     path = Path(tempfile.gettempdir()) / "adbench-benchmark-wide_resnet50_2.pth"
@@ -196,7 +196,7 @@ def made_weights() -> Path:
         seed_everything(0)
         net = torchvision.models.wide_resnet50_2().train()
         with torch.no_grad():
-            for _ in range(3):  # let the batch norms find their statistics
+            for _ in range(3):  # batch norms collect their statistics
                 net(torch.rand(4, 3, 128, 128))
         torch.save(net.state_dict(), path)
     return path

@@ -1,4 +1,4 @@
-"""How soon a run on cached images and features reaches its first epoch, counted from the end of the imports."""
+"""Times a run with cached images and features from the end of the imports to its first epoch."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from adbench.run.job import Job
 
 MARKS = 4
-"""Imports done, images checked, network built, features at hand."""
+"""Stages: imports done, images checked, network built, features loaded."""
 
 
 def run(setting: Setting, amp: str, rounds: int, console: Console) -> None:
-    """Start the run in a process of its own, first to fill the caches, then to time it."""
+    """Start the run in a process of its own: first to fill the caches, then to time it."""
     with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as results:
         marks = [_start([*setting.words(), amp, results]) for _ in range(rounds + 1)][1:]
     table = Table(title="Seconds until the first epoch, images and features cached")
@@ -52,7 +52,7 @@ def _start(words: Sequence[str]) -> list[float]:
 
 
 def _child(words: Sequence[str], amp: str, results: Path) -> None:
-    """Do what ``adbench run`` does with a whole class, and print when each part was done, up to the first features."""
+    """Run a whole class as ``adbench run`` does, and print the time of each stage up to the first features."""
     from adbench.api import registry as plugins
     from adbench.backbones import feature_cache
     from adbench.run import plan as suite
@@ -64,7 +64,7 @@ def _child(words: Sequence[str], amp: str, results: Path) -> None:
     times = [time.time()]
 
     class Marks(Watch):
-        """Hears when the images are checked, and when the network is there and the first epoch begins."""
+        """Notes when the images are checked, and when the network is built and the first epoch begins."""
 
         def start(self, job: Job) -> None:
             times.append(time.time())

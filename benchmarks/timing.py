@@ -1,4 +1,4 @@
-"""Clocks: stages of an epoch, alternating rounds, the machine's matrix rate, and memory at its peak."""
+"""Clocks for benchmarks: stages of an epoch, alternating rounds, the machine's matrix rate, and peak memory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ SAMPLED_EVERY = 0.01
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for a GPU; nothing to wait for on a CPU."""
+    """Wait for a GPU; a CPU needs no waiting."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @dataclass
 class Stages:
-    """Seconds per stage of whatever runs under ``stage(name)``.
+    """Seconds in each stage, for code under ``stage(name)``.
 
-    They are seconds of the whole processor: what runs on one of two threads beside other work counts half.
+    They are seconds of the whole processor: code on one of two threads, beside other work, counts half.
     """
 
     device: torch.device
@@ -79,7 +79,7 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def in_turn(works: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of each work in each of ``rounds`` rounds, one after the other in every round."""
+    """Seconds of each work in each of ``rounds`` rounds; every round runs all works in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
@@ -97,7 +97,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[list[int]]:
-    """Fill a list with the bytes that what runs inside took at its peak, beyond what was there before."""
+    """Fill a list with the peak bytes of the code inside, beyond the memory that was in use before."""
     result: list[int] = []
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,4 +1,4 @@
-"""One training epoch from the second on: adbench's path beside the plain loop, in turn."""
+"""Times one training epoch, from the second on: adbench's path and the plain loop, in turn."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def run(setting: Setting, precisions: Sequence[str], rounds: int, console: Conso
     """Time, then print the ratio table and the stages.
 
     Args:
-        setting: what is trained on.
-        precisions: "off" is fp32; ratios are to the plain loop in each of them.
-        rounds: epochs of each side that count; one more goes before.
-        console: where tables go.
+        setting: what is trained.
+        precisions: "off" is fp32; the table has ratios to the plain loop in each of them.
+        rounds: epochs of each side that count, after one that doesn't.
+        console: prints the tables.
     """
     paths = [sample.path for sample in setting.task().train]
     cache = FeatureCache()
@@ -87,7 +87,7 @@ def _ratios(
 
 
 def _spread(seconds: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """How far the ratios of single rounds are from each other: how much of them is the machine's noise."""
+    """The range of ratios in single rounds, which shows the machine's noise."""
     for name, spent in seconds.items():
         if name.startswith("adbench"):
             spans = []
@@ -101,7 +101,7 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     """Seconds that an epoch's matrix products take at this machine's best rate in that precision."""
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)  # what other threads compute is not counted
+        torch.set_num_threads(1)  # products in other threads are not counted
         with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
             ours.epoch()
     finally:
@@ -110,7 +110,7 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
 
 
 def _memory(setting: Setting, side: str, amp: str) -> int:
-    """Bytes that two epochs of one side take at their peak, in a process of its own that finds nothing cached."""
+    """Peak bytes of two epochs of one side, in a process of its own with empty caches."""
     setting = replace(setting, images=min(setting.images, 2 * setting.batch))
     words = [sys.executable, "-m", "benchmarks.train", *setting.words(), side, amp]
     with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as empty:
@@ -121,7 +121,7 @@ def _memory(setting: Setting, side: str, amp: str) -> int:
 def _measure_memory(words: Sequence[str]) -> None:
     *described, side, amp = words
     setting = Setting.of(described)
-    matrix_rate(DTYPES[amp], setting.device)  # what libraries take for themselves is not counted
+    matrix_rate(DTYPES[amp], setting.device)  # memory that libraries keep for themselves is not counted
     with peak_memory(setting.device) as peak:
         if side == "adbench":
             ours = Ours(setting, amp, FeatureCache())

@@ -1,7 +1,7 @@
-"""A synthetic data set that makes itself, so that the first run needs no download.
+"""A synthetic data set that is generated on first use, so that the first run needs no download.
 
-Three classes are cut from the photographed textures inside scikit-image; five kinds of defect, from plain
-to hard, are drawn into test images with exact masks (see ``demo_images``).
+Three classes are cut from the photographed textures inside scikit-image. Five kinds of defect, from easy to hard, are
+drawn into test images with exact masks (see ``demo_images``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "demo"
 FOLDER = "demo-v1"
-"""Below the cache folder; images that change get another number."""
+"""Folder below the cache folder; images that change get another number."""
 
 CLASSES = ("brick", "grass", "gravel")
 DEFECTS = ("blur", "hole", "patch", "scratch", "stain")
@@ -33,12 +33,12 @@ PER_DEFECT = 8
 
 
 def classes(root: Path) -> Sequence[str]:
-    """The three textures. Nothing is made yet."""
+    """The three textures; this generates nothing yet."""
     return CLASSES
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the images of one class; the first call makes the whole data set, in a few seconds.
+    """List the images of one class; the first call generates the whole data set, in a few seconds.
 
     Args:
         root: the cache folder.
@@ -57,7 +57,7 @@ def load(root: Path, class_name: str) -> Task:
 
 
 def is_complete(folder: Path) -> bool:
-    """Say whether no image and no mask is missing, as after somebody has cleared half of the cache."""
+    """Whether all images and masks are there; some are missing if somebody cleared half of the cache."""
     return all(
         len(images_in(folder / name / "train" / GOOD)) == TRAIN
         and len(images_in(folder / name / "test" / GOOD)) == TEST_GOOD
@@ -71,7 +71,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def build(folder: Path) -> None:
-    """Write the whole data set into a folder, always the same bytes."""
+    """Write the whole data set into a folder, always with the same bytes."""
     from .demo_images import defective, good
 
     for name in CLASSES:
@@ -87,7 +87,7 @@ def build(folder: Path) -> None:
 
 
 def _build_at(folder: Path) -> None:
-    """Build beside ``folder``, then put it in place at once; where another process was faster, use its work."""
+    """Build beside ``folder``, then rename; where another process was faster, use its data set."""
     try:
         with files.new_folder(folder) as own:
             build(own)

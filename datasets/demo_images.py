@@ -1,7 +1,7 @@
-"""The images of ``demo``: crops of three photographed textures, and defects drawn into some of them.
+"""Generates the images of ``demo``: crops of three photographed textures, with defects drawn into some of them.
 
-Every image is made from its own fixed seed, so that any one can be made again alone. Only ``demo``
-imports this module, and only to build or to check the images.
+Every image has its own fixed seed, so that each can be made again alone. Only ``demo`` imports this module, and only
+to build or to check the images.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ CROP = 160
 """Pixels of the photograph across one image."""
 
 REGIONS: dict[Part, tuple[int, int]] = {"train": (0, 308), "test": (308, 512)}
-"""The columns of the photograph that training and test images are cut from: no pixel serves both."""
+"""Columns of the photograph from which training and test images are cut: no pixel serves both."""
 
 MAX_TURN = 4.0
-"""Largest turn of a crop, in degrees."""
+"""Largest rotation of a crop, in degrees."""
 
 NOTICEABLE = 0.3
 """A pixel belongs to the mask where the defect covers at least this much of it."""
@@ -41,7 +41,7 @@ _OVERSAMPLING = 4
 
 @dataclass(frozen=True, eq=False)
 class DemoImage:
-    """An image, the same without its defect, and the defect's mask; uint8 (SIDE, SIDE), mask 0 or 255."""
+    """An image, the same image without its defect, and the mask; uint8 (SIDE, SIDE), mask 0 or 255."""
 
     pixels: npt.NDArray[np.uint8]
     clean: npt.NDArray[np.uint8]
@@ -61,7 +61,7 @@ def defective(texture: str, defect: str, number: int, severity: float) -> DemoIm
         texture: one of ``TEXTURES``.
         defect: one of ``DEFECTS``.
         number: of the image.
-        severity: from 1, plain to see, down to 0, hard: moves size and contrast.
+        severity: from 1 (easy to see) down to 0 (hard): changes size and contrast.
     """
     random = _random(texture, "test", defect, number)
     image = _crop(texture, "test", random)
@@ -91,7 +91,7 @@ def region(texture: str, part: Part) -> Image.Image:
 
 
 def _crop(texture: str, part: Part, random: np.random.Generator, *, across: float = CROP) -> Grey:
-    """Cut a square out of a region: turned a little, perhaps mirrored, in slightly other light."""
+    """Cut a square out of a region: slightly rotated, perhaps mirrored, in slightly other light."""
     source = region(texture, part)
     turn = math.radians(random.uniform(-MAX_TURN, MAX_TURN))
     reach = across / 2 * (math.cos(turn) + abs(math.sin(turn))) + 1
@@ -111,11 +111,11 @@ def _crop(texture: str, part: Part, random: np.random.Generator, *, across: floa
 
 
 # ---------------------------------------------------------------- defects
-# Each gives the cover, from 0 to 1, and the content that shows where the cover is 1; both (SIDE, SIDE).
+# Each returns the cover, from 0 to 1, and the content that shows where the cover is 1; both (SIDE, SIDE).
 
 
 def _scratch(image: Grey, texture: str, severity: float, random: np.random.Generator) -> tuple[Grey, Grey]:
-    """A bent line of one shade, lighter or darker than what it crosses."""
+    """A bent line of one shade, lighter or darker than the texture below it."""
     length, width = 100 + 60 * severity, 4 + 4 * severity
     direction, bend = random.uniform(0, 2 * math.pi), random.uniform(-0.3, 0.3) * length
     middle = _place(random, length / 2)
@@ -154,7 +154,7 @@ def _patch(image: Grey, texture: str, severity: float, random: np.random.Generat
 
 
 def _blur(image: Grey, texture: str, severity: float, random: np.random.Generator) -> tuple[Grey, Grey]:
-    """A spot where the texture is smeared, placed where there is something to smear."""
+    """A smeared spot, placed where the texture has contrast."""
     radius = 2.2 + 4 * severity
     smeared = np.asarray(Image.fromarray(_to_bytes(image)).filter(ImageFilter.GaussianBlur(radius)), np.float64)
     covers = [_blob(random, 22 + 20 * severity, edge=3) for _ in range(6)]
@@ -162,18 +162,18 @@ def _blur(image: Grey, texture: str, severity: float, random: np.random.Generato
 
 
 def _shade(image: Grey, contrast: float, random: np.random.Generator) -> float:
-    """A shade that differs from the image's mean by ``contrast``, lighter or darker by chance."""
+    """A random shade that differs from the image's mean by ``contrast``, lighter or darker."""
     return float(image.mean()) + (contrast if random.random() < 0.5 else -contrast)
 
 
 def _place(random: np.random.Generator, reach: float) -> npt.NDArray[np.float64]:
-    """A point (x, y) from which a defect of this reach stays inside the image as far as it can."""
+    """A random point (x, y) from which a defect of this reach stays inside the image, where possible."""
     margin = min(reach + 6, SIDE / 2 - 20)
     return random.uniform(margin, SIDE - margin, 2)
 
 
 def _blob(random: np.random.Generator, radius: float, *, edge: float) -> Grey:
-    """The cover of a roundish shape with a wavy outline; ``edge`` pixels lead from 1 to 0."""
+    """The cover of a roundish shape with a wavy outline; it falls from 1 to 0 over ``edge`` pixels."""
     x, y = _place(random, radius * 1.3)
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     distance = np.hypot(columns - x, rows - y)

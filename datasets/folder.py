@@ -15,7 +15,7 @@ LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_
 
 
 def classes(root: Path) -> Sequence[str]:
-    """The names of the folders in MVTec layout; a root that is one itself is the only class.
+    """Names of the folders in MVTec layout; a root that has this layout itself is the only class.
 
     Raises:
         DataError: the root is missing, or nothing in it has the layout.
@@ -24,7 +24,7 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the images of one class.
+    """List the images of one class.
 
     Raises:
         UnknownNameError: no such class.

@@ -1,4 +1,4 @@
-"""MVTec AD (Bergmann et al., IJCV 2021): 15 classes, as unpacked from the archive."""
+"""MVTec AD (Bergmann et al., IJCV 2021): 15 classes, in the layout of the archive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the images of one class, in the root or in a folder of the data set's usual name below it.
+    """List the images of one class, in the root or in a folder below it with the data set's usual name.
 
     Raises:
         UnknownNameError: no such class.

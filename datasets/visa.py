@@ -34,7 +34,7 @@ NORMAL = "normal"
 _BASES = ("", "visa", "VisA", "VisA_20220922")
 _REARRANGED = ("", "1cls", "visa_pytorch", "VisA_pytorch", "visa_pytorch/1cls", "VisA_pytorch/1cls")
 FOLDERS = tuple(f"{base}/{part}".strip("/") for base in _BASES for part in _REARRANGED)[1:]
-"""Where below the root the classes may lie, the authors' script for rearranging them included."""
+"""Folders below the root that may contain the classes; the last ones are those of the authors' script."""
 
 
 def classes(root: Path) -> Sequence[str]:
@@ -44,7 +44,7 @@ def classes(root: Path) -> Sequence[str]:
 
 
 def load(root: Path, class_name: str) -> Task:
-    """Find the images of one class, in either layout.
+    """List the images of one class, in either layout.
 
     Raises:
         UnknownNameError: no such class.
@@ -86,7 +86,7 @@ def _read_archive(base: Path, class_name: str) -> Task:
 
 
 def _mask(base: Path, image: Path, named: str) -> Path:
-    """The mask that the split names, or else the place where the archive has it."""
+    """The mask that the split names, or the path where the archive has it."""
     return base / named if named else image.parents[2] / "Masks" / image.parent.name / f"{image.stem}.png"
 
 

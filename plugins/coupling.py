@@ -1,12 +1,12 @@
-"""FrEIA's ``AllInOneBlock``, computed faster: the same parameters and names, the same numbers.
+"""FrEIA's ``AllInOneBlock``, computed faster: same parameters, same names, same numbers.
 
-FrEIA stays the definition, and the inverse (``rev=True``) is its own. Forwards, four things differ for maps, and
+FrEIA stays the definition, and computes the inverse (``rev=True``). Forwards, blocks over maps differ in four ways;
 CFLOW-AD's blocks over vectors (``cflow/block.py``) go further:
 
 - A hard permutation is an index, not a product with a matrix of zeros and ones.
-- The position code is the same for every image, so its part of a subnet's first layer is computed once.
-- Channels lie innermost in memory, as convolutions and layer norms like them.
-- The elementwise steps share their buffers and have a backward pass of their own.
+- All images have the same position code, so its part of a subnet's first layer is computed once.
+- Channels are innermost in memory (channels last), which suits convolutions and layer norms.
+- The elementwise steps share their buffers and have their own backward pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 from .flows import at_least_float32
 
 Precision = torch.dtype | None
-"""Of matrix products, those of subnets and of rotations; None leaves them in that of their input.
+"""Precision of matrix products, those of subnets and of rotations; None keeps the precision of their input.
 
 Scales, shifts, log-Jacobians and norms are computed in float32.
 """
@@ -35,14 +35,14 @@ SHARPNESS = 0.5
 
 
 class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
-    """One conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants."""
+    """A conditional affine coupling with its scaling and permutation, without FrEIA's rarer variants."""
 
     def forward(
         self, x: Sequence[Tensor], c: Sequence[Tensor], rev: bool = False, jac: bool = True
     ) -> tuple[tuple[Tensor], Tensor]:
-        """Map (B, C, H, W) or (N, C) to the same shape, with the log-Jacobian (B,) or (N,); backwards as FrEIA does."""
+        """Map (B, C, H, W) or (N, C) to the same shape and the log-Jacobian (B,) or (N,); FrEIA does the inverse."""
         if rev:
-            codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them to the images'
+            codes = [code.expand(len(x[0]), *code.shape[1:]) for code in c]  # FrEIA joins them with the images
             back: tuple[tuple[Tensor], Tensor] = super().forward([at_least_float32(x[0])], codes, rev=True, jac=jac)
             return back
         y, log_jac = self.forwards(x[0], c[0])
@@ -53,11 +53,11 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
         raise NotImplementedError
 
     def _constant(self, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """What ``make`` makes of the permutation's matrix, made again only when another one is loaded."""
+        """Compute ``make`` of the permutation's matrix, and again only when another matrix is loaded."""
         state = (self.w_perm, self.w_perm._version)
         made, result = self.__dict__.get("_made", (None, None))
         if made is None or made[0] is not state[0] or made[1] != state[1]:
-            # made while scoring it is used for training as well, which a tensor of the inference mode can't be
+            # training uses it as well, even if scoring makes it; a tensor of the inference mode can't be trained with
             with torch.inference_mode(False):
                 result = make(self.w_perm.detach())
             self.__dict__["_made"] = (state, result)
@@ -68,8 +68,8 @@ class FastBlock(AllInOneBlock):  # type: ignore[misc]  # FrEIA has no types
 class MapBlock(FastBlock):
     """A block over maps (B, C, H, W), with a hard permutation and one code (1, D, H, W) for all images.
 
-    Its subnet gets the first half of the channels and the code apart, ``subnet(x1, code)``; for the inverse FrEIA calls
-    ``subnet(both)``.
+    Its subnet gets the first half of the channels and the code separately: ``subnet(x1, code)``. For the inverse,
+    FrEIA calls ``subnet(both)``.
     """
 
     def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ class FastPermute(PermuteRandom):  # type: ignore[misc]
     def forward(
         self, x: Sequence[Tensor], c: object = None, rev: bool = False, jac: bool = True
     ) -> tuple[list[Tensor], float]:
-        """Map (B, C, H, W) to the same with its channels in another order."""
+        """Reorder the channels of (B, C, H, W)."""
         order, inverse = (self.perm_inv, self.perm) if rev else (self.perm, self.perm_inv)
         return [permute_channels(x[0], order, inverse)], 0.0
 
@@ -113,7 +113,7 @@ class CodedConv(nn.Conv2d):
 
 
 class Conv(nn.Conv2d):
-    """A 3x3 convolution in the precision given, whatever that of its input and parameters."""
+    """A 3x3 convolution that computes in a given precision, whatever the precision of its input and parameters."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1)
@@ -132,21 +132,21 @@ class ChannelNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Look at the channels as the innermost, as they are in memory."""
+        """View the channels as innermost, which they are in memory."""
         rows = x.movedim(1, -1)
         weight, bias = self.weight, self.bias
-        if not rows.is_cpu:  # where weights of another precision are refused
+        if not rows.is_cpu:  # a GPU refuses weights of another precision
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
         return F.layer_norm(rows, self.normalized_shape, weight, bias, self.eps).movedim(-1, 1)
 
 
 class _ConvolveWithCode(Function):
-    """Convolves the images' channels image by image, and the code's once for all of them."""
+    """Convolves the images' channels for each image, and the code's channels once for all of them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, code: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
         own, innermost = x.shape[1], torch.channels_last
-        # each part is cast apart: a convolution would copy a slice of the whole
+        # each part is cast on its own: a convolution would copy a slice of the whole
         for_own, for_code = (part.to(dtype).contiguous(memory_format=innermost) for part in _split(weight, own))
         x_cast, code_cast = x.to(dtype).contiguous(memory_format=innermost), code.to(dtype)
         ctx.save_for_backward(x_cast, code_cast, for_own, for_code, weight)
@@ -170,7 +170,7 @@ class _ConvolveWithCode(Function):
 
 
 def _split(weight: Tensor, own: int) -> tuple[Tensor, Tensor]:
-    """A convolution's weight for a map's own channels, and for those of its code."""
+    """Split a convolution's weight: the part for a map's own channels, and the part for its code."""
     return weight[:, :own], weight[:, own:]
 
 
@@ -188,19 +188,19 @@ def _convolution_backward(
 
 
 def permute_channels(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """Bring channels of (B, C, H, W) into ``order`` (C,), whose inverse is given; they lie innermost in the result."""
+    """Reorder the channels of (B, C, H, W) by ``order`` (C,), given its inverse; the result has them innermost."""
     permuted: Tensor = _Permute.apply(x, order, inverse)  # type: ignore[no-untyped-call]
     return permuted
 
 
 def _order_and_inverse(matrix: Tensor) -> Tensor:
-    """The order (C,) and its inverse (C,) of a permutation matrix (C, C, 1, 1)."""
+    """Order (C,) and inverse order (C,) of a permutation matrix (C, C, 1, 1)."""
     order = matrix.flatten(1).argmax(dim=1)
     return torch.stack((order, order.argsort()))
 
 
 class _Permute(Function):
-    """Gathers both ways, where autograd would scatter on the way back."""
+    """A permutation that gathers in both directions; autograd would scatter in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
@@ -220,15 +220,15 @@ def _gather(x: Tensor, order: Tensor) -> Tensor:
 
 
 def _empty_like(x: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
-    """Room for as many positions with another number of channels, which lie innermost."""
+    """Allocate as many positions with another number of channels, innermost in memory."""
     shape = (len(x), *x.shape[2:], channels)
     return torch.empty(shape, dtype=dtype, device=x.device).movedim(-1, 1)
 
 
 class _Fork(Function):
-    """Hands out a map's first ``passive`` channels in another precision, for a subnet, beside the map itself.
+    """Returns a map's first ``passive`` channels in another precision, for a subnet, and the map itself.
 
-    On the way back their gradient is added to the map's in place, where autograd would cast, add and join copies.
+    The backward pass adds their gradient to the map's in place; autograd would cast, add and join copies.
     """
 
     @staticmethod
@@ -239,15 +239,16 @@ class _Fork(Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, of_passive: Tensor, of_map: Tensor) -> tuple[Tensor, None, None]:
-        of_map[:, : ctx.passive].add_(of_passive)  # nobody else has it: _Affine has just made it
+        of_map[:, : ctx.passive].add_(of_passive)  # safe in place: _Affine has just made it
         return of_map, None, None
 
 
 class _Affine(Function):
     """The elementwise part of a block.
 
-    Of x = (x1, x2), a subnet's coefficients a = (r, t) and scale = softplus(bare / 2) / 5: s = clamp * tanh(r / 10),
-    u = (x1, x2 * exp(s) + t / 10), y = u * scale + offset; and log-Jacobian = sum of s and log scale.
+    From x = (x1, x2), a subnet's coefficients a = (r, t) and scale = softplus(bare / 2) / 5 it computes
+    s = clamp * tanh(r / 10), u = (x1, x2 * exp(s) + t / 10), y = u * scale + offset; the log-Jacobian is the sum of s
+    and log scale.
     """
 
     @staticmethod
@@ -276,7 +277,7 @@ class _Affine(Function):
         for_bare = torch.ops.aten.softplus_backward(for_scale.mul_(0.1), bare, SHARPNESS, 20)
         for_x = gradient * scale
         for_x2 = for_x[:, -active:]
-        # until the growth is in, for_x2 is that of u2
+        # before the multiplication by the growth, for_x2 is the gradient for u2
         for_a = _empty_like(u, 2 * active, ctx.dtype)
         torch.mul(for_x2, 0.1, out=for_a[:, active:])
         for_x2.mul_(growth)
@@ -286,15 +287,15 @@ class _Affine(Function):
 
 
 def bent(r: Tensor) -> Tensor:
-    """Sigmoid(r / 5): tanh(r / 10) is twice that less 1, and takes several times as long."""
+    """Sigmoid(r / 5): tanh(r / 10) is twice that minus 1, and takes several times as long."""
     return (r * 0.2).sigmoid_()
 
 
 def exponents(bend: Tensor, clamp: float) -> Tensor:
-    """The exponents s = clamp * tanh(r / 10) of scales, of ``bent`` r."""
+    """The exponents s = clamp * tanh(r / 10) of scales, from ``bent`` r."""
     return (bend * (2 * clamp)).sub_(clamp)
 
 
 def through_bend(for_s: Tensor, bend: Tensor, clamp: float, out: Tensor) -> None:
-    """Write the gradient for r of that for the exponents into ``out``, which may have another precision."""
+    """Write the gradient for r into ``out`` (of any precision), from the gradient for the exponents."""
     torch.mul(torch.ops.aten.sigmoid_backward(for_s, bend), 0.4 * clamp, out=out)

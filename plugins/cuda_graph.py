@@ -1,7 +1,7 @@
 """Training steps as CUDA graphs: captured once, then replayed.
 
-A step is hundreds of small kernels, each of which takes longer to launch than to run. A graph launches them all at
-once. What is captured must not look at values on the GPU, nor make a tensor on the CPU and move it.
+A step is hundreds of small kernels. Each takes longer to launch than to run; a graph launches all of them at once. A
+captured step must not read values on the GPU, nor make a tensor on the CPU and copy it there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adbench.errors import CheckpointError
 from adbench.util.errors import first_line
 
 WARM_UP = 3
-"""Eager steps before a capture, in which libraries and the optimiser allocate what they keep."""
+"""Eager steps before a capture, in which libraries and the optimiser allocate their memory."""
 
 Key = tuple[tuple[torch.Size, torch.dtype], ...]
 
@@ -28,9 +28,9 @@ class Graph:
     """A captured step.
 
     Attributes:
-        replay: takes the step again, on what lies in its inputs by then.
-        result: where the step's result lies after that.
-        pool: the memory that it works in, which another graph may use when this one doesn't run.
+        replay: takes the step again, with the present values of its inputs.
+        result: the tensor that holds the step's result after that.
+        pool: the memory of the graph, which another graph may use if it never runs at the same time.
     """
 
     replay: Callable[[], None]
@@ -48,16 +48,16 @@ class _Shape:
 
 
 class GraphedStep:
-    """Takes steps on tensors; on a GPU, those on tensors of one shape are one graph from the fourth step on.
+    """Takes steps on tensors. On a GPU, steps on tensors of one shape are one graph from the fourth step on.
 
-    An epoch's last batch, which may be smaller, has a graph of its own in the same memory. Results are those of eager
+    An epoch's last batch, which may be smaller, has its own graph in the same memory. Results equal those of eager
     steps: a capture computes nothing.
 
     Args:
-        step: takes tensors and returns one. It must not look at values, and its optimiser must be from
+        step: takes tensors and returns one. It must not read values, and its optimiser must be from
             ``capturable_adam``.
-        possible: whether steps may be captured; else all are eager.
-        refused: hears the reason when a capture fails, after which all steps are eager.
+        possible: whether steps may be captured; otherwise all are eager.
+        refused: called with the reason when a capture fails; all steps are eager from then on.
     """
 
     def __init__(self, step: Callable[..., Tensor], possible: bool, refused: Callable[[str], None]) -> None:
@@ -65,19 +65,19 @@ class GraphedStep:
         self._shapes: dict[Key, _Shape] = {}
 
     def forget(self) -> None:
-        """Drop all graphs and their memory; the next steps are captured anew.
+        """Drop all graphs and their memory; later steps are captured anew.
 
-        Needed when tensors that the step works on were replaced, as by loading an optimiser's state.
+        Needed when tensors of the step were replaced, as by loading an optimiser's state.
         """
         self._shapes.clear()
 
     @property
     def graphs(self) -> list[Graph]:
-        """What is captured now."""
+        """The present graphs."""
         return [shape.graph for shape in self._shapes.values() if shape.graph is not None]
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        """Take one step; the result is a tensor of its own."""
+        """Take one step; the result is a new tensor."""
         if not self.possible:
             return self.step(*tensors)
         key = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
@@ -102,23 +102,23 @@ class GraphedStep:
         return shape.graph.result.clone()
 
     def _capture(self, shape: _Shape) -> str | None:
-        """Capture a step; why it failed, or None. Nothing is computed either way."""
+        """Capture a step; return the reason if it failed. Nothing is computed either way."""
         pool = next((graph.pool for graph in self.graphs), None)
         try:
             shape.graph = capture(self.step, shape.inputs, pool)
-        except RuntimeError as error:  # which would hold on to what was captured
+        except RuntimeError as error:  # keep only its text: the error itself would keep the captured memory
             return str(error)
         return None
 
 
 @cache
 def side_stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream beside the default one. There is one for each GPU, since libraries keep memory for every stream."""
+    """A stream beside the default one: one for each GPU, since libraries keep memory for every stream."""
     return torch.cuda.Stream(device)
 
 
 def on_side_stream(step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Tensor:
-    """Take an eager step on the stream on which it is captured later, as CUDA asks for."""
+    """Take an eager step on the stream on which it is captured later, as CUDA requires."""
     device = inputs[0].device
     current, side = torch.cuda.current_stream(device), side_stream(device)
     side.wait_stream(current)
@@ -130,18 +130,18 @@ def on_side_stream(step: Callable[..., Tensor], inputs: Sequence[Tensor]) -> Ten
 
 
 def capture(step: Callable[..., Tensor], inputs: Sequence[Tensor], pool: Any) -> Graph:
-    """Capture a step on ``inputs``, whose values may be others at each replay.
+    """Capture a step on ``inputs``; their values may differ at each replay.
 
     Args:
         step: what to capture.
         inputs: the tensors that it works on.
-        pool: that of another graph, which doesn't run at the same time, or None.
+        pool: the pool of another graph that doesn't run at the same time, or None.
 
     Raises:
         RuntimeError: the step does something that can't be captured.
     """
     graph, stream = torch.cuda.CUDAGraph(), side_stream(inputs[0].device)
-    # the outer context comes back to the present stream and GPU even where a capture breaks off
+    # the outer context restores the present stream and GPU even if a capture fails
     with (
         torch.cuda.stream(stream),
         torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"),  # other threads go on
@@ -151,17 +151,17 @@ def capture(step: Callable[..., Tensor], inputs: Sequence[Tensor], pool: Any) ->
 
 
 def capturable_adam(parameters: Sequence[Tensor], rate: float, device: torch.device) -> torch.optim.Adam:
-    """Adam whose steps can be captured: on a GPU its learning rate is a tensor there, which a graph reads."""
+    """Make an Adam whose steps can be captured: on a GPU its learning rate is a tensor that a graph reads."""
     on_gpu = device.type == "cuda"
     lr = torch.tensor(rate, device=device) if on_gpu else rate
     return torch.optim.Adam(parameters, lr=lr, fused=True, capturable=on_gpu)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load an optimiser's state but for where its learning rate lies, which differs between devices.
+    """Load an optimiser's state, but keep the device of its learning rate.
 
     Raises:
-        CheckpointError: it is not that of such an optimiser.
+        CheckpointError: it is not the state of such an optimiser.
     """
     own = [{name: group[name] for name in ("lr", "capturable")} for group in optimizer.param_groups]
     try:
@@ -176,6 +176,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 
 def refusal(reason: str) -> str:
-    """What a user reads when steps can't be captured."""
+    """The message for users when steps can't be captured."""
     first = next(iter(reason.strip().splitlines()), "no reason given")
     return f"Training goes on kernel by kernel, since its steps can't be captured as a CUDA graph: {first}"

@@ -1,7 +1,7 @@
-"""Chains of small training steps side by side on a CPU, each chain in a thread of its own.
+"""Runs chains of small training steps side by side on a CPU, each chain in its own thread.
 
 A step on a few hundred vectors is too small for many threads: they would wait for each other at each of its hundred
-operations. CFLOW-AD's decoders don't depend on each other, so each trains in one thread.
+operations. CFLOW-AD's decoders don't depend on each other, so each trains in its own thread.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import torch
 T = TypeVar("T")
 
 AHEAD = 2
-"""Pieces of work that a chain may have before ``put`` waits, so that features of a whole epoch never pile up."""
+"""Waiting work of a chain at which ``put`` waits, so that features of a whole epoch never pile up."""
 
 INTERRUPTIBLE = 1.0
-"""Seconds that a wait takes at most at a time, since on Windows Ctrl-C can't end one."""
+"""Longest wait in seconds at a time, since on Windows Ctrl-C can't end one."""
 
 
 class WorkerThreads(Generic[T]):
-    """Does the work of each chain in the order in which it was put, and that of different chains at the same time.
+    """Does the work of each chain in order, and the work of different chains at the same time.
 
     On a GPU, or where torch has a single thread, ``put`` does the work itself. Results don't depend on which thread
     is faster; their last digits depend on the number of threads, as torch's do.
 
     Args:
-        chains: how many chains.
+        chains: number of chains.
         device: where the work computes.
     """
 
@@ -48,16 +48,16 @@ class WorkerThreads(Generic[T]):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the threads after the steps that they are in; work that waits is dropped."""
+        """End the threads after their present steps; waiting work is dropped."""
         self._stop.set()
         for pool in self._pools:
             pool.shutdown(cancel_futures=True)
 
     def put(self, chain: int, steps: Iterator[T]) -> None:
-        """Have a generator run to its end; wait while the chain is ``AHEAD`` pieces behind.
+        """Run a generator to its end in the chain's thread; wait while the chain is ``AHEAD`` pieces behind.
 
         Raises:
-            BaseException: what earlier work of the chain raised.
+            BaseException: earlier work of the chain raised it.
         """
         if not self._pools:
             self._work[chain].append(_done(list(steps)))
@@ -67,10 +67,10 @@ class WorkerThreads(Generic[T]):
         self._work[chain].append(self._pools[chain].submit(self._take, steps))
 
     def results(self) -> list[list[T]]:
-        """Wait for all work, and list what the generators of each chain have yielded, in order.
+        """Wait for all work, and return what the generators of each chain yielded, in order.
 
         Raises:
-            BaseException: what any work raised.
+            BaseException: any work raised it.
         """
         return [[result for work in chain for result in _result(work)] for chain in self._work]
 
@@ -84,8 +84,8 @@ class WorkerThreads(Generic[T]):
 
 
 def _use_threads(count: int) -> None:
-    """Let torch use ``count`` threads for what this thread computes."""
-    torch.get_num_threads()  # the first call in a thread takes over the process's number, and must not come later
+    """Let torch use ``count`` threads in this thread."""
+    torch.get_num_threads()  # the first call in a thread copies the process's number; do it before setting ours
     torch.set_num_threads(count)
 
 

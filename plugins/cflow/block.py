@@ -1,7 +1,7 @@
-"""CFLOW-AD's coupling block over single feature vectors ("fibres"), in few and large steps.
+"""CFLOW-AD's coupling block over single feature vectors ("fibres"), in a few large operations.
 
-A training step on 256 fibres is hundreds of operations on little data, each of which is a call, a pass over memory
-and, under autograd, a node. Here a block is one node, whose backward pass is written by hand.
+A training step on 256 fibres is hundreds of operations on little data. Each is a call, a pass over memory and an
+autograd node. Here a whole block is one node with a hand-written backward pass.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..flows import at_least_float32
 
 
 class Linear(nn.Linear):
-    """A linear layer in the precision given, whatever that of its input and parameters."""
+    """A linear layer that computes in a given precision, whatever the precision of its input and parameters."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__(channels_in, channels_out)
@@ -33,9 +33,9 @@ class Linear(nn.Linear):
 
 
 class Subnet(nn.Sequential):
-    """Reads scale and shift of one coupling off the other half of a fibre and its position code.
+    """Predicts scale and shift of one coupling from the other half of a fibre and its position code.
 
-    This is what FrEIA calls for the inverse. Forwards a block takes the weights and does the same in its own way.
+    FrEIA calls it for the inverse. In the forward direction a block takes only its weights and computes the same.
     """
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
@@ -53,15 +53,15 @@ class Subnet(nn.Sequential):
 class VectorBlock(FastBlock):
     """A block over single vectors (N, C), with a ``Subnet`` and a rotation (C, C).
 
-    What was rotated stays in the precision of that product.
+    The rotated output keeps the precision of that product.
     """
 
     def __init__(
         self, dims_in: Sequence[tuple[int]], dims_c: Sequence[tuple[int]], *, rotation: Tensor,
         subnet_constructor: Callable[[int, int], Subnet], affine_clamping: float,
     ) -> None:  # fmt: skip
-        # FrEIA would write a permutation of all channels three times, into 64 MiB for 2048 of them, just to lose it:
-        # it makes the block for two
+        # FrEIA would write a permutation of all channels three times (64 MiB for 2048 channels), only to drop it:
+        # so it makes the block for two channels
         super().__init__(
             [(2,)], dims_c, subnet_constructor=lambda *_: nn.Identity(), affine_clamping=affine_clamping,
             global_affine_type="SOFTPLUS",
@@ -71,7 +71,7 @@ class VectorBlock(FastBlock):
         for name in ("global_scale", "global_offset"):
             setattr(self, name, nn.Parameter(getattr(self, name).detach()[:, :1].repeat(1, channels)))
         self.w_perm = nn.Parameter(rotation, requires_grad=False)
-        self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # in the same memory
+        self.w_perm_inv = nn.Parameter(rotation.T, requires_grad=False)  # shares its memory
         self.subnet = subnet_constructor(self.splits[0] + self.condition_channels, 2 * self.splits[1])
 
     def forwards(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ class VectorBlock(FastBlock):
         return self._couple(x, code, self._constant(lambda matrix: matrix.to(dtype)))
 
     def couple(self, x: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
-        """All but the rotation, in float32: (k * N, C), with codes (N, D), to that and the log-Jacobian (k * N,)."""
+        """Couple in float32 without the rotation: (k * N, C) and codes (N, D) to the same and log-Jacobian (k * N,)."""
         return self._couple(x, code, None)
 
     def _couple(self, x: Tensor, code: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -95,14 +95,14 @@ class VectorBlock(FastBlock):
 
 
 class _CoupleAndRotate(Function):
-    """A coupling with its scaling and rotation; where there is no rotation, what comes out is float32.
+    """A coupling with its scaling and rotation; without a rotation the output is float32.
 
     The subnet makes (r, t) of x1 and the code, where x = (x1, x2). Then s = clamp * tanh(r / 10),
     u = (x1, x2 * exp(s) + t / 10), scale = softplus(bare / 2) / 5, and y = rotation (u * scale + offset);
     log-Jacobian = sum of s and log scale.
 
-    The gradients of weights lie in memory as the weights do. Autograd's own are the transpose of what lies there, and
-    to turn and cast them takes longer than the product.
+    The gradients of weights have the memory layout of the weights. Autograd's own have the transposed layout, and
+    transposing and casting them takes longer than the product.
     """
 
     @staticmethod
@@ -112,7 +112,7 @@ class _CoupleAndRotate(Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         active = len(last) // 2
         passive = x.shape[1] - active
-        if len(code) < len(x):  # nobody wants gradients then
+        if len(code) < len(x):  # no gradients are needed then
             both = first_cast = None
             own, for_code = (part.to(dtype) for part in first.split((passive, code.shape[1]), dim=1))
             of_code = F.linear(code.to(dtype), for_code, first_bias.to(dtype))
@@ -123,7 +123,7 @@ class _CoupleAndRotate(Function):
             both[:, :passive], both[:, passive:] = x[:, :passive], code
             first_cast = first.to(dtype)
             hidden = F.linear(both, first_cast, first_bias.to(dtype)).relu_()
-        last_cast = last.to(dtype)  # not before it is needed, so that it is in the cache then
+        last_cast = last.to(dtype)  # as late as possible: it is then still in the cache
         rt = at_least_float32(F.linear(hidden, last_cast, last_bias.to(dtype)))
 
         bend = bent(rt[:, :active])

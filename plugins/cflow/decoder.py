@@ -18,23 +18,23 @@ from ..coupling import Precision
 from .block import Subnet, VectorBlock
 
 NARROW = 128
-"""Up to so many channels a decoder computes in float32: its casts would take longer than its products get faster."""
+"""Up to so many channels a decoder computes in float32: casts would cost more time than faster products save."""
 
 
 def decoder(
     channels: int, blocks: int, cond_channels: int, clamp: float, precision: Precision, device: torch.device
 ) -> SequenceINN:
-    """The flow of one scale: affine couplings that see the position, between random rotations.
+    """Build the flow of one scale: affine couplings conditioned on the position, with random rotations between them.
 
     ``precision`` is that of its products where it is wider than ``NARROW``.
     """
-    # permute_soft=True would draw rotations of the same kind, but a column at a time: minutes for 2048 channels
+    # permute_soft=True would draw the same kind of rotations one column at a time: minutes for 2048 channels
     if channels <= NARROW:
         precision = None
     # LAPACK leaves threads idle. The threads compute on the CPU: only the main thread uses a GPU, since CUDA's lazily
-    # loaded linear algebra fails when several threads ask for it first.
+    # loaded linear algebra fails when several threads need it first.
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        # drawn in order, from one generator
+        # draw in order, from one generator
         rotations = [pool.submit(random_rotation, torch.randn(channels, channels)) for _ in range(blocks)]
         flow = SequenceINN(channels)
         for rotation in rotations:
@@ -50,12 +50,12 @@ def decoder(
 
 
 def random_rotation(normal: torch.Tensor) -> torch.Tensor:
-    """Make a rotation of normal numbers (size, size), which are overwritten; every rotation is as likely.
+    """Make a uniformly distributed rotation from normal numbers (size, size), which are overwritten.
 
-    It is a product of reflections that take Gaussian vectors of length size, size - 1, ... 1 to the first axis, and
-    so of the Haar measure of SO(size) (G. W. Stewart, "The efficient generation of random orthogonal matrices", SIAM
-    J. Numer. Anal. 17, 1980). Each reflection and each sign turns the space round, so the determinant is known; one
-    column is turned where it is -1.
+    It is a product of reflections that take Gaussian vectors of length size, size - 1, ... 1 to the first axis. So it
+    has the Haar measure of SO(size) (G. W. Stewart, "The efficient generation of random orthogonal matrices", SIAM J.
+    Numer. Anal. 17, 1980). Each reflection and each sign changes the sign of the determinant, which is thus known.
+    Where it is -1, one column changes its sign.
     """
     size = len(normal)
     vectors = normal.triu_()  # row k: the vector of length size - k, from the diagonal on
@@ -77,7 +77,7 @@ def log_likelihood(flow: SequenceINN, fibres: torch.Tensor, codes: torch.Tensor)
     for block in blocks:
         (x,), more = block((x,), (codes,))
         log_jac = log_jac + more
-    z, more = last.couple(x, codes)  # but for its rotation, which leaves lengths as they are
+    z, more = last.couple(x, codes)  # without its rotation, which keeps lengths
     log_jac = log_jac + more
     log_p: torch.Tensor = -0.5 * channels * math.log(2 * math.pi) - 0.5 * z.square().sum(dim=1) + log_jac
     return log_p / channels

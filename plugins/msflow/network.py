@@ -19,12 +19,12 @@ from torch import nn
 from ..coupling import ChannelNorm, CodedConv, Conv, FastPermute, MapBlock, Precision
 from ..flows import at_least_float32, position_code
 
-# FrEIA asks for the height and width of a map but only looks at how many dimensions there are.
+# FrEIA wants the height and width of a map, but uses only the number of dimensions.
 ANY_SIZE = (1, 1)
 
 
 class ConvSubnet(nn.Module):
-    """Reads scale and shift of one coupling off the other half of the channels and the position code."""
+    """Predicts scale and shift of one coupling from the other half of the channels and the position code."""
 
     def __init__(self, channels_in: int, channels_out: int, precision: Precision) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ConvSubnet(nn.Module):
 
 
 class CrossScaleSubnet(nn.Module):
-    """Reads scales and shifts for one half of every map off the other halves of all maps together."""
+    """Predicts scales and shifts for one half of every map from the other halves of all maps together."""
 
     def __init__(self, channels_in: Sequence[int], channels_out: Sequence[int], precision: Precision) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class FusionCoupling(InvertibleModule):  # type: ignore[misc]  # FrEIA has no ty
         return self.clamp * 0.636 * torch.atan(s / self.clamp)  # within +-clamp, 0.636 being nearly 2 / pi
 
     def output_dims(self, input_dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-        """Shapes stay as they are."""
+        """Shapes don't change."""
         return input_dims
 
 
@@ -147,7 +147,7 @@ def _total(exponents: list[torch.Tensor]) -> torch.Tensor:
 
 
 def parallel_flow(channels: int, blocks: int, cond_channels: int, clamp: float, precision: Precision) -> SequenceINN:
-    """The flow of one scale: affine couplings that see the position, between hard permutations."""
+    """Build the flow of one scale: affine couplings conditioned on the position, between hard permutations."""
     flow = SequenceINN(channels, *ANY_SIZE)
     for _ in range(blocks):
         flow.append(
@@ -162,22 +162,22 @@ def parallel_flow(channels: int, blocks: int, cond_channels: int, clamp: float, 
 
 
 def fusion_flow(channels: Sequence[int], clamp: float, precision: Precision) -> GraphINN:
-    """The flow over all scales: each map's channels shuffled once, then one coupling of them all."""
+    """Build the flow over all scales: each map's channels permuted once, then one coupling of all maps."""
     inputs = [InputNode(c, *ANY_SIZE) for c in channels]
     shuffled = [Node(node, FastPermute, {}) for node in inputs]
     arguments: dict[str, Any] = {"clamp": clamp, "precision": precision}
     coupling = Node([(node, 0) for node in shuffled], FusionCoupling, arguments)
     outputs = [OutputNode((coupling, index)) for index in range(len(channels))]
     graph = GraphINN([*inputs, *shuffled, coupling, *outputs], force_tuple_output=True)
-    # FrEIA names modules in an order that differs from process to process; a checkpoint needs one that stays.
+    # FrEIA names modules in an order that differs between processes; a checkpoint needs a fixed order.
     graph.module_list = nn.ModuleList([node.module for node in (*shuffled, coupling)])
     return graph
 
 
 def in_scale_order(state: Mapping[str, torch.Tensor], channels: Sequence[int]) -> dict[str, torch.Tensor]:
-    """A fusion flow's state with its permutations in the order of the scales, told by their lengths.
+    """A fusion flow's state with its permutations in the order of the scales, recognised by their lengths.
 
-    A checkpoint written with FrEIA's own order may have them in any.
+    A checkpoint that was written with FrEIA's own order may have them in any order.
     """
     lengths = {key.split(".")[1]: len(value) for key, value in state.items() if key.endswith(".perm")}
     if sorted(lengths.values()) != sorted(channels) or len(set(channels)) < len(channels):
@@ -219,7 +219,7 @@ class MultiScaleFlow(nn.Module):
             z, log_jac = flow(x, [code])  # (B, C_i, H_i, W_i), (B,)
             apart.append(z)
             jacobians.append(log_jac)
-        # FrEIA's own forward makes a tensor on the CPU and moves it, which a CUDA graph can't capture
+        # FrEIA's own forward makes a tensor on the CPU and copies it, which a CUDA graph can't capture
         *shuffles, coupling = self.fusion_flow.module_list
         shuffled = [shuffle([z])[0][0] for shuffle, z in zip(shuffles, apart, strict=True)]
         fused, log_jac = coupling(shuffled)

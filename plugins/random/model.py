@@ -1,7 +1,7 @@
-"""Random scores that depend on nothing but the seed and the image's own pixels.
+"""Random scores that depend only on the seed and the image's own pixels.
 
-A board that is right shows an image and a pixel AUROC around 0.5 for them, and an AUPRO around 0.15: the
-overlap equals the false-positive rate, whose mean up to 0.3 it is.
+Correct metrics give them an image and a pixel AUROC around 0.5, and an AUPRO around 0.15: the overlap equals the
+false-positive rate, and the mean of that up to 0.3 is 0.15.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Random(Detector):
             yield Epoch(1, 1)
 
     def score(self, batch: Batch) -> Scores:
-        """Uniform noise in [0, 1), drawn apart for an image and for its pixels."""
+        """Uniform noise in [0, 1), drawn separately for an image and for its pixels."""
         pixels = (batch.images * 255).round().byte().cpu()  # (B, 3, H, W)
         generators = [self._generator(pixels) for pixels in pixels]
         image = torch.stack([torch.rand((), generator=generator) for generator in generators])
@@ -39,7 +39,7 @@ class Random(Detector):
         return Scores(image=image.to(self.device), map=maps.to(self.device))
 
     def _generator(self, pixels: torch.Tensor) -> torch.Generator:
-        """A generator seeded by the image (3, H, W); noise from the CPU is the same on every device."""
+        """A generator seeded by the image (3, H, W); noise is drawn on the CPU, and so the same on every device."""
         key = self.key.cpu().numpy().tobytes()
         digest = hashlib.blake2b(pixels.contiguous().numpy().tobytes(), digest_size=8, key=key)
         return torch.Generator().manual_seed(int.from_bytes(digest.digest(), "little") >> 1)
