@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from adbench_plugins import worker_threads
 from adbench_plugins.cflow import CFlowOptions
 from adbench_plugins.cflow.model import CFlow
 from adbench_plugins.worker_threads import AHEAD, WorkerThreads
@@ -167,6 +168,19 @@ def test_leaving_early_waits_for_no_more_than_the_step_under_way():
         interrupted()
     assert threading.active_count() <= others + 1  # the timer may be about to end
     assert len(taken) == 1
+
+
+@pytest.mark.parametrize(("budget", "expected"), [(2, [True]), (1, [])])
+def test_memory_of_the_threads_is_given_back(two_threads, budget, expected, monkeypatch):
+    """Freed memory goes back to the system when the threads have ended; without threads there is nothing to do."""
+    torch.set_num_threads(budget)
+    others = threading.active_count()
+    given_back: list[bool] = []
+    monkeypatch.setattr(worker_threads, "free", lambda: given_back.append(threading.active_count() == others))
+    with WorkerThreads[int](2, CPU) as threads:
+        threads.put(0, iter([1]))
+        assert threads.results() == [[1], []]
+    assert given_back == expected
 
 
 @pytest.mark.usefixtures("two_threads")
