@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
+from ..util import torch_files
 from ..util.errors import WeightsError, first_line
 from .table import LITE0
 
@@ -68,15 +68,18 @@ def from_file(path: str | Path) -> State:
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        content = torch_files.read(path, mmap=is_zipfile(path))
     except OSError as error:
         raise _unreadable(path, error) from error
-    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except torch_files.UnreadableError as error:
+        write = "write it with torch.save(model.state_dict(), FILE)"
+        if error.has_code:
+            raise WeightsError(error.thing(f"weights file {path}"), hint=f"Have its author {write}") from error
         raise WeightsError(
             f"weights file {path}",
-            found=f"nothing that reads as weights ({first_line(error)})",
+            found=f"nothing that reads as weights ({error.found})",
             wanted="a state dict",
-            hint="If it was cut short, fetch it again; else write it with torch.save(model.state_dict(), FILE)",
+            hint=f"If it was cut short, fetch it again; else {write}",
         ) from error
     return _unwrap(content, path)
 

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.scores import METRIC_NAMES, Metrics
-from ..util import files
+from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, first_line
 from ..util.text import csv_text
-from . import serialization, torch_files
+from . import serialization
 from .records import EpochRecord, Result
 
 if TYPE_CHECKING:

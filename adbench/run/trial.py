@@ -18,10 +18,9 @@ from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
-from ..results import torch_files
 from ..results.records import Protocol
 from ..stats import thresholds
-from ..util import capacity, devices
+from ..util import capacity, devices, torch_files
 from ..util.errors import CheckpointError
 from .engine import open_images
 from .evaluate import score_all
