@@ -17,7 +17,7 @@ from adbench.api.data import Task
 from adbench.api.method import resolve
 from adbench.backbones.feature_cache import FeatureCache
 from adbench.data.images import Images
-from adbench.run.engine import open_images
+from adbench.run.class_run import open_images
 from adbench.run.summary import environment
 from adbench.run.watch import Watch
 from adbench.util.devices import resolve_amp, seed_everything

@@ -32,7 +32,7 @@ Rates = tuple[float, float]
 
 def deviations(scores: NDArray[np.float64]) -> float:
     """The rule of adbench: NaN where it suggests nothing."""
-    found = thresholds.suggest(scores, held_out=True)
+    found = thresholds.suggest(scores, source="held-out")
     return found[0] if found else np.nan
 
 
@@ -53,7 +53,7 @@ RULES: dict[str, Rule] = {
 def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
     """Run a job, and say for each rule what part of the good images it calls defective, and of the others good."""
     task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-    resolved = prepare(job, task, Identifier(registry).of(job, task))
+    resolved = prepare(job, [task], Identifier(registry).of(job, [task]))
     with patch.object(thresholds, "suggest", wraps=thresholds.suggest) as suggest:
         engine.run(resolved, registry, cache=FeatureCache())
     good = np.asarray(suggest.call_args.args[0], dtype=np.float64)

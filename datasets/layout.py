@@ -44,7 +44,7 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
         synthetic: whether the images were made by a program.
 
     Raises:
-        DataError: the folder is missing, or has no training or no test image.
+        DataError: the folder is missing, or has no test image.
     """
     if not folder.is_dir():
         raise DataError(
@@ -54,21 +54,24 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
         )
     train = tuple(Sample(path) for path in images_in(folder / "train" / GOOD))
     test, problems = _read_test(folder)
-    task = Task(dataset, folder.name, folder.parent, train, test, synthetic, problems)
-    check_not_empty(task, train_folder=folder / "train" / GOOD, test_folder=folder / "test")
+    place = folder / "train" / GOOD
+    task = Task(dataset, folder.name, folder.parent, train, test, synthetic, problems, train_place=place)
+    check_has_test(task, folder / "test")
     return task
 
 
-def check_not_empty(task: Task, *, train_folder: Path, test_folder: Path) -> None:
-    """Raise ``DataError`` where a task has no training or no test image, naming where they belong."""
-    for samples, kind, folder in ((task.train, "training", train_folder), (task.test, "test", test_folder)):
-        if not samples:
-            raise DataError(
-                f"class {task.class_name} of {task.dataset}",
-                found=f"no {kind} image in {folder}",
-                wanted="at least one",
-                hint="Unpack the data set again, or correct the folder",
-            )
+def check_has_test(task: Task, folder: Path) -> None:
+    """Raise ``DataError`` where a task has no test image, naming where they belong.
+
+    Without training images a task is still good for zero-shot methods; ``Task.train_place`` names where they belong.
+    """
+    if not task.test:
+        raise DataError(
+            f"class {task.class_name} of {task.dataset}",
+            found=f"no test image in {folder}",
+            wanted="at least one",
+            hint="Unpack the data set again, or correct the folder",
+        )
 
 
 def images_in(folder: Path) -> list[Path]:

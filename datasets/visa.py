@@ -9,7 +9,7 @@ from pathlib import Path
 from adbench import Dataset, Sample, Task, hookimpl
 from adbench.errors import DataError
 
-from .layout import check_class, check_not_empty, find_root, is_class, read_class
+from .layout import check_class, check_has_test, find_root, is_class, read_class
 
 NAME = "visa"
 SOURCE = "https://github.com/amazon-science/spot-diff"
@@ -80,8 +80,8 @@ def _read_archive(base: Path, class_name: str) -> Task:
             test.append(Sample(image))
         else:
             test.append(Sample(image, 1, row["label"], _mask(base, image, row["mask"])))
-    task = Task(NAME, class_name, base, tuple(train), tuple(test))
-    check_not_empty(task, train_folder=base / SPLIT, test_folder=base / SPLIT)
+    task = Task(NAME, class_name, base, tuple(train), tuple(test), train_place=base / SPLIT)
+    check_has_test(task, base / SPLIT)
     return task
 
 

@@ -24,7 +24,7 @@ from adbench.results.records import Result as RunResult
 from adbench.results.store import RunFolder
 from adbench.run import engine
 from adbench.run.identity import Identifier
-from adbench.run.job import Job, prepare
+from adbench.run.job import Job, ResolvedJob, prepare
 from adbench.run.watch import Watch
 
 TINY = Path(__file__).with_name("tiny_method.py")
@@ -152,8 +152,14 @@ def registry_of(*methods: Method) -> plugins.Registry:
 def run_one(
     method: Method, job: Job, watch: Watch | None = None, cache: FeatureCache | None = None
 ) -> tuple[RunResult, RunFolder]:
-    """Run one job through the engine."""
+    """Run one job of one class through the engine."""
+    resolved = resolve(method, job)
+    (result,) = engine.run(resolved, registry_of(method), cache=cache, watch=watch)
+    return result, resolved.folder
+
+
+def resolve(method: Method, job: Job) -> ResolvedJob:
+    """Find the images of a job's classes and name its run."""
     registry = registry_of(method)
-    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-    resolved = prepare(job, task, Identifier(registry).of(job, task))
-    return engine.run(resolved, registry, cache=cache, watch=watch), resolved.folder
+    tasks = [registry.dataset(job.dataset).load(job.data_root, name) for name in job.classes]
+    return prepare(job, tasks, Identifier(registry).of(job, tasks))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from adbench import Detector, Epoch, Method, Options, Scores, UsageError, hookimpl
+from adbench.api.data import SETTINGS
 from adbench.api.method import Preset
 
 
@@ -63,4 +64,4 @@ def adbench_methods() -> list[Method]:
         "cpu": Preset(TinyOptions(epochs=3)),
         "big": Preset(TinyOptions(), per_class={"folder/nuts": {"lr": 0.1}}),
     }
-    return [Method("tiny", "a Gaussian per colour", Tiny, TinyOptions, presets)]
+    return [Method("tiny", "a Gaussian per colour", Tiny, TinyOptions, presets, settings=SETTINGS)]

@@ -62,6 +62,7 @@ class Task:
         problems: what is wrong with the files.
         validation: good images that the data set keeps apart from training, where it does.
         tests: the test splits by name, where a data set has several; else empty.
+        train_place: where training images were looked for; told where there are none.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class Task:
     problems: tuple[Problem, ...] = ()
     validation: tuple[Sample, ...] = ()
     tests: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    train_place: Path | None = None
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:

@@ -151,11 +151,8 @@ def require_setting(methods: Sequence[Method], setting: Setting) -> None:
     """Refuse a setting that one of some methods does not support. Raises ``UsageError``, which names those it does."""
     unfit = [method for method in methods if setting not in method.settings]
     if unfit:
-        raise UsageError(
-            f"--setting {setting}",
-            found="; ".join(f"{method.name} supports {' and '.join(method.settings)} only" for method in unfit),
-            wanted="a setting that each method supports",
-        )
+        told = (f"{each.name} does not support --setting {setting}, only {', '.join(each.settings)}" for each in unfit)
+        raise UsageError("; ".join(told))
 
 
 def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: str, class_name: str) -> Options:

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from ..api.data import Dataset, EvalSize
+    from ..api.data import Dataset, EvalSize, Setting
     from ..api.method import Method
     from ..api.registry import Registry
     from ..util.threads import Choice
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FORMATS = ("table", "json", "csv", "markdown", "latex", "svg")
+
+SETTINGS = ("one-class", "multi-class", "few-shot", "zero-shot")
+"""Those of ``adbench.api.data``, which a start without a command need not import."""
 
 LAST_SEED = 2**32 - 1
 """NumPy takes no higher one."""
@@ -71,6 +74,32 @@ def results_option(command: Command) -> Command:
         "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
         help="Folder of the results.",
     )(command)  # fmt: skip
+
+
+def settings_options(command: Command) -> Command:
+    """Add ``--setting`` and ``--shots``: what one model is trained on."""
+    shots = click.option(
+        "--shots", type=click.IntRange(min=1), metavar="K",
+        help="Train on K images of each class, drawn by the seed: the setting few-shot.",
+    )  # fmt: skip
+    setting = click.option(
+        "--setting", type=click.Choice(SETTINGS),
+        help="What a model is trained on: one class; all chosen classes together; a few images; or none.  "
+        "[default: one-class]",
+    )  # fmt: skip
+    return setting(shots(command))
+
+
+def setting_filter(command: Command) -> Command:
+    """Add ``--setting``, which chooses among stored results."""
+    return click.option("--setting", type=click.Choice(SETTINGS), help="Only results of this setting.")(command)
+
+
+def test_split_option(command: Command) -> Command:
+    """Add ``--test-split``."""
+    return click.option(
+        "--test-split", metavar="NAME", help="The test images to score, of a data set with several sets of them."
+    )(command)
 
 
 def threads_option(command: Command) -> Command:
@@ -305,6 +334,15 @@ def seeds(seed: int | None, several: str | None) -> list[int]:
             hint=f"For {number} seeds give --seeds {listed}; for seed {number} alone give --seed {number}",
         )  # fmt: skip
     return list(dict.fromkeys(map(int, words)))
+
+
+def setting(given: Setting | None, shots: int | None) -> Setting:
+    """Turn ``--setting`` and ``--shots`` into a setting. Raises ``OptionError`` where one contradicts the other."""
+    if shots is not None and given not in (None, "few-shot"):
+        raise OptionError("--shots", found=f"--setting {given}", wanted="--setting few-shot")
+    if given == "few-shot" and shots is None:
+        raise OptionError("--setting few-shot", found="no --shots", wanted="--shots K, the training images of a class")
+    return "few-shot" if shots is not None else given or "one-class"
 
 
 def eval_size(text: str | None) -> EvalSize | None:

@@ -81,7 +81,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     def look_at(self, job: Job) -> None:
         """Show a bar while images are decoded."""
         self._reset()
-        self.name = printable(f"{job.dataset}/{job.class_name}")
+        self.name = printable(job.data_name)
         if self.bars:
             self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="looking at the images")
 
@@ -94,7 +94,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._reset()
         self.number += 1
         seed = f" seed {job.seed}" if job.seed else ""
-        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.dataset}/{job.class_name}{seed}")
+        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.data_name}{seed}")
         self.advice = self.advise(job) if self.advise else ""
         if self.bars:
             self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")

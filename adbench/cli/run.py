@@ -19,6 +19,7 @@ from .console import STOPPED, console, counted, load_plugins, print_tables, say,
 from .stored import REPORT, write_report
 
 if TYPE_CHECKING:
+    from ..api.data import Setting
     from ..api.registry import Registry
     from ..results.records import Result
     from ..results.variants import Names
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--method", "-m", "methods", required=True, help="METHOD[,METHOD...] or all.")
 @arguments.what_to_run
+@arguments.settings_options
+@arguments.test_split_option
 @click.option("--seed", type=click.IntRange(0, arguments.LAST_SEED), help="Seed of the run.  [default: 0]")
 @click.option("--seeds", help="Several seeds: 0,1,2.")
 @click.option(
@@ -72,9 +75,10 @@ if TYPE_CHECKING:
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
         backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, threads: Choice,
-        skip_bad: bool, plugin_files: tuple[Path, ...], seed: int | None, seeds: str | None, eval_every: int | None,
-        eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
-        page: bool, results: Path, format_: str) -> None:  # fmt: skip
+        skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None, shots: int | None,
+        test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None,
+        holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None, page: bool, results: Path,
+        format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
     from ..run import plan as suite
 
@@ -102,10 +106,13 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         results=results,
         plugin_files=plugin_files,
         command=shlex.join(["adbench", *sys.argv[1:]]),
+        setting=arguments.setting(setting, shots),
+        shots=shots,
+        test=test_split,
     )
     arguments.compute_with(threads)  # around training; each training finds and says its own number
     outcomes = _run_jobs(plan.jobs(), registry)
-    made = [outcome.result for outcome in outcomes if outcome.result is not None]
+    made = [result for outcome in outcomes for result in outcome.results]
     if made and (maps or page):
         from ..run.reopen import Reopener
 
@@ -169,16 +176,15 @@ def _outcome_line(outcome: Outcome) -> str:
     from .progress import duration
 
     job = outcome.job
-    name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
     if outcome.result is None:
-        return f"✗ {name}: {outcome.error}"
+        return f"✗ {job.title}: {outcome.error}"
     if outcome.reused:
         missing = job.keep == "oracle" and not folder_of(job.results, outcome.result).has_oracles()
         there = "already there, but without oracle checkpoints" if missing else "already there, nothing to compute"
-        return f"= {name}: {there} (--force computes it again)"
+        return f"= {job.title}: {there} (--force computes it again)"
     made = outcome.result.environment
     used = f", {threads_text(made.threads)}" if made.device == "cpu" else ""
-    return f"✓ {name}: {duration(outcome.result.timing.total)}{used}"
+    return f"✓ {job.title}: {duration(sum(result.timing.total for result in outcome.results))}{used}"
 
 
 def _save_maps(
@@ -187,7 +193,7 @@ def _save_maps(
     """Keep the maps of a run's results; one that has none doesn't stop the others."""
     from ..run import heatmaps as room
 
-    new = {outcome.result.run for outcome in outcomes if outcome.result is not None and not outcome.reused}
+    new = {result.run for outcome in outcomes if not outcome.reused for result in outcome.results}
     with status_line() as show:
         for result in made:
             name = f"maps of {result.variant} on {result.dataset}/{result.class_name}"
@@ -208,7 +214,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     """Print the leaderboard of what was run, and leave with the right exit code."""
     from .. import report
 
-    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    results = [result for outcome in outcomes for result in outcome.results]
     if results:
         names = _names(results, outcomes[0].job.results)
         tables = report.leaderboard(results, by_class=True, names=names)
@@ -250,12 +256,13 @@ def _names(made: Sequence[Result], results: Path) -> Names:
     help="A checkpoint of adbench (last.pt) or of the method's authors, or a run as adbench list runs names it.",
 )
 @arguments.what_to_test
+@arguments.test_split_option
 @arguments.results_option
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
-         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], results: Path,
-         format_: str) -> None:  # fmt: skip
+         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], test_split: str | None,
+         results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored."""
     from ..run import plan as suite
     from ..run import trial
@@ -276,6 +283,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         preset=preset,
         device=device,
         skip_bad=skip_bad,
+        test=test_split,
     )
     arguments.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)

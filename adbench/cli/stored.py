@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ..api.scores import MAIN_METRICS
-from ..util.errors import AdbenchError, UsageError
+from ..util.errors import AdbenchError, ResultError, UsageError
 from . import options as arguments
 from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
 
 if TYPE_CHECKING:
+    from ..api.data import Setting
     from ..api.registry import Registry
     from ..report.confidence import Confidence
     from ..report.tables import AnyTable
@@ -42,14 +43,15 @@ REPORT = "report"
     is_flag=True,
     help="As --ci, and compare every pair: those that share a letter don't differ significantly.",
 )
+@arguments.setting_filter
 @arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
                 by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, data_roots: Sequence[Path],
-                plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+                plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from .. import report
 
-    stored = _read(results, dataset, class_name)
+    stored = _of_setting(_read(results, dataset, class_name), setting)
     chosen = arguments.metric(metric)
     counting = _without_stale(results, stored, load_plugins(plugin_files), data_roots)
     tables = report.leaderboard(
@@ -79,14 +81,15 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 )
 @click.option("--by-class", is_flag=True, help="Show each class of more than 4 variants, too.")
 @arguments.oracle_option
+@arguments.setting_filter
 @arguments.looked_up
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
             metrics: Sequence[str], vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
-            data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+            data_roots: Sequence[Path], plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean."""
     from .. import report
 
-    stored = _read(results, dataset, class_name)
+    stored = _of_setting(_read(results, dataset, class_name), setting)
     registry = load_plugins(plugin_files)
     published = None
     if vs:
@@ -298,3 +301,11 @@ def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequenc
     for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
         warn(problem)
     return [result for library in libraries for result in library.results]
+
+
+def _of_setting(stored: Sequence[Result], setting: Setting | None) -> Sequence[Result]:
+    """The results of one setting, if one is asked for. Raises ``ResultError`` where there is none."""
+    known = sorted({result.protocol.setting for result in stored})
+    if setting is not None and stored and setting not in known:
+        raise ResultError(f"results of --setting {setting}", found=f"those of {', '.join(known)} only")
+    return [result for result in stored if setting in (None, result.protocol.setting)]

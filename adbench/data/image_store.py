@@ -59,6 +59,11 @@ class Store:
     skipped: tuple[Problem, ...] = ()
 
 
+def empty_store(size: Size, problems: Sequence[Problem] = ()) -> Store:
+    """A store without images, which is nowhere on disk: the training images of a zero-shot run."""
+    return Store("empty", (), np.zeros((0, *size, 3), np.uint8), None, (), "", tuple(problems))
+
+
 def open_store(
     samples: Sequence[Sample],
     *,

@@ -115,7 +115,7 @@ class Images:
         if rotation is not None:  # here and not at the end, which an iteration that breaks off never sees
             self._rotation = rotation.next()
         done = 0
-        for rows in torch.split(order, batch_size or self.batch_size):
+        for rows in torch.split(order, batch_size or self.batch_size) if count else ():
             yield self._batch(rows, rotation)
             done += len(rows)
             if self.step:

@@ -1,4 +1,4 @@
-"""Which training images are held out."""
+"""Which training images are held out, and which ones are the few of a few-shot run."""
 
 from __future__ import annotations
 
@@ -32,3 +32,22 @@ def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, .
     chosen = set(np.random.default_rng(SPLIT_SEED).permutation(len(samples))[:count].tolist())
     kept = tuple(sample for number, sample in enumerate(samples) if number not in chosen)
     return kept, tuple(samples[number] for number in sorted(chosen))
+
+
+SHOTS_SEED = 4181
+"""Of the choice of few training images, beside the seed of the run."""
+
+
+def draw(samples: Sequence[T], shots: int, seed: int) -> tuple[T, ...]:
+    """Draw ``shots`` training samples: the same ones for all methods, and of more shots fewer are a part.
+
+    Args:
+        samples: at least ``shots``.
+        shots: how many, at least 1.
+        seed: of the run; another seed draws other samples.
+
+    Returns:
+        The samples drawn, in the order of ``samples``.
+    """
+    chosen = np.random.default_rng([SHOTS_SEED, seed]).permutation(len(samples))[:shots]
+    return tuple(samples[number] for number in sorted(chosen.tolist()))

@@ -15,7 +15,7 @@ from . import missing
 from . import oracle as oracle_module
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text
-from .protocols import Protocols, of_class
+from .protocols import Protocols, of_class, setting_column
 from .tables import AnyTable, Column, Kind, Table
 
 MANY = 4
@@ -156,6 +156,7 @@ def _table(
         others += extra
         notes += [*said, *_fewer_notes(extra, common)]
     columns: list[Column[_Row]] = [*of_class(board, metric, protocols.differ, lambda row: row.name)]
+    columns.append(setting_column(lambda _: [run for variant in variants for run in variant.all_runs]))
     for variant, each in zip(variants, values, strict=True):
         columns += [each.column(), *(_doubts(variant, metric, confidence) if confidence else ())]
     columns += [each.column() for each in others]

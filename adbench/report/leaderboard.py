@@ -15,7 +15,7 @@ from . import missing
 from . import oracle as oracle_module
 from .confidence import APART, MISSING_HISTOGRAMS, Confidence
 from .doubts import doubt_columns, doubt_notes
-from .protocols import Protocols
+from .protocols import Protocols, setting_column
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
 from .timing import runs_on, timing_columns
@@ -211,6 +211,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         Column("method", "method", lambda row: row.variant.method, audience="programs"),
+        setting_column(lambda row: row.variant.all_runs),
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
         *([] if confidence is None else _best_columns(letters)),
@@ -256,6 +257,7 @@ def _class_table(
         constant("synthetic", "synthetic", board.synthetic),
         constant("variant", "variant", variant.label),
         constant("method", "method", variant.method),
+        setting_column(lambda row: row.runs),
         Column(
             "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
             "all" if variant.seeds > 1 else "programs",

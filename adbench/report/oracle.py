@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..results import ranking
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Variant, mean
-from .protocols import Protocols
+from .protocols import Protocols, setting_column
 from .tables import Column, Table, constant
 
 NOTE = "oracle: chosen on the test set, never ranks."
@@ -108,6 +108,7 @@ def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Li
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
         Column("method", "method", lambda line: line.variant.method, audience="programs"),
+        setting_column(lambda line: line.variant.all_runs),
         Column("metric", "metric", lambda line: line.metric, audience="programs"),
         Column("metric", "metric", lambda line: TITLES[line.metric], audience="people", role="key"),
         Column("classes", "classes", lambda line: len(line.classes), "count", "programs" if by_class else "all"),

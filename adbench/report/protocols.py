@@ -156,6 +156,14 @@ def _has(variant: Variant, metrics: Sequence[str]) -> bool:
     return any(variant.metric(class_name, name) is not None for class_name in variant.runs for name in metrics)
 
 
+def setting_column(runs_of: Callable[[Row], Sequence[Result]]) -> Column[Row]:
+    """The setting for programs: "one-class", "multi-class", "few-shot" or "zero-shot"."""
+    return Column(
+        "setting", "setting", lambda row: " | ".join(dict.fromkeys(run.protocol.setting for run in runs_of(row))),
+        audience="programs",
+    )  # fmt: skip
+
+
 def of_class(board: Board, metric: str, differ: bool, name: Callable[[Row], str]) -> tuple[Column[Row], ...]:
     """What a row of a comparison is about; programs are told whether protocols differ."""
     return (

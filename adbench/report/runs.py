@@ -15,6 +15,7 @@ from ..util.threads import threads_text
 from . import missing
 from .leaderboard import some
 from .missing import Scored
+from .protocols import setting_column
 from .score_notes import NO_THRESHOLD, ties_text, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
@@ -76,6 +77,7 @@ def list_runs(
         Column("class", "class", lambda row: row.run.class_name, role="key"),
         Column("variant", "variant", lambda row: named.of(row.run), role="key"),
         Column("method", "method", lambda row: row.run.method, audience="programs"),
+        setting_column(lambda row: [row.run]),
         Column("seed", "seed", lambda row: row.run.seed, "count", role="key"),
         *map(metric, MAIN_METRICS),
         Column("finished", "finished", minute, audience="people", whole=True),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..api.data import EvalSize, Size
+from ..api.data import EvalSize, Setting, Size
 from ..api.options import option_text
 from ..api.scores import Metrics, Threshold
 
@@ -39,6 +39,9 @@ class Protocol:
     ``mask_size`` is where maps and masks are compared: a size, or "native" for each image's own;
     ``map_resampling`` says how maps got there, None where they are of that size. ``holdout`` is the part
     of the training images that was asked to be kept from training; ``Result.held_out_images`` says how many were.
+    ``shots`` are the training images of each class in the setting "few-shot", ``classes`` those that one model was
+    trained on in the setting "multi-class"; else empty. ``test`` names the test split, None for the one that the
+    data set scores by default. All of these have their defaults in results that are older than the fields.
     """
 
     size: Size
@@ -53,11 +56,28 @@ class Protocol:
     precision: str
     map_resampling: str | None = None
     holdout: float = 0.0
+    setting: Setting = "one-class"
+    shots: int | None = None
+    classes: tuple[str, ...] = ()
+    test: str | None = None
+
+    @property
+    def setting_words(self) -> tuple[str, ...]:
+        """What a variant's name says of the setting and the test split: none for one class and the usual test."""
+        words = (setting_text(self.setting, self.shots), f"test={self.test}" if self.test else "")
+        return tuple(filter(None, words))
+
+
+def setting_text(setting: Setting, shots: int | None = None) -> str:
+    """A setting as names tell it: "few-shot=4"; empty for "one-class"."""
+    if setting == "one-class":
+        return ""
+    return setting if shots is None else f"{setting}={shots}"
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds spent, over all sessions of a resumed run.
+    """Seconds spent, over all sessions of a resumed run. Of a multi-class run each class has an equal share.
 
     ``fit`` counts training alone, ``score`` and ``evaluate`` all evaluations. ``features`` counts the
     backbone where its outputs are kept for all who come later, since that would favour the second of two
@@ -93,13 +113,19 @@ class Identity:
 
     ``data`` is a digest of the images and masks: their names, labels and contents; ``code`` one of the method's
     source (``source.digest``); ``numerics`` the number of the core's own (``util/numerics.py``). ``files`` holds a
-    digest of the content of each file that an option names, by the option's name.
+    digest of the content of each file that an option names, by the option's name. ``classes`` holds the digest of the
+    images of each class that was trained together with others; else it is empty.
     """
 
     data: str
     code: str
     numerics: int
     files: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    def of_class(self, name: str) -> Identity:
+        """The identity of what was trained, as the result of one class holds it: with that class's own images."""
+        return replace(self, data=self.classes.get(name, self.data))
 
 
 @dataclass(frozen=True)
@@ -114,7 +140,8 @@ class Result:
     through training and scoring where memory was short. ``files`` holds the SHA-256 digests of the files that were
     stored beside the result, by name; empty in results that are older than the field. ``held_out_images`` were kept
     from training, beside the ``train_images``; ``tied_images`` counts the test images that share their score with
-    another one. Both are None in results that are older than the fields.
+    another one. Both are None in results that are older than the fields. ``shots`` names the training images that were
+    drawn in the setting "few-shot", before any were held out.
     """
 
     schema: int
@@ -150,6 +177,7 @@ class Result:
     held_out_images: int | None = None
     tied_images: int | None = None
     identity: Identity | None = None
+    shots: tuple[str, ...] = ()
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -163,12 +191,14 @@ class Result:
     @property
     def variant(self) -> str:
         """The method's name and what differs from its ``paper`` preset: "msflow:cpu,lr=0.001"."""
-        return variant_name(self.method, self.preset, self.changes)
+        return variant_name(self.method, self.preset, self.changes, self.protocol.setting_words)
 
 
-def variant_name(method: str, preset: str, overrides: Mapping[str, Any]) -> str:
-    """Name a configuration of a method by what differs from its ``paper`` preset."""
-    differs = ([] if preset == "paper" else [preset]) + [
-        f"{key}={option_text(key, value)}" for key, value in overrides.items()
+def variant_name(method: str, preset: str, overrides: Mapping[str, Any], setting: Sequence[str] = ()) -> str:
+    """Name a configuration of a method by what differs from its ``paper`` preset in the setting "one-class"."""
+    differs = [
+        *([] if preset == "paper" else [preset]),
+        *setting,
+        *(f"{key}={option_text(key, value)}" for key, value in overrides.items()),
     ]
     return f"{method}:{','.join(differs)}" if differs else method

@@ -175,6 +175,19 @@ class RunFolder:
         with self._writing(f"{name}.pt") as path:
             files.link_or_copy(self.path / f"{source}.pt", path)
 
+    def take_checkpoints(self, source: RunFolder) -> None:
+        """Store the checkpoints of another class of the same run here, too, in place of older ones.
+
+        They become hard links where the file system has them, so that a model of several classes is stored once.
+
+        Raises:
+            ResultError: a file can't be written.
+        """
+        self.discard_oracles()
+        for path in (source.path / "last.pt", *source.path.glob(f"{ORACLE}*.pt")):
+            with self._writing(path.name) as own:
+                files.link_or_copy(path, own)
+
     def has_oracles(self) -> bool:
         """Whether a model that did best on the test set was kept."""
         return any(self.path.glob(f"{ORACLE}*.pt"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -71,17 +72,27 @@ class Variant:
 
 @dataclass(frozen=True)
 class Board:
-    """All variants of one data set."""
+    """All variants on one test split of one data set; ``test`` is None for the one that is scored by default."""
 
     dataset: str
     synthetic: bool
     variants: tuple[Variant, ...]
     remarks: tuple[str, ...]
+    test: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The data set's name, with the test split where another than the usual one was scored."""
+        return self.dataset + (f", test split {self.test}" if self.test else "")
 
     @property
     def title(self) -> str:
-        """The data set's name, marked where it is synthetic."""
-        return dataset_title(self.dataset, self.synthetic)
+        """The name, marked where the data set is synthetic."""
+        return dataset_title(self.name, self.synthetic)
+
+    def holds(self, run: Result) -> bool:
+        """Whether a run is on this board's images."""
+        return (run.dataset, run.protocol.test) == (self.dataset, self.test)
 
 
 def dataset_title(name: str, synthetic: bool) -> str:
@@ -115,7 +126,7 @@ class Names:
 
     def of(self, run: Result) -> str:
         """The name of a run's variant: "msflow:cpu,lr=0.001"."""
-        usual = {"eval-size": "input", "holdout": 0}
+        usual = {"eval-size": "input", "holdout": 0, "classes": None}
         keys = self._keys.get(_group(run), ())
         differs = {
             key: value
@@ -123,7 +134,7 @@ class Names:
             if key in keys and usual.get(key, object()) != value
         }
         code = {"code": _code(run)} if _group(run) in self._several_codes else {}
-        return variant_name(run.method, run.preset, {**run.changes, **differs, **code})
+        return variant_name(run.method, run.preset, {**run.changes, **differs, **code}, run.protocol.setting_words)
 
 
 def _group(run: Result) -> tuple[str, str]:
@@ -140,7 +151,7 @@ def _by_group(runs: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
 def boards(
     results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None
 ) -> list[Board]:
-    """Gather runs, one board per data set, in the order in which they come.
+    """Gather runs, one board per data set and test split, in the order in which they come.
 
     Runs of one name whose options, weights, precision or code differ become variants of their own. Of a class
     whose images changed only the runs on the newest images count, since others do not compare.
@@ -150,13 +161,16 @@ def boards(
         remarks: what else must be said about each data set's runs (``standing.Sorted``).
         names: what the variants are called; by default by these results alone.
     """
-    by_dataset: dict[str, list[Result]] = {}
+    by_images: dict[tuple[str, str | None], list[Result]] = {}
     for result in results:
-        by_dataset.setdefault(result.dataset, []).append(result)
-    return [_board(name, runs, (remarks or {}).get(name, ()), names) for name, runs in by_dataset.items()]
+        by_images.setdefault((result.dataset, result.protocol.test), []).append(result)
+    return [
+        _board(dataset, test, runs, (remarks or {}).get(dataset, ()), names)
+        for (dataset, test), runs in by_images.items()
+    ]
 
 
-def _board(dataset: str, runs: Sequence[Result], said: Sequence[str], names: Names | None) -> Board:
+def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequence[str], names: Names | None) -> Board:
     runs, remarks = _on_newest_images(runs)
     remarks.extend(said)
     names = names or Names(runs)
@@ -167,7 +181,7 @@ def _board(dataset: str, runs: Sequence[Result], said: Sequence[str], names: Nam
         skipped = {run.class_name: len(run.skipped) for run in group if run.skipped}
         remarks.extend(f"{label}: {count} broken files of {name} were skipped." for name, count in skipped.items())
     variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in by_label.items())
-    return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks))
+    return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks), test)
 
 
 def _on_newest_images(runs: Sequence[Result]) -> tuple[list[Result], list[str]]:
@@ -202,7 +216,19 @@ def _configuration(run: Result) -> dict[str, Any]:
 def _conditions(run: Result) -> dict[str, Any]:
     """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
     compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
-    return {"amp": run.protocol.precision, "eval-size": compared, "holdout": run.protocol.holdout}
+    return {
+        "amp": run.protocol.precision,
+        "eval-size": compared,
+        "holdout": run.protocol.holdout,
+        "classes": _class_set(run.protocol.classes),
+    }
+
+
+def _class_set(classes: Sequence[str]) -> str | None:
+    """The classes that one model was trained on, as short as a name can take them; None for a single one."""
+    if len(classes) <= 3:
+        return "+".join(classes) or None
+    return f"{len(classes)}.{hashlib.sha256(canonical(classes).encode()).hexdigest()[:4]}"
 
 
 def _code(run: Result) -> str:
@@ -252,7 +278,10 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
     crop = ", the crop alone" if protocol.resize == "crop" else ""
+    tested = f"test split {protocol.test}" if protocol.test else ""
     return {
+        "setting": _setting_part(protocol),
+        "test": tested,
         "input": f"{size} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
@@ -261,3 +290,12 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",
         "precision": "fp32" if protocol.precision == "off" else f"amp {protocol.precision}",
     }
+
+
+def _setting_part(protocol: Protocol) -> str:
+    """What a protocol says of the setting; nothing of "one-class", which is usual."""
+    if protocol.setting == "multi-class":
+        return f"multi-class: one model of {', '.join(protocol.classes)}"
+    if protocol.setting == "few-shot":
+        return f"few-shot: {protocol.shots} training image{'' if protocol.shots == 1 else 's'} of each class"
+    return "" if protocol.setting == "one-class" else "zero-shot: no training image"

@@ -1,4 +1,4 @@
-"""One task from data to Result: open, build, fit, score, evaluate, store.
+"""One model from data to results: open, build, fit, score, evaluate and store class by class.
 
 The engine draws the progress, evaluates, saves and stops *between* two yields of ``Detector.fit``.
 """
@@ -6,45 +6,38 @@ The engine draws the progress, evaluates, saves and stops *between* two yields o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from ..api import options as options_module
 from ..api import registry as plugins
-from ..api.data import Task, relative_path
 from ..api.detector import Detector, Epoch
-from ..api.options import Options
-from ..api.scores import MAIN_METRICS, METRIC_NAMES, Metrics, Threshold
+from ..api.scores import MAIN_METRICS, Metrics
 from ..backbones.feature_cache import FeatureCache
-from ..data import image_store
-from ..data.ground_truth import open_ground_truth
-from ..data.images import Images
 from ..results import store
-from ..results.records import Best, EpochRecord, Result, Timing
+from ..results.records import EpochRecord, Result, Timing
 from ..stats import thresholds
 from ..util import devices, threads
-from ..util.digests import Digests
-from ..util.errors import DataError
 from ..util.memory import MicroBatches, is_out_of_memory
 from . import loop, summary, thread_tuner
-from .evaluate import TestScores, images_per_second, score_all, score_good
-from .identity import data_digest
+from .class_run import ClassRun, training_images
+from .evaluate import images_per_second
 from .job import ResolvedJob
 from .saving import Saver
 from .session import Session
 from .watch import Watch
 
-Part = Literal["train", "test"]
-
 
 def run(
     resolved: ResolvedJob, registry: plugins.Registry, *, cache: FeatureCache | None = None, watch: Watch | None = None
-) -> Result:
-    """Run one task, or go on with it where an earlier run of it was broken off.
+) -> tuple[Result, ...]:
+    """Train one model, or go on with it where an earlier run of it was broken off.
+
+    Returns:
+        The result of each class of the job.
 
     Raises:
         UsageError: something in the data or the options that the user can put right.
@@ -52,65 +45,23 @@ def run(
     """
     watch = watch or Watch()
     with resolved.folder.lock():
-        resolved.folder.sweep()
+        for each in resolved.classes:
+            each.folder.sweep()
         if resolved.job.force:
-            resolved.folder.discard()
-        elif resolved.folder.is_finished():
-            return resolved.folder.read_result()
+            _discard(resolved)
+        elif resolved.is_finished():
+            return tuple(each.folder.read_result() for each in resolved.classes)
         with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
             running = _Run(resolved, registry, cache or FeatureCache(say=watch.note), watch)
             try:
-                return running.result()
+                return running.results()
             finally:
                 running.saver.close()
 
 
-def open_images(
-    task: Task,
-    part: Part,
-    options: Options,
-    device: torch.device,
-    *,
-    skip_bad: bool,
-    cache: FeatureCache,
-    watch: Watch,
-) -> Images:
-    """Open one part of a task: training images shuffled, test images in order."""
-    opened = open_store(task, part, options, skip_bad=skip_bad, watch=watch)
-    return Images(opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage)
-
-
-def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watch: Watch) -> image_store.Store:
-    """Open the decoded images of one part of a task at the size that the options ask for."""
-    training = part == "train"
-    return image_store.open_store(
-        task.train if training else task.test,
-        root=task.root,
-        size=options.size,
-        resize=options.resize,
-        skip_bad=skip_bad,
-        problems=task.problems if training else (),
-        watch=watch.stage,
-        say=watch.note,
-    )
-
-
-def check_images(resolved: ResolvedJob, watch: Watch) -> None:
-    """Decode the images of a task, so that broken ones are known before anything is trained.
-
-    Raises:
-        DataError: the first problem, naming the file.
-    """
-    skip_bad = resolved.job.skip_bad
-    open_store(resolved.task, "train", resolved.options, skip_bad=skip_bad, watch=watch)
-    open_store(resolved.task, "test", resolved.options, skip_bad=skip_bad, watch=watch)
-    if resolved.held_out:
-        open_store(_held_out(resolved), "train", resolved.options, skip_bad=skip_bad, watch=watch)
-
-
-def _held_out(resolved: ResolvedJob) -> Task:
-    """The task whose training images are the held-out ones."""
-    return replace(resolved.task, train=resolved.held_out)
+def _discard(resolved: ResolvedJob) -> None:
+    for each in resolved.classes:
+        each.folder.discard()
 
 
 class _Run:
@@ -132,15 +83,14 @@ class _Run:
         )
         self.saver = Saver(resolved.folder, self.device)
         self.oracle: tuple[str, int, int | None] | None = None
-        """The oracle checkpoint saved last: its name, its epoch, and the epoch of the threshold in it."""
-        self.scores: TestScores | None = None
+        """The oracle checkpoint saved last: its name, its epoch, and the epoch of the thresholds in it."""
+        self.classes: Sequence[ClassRun] = ()
         self.scoring = MicroBatches("scoring", self._say, self._let_go_of_features)
-        self.threshold: Threshold | None = None
-        self.suggested_at: int | None = None
-        """The epoch whose threshold this is; None where that was not asked yet."""
+        self.final_at: int | None = None
+        """The epoch whose scores and thresholds are to be stored; None before the last one."""
 
     def _say(self, message: str) -> None:
-        self.watch.note(f"{self.job.method} {self.job.class_name}: {message}")
+        self.watch.note(f"{self.job.method} {self.job.class_names}: {message}")
 
     def _let_go_of_features(self) -> bool:
         """Make room on the device; whether there was any to make."""
@@ -150,21 +100,14 @@ class _Run:
         return freed > 0
 
     def _open_images(self) -> None:
-        self.train = self._open("train")
-        self.test = self._open("test")
-        self.held_out = self._open("train", _held_out(self.resolved)) if self.resolved.held_out else None
-        self.train.prefetch_with(self.test, *([] if self.held_out is None else [self.held_out]))
-        size, resize = self.options.size, self.options.resize
-        self.ground_truth = open_ground_truth(self.test.store, size=size, resize=resize, eval_size=self.job.eval_size)
-        if data_digest(self.resolved.whole, Digests()) != self.resolved.identity.data:
-            raise DataError(
-                f"images of {self.job.dataset}/{self.job.class_name}", found="files that changed since the run began",
-                hint="Run the same command again",
-            )  # fmt: skip
-
-    def _open(self, part: Part, task: Task | None = None) -> Images:
-        task, skip_bad = task or self.resolved.task, self.job.skip_bad
-        return open_images(task, part, self.options, self.device, skip_bad=skip_bad, cache=self.cache, watch=self.watch)
+        self.classes = [
+            ClassRun(
+                each, self.options, self.device, eval_size=self.job.eval_size, skip_bad=self.job.skip_bad,
+                cache=self.cache, watch=self.watch,
+            )
+            for each in self.resolved.classes
+        ]  # fmt: skip
+        self.train = training_images(self.classes)
 
     def _step(self, done: int, total: int) -> None:
         self.tuner.step(done)
@@ -172,7 +115,7 @@ class _Run:
 
     # -- training
 
-    def result(self) -> Result:
+    def results(self) -> tuple[Result, ...]:
         """Fit, evaluate and store."""
         try:
             detector, session = self._begin()  # a wrong backbone shows here, before images are decoded
@@ -180,13 +123,11 @@ class _Run:
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
         except loop.CannotResumeError as error:
-            self.watch.note(f"{self.job.method} {self.job.class_name}: {error} Starting again.")
-            self.resolved.folder.discard()
-            return self.result()
-        if self.scores is None:  # trained to the end before a break, or fit ended before the total it had told
-            metrics = self._evaluate(detector, session)
-            self._suggest(detector, session)
-            self._keep_oracles(detector, session, detector.epoch, metrics)
+            self._say(f"{error} Starting again.")
+            _discard(self.resolved)
+            return self.results()
+        if self.final_at != detector.epoch:  # trained to the end before a break, or fit ended before the total it told
+            self._evaluate(detector, session, last=True)
         return self._store(detector, session)
 
     def _begin(self) -> tuple[Detector, Session]:
@@ -206,7 +147,7 @@ class _Run:
         self.tuner.adopt(per_epoch=detector.threads_per_epoch, use=session.threads)
         if saved is None:
             return detector, session
-        self.watch.note(f"{self.job.method} {self.job.class_name}: going on after epoch {detector.epoch}")
+        self._say(f"going on after epoch {detector.epoch}")
         return detector, session
 
     def _epochs(self, detector: Detector, session: Session) -> Iterator[Epoch]:
@@ -238,55 +179,39 @@ class _Run:
         """Between two yields: evaluate where it is due, record, save."""
         seconds = session.take_epoch_seconds()
         last = epoch.number >= epoch.total
-        self.scores = None  # those of an earlier epoch; and never two sets of maps at once
-        metrics = self._evaluate(detector, session) if last or self._due(epoch) else None
+        metrics = self._evaluate(detector, session, last=last) if last or self._due(epoch) else None
         record = EpochRecord(epoch.number, epoch.total, epoch.loss, epoch.learning_rate, seconds, metrics)
         session.records.append(record)
         session.complete = last
         self.watch.epoch(record)
-        if last:
-            self._suggest(detector, session)
-        if metrics is not None:
-            self._keep_oracles(detector, session, epoch.number, metrics)
         self.saver.save_state(session.to_state(detector, self.device), epoch.number, epoch.total)
 
     def _due(self, epoch: Epoch) -> bool:
         every = self.job.eval_every
         return epoch.milestone if every is None else every > 0 and epoch.number % every == 0
 
-    def _evaluate(self, detector: Detector, session: Session) -> Metrics:
-        watch = self.watch.stage
-        with session.timing("score", self.cache):
-            self.scores = score_all(detector, self.test, name=self.job.method, watch=watch, micro_batches=self.scoring)
-        with session.timing("evaluate", self.cache):
-            metrics = self.scores.evaluate(self.ground_truth)
-        session.metrics = metrics
-        return metrics
+    def _evaluate(self, detector: Detector, session: Session, *, last: bool) -> Metrics:
+        """Evaluate class by class and return the means; after the last epoch suggest thresholds, too."""
+        name, before = self.job.method, session.best_epochs()
+        session.evaluated[detector.epoch] = {
+            each.name: each.evaluate(detector, session, method=name, scoring=self.scoring, last=last)
+            for each in self.classes
+        }
+        if last:
+            for each in self.classes:
+                each.suggest(detector, session, method=name, scoring=self.scoring)
+            self.final_at = detector.epoch
+        self._keep_oracles(detector, session, before)
+        return session.mean(detector.epoch)
 
-    def _suggest(self, detector: Detector, session: Session) -> None:
-        """Ask the good images for a threshold, once, when training is over, and judge it on the test set."""
-        assert self.scores is not None
-        good, watch = self.train if self.held_out is None else self.held_out, self.watch.stage
-        with session.timing("score", self.cache):
-            scores = score_good(detector, good, name=self.job.method, watch=watch, micro_batches=self.scoring)
-        suggested = thresholds.suggest(scores, held_out=self.held_out is not None)
-        known = self.ground_truth.labels, self.scores.image.numpy()
-        self.threshold = None if suggested is None else thresholds.judge(*suggested, *known)
-        self.suggested_at = detector.epoch
-
-    def _keep_oracles(self, detector: Detector, session: Session, number: int, metrics: Metrics) -> None:
-        """Remember the best epoch on the test set, which ranks nothing and is marked as oracle."""
-        better = [
-            Best(name, value, number)
-            for name in METRIC_NAMES
-            if (value := getattr(metrics, name)) is not None
-            and (name not in session.best or session.best[name].value < value)
-        ]
-        session.best |= {best.metric: best for best in better}
-        names = [f"{store.ORACLE}{best.metric}" for best in better if best.metric in MAIN_METRICS]
-        if names and self.job.keep == "oracle":
+    def _keep_oracles(self, detector: Detector, session: Session, before: Mapping[str, int]) -> None:
+        """Keep the best epoch on the test set, which ranks nothing and is marked as oracle."""
+        best = session.best_epochs()
+        better = [name for name in MAIN_METRICS if best.get(name) == detector.epoch != before.get(name)]
+        if better and self.job.keep == "oracle":
+            names = [f"{store.ORACLE}{name}" for name in better]
             self.saver.save(names, self._checkpoint(detector))
-            self.oracle = (names[0], detector.epoch, self.suggested_at)
+            self.oracle = (names[0], detector.epoch, self.final_at)
 
     # -- the end
 
@@ -300,60 +225,63 @@ class _Run:
             "class": self.job.class_name,
             "seed": self.job.seed,
             "epoch": detector.epoch,
-            **thresholds.to_checkpoint(
-                self.threshold if self.suggested_at == detector.epoch else None, detector.score_scale
-            ),
+            **self._thresholds(detector),
             "eval_size": self.job.eval_size,
             "holdout": self.job.holdout,
+            "setting": self.job.setting,
+            "shots": self.job.shots,
+            "classes": list(self.job.classes),
             "state": model_state(detector),
         }
 
-    def _store(self, detector: Detector, session: Session) -> Result:
-        assert self.scores is not None
-        assert session.metrics is not None
-        if self.suggested_at != detector.epoch:  # fit ended before the total it had told
-            self._suggest(detector, session)
+    def _thresholds(self, detector: Detector) -> dict[str, Any]:
+        """The thresholds as a checkpoint holds them: of one class beside the rest, of several by class."""
+        final = self.final_at == detector.epoch
+        found = {
+            each.name: thresholds.to_checkpoint(each.threshold if final else None, detector.score_scale)
+            for each in self.classes
+        }
+        return {"class_thresholds": found} if len(found) > 1 else next(iter(found.values()))
+
+    def _store(self, detector: Detector, session: Session) -> tuple[Result, ...]:
         name, *whose = self.oracle or ("",)
-        if whose == [detector.epoch, self.suggested_at]:  # it is the same model with the same threshold
+        if whose == [detector.epoch, self.final_at]:  # it is the same model with the same thresholds
             self.saver.link(name, "last")
         else:
             self.saver.save(["last"], self._checkpoint(detector))
-        samples, root = self.test.store.samples, self.resolved.task.root
-        paths = [relative_path(sample.path, root) for sample in samples]
-        with session.timing("evaluate", self.cache):
-            histograms = self.scores.histograms(self.ground_truth, paths)
         self.saver.wait()  # before speed is measured
         used = session.threads.most_used if session.threads else None
         with threads.using(used):  # the one number in the result is that of all timings in it
-            speed = images_per_second(detector, self.test, self.scoring.rows(self.test.batch_size))
-        result = self._describe(detector, session, speed)
-        scores = [
-            store.ImageScore(path, sample.label, sample.defect, value)
-            for path, sample, value in zip(paths, samples, self.scores.image.tolist(), strict=True)
-        ]
-        return self.resolved.folder.write_result(result, scores, session.records, histograms)
+            speed = images_per_second(
+                detector, self.classes[0].test, self.scoring.rows(self.classes[0].test.batch_size)
+            )
+        results = [self._describe(each, detector, session, speed) for each in self.classes]
+        stored: list[Result] = []
+        for each, result in reversed(list(zip(self.classes, results, strict=True))):  # the first has the state
+            folder = each.resolved.folder
+            if folder is not self.resolved.folder:
+                folder.take_checkpoints(self.resolved.folder)
+            curve = session.records_of(each.name)
+            stored.insert(0, folder.write_result(result, each.image_scores(), curve, each.histograms))
+        return tuple(stored)
 
-    def _describe(self, detector: Detector, session: Session, speed: float | None) -> Result:
-        assert self.scores is not None
+    def _describe(self, run: ClassRun, detector: Detector, session: Session, speed: float | None) -> Result:
         total = session.earlier_seconds + time.monotonic() - self.began
+        share = 1 / len(self.classes)
         return summary.summarize(
             self.resolved,
+            run,
             self.package,
             detector,
             session,
-            train=self.train.store,
-            held_out=None if self.held_out is None else self.held_out.store,
-            test=self.test.store,
-            scores=self.scores,
-            threshold=self.threshold,
             micro_batches=(detector.micro_batches, self.scoring),
             timing=Timing(
-                session.fit_seconds,
-                session.score_seconds,
-                session.evaluate_seconds,
-                total,
+                session.fit_seconds * share,
+                session.score_seconds * share,
+                session.evaluate_seconds * share,
+                total * share,
                 speed,
-                features=session.feature_seconds,
+                features=session.feature_seconds * share,
             ),
         )
 

@@ -40,6 +40,21 @@ class TestScores:
     image: torch.Tensor
     maps: torch.Tensor | None
     region_maps: torch.Tensor | None
+    had_region_maps: bool = False
+
+    @property
+    def aupro_map(self) -> str:
+        """The map that AUPRO is taken from."""
+        return "region map" if self.had_region_maps or self.region_maps is not None else "anomaly map"
+
+    def reversed(self) -> TestScores:
+        """The same scores in the opposite order of images."""
+        maps, regions = (None if each is None else each.flip(0) for each in (self.maps, self.region_maps))
+        return TestScores(self.image.flip(0), maps, regions, self.had_region_maps)
+
+    def without_maps(self) -> TestScores:
+        """The image scores alone; it is remembered which map AUPRO is taken from."""
+        return TestScores(self.image, None, None, self.region_maps is not None)
 
     def evaluate(self, ground_truth: GroundTruth) -> Metrics:
         """Compare with the ground truth; AUPRO from ``region_maps`` where the method has them."""
@@ -144,7 +159,7 @@ def score_good(
     """Score good images for a threshold: like ``score_all``, but maps are not kept; float64 (N,)."""
     batches = _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring"))
     parts = [scores.image.cpu().double() for _, scores in batches]
-    return torch.cat(parts).numpy()
+    return torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()
 
 
 def _batch_by_batch(

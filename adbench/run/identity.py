@@ -6,7 +6,7 @@ A stored number is only handed out for the same identity; ``standing`` says of s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +42,14 @@ class Identifier:
         self.registry = registry
         self.digests = digests or Digests()
         self._sources = source.Sources()
-        self._data: dict[tuple[str, str, Path], str] = {}
+        self._data: dict[tuple[str, str, Path, str | None], str] = {}
 
-    def of(self, job: Job, task: Task, watch: Watch | None = None, *, again: bool = False) -> Identity:
+    def of(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None, *, again: bool = False) -> Identity:
         """The identity of what a job would compute now.
 
         Args:
             job: the job.
-            task: its images.
+            tasks: the images of its classes.
             watch: hears of the progress where files have to be read.
             again: look at images again that were looked at before.
 
@@ -57,10 +57,17 @@ class Identifier:
             UnknownNameError: there is no such method.
             WeightsError: a file that an option names can't be read.
         """
-        key = (task.dataset, task.class_name, task.root)
+        classes = {task.class_name: self._data_of(job, task, watch, again) for task in tasks}
+        one, *others = classes.values()
+        data = one if not others else hashlib.sha256(repr(sorted(classes.items())).encode()).hexdigest()[:DATA_DIGITS]
+        together = classes if others else {}
+        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job.options), together)
+
+    def _data_of(self, job: Job, task: Task, watch: Watch | None, again: bool) -> str:
+        key = (task.dataset, task.class_name, task.root, job.test)
         if again or key not in self._data:
-            self._data[key] = data_digest(task, self.digests, watch)
-        return Identity(self._data[key], self.code(job.method), numerics.NUMERICS, self._files(job.options))
+            self._data[key] = data_digest(task.with_test(job.test), self.digests, watch)
+        return self._data[key]
 
     def code(self, method: str) -> str:
         """A digest of a method's code: of what is imported already as it was then, of the rest as it is now.
@@ -106,11 +113,11 @@ def file_options(options: Options) -> dict[str, Path]:
 
 
 def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:
-    """32 hex digits of a task's images and masks: their names below the root, labels and contents.
+    """32 hex digits of the images and masks of a task that can move a number: names below the root, labels, contents.
 
     A copied data set has the same digest. A file that is missing or unreadable counts as such.
     """
-    samples = [("train", sample) for sample in task.train] + [("test", sample) for sample in task.test]
+    samples = list(task.used())
     paths = [path for _, sample in samples for path in (sample.path, sample.mask) if path is not None]
     contents = digests.of(paths, watch)
     total = hashlib.sha256()

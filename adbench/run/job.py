@@ -1,27 +1,26 @@
-"""A job: one task to run, small and picklable; and the name of its run."""
+"""A job: one model to train, small and picklable; and the name of its run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from ..api.data import EvalSize, size_text
-from ..api.options import Options
-from ..results import serialization
-from ..results.records import Identity
-
-if TYPE_CHECKING:
-    import torch
-
+from typing import Any, Literal
 
 import torch
 
-from ..api.data import Sample, Task
-from ..data.splits import split
-from ..results import store
+from ..api.data import EvalSize, Sample, Setting, Task, size_text
+from ..api.options import Options
+from ..data import splits
+from ..results import serialization, store
+from ..results.records import Identity, setting_text
 from ..results.store import _digest, safe_name
+from ..stats import thresholds
 from ..util import capacity, devices
+from ..util.errors import DataError, OptionError
+
+NAMED = 3
+"""Of more classes that are trained together a message only says how many they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,8 @@ class RunSettings:
     ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
     the training images that is kept from training, for the threshold. ``threads`` is how many torch computes
     with: a number, "auto" to find the fastest, or None for what torch has. ``keep`` says which checkpoints are
-    kept: that of the last epoch, or those of the best epochs on the test set as well.
+    kept: that of the last epoch, or those of the best epochs on the test set as well. ``shots`` are the training images
+    of each class in the setting "few-shot". ``test`` names the test split that is scored, where a data set has several.
     """
 
     device: str = "auto"
@@ -45,13 +45,21 @@ class RunSettings:
     results: Path = Path("results")
     plugin_files: tuple[Path, ...] = ()
     command: str = ""
+    setting: Setting = "one-class"
+    shots: int | None = None
+    test: str | None = None
 
 
 @dataclass(frozen=True)
 class Job(RunSettings):
-    """One task to run, small and picklable: names and numbers, nothing opened yet.
+    """One model to train, small and picklable: names and numbers, nothing opened yet.
 
-    ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it.
+    ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are those
+    that the model is trained on, sorted by name, so that their order moves no number: ``class_name`` where it is given.
+    In the setting "multi-class", which has several, ``class_name`` is empty.
+
+    Raises:
+        OptionError: classes or shots that don't fit the setting.
     """
 
     method: str
@@ -62,13 +70,42 @@ class Job(RunSettings):
     class_name: str
     data_root: Path
     seed: int = 0
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        classes = (self.class_name,) if self.class_name else tuple(sorted(set(self.classes)))
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "class_name", classes[0] if len(classes) == 1 else "")
+        if (self.setting == "multi-class") != (len(classes) > 1):
+            wanted = "two classes or more" if self.setting == "multi-class" else "one class"
+            raise OptionError(f"setting {self.setting}", found=", ".join(classes), wanted=wanted)
+        if (self.setting == "few-shot") != (self.shots is not None) or (self.shots or 1) < 1:
+            wanted = "--shots K, the training images of each class" if self.setting == "few-shot" else "no --shots"
+            raise OptionError(f"setting {self.setting}", found=f"--shots {self.shots}", wanted=wanted)
+
+    @property
+    def data_name(self) -> str:
+        """Name the data for people: "mvtec/bottle", "mvtec/bottle+screw", or "mvtec/15 classes"."""
+        return f"{self.dataset}/{self.class_names}"
+
+    @property
+    def class_names(self) -> str:
+        """Name the classes for people: "bottle", "bottle+screw", or "15 classes"."""
+        return "+".join(self.classes) if len(self.classes) <= NAMED else f"{len(self.classes)} classes"
+
+    @property
+    def title(self) -> str:
+        """Name the job for people: "padim · mvtec/bottle · few-shot=4 · seed 0"."""
+        setting = setting_text(self.setting, self.shots)
+        return " · ".join(filter(None, (self.method, self.data_name, setting, f"seed {self.seed}")))
 
 
 def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
 
     What can move a number counts, the oracle's by ``eval_every`` among them, and what the variant is called;
-    where it ran (device, folders) does not. The name is the same in every process and on every platform.
+    where it ran (device, folders) does not. The name is the same in every process and on every platform, and for all
+    classes that are trained together.
 
     Args:
         job: the task to run.
@@ -90,6 +127,12 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     if job.eval_every is not None:
         facts["eval_every"] = job.eval_every
     words = [safe_name(job.preset), f"seed{job.seed}"]
+    if job.setting != "one-class":
+        facts |= {"setting": job.setting, "classes": job.classes, "shots": job.shots}
+        words.insert(1, f"{job.setting}{job.shots or ''}")
+    if job.test is not None:
+        facts["test"] = job.test
+        words.append(safe_name(job.test))
     if job.eval_size is not None:
         facts["eval_size"] = job.eval_size
         words.append(size_text(job.eval_size))
@@ -100,34 +143,110 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class ResolvedJob:
-    """A job with everything resolved on this machine, and where its result goes.
+class ResolvedClass:
+    """One class of a job, and where its result goes.
 
-    ``task`` trains on what is left of the training images of the ``whole`` task without ``held_out``; ``identity`` is
-    that of the whole.
+    ``task`` trains on what the setting leaves of the training images of the ``whole`` task, without those ``held_out``
+    for the threshold; ``shots`` are the images that were drawn in the setting "few-shot". ``identity`` is that of the
+    whole.
     """
 
-    job: Job
     task: Task
-    options: Options
-    device: torch.device
-    folder: store.RunFolder
     whole: Task
     identity: Identity
+    folder: store.RunFolder
     held_out: tuple[Sample, ...] = ()
+    shots: tuple[Sample, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.task.class_name
+
+    @property
+    def good(self) -> tuple[thresholds.Source, tuple[Sample, ...]]:
+        """The good images that suggest a threshold, and where they come from.
+
+        Those held out; else the validation images of the data set, but for few-shot and zero-shot, which may see no
+        more images than they train on; else the training images.
+        """
+        if self.held_out:
+            return "held-out", self.held_out
+        if self.task.validation and self.task.train and not self.shots:
+            return "validation", tuple(sample for sample in self.task.validation if not sample.label)
+        return "training", self.task.train
 
 
-def prepare(job: Job, task: Task, identity: Identity) -> ResolvedJob:
+@dataclass(frozen=True, eq=False)
+class ResolvedJob:
+    """A job with everything resolved on this machine; ``identity`` is that of all its classes together."""
+
+    job: Job
+    options: Options
+    device: torch.device
+    identity: Identity
+    classes: tuple[ResolvedClass, ...]
+
+    @property
+    def folder(self) -> store.RunFolder:
+        """The folder of the first class: that of the lock, and of the state to go on from."""
+        return self.classes[0].folder
+
+    @property
+    def whole(self) -> list[Task]:
+        """The tasks of all classes with all of their images."""
+        return [each.whole for each in self.classes]
+
+    def is_finished(self) -> bool:
+        """Whether every class has its result."""
+        return all(each.folder.is_finished() for each in self.classes)
+
+
+def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
     """Resolve device and precision and name the run; nothing is opened or trained.
 
+    Args:
+        job: the job.
+        tasks: that of each of its classes, in their order.
+        identity: of the job with these tasks.
+
     Raises:
-        UsageError: the device or the precision can't be had here, or sizes that need more memory than there is.
+        UsageError: the device or the precision can't be had here, sizes that need more memory than there is, or
+            fewer training images than the setting wants.
     """
-    capacity.require_input(job.options.size, len(task.test))
+    tasks = [task.with_test(job.test) for task in tasks]
+    capacity.require_input(job.options.size, max(len(task.test) for task in tasks))
     capacity.require_eval_size(job.eval_size)
     device = devices.resolve_device(job.device)
     options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
     run = run_name(job, identity, amp=options.amp)
-    folder = store.RunFolder(job.results, job.dataset, job.class_name, job.method, run)
-    kept, held_out = split(task.train, job.holdout)
-    return ResolvedJob(job, replace(task, train=kept), options, device, folder, task, identity, held_out)
+    classes = []
+    for task in tasks:
+        folder = store.RunFolder(job.results, job.dataset, task.class_name, job.method, run)
+        train, shots = _training(task, job)
+        kept, held_out = splits.split(train, job.holdout)
+        own = identity.of_class(task.class_name)
+        classes.append(ResolvedClass(replace(task, train=kept), task, own, folder, held_out, shots))
+    return ResolvedJob(job, options, device, identity, tuple(classes))
+
+
+def _training(task: Task, job: Job) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """The training images that the setting allows, and those of them that were drawn as shots."""
+    if job.setting == "zero-shot":
+        return (), ()
+    if not task.train:
+        raise DataError(
+            f"class {task.class_name} of {task.dataset}",
+            found=f"no training image in {task.train_place or task.root}",
+            wanted="at least one",
+            hint="Unpack the data set again, or correct the folder",
+        )
+    if job.shots is None:
+        return task.train, ()
+    if len(task.train) < job.shots:
+        raise DataError(
+            f"class {task.class_name} of {task.dataset}", found=f"{len(task.train)} training images",
+            wanted=f"at least the {job.shots} of --shots",
+        )  # fmt: skip
+    shots = splits.draw(task.train, job.shots, job.seed)
+    return shots, shots

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.data import Dataset, Task
-from ..api.method import Method, real_overrides, resolve
+from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results.records import Result
 from ..util.errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
 from .job import Job, ResolvedJob, RunSettings, prepare
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended: a result (``reused`` if it was there already) or an error."""
+    """How one job ended: a result of each class (``reused`` if they were there already) or an error."""
 
     job: Job
-    result: Result | None = None
+    results: tuple[Result, ...] = ()
     error: AdbenchError | None = None
     reused: bool = False
+
+    @property
+    def result(self) -> Result | None:
+        """The result of the first class; None where the job failed."""
+        return self.results[0] if self.results else None
 
 
 @dataclass(frozen=True)
@@ -49,17 +54,23 @@ class Plan(RunSettings):
     def jobs(self) -> list[Job]:
         """All jobs, class by class, so that methods and seeds share a class's images and features.
 
+        In the setting "multi-class" a job is of all classes.
+
         Raises:
-            UsageError: a preset or an option that a method does not have.
+            UsageError: a preset or an option that a method does not have, a setting that it does not support, or
+                classes or shots that don't fit the setting.
         """
+        require_setting(self.methods, self.setting)
+        together = self.setting == "multi-class"
         return [
-            self._job(method, class_name, seed)
-            for class_name in self.classes
+            self._job(method, classes, seed)
+            for classes in ([tuple(self.classes)] if together else [(name,) for name in self.classes])
             for seed in self.seeds
             for method in self.methods
         ]
 
-    def _job(self, method: Method, class_name: str, seed: int) -> Job:
+    def _job(self, method: Method, classes: tuple[str, ...], seed: int) -> Job:
+        class_name = classes[0] if len(classes) == 1 else ""  # presets have values for single classes only
         overrides = real_overrides(method, self.preset, self.overrides[method.name])
         options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
         settings = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
@@ -72,6 +83,7 @@ class Plan(RunSettings):
             options=options,
             dataset=self.dataset.name,
             class_name=class_name,
+            classes=classes,
             data_root=self.data_root,
             seed=seed,
             **settings,
@@ -100,23 +112,44 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def load_tasks(jobs: Iterable[Job], registry: Registry) -> dict[tuple[str, str], Task | AdbenchError]:
+Place = tuple[str, str, Path, str | None]
+"""Where a task comes from: data set, class, root and test split."""
+
+Tasks = Mapping[Place, Task | AdbenchError]
+
+
+def _places(job: Job) -> list[Place]:
+    return [(job.dataset, class_name, job.data_root, job.test) for class_name in job.classes]
+
+
+def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
     """Find the images of every data set and class before anything is trained, so that mistakes show at once."""
     from ..data.image_store import problem_error
 
-    tasks: dict[tuple[str, str], Task | AdbenchError] = {}
+    tasks: dict[Place, Task | AdbenchError] = {}
     for job in jobs:
-        key = (job.dataset, job.class_name)
-        if key in tasks:
-            continue
-        try:
-            task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-            if task.problems and not job.skip_bad:
-                raise problem_error(task.problems)
-            tasks[key] = task
-        except Exception as error:
-            tasks[key] = _foreseen(error, f"reading {job.dataset}/{job.class_name}")
+        for place in _places(job):
+            if place in tasks:
+                continue
+            dataset, class_name, root, test = place
+            try:
+                task = registry.dataset(dataset).load(root, class_name).with_test(test)
+                if task.problems and not job.skip_bad:
+                    raise problem_error(task.problems)
+                tasks[place] = task
+            except Exception as error:
+                tasks[place] = _foreseen(error, f"reading {dataset}/{class_name}")
     return tasks
+
+
+def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
+    """The tasks of a job's classes. Raises the error of one that can't be used."""
+    found = []
+    for task in (tasks[place] for place in _places(job)):
+        if isinstance(task, AdbenchError):
+            raise task
+        found.append(task)
+    return found
 
 
 def _foreseen(error: Exception, what: str) -> AdbenchError:
@@ -167,18 +200,18 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
     for job in jobs:
-        ready = _prepare(job, tasks[job.dataset, job.class_name], identifier, watch)
+        ready = _prepare(job, tasks, identifier, watch)
         if isinstance(ready, Outcome):
             yield ready
         else:
             resolved_jobs.append(ready)
     cache = FeatureCache(say=watch.note)
     watch.expect(len(resolved_jobs))
-    current = ("", "")
+    current: list[Place] = []
     for resolved in resolved_jobs:
-        if (resolved.job.dataset, resolved.job.class_name) != current:  # jobs come class by class
+        if _places(resolved.job) != current:  # jobs come class by class
             cache.forget_idle()
-            current = (resolved.job.dataset, resolved.job.class_name)
+            current = _places(resolved.job)
         watch.start(resolved.job)
         try:
             # Files may have been edited while other tasks ran: the run is named by what it is made from.
@@ -194,28 +227,28 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         yield outcome
 
 
-def _prepare(job: Job, task: Task | AdbenchError, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:
-    """Everything short of training: the stored result, what is wrong, or a bench with decoded images."""
-    from . import engine
+def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:
+    """Everything short of training: the stored results, what is wrong, or a resolved job with decoded images."""
+    from .class_run import check_images
     from .standing import predecessor
 
     watch.look_at(job)
     try:
-        if isinstance(task, AdbenchError):
-            raise task
-        resolved = prepare(job, task, identifier.of(job, task, watch.stage))
-        resolved.folder.sweep()
-        if resolved.folder.is_finished() and not job.force:
-            result = resolved.folder.read_result()
-            if result.skipped and not job.skip_bad:  # a strict run must still refuse what is broken
-                engine.check_images(resolved, watch)
-            return Outcome(job, result, reused=True)
-        engine.check_images(resolved, watch)
+        require_setting([identifier.registry.method(job.method)], job.setting)
+        found = _tasks_of(job, tasks)
+        resolved = prepare(job, found, identifier.of(job, found, watch.stage))
+        for each in resolved.classes:
+            each.folder.sweep()
+        if resolved.is_finished() and not job.force:
+            results = tuple(each.folder.read_result() for each in resolved.classes)
+            if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
+                check_images(resolved, watch)
+            return Outcome(job, results, reused=True)
+        check_images(resolved, watch)
         stale = predecessor(job, resolved.identity)
         if stale is not None:
             run, standing = stale
-            name = f"{job.method} · {job.dataset}/{job.class_name} · seed {job.seed}"
-            watch.note(f"{name}: computed again, since run {run.run} is stale ({standing.reason})")
+            watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")
         return resolved
     except Exception as error:
         return Outcome(job, error=_foreseen(error, job.method))

@@ -54,7 +54,7 @@ class Reopener:
         self.roots = tuple(roots)
         self.device = devices.resolve_device(device)
         self.digests = Digests()
-        self._tasks: dict[tuple[str, str, str, str], Task] = {}
+        self._tasks: dict[tuple[str, str, str, str, str | None], Task] = {}
 
     def task(self, result: Result) -> Task:
         """Find the images that a result was made on.
@@ -64,7 +64,7 @@ class Reopener:
             UnknownNameError: there is no such data set.
         """
         contents = result.identity.data if result.identity else ""
-        key = (result.dataset, result.class_name, result.fingerprint, contents)
+        key = (result.dataset, result.class_name, result.fingerprint, contents, result.protocol.test)
         if key not in self._tasks:
             self._tasks[key] = self._find(result)
         return self._tasks[key]
@@ -84,7 +84,7 @@ class Reopener:
         named = [Path(name) for name in named_in(result.command, "--data-root")]
         for root in dict.fromkeys((*self.roots, *named)) if reader.needs_root else [cache_folder()]:
             try:
-                task = reader.load(root, result.class_name)
+                task = reader.load(root, result.class_name).with_test(result.protocol.test)
                 if task.fingerprint == result.fingerprint and self._same_contents(task, result):
                     return task
                 found[f"other images in {root}"] = None

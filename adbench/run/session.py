@@ -6,15 +6,16 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from ..api.detector import Detector
-from ..api.scores import Metrics
+from ..api.scores import METRIC_NAMES, Metrics
 from ..results.records import Best, EpochRecord
+from ..results.variants import mean
 from ..util import integrity
 from ..util.errors import CheckpointError
 from .thread_tuner import ThreadUse
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """The counters of one task over all processes that worked on it."""
+    """The counters of one task over all processes that worked on it.
+
+    ``evaluated`` holds the metrics of each class after each evaluated epoch. Those in ``records`` are their means.
+    """
 
     records: list[EpochRecord] = field(default_factory=list)
-    best: dict[str, Best] = field(default_factory=dict)
-    metrics: Metrics | None = None
+    evaluated: dict[int, dict[str, Metrics]] = field(default_factory=dict)
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
     evaluate_seconds: float = 0.0
@@ -42,6 +45,43 @@ class Session:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._counted = self.fit_seconds
+
+    def mean(self, epoch: int) -> Metrics:
+        """The mean of each metric over the classes in which it is defined, after an evaluated epoch."""
+        found = self.evaluated[epoch].values()
+        return Metrics(**{name: mean(getattr(each, name) for each in found) for name in METRIC_NAMES})
+
+    def best_epochs(self) -> dict[str, int]:
+        """The evaluated epoch with the highest mean of each metric, the first of equal ones: an *oracle*.
+
+        One epoch for all classes, since there is one model.
+        """
+        means = {epoch: self.mean(epoch) for epoch in self.evaluated}
+        found: dict[str, tuple[float, int]] = {}
+        for name in METRIC_NAMES:
+            for epoch, metrics in means.items():
+                value = getattr(metrics, name)
+                if value is not None and (name not in found or value > found[name][0]):
+                    found[name] = value, epoch
+        return {name: epoch for name, (_, epoch) in found.items()}
+
+    def best_of(self, class_name: str) -> tuple[Best, ...]:
+        """What one class has of each metric after the epoch that is best on all classes."""
+        found = []
+        for name, epoch in self.best_epochs().items():
+            value = getattr(self.evaluated[epoch][class_name], name)
+            if value is not None:  # as where this class has no masks, but others have
+                found.append(Best(name, value, epoch))
+        return tuple(found)
+
+    def last_of(self, class_name: str) -> Metrics:
+        """The metrics of one class after the epoch that was evaluated last."""
+        return self.evaluated[max(self.evaluated)][class_name]
+
+    def records_of(self, class_name: str) -> list[EpochRecord]:
+        """The epoch curve of one class."""
+        found = {epoch: each[class_name] for epoch, each in self.evaluated.items()}
+        return [replace(record, metrics=found.get(record.number)) for record in self.records]
 
     def take_epoch_seconds(self) -> float:
         """Return the training seconds since the last call."""
@@ -66,8 +106,10 @@ class Session:
             "detector": detector.state_dict(),
             "random": random_state(device),
             "records": [asdict(record) for record in self.records],
-            "best": [asdict(best) for best in self.best.values()],
-            "metrics": asdict(self.metrics) if self.metrics else None,
+            "evaluated": [
+                [epoch, {name: asdict(metrics) for name, metrics in each.items()}]
+                for epoch, each in self.evaluated.items()
+            ],
             "fit_seconds": self.fit_seconds,
             "score_seconds": self.score_seconds,
             "evaluate_seconds": self.evaluate_seconds,
@@ -100,8 +142,10 @@ class Session:
         ]
         return cls(
             records=records,
-            best={best["metric"]: Best(**best) for best in state["best"]},
-            metrics=Metrics(**state["metrics"]) if state["metrics"] else None,
+            evaluated={
+                epoch: {name: Metrics(**metrics) for name, metrics in each.items()}
+                for epoch, each in state["evaluated"]
+            },
             fit_seconds=state["fit_seconds"],
             score_seconds=state["score_seconds"],
             evaluate_seconds=state["evaluate_seconds"],

@@ -28,6 +28,9 @@ from .job import Job
 
 State = Literal["current", "stale", "unchecked"]
 
+Place = tuple[str, str, Path, str | None]
+"""Where a task may lie: data set, class, root and test split."""
+
 IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
 OLDER = "identity unknown: made by an older adbench"
 NO_IMAGES, NO_CODE = "its images are not at hand", "its method is not at hand"
@@ -85,24 +88,30 @@ class Inspector:
         self.show = show or (lambda _: None)
         self.digests = Digests()
         self._identifier = Identifier(registry, self.digests)
-        self._tasks: dict[tuple[str, str, Path], Task | None] = {}
-        self._data: dict[tuple[str, str, Path], str | None] = {}
+        self._tasks: dict[Place, Task | None] = {}
+        self._data: dict[Place, str | None] = {}
         self._file_code: dict[Path, str] = {}
 
     def standing(self, result: Result) -> Standing:
         """Say whether a result is current, stale or unchecked, and why."""
-        made = result.identity
-        codes, tasks = self._codes(result), list(self._found(result))
+        made, codes = result.identity, self._codes(result)
         if made is None:
-            return self._standing_of_older(result, bool(codes), [task for _, task in tasks])
-        data = {self._data_of(key, task) for key, task in tasks}
-        read = {digest for digest in data if digest is not None}
-        unread = None in data and made.data not in data
-        stale = _reasons(made, set() if unread else read, codes)
+            tasks = [task for _, task in self._found(result, result.class_name)]
+            return self._standing_of_older(result, bool(codes), tasks)
+        trained_on = made.classes or {result.class_name: made.data}
+        images = {self._state_of_images(result, name, digest) for name, digest in trained_on.items()}
+        stale = (*_reasons(made, codes), *([IMAGES] if IMAGES in images else []))
         if stale:
             return Standing("stale", stale)
-        unknown = [*([] if codes else [NO_CODE]), *([UNREAD] if unread else [] if data else [NO_IMAGES])]
+        unknown = ([] if codes else [NO_CODE]) + [state for state in (UNREAD, NO_IMAGES) if state in images]
         return Standing("unchecked", tuple(unknown)) if unknown else Standing("current")
+
+    def _state_of_images(self, result: Result, class_name: str, made: str) -> str | None:
+        """What is known of the images of one class that a result was trained on: None where they are as they were."""
+        data = {self._data_of(key, task) for key, task in self._found(result, class_name)}
+        if made in data:
+            return None
+        return NO_IMAGES if not data else UNREAD if None in data else IMAGES
 
     def _standing_of_older(self, result: Result, has_code: bool, tasks: Sequence[Task]) -> Standing:
         """Of a result of adbench 0.1, which knows names and lengths of its files alone."""
@@ -131,29 +140,29 @@ class Inspector:
             self._file_code[file] = file_code_digest(file)
         return self._file_code[file]
 
-    def _found(self, result: Result) -> Iterator[tuple[tuple[str, str, Path], Task]]:
-        """The places in which a result's class lies on this machine, with what is there."""
+    def _found(self, result: Result, class_name: str) -> Iterator[tuple[Place, Task]]:
+        """The places in which a class of a result lies on this machine, with what is there."""
         reader = self.registry.datasets.get(result.dataset)
         if reader is None:
             return
         named = [Path(name) for name in named_in(result.command, "--data-root")]
         roots = (*self.roots, *named) if reader.needs_root else (cache_folder(),)
         for root in dict.fromkeys(roots):
-            key = (result.dataset, result.class_name, root)
+            key = (result.dataset, class_name, root, result.protocol.test)
             if key not in self._tasks:
-                self.show(f"looking at {result.dataset}/{result.class_name}")
+                self.show(f"looking at {result.dataset}/{class_name}")
                 try:
-                    self._tasks[key] = reader.load(root, result.class_name)
+                    self._tasks[key] = reader.load(root, class_name).with_test(result.protocol.test)
                 except Exception:  # missing there, or a reader of a plugin that raises whatever it likes
                     self._tasks[key] = None
             task = self._tasks[key]
             if task is not None:
                 yield key, task
 
-    def _data_of(self, key: tuple[str, str, Path], task: Task) -> str | None:
+    def _data_of(self, key: Place, task: Task) -> str | None:
         """The digest of a class's images; None where too much would have to be read for it."""
         if key not in self._data:
-            paths = [path for sample in (*task.train, *task.test) for path in (sample.path, sample.mask) if path]
+            paths = [path for _, sample in task.used() for path in (sample.path, sample.mask) if path]
             too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
             self._data[key] = None if too_much else data_digest(task, self.digests)
         return self._data[key]
@@ -181,23 +190,30 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         job: the job.
         now: the identity of what it would compute.
     """
-    folder = RunFolder(job.results, job.dataset, job.class_name, job.method, "any").path.parent
-    asked = (job.method, job.dataset, job.class_name, job.preset, dict(job.overrides), job.seed, job.holdout)
+    name = job.classes[0]  # those that are trained together are stale together
+    folder = RunFolder(job.results, job.dataset, name, job.method, "any").path.parent
+    together = job.classes if job.setting == "multi-class" else ()
+    setting = (job.setting, job.shots, together, job.test)
+    asked = (job.method, job.dataset, name, job.preset, dict(job.overrides), job.seed, job.holdout, setting)
     found = []
     for path in folder.glob("*/result.json"):
         try:
-            run = RunFolder(job.results, job.dataset, job.class_name, job.method, path.parent.name).read_result()
+            run = RunFolder(job.results, job.dataset, name, job.method, path.parent.name).read_result()
         except ResultError:
             continue
-        made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, run.protocol.holdout)
-        reasons = _reasons(run.identity, {now.data}, {now.code})
+        how = run.protocol
+        setting = (how.setting, how.shots, how.classes, how.test)
+        made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
+        reasons = _reasons(run.identity, {now.code})
+        if run.identity and (run.identity.classes or run.identity.data) != (now.classes or now.data):
+            reasons = (*reasons, IMAGES)
         if made == asked and reasons:
             found.append((run, Standing("stale", reasons)))
     return max(found, key=lambda each: each[0].finished, default=None)
 
 
-def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[str, ...]:
-    """What differs from all that is here now; empty sets say that nothing is at hand."""
+def _reasons(made: Identity | None, codes: set[str]) -> tuple[str, ...]:
+    """What differs from the code that is here now; an empty set says that none is at hand."""
     if made is None:
         return (OLDER,)
     found = []
@@ -205,8 +221,6 @@ def _reasons(made: Identity | None, data: set[str], codes: set[str]) -> tuple[st
         found.append(CODE)
     if made.numerics != numerics.NUMERICS:
         found.append(CORE)
-    if data and made.data not in data:
-        found.append(IMAGES)
     return tuple(found)
 
 

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..api import options as options_module
-from ..api.data import EvalSize, relative_path
+from ..api.data import relative_path
 from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
-from ..api.scores import Threshold
 from ..data.ground_truth import RESAMPLING
-from ..data.image_store import Store
 from ..results import store
 from ..results.records import Environment, Protocol, Result, Timing
 from ..util import devices
@@ -28,51 +26,45 @@ from .evaluate import TestScores
 from .session import Session
 
 if TYPE_CHECKING:
-    from .job import ResolvedJob
+    from .class_run import ClassRun
+    from .job import Job, ResolvedJob
 
 
 def summarize(
     resolved: ResolvedJob,
+    run: ClassRun,
     package: str,
     detector: Detector,
     session: Session,
     *,
-    train: Store,
-    held_out: Store | None,
-    test: Store,
-    scores: TestScores,
-    threshold: Threshold | None,
     micro_batches: Sequence[MicroBatches],
     timing: Timing,
 ) -> Result:
-    """Put together everything needed to trust and to redo a run's numbers.
+    """Put together everything needed to trust and to redo a run's numbers of one class.
 
     Args:
         resolved: what was asked for, as this machine resolved it.
+        run: the class, scored after the last epoch.
         package: what the method came with.
         detector: what came of it.
         session: evaluated at least once; its last metrics are the result's.
-        train: the training images, without those held out.
-        held_out: those, if there are any.
-        test: the test images.
-        scores: those of the last epoch.
-        threshold: what was suggested, judged on the test set.
         micro_batches: how training and scoring split their batches where memory was short.
-        timing: the seconds of all sessions.
+        timing: the seconds of all sessions; of several classes, the share of this one.
     """
-    job, options, task = resolved.job, resolved.options, resolved.task
-    assert session.metrics is not None
+    job, options, own = resolved.job, resolved.options, run.resolved
+    task, train, test = own.task, run.train.store, run.test.store
+    assert run.scores is not None
     return Result(
         schema=store.SCHEMA,
-        run=resolved.folder.run,
+        run=own.folder.run,
         method=job.method,
         preset=job.preset,
         overrides=dict(job.overrides),
         options=options_module.to_json(options),
         dataset=job.dataset,
-        class_name=job.class_name,
+        class_name=own.name,
         synthetic=task.synthetic,
-        fingerprint=resolved.whole.fingerprint,
+        fingerprint=own.whole.fingerprint,
         content=hashlib.sha256((train.content + test.content).encode()).hexdigest(),
         train_images=len(train.samples),
         test_images=len(test.samples),
@@ -80,10 +72,10 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=protocol(options, detector, scores, eval_size=job.eval_size, holdout=job.holdout),
-        metrics=session.metrics,
+        protocol=protocol(options, detector, run.scores, job),
+        metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
-        oracle=tuple(session.best.values()),
+        oracle=session.best_of(own.name),
         timing=timing,
         peak_memory_bytes=devices.peak_memory(resolved.device),
         parameters=_parameters(detector),
@@ -92,37 +84,34 @@ def summarize(
         command=job.command,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         passes={part.what: part.count for part in micro_batches if part.count > 1},
-        threshold=threshold,
-        held_out_images=len(held_out.samples) if held_out else 0,
-        tied_images=scores.tied,
-        identity=resolved.identity,
-        evaluations=sum(record.metrics is not None for record in session.records),
+        threshold=run.threshold,
+        held_out_images=len(run.good) if own.held_out else 0,
+        tied_images=run.scores.tied,
+        identity=own.identity,
+        evaluations=len(session.evaluated),
+        shots=tuple(relative_path(sample.path, task.root) for sample in own.shots),
     )
 
 
-def protocol(
-    options: Options,
-    detector: Detector,
-    scores: TestScores,
-    *,
-    eval_size: EvalSize | None,
-    holdout: float = 0.0,
-    epoch_policy: str = "last",
-) -> Protocol:
-    """Everything besides the method that moves a number; arguments as of ``Job`` and ``Protocol``."""
+def protocol(options: Options, detector: Detector, scores: TestScores, job: Job) -> Protocol:
+    """Everything besides the method that moves a number."""
     return Protocol(
         size=options.size,
         resize=options.resize,
         picture_resampling="lanczos",
-        mask_size=eval_size or options.size,
+        mask_size=job.eval_size or options.size,
         mask_resampling="nearest",
-        epoch_policy=epoch_policy,
-        aupro_map="anomaly map" if scores.region_maps is None else "region map",
+        epoch_policy="last",
+        aupro_map=scores.aupro_map,
         backbone=options.backbone if isinstance(options, BackboneOptions) else None,
         backbone_weights=getattr(getattr(detector, "backbone", None), "weights_hash", None),
         precision=options.amp,
-        map_resampling=RESAMPLING if eval_size else None,
-        holdout=holdout,
+        map_resampling=RESAMPLING if job.eval_size else None,
+        holdout=job.holdout,
+        setting=job.setting,
+        shots=job.shots,
+        classes=job.classes if job.setting == "multi-class" else (),
+        test=job.test,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ..api import options as options_module
-from ..api.data import EvalSize
 from ..api.method import Method
 from ..api.options import Options
 from ..api.registry import Registry
@@ -22,7 +21,7 @@ from ..results.records import Protocol
 from ..stats import thresholds
 from ..util import capacity, devices, torch_files
 from ..util.errors import CheckpointError
-from .engine import open_images
+from .class_run import open_images
 from .evaluate import score_all
 from .job import Job
 from .summary import protocol
@@ -80,12 +79,14 @@ def run(
     ours = "adbench_checkpoint" in saved
     options = _saved_options(saved, method, changes or {}, checkpoint) if ours else job.options
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
-    task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
-    if ours and (saved["dataset"], saved["class"]) != (job.dataset, job.class_name):
-        made_for = f"{saved['dataset']}/{saved['class']}"
+    task = registry.dataset(job.dataset).load(job.data_root, job.class_name).with_test(job.test)
+    if ours and (saved["dataset"] != job.dataset or job.class_name not in _classes(saved)):
+        made_for = f"{saved['dataset']}/{'+'.join(_classes(saved))}"
         watch.note(f"Note: {checkpoint} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
 
-    eval_size = _eval_size(saved) if ours else job.eval_size
+    if ours:
+        job = _as_saved(job, saved)
+    eval_size = job.eval_size
     capacity.require_input(options.size, len(task.test))
     capacity.require_eval_size(eval_size)
     if task.problems and not job.skip_bad:
@@ -103,9 +104,10 @@ def run(
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
     ground_truth = open_ground_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
     same_scores = ours and not set(changes or ()) - {"amp", "batch_size"}
-    stored = thresholds.from_checkpoint(saved, detector.score_scale) if same_scores else None
+    own = saved.get("class_thresholds", {}).get(job.class_name, saved)
+    stored = thresholds.from_checkpoint(own, detector.score_scale) if same_scores else None
     verdict = thresholds.judge(stored.value, stored.rule, ground_truth.labels, scores.image.numpy()) if stored else None
-    if ours and thresholds.has_old_scale(saved, detector.score_scale):
+    if ours and thresholds.has_old_scale(own, detector.score_scale):
         watch.note(
             f"Note: the threshold in {checkpoint} is not used: it was suggested for scores of an older scale of "
             f"{method.name}. Train again for a new one."
@@ -119,34 +121,44 @@ def run(
         checkpoint=str(checkpoint),
         epoch=epoch if isinstance(epoch, int) else None,
         metrics=scores.evaluate(ground_truth),
-        protocol=protocol(
-            options,
-            detector,
-            scores,
-            eval_size=eval_size,
-            holdout=saved.get("holdout", 0.0) if ours else 0.0,
-            epoch_policy="the checkpoint's",
-        ),
+        protocol=_protocol(saved, ours, protocol(options, detector, scores, job)),
         threshold=verdict,
         test_images=len(ground_truth.labels),
         tied_images=scores.tied,
     )
 
 
-def _eval_size(saved: Mapping[str, Any]) -> EvalSize | None:
-    """Where a checkpoint of adbench compares maps; lists, as other writers may leave them, become sizes."""
+def _as_saved(job: Job, saved: Mapping[str, Any]) -> Job:
+    """The job with what a checkpoint of adbench says of its training and of how its maps are compared.
+
+    Lists, as other writers may leave them, become sizes.
+    """
     found = saved.get("eval_size")
-    return tuple(found) if isinstance(found, list) else found
+    return replace(job, eval_size=tuple(found) if isinstance(found, list) else found, holdout=saved.get("holdout", 0.0))
+
+
+def _protocol(saved: Mapping[str, Any], ours: bool, scored: Protocol) -> Protocol:
+    """How a checkpoint was trained and is scored now."""
+    scored = replace(scored, epoch_policy="the checkpoint's")
+    if not ours or saved.get("setting", "one-class") == "one-class":
+        return scored
+    classes = tuple(_classes(saved)) if saved["setting"] == "multi-class" else ()
+    return replace(scored, setting=saved["setting"], shots=saved.get("shots"), classes=classes)
+
+
+def _classes(saved: Mapping[str, Any]) -> list[str]:
+    """The classes that a checkpoint of adbench was trained on."""
+    return list(saved.get("classes") or [saved["class"]])
 
 
 def trained_on(checkpoint: Path, dataset: str) -> str | None:
-    """The class of ``dataset`` that one of adbench's own checkpoints is of; None for any other.
+    """The classes of ``dataset`` that one of adbench's own checkpoints is of, as "a,b"; None for any other.
 
     Raises:
         CheckpointError: the file is missing or unreadable.
     """
     saved = torch_files.load(checkpoint, "meta")
-    return str(saved["class"]) if "adbench_checkpoint" in saved and saved["dataset"] == dataset else None
+    return ",".join(_classes(saved)) if "adbench_checkpoint" in saved and saved["dataset"] == dataset else None
 
 
 def _saved_options(saved: dict[str, Any], method: Method, changes: Mapping[str, Any], checkpoint: Path) -> Options:

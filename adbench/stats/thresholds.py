@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,18 +36,20 @@ OUTLIER = 0.1
 
 Floats = NDArray[np.float64]
 
+Source = Literal["training", "held-out", "validation"]
+"""Where the good images come from."""
 
-def suggest(scores: NDArray[np.floating], *, held_out: bool) -> tuple[float, str] | None:
+
+def suggest(scores: NDArray[np.floating], *, source: Source) -> tuple[float, str] | None:
     """Suggest a threshold and describe its rule; None for fewer than three scores, or for equal ones.
 
     Args:
         scores: (N,) of good images.
-        held_out: whether they were held out of the training; the description says so.
+        source: whether they were trained on, held out of the training, or a validation split of the data set.
     """
     ordered: Floats = np.sort(np.asarray(scores, dtype=np.float64))
     if len(ordered) < FEWEST or ordered.std() <= EQUAL * _resolution(ordered):
         return None
-    source = "held-out" if held_out else "training"
     words = f"mean + {DEVIATIONS:g} sd of {len(ordered)} {source} scores"
     value, highest = float(ordered.mean() + DEVIATIONS * ordered.std(ddof=1)), float(ordered[-1])
     if value > highest and _ends_in_an_outlier(ordered):

@@ -56,4 +56,4 @@ class Sample(Detector):
 def adbench_methods():
     """Offer the method. The defaults of its options are the preset `paper`."""
     cpu = Preset(replace(SampleOptions(), backbone="efficientnet_lite0"), "A small backbone, no download")
-    return [Method("sample", "One Gaussian over all positions", Sample, SampleOptions, {"cpu": cpu})]
+    return [Method("sample", "One Gaussian", Sample, SampleOptions, {"cpu": cpu}, settings=("one-class", "few-shot"))]

@@ -71,5 +71,6 @@ def adbench_methods() -> Sequence[Method]:
             options=PaDiMOptions,
             presets=PRESETS,
             paper="arXiv 2011.08785",
+            settings=("one-class", "multi-class", "few-shot"),
         )
     ]

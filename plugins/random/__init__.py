@@ -36,5 +36,6 @@ def adbench_methods() -> Sequence[Method]:
             summary="Random scores, which rank at 0.5: the yardstick of a broken board",
             build=build,
             presets=PRESETS,
+            settings=("one-class", "multi-class", "few-shot", "zero-shot"),
         )
     ]

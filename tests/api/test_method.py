@@ -28,8 +28,8 @@ def test_a_setting_that_a_method_lacks_is_one_error_that_names_those_it_has():
     with pytest.raises(UsageError) as caught:
         require_setting([one, few], "zero-shot")
     assert str(caught.value) == (
-        "--setting zero-shot: found one supports one-class only; few supports one-class and few-shot only, "
-        "wanted a setting that each method supports."
+        "one does not support --setting zero-shot, only one-class; "
+        "few does not support --setting zero-shot, only one-class, few-shot."
     )
 
 

@@ -156,17 +156,28 @@ def test_masks_without_images_are_a_problem(tmp_path):
     assert str(tmp_path / "bottle" / "test" / "hole") in problem.found
 
 
-@pytest.mark.parametrize(("part", "kind"), [("train/good", "training"), ("test", "test")])
-def test_a_class_without_training_or_test_images_is_refused(tmp_path, part, kind):
+def test_a_class_without_test_images_is_refused(tmp_path):
     """The message names the folder where the images were looked for."""
     touch_class(tmp_path, "bottle")
-    for path in sorted((tmp_path / "bottle" / part).rglob("*.png")):
+    for path in sorted((tmp_path / "bottle" / "test").rglob("*.png")):
         path.unlink()
 
     with pytest.raises(DataError) as caught:
         mvtec.load(tmp_path, "bottle")
 
-    assert f"no {kind} image in {tmp_path / 'bottle' / Path(part)}" in str(caught.value)
+    assert f"no test image in {tmp_path / 'bottle' / 'test'}" in str(caught.value)
+
+
+def test_a_class_without_training_images_says_where_they_belong(tmp_path):
+    """Zero-shot methods need none, so the reader only tells where they were looked for."""
+    touch_class(tmp_path, "bottle")
+    for path in sorted((tmp_path / "bottle" / "train").rglob("*.png")):
+        path.unlink()
+
+    task = mvtec.load(tmp_path, "bottle")
+
+    assert (task.train, task.train_place) == ((), tmp_path / "bottle" / "train" / "good")
+    assert task.test
 
 
 # ---------------------------------------------------------------- mvtec
@@ -304,25 +315,24 @@ def test_visa_with_a_broken_split_is_refused(tmp_path, content, found):
 
 
 def test_visa_whose_split_lacks_the_class_is_refused(tmp_path):
-    """A class without a training row is reported with the split's path."""
+    """A class without a row is reported with the split's path."""
     touch_archive(tmp_path)
     touch(tmp_path, "pcb2/Data/Images/Normal/0.JPG")
 
-    with pytest.raises(DataError, match=r"class pcb2 of visa: found no training image in .*1cls\.csv"):
+    with pytest.raises(DataError, match=r"class pcb2 of visa: found no test image in .*1cls\.csv"):
         visa.load(tmp_path, "pcb2")
 
 
 # ---------------------------------------------------------------- folder
 
 
-def test_a_class_without_training_images_is_told(tmp_path):
-    """A folder with test images only is meant as a class, so it isn't passed over in silence."""
+def test_a_folder_with_test_images_only_is_a_class(tmp_path):
+    """Zero-shot methods can be scored on it, and others refuse it by name; it isn't passed over in silence."""
     touch_class(tmp_path, "nuts")
     touch(tmp_path, "widgets/test/good/000.png")
 
     assert list(folder.classes(tmp_path)) == ["nuts", "widgets"]
-    with pytest.raises(DataError, match="widgets"):
-        folder.load(tmp_path, "widgets")
+    assert folder.load(tmp_path, "widgets").train == ()
 
 
 def test_every_folder_in_mvtec_layout_is_a_class(tmp_path):

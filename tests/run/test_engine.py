@@ -16,6 +16,7 @@ from runs import Notes, brightness, curve_of, files_in, job_for, made_method, ru
 from adbench import Epoch, Method, Scores, UsageError
 from adbench.api.scores import METRIC_NAMES
 from adbench.backbones.feature_cache import FeatureCache
+from adbench.data import image_store
 from adbench.results import store
 from adbench.run import engine, evaluate
 from adbench.util import devices
@@ -199,7 +200,7 @@ def test_skipped_images_are_recorded(tiny, tiny_data, tmp_path):
 
 def test_a_mistake_in_building_shows_before_images_are_decoded(tiny_data, tmp_path, monkeypatch):
     """A wrong backbone or missing weights are told at once, not after minutes of decoding."""
-    monkeypatch.setattr(engine.image_store, "open_store", lambda *_, **__: pytest.fail("images were opened"))
+    monkeypatch.setattr(image_store, "open_store", lambda *_, **__: pytest.fail("images were opened"))
 
     def build(options, device):
         raise UsageError("no such backbone")

@@ -276,7 +276,7 @@ def test_stale_runs_are_left_out_of_ranking_comparison_and_report(place):
         assert table["notes"].count(note) == 1
     assert json.loads(place.adbench("leaderboard", "--format", "json").stdout)[0]["rows"][0]["seeds"] == 1
     page = place.adbench("report", "--no-images")
-    assert page.exit_code == 0
+    assert page.exit_code == 0, page.stderr
     assert note in Path(page.stdout.strip()).read_text(encoding="utf-8")
 
 
@@ -402,7 +402,7 @@ def test_weights_count_by_their_content(tmp_path, monkeypatch):
 
     def name(weights: str) -> str:
         job = Job("tiny", "cpu", (("weights", weights),), BackboneOptions(weights=weights), "folder", "bolts", tmp_path)
-        return run_name(job, replace(Identifier(registry).of(job, task), data="d"), amp="off")
+        return run_name(job, replace(Identifier(registry).of(job, [task]), data="d"), amp="off")
 
     first = name("w.pth")
     assert first == name("./w.pth") == name(str(tmp_path / "w.pth")) == name("copy.pth")
@@ -488,7 +488,7 @@ def test_images_that_change_while_other_tasks_run_stop_their_task(place):
     options = registry.method("tiny").options(epochs=1)
     task = registry.dataset("folder").load(place.data, "bolts")
     job = Job("tiny", "cpu", (), options, "folder", "bolts", place.data, device="cpu", results=place.folder / "new")
-    bench = prepare(job, task, Identifier(registry).of(job, task))
+    bench = prepare(job, [task], Identifier(registry).of(job, [task]))
     place.write_mask(1, 44)
     with pytest.raises(DataError, match="files that changed since the run began"):
         engine.run(bench, registry)
@@ -525,7 +525,8 @@ def test_classes_of_one_name_in_two_data_sets_keep_their_own_images(tiny_data, t
         for dataset in ("folder", "again")
     ]  # fmt: skip
     tasks = plan.load_tasks(jobs, registry)
-    assert tasks["folder", "bolts"].root != tasks["again", "bolts"].root
+    roots = [tasks[name, "bolts", tiny_data, None].root for name in ("folder", "again")]
+    assert roots == [tiny_data, other]
     first, second = (outcome.result for outcome in plan.run_here(jobs, registry))
     assert (first.dataset, second.dataset) == ("folder", "again")
     assert first.identity.data != second.identity.data

@@ -25,13 +25,13 @@ lists = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=20)
 
 
 @settings(max_examples=100, deadline=None)
-@given(lists, st.floats(0.01, 100), st.floats(-1e6, 1e6), st.booleans())
-def test_a_threshold_follows_the_unit_and_the_zero_of_the_scores(values, scale, shift, held_out):
+@given(lists, st.floats(0.01, 100), st.floats(-1e6, 1e6), st.sampled_from(["training", "held-out", "validation"]))
+def test_a_threshold_follows_the_unit_and_the_zero_of_the_scores(values, scale, shift, source):
     """In another unit, or with a constant added, the same images are called defective; above the mean in any case."""
     scores = np.array(values)
     moved = scores * scale + shift
     assume(min(scores.std() / np.abs(scores).max(initial=1), moved.std() / np.abs(moved).max(initial=1)) > 1e-5)
-    found, other = (thresholds.suggest(each, held_out=held_out) for each in (scores, moved))
+    found, other = (thresholds.suggest(each, source=source) for each in (scores, moved))
     assert found is not None and other is not None  # noqa: PT018
     assert found[0] > scores.mean()
     assert other[0] == pytest.approx(found[0] * scale + shift, abs=1e-6 * moved.std())
@@ -42,8 +42,8 @@ def test_a_threshold_follows_the_unit_and_the_zero_of_the_scores(values, scale, 
 def test_training_scores_plus_a_constant_suggest_the_same(constant):
     """Also in float32, where a large constant leaves less of the scores: the threshold moves along."""
     scores = np.random.default_rng(4).normal(3, 0.5, 40)
-    plain, _ = thresholds.suggest(scores, held_out=False)
-    moved, _ = thresholds.suggest((scores + constant).astype(np.float32), held_out=False)
+    plain, _ = thresholds.suggest(scores, source="training")
+    moved, _ = thresholds.suggest((scores + constant).astype(np.float32), source="training")
     assert moved - constant == pytest.approx(plain, abs=0.02)
 
 
@@ -53,7 +53,7 @@ def test_one_odd_image_does_not_lift_the_threshold_above_the_maximum(count, widt
     """Of few held-out images one that scores far beyond all others may move the threshold up to its score at most."""
     scores = np.random.default_rng(seed).uniform(0, width, count)
     scores[0] = width * (1 + far)
-    value, rule = thresholds.suggest(scores, held_out=True)
+    value, rule = thresholds.suggest(scores, source="held-out")
     assert value <= scores[0]
     assert count > 9 or rule.endswith("cut to the highest, an outlier")
 
@@ -62,23 +62,25 @@ def test_few_images_of_one_kind_get_a_threshold_above_them_all():
     """Normal scores are seldom cut: the highest of few is no bound for the next good image."""
     draw = np.random.default_rng(2)
     for count in (3, 6, 20):
-        cut = [thresholds.suggest(draw.normal(size=count), held_out=True)[1].endswith("outlier") for _ in range(400)]
+        cut = [
+            thresholds.suggest(draw.normal(size=count), source="held-out")[1].endswith("outlier") for _ in range(400)
+        ]
         assert np.mean(cut) < 0.14
 
 
 def test_the_rule_is_told_with_its_source():
     """Mean plus three sample standard deviations, of how many images, and whether training saw them."""
-    value, rule = thresholds.suggest(np.array([1.0, 2.0, 3.0]), held_out=True)
+    value, rule = thresholds.suggest(np.array([1.0, 2.0, 3.0]), source="held-out")
     assert value == pytest.approx(2 + 3)
     assert rule == "mean + 3 sd of 3 held-out scores"
-    assert thresholds.suggest(np.array([1.0, 2.0, 3.0]), held_out=False)[1].endswith("of 3 training scores")
+    assert thresholds.suggest(np.array([1.0, 2.0, 3.0]), source="training")[1].endswith("of 3 training scores")
 
 
 @pytest.mark.parametrize("scores", [[], [1.0], [1.0, 2.0], [7.615] * 60, [0.0] * 9, [5000.0, 5000.0, 5000.0005]])
-@pytest.mark.parametrize("held_out", [False, True])
-def test_scores_that_say_nothing_suggest_nothing(scores, held_out):
+@pytest.mark.parametrize("source", ["training", "held-out", "validation"])
+def test_scores_that_say_nothing_suggest_nothing(scores, source):
     """Too few images, or scores that are equal but for the rounding of float32."""
-    assert thresholds.suggest(np.array(scores), held_out=held_out) is None
+    assert thresholds.suggest(np.array(scores), source=source) is None
 
 
 def test_the_rates_are_of_the_good_and_of_the_defective():
@@ -156,7 +158,7 @@ def test_a_result_holds_the_threshold_of_its_training_images(tiny, tiny_data, tm
     method = made_method(lambda detector, images: iter([Epoch(1, 1)]), score)
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
     train = torch.cat(seen[2:4]).double().numpy()  # after two batches of test images, in two of training ones
-    expected = thresholds.suggest(train, held_out=False)
+    expected = thresholds.suggest(train, source="training")
     assert (result.threshold.value, result.threshold.rule) == (pytest.approx(expected[0]), expected[1])
     assert (result.threshold.false_alarm_rate, result.threshold.miss_rate) == (0, 0)
     assert folder.read_result() == result

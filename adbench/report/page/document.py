@@ -144,7 +144,7 @@ class _Builder:
         )
 
     def _board(self, number: int, board: Board) -> BoardSection:
-        runs = [result for result in self.results if result.dataset == board.dataset]
+        runs = [result for result in self.results if board.holds(result)]
         sure = confidence.stored(self.stored, _ignore)  # a broken file is told of where its curves would be
         tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks, names=self.names)
         ranked = [str(label) for table in tables for label in table.column("variant")]
@@ -153,7 +153,7 @@ class _Builder:
         classes = [self._class(f"c{number}-{place}", board, name, styles) for place, name in enumerate(names)]
         every_run = [(variant.label, run) for variant in board.variants for run in variant.all_runs]
         return BoardSection(
-            board.title, board.dataset, board.synthetic, tuple(tables), _speed(tables, self.metric), tuple(classes),
+            board.title, board.name, board.synthetic, tuple(tables), _speed(tables, self.metric), tuple(classes),
             run_table(board, every_run),
         )  # fmt: skip
 

@@ -1,0 +1,188 @@
+"""One class of a run in this process: its images, and what the detector scores on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..api.data import EvalSize, Task, relative_path
+from ..api.detector import Detector
+from ..api.options import Options
+from ..api.scores import Metrics, Threshold
+from ..backbones.feature_cache import FeatureCache
+from ..data import image_store
+from ..data.ground_truth import open_ground_truth
+from ..data.images import Images
+from ..data.joint_images import JointImages
+from ..metrics.histograms import ScoreHistograms
+from ..results.store import ImageScore
+from ..stats import thresholds
+from ..util.digests import Digests
+from ..util.errors import DataError
+from ..util.memory import MicroBatches
+from .evaluate import TestScores, score_all, score_good
+from .identity import data_digest
+from .job import ResolvedClass, ResolvedJob
+from .session import Session
+from .watch import Watch
+
+Part = Literal["train", "test"]
+
+
+def open_images(
+    task: Task,
+    part: Part,
+    options: Options,
+    device: torch.device,
+    *,
+    skip_bad: bool,
+    cache: FeatureCache,
+    watch: Watch,
+) -> Images:
+    """Open one part of a task: training images shuffled, test images in order."""
+    opened = open_store(task, part, options, skip_bad=skip_bad, watch=watch)
+    return Images(opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage)
+
+
+def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watch: Watch) -> image_store.Store:
+    """Open the decoded images of one part of a task at the size that the options ask for."""
+    training = part == "train"
+    if training and not task.train:  # as in the setting "zero-shot"
+        return image_store.empty_store(options.size, problems=task.problems)
+    return image_store.open_store(
+        task.train if training else task.test,
+        root=task.root,
+        size=options.size,
+        resize=options.resize,
+        skip_bad=skip_bad,
+        problems=task.problems if training else (),
+        watch=watch.stage,
+        say=watch.note,
+    )
+
+
+def check_images(resolved: ResolvedJob, watch: Watch) -> None:
+    """Decode the images of all classes, so that broken ones are known before anything is trained.
+
+    Raises:
+        DataError: the first problem, naming the file.
+    """
+    for each in resolved.classes:
+        for task, part in _opened(each):
+            open_store(task, part, resolved.options, skip_bad=resolved.job.skip_bad, watch=watch)
+
+
+def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
+    """The parts of a class that a run opens: training images, test images, and those for the threshold alone."""
+    yield resolved.task, "train"
+    yield resolved.task, "test"
+    source, good = resolved.good
+    if source != "training":
+        yield replace(resolved.task, train=good), "train"
+
+
+class ClassRun:
+    """One class of a run: its images, and what the detector scores on them.
+
+    Args:
+        resolved: the class.
+        options: final ones.
+        device: where batches are made.
+        eval_size: where maps and masks are compared; None for the input's size.
+        skip_bad: leave broken images out.
+        cache: keeps features.
+        watch: hears of the progress.
+
+    Raises:
+        DataError: an image that can't be used, or images that changed since the run was named.
+    """
+
+    def __init__(
+        self,
+        resolved: ResolvedClass,
+        options: Options,
+        device: torch.device,
+        *,
+        eval_size: EvalSize | None,
+        skip_bad: bool,
+        cache: FeatureCache,
+        watch: Watch,
+    ) -> None:
+        self.resolved, self.cache, self.watch = resolved, cache, watch
+        self.train, self.test, *rest = (
+            open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch)
+            for task, part in _opened(resolved)
+        )
+        self.good = rest[0] if rest else self.train
+        size, resize = options.size, options.resize
+        self.ground_truth = open_ground_truth(self.test.store, size=size, resize=resize, eval_size=eval_size)
+        if data_digest(resolved.whole, Digests()) != resolved.identity.data:
+            raise DataError(
+                f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
+                hint="Run the same command again",
+            )  # fmt: skip
+        self.scores: TestScores | None = None
+        """Those of the last epoch, without their maps."""
+        self.histograms: ScoreHistograms | None = None
+        self.threshold: Threshold | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.resolved.name
+
+    @property
+    def companions(self) -> list[Images]:
+        """The images that are scored beside those for training."""
+        return [self.test] if self.good is self.train else [self.test, self.good]
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of the test images below the data set's root."""
+        return [relative_path(sample.path, self.resolved.task.root) for sample in self.test.store.samples]
+
+    def evaluate(
+        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, last: bool
+    ) -> Metrics:
+        """Score the test images and compare with the ground truth; after the ``last`` epoch keep what is stored."""
+        self.scores = self.histograms = None  # those of an earlier epoch; and never two sets of maps at once
+        watch = self.watch.stage
+        with session.timing("score", self.cache):
+            scores = score_all(detector, self.test, name=method, watch=watch, micro_batches=scoring)
+        with session.timing("evaluate", self.cache):
+            metrics = scores.evaluate(self.ground_truth)
+            if last:
+                self.histograms = scores.histograms(self.ground_truth, self.paths)
+                self.scores = scores.without_maps()
+        return metrics
+
+    def suggest(self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches) -> None:
+        """Ask the good images for a threshold when training is over, and judge it on the test set."""
+        assert self.scores is not None
+        watch = self.watch.stage
+        with session.timing("score", self.cache):
+            scores = score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
+        suggested = thresholds.suggest(scores, source=self.resolved.good[0])
+        known = self.ground_truth.labels, self.scores.image.numpy()
+        self.threshold = None if suggested is None else thresholds.judge(*suggested, *known)
+
+    def image_scores(self) -> list[ImageScore]:
+        """The score of each test image."""
+        assert self.scores is not None
+        values: Sequence[float] = np.asarray(self.scores.image.numpy(), np.float64).tolist()
+        return [
+            ImageScore(path, sample.label, sample.defect, value)
+            for path, sample, value in zip(self.paths, self.test.store.samples, values, strict=True)
+        ]
+
+
+def training_images(classes: Sequence[ClassRun]) -> Images:
+    """The training images of all classes as one, for ``fit``; features of the others are made in the same go."""
+    parts = [each.train for each in classes]
+    train = parts[0] if len(parts) == 1 else JointImages(parts)
+    train.prefetch_with(*(images for each in classes for images in each.companions))
+    return train
