@@ -192,7 +192,9 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
 @arguments.results_option
 @arguments.chosen
 @click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
-@click.option("--no-images", is_flag=True, help="Leave the galleries out, which have to score a few images.")
+@click.option(
+    "--no-images", "--no-pictures", is_flag=True, help="Leave the galleries out, which have to score a few images."
+)
 @arguments.reopened
 @arguments.debug_option
 def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,

@@ -345,7 +345,7 @@ def test_broken_histograms_is_warned_of(ran, tmp_path):
 
 def test_the_report_has_the_intervals(ran, tmp_path):
     """The page's leaderboard is the one of --ci."""
-    done = adbench("report", "--results", ran, "-o", tmp_path, "--no-images")
+    done = adbench("report", "--results", ran, "-o", tmp_path, "--no-pictures")
     assert done.exit_code == 0, done.stderr
     assert "95 %" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
