@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output, everything else on standard error."""
+"""Console output of commands: results go to standard output, messages to standard error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LOG_EVERY = 15.0
 """Seconds between two lines of progress in a log."""
 
 STOPPED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def console() -> Console:
-    """The console for everything that isn't a result."""
+    """The console for messages, which go to standard error."""
     from rich.console import Console
 
     return Console(stderr=True)
@@ -34,7 +34,7 @@ def console() -> Console:
 
 @contextlib.contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """A line on a terminal that says what is being done, and goes when it is done; in a log a line now and then."""
+    """A line on a terminal about the present work, removed at the end; in a log a line now and then."""
     from rich.text import Text
 
     shown = console()
@@ -46,7 +46,7 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 
 def now_and_then(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
-    """Make a function that says a text if none was said in the last ``LOG_EVERY`` seconds."""
+    """Make a function that prints a text if it printed none in the last ``LOG_EVERY`` seconds."""
     last = clock()
 
     def hear(text: str) -> None:
@@ -64,32 +64,32 @@ def counted(show: Callable[[str], None], name: str) -> Callable[[str, int, int],
 
 
 def say(text: str, *, style: str = "") -> None:
-    """Say one thing to people, in one line however long it is, with control characters as escapes."""
+    """Print a message in one line, however long, with control characters as escapes."""
     console().print(printable(text), style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
-    """Say what a user should know although the work goes on."""
+    """Print a warning, while the work goes on."""
     say(f"Warning: {text}", style="yellow")
 
 
 def print_path(path: Path) -> None:
-    """Write a path to standard output: exactly for programs, with control characters as escapes for a terminal."""
+    """Write a path to standard output: unchanged for programs, with control characters as escapes for a terminal."""
     import click
 
     click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
 
 
 def print_tables(tables: Sequence[AnyTable], format_: str) -> None:
-    """Write results to standard output, all of them before this returns."""
+    """Write results to standard output and flush it."""
     from ..report import render
 
     render.write(tables, format_)
-    sys.stdout.flush()  # so that a closed pipe shows here
+    sys.stdout.flush()  # so that a closed pipe raises its error here
 
 
 def load_plugins(files: Sequence[Path]) -> Registry:
-    """Find all plugins, warning about those that are broken."""
+    """Find all plugins, and warn about broken ones."""
     from ..api import registry as plugins
 
     registry = plugins.load(files)

@@ -1,4 +1,4 @@
-"""The arguments of the command line: how they are declared, and what is meant by what was typed."""
+"""The options of the command line: their declarations, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ SETTINGS = ("one-class", "multi-class", "few-shot", "zero-shot")
 """Those of ``adbench.api.data``, which a start without a command need not import."""
 
 LAST_SEED = 2**32 - 1
-"""NumPy takes no higher one."""
+"""The highest seed that NumPy accepts."""
 
 DEBUG = "adbench.debug"
-"""Where click's contexts keep whether tracebacks are wanted."""
+"""Key in click's contexts for whether tracebacks are wanted."""
 
 # ---------------------------------------------------------------- declared
 
 
 def debug_option(command: Command) -> Command:
-    """Add ``--debug``; whoever asks, asks ``debugging``."""
+    """Add ``--debug``, whose value ``debugging`` returns."""
 
     def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
         if value:
@@ -49,7 +49,7 @@ def debug_option(command: Command) -> Command:
 
 
 def debugging(context: click.Context) -> bool:
-    """Whether the user wants to see tracebacks; a group's context knows of its commands' ``--debug``."""
+    """Whether the user wants tracebacks; a group's context has the ``--debug`` of its commands, too."""
     return bool(context.meta.get(DEBUG))
 
 
@@ -122,12 +122,12 @@ def _threads(ctx: click.Context, option: click.Parameter, text: str | None) -> C
             raise OptionError("--threads", found=f"'{text}'", wanted=wanted)
         choice = "auto" if words == "auto" else int(words)
     if choice == "auto":
-        threads.this_machine()  # measures the load from here on
+        threads.this_machine()  # starts to measure the load
     return choice
 
 
 def megapixels_option(command: Command) -> Command:
-    """Add ``--max-megapixels``, which goes to whatever decodes images by a variable of the environment."""
+    """Add ``--max-megapixels``, which reaches all code that decodes images as an environment variable."""
     return click.option(
         "--max-megapixels", type=float, callback=_megapixels, expose_value=False,
         envvar="ADBENCH_MAX_MEGAPIXELS", show_envvar=True,
@@ -155,8 +155,8 @@ def _megapixels(ctx: click.Context, option: click.Parameter, value: float | None
 
 
 def stored(command: Command) -> Command:
-    """Options of every command that reads stored results."""
-    for option in (debug_option, format_option, chosen, results_option):  # the last one stands first in --help
+    """Add the options of every command that reads stored results."""
+    for option in (debug_option, format_option, chosen, results_option):  # --help shows the last one first
         command = option(command)
     return command
 
@@ -168,7 +168,7 @@ def chosen(command: Command) -> Command:
 
 
 def no_nan(ctx: click.Context, option: click.Parameter, value: float) -> float:
-    """Nothing compares with NaN, so click's ranges let it pass."""
+    """Refuse NaN: it compares with nothing, so click's ranges accept it."""
     if math.isnan(value):
         raise UsageError(option.opts[0], found="nan", wanted="a number")
     return value
@@ -184,7 +184,7 @@ def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path
 
 
 def looked_up(command: Command) -> Command:
-    """Options of every command that looks whether stored runs are stale."""
+    """Add the options of every command that looks for stale runs."""
     plugins = click.option(
         "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file."
     )
@@ -192,7 +192,7 @@ def looked_up(command: Command) -> Command:
 
 
 def reopened(command: Command) -> Command:
-    """Options of every command that scores with stored runs again."""
+    """Add the options of every command that scores with stored runs again."""
     devices = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
     return looked_up(devices(threads_option(megapixels_option(command))))
 
@@ -201,19 +201,19 @@ def _data_roots(command: Command) -> Command:
     return click.option(
         "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
         envvar="ADBENCH_DATA", show_envvar=True,
-        help="Where a data set lies; may be given several times.  [default: where the run found it]",
+        help="Folder of a data set; may be given several times.  [default: where the run found it]",
     )(command)  # fmt: skip
 
 
 def what_to_run(command: Command) -> Command:
-    """Options of ``run``: data, and everything that says what a method does with it."""
+    """Add the options of ``run``: the data, and all settings of a method."""
     return _data_and_method(
         click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
     )(command)
 
 
 def what_to_test(command: Command) -> Command:
-    """Options of ``test``: like those of ``run``, but by default for the class that a checkpoint is of."""
+    """Add the options of ``test``: those of ``run``, but with the checkpoint's own class as default."""
     return _data_and_method(
         click.option("--class", "-c", "classes", show_default="the checkpoint's own", help="CLASS[,CLASS...] or all.")
     )(command)
@@ -224,7 +224,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
         class_option,
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
-                     help="Where the data set lies."),
+                     help="Folder of the data set."),
         click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
         click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE",
                      help="Change an option of the method; METHOD.KEY=VALUE for one of several."),
@@ -242,14 +242,14 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
     )  # fmt: skip
 
     def add(command: Command) -> Command:
-        for option in reversed(options):  # the last one applied stands first in --help
+        for option in reversed(options):  # --help shows the last one applied first
             command = option(command)
         return command
 
     return add
 
 
-# ---------------------------------------------------------------- understood
+# ---------------------------------------------------------------- parsed
 
 
 def methods(registry: Registry, text: str) -> list[Method]:
@@ -263,7 +263,7 @@ def methods(registry: Registry, text: str) -> list[Method]:
 
 
 def root(reader: Dataset, given: Path | None) -> Path:
-    """The data set's folder; one that makes itself lives in the cache. Raises ``DataError`` for none."""
+    """The data set's folder; a generated one is in the cache. Raises ``DataError`` without a folder."""
     if not reader.needs_root:
         from ..util.files import cache_folder
 
@@ -279,7 +279,7 @@ def root(reader: Dataset, given: Path | None) -> Path:
 def overrides(
     methods: Sequence[Method], changes: Sequence[str], short: Mapping[str, str | None]
 ) -> dict[str, dict[str, Any]]:
-    """Type what was given with -o and the short options, method by method.
+    """Parse the values of -o and of the short options, method by method.
 
     Raises:
         UnknownNameError: no such option or method.
@@ -311,7 +311,7 @@ def overrides(
 
 
 def compute_with(choice: Choice, say: Callable[[str], object] | None = None) -> None:
-    """Have torch compute with so many threads until the command ends; ``say`` hears where the machine is busy."""
+    """Make torch compute with these threads until the command ends; ``say`` gets a line about a busy machine."""
     from ..util import threads
 
     click.get_current_context().with_resource(threads.using(choice, say))

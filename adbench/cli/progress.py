@@ -1,4 +1,4 @@
-"""What long work says while it runs: a live bar on a terminal, a line now and then in a log."""
+"""Shows the progress of long work: a live bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ LOG_EVERY = 15.0
 """Seconds between two lines in a log."""
 
 LONG_RUN = 1800.0
-"""Seconds per class from which a run is called long."""
+"""Seconds for a class above which a run is called long."""
 
 BAR_FROM, BAR = 100, 12
-"""From this terminal width on there is a bar, of at least that many characters."""
+"""Least width of a terminal with a bar, and of the bar, in characters."""
 
 SHORTEST_NAME = 16
-"""Characters of a task's name that are kept while there are facts to leave out."""
+"""Characters of a task's name that stay as long as there are facts to leave out."""
 
 MEASURED = 5.0
-"""Seconds of training after which an estimate is worth saying."""
+"""Seconds of training before the first estimate."""
 
 
 class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     """Shows tasks on standard error, each with epoch, loss and time left."""
 
     def __init__(self, console: Console, tasks: int, *, advice: Callable[[Job], str] | None = None) -> None:
-        """Show ``tasks`` tasks in all; ``advice`` says how a job that takes long could be shorter."""
+        """Show ``tasks`` tasks in all; ``advice`` suggests a shorter run for a long job."""
         self.console = console
         self.tasks = tasks
         self.advise = advice
@@ -76,7 +76,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         if self.bars:
             self.bars.stop()
 
-    # -- what the engine tells
+    # -- called by the engine
 
     def look_at(self, job: Job) -> None:
         """Show a bar while images are decoded."""
@@ -86,11 +86,11 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
             self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="looking at the images")
 
     def expect(self, tasks: int) -> None:
-        """Count these tasks only; the others are done or cannot be."""
+        """Count only these tasks; the others are done or can't run."""
         self.tasks = tasks
 
     def start(self, job: Job) -> None:
-        """Begin a new bar."""
+        """Start a new bar."""
         self._reset()
         self.number += 1
         seed = f" seed {job.seed}" if job.seed else ""
@@ -100,9 +100,9 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
             self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")
 
     def stage(self, what: str, done: int, total: int) -> None:
-        """Show the work around training.
+        """Show work around training.
 
-        Features are computed once and say nothing about the pace; evaluations come again.
+        Features are computed once and don't count for the pace; evaluations recur and do.
         """
         gap = self._hear()
         if what == "features":
@@ -110,7 +110,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._tell([f"{what} {done}/{total}"])
 
     def announce(self, epoch: int, total: int) -> None:
-        """Learn how many epochs there will be."""
+        """Remember the number of epochs."""
         self.epochs_done, self.epochs_total = epoch, total
         self.fraction = self.first_fraction = epoch / max(total, 1)
         self._hear()
@@ -143,15 +143,15 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self.console.print(_shown(message), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bars and self.bar is not None:
             self.bars.remove_task(self.bar)
         self.bar = None
 
-    # -- what is shown
+    # -- shown
 
     def _hear(self) -> float:
-        """Seconds since the engine told something."""
+        """Seconds since the engine's last call."""
         before, self.heard = self.heard, time.monotonic()
         return self.heard - before
 
@@ -160,7 +160,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         return 0.0 if self.training_since is None else time.monotonic() - self.training_since - self.aside
 
     def left(self) -> float | None:
-        """Seconds of training left, from the pace since it started; None before anything is known."""
+        """Seconds of training left, from the pace since it started; None while it is unknown."""
         gained = self.fraction - self.first_fraction
         if self.training_since is None or gained <= 0:
             return None
@@ -172,7 +172,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._tell([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
 
     def _tell(self, facts: list[str], *, force: bool = False) -> None:
-        """Show facts, the most important first: on the bar at once, in a log when it is time."""
+        """Show facts, the most important first: on the bar at once, in a log now and then."""
         now = time.monotonic()
         if self.bars and self.bar is not None:
             width = self.console.width - (BAR if self.console.width >= BAR_FROM else 0)
@@ -197,8 +197,8 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
 def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
     """Fit a name and facts, the most important first, into a line.
 
-    Facts from the fourth on give way to the name. The third stays while enough of the name does, and the
-    first two in any case.
+    Facts from the fourth on give way to the name. The third stays as long as enough of the name does. The first two
+    always stay.
     """
     kept = list(facts)
     shortest = min(SHORTEST_NAME, cell_len(name))
@@ -210,7 +210,7 @@ def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
 
 
 def _shown(text: str) -> str:
-    """Text for a rich console: no markup, and control characters as escapes."""
+    """Escape text for a rich console: no markup, and control characters as escapes."""
     return escape(printable(text))
 
 
@@ -219,7 +219,7 @@ def _join(facts: list[str]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people: "42 s", "3 min 20 s", "5 h 10 min", "2 d 3 h"."""
+    """Format a time: "42 s", "3 min 20 s", "5 h 10 min", "2 d 3 h"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

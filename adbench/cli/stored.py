@@ -1,4 +1,4 @@
-"""The commands that look at what is stored: ``leaderboard``, ``compare``, ``list``, ``results``, ``report``, ..."""
+"""The commands about stored results: ``leaderboard``, ``compare``, ``list``, ``results``, ``report``, ..."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..util.threads import Choice
 
 REPORT = "report"
-"""Folder of the report below that of the results, unless another is asked for."""
+"""Default folder of the report, below that of the results."""
 
 
 @click.command()
@@ -139,14 +139,14 @@ def _listed(what: str, name: str | None, registry: Registry) -> AnyTable:
 
 @click.group("results")
 def results_() -> None:
-    """Look after stored results."""
+    """Manage stored results."""
 
 
 @results_.command("stale")
 @arguments.stored
 @arguments.looked_up
 @click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
-@click.option("--yes", is_flag=True, help="Don't ask before removing; nobody is asked but on a terminal.")
+@click.option("--yes", is_flag=True, help="Remove without asking; without a terminal there is no question anyway.")
 def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
           plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
     """List runs that the present images or the present code would not give again, or remove them."""
@@ -166,12 +166,12 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
 
 
 def _asks() -> bool:
-    """Whether there is somebody who could answer."""
+    """Whether a person at a terminal can answer."""
     return sys.stdin.isatty()
 
 
 def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
-    """Remove runs from the disk; one that can't be removed doesn't keep the others."""
+    """Remove runs from the disk; a failure doesn't keep the others."""
     count = f"{len(folders)} stale run{'' if len(folders) == 1 else 's'}"
     if ask:
         click.confirm(f"Remove {count} from {results}, with checkpoints and maps?", abort=True, err=True)
@@ -193,14 +193,14 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
 @arguments.chosen
 @click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
 @click.option(
-    "--no-images", "--no-pictures", is_flag=True, help="Leave the galleries out, which have to score a few images."
+    "--no-images", "--no-pictures", is_flag=True, help="Leave out the galleries, for which a few images are scored."
 )
 @arguments.reopened
 @arguments.debug_option
 def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
             no_images: bool, data_roots: Sequence[Path], device: str, threads: Choice,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """Write a page to look at: leaderboard, curves, and the images that methods get wrong."""
+    """Write an HTML report: leaderboard, curves, and the images that methods get wrong."""
     metric = arguments.metric(metric)
     stored = _read(results, dataset, class_name)
     registry = load_plugins(plugin_files)
@@ -229,7 +229,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     """
     from ..results.find import find_runs
-    from ..run import heatmaps as room
+    from ..run.heatmaps import save
     from ..run.reopen import Reopener
 
     chosen = find_runs(_read(results, None, None), runs, results)
@@ -240,7 +240,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
             name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
             show(name)
             watch = counted(show, name)
-            place = room.save(result, results, reopener, "raw" if raw else "png", force=force, watch=watch, warn=warn)
+            place = save(result, results, reopener, "raw" if raw else "png", force=force, watch=watch, warn=warn)
             print_path(place)
 
 
@@ -248,7 +248,7 @@ def write_report(
     stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None,
     remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None,
 ) -> Path:  # fmt: skip
-    """Write the page of some results into ``folder``, and say meanwhile what is being drawn."""
+    """Write the report of some results into ``folder``, and show what is being drawn."""
     from ..report import page
     from ..run import gallery
 
@@ -268,7 +268,7 @@ def write_report(
 
 
 def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> list[Inspected]:
-    """What is known of each result; a line on a terminal says which class is looked at."""
+    """Look up the standing of each result; a line on a terminal shows the class."""
     from ..run.standing import Inspector
 
     with status_line() as show:
@@ -283,7 +283,7 @@ def _without_stale(results: Path, stored: Sequence[Result], registry: Registry, 
 
 
 def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
-    """A table of runs, in which variants have the names that they have on boards."""
+    """A table of runs, with variants named as in leaderboards."""
     from ..report import list_runs
     from ..results import store
     from ..results.variants import Names
@@ -294,7 +294,7 @@ def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
 
 
 def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
-    """Read stored results, warning about what can't be read."""
+    """Read stored results, and warn about unreadable ones."""
     from ..results import store
 
     chosen = (class_name or "all").strip()

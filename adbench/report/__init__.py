@@ -1,6 +1,6 @@
-"""What people and programs see of results: tables of them, and how tables are written.
+"""Tables and pages of results, and how they are written.
 
-``adbench.report.leaderboard`` and the others are the functions, not the modules of the same names.
+``adbench.report.leaderboard`` and the others are functions, not the modules of the same names.
 """
 
 from .compare import compare

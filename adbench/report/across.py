@@ -1,4 +1,4 @@
-"""Many variants side by side for people: a row for each, where a column for each would fill screens."""
+"""Compares many variants for people: a row for each, since a column for each would fill screens."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .tables import Column, Table
 
 @dataclass(frozen=True)
 class _Row:
-    """A variant, and what tells it from the first one."""
+    """A variant, and its difference from the first one."""
 
     variant: Variant
     pair: Pair | None
 
 
 def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence | None) -> Table[_Row]:
-    """A row for each variant: the mean over the classes that all of them have, and how it differs from the first.
+    """A row for each variant: its mean over the classes that all of them have, and its difference from the first.
 
     Args:
         board: the data set that the variants are of.
-        variants: those that are compared; the first is what the others are compared with.
+        variants: those to compare; each of the others is compared with the first.
         metric: a field of ``Metrics``.
         confidence: adds intervals and p-values.
     """

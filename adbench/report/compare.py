@@ -1,4 +1,4 @@
-"""Variants side by side, class by class, and beside the numbers that the papers report."""
+"""Compares variants, class by class, with each other and with the numbers that papers report."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .protocols import Protocols, of_class, setting_column
 from .tables import AnyTable, Column, Kind, Table
 
 MANY = 4
-"""Of more variants people see one row each, and pairs with the first one alone, unless they ask for more."""
+"""With more variants people see one row for each, and only pairs with the first one, unless they ask for more."""
 
 PublishedNumbers = Mapping[str, tuple[Published, ...]]
-"""What each method's authors report, by the method's name."""
+"""The numbers that each method's authors report, by the method's name."""
 
 
 @dataclass(frozen=True)
 class _Series:
-    """One column: a value per class, None where there is none."""
+    """One column: a value for each class, or None."""
 
     key: str
     title: str
@@ -69,27 +69,27 @@ def compare(
     every_pair: bool | None = None,
     by_class: bool = False,
 ) -> list[AnyTable]:
-    """Put variants side by side, a table per data set and metric, with differences to the first one.
+    """Compare variants in a table for each data set and metric, with differences to the first one.
 
-    Values are those of the last epoch, as means over seeds; the mean is over the classes that all of
-    the compared variants have. Published numbers are lined up by their policy: what authors report of
-    their last epoch with our last, the best epoch on the test set with our oracle.
+    Values are those of the last epoch, as means over seeds. The mean is over the classes that all compared variants
+    have. Published numbers are compared under their own policy: the authors' last epoch with our last, their best
+    epoch on the test set with our oracle.
 
     Args:
         results: runs of any methods, data sets and seeds.
-        names: methods, which stand for all their variants, or variants such as "msflow:cpu".
+        names: methods, each with all its variants, or variants such as "msflow:cpu".
         metrics: fields of ``Metrics``.
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
-        oracle: after each table one with the best epochs on the test set.
-        confidence: after each table one that says which pairs are significantly different.
-        remarks: what else must be said about each data set's runs (``standing.Sorted``).
-        called: what the variants are called; by default by these results alone.
-        every_pair: compare every pair, or else each with the first; by default every pair of at most ``MANY``.
-        by_class: show people the classes of more than ``MANY`` variants as well.
+        oracle: adds a table with the best epochs on the test set after each table.
+        confidence: adds a table of significant differences after each table.
+        remarks: further notes on each data set's runs (``standing.Sorted``).
+        called: names of the variants; by default from these results alone.
+        every_pair: compare every pair, or only each with the first; by default every pair of at most ``MANY``.
+        by_class: also show people the classes of more than ``MANY`` variants.
 
     Raises:
         ResultError: there is no result.
-        UnknownNameError: nothing among the results has that name.
+        UnknownNameError: no result has that name.
     """
     if not results:
         raise ResultError("there is no result to compare", hint="Make one with adbench run, or look at --results")
@@ -116,7 +116,7 @@ def _side_by_side(
     every_pair: bool | None,
     by_class: bool,
 ) -> list[AnyTable]:
-    """The values and the pairs. Of many variants people see one row each, programs all as usual."""
+    """The values and the pairs. For many variants people see one row each; programs always see all."""
     from . import across, pairs  # with NumPy
 
     many = len(variants) > MANY
@@ -132,7 +132,7 @@ def _side_by_side(
 
 
 def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
-    """The variants that are asked for, in that order, each once."""
+    """The variants that the names ask for, in that order, each once."""
     chosen = [variant for name in names for variant in board.variants if name in variant.names]
     return list({variant.label: variant for variant in chosen}.values())
 
@@ -207,7 +207,7 @@ def _notes(classes: Sequence[str], common: Sequence[str], values: Sequence[_Seri
 
 
 def _fewer_notes(series: Sequence[_Series], common: Sequence[str]) -> list[str]:
-    """Say which means are over fewer classes than the others."""
+    """Name the means that are over fewer classes than the others."""
     notes = []
     for each in series:
         there = [name for name in common if each.of(name) is not None]
@@ -222,7 +222,7 @@ def _fewer_notes(series: Sequence[_Series], common: Sequence[str]) -> list[str]:
 def _against_published(
     dataset: str, variants: Sequence[Variant], metric: str, classes: Sequence[str], published: PublishedNumbers
 ) -> tuple[list[_Series], list[str]]:
-    """Columns with what the authors report and the gaps, and where the numbers come from."""
+    """Columns with the authors' numbers and the gaps, and notes on their sources."""
     series: list[_Series] = []
     notes: list[str] = []
     for method in dict.fromkeys(variant.method for variant in variants):
@@ -254,7 +254,7 @@ def _against_published(
 def _reference(
     numbers: Sequence[Published], policy: Literal["last", "oracle"], classes: Sequence[str]
 ) -> _Reference | None:
-    """The one source that has most of the classes; a paper's table before a log, which names epochs."""
+    """The source that has most of the classes; of two, a paper's table before a log, which names epochs."""
     by_source: dict[str, list[Published]] = {}
     for number in numbers:
         if number.policy == policy and number.class_name in classes:
@@ -266,7 +266,7 @@ def _reference(
 
 
 def _gap(variant: Variant, metric: str, theirs: _Series, policy: Literal["last", "oracle"]) -> list[_Series]:
-    """Ours minus theirs under the same policy; our oracle is shown as well, our last is there already."""
+    """Ours minus theirs under the same policy. Our oracle gets a column, too; our last epoch has one already."""
     key = f"{variant.label} gap ({policy})"
     if policy == "last":
         return [_difference(key, _last(variant, metric), theirs)]

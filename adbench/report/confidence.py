@@ -1,4 +1,4 @@
-"""How sure the numbers of a board are: its stored score histograms, joined to variants and classes."""
+"""How certain the numbers of a table are: stored score histograms, by variants and classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # tables without intervals need no NumPy
     from ..stats.intervals import Interval
 
 APART = 0.05
-"""A corrected p-value below which two methods are significantly different."""
+"""Two methods differ significantly if the corrected p-value is below this."""
 
 INTERVALS = "95 %: interval over test images, of the mean over seeds (docs/statistics.md); sd: over seeds."
 
@@ -28,14 +28,14 @@ MISSING_HISTOGRAMS = (
 )
 
 Reader = Callable[[Result], "ScoreHistograms | None"]
-"""Finds what is stored beside a result."""
+"""Reads the score histograms beside a result."""
 
 
 class Confidence:
-    """Intervals and comparisons of variants. What costs something is computed once.
+    """Intervals and comparisons of variants. Each is computed once.
 
     Args:
-        read: finds the score histograms of a result; None where there is none, as with results of older versions.
+        read: reads the score histograms of a result; None if there are none, as in results of older versions.
     """
 
     def __init__(self, read: Reader) -> None:
@@ -45,13 +45,13 @@ class Confidence:
         self._resampled: dict[tuple[str, ...], Resampled | None] = {}
 
     def unknown(self, variants: Sequence[Variant]) -> list[str]:
-        """Labels of those whose score histograms are not stored, or whose seeds were tested on different images."""
+        """Labels of variants without stored score histograms, or whose seeds were tested on different images."""
         return [each.label for each in variants if any(self._of(each, name) is None for name in each.runs)]
 
     def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
-        """The 95 % interval of the mean over the classes that have the metric; None where score histograms are missing.
+        """95 % interval of the mean over the classes that have the metric; None if score histograms are missing.
 
-        None, too, for a single class of which no draw moves the metric, since that says nothing of other images.
+        Also None for a single class if no draw moves the metric: that says nothing about other images.
         """
         from ..stats import intervals as statistics
         from ..stats.intervals import Interval
@@ -65,14 +65,14 @@ class Confidence:
             if found is None or value is None:
                 return None
             values.append(value)
-            # the table's number is exact, that of the score histograms close to it
+            # the table's number is exact; that of the score histograms is close to it
             intervals.append(Interval(min(found.low, value), max(found.high, value)))
         if len(values) != 1:
             return statistics.mean_interval(values, intervals) if values else None
         return intervals[0] if intervals[0].low < intervals[0].high else None
 
     def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
-        """By how much the second is higher in the mean over classes, on the same images; None where unknown.
+        """How much higher the second is in the mean over classes, on the same images; None where unknown.
 
         Classes without the metric don't count.
         """
@@ -87,10 +87,10 @@ class Confidence:
         return comparison.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
 
     def best(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[float | None]:
-        """For each variant the p-value of "none of the others is better" in the mean over classes.
+        """p-values of "no other variant is better" in the mean over classes, one for each variant.
 
-        Classes without the metric don't count. None where score histograms are missing; for all where those
-        missing may be the best's, or where the images are not the same.
+        Classes without the metric don't count. A variant without score histograms has None. All have None if that
+        variant may be the best, or if the images are not the same.
 
         Args:
             variants: in the order of their rank.
@@ -114,8 +114,8 @@ class Confidence:
     def letters(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[str]:
         """Letters of variants in the order of their rank: those that share one are not significantly different.
 
-        Every pair is compared, with Holm's correction. Those whose score histograms are missing have none; if any other
-        pair can't be compared, nobody has.
+        Every pair is compared, with Holm's correction. Variants without score histograms get no letters. If any other
+        pair can't be compared, no variant gets letters.
         """
         from ..stats import comparison
 
@@ -131,7 +131,7 @@ class Confidence:
         return ["" if variant.label in missing else next(letters) for variant in variants]
 
     def _of(self, variant: Variant, class_name: str) -> tuple[ScoreHistograms, ...] | None:
-        """The score histograms of every seed; None unless all have it, for the same images."""
+        """The score histograms of every seed; None unless all seeds have them, for the same images."""
         key = _key(variant, class_name)
         if key not in self._histograms:
             found = [self._read(run) for run in variant.runs.get(class_name, ())]
@@ -165,7 +165,7 @@ class Confidence:
 
 
 def _key(variant: Variant, class_name: str) -> tuple[str, ...]:
-    """The runs of one class: a label alone may stand on the boards of several data sets."""
+    """The runs of one class: data sets may share a label."""
     runs = variant.runs.get(class_name, ())
     return (class_name, variant.label, *(f"{run.dataset}/{run.run}" for run in runs))
 
@@ -177,7 +177,7 @@ def _same_images(found: Sequence[ScoreHistograms]) -> bool:
 
 
 def stored(results: Path, warn: Callable[[str], None]) -> Confidence:
-    """What is known of the results below a folder; a broken file is warned of and counts as missing."""
+    """Intervals and comparisons of the results in a folder; a broken file counts as missing, with a warning."""
     from ..results import run_files
 
     def read(result: Result) -> ScoreHistograms | None:
@@ -202,9 +202,9 @@ def seed_means(variant: Variant, classes: Sequence[str], metric: str) -> list[fl
 
 
 def interval_text(found: Interval | None) -> str | None:
-    """An interval for people, in percent: "97.1-99.0".
+    """Format an interval in percent: "97.1-99.0".
 
-    The ends are rounded outwards, so that the interval holds the value beside it with all the digits that it shows.
+    The ends are rounded outwards, so the interval contains the value beside it with all its shown digits.
     """
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""The columns beside a metric that say how sure it is: its interval over test images, and its spread over seeds."""
+"""Columns that say how certain a metric is: its interval over test images, and its spread over seeds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def doubt_columns(
     prefix: str,
     several_seeds: bool,
 ) -> list[Column[Row]]:
-    """The interval, its ends for programs, and the spread over seeds, which people see if there are several.
+    """The interval, its ends for programs, and the spread over seeds, which people see for several seeds.
 
     Args:
-        confidence: knows what is stored.
+        confidence: reads the stored score histograms.
         metric: the field of ``Metrics``.
         about: the variant and the classes of a row.
-        prefix: what the columns' keys begin with.
+        prefix: of the columns' keys.
         several_seeds: whether there is a spread to see.
     """
 
@@ -53,7 +53,7 @@ def doubt_columns(
 def doubt_notes(
     confidence: Confidence, shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]
 ) -> list[str]:
-    """Say why an interval is missing beside a number although the score histograms is there."""
+    """Explain a missing interval beside a number although there are score histograms."""
     rows = [(variant, classes) for variant, classes in shown if not confidence.unknown([variant])]
     unmoved = any(
         confidence.interval(variant, classes, name) is None
@@ -65,7 +65,7 @@ def doubt_notes(
 
 
 def seeds_text(variants: Sequence[Variant]) -> str:
-    """How many seeds each variant has: in one number where all have as many."""
+    """Numbers of seeds of the variants: one number if all have the same."""
     counts = {variant.seeds for variant in variants}
     if len(counts) == 1:
         return f"Seeds: {counts.pop()} each."

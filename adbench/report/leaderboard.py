@@ -1,4 +1,4 @@
-"""Leaderboards out of results. Ranked is what the *last* epoch scored, never an oracle."""
+"""Leaderboards of results. They rank the *last* epoch, never an oracle."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def leaderboard(
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
 ) -> list[AnyTable]:
-    """Rank variants, one table per data set; or show each variant's classes and their mean.
+    """Rank variants in a table for each data set; or show each variant's classes and their mean.
 
-    A variant takes part in the ranking if it has at least half of the data set's classes. The means
-    are over the classes that all ranked variants have; what is left out is said under the table.
+    A variant takes part in the ranking if it has at least half of the data set's classes. Means are over the classes
+    that all ranked variants have; a note under the table names the others.
 
     Args:
         results: runs of any methods, data sets and seeds.
         metric: a field of ``Metrics``; at the last epoch, the mean over seeds, then over classes.
         by_class: a table per variant with a row per class and the mean, instead of the ranking.
         threshold: show people what the suggested thresholds do; programs always see it.
-        oracle: after each table one with the best epochs on the test set, which rank nothing.
+        oracle: adds a table with the best epochs on the test set after each table; they never rank.
         confidence: adds 95 % intervals, the spread over seeds, and which variants could be the best.
-        letters: show people which pairs are not significantly different, too; programs always see it.
-        remarks: what else must be said about each data set's runs (``standing.Sorted``).
-        names: what the variants are called; by default by these results alone.
+        letters: also show people which pairs don't differ significantly; programs always see it.
+        remarks: further notes on each data set's runs (``standing.Sorted``).
+        names: names of the variants; by default from these results alone.
 
     Raises:
         ResultError: there is no result.
@@ -65,20 +65,20 @@ def leaderboard(
 
 
 def some(results: Sequence[Result]) -> Sequence[Result]:
-    """The results, if there are any. Raises ``ResultError`` otherwise."""
+    """Return the results. Raises ``ResultError`` if there are none."""
     if not results:
         raise ResultError("there is no result to show", hint="Make one with adbench run, or look at --results")
     return results
 
 
 def _metrics(metric: str) -> tuple[str, ...]:
-    """What is shown when ranked by ``metric``."""
+    """The metrics to show in a ranking by ``metric``."""
     return MAIN_METRICS if metric in MAIN_METRICS else (metric, *MAIN_METRICS)
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A row: a place in the ranking, or a class (``name``) of one variant, or the mean over its classes."""
+    """A row: a ranked variant, one class (``name``) of a variant, or the mean over its classes."""
 
     line: Line
     name: str = ""
@@ -89,7 +89,7 @@ class _Row:
 
     @property
     def variant(self) -> Variant:
-        """The variant that the row is of."""
+        """The row's variant."""
         return self.line.variant
 
     @property
@@ -98,14 +98,14 @@ class _Row:
         return [run for name in self.line.classes for run in self.variant.runs[name]]
 
     def mean(self, of_class: Callable[[str], float | None]) -> float | None:
-        """The mean of something over its classes."""
+        """The mean over its classes."""
         return mean(map(of_class, self.line.classes))
 
 
 def _metric_columns(
     shown: Sequence[str], ranked: str, protocols: Protocols, confidence: Confidence | None, several_seeds: bool
 ) -> list[Column[_Row]]:
-    """The metrics, each with its interval and its spread over seeds where they are wanted, and with its protocol."""
+    """The metrics, each with its interval and its spread over seeds if wanted, and with its protocol."""
 
     def about(row: _Row) -> tuple[Variant, Sequence[str]]:
         return row.variant, row.line.classes
@@ -126,7 +126,7 @@ def _metric_column(name: str, role: Role) -> Column[_Row]:
 def _confidence_notes(
     confidence: Confidence | None, lines: Sequence[Line], shown: Sequence[str], seeds: int, *, letters: bool = False
 ) -> list[str]:
-    """Say what the intervals are, and who has none."""
+    """Explain the intervals, and name the variants without them."""
     if confidence is None:
         return []
     variants = list({line.variant.label: line.variant for line in lines}.values())
@@ -146,7 +146,7 @@ def _confidence_notes(
 
 
 RATES = ("false_alarm_rate", "miss_rate")
-"""What a threshold does to the test set: fields of ``Threshold``."""
+"""Effects of a threshold on the test set: fields of ``Threshold``."""
 
 
 def _rate_columns(threshold: bool) -> list[Column[_Row]]:
@@ -169,7 +169,7 @@ BEST_NOTE = (
 
 
 def _best_columns(letters: bool) -> list[Column[_Row]]:
-    """Which rows could be the best, and letters for every pair for those who ask."""
+    """Which rows could be the best, and on request letters for all pairs."""
     return [
         Column("not_worse_than_best", "could be best", lambda row: _verdict(row.best_p), role="main"),
         Column("best_p", "p (best)", lambda row: row.best_p, "p_value", "programs"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def methods(registry: Registry) -> Table[Method]:
-    """All methods: name, presets, paper."""
+    """A table of all methods: name, presets, paper."""
     columns: tuple[Column[Method], ...] = (
         Column("method", "method", lambda method: method.name, role="key"),
         Column("summary", "summary", lambda method: method.summary),
@@ -29,7 +29,7 @@ def methods(registry: Registry) -> Table[Method]:
 
 
 def datasets(registry: Registry) -> Table[Dataset]:
-    """All data sets, and where to get them."""
+    """A table of all data sets, and where to get them."""
     columns: tuple[Column[Dataset], ...] = (
         Column("dataset", "dataset", lambda data: data.name, role="key"),
         Column("summary", "summary", lambda data: data.summary + (" (synthetic)" if data.synthetic else "")),
@@ -39,7 +39,7 @@ def datasets(registry: Registry) -> Table[Dataset]:
 
 
 def backbones() -> Table[BackboneInfo]:
-    """All backbones that a method with a backbone can look through."""
+    """A table of all backbones."""
     columns: tuple[Column[BackboneInfo], ...] = (
         Column("backbone", "backbone", lambda info: info.name, role="key"),
         Column("channels", "channels", lambda info: ", ".join(map(str, info.channels))),
@@ -51,7 +51,7 @@ def backbones() -> Table[BackboneInfo]:
 
 @dataclass(frozen=True)
 class _Option:
-    """One option of a method: its name, its type, and what it means."""
+    """One option of a method: its name, its type and its meaning."""
 
     key: str
     kind: Any
@@ -59,7 +59,7 @@ class _Option:
 
 
 def options_of(method: Method) -> Table[_Option]:
-    """A method's options: type, the value in each preset, and the meaning; a star marks what some classes change."""
+    """A method's options: type, value in each preset, meaning; a star marks presets that vary by class."""
     columns: tuple[Column[_Option], ...] = (
         Column("option", "option", lambda option: option.key, role="key"),
         Column("type", "type", lambda option: type_name(option.kind)),
@@ -83,7 +83,7 @@ def _preset_column(name: str, preset: Preset) -> Column[_Option]:
 
 
 def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:
-    """How each check of a method went."""
+    """A table of a method's checks and their outcomes."""
     columns: tuple[Column[CheckResult], ...] = (
         Column("check", "check", lambda result: result.check, role="key"),
         Column("outcome", "outcome", lambda result: result.outcome),

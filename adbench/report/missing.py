@@ -1,4 +1,4 @@
-"""Why a metric stands as "-" in a table: what the test set or the method lacks."""
+"""Explains a metric that a table shows as "-": what the test set or the method lacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_MAPS = "the method makes no anomaly maps"
 
 @dataclass(frozen=True)
 class Scored:
-    """What somebody scored on one class: a field of ``Metrics`` by its name."""
+    """Scores on one class: the fields of ``Metrics`` by name."""
 
     owner: str
     class_name: str
@@ -26,7 +26,7 @@ class Scored:
 
 
 def of_variants(variants: Sequence[Variant], metrics: Sequence[str]) -> list[str]:
-    """The notes under a table of variants that shows some metrics."""
+    """The notes under a table of variants with some metrics."""
 
     def scored(variant: Variant, class_name: str) -> Scored:
         return Scored(variant.label, class_name, lambda name: variant.metric(class_name, name))
@@ -35,14 +35,14 @@ def of_variants(variants: Sequence[Variant], metrics: Sequence[str]) -> list[str
 
 
 def notes(scored: Sequence[Scored], metrics: Sequence[str]) -> list[str]:
-    """A line for the image metrics and one for the others, as far as something is missing; each names the reasons."""
+    """A line for the image metrics and one for the others, if some are missing; each gives the reasons."""
     image = [name for name in metrics if name not in _PIXEL]
     pixel = [name for name in metrics if name in _PIXEL]
     return [*_note(image, scored, _image_reason), *_note(pixel, scored, _pixel_reason)]
 
 
 Reason = Callable[[Scored, Sequence[Scored]], tuple[str, str]]
-"""Why somebody has no such metric, and the name that says where: of a class or of whose it is."""
+"""Why a metric is missing, and where: the name of a class, or of a variant."""
 
 
 def _note(metrics: Sequence[str], scored: Sequence[Scored], reason_of: Reason) -> list[str]:

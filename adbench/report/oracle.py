@@ -1,7 +1,7 @@
-"""What the best epoch on the test set would have given, beside the last epoch, which alone counts.
+"""Tables of the oracle, the best epoch on the test set, beside the last epoch, which alone counts.
 
 An *oracle* is the best value of one metric over the evaluated epochs. It is chosen on the test set, so no user can
-have it; it stands in tables of its own, never ranks, and shows how much of a number may be owed to that choice.
+have it. It has tables of its own and never ranks. It shows how much of a number may be due to that choice.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .protocols import Protocols, setting_column
 from .tables import Column, Table, constant
 
 NOTE = "oracle: chosen on the test set, never ranks."
-"""What is said wherever an oracle is shown."""
+"""The note under every table with an oracle."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A variant and a metric: what the last epoch scored in ``classes``, as the mean, under the name of ``title``."""
+    """A variant and a metric: the last epoch's mean over ``classes``, named ``title``."""
 
     variant: Variant
     metric: str
@@ -36,7 +36,7 @@ class Line:
 
     @property
     def oracle(self) -> float | None:
-        """The mean of the best values, over the classes in which the last epoch has one; None where one is missing."""
+        """Mean of the best values over the classes in which the last epoch has one; None if one is missing."""
         scored = [name for name in self.classes if self.variant.metric(name, self.metric) is not None]
         values = [self.variant.oracle(name, self.metric) for name in scored]
         return None if self.last is None or None in values else mean(values)
@@ -48,12 +48,12 @@ class Line:
 
     @property
     def epochs(self) -> list[int]:
-        """The epochs that the best values are of."""
+        """The epochs of the best values."""
         return [best.epoch for run in self.runs for best in run.oracle if best.metric == self.metric]
 
     @property
     def evaluations(self) -> list[int]:
-        """How many evaluations each run had, as far as that is known."""
+        """The number of evaluations of each run, as far as it is known."""
         return [run.evaluations for run in self.runs if run.evaluations is not None]
 
 
@@ -72,7 +72,7 @@ def of_variant(board: Board, variant: Variant, metrics: Sequence[str]) -> Table[
 
 
 def of_comparison(board: Board, variants: Sequence[Variant], metric: str) -> Table[Line]:
-    """A row for each class and variant, and below the means over the classes that all of the variants have."""
+    """A row for each class and variant, and below it the means over the classes that all variants have."""
     classes = dict.fromkeys(name for variant in variants for name in variant.runs)
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     rows = [_class_line(each, metric, name) for name in classes for each in variants if name in each.runs]
@@ -81,7 +81,7 @@ def of_comparison(board: Board, variants: Sequence[Variant], metric: str) -> Tab
 
 
 def evaluations_note(variants: Iterable[Variant]) -> str:
-    """Say among how many evaluations the oracles were chosen: the more, the luckier."""
+    """The note with the number of evaluations from which each oracle was chosen: more give a luckier choice."""
     counts = [f"{each.label} {_span(_evaluations(each)) or 'unknown'}" for each in variants]
     return f"Evaluations to choose the oracle from: {', '.join(counts)}."
 
@@ -140,7 +140,7 @@ def _evaluations(variant: Variant) -> list[int]:
 
 
 def _span(numbers: Sequence[int]) -> str | None:
-    """The lowest and the highest number for people: "3", or "3 to 17"."""
+    """Format the lowest and the highest number: "3", or "3 to 17"."""
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)

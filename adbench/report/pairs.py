@@ -1,4 +1,4 @@
-"""Which of the compared methods are significantly different: pairs, class by class and over classes."""
+"""Which compared methods differ significantly: pairs, class by class and over classes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .protocols import Protocols, of_class
 from .tables import Audience, Column, Table, cell_text
 
 NO_HISTOGRAMS = (
-    "No p-values: the score histograms for them is not stored with these results. adbench run --force computes it."
+    "No p-values: the score histograms for them are not stored with these results. adbench run --force computes them."
 )
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two variants in one class, or in the mean over several: the second minus the first, and how sure that is."""
+    """Two variants in one class or in the mean over several: the second minus the first, and its certainty."""
 
     name: str
     first: Variant
@@ -37,14 +37,14 @@ class Pair:
 def table(
     board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence, *, every: bool = True
 ) -> Table[Pair] | None:
-    """A row per pair and class, and one per pair over the classes that all have; None for a single variant.
+    """A row for each pair and class, and one for each pair over the common classes; None for a single variant.
 
     Args:
         board: the data set that the variants are of.
-        variants: those that are compared, in the order of their columns.
+        variants: those to compare, in the order of their columns.
         metric: a field of ``Metrics``; the second of a pair minus the first.
-        confidence: knows what is stored.
-        every: every pair, or else those with the first variant.
+        confidence: reads the stored score histograms.
+        every: compare every pair, or only those with the first variant.
     """
     pairs = list(combinations(variants, 2)) if every else [(variants[0], other) for other in variants[1:]]
     if not pairs:
@@ -61,7 +61,7 @@ def table(
         variants, metric, confidence, footers or rows[: len(pairs)], common, defined if footers else [], protocols
     )
     columns = _columns(board, metric, protocols, bool(footers), known)
-    nothing = all(row.difference is None for row in rows)  # people see that in the table above
+    nothing = all(row.difference is None for row in rows)  # the table above shows that to people
     audience: Audience = "programs" if nothing else "all"
     shown = tuple(notes) if known else () if nothing else (NO_HISTOGRAMS,)
     return Table(title, columns, tuple(rows), shown, tuple(footers), audience)
@@ -77,7 +77,7 @@ def over_classes(
 
 
 def bootstrap_notes(pairs: Collection[Pair], confidence: Confidence, variants: Sequence[Variant]) -> list[str]:
-    """What the p-values of some pairs are of, and who has none."""
+    """Explain the p-values of some pairs, and name the variants without them."""
     if not pairs:
         return []
     if all(pair.p_holm is None for pair in pairs):
@@ -122,11 +122,11 @@ def _notes(
     defined: Sequence[str],
     protocols: Protocols,
 ) -> list[str]:
-    """What the p-values are of, and who has none; ``defined`` are the classes that the rows over classes count."""
+    """Explain the p-values, and name the variants without; ``defined`` are the classes of the rows over classes."""
     notes = [
         *bootstrap_notes(pairs, confidence, variants),
         "Intervals are of each pair alone.",
-        f"Other seeds would move the numbers, too, which no p-value here knows of. {seeds_text(variants)}",
+        f"Other seeds would move the numbers, too; no p-value here includes that. {seeds_text(variants)}",
     ]
     if defined:
         notes.append(
@@ -138,14 +138,14 @@ def _notes(
             notes.append(f"{TITLES[metric]} is not defined in {missing} for all of them.")
     if protocols.differ:
         marks = ", ".join(f"[{mark}]" for mark in protocols.marks.values())
-        notes.append(f"{marks}: other protocols, told under the table above.")
+        notes.append(f"{marks}: other protocols, explained under the table above.")
     return notes
 
 
 def _rows(
     pairs: Sequence[tuple[Variant, Variant]], classes: Sequence[str], metric: str, confidence: Confidence
 ) -> list[Pair]:
-    """One row per pair, over some classes; p-values are corrected among these pairs."""
+    """A row for each pair over some classes; p-values are corrected among these pairs."""
     found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
     corrected = comparison.holm([each.p_value if each else None for each in found], len(pairs))
     ranks = comparison.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
@@ -160,14 +160,14 @@ def _rows(
 
 
 def _holding(value: float | None, found: Interval) -> Interval:
-    """An interval that holds the exact difference, to which that of the stored histograms is only close."""
+    """Widen an interval so that it contains the exact difference, to which that of the histograms is only close."""
     if value is None or found.low == found.high:
         return found
     return Interval(min(found.low, value), max(found.high, value))
 
 
 def _difference(first: Variant, second: Variant, classes: Sequence[str], metric: str) -> float | None:
-    """The exact difference, as the table above has it."""
+    """The exact difference, as in the table above."""
     values = [(first.metric(name, metric), second.metric(name, metric)) for name in classes]
     return mean(None if a is None or b is None else b - a for a, b in values)
 
@@ -179,14 +179,14 @@ def _wilcoxon(first: Variant, second: Variant, classes: Sequence[str], metric: s
 
 
 def _text(limits: Interval | None) -> str | None:
-    """In points, with their signs: "-4.1 to -0.5"; None of no width, where no draw moved the difference."""
+    """Format an interval in points with signs: "-4.1 to -0.5"; None of no width, where no draw moved the difference."""
     if limits is None or limits.low == limits.high:
         return None
     return " to ".join(cell_text(end, "points") for end in (limits.low, limits.high))
 
 
 def verdict(p_value: float | None) -> str | None:
-    """Whether a corrected p-value says that a difference is significant; None of none."""
+    """Say whether a corrected p-value is significant; None without one."""
     if p_value is None:
         return None
     return "yes" if p_value < APART else "no"

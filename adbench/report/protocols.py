@@ -1,7 +1,7 @@
-"""Whose numbers were made alike: marks in a table where protocols differ, and what they mean below it.
+"""Marks numbers in a table whose protocols differ, and explains the marks below it.
 
-A difference is marked only where it moves a number. How masks are compared moves pixel metrics and AUPRO alone, the map
-that AUPRO is taken from moves AUPRO alone, and neither moves anything where there are no masks.
+A difference is marked only where it moves a number. The comparison with masks moves only pixel metrics and AUPRO. The
+map from which AUPRO is taken moves only AUPRO. Neither moves anything where there are no masks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOVES: Mapping[str, tuple[str, ...]] = {
     "masks": tuple(name for name in METRIC_NAMES if not name.startswith("image")),
     "aupro": tuple(name for name in METRIC_NAMES if name.startswith("aupro")),
 }
-"""The parts of a protocol that move some metrics only; the others move all of them."""
+"""The parts of a protocol that move only some metrics, by those metrics; the others move all metrics."""
 
 _TITLES = {"masks": "masks", "aupro": "AUPRO map"}
 
@@ -28,16 +28,16 @@ _SHORT: Mapping[str, Callable[[str], str]] = {
 }
 
 _NOTES = {
-    "masks": "Masks and maps are compared in different ways, so mind that when comparing pixel metrics and AUPRO.",
-    "aupro": "AUPRO is taken from different maps, so mind that when comparing it.",
+    "masks": "Masks and maps are compared in different ways. Mind that when comparing pixel metrics and AUPRO.",
+    "aupro": "AUPRO is taken from different maps. Mind that when comparing it.",
 }
 
 
 class Protocols:
-    """The protocols behind one table.
+    """The protocols of one table's numbers.
 
-    Where a table shows several metrics and the variants differ in what moves some of them only, a column beside these
-    says so. All other differences mark a whole row, or in a comparison the variant.
+    If a table shows several metrics, and the variants differ in a part that moves only some of them, a column beside
+    these metrics shows the part. All other differences mark a whole row, or the variant in a comparison.
 
     Args:
         variants: those in the table.
@@ -49,15 +49,15 @@ class Protocols:
         having = [variant for variant in variants if _has(variant, metrics)]
         self.variants = tuple(having or variants)
         self.values = {part: self._values(part, [name for name in metrics if name in MOVES[part]]) for part in MOVES}
-        """What the variants have of each part that moves some metrics only, if it moves any in this table."""
+        """Each part that moves only some metrics, with its values, if it moves any metric in this table."""
         self.common = {part: self._values(part, MOVES[part]) for part in MOVES}
-        """The same, if it moves any metric that they have: it is told, though not marked, where all have the same."""
+        """The same, if it moves any metric of theirs: equal values are not marked, but told."""
         alone = len(self.metrics) == 1
         self.apart = () if alone else tuple(part for part, values in self.values.items() if len(values) > 1)
-        """The parts that have a column of their own."""
+        """The parts that have their own columns."""
         texts = dict.fromkeys(self.text(run) for variant in self.variants for run in variant.all_runs)
         self.marks = {text: in_letters(number).upper() for number, text in enumerate(texts)}
-        """A letter for each protocol: A, B, ..., Z, AA, ... in the order in which they are met."""
+        """A letter for each protocol (A, B, ..., Z, AA, ...), in order of appearance."""
 
     def _values(self, part: str, moved: Sequence[str]) -> tuple[str, ...]:
         having = [variant for variant in self.variants if _has(variant, moved)]
@@ -69,17 +69,17 @@ class Protocols:
         return len(self.marks) > 1 or bool(self.apart)
 
     def text(self, run: Result) -> str:
-        """The protocol of a run, without what differs but moves nothing in the table or has its own column."""
+        """The protocol of a run, without differences that move nothing in the table or have their own column."""
         parts = protocol_parts(run.protocol)
         for part, common in self.common.items():
-            if len(common) == 1:  # also for a variant without maps, of which it says nothing
+            if len(common) == 1:  # also for a variant without maps, which has no such part
                 parts[part] = common[0]
             elif not self.values[part] or part in self.apart:
                 parts[part] = ""
         return "; ".join(filter(None, parts.values()))
 
     def marked(self, variant: Variant) -> str:
-        """A variant's label, with the marks of its protocols where there are several."""
+        """A variant's label, with the marks of its protocols if there are several."""
         if len(self.marks) < 2 or variant not in self.variants:
             return variant.label
         return f"{variant.label} [{' '.join(self._letters(variant.all_runs))}]"
@@ -88,7 +88,7 @@ class Protocols:
         return list(dict.fromkeys(self.marks[text] for run in runs if (text := self.text(run)) in self.marks))
 
     def columns(self, runs_of: Callable[[Row], Sequence[Result]]) -> tuple[Column[Row], ...]:
-        """The columns at the end of a row: texts for programs, marks for people where there are several."""
+        """The columns at the end of a row: texts for programs, marks for people if there are several protocols."""
 
         def whole(row: Row) -> str:
             return " | ".join(dict.fromkeys(protocol_text(run.protocol) for run in runs_of(row)))
@@ -100,7 +100,7 @@ class Protocols:
         return (texts, letters) if len(self.marks) > 1 else (texts,)
 
     def columns_after(self, metric: str, runs_of: Callable[[Row], Sequence[Result]]) -> list[Column[Row]]:
-        """The columns of their own for what moves ``metric``, if it is the last such metric in the table."""
+        """Columns for the parts that move ``metric``, if it is the last such metric in the table."""
         return [
             self._column(part, lambda row: runs_of(row))
             for part in self.apart
@@ -110,7 +110,7 @@ class Protocols:
     def columns_of_rows(
         self, metric_of: Callable[[Row], str], runs_of: Callable[[Row], Sequence[Result]]
     ) -> list[Column[Row]]:
-        """The same for a table in which each row is of one metric: empty where the part doesn't move it."""
+        """The same for a table in which each row is about one metric: empty if the part doesn't move it."""
 
         def moved(part: str) -> Callable[[Row], Sequence[Result]]:
             return lambda row: runs_of(row) if metric_of(row) in MOVES[part] else ()
@@ -125,17 +125,17 @@ class Protocols:
         return Column(f"{part}_protocol", _TITLES[part], values, audience="people", beside=True)
 
     def notes(self) -> list[str]:
-        """One line for each protocol, with its mark and whom it belongs to where there are several."""
+        """A line for each protocol, with its mark and its variants if there are several."""
         users = self._users()
         if len(users) == 1:
             lines = [f"Protocol: {next(iter(users))}."]
         else:
-            lines = ["The protocols differ, so mind them when comparing:"]
+            lines = ["The protocols differ. Mind them when comparing:"]
             lines += [f"[{self.marks[text]}] {whose}: {text}." for text, whose in users.items()]
         return [*lines, *(_NOTES[part] for part in self.apart)]
 
     def _users(self) -> dict[str, str]:
-        """Each protocol with the variants that have it; their classes are named where it isn't all of them."""
+        """Each protocol with its variants; their classes are named if not all classes have it."""
         found: dict[str, dict[str, list[str]]] = {}
         for variant in self.variants:
             for run in variant.all_runs:
@@ -165,7 +165,7 @@ def setting_column(runs_of: Callable[[Row], Sequence[Result]]) -> Column[Row]:
 
 
 def of_class(board: Board, metric: str, differ: bool, name: Callable[[Row], str]) -> tuple[Column[Row], ...]:
-    """What a row of a comparison is about; programs are told whether protocols differ."""
+    """Columns that say what a row of a comparison is about; programs also see whether protocols differ."""
     return (
         Column("class", "class", name, role="key"),
         constant("dataset", "data set", board.dataset),

@@ -1,4 +1,4 @@
-"""Tables of single runs: what is stored, what a checkpoint scored, and what stands behind each number of a class."""
+"""Tables of single runs: stored runs, the scores of a checkpoint, and the runs behind each number of a class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Listed:
-    """One stored run, with what is known of it where that was looked up."""
+    """One stored run and its standing, if that was looked up."""
 
     run: Result
     standing: Standing | None = None
@@ -41,12 +41,12 @@ class _Listed:
 def list_runs(
     results: Sequence[Result], standings: Sequence[Standing] | None = None, names: Names | None = None
 ) -> Table[_Listed]:
-    """All runs: where, what, which seed, how good and when; and which are stale or unchecked, and why.
+    """All runs: folder, configuration, seed, metrics and time; and which are stale or unchecked, and why.
 
     Args:
         results: the runs.
-        standings: what is known of each of them.
-        names: what the variants are called; by default by these results alone.
+        standings: the standing of each run.
+        names: names of the variants; by default from these results alone.
 
     Raises:
         ResultError: there is no result.
@@ -63,7 +63,7 @@ def list_runs(
         return dataset_title(row.run.dataset, row.run.synthetic)
 
     def state(row: _Listed) -> str | None:
-        """For people, with a mark that the notes explain."""
+        """For people, with a mark that a note explains."""
         mark = f" [{reasons.index(row.reason) + 1}]" if row.reason else ""
         return f"{row.standing.state}{mark}" if row.standing else None
 
@@ -96,7 +96,7 @@ def list_runs(
 
 @dataclass(frozen=True)
 class _Trials:
-    """One class that a checkpoint was tried on, or the mean over several."""
+    """One class on which a checkpoint was tested, or the mean over several."""
 
     name: str
     trials: Sequence[Trial]
@@ -106,7 +106,7 @@ class _Trials:
         return mean(getattr(trial.metrics, name) for trial in self.trials)
 
     def threshold(self, name: str) -> float | None:
-        """A field of ``Threshold``; None where there is none."""
+        """A field of ``Threshold``, or None."""
         return mean(getattr(trial.threshold, name, None) for trial in self.trials)
 
     @property
@@ -116,7 +116,7 @@ class _Trials:
 
 
 def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
-    """What a checkpoint scored, class by class.
+    """The scores of a checkpoint, class by class.
 
     Raises:
         ResultError: there is no trial.
@@ -203,7 +203,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
 
 
 def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
-    """What thresholds are made from, the rule named once where all share it."""
+    """The sources of thresholds; a rule that all share is named once."""
     rules = {label: threshold.rule for label, threshold in suggested.items() if threshold}
     texts = list(dict.fromkeys(rules.values()))
     if len(texts) > 1:
@@ -218,7 +218,7 @@ def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Made:
-    """A run, the label of its variant, and the numbers of its protocol and its environment in the notes."""
+    """A run, its variant's label, and the numbers of its protocol and environment in the notes."""
 
     label: str
     run: Result
@@ -227,7 +227,7 @@ class _Made:
 
 
 def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
-    """Where each number comes from; protocols and environments, mostly shared, are numbered and told below."""
+    """The source of each number. Protocols and environments are numbered and explained below, since runs share them."""
     protocols = list(dict.fromkeys(protocol_text(run.protocol) for _, run in runs))
     places = list(dict.fromkeys(_environment(run) for _, run in runs))
     rows = tuple(

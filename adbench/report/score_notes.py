@@ -1,4 +1,4 @@
-"""What must be said under a table about image scores: ties, and what the suggested thresholds are worth."""
+"""Notes about image scores under a table: ties, and whether suggested thresholds are useful."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..results.variants import Variant
 NO_THRESHOLD = "the training scores are too few, or all equal. Run with --holdout 0.1."
 
 LISTED = 6
-"""Runs that a note names one by one."""
+"""Number of runs up to which a note names each."""
 
 
 def tie_notes(variants: Sequence[Variant]) -> list[str]:
-    """Say how many test images share their score with another one, where some do."""
+    """Say how many test images share their score with another one, if some do."""
 
     def ties(run: Result) -> str | None:
         return f"{run.tied_images} of {run.test_images} images" if run.tied_images else None
@@ -26,17 +26,17 @@ def tie_notes(variants: Sequence[Variant]) -> list[str]:
 
 
 def ties_text(found: str) -> str:
-    """The note on ties: "34 of 60 images (brick)" says how many there are, and where."""
+    """The note on ties; ``found`` counts them: "34 of 60 images (brick)"."""
     return f"Test images that share a score: {found}. A tie counts half in image AUROC."
 
 
 def threshold_notes(variants: Sequence[Variant], *, shown: bool) -> list[str]:
-    """Say which thresholds are useless, and where thresholds come from if they are ``shown``."""
+    """Name useless thresholds, and the sources of thresholds if they are ``shown``."""
     return [*(_sources(variants) if shown else ()), *_useless(variants), *_held_out(variants)]
 
 
 def useless_text(threshold: Threshold) -> str:
-    """Why a threshold decides nothing, with what to do about it; empty where it decides."""
+    """Why a threshold decides nothing, and what to do; empty if it does decide."""
     if threshold.useless is None:
         return ""
     hint = "Run with --holdout 0.1." if "training" in threshold.rule else "Run with a larger --holdout."
@@ -71,7 +71,7 @@ def _sources(variants: Sequence[Variant]) -> list[str]:
 
 
 def _held_out(variants: Sequence[Variant]) -> list[str]:
-    """How many images were kept from training, and where none could be."""
+    """Say how many images were held out, and where none could be."""
 
     def kept(run: Result) -> str | None:
         if not run.held_out_images:
@@ -90,7 +90,7 @@ def _held_out(variants: Sequence[Variant]) -> list[str]:
 
 
 def _runs(variants: Sequence[Variant]) -> Iterable[tuple[str, Result]]:
-    """Every run with a name for it, as short as is clear among ``variants``; in an order of its own."""
+    """Every run with the shortest name that is unique among ``variants``; in an order of its own."""
     for variant in variants:
         for run in sorted(variant.all_runs, key=lambda run: (run.class_name, run.seed)):
             words = [run.class_name] if len(variants) == 1 else [variant.label, run.class_name]
@@ -98,7 +98,7 @@ def _runs(variants: Sequence[Variant]) -> Iterable[tuple[str, Result]]:
 
 
 def _by_run(variants: Sequence[Variant], fact: Callable[[Result], str | None]) -> str:
-    """A fact of every run that has it: "34 of 60 images (brick), 2 of 50 images (tile)"; empty where none has."""
+    """A fact of every run that has it: "34 of 60 images (brick), 2 of 50 images (tile)"; empty if no run has it."""
     by_fact: dict[str, list[str]] = {}
     for label, run in _runs(variants):
         if found := fact(run):

@@ -1,4 +1,4 @@
-"""Where timings were measured: the device, and the number of threads on a CPU."""
+"""Columns that say where timings were measured: the device, and the number of threads on a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tables import Column, Row
 
 
 def timing_columns(among: Sequence[Result], runs_of: Callable[[Row], Sequence[Result]]) -> tuple[Column[Row], ...]:
-    """The columns that say where a row's timings were measured; people see it where ``among`` differ in that."""
+    """Columns with the place of a row's timings; people see them if the runs ``among`` differ in it."""
     one_device = len({run.environment.device_name for run in among}) == 1
 
     def whole(row: Row) -> str:
@@ -32,7 +32,7 @@ def runs_on(board: Board) -> list[Result]:
 
 
 def _places(runs: Sequence[Result]) -> list[tuple[str, str]]:
-    """The devices of some runs, each with the number of threads where it is a CPU."""
+    """The devices of some runs, each with the number of threads if it is a CPU."""
     places = (
         (run.environment.device_name, threads_text(run.environment.threads) if run.environment.device == "cpu" else "")
         for run in runs

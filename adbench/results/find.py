@@ -1,4 +1,4 @@
-"""Find stored runs by what people type: a name, any part of it that only one run has, or a folder."""
+"""Finds stored runs by text that people type: a name, any unique part of it, or a folder."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from .records import Result
 from .run_files import folder_of
 
 LISTED = 4
-"""Runs that an error names where a part stands for several."""
+"""Number of runs that an error lists if a part is ambiguous."""
 
 
 def find_runs(stored: Sequence[Result], names: Sequence[str], results: Path) -> list[Result]:
-    """The runs that are meant, in the order in which they are stored.
+    """Find the runs that the names stand for, in the order in which they are stored.
 
-    A name is that of a run as ``adbench list runs`` shows it, its folder or a file in it, or any part of
-    ``DATASET/CLASS/METHOD/RUN`` that only one of the runs has.
+    A name is a run's name in ``adbench list runs``, its folder or a file in it, or any part of
+    ``DATASET/CLASS/METHOD/RUN`` that only one run has.
 
     Args:
-        stored: all runs there are.
-        names: what people typed.
+        stored: all runs.
+        names: texts that people typed.
         results: the folder of all results.
 
     Raises:
-        UnknownNameError: no run has that in its name.
-        UsageError: several runs have.
+        UnknownNameError: no run has this part.
+        UsageError: several runs have it.
     """
     found = [run for name in names for run in _meant(stored, name, results)]
     return [run for run in stored if any(run is each for each in found)]
@@ -44,12 +44,12 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
     if len(found) > 1:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         listed = ", ".join(map(_text, found[:LISTED]))
-        raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="what only one has")
+        raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
     return found
 
 
 def _in_folder(stored: Sequence[Result], path: Path, results: Path) -> list[Result]:
-    """The runs in a folder, or the run whose folder holds the path."""
+    """The runs in a folder, or the run whose folder contains the path."""
     if not path.exists():
         return []
     place = path.resolve()

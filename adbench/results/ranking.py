@@ -1,4 +1,4 @@
-"""Who ranks, over which classes, and what must be said about it. The order is that of the *last* epoch."""
+"""Ranks variants by the *last* epoch: which of them rank, over which classes, and with which notes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Line:
     values: Mapping[str, float | None]
 
     def order(self, metric: str) -> float:
-        """What to sort by; a missing value is below all others."""
+        """The value to sort by; a missing value is below all others."""
         value = self.values[metric]
         return -1.0 if value is None else value
 
@@ -31,16 +31,16 @@ def _classes(board: Board) -> list[str]:
 
 
 def lines(board: Board, metric: str, shown: Sequence[str]) -> tuple[list[Line], list[Line]]:
-    """The variants that rank, over the classes that all of them have; and the others, each over its own.
+    """The ranked variants, over the classes that all of them have; and the others, each over its own classes.
 
     A variant ranks if it has the metric in at least half of the classes; both parts are sorted, best first.
 
     Args:
         board: the variants of one data set.
         metric: the field of ``Metrics`` that ranks.
-        shown: the fields to take means of; ``metric`` among them.
+        shown: the fields whose means to compute, including ``metric``.
     """
-    ranked, common = _who_ranks(board.variants, _classes(board), metric)
+    ranked, common = _ranked(board.variants, _classes(board), metric)
     first = [_line(variant, common, ranked, shown) for variant in ranked]
     rest = [_line(variant, list(variant.runs), [variant], shown) for variant in board.variants if variant not in ranked]
     for part in (first, rest):
@@ -48,7 +48,7 @@ def lines(board: Board, metric: str, shown: Sequence[str]) -> tuple[list[Line], 
     return first, rest
 
 
-def _who_ranks(variants: Sequence[Variant], classes: Sequence[str], metric: str) -> tuple[list[Variant], list[str]]:
+def _ranked(variants: Sequence[Variant], classes: Sequence[str], metric: str) -> tuple[list[Variant], list[str]]:
     """The variants that rank, and the classes that all of them have."""
     having = {
         variant.label: {name for name in classes if variant.metric(name, metric) is not None} for variant in variants
@@ -62,14 +62,14 @@ def _who_ranks(variants: Sequence[Variant], classes: Sequence[str], metric: str)
 
 
 def _mean_over(variant: Variant, name: str, classes: Iterable[str], among: Sequence[Variant]) -> float | None:
-    """The mean over the classes in which the metric is defined for anyone; None if this variant lacks one."""
+    """Mean over the classes in which any variant has the metric; None if this variant lacks one."""
     defined = [each for each in classes if any(other.metric(each, name) is not None for other in among)]
     values = [variant.metric(each, name) for each in defined]
     return None if None in values else mean(values)
 
 
 def class_notes(board: Board, lines: Sequence[Line], rest: Sequence[Line], metric: str) -> list[str]:
-    """Say which classes count, and who doesn't rank."""
+    """Say which classes count, and which variants don't rank."""
     notes = []
     classes, common = _classes(board), lines[0].classes if lines else ()
     left_out = [name for name in classes if name not in common]
@@ -91,7 +91,7 @@ def class_notes(board: Board, lines: Sequence[Line], rest: Sequence[Line], metri
 
 
 def undefined_notes(lines: Sequence[Line], shown: Sequence[str]) -> list[str]:
-    """Say where another metric's mean is over fewer classes than the ranking's."""
+    """Name the other metrics whose means are over fewer classes than the ranking's."""
     notes = []
     common = lines[0].classes if lines else ()
     for name in shown:

@@ -1,7 +1,7 @@
-"""What is stored beside a result, read back and checked against it: scores, epoch curve and score histograms.
+"""Reads the files beside a result and checks them against it: scores, epoch curve and score histograms.
 
-A file that doesn't fit its result is refused, since it would give other curves than the numbers above them. Results
-hold the digests of their files. Those of adbench 0.1 hold none; their scores have to give the result's metrics.
+A file that doesn't fit its result is refused, since its curves would contradict the stored numbers. Results have the
+digests of their files. Those of adbench 0.1 have none; there the scores must give the result's metrics.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ R = TypeVar("R")
 Row = Mapping[str, str]
 
 LARGEST = 1e300
-"""Numbers must be smaller, so that the difference of two is finite."""
+"""Limit of numbers, so that the difference of two is finite."""
 
 TOLERANCE = 1e-6
-"""By which a metric of stored scores may differ from the stored metric, where there is no digest."""
+"""Tolerance between a metric of stored scores and the stored metric, where there is no digest."""
 
 _AGAIN = "Compute the run again with --force"
 
@@ -43,7 +43,7 @@ def read_scores(folder: RunFolder, result: Result) -> tuple[ImageScore, ...]:
     """Read the scores of a result's test images.
 
     Raises:
-        ResultError: ``scores.csv`` is missing or broken, or holds other scores than those of the result.
+        ResultError: ``scores.csv`` is missing or broken, or has other scores than the result.
     """
     path = folder.path / SCORES
     data = _read(path, result)
@@ -59,17 +59,17 @@ def read_epochs(folder: RunFolder, result: Result) -> tuple[EpochRecord, ...]:
     """Read the epoch curve of a result.
 
     Raises:
-        ResultError: ``epochs.csv`` is missing or broken, or is another file than the run stored.
+        ResultError: ``epochs.csv`` is missing or broken, or is not the file that the run stored.
     """
     path = folder.path / EPOCHS
     return _rows(path, _read(path, result), _epoch)
 
 
 def read_histograms(folder: RunFolder, result: Result) -> ScoreHistograms | None:
-    """Read the score histograms of a result; None where there is none, as in runs that are older than the file.
+    """Read the score histograms of a result; None if there are none, as in runs that are older than the file.
 
     Raises:
-        ResultError: ``evidence.npz`` is broken, holds other scores than the result's, or a newer adbench wrote it.
+        ResultError: ``evidence.npz`` is broken, has other scores than the result, or comes from a newer adbench.
     """
     from zipfile import BadZipFile
     from zlib import error as zlib_error
@@ -97,7 +97,7 @@ def read_histograms(folder: RunFolder, result: Result) -> ScoreHistograms | None
 
 
 def _read(path: Path, result: Result) -> bytes:
-    """The bytes of a file beside a result, if they are those that the run stored."""
+    """Read a file beside a result, and check that the run stored these bytes."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -111,7 +111,7 @@ def _read(path: Path, result: Result) -> bytes:
 
 
 def _check_scores(path: Path, result: Result, labels: Sequence[int], scores: Sequence[float]) -> None:
-    """Raise ``ResultError`` unless scores give the metrics of their result."""
+    """Raise ``ResultError`` unless the scores give the metrics of their result."""
     import numpy as np
 
     from ..metrics.metrics import evaluate

@@ -1,4 +1,4 @@
-"""Records to JSON and back, exactly: nested dataclasses, tuples, None and every bit of a float."""
+"""Converts records to JSON and back, exactly: nested dataclasses, tuples, None and every bit of a float."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def to_text(record: Any) -> str:
 
 
 def from_text(kind: type[R], text: str) -> R:
-    """Read what ``to_text`` wrote; fields that ``kind`` does not have are passed over.
+    """Read the text of ``to_text``; fields that ``kind`` does not have are ignored.
 
-    A null where a number is wanted comes back as NaN. Lists inside a mapping stay lists.
+    A null in place of a number becomes NaN. Lists inside a mapping stay lists.
 
     Raises:
         ValueError: not JSON, or a field that is missing or of another type; the message names it.
@@ -35,7 +35,7 @@ def from_text(kind: type[R], text: str) -> R:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value, the same on every machine: for digests, not for reading."""
+    """The canonical JSON text of a value, the same on every machine: for digests, not for reading."""
     return json.dumps(_whole(_encode(value)), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -50,12 +50,12 @@ def _encode(value: Any, in_mapping: bool = False) -> Any:
         return float(value) if math.isfinite(value) else (str(float(value)) if in_mapping else None)
     if value is None or isinstance(value, (str, int)):
         return value
-    # A NumPy number is a number; for the rest, text is better than losing a day's run at its end.
+    # A NumPy number is a number. For the rest, text is better than losing a day's run at its end.
     return _encode(value.item(), in_mapping) if hasattr(value, "item") else str(value)
 
 
 def _whole(value: Any) -> Any:
-    """Let 2.0 and 2 be the same, as they are to a method."""
+    """Write 2.0 as 2, since they are the same to a method."""
     if isinstance(value, dict):
         return {key: _whole(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -103,7 +103,7 @@ def _decode_record(kind: Any, value: Any, where: str) -> Any:
     missing = [name for name in required if name not in value]
     if missing:
         raise ValueError(f"{where} has no field '{missing[0]}'")
-    found = {name: hint for name, hint in hints.items() if name in value}  # older files lack what came later
+    found = {name: hint for name, hint in hints.items() if name in value}  # older files lack newer fields
     return kind(**{name: _decode(hint, value[name], f"{where}.{name}") for name, hint in found.items()})
 
 

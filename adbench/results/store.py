@@ -1,13 +1,13 @@
 """Results on disk: ``results/DATASET/CLASS/METHOD/RUN/``.
 
-    result.json                    everything in ``types.Result``; written last, so that one that exists is complete
+    result.json                    all fields of ``Result``; written last: if it exists, it is complete
     scores.csv                     one row per test image
     epochs.csv                     the epoch curve
-    evidence.npz                   what thresholds find in each image; missing in runs that are older than the file
+    evidence.npz                   score histograms of each image; missing in runs that are older than the file
     last.pt                        the model after the last epoch
-    oracle_image_auroc.pt, ...     the models that did best on the test set, with --keep oracle
-    state.pt                       only while unfinished: what a broken-off run goes on from
-    maps/, maps.npz                anomaly maps, where they were asked for
+    oracle_image_auroc.pt, ...     the models that were best on the test set, with --keep oracle
+    state.pt                       only of an unfinished run: the state from which it resumes
+    maps/, maps.npz                anomaly maps, on request
 
 Every file is written under a temporary name, flushed to the disk and renamed (see ``util.files``).
 """
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-"""Version of ``result.json``; a higher one was written by a newer adbench."""
+"""Version of ``result.json``; a higher one comes from a newer adbench."""
 
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
 
 SCORES, EPOCHS, HISTOGRAMS = "scores.csv", "epochs.csv", "evidence.npz"
 
 ORACLE = "oracle_"
-"""Begins the names of checkpoints that did best on the test set; the metric follows."""
+"""Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
 _RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
@@ -67,16 +67,16 @@ class ImageScore:
 
 @dataclass(frozen=True)
 class Library:
-    """All results that could be read, and one sentence for each that could not."""
+    """All readable results, and a sentence for each unreadable one."""
 
     results: tuple[Result, ...]
     problems: tuple[str, ...]
 
 
 def safe_name(name: str) -> str:
-    """Turn any name into one folder's name that every system accepts, as readable as can be.
+    """Turn any name into a readable folder name that every system accepts.
 
-    A name that has to change gets a digest, so that two names never share a folder.
+    A changed name gets a digest, so that two names never share a folder.
     """
     safe = _FORBIDDEN.sub("_", name[:_LONGEST]).rstrip(". ")
     if not safe or _RESERVED.fullmatch(safe):
@@ -85,7 +85,7 @@ def safe_name(name: str) -> str:
 
 
 def stored_text(text: str) -> str:
-    r"""Write bytes of a file's name that are no UTF-8 as escapes ("\udcff"), which is valid JSON and readable CSV."""
+    r"""Write bytes of a file's name that are not UTF-8 as escapes ("\udcff"): valid JSON and readable CSV."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -94,7 +94,7 @@ def _digest(text: str) -> str:
 
 
 class RunFolder:
-    """The folder of one run; making one touches nothing on disk."""
+    """The folder of one run; creating the object doesn't touch the disk."""
 
     def __init__(self, root: Path, dataset: str, class_name: str, method: str, run: str) -> None:
         self.run = run
@@ -104,7 +104,7 @@ class RunFolder:
         """The lock file, while this object holds the lock."""
 
     def is_finished(self) -> bool:
-        """Whether there is a result, which is then complete."""
+        """Whether there is a result; if so, it is complete."""
         return (self.path / _RESULT).is_file()
 
     def read_result(self) -> Result:
@@ -122,13 +122,13 @@ class RunFolder:
         epochs: Sequence[EpochRecord],
         histograms: ScoreHistograms | None = None,
     ) -> Result:
-        """Store a finished run; the state to go on from is removed.
+        """Store a finished run, and remove the state from which it would resume.
 
         Returns:
-            The result as it is stored: with the digests of the files beside it.
+            The result as stored, with the digests of the files beside it.
 
         Raises:
-            ResultError: the files can't be written; there is no result then.
+            ResultError: the files can't be written; then there is no result.
             TaskError: the folder was removed while this process held its lock.
         """
         digests = {
@@ -143,7 +143,7 @@ class RunFolder:
         return result
 
     def write_histograms(self, histograms: ScoreHistograms) -> str:
-        """Store what thresholds find in each image, and return the file's SHA-256 digest.
+        """Store the score histograms, and return the file's SHA-256 digest.
 
         Raises:
             ResultError: the file can't be written.
@@ -159,7 +159,7 @@ class RunFolder:
         """Save tensors, numbers, texts, lists and dicts of them as ``NAME.pt``.
 
         Raises:
-            ResultError: the file can't be written; an older one of that name is still there.
+            ResultError: the file can't be written; an older one of that name stays.
         """
         import torch
 
@@ -189,17 +189,17 @@ class RunFolder:
                 files.link_or_copy(path, own)
 
     def has_oracles(self) -> bool:
-        """Whether a model that did best on the test set was kept."""
+        """Whether a model that was best on the test set was kept."""
         return any(self.path.glob(f"{ORACLE}*.pt"))
 
     def discard_oracles(self) -> None:
-        """Remove the models that did best on the test set. Raises ``ResultError`` where they can't be removed."""
+        """Remove the models that were best on the test set. Raises ``ResultError`` if they can't be removed."""
         with _writing(self.path):
             for path in self.path.glob(f"{ORACLE}*.pt"):
                 path.unlink(missing_ok=True)
 
     def load_checkpoint(self, name: str, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None where there is none.
+        """Load ``NAME.pt`` with its tensors on ``device`` (the CPU by default); None if there is no such file.
 
         Raises:
             CheckpointError: the file is damaged or can't be read.
@@ -210,7 +210,7 @@ class RunFolder:
         return torch_files.load(path, device or "cpu", hint="Compute the run again with --force")
 
     def sweep(self) -> None:
-        """Remove what a killed process left: its temporary files, and the state of a run that is finished.
+        """Remove the remains of a killed process: its temporary files, and the state of a finished run.
 
         Does nothing while another process computes the run.
         """
@@ -224,7 +224,7 @@ class RunFolder:
                     (self.path / _STATE).unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove everything of this run but its lock; the result first, so that no half of it looks finished."""
+        """Remove all files of this run except its lock; the result first, so that no part of it looks finished."""
         with _writing(self.path):
             (self.path / _RESULT).unlink(missing_ok=True)
             for path in self.path.iterdir() if self.path.is_dir() else ():
@@ -234,11 +234,11 @@ class RunFolder:
                     path.unlink()
 
     def remove(self) -> None:
-        """Remove everything of this run, and the folders above it that are empty then.
+        """Remove all files of this run, and the folders above it that become empty.
 
         Raises:
-            TaskError: another process is computing it.
-            ResultError: something can't be removed.
+            TaskError: another process is computing the run.
+            ResultError: a file can't be removed.
         """
         with self.lock():
             self.discard()
@@ -250,10 +250,10 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from computing the same run; a killed process leaves no lock behind.
+        """Keep other processes from computing the same run; a killed process leaves no lock.
 
         Raises:
-            TaskError: another process is computing it.
+            TaskError: another process is computing the run.
             ResultError: the folder can't be made.
         """
         from filelock import FileLock, Timeout
@@ -278,7 +278,7 @@ class RunFolder:
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[Path]:
-        """Hand out the path of a file to write, and turn what goes wrong into an error that names it.
+        """Yield the path of a file to write, and turn an error into one that names the file.
 
         Raises:
             TaskError: the folder was removed while this object held its lock.
@@ -296,7 +296,7 @@ class RunFolder:
             raise
 
     def _check_lock(self) -> None:
-        """Without this, what is written after the folder was removed would look like a whole run."""
+        """Raise an error if the folder was removed: later files would make it look like a whole run."""
         if self._held is None:
             return
         with suppress(OSError):
@@ -318,14 +318,14 @@ class RunFolder:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn what a full or read-only disk raises into an error that names the path.
+    """Turn an error of a full or read-only disk into one that names the path.
 
     torch.save reports a failed write as RuntimeError.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
-        hint = "Make room or permit writing there, or choose another folder with --results"
+        hint = "Free some space or permit writing there, or choose another folder with --results"
         raise ResultError(f"{path} can't be written", found=_reason(error), hint=hint) from error
 
 
@@ -361,7 +361,7 @@ def _read(path: Path) -> Result:
 
 
 def _tuples(value: Any) -> Any:
-    """An option's value is never a list, but a tuple that JSON turned into one."""
+    """Turn lists into tuples: a list in an option's value is a tuple that JSON changed."""
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
@@ -376,13 +376,13 @@ def _reason(error: BaseException) -> str:
 def read_all(
     results: Path, *, dataset: str | None = None, class_name: str | None = None, method: str | None = None
 ) -> Library:
-    """Read all finished runs, of one data set, class or method if asked for.
+    """Read all finished runs; on request only those of one data set, class or method.
 
-    Unreadable ones are left out and told of in ``problems``.
+    Unreadable ones are left out and described in ``problems``.
 
     Raises:
         ResultError: the folder is missing, or no run in it is finished.
-        UnknownNameError: no result is of that data set, class or method.
+        UnknownNameError: no result has that data set, class or method.
     """
     if not results.is_dir():
         raise ResultError(f"results folder {results}", found="no such folder", hint=START_HERE)

@@ -71,7 +71,7 @@ def test_a_leaderboard_says_it_beside_the_metric(change, title, cells, behind):
     assert "protocol" not in seen
     (column,) = [column for column in table.columns if column.title == title]
     assert [column.cell(row) for row in table.rows] == cells
-    assert any("mind that" in note for note in table.notes)
+    assert any("Mind that" in note for note in table.notes)
     assert any(note.startswith("Protocol: ") for note in table.notes)
     assert len({row["protocol"] for row in records_of(table)}) == 2
 

@@ -1,6 +1,6 @@
-"""The report: stored results as one HTML page, by Jinja2 templates and charts drawn as inline SVG.
+"""The report: stored results as one HTML page, with Jinja2 templates and charts as inline SVG.
 
-It gets galleries handed in (``run.gallery.of_results``) and never scores an image itself.
+It takes galleries from ``run.gallery.of_results`` and never scores an image itself.
 """
 
 from .document import PAGE, write

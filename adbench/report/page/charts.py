@@ -1,9 +1,9 @@
-"""Charts laid out for inline SVG. Their colours are CSS variables, so that one drawing does for light and dark.
+"""Charts as inline SVG. Their colours are CSS variables, so that one drawing serves for light and dark.
 
-Every series has a colour *and* a dash of its own: nothing is told by colour alone. All charts are drawn 360 units
-wide, about what a phone shows, so that their letters keep their size.
+Every series has its own colour *and* its own dash, so colour alone carries no information. All charts are 360 units
+wide, about the width of a phone, so that their letters keep their size.
 
-Plotting libraries were tried: their SVG is larger and slower to make, and no style sheet reaches its colours
+Plotting libraries were tried. Their SVG is larger and slower to make, and no style sheet reaches its colours
 (docs/report.md has the numbers).
 """
 
@@ -21,16 +21,16 @@ WIDTH, HEIGHT = 360.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 10.0, 38.0
 
 COLOURS = 5
-"""Colours, and as many dashes, in the style sheet; two series share both only from the 26th on."""
+"""Number of colours in the style sheet, and of dashes; two series share both only from the 26th on."""
 
 FINENESS = 0.4
-"""A curve is drawn to within this many units."""
+"""Tolerance in units within which a curve is drawn."""
 
 LARGEST = 1e300
-"""Values must be smaller, so that the difference of two is finite."""
+"""Limit of values, so that the difference of two is finite."""
 
 NARROWEST = 1e-9
-"""An axis is at least this much wide, as a share of its values: else rounding errors would be drawn."""
+"""Least width of an axis, as a share of its values: a narrower one would show rounding errors."""
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -47,7 +47,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A single point with a text that shows when it is pointed at."""
+    """A single point with a tooltip."""
 
     point: Point
     text: str
@@ -57,7 +57,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows, from where to where."""
+    """An axis with its title and its range."""
 
     title: str
     low: float = 0.0
@@ -66,7 +66,7 @@ class Axis:
     whole: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value stands, 0 at the low end and 1 at the high end."""
+        """Position of a value: 0 at the low end, 1 at the high end."""
         low, high = self._scaled(self.low), self._scaled(self.high)
         return (self._scaled(value) - low) / (high - low)
 
@@ -87,7 +87,7 @@ class Axis:
 
 
 def nice_ticks(low: float, high: float, *, count: int = 5, whole: bool = False) -> list[float]:
-    """About ``count`` values of 1, 2 or 5 times a power of ten from ``low`` to ``high``."""
+    """About ``count`` values from ``low`` to ``high``, in steps of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(each * power for each in (1, 2, 5, 10) if each * power >= rough * 0.999)
@@ -105,13 +105,13 @@ def padded(values: Iterable[float], *, share: float = 0.08) -> tuple[float, floa
 
 
 def percent_axis(title: str, values: Sequence[float], top: float) -> Axis:
-    """An axis around percentages that keeps within 0 and ``top`` where they do."""
+    """An axis around percentages, within 0 and ``top`` if they are."""
     low, high = padded(values)
     return Axis(title, max(low, min(0.0, *values)), min(high, max(top, *values)))
 
 
 def widened(low: float, high: float) -> tuple[float, float]:
-    """A range with at least the width that can be drawn: NARROWEST of its values, or 1 where both are alike."""
+    """A range of at least the least width: NARROWEST of its values, or 1 if both ends are equal."""
     missing = max(abs(low), abs(high)) * NARROWEST + 1e-300 - (high - low)
     if missing <= 0:
         return low, high
@@ -124,7 +124,7 @@ def widened(low: float, high: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Text:
-    """Words at a place; ``kind`` is a CSS class, as in what follows."""
+    """Words at a position; ``kind`` is a CSS class here and below."""
 
     x: str
     y: str
@@ -136,7 +136,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Line:
-    """A path, with a title that shows when it is pointed at."""
+    """A path with a tooltip."""
 
     data: str
     kind: str
@@ -157,7 +157,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Dot:
-    """A disc, with a number on it where there is one."""
+    """A disc, perhaps with a number on it."""
 
     x: str
     y: str
@@ -170,7 +170,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything in a chart, as the template draws it from back to front; ``label`` says it to who can't see it."""
+    """All parts of a chart, drawn by the template from back to front; ``label`` describes it for screen readers."""
 
     label: str
     grid: str
@@ -189,7 +189,7 @@ class Chart:
 def line_chart(
     title: str, series: Sequence[Series], x: Axis, y: Axis, *, marks: Sequence[Mark] = (), chance: bool = False
 ) -> Chart:
-    """Lines over two axes; ``chance`` adds the diagonal of guessing."""
+    """Lines over two axes; ``chance`` adds the diagonal of random scores."""
     lines = [_line([(x.low, y.low), (x.high, y.high)], x, y, "chance")] if chance else []
     lines += [_line(each.points, x, y, f"line {style_class(each.style)}", each.name) for each in series]
     lines += [_diamond(mark, x, y) for mark in marks if mark.kind == "oracle"]
@@ -201,10 +201,10 @@ def line_chart(
 def histogram(
     title: str, good: Sequence[float], bad: Sequence[float], *, line: tuple[float, str] | None = None, bins: int = 24
 ) -> Chart:
-    """Scores of good images upwards, of defective ones downwards, over one axis.
+    """A histogram: scores of good images upwards, of defective ones downwards, over one axis.
 
-    ``line`` is a score to mark and its text. One that lies farther from all scores than these from each other
-    stands at the edge: the bars must stay apart.
+    ``line`` is a score to mark, with its text. If it lies farther from all scores than these lie from each other, it
+    is drawn at the edge, so that the bars stay separate.
     """
     low, high = widened(min([*good, *bad]), max([*good, *bad]))
     if line is not None:
@@ -235,7 +235,7 @@ def histogram(
 
 
 def scatter(title: str, points: Sequence[tuple[Point, str]], x: Axis, y: Axis) -> Chart:
-    """Numbered points; the number stands beside each name in a legend."""
+    """Numbered points; a legend gives the name of each number."""
     dots = tuple(
         _dot(point, x, y, 10, f"point c{number % COLOURS}", text, str(number + 1))
         for number, (point, text) in enumerate(points)
@@ -259,7 +259,7 @@ def _at(across: float, up: float, x: Axis, y: Axis) -> Point:
 
 
 def _grid(x: Axis, y: Axis, *, y_text: Callable[[float], str] | None = None) -> tuple[str, tuple[Text, ...]]:
-    """Lines at the ticks; their values, and the axes' titles."""
+    """Lines at the ticks, the ticks' values, and the axes' titles."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     lines, texts = [], []
     for value in x.ticks():
@@ -281,7 +281,7 @@ def _step(ticks: Sequence[float]) -> float:
 
 
 def number_text(value: float, step: float) -> str:
-    """Write a tick with as many digits as its neighbours need; large ones as 20k or 1.5M."""
+    """Write a tick with the digits that its neighbours need; large numbers as 20k or 1.5M."""
     if abs(value) < step * 1e-6:
         return "0"
     if abs(value) >= 1e12 or abs(value) < 1e-3:

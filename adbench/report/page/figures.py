@@ -1,4 +1,4 @@
-"""The charts of a class: what its runs scored, how well that ranks, and how training went."""
+"""The charts of a class: scores of its runs, curves over thresholds, and training."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class PixelCurves:
 
 @dataclass(frozen=True)
 class Shown:
-    """One variant's run on one class, with its label, its style of line, and what is stored beside its result.
+    """One variant's run on one class, with its label, its line style, and the files beside its result.
 
-    What could not be used is empty, and ``problems`` says why.
+    Unusable parts are empty; ``problems`` gives the reasons.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart under its title."""
+    """A chart with its title."""
 
     title: str
     chart: Chart
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Plots:
-    """Charts that belong together, and what must be said about them."""
+    """Charts of one group, with notes."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -72,7 +72,7 @@ class Plots:
 
 
 def read(label: str, style: int, run: Result, results: Path) -> Shown:
-    """Read what is stored beside a result below the folder ``results``."""
+    """Read the files beside a result in the folder ``results``."""
     problems: list[str] = []
 
     def part(reader: Callable[[RunFolder, Result], R]) -> R | None:
@@ -102,7 +102,7 @@ def class_plots(shown: Sequence[Shown]) -> tuple[Plots, ...]:
 
 
 def image_plots(shown: Sequence[Shown]) -> Plots:
-    """ROC and precision-recall over the images, and a histogram of each variant's scores."""
+    """ROC and precision-recall over images, and a histogram of each variant's scores."""
     roc, recall = [], []
     for each in shown:
         found = curve_points(each.scores)
@@ -160,7 +160,7 @@ def _histogram(each: Shown) -> Figure:
 
 
 def threshold_text(threshold: Threshold) -> str:
-    """A threshold and what it does to the test set, for people."""
+    """Describe a threshold and its effect on the test set."""
     rates = ((threshold.false_alarm_rate, "of the good images above it"), (threshold.miss_rate, "of defects missed"))
     parts = [f"{100 * rate:.1f} % {what}" for rate, what in rates if rate is not None]
     return ", ".join([f"threshold {threshold.value:.4g}", *parts])
@@ -170,7 +170,7 @@ def threshold_text(threshold: Threshold) -> str:
 
 
 def pixel_plots(shown: Sequence[Shown]) -> Plots:
-    """ROC, PRO and precision-recall over the pixels, of the variants that have them."""
+    """ROC, PRO and precision-recall over pixels, for the variants that have them."""
     having = [(each, each.pixels) for each in shown if each.pixels is not None]
     if not having:
         return Plots("Pixels", (), ("No curves over pixels: the runs have none stored beside them.",))
@@ -187,7 +187,7 @@ def pixel_plots(shown: Sequence[Shown]) -> Plots:
 
 
 def up_to(points: Sequence[Point], limit: float) -> list[Point]:
-    """The part of a curve left of ``limit``, cut there."""
+    """The part of a curve up to ``limit``."""
     inside = [point for point in points if point[0] <= limit]
     beyond = next((point for point in points if point[0] > limit), None)
     if beyond is not None and inside:
@@ -200,7 +200,7 @@ def up_to(points: Sequence[Point], limit: float) -> list[Point]:
 
 
 def training_plots(shown: Sequence[Shown]) -> Plots:
-    """The epoch curves of the metrics, with last epoch and oracle marked, and of each variant's loss."""
+    """The metrics by epoch, with last epoch and oracle marked, and each variant's loss."""
     trained = [each for each in shown if len([record for record in each.epochs if record.metrics]) > 1]
     others = [each.label for each in shown if each not in trained]
     if not trained:

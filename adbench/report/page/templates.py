@@ -1,6 +1,6 @@
-"""Dataclasses into HTML by the templates beside this module: every text in them is escaped.
+"""Renders dataclasses to HTML with the templates beside this module, which escape every text.
 
-The page is written so that an XML parser reads it, too: a test finds whatever is not well-formed.
+An XML parser can read the page, too: a test finds whatever is not well-formed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from .charts import Chart, style_class
 
 
 def page_html(page: object) -> str:
-    """Write the whole document; ``page`` is a ``document.Page``, which this module must not import."""
+    """Render the whole document; ``page`` is a ``document.Page``, which this module must not import."""
     return _environment().get_template("page.html.j2").render(page=page, style=_asset("report.css"),
                                                               script=_asset("report.js"))  # fmt: skip
 
 
 def table_html(table: AnyTable) -> str:
-    """Write what people see of a table. Cells carry their whole number, by which the page's script sorts."""
+    """Render the columns that people see. Each cell carries its full number, by which the page's script sorts."""
     return _macro("table.html.j2", "table", table)
 
 
 def chart_svg(chart: Chart) -> str:
-    """Write a chart as an ``svg`` element."""
+    """Render a chart as an ``svg`` element."""
     return _macro("chart.svg.j2", "chart", chart)
 
 
 def breakable(text: str) -> Markup:
-    """Escape a text, and let lines break after the marks inside a variant's name or a path."""
+    """Escape a text, and allow line breaks after the punctuation inside a variant's name or a path."""
     return Markup(re.sub(r"(?<=[,:/])(?=[^\s,:/])", "<wbr/>", str(escape(printable(text)))))
 
 
@@ -64,12 +64,12 @@ def _macro(template: str, name: str, value: AnyTable | Chart) -> str:
 
 
 def _finalize(value: object) -> object:
-    """What every expression of a template goes through before it is escaped; markup has been through it already."""
+    """Prepare every template expression before it is escaped; markup stays as it is."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
 
 
 def _number(value: Cell) -> str:
-    """A cell's whole number, for sorting; nothing where it is none."""
+    """A cell's full number for sorting; empty if it is no number."""
     return repr(value) if isinstance(value, (int, float)) and math.isfinite(value) else ""
 
 
@@ -78,7 +78,7 @@ def _asset(name: str) -> Markup:
 
 
 def _data_uri(image: bytes) -> Markup:
-    """An encoded WebP image as an address; as markup, since looking through megabytes for signs takes time."""
+    """An encoded WebP image as a data URI; as markup, since escaping megabytes takes time."""
     return Markup("data:image/webp;base64," + b64encode(image).decode("ascii"))
 
 

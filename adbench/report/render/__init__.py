@@ -1,4 +1,4 @@
-"""How tables are written: for people on a terminal or on paper, and for programs."""
+"""Writes tables: for people on a terminal or on paper, and for programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(tables: Sequence[AnyTable], format_: str) -> None:
 
 
 def render(tables: Sequence[AnyTable], format_: str) -> str:
-    """Turn tables into one text: "json", "csv", "markdown", "latex" or "svg".
+    """Render tables as one text: "json", "csv", "markdown", "latex" or "svg".
 
     Raises:
         ValueError: no such format.

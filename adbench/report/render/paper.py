@@ -1,4 +1,4 @@
-"""Tables for paper: Markdown and LaTeX."""
+"""Renders tables as Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..tables import AnyTable, people_view
 
 
 def to_markdown(tables: Sequence[AnyTable]) -> str:
-    """Tables for a README or an issue."""
+    """Render tables for a README or an issue."""
     return "\n".join(map(_markdown, tables))
 
 
@@ -37,7 +37,7 @@ _LATEX = {
 
 
 def to_latex(tables: Sequence[AnyTable]) -> str:
-    """Tables for a paper; they need the package booktabs."""
+    """Render tables for a paper; they need the package booktabs."""
     return "\n".join(map(_latex, tables))
 
 

@@ -1,4 +1,4 @@
-"""Tables for programs: JSON and CSV, with fractions and seconds in every digit."""
+"""Renders tables as JSON and CSV, with fractions and seconds in full precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..tables import AnyTable, Cell
 
 
 def _rows(table: AnyTable, part: Sequence[Any]) -> list[dict[str, Cell]]:
-    """What programs see of some rows, by the columns' keys."""
+    """Cells that programs see of some rows, by the columns' keys."""
     columns = table.columns_for("programs")
     return [{column.key: _finite(column.cell(row)) for column in columns} for row in part]
 
@@ -40,10 +40,10 @@ def to_json(tables: Sequence[AnyTable]) -> str:
 
 
 def to_csv(tables: Sequence[AnyTable]) -> str:
-    """All rows under one header, so that any reader takes it.
+    """All rows under one header, so that any reader accepts the text.
 
-    Of several tables the first column names each row's table, and a column that a table lacks is empty. Text that a
-    spreadsheet would run as a formula has an apostrophe in front.
+    With several tables the first column names each row's table, and a column that a table lacks is empty. Text that a
+    spreadsheet would run as a formula begins with an apostrophe.
     """
     views = [(table.title, _rows(table, (*table.rows, *table.footers))) for table in tables]
     keys = [column.key for table in tables for column in table.columns_for("programs")]

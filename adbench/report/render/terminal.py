@@ -1,4 +1,4 @@
-"""Tables on the screen: no number is ever cut, however narrow the terminal is."""
+"""Renders tables for a terminal: no number is ever cut, however narrow the terminal is."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ GAP = 2
 """Blanks between two columns; one of them is the box's own."""
 
 NARROWEST = 14
-"""To this many characters texts and titles may be folded; numbers keep their width."""
+"""Texts and titles are folded to no fewer than this many characters; numbers keep their width."""
 
 SHORT_TITLE = 6
-"""Titles of up to so many characters are not folded either."""
+"""Titles of up to this many characters are not folded."""
 
 SHORTEST = 4
-"""To this many characters the key columns may be folded where one number beside them needs the room."""
+"""Key columns are folded to no fewer than this many characters, if one number beside them needs the space."""
 
 LONGEST_WHOLE = 40
-"""Names of up to so many characters are not folded if they are to be copied."""
+"""Names of up to this many characters are not folded if people copy them."""
 
 NARROWEST_NOTE, WIDEST_NOTE = 80, 120
 """Notes are as wide as their table, within these bounds."""
 
 
 class _Console(Console):
-    """Lets a pipe that nobody reads any more show as Python's own error, where rich ends the program."""
+    """Raises Python's own error for a broken pipe, where rich would end the program."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def show(tables: Sequence[AnyTable]) -> None:
-    """Print tables to standard output, as wide as they are where that isn't a terminal."""
+    """Print tables to standard output; outside a terminal they have their full width."""
     console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = max([WIDEST_NOTE, *map(natural_width, tables)])
@@ -56,12 +56,12 @@ def to_svg(tables: Sequence[AnyTable]) -> str:
     width = max([NARROWEST_NOTE, *map(natural_width, tables)])
     console = Console(record=True, width=width, file=io.StringIO(), highlight=False, force_terminal=True)
     _print(console, tables)
-    # rich cuts each line off at its box, and where its web font is missing, underscores go with it
+    # rich cuts each line off at its box; without its web font that would cut underscores off
     return re.sub(r' clip-path="url\(#[^)]*\)"', "", console.export_svg(title="adbench"))
 
 
 def _print(console: Console, tables: Sequence[AnyTable]) -> None:
-    """Print tables; a note that stands under one of them isn't repeated under the next."""
+    """Print tables; a note that stood under one of them isn't repeated."""
     said: set[str] = set()
     for number, table in enumerate(tables):
         if number:
@@ -71,7 +71,7 @@ def _print(console: Console, tables: Sequence[AnyTable]) -> None:
 
 
 def natural_width(table: AnyTable) -> int:
-    """Characters that a table takes when nothing is folded."""
+    """Width of a table in characters if nothing is folded."""
     view = people_view(table)
     return max(_total([each.wide for each in _widths(view)]), min(cell_len(view.title), WIDEST_NOTE))
 
@@ -79,8 +79,8 @@ def natural_width(table: AnyTable) -> int:
 def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> RenderableType:
     """Lay a table out for ``width`` characters, without the notes that were ``said`` before.
 
-    First titles and texts are folded. If that is not enough, the columns go into several blocks: each begins with
-    the key columns, so that a row says what it is about, and the main columns stand in the first.
+    Titles and texts are folded first. If that is not enough, the columns are split into several blocks. Each begins
+    with the key columns, so that a row says what it is about; the first has the main columns.
     """
     view = people_view(table)
     widths = _widths(view)
@@ -94,7 +94,7 @@ def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> Renderab
 
 @dataclass(frozen=True)
 class _Width:
-    """Characters that a column takes without folding, and the least that it can do with."""
+    """A column's width without folding, and its least width, in characters."""
 
     wide: int
     narrow: int
@@ -117,7 +117,7 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def _layout(view: View, widths: Sequence[_Width], width: int) -> list[tuple[list[int], list[int]]]:
-    """The columns of each block with their widths. Keys are folded, or whole if that takes fewer lines."""
+    """The columns of each block with their widths. Keys are folded, or kept whole if that takes fewer lines."""
     keys = _keys(view.columns)
     whole = [_Width(each.wide, each.wide) if number in keys else each for number, each in enumerate(widths)]
     layouts = []
@@ -128,7 +128,7 @@ def _layout(view: View, widths: Sequence[_Width], width: int) -> list[tuple[list
 
 
 def _lines(view: View, chosen: Sequence[int], fitted: Sequence[int]) -> int:
-    """About how many lines a block takes: those of its head and its rows as they are folded."""
+    """About the number of lines of a block: its head and its folded rows."""
     rows = [view.titles, *view.rows, *view.footers]
     return sum(
         max(-(-cell_len(row[number]) // max(each, 1)) or 1 for number, each in zip(chosen, fitted, strict=True))
@@ -137,7 +137,7 @@ def _lines(view: View, chosen: Sequence[int], fitted: Sequence[int]) -> int:
 
 
 def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int) -> list[list[int]]:
-    """Share the columns out over blocks that fit, with the key columns in each."""
+    """Split the columns into blocks that fit, each with the key columns."""
     if _total(each.narrow for each in widths) <= width:
         return [list(range(len(columns)))]
     keys = _keys(columns)
@@ -146,7 +146,7 @@ def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int
         tried = [*blocks[-1], *unit]
         if _total(_squeezed(columns, widths, tried, width)) > width and len(blocks[-1]) > len(keys):
             blocks.append(list(keys))
-        for number in unit:  # a unit that is too wide for any block is shared out as well
+        for number in unit:  # a unit that is too wide for any block is split as well
             tried = [*blocks[-1], number]
             if _total(_squeezed(columns, widths, tried, width)) > width and len(blocks[-1]) > len(keys):
                 tried = [*keys, number]
@@ -156,7 +156,7 @@ def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int
 
 
 def _units(columns: Sequence[Column[Any]], keys: Sequence[int]) -> list[list[int]]:
-    """The columns but for the keys, those together that stand beside each other; the main ones first."""
+    """The columns without the keys, in groups that stay together; the main ones first."""
     units: list[list[int]] = []
     for number, column in enumerate(columns):
         if number in keys:
@@ -175,7 +175,7 @@ def _keys(columns: Sequence[Column[Any]]) -> list[int]:
 
 
 def _squeezed(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: Sequence[int], width: int) -> list[int]:
-    """The least widths of some columns; where one number beside the keys is too wide, the keys give way."""
+    """The least widths of some columns; the keys are folded more if one number beside them is too wide."""
     narrow = [widths[number].narrow for number in chosen]
     keys = [place for place, number in enumerate(chosen) if columns[number].kind == "text"]
     if len(chosen) > len(_keys(columns)) + 1:
@@ -187,7 +187,7 @@ def _squeezed(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: 
 
 
 def _fit(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: Sequence[int], width: int) -> list[int]:
-    """Fold nothing if there is room; otherwise all titles of numbers, and texts as far as it takes."""
+    """Fold nothing if everything fits; otherwise all titles of numbers, and texts as far as necessary."""
     wide = [widths[number].wide for number in chosen]
     if _total(wide) <= width:
         return wide
