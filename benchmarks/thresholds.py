@@ -1,4 +1,4 @@
-"""What several rules for a threshold would do to the test set: ``python -m benchmarks.thresholds``."""
+"""Compares rules for a threshold by their effect on the test set: ``python -m benchmarks.thresholds``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Rates = tuple[float, float]
 
 
 def deviations(scores: NDArray[np.float64]) -> float:
-    """The rule of adbench: NaN where it suggests nothing."""
+    """The rule of adbench; NaN where it suggests nothing."""
     found = thresholds.suggest(scores, source="held-out")
     return found[0] if found else np.nan
 
@@ -51,7 +51,7 @@ RULES: dict[str, Rule] = {
 
 
 def rates(job: Job, registry: plugins.Registry) -> dict[str, Rates]:
-    """Run a job, and say for each rule what part of the good images it calls defective, and of the others good."""
+    """Run a job; return each rule's share of good images called defective, and of defective ones called good."""
     task = registry.dataset(job.dataset).load(job.data_root, job.class_name)
     resolved = prepare(job, [task], Identifier(registry).of(job, [task]))
     with patch.object(thresholds, "suggest", wraps=thresholds.suggest) as suggest:

@@ -1,11 +1,11 @@
-"""The MVTec layout, which most data sets of the field share or are rearranged into.
+"""Reads the MVTec layout, which most data sets of the field share or can be rearranged into.
 
     CLASS/train/good/*.png              good images only
     CLASS/test/good/*.png
     CLASS/test/DEFECT/*.png             one folder per type of defect
     CLASS/ground_truth/DEFECT/*.png     masks: STEM_mask or STEM of the image, nonzero = defective
 
-Readers find files and never open them. They run as plugins at each start: standard library only.
+Readers list files and never open them. They run as plugins at each start: they use the standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from adbench.types import GOOD, Problem
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-"""What counts as an image, in small letters; anything else in a folder is passed over."""
+"""Suffixes of images, in lower case; other files in a folder are ignored."""
 
 MASK_ENDING = "_mask"
 
@@ -28,15 +28,15 @@ ROOT_HINT = "Give its folder with --data-root DIR or ADBENCH_DATA"
 
 
 def is_class(folder: Path) -> bool:
-    """Say whether a folder is meant as a class in MVTec layout: it has ``train/good``, or ``test`` without it."""
+    """Whether a folder is meant as a class in MVTec layout: it has ``train/good``, or ``test`` without it."""
     return (folder / "train" / GOOD).is_dir() or (folder / "test").is_dir()
 
 
 def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
-    """Find the images and masks of one class in MVTec layout, in the order of their names.
+    """List the images and masks of one class in MVTec layout, in the order of their names.
 
-    A class without any ``ground_truth`` folder has no masks at all: only image-level metrics are
-    defined. Otherwise a defective image whose mask is missing names the path where it was expected.
+    A class without any ``ground_truth`` folder has no masks: only image-level metrics are defined. Otherwise a
+    defective image without a mask names the path where its mask was expected.
 
     Args:
         dataset: the data set's name, for the task and for messages.
@@ -61,7 +61,7 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
 
 
 def check_has_test(task: Task, folder: Path) -> None:
-    """Raise ``DataError`` where a task has no test image, naming where they belong.
+    """Raise ``DataError`` if a task has no test image; the message names the folder they belong in.
 
     Without training images a task is still good for zero-shot methods; ``Task.train_place`` names where they belong.
     """
@@ -75,17 +75,17 @@ def check_has_test(task: Task, folder: Path) -> None:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in the order of their names; none where the folder is missing."""
+    """List the images of a folder in the order of their names; none if the folder is missing."""
     return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder in the order of their names; none where the folder is missing."""
+    """List the folders in a folder in the order of their names; none if the folder is missing."""
     return [path for path in visible(folder) if path.is_dir()]
 
 
 def visible(folder: Path) -> list[Path]:
-    """Everything in a folder that is not hidden, by name: in the same order on every platform.
+    """List everything in a folder that is not hidden, by name: in the same order on every platform.
 
     Raises:
         DataError: the folder may not be read.
@@ -102,7 +102,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def check_root(dataset: str, root: Path, source: str = "") -> None:
-    """Raise ``DataError`` where the root is missing, with where the data set can be had."""
+    """Raise ``DataError`` if the root is missing; the message says where to get the data set."""
     if not root.is_dir():
         found = "a file" if root.is_file() else "no such folder"
         get = f", or get it from {source}" if source else ""
@@ -117,17 +117,17 @@ def find_root(
     source: str,
     holds: Callable[[Path], bool] = Path.is_dir,
 ) -> Path:
-    """Find the folder that holds the classes: the root, or one of its ``nested`` folders.
+    """Find the folder that contains the classes: the root, or one of its ``nested`` folders.
 
     Where several do, the one with the most classes wins, then the first.
 
     Args:
         dataset: the data set's name, for messages.
         root: what the user gave.
-        nested: folders below the root where the classes may lie, with forward slashes.
+        nested: folders below the root that may contain the classes, with forward slashes.
         classes: the names of all classes.
-        source: where the data set can be had.
-        holds: whether a folder with a class's name really is one.
+        source: where to get the data set.
+        holds: whether a folder with a class's name really is a class.
 
     Raises:
         DataError: the root is missing, or no class lies in any of these folders.
@@ -176,7 +176,7 @@ def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
 
 
 class _Masks:
-    """The masks of one type of defect, found by the stem of their image."""
+    """The masks of one type of defect, found by the file stem of their image."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,7 +1,7 @@
-"""The command line: the group of all commands, and the one place that turns errors into messages and exit codes.
+"""The group of all commands, and the one place that turns errors into messages and exit codes.
 
-Results go to standard output, talk to standard error. Exit codes: 0 done, 1 a task failed, 2 a mistake in
-the command or the data, 130 stopped with Ctrl-C. Nothing heavy is imported before a command needs it.
+Results go to standard output, messages to standard error. Exit codes: 0 done, 1 a task failed, 2 a mistake in the
+command or the data, 130 stopped with Ctrl-C. Heavy modules are imported only by the commands that need them.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from . import run, stored
 from .console import STOPPED, say, warn
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
-"""Torch's switch for large tensors in pages of 2 MB, where Linux has them: far fewer faults, so faster steps."""
+"""torch's switch for pages of 2 MB under large tensors, where Linux has them: fewer page faults, faster steps."""
 
 MPS_FALLBACK = "PYTORCH_ENABLE_MPS_FALLBACK"
-"""Torch's switch for operations that Apple's GPUs lack: computed on the CPU they take longer, else they are errors."""
+"""torch's switch for operations that Apple's GPUs lack: the CPU computes them, instead of an error."""
 
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-"""What tells the OpenMP libraries (GNU's, LLVM's, Intel's) that a waiting thread must sleep and not spin.
+"""Tells the OpenMP libraries (GNU's, LLVM's, Intel's) that a waiting thread must sleep and not spin.
 
-Torch, MKL and oneDNN share the library that torch ships. A thread that spins takes a core from the one it waits for
-as soon as other programs run.
+torch, MKL and oneDNN share the library that torch ships. As soon as other programs run, a spinning thread takes a core
+from the thread that it waits for.
 """
 
 
 class _FailureError(click.ClickException):
-    """An ``AdbenchError`` on its way out: one line on standard error."""
+    """Prints an ``AdbenchError`` in one line on standard error."""
 
     exit_code = AdbenchError.exit_code
 
     def format_message(self) -> str:
-        """The message, with control characters as escapes: names of files and classes are other people's."""
+        """The message, with control characters as escapes: names of files and classes come from other people."""
         return printable(super().format_message())
 
 
 class _MistakeError(_FailureError):
-    """A user's mistake on its way out."""
+    """Prints a user's mistake."""
 
     exit_code = UsageError.exit_code
 
@@ -59,7 +59,7 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             say("Stopped.")
             ctx.exit(STOPPED)
-        except BrokenPipeError:  # the reader has seen enough, as in `adbench list runs | head`
+        except BrokenPipeError:  # the reader has stopped, as in `adbench list runs | head`
             _forget_output()
             ctx.exit(0)
         except AdbenchError as error:
@@ -74,7 +74,7 @@ class _Group(click.Group):
 
 
 def _forget_output() -> None:
-    """Send what is still to be flushed nowhere, or Python complains at its end."""
+    """Discard output that is not flushed yet; otherwise Python complains at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
@@ -106,7 +106,7 @@ for _command in (
 
 
 def prepare_torch() -> None:
-    """Set what torch and its libraries read when they are loaded. What the user has set stays."""
+    """Set the variables that torch and its libraries read when they are loaded. The user's own settings stay."""
     os.environ.setdefault(LARGE_PAGES, "1")
     os.environ.setdefault(MPS_FALLBACK, "1")
     if not any(name in os.environ for name in NO_SPINNING):
@@ -114,10 +114,10 @@ def prepare_torch() -> None:
 
 
 def namesake() -> str:
-    """Say that a distribution named ``adbench`` is installed as well, and how to mend that; nothing if none is.
+    """A line about another installed distribution named ``adbench``, with the remedy; empty if there is none.
 
-    On the package index ``adbench`` is another project, with the same import name; ours is ``adbench-suite``, which
-    was called ``adbench`` up to 0.1.
+    On the package index ``adbench`` is another project with the same import name. Ours is ``adbench-suite``, and was
+    called ``adbench`` up to 0.1.
     """
     from importlib.metadata import PackageNotFoundError, distribution
 
@@ -141,8 +141,8 @@ def main() -> None:
         warn(warning)
     prepare_torch()
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a Windows console in a legacy code page must not kill a run
-            # a file or a program gets all letters on every system
+        if hasattr(stream, "reconfigure"):  # a legacy code page of a Windows console must not end a run
+            # files and programs get every letter on every system
             own = stream.isatty() or "PYTHONIOENCODING" in os.environ
             stream.reconfigure(encoding=None if own else "utf-8", errors="replace")
     app()

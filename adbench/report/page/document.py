@@ -1,4 +1,4 @@
-"""The whole page: what stands in which section, put together for the templates and written to one file."""
+"""The whole page: the content of each section, rendered by the templates into one file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Galleries = Mapping[RunKey, Gallery | NoGallery]
 
 @dataclass(frozen=True)
 class Speed:
-    """The chart of speed against accuracy; ``points`` are its numbered points in words."""
+    """The chart of speed against accuracy; ``points`` describes its numbered points."""
 
     figure: Figure
     points: tuple[str, ...]
@@ -35,7 +35,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class ClassSection:
-    """One class of a data set; ``key`` are labels with their styles of line, ``galleries`` labels with theirs."""
+    """One class of a data set; ``key`` has labels with their line styles, ``galleries`` labels with their galleries."""
 
     anchor: str
     name: str
@@ -49,7 +49,7 @@ class ClassSection:
 
 @dataclass(frozen=True)
 class BoardSection:
-    """One data set: its leaderboard, its classes, and the table of its runs, which stands at the end of the page."""
+    """One data set: its leaderboard, its classes, and the table of its runs at the end of the page."""
 
     title: str
     dataset: str
@@ -62,7 +62,7 @@ class BoardSection:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page."""
+    """The content of the page."""
 
     about: str
     boards: tuple[BoardSection, ...]
@@ -85,14 +85,14 @@ def write(
 
     Args:
         results: what to show.
-        folder: where the page goes; made if need be.
-        stored: the folder of all results, for what lies beside each.
-        metric: what ranks.
-        galleries: what ``run.gallery.of_results`` made of the results; None leaves galleries out.
-        remarks: what else must be said about each data set's runs (``standing.Sorted``).
-        names: what the variants are called; by default by these results alone.
-        watch: hears what is being drawn.
-        warn: hears of each file that can't be used, so that its curves are left out.
+        folder: folder of the page; made if missing.
+        stored: the folder of all results, with the files beside each.
+        metric: the metric that ranks.
+        galleries: from ``run.gallery.of_results``; None leaves galleries out.
+        remarks: further notes on each data set's runs (``standing.Sorted``).
+        names: names of the variants; by default from these results alone.
+        watch: called with a text about the present work.
+        warn: called with a text about each file that can't be used; its curves are left out.
 
     Raises:
         ResultError: there is no result, or the page can't be written.
@@ -117,7 +117,7 @@ def _ignore(_: str) -> None:
 
 
 class _Builder:
-    """Gathers what the page holds."""
+    """Collects the content of the page."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class _Builder:
 
     def _board(self, number: int, board: Board) -> BoardSection:
         runs = [result for result in self.results if board.holds(result)]
-        sure = confidence.stored(self.stored, _ignore)  # a broken file is told of where its curves would be
+        sure = confidence.stored(self.stored, _ignore)  # the section of the class reports a broken file
         tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks, names=self.names)
         ranked = [str(label) for table in tables for label in table.column("variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(ranked))}
@@ -187,7 +187,7 @@ class _Builder:
 
 
 def _speed(tables: Sequence[AnyTable], metric: str) -> Speed | None:
-    """Speed against accuracy, a point for each variant that has both."""
+    """Speed against accuracy: a point for each variant that has both."""
     names, places, speeds, values = (
         [each for table in tables for each in table.column(key)]
         for key in ("variant", "timed_on", "images_per_second", metric)
