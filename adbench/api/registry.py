@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -14,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 import pluggy
 
-from ..util.errors import AdbenchError, PluginError, UnknownNameError, described
+from ..util.errors import PLUGIN_ERRORS, PluginError, UnknownNameError, described
 from . import hooks as hookspecs
 from .data import Dataset
 from .method import Method
@@ -75,20 +77,30 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     manager.add_hookspecs(hookspecs)
     broken: list[str] = []
     origins: dict[str, Origin] = {}
+    given = {path.resolve(): path for path in reversed(plugin_files)}
+    files = {f"--plugin {path}": path for path in reversed(given.values())}
+
+    def reject(plugin: str, error: _UnusableError) -> None:
+        if plugin in files:
+            raise PluginError(plugin, found=str(error), hint="Correct the file, or leave it out") from error
+        broken.append(f"plugin {plugin} is skipped: {error}")
+
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        problem = _register(manager, _origin(point), point.load)
-        if problem:
-            broken.append(problem)
+        try:
+            _register(manager, _origin(point), point.load)
+        except _UnusableError as error:
+            reject(_origin(point), error)
         else:
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
             origins[_origin(point)] = Origin(point.module, distribution)
-    for path in plugin_files:
-        problem = _register(manager, str(path), lambda path=path: _import_file(path))  # type: ignore[misc]
-        if problem:
-            raise PluginError(problem)
-        origins[str(path)] = Origin(_module_name(path))
-    methods = _collect(manager, "adbench_methods", Method, broken)
-    datasets = _collect(manager, "adbench_datasets", Dataset, broken)
+    for plugin, path in files.items():
+        try:
+            origins[plugin] = Origin(_module_name(path))
+            _register(manager, plugin, lambda path=path: _import_file(path))  # type: ignore[misc]
+        except _UnusableError as error:
+            reject(plugin, error)
+    methods = _collect(manager, "adbench_methods", Method, reject)
+    datasets = _collect(manager, "adbench_datasets", Dataset, reject)
     return Registry(
         methods={name: method for name, (_, method) in methods.items()},
         datasets={name: dataset for name, (_, dataset) in datasets.items()},
@@ -97,27 +109,36 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     )
 
 
+class _UnusableError(Exception):
+    """A plugin that can't be used; the text says why."""
+
+
 def _origin(point: EntryPoint) -> str:
     package = point.dist.name if point.dist else "unknown package"
     return f"{point.value} ({package})"
 
 
-def _register(manager: pluggy.PluginManager, origin: str, load_module: Callable[[], object]) -> str | None:
-    """Load one plugin and hand it to pluggy; say what is wrong with it, if anything is."""
+def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[[], object]) -> None:
+    """Load one plugin and hand it to pluggy.
+
+    Raises:
+        _UnusableError: it breaks, or has a hook that does not exist.
+    """
     try:
-        manager.register(load_module(), origin)
+        manager.register(load_module(), plugin)
         manager.check_pending()  # a mistyped hook would stay silent otherwise
-    except Exception as error:  # whatever a stranger's module does must not take the others down
-        if manager.has_plugin(origin):
-            manager.unregister(name=origin)
-        return f"plugin {origin} is skipped: {_reason(error)}"
-    return None
+    except PLUGIN_ERRORS as error:  # whatever the code of others does must not take the other plugins down
+        if manager.has_plugin(plugin):
+            manager.unregister(name=plugin)
+        raise _unusable(error) from error
 
 
-def _reason(error: Exception) -> str:
+def _unusable(error: BaseException) -> _UnusableError:
+    if isinstance(error, _UnusableError):
+        return error
     if isinstance(error, pluggy.PluginValidationError):  # says at its end what is wrong
-        return str(error).strip().splitlines()[-1].strip()
-    return described(error)
+        return _UnusableError(str(error).strip().splitlines()[-1].strip())
+    return _UnusableError(described(error))
 
 
 class _SourceOnly(SourceFileLoader):
@@ -129,50 +150,68 @@ class _SourceOnly(SourceFileLoader):
 
 
 def _module_name(path: Path) -> str:
-    """The name under which a plugin file is loaded."""
-    return f"adbench_plugin_{path.stem}"
+    """The name under which a plugin file is loaded; files of one stem get different ones."""
+    name = f"adbench_plugin_{path.stem}"
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if loaded is None or Path(loaded).resolve() == path.resolve():
+        return name
+    return f"{name}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise PluginError(f"--plugin {path}", found="no such file", wanted="a Python file with a hookimpl")
+        raise _UnusableError("no such file")
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
-    if spec is None or spec.loader is None:
-        raise PluginError(f"--plugin {path}", found="not a Python file", wanted="a .py file with a hookimpl")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     if not any(hasattr(value, f"{GROUP}_impl") for value in vars(module).values()):
         hooks = " or ".join(hook for hook in vars(hookspecs) if hook.startswith("adbench_"))
-        raise PluginError(f"--plugin {path}", found="no hookimpl", wanted=f"a function {hooks} marked @hookimpl")
+        raise _UnusableError(f"no hookimpl, wanted a function {hooks} marked @hookimpl")
     return module
 
 
 def _collect(
-    manager: pluggy.PluginManager, hook: str, kind: type[Named], broken: list[str]
+    manager: pluggy.PluginManager, hook: str, kind: type[Named], reject: Callable[[str, _UnusableError], None]
 ) -> dict[str, tuple[str, Named]]:
     """Call one hook plugin by plugin, so that a broken one is known by its name; what each offers, with its plugin."""
     found: dict[str, tuple[str, Named]] = {}
     for implementation in getattr(manager.hook, hook).get_hookimpls():
-        origin = implementation.plugin_name
+        plugin = implementation.plugin_name
         try:
-            offered = list(implementation.function())
-            wrong = next((item for item in offered if not isinstance(item, kind)), None)
-            if wrong is not None:
-                raise TypeError(f"{hook} returned a {type(wrong).__name__}, wanted {kind.__name__}")
-        except AdbenchError as error:
-            broken.append(f"plugin {origin} is skipped: {error}")
-            continue
-        except Exception as error:
-            broken.append(f"plugin {origin} is skipped: {described(error)}")
+            offered = _offered(implementation.function, hook, kind)
+        except _UnusableError as error:
+            reject(plugin, error)
             continue
         for item in offered:
             if item.name in found:
-                both = " and ".join(sorted((origin, found[item.name][0])))
+                both = " and ".join(sorted((plugin, found[item.name][0])))
                 raise PluginError(
                     f"two plugins offer the {kind.__name__.lower()} '{item.name}': {both}",
                     hint="Rename one, or uninstall one",
                 )
-            found[item.name] = (origin, item)
+            found[item.name] = (plugin, item)
     return dict(sorted(found.items()))
+
+
+def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> list[Named]:
+    """What a hook returns. Raises ``_UnusableError`` where that is no list of the right things."""
+    wanted = f"wanted a list of {kind.__name__}"
+    try:
+        returned = function()
+        if isinstance(returned, kind):
+            raise _UnusableError(f"{hook} returned a {kind.__name__} alone, {wanted}: put it in brackets")
+        if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
+            raise _UnusableError(f"{hook} returned a {type(returned).__name__}, {wanted}")
+        offered = list(returned)
+    except PLUGIN_ERRORS as error:
+        raise _unusable(error) from error
+    for item in offered:
+        if not isinstance(item, kind):
+            raise _UnusableError(f"{hook} returned a list with a {type(item).__name__}, {wanted}")
+        if not isinstance(item.name, str) or not item.name:
+            raise _UnusableError(f"{hook} returned a {kind.__name__} with the name {item.name!r}, wanted a text")
+    return offered

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..util.errors import AdbenchError, UsageError, described
+from ..util.errors import AdbenchError, PluginError, UsageError, described
 from ..util.text import printable
 from . import options as arguments
 from . import run, stored
@@ -66,11 +66,24 @@ class _Group(click.Group):
             if arguments.debugging(ctx):
                 raise
             raise (_MistakeError if isinstance(error, UsageError) else _FailureError)(str(error)) from error
+        except SystemExit as error:  # adbench itself ends by click's Exit
+            if arguments.debugging(ctx):
+                raise
+            stopped = PluginError(_innermost_file(error), found=described(error), hint="Correct that plugin")
+            raise _MistakeError(str(stopped)) from error
         except Exception as error:
             if arguments.debugging(ctx):
                 raise
             broken = AdbenchError("adbench broke", found=described(error), hint="See the traceback with --debug")
             raise _FailureError(str(broken)) from error
+
+
+def _innermost_file(error: BaseException) -> str:
+    """The file in which an error was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "code of a plugin" if trace is None else trace.tb_frame.f_code.co_filename
 
 
 def _forget_output() -> None:

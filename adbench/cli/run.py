@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
 from . import options as arguments
 from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
@@ -153,7 +153,7 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
         same = "the same command without --force" if jobs[0].force else "the same command"
         done = sum(outcome.result is not None for outcome in outcomes)
         say(f"Stopped with {done} of {len(jobs)} tasks done; {same} goes on from here.")
-        sys.exit(STOPPED)
+        raise click.exceptions.Exit(STOPPED) from None
     return outcomes
 
 
@@ -203,7 +203,7 @@ def _save_maps(
                 room.save(result, results, reopener, kind, force=result.run in new, watch=watch, warn=warn)
             except AdbenchError as error:
                 warn(str(error))
-            except Exception as error:  # the results stand, and their table follows
+            except PLUGIN_ERRORS as error:  # the results stand, and their table follows
                 if arguments.debugging(click.get_current_context()):
                     raise
                 thing = f"maps of {result.variant} on {result.class_name} can't be made"
@@ -232,7 +232,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     if len(outcomes) > 1:
         say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
     all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
-    sys.exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+    raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
 
 
 def _names(made: Sequence[Result], results: Path) -> Names:
@@ -331,7 +331,7 @@ def _run_trials(
     if errors and not trials:
         raise errors[0]
     if errors:
-        sys.exit(AdbenchError.exit_code)
+        raise click.exceptions.Exit(AdbenchError.exit_code)
 
 
 @click.command("check-method")
@@ -359,4 +359,4 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_f
     failed = sum(result.outcome == "failed" for result in found)
     if failed:
         say(f"{failed} of {len(found)} checks failed.")
-        sys.exit(AdbenchError.exit_code)
+        raise click.exceptions.Exit(AdbenchError.exit_code)

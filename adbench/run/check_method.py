@@ -26,7 +26,7 @@ from ..api import options as options_module
 from ..api import registry
 from ..api.detector import Detector
 from ..api.method import Method
-from ..util.errors import UsageError, described
+from ..util.errors import PLUGIN_ERRORS, UsageError, described
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
 from .engine import model_state
 from .evaluate import TestScores
@@ -130,7 +130,7 @@ def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> Che
         return CheckResult(title, "failed", described(error))
     except _FailedError as failed:
         return CheckResult(title, "failed", str(failed))
-    except Exception as error:  # whatever a method does is its failure, not ours
+    except PLUGIN_ERRORS as error:  # whatever a method does is its failure, not ours
         return CheckResult(title, "failed", described(error))
 
 

@@ -18,7 +18,7 @@ from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..results.store import ImageScore, RunFolder
 from ..results.variants import boards
-from ..util.errors import AdbenchError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, described
 from . import overlay
 from .overlay import Polygon, Scale
 
@@ -124,7 +124,7 @@ def of_results(
             made[run_key(run)] = make(run, folder, read_scores(folder, run), reopener, side=side, limit=limit)
         except AdbenchError as error:  # a report without these images is better than none
             made[run_key(run)] = NoGallery(str(error))
-        except Exception as error:  # whatever a plugin's detector raises
+        except PLUGIN_ERRORS as error:  # whatever a plugin's detector raises
             made[run_key(run)] = NoGallery(described(error))
     return made
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results.records import Result
-from ..util.errors import AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
 from .job import Job, ResolvedJob, RunSettings, prepare
 from .watch import Watch
 
@@ -137,7 +137,7 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
                 if task.problems and not job.skip_bad:
                     raise problem_error(task.problems)
                 tasks[place] = task
-            except Exception as error:
+            except PLUGIN_ERRORS as error:
                 tasks[place] = _foreseen(error, f"reading {dataset}/{class_name}")
     return tasks
 
@@ -152,7 +152,7 @@ def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
     return found
 
 
-def _foreseen(error: Exception, what: str) -> AdbenchError:
+def _foreseen(error: BaseException, what: str) -> AdbenchError:
     """Turn any error into one of ours, with an unforeseen one as its cause."""
     if isinstance(error, AdbenchError):
         return error
@@ -174,7 +174,7 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     from ..util.memory import is_out_of_memory
 
     return is_out_of_memory(error)
@@ -219,7 +219,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
             outcome = Outcome(resolved.job, engine.run(now, registry, cache=cache, watch=watch))
-        except Exception as error:
+        except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=_foreseen(error, resolved.job.method))
             _let_go(error)
         finally:
@@ -250,7 +250,7 @@ def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Ou
             run, standing = stale
             watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")
         return resolved
-    except Exception as error:
+    except PLUGIN_ERRORS as error:
         return Outcome(job, error=_foreseen(error, job.method))
     finally:
         watch.stop()

@@ -21,7 +21,7 @@ from ..results.records import Result
 from ..results.store import RunFolder, stored_text
 from ..util import capacity, devices
 from ..util.digests import Digests
-from ..util.errors import AdbenchError, CheckpointError, DataError, TaskError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataError, TaskError, UsageError, described
 from ..util.files import cache_folder
 from .evaluate import score_all
 from .identity import data_digest
@@ -90,7 +90,7 @@ class Reopener:
                 found[f"other images in {root}"] = None
             except AdbenchError as error:
                 found[f"{error.parts['found'] or error} ({root})"] = None
-            except Exception as error:  # a data set's plugin raises whatever it likes
+            except PLUGIN_ERRORS as error:  # a data set's plugin raises whatever it likes
                 found[f"{described(error)} ({root})"] = None
         raise DataError(
             f"images of {result.dataset}/{result.class_name}",
@@ -125,7 +125,7 @@ class Reopener:
             detector.epoch = int(saved["epoch"])
         except UsageError:
             raise
-        except Exception as error:
+        except PLUGIN_ERRORS as error:
             raise TaskError(f"checkpoint of {result.variant} can't be used", found=described(error)) from error
         return detector, options
 

@@ -21,7 +21,7 @@ from ..results.store import RunFolder
 from ..results.variants import Names
 from ..util import numerics
 from ..util.digests import Digests
-from ..util.errors import ResultError
+from ..util.errors import PLUGIN_ERRORS, ResultError
 from ..util.files import cache_folder
 from .identity import Identifier, data_digest, file_code_digest
 from .job import Job
@@ -153,7 +153,7 @@ class Inspector:
                 self.show(f"looking at {result.dataset}/{class_name}")
                 try:
                     self._tasks[key] = reader.load(root, class_name).with_test(result.protocol.test)
-                except Exception:  # missing there, or a reader of a plugin that raises whatever it likes
+                except PLUGIN_ERRORS:  # missing there, or a reader of a plugin that raises whatever it likes
                     self._tasks[key] = None
             task = self._tasks[key]
             if task is not None:

@@ -62,8 +62,14 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+PLUGIN_ERRORS = (Exception, SystemExit)
+"""What the code of a plugin may raise. Its ``sys.exit`` must not end a command in silence."""
+
+
 def described(error: BaseException) -> str:
     """An error in one line, such as "ValueError: its message"; an error of adbench needs no type."""
+    if isinstance(error, SystemExit):
+        return f"a call of sys.exit({error.code!r})"
     kind, text = type(error).__name__, first_line(error)
     return text if isinstance(error, AdbenchError) or text == kind else f"{kind}: {text}"
 

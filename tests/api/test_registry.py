@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 from types import ModuleType
 
@@ -7,6 +8,7 @@ import pytest
 
 from adbench import Dataset, Method, hookimpl
 from adbench.api import registry as plugins
+from adbench.api.options import option_types
 from adbench.util.errors import PluginError, UnknownNameError
 
 
@@ -67,7 +69,14 @@ def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
     [
         ({"adbench_metods": lambda: []}, "adbench_metods"),
         ({"adbench_methods": lambda: 1 / 0}, "ZeroDivisionError"),
-        ({"adbench_methods": lambda: ["name"]}, "wanted Method"),
+        ({"adbench_methods": lambda: ["name"]}, "returned a list with a str, wanted a list of Method"),
+        ({"adbench_methods": lambda: "name"}, "returned a str, wanted a list of Method"),
+        ({"adbench_methods": lambda: None}, "returned a NoneType, wanted a list of Method"),
+        ({"adbench_methods": lambda: method("alone")}, "a Method alone, wanted a list of Method: put it in brackets"),
+        ({"adbench_methods": lambda: [method("")]}, "with the name '', wanted a text"),
+        ({"adbench_methods": lambda: (method(name) for name in "ab" if 1 / 0)}, "ZeroDivisionError"),
+        ({"adbench_methods": lambda: sys.exit(3)}, "a call of sys.exit(3)"),
+        ({"adbench_datasets": lambda: [method("no data")]}, "a list with a Method, wanted a list of Dataset"),
         ({"adbench_methods": lambda nonsense: []}, "nonsense"),
     ],
 )
@@ -79,7 +88,7 @@ def test_a_wrong_hook_is_named_and_skipped(monkeypatch, hooks, reason):
 
     assert list(registry.methods) == ["fine"]
     assert len(registry.broken) == 1
-    assert "odd" in registry.broken[0]
+    assert registry.broken[0].startswith("plugin odd (unknown package) is skipped: ")
     assert reason in registry.broken[0]
 
 
@@ -98,9 +107,28 @@ def test_a_file_is_a_plugin(tiny_method):
     assert "tiny" in plugins.load([tiny_method]).methods
 
 
+HOOK = """
+from adbench import hookimpl
+
+@hookimpl
+def adbench_methods():
+    return {}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "no such file"), ("x = 1", "no hookimpl"), ("import nothing_at_all", "nothing_at_all"), ("def", "Syntax")],
+    [
+        (None, "found no such file"),
+        ("x = 1", "no hookimpl"),
+        ("import nothing_at_all", "nothing_at_all"),
+        ("def", "Syntax"),
+        ("raise SystemExit", r"a call of sys.exit\(None\)"),
+        (HOOK.format("7"), "returned a int, wanted a list of Method"),
+        (HOOK.format("1 / 0"), "ZeroDivisionError: division by zero"),
+        (HOOK.format("exit('no GPU')"), r"a call of sys.exit\('no GPU'\)"),
+        (HOOK.format("[object()]"), "a list with a object, wanted a list of Method"),
+    ],
 )
 def test_a_file_that_was_asked_for_must_work(tmp_path, text, message):
     """A plugin file that can't be used is the user's mistake, named with its reason."""
@@ -110,7 +138,37 @@ def test_a_file_that_was_asked_for_must_work(tmp_path, text, message):
 
     with pytest.raises(PluginError, match=message) as caught:
         plugins.load([path])
-    assert "mine.py" in str(caught.value)
+    assert str(caught.value).startswith(f"--plugin {path}: found ")
+    assert "skipped" not in str(caught.value)
+
+
+def test_two_files_of_one_name_are_two_plugins(tmp_path):
+    """Each keeps its own names: types in the options of one are not looked up in the other."""
+    text = """
+from __future__ import annotations
+from dataclasses import dataclass
+from adbench import Method, Options, hookimpl
+Kind = int
+
+@dataclass(frozen=True)
+class Own(Options):
+    extra: Kind = 1
+
+@hookimpl
+def adbench_methods():
+    return [Method("NAME", "", None, Own)]
+"""
+    files = [tmp_path / folder / "mine.py" for folder in ("one", "two")]
+    for path, name, kind in zip(files, ("first", "second"), ("Whole", "Fraction"), strict=True):
+        path.parent.mkdir()
+        path.write_text(text.replace("Kind", kind).replace("NAME", name), encoding="utf-8")
+    registry = plugins.load([*files, files[0]])  # one that is given twice counts once
+    assert {"first", "second"} <= set(registry.methods)
+    for name in ("first", "second"):
+        assert option_types(registry.method(name).options)["extra"] is int
+    assert len({registry.origins[name].module for name in ("first", "second")}) == 2
+    again = plugins.load(files)
+    assert again.origins["second"] == registry.origins["second"]
 
 
 def test_unknown_names_offer_the_nearest():

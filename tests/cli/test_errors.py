@@ -138,3 +138,59 @@ def test_unreadable_results_are_named_and_the_others_shown(ran, tmp_path):
     assert done.exit_code == 0
     assert line_of(done).startswith("Warning: ")
     json.loads(done.stdout)
+
+
+EXITS = """
+import sys
+from adbench import Dataset, Detector, Epoch, Method, Scores, hookimpl
+
+class Exits(Detector):
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.leave("build")
+
+    def leave(self, place):
+        if place == "{place}":
+            sys.exit(0)
+
+    def fit(self, images):
+        self.leave("fit")
+        yield Epoch(1, 1)
+
+    def score(self, batch):
+        self.leave("score")
+        maps = batch.images.mean(1)
+        return Scores(maps.amax((1, 2)), maps)
+
+def classes(root):
+    sys.exit("no data")
+
+@hookimpl
+def adbench_methods():
+    return [Method("exits", "", Exits)]
+
+@hookimpl
+def adbench_datasets():
+    return [Dataset("exiting", "", classes, None, needs_root=False)]
+"""
+
+
+@pytest.mark.parametrize("place", ["build", "fit", "score"])
+def test_a_method_that_exits_fails_its_task_alone(place, tiny_data, tmp_path):
+    """Its sys.exit(0) is no success: the task failed, and the other method's result is stored."""
+    plugin = tmp_path / "exits.py"
+    plugin.write_text(EXITS.replace("{place}", place), encoding="utf-8")
+    done = adbench("run", "-m", "exits,random", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data,
+                   "-c", "nuts", "--results", tmp_path / "results")  # fmt: skip
+    assert done.exit_code == 1
+    assert "✗ exits · folder/nuts · seed 0: exits broke off: found a call of sys.exit(0)." in done.stderr
+    assert "✓ random · folder/nuts" in done.stderr
+
+
+def test_a_plugin_that_exits_elsewhere_is_named(tmp_path):
+    """A data set that calls sys.exit ends the command with a sentence about its file."""
+    plugin = tmp_path / "exits.py"
+    plugin.write_text(EXITS, encoding="utf-8")
+    done = adbench("run", "-m", "random", "-d", "exiting", "--plugin", plugin, "--results", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == f"Error: {plugin}: found a call of sys.exit('no data'). Correct that plugin."
