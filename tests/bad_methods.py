@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from adbench import Detector, Epoch, Method, Options, Scores, hookimpl
+from adbench.api.data import SETTINGS
 
 KEPT: list[object] = []
 
@@ -38,6 +39,19 @@ class Honest(Detector):
     def score(self, batch):
         maps = (batch.images - self.mean).square().mean(dim=1)
         return Scores(maps.amax(dim=(1, 2)), maps)
+
+
+class NeedsTwoImages(Honest):
+    def fit(self, images):
+        if len(images) == 1:
+            raise ValueError("a spread needs two images")
+        yield from super().fit(images)
+
+
+class NeedsAnImage(Honest):
+    def fit(self, images):
+        self.first = next(iter(images)).images
+        yield from super().fit(images)
 
 
 class BreaksInFit(Honest):
@@ -171,13 +185,13 @@ class WorksOnTheCpuOnly(Honest):
 BAD = (
     BreaksInFit, DivergingLoss, WrongShape, NotFinite, NormalisesByTheBatch, NormalisesByWhatItSaw, IgnoresTheSeed,
     ForgetsAPart, SavesNoData, ReadsTestFiles, LearnsFromWhatItScores, StartsAgain, ResumesWithoutItsMomentum,
-    StaysInMemory, LeavesTensors, WorksOnTheCpuOnly,
+    StaysInMemory, LeavesTensors, WorksOnTheCpuOnly, NeedsTwoImages, NeedsAnImage,
 )  # fmt: skip
 
 
 def method_of(detector: type[Detector]) -> Method:
-    """A method by the name of its class."""
-    return Method(detector.__name__, "made for a test", detector, HonestOptions)
+    """A method by the name of its class, which says that it supports every setting."""
+    return Method(detector.__name__, "made for a test", detector, HonestOptions, settings=SETTINGS)
 
 
 @hookimpl

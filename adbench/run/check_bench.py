@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from ..api import options
-from ..api.data import Sample, Size
+from ..api.data import Sample, Setting, Size
 from ..api.detector import Detector
 from ..api.method import Method, find_preset
 from ..api.options import Options
-from ..data.image_store import Store
+from ..data.image_store import Store, empty_store
 from ..data.images import Images
+from ..data.joint_images import JointImages
 from ..util import devices
 from ..util.errors import TaskError
 from . import loop
@@ -62,6 +63,11 @@ class MadeImages:
         images = np.concatenate((good.images, bad.images))
         name = f"check test {draw} {self.size}"
         return Store(name, good.samples + bad.samples, images, masks, (self.size,) * (GOOD + BAD), name)
+
+    def other_class(self) -> Store:
+        """Draw training images of a second class: those of the first turned upside down and inverted."""
+        turned = np.ascontiguousarray(255 - self.train.images[:, ::-1])
+        return replace(self.train, key=f"{self.train.key} of another class", images=turned)
 
     def _write(self, part: str, defect: str, count: int, *, draw: int) -> Store:
         random = np.random.default_rng([draw, len(part), len(defect)])
@@ -165,18 +171,21 @@ class CheckBench:
         """Images as a method gets them; nothing is cached."""
         return Images(store, self.device, batch_size, shuffle=shuffle)
 
-    def train(self, detector: Detector, *, shown: Store, epochs: int = LAST_EPOCH) -> bool:
+    def train(
+        self, detector: Detector, *, shown: Store, epochs: int = LAST_EPOCH, images: Images | None = None
+    ) -> bool:
         """Drive ``fit`` as the engine does, scoring ``shown`` at each milestone; say whether it got to its end.
 
         Args:
             detector: what is trained, from its ``epoch`` on.
             shown: test images.
             epochs: training stops after this one.
+            images: the training images; by default those of one class.
 
         Raises:
             TaskError: ``fit`` reports what it must not.
         """
-        images = self.images(self.made.train, self.options.batch_size, shuffle=True)
+        images = self.training("one-class") if images is None else images  # which may be none in number
         for epoch in loop.epochs(detector, images, name=self.method.name):
             last = epoch.number >= epoch.total
             if epoch.milestone or last:
@@ -184,6 +193,18 @@ class CheckBench:
             if epoch.number >= epochs:
                 return last
         return True
+
+    def training(self, setting: Setting) -> Images:
+        """The training images of a setting: of two classes, a single image, or none."""
+        store = self.made.train
+        if setting == "zero-shot":
+            store = empty_store(self.made.size)
+        elif setting == "few-shot":
+            store = rows_of(store, [0])
+        one = self.images(store, self.options.batch_size, shuffle=True)
+        if setting != "multi-class":
+            return one
+        return JointImages([one, self.images(self.made.other_class(), self.options.batch_size, shuffle=True)])
 
     def _glance(self, detector: Detector, store: Store) -> None:
         """Score as an evaluation between epochs does, and look at nothing."""

@@ -244,6 +244,22 @@ def _state(subject: _Subject) -> str:
     return ""
 
 
+def _settings(subject: _Subject) -> str:
+    """It trains and scores in each setting that it says it supports: on two classes, on one image, on none."""
+    others = [setting for setting in subject.method.settings if setting != "one-class"]
+    if not others:
+        raise _SkippedError("it supports one-class only")
+    bench, store = subject.bench, subject.bench.made.test(1)
+    for setting in others:
+        try:
+            detector = bench.build(0)
+            bench.train(detector, shown=store, images=bench.training(setting))
+            bench.score(detector, store)
+        except Exception as error:
+            raise _FailedError(f"{setting}: {described(error)}") from error
+    return ", ".join(others)
+
+
 def _no_test_images(subject: _Subject) -> str:
     """With other test images on the disk and scored between epochs, training ends the same."""
     subject.need_repeatable()
@@ -321,6 +337,7 @@ _CHECKS: dict[str, Callable[[_Subject], str]] = {
     "same seed, same scores": _seed,
     "state saved and loaded scores the same": _state,
     "fit sees no test image": _no_test_images,
+    "works in its settings": _settings,
     "options survive JSON": _options,
     "resumes to the same numbers": _resumes,
     "memory is released": _memory,

@@ -46,7 +46,7 @@ def test_an_honest_method_passes_every_check_that_can_be_made():
     assert [result.check for result in results if result.outcome == "failed"] == []
     skipped = {result.check for result in results if result.outcome == "skipped"}
     assert skipped == (set() if torch.cuda.is_available() else {"works on a GPU"})
-    assert len(results) == 10
+    assert len(results) == 11
     check_method.check_method(bad.method_of(bad.Honest))
 
 
@@ -75,6 +75,8 @@ def test_the_sample_of_the_guide_passes():
         (bad.SavesNoData, "state saved and loaded scores the same", "weights_only|Weights only|UnpicklingError"),
         (bad.ReadsTestFiles, "fit sees no test image", "with other test images"),
         (bad.LearnsFromWhatItScores, "fit sees no test image", "with other test images"),
+        (bad.NeedsTwoImages, "works in its settings", "few-shot: ValueError: a spread needs two images"),
+        (bad.NeedsAnImage, "works in its settings", "zero-shot: RuntimeError: generator raised StopIteration"),
         (bad.StartsAgain, "resumes to the same numbers", "epoch 1 after epoch 0|count from self.epoch|differ"),
         (bad.ResumesWithoutItsMomentum, "resumes to the same numbers", "gone on after epoch 1, the scores differ"),
         (bad.StaysInMemory, "memory is released", "somebody still holds the detector"),
@@ -89,7 +91,8 @@ def test_each_check_catches_a_method_made_to_fail_it(detector, check, reason):
 
 
 @pytest.mark.parametrize(
-    "detector", [bad.ReadsTestFiles, bad.StaysInMemory, bad.ForgetsAPart, bad.NormalisesByTheBatch]
+    "detector",
+    [bad.ReadsTestFiles, bad.StaysInMemory, bad.ForgetsAPart, bad.NormalisesByTheBatch, bad.NeedsTwoImages],
 )
 def test_a_single_fault_fails_a_single_check(detector):
     """The other checks still pass, so that a report points at the fault."""
@@ -99,7 +102,7 @@ def test_a_single_fault_fails_a_single_check(detector):
 def test_a_method_that_does_not_run_is_not_tried_further():
     """One failure says it; the rest is skipped."""
     results = check_method.run(bad.method_of(bad.WrongShape))
-    assert [result.outcome for result in results] == ["passed", "failed", *["skipped"] * 8]
+    assert [result.outcome for result in results] == ["passed", "failed", *["skipped"] * 9]
 
 
 def test_what_hangs_on_the_seed_is_skipped_without_one():
@@ -126,7 +129,7 @@ def test_a_method_for_the_cpu_alone_is_caught():
 
 def test_check_method_lists_all_failures():
     """A failing test of a plugin says everything that is wrong at once."""
-    with pytest.raises(AssertionError, match=r"NormalisesByTheBatch failed 1 of 10 checks:\nscores alone equal"):
+    with pytest.raises(AssertionError, match=r"NormalisesByTheBatch failed 1 of 11 checks:\nscores alone equal"):
         check_method.check_method("NormalisesByTheBatch", plugin_files=[PLUGIN])
 
 
@@ -188,7 +191,7 @@ def test_the_command_says_one_line_each_and_fails_with_1():
     assert {row["outcome"] for row in rows} <= {"passed", "skipped"}
     cheat = adbench("check-method", "NormalisesByTheBatch", "--plugin", PLUGIN)
     assert cheat.exit_code == AdbenchError.exit_code
-    assert "1 of 10 checks failed" in cheat.stderr
+    assert "1 of 11 checks failed" in cheat.stderr
     (line,) = (line for line in cheat.stdout.splitlines() if "failed" in line)
     assert "scores alone equal scores in a batch" in line
 
