@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Event
+from contextlib import suppress
+from threading import Event, Semaphore
 from typing import Generic, TypeVar
 
 import torch
@@ -40,6 +41,8 @@ class WorkerThreads(Generic[T]):
         self._pools = [ThreadPoolExecutor(1) for _ in range(chains if self.budget > 1 else 0)]
         self._work: list[list[Future[list[T]]]] = [[] for _ in range(chains)]
         self._stop = Event()
+        # a step more at a time would slow down the longest chain, for which the others wait
+        self._at_work = Semaphore(self.budget)
 
     def __enter__(self) -> WorkerThreads[T]:
         """Start the threads, each with its share of torch's."""
@@ -81,11 +84,11 @@ class WorkerThreads(Generic[T]):
         return [[result for work in chain for result in _result(work)] for chain in self._work]
 
     def _take(self, steps: Iterator[T]) -> list[T]:
-        taken = []
-        for result in steps:
-            taken.append(result)
-            if self._stop.is_set():
-                break
+        taken: list[T] = []
+        with suppress(StopIteration):
+            while not self._stop.is_set():
+                with self._at_work:
+                    taken.append(next(steps))
         return taken
 
 

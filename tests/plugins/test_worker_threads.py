@@ -48,18 +48,18 @@ def test_each_chain_keeps_its_order():
     assert done == [[(piece, step) for piece in range(5) for step in range(3)]] * 3
 
 
-@pytest.mark.parametrize(("budget", "shares"), [(2, [1, 1, 1]), (6, [2, 2, 2]), (3, [1, 1, 1])])
+@pytest.mark.parametrize(("budget", "shares"), [(2, [1, 1]), (3, [1, 1, 1]), (6, [2, 2, 2])])
 def test_chains_run_side_by_side_each_on_its_share_of_the_threads(two_threads, budget, shares):
-    """All chains meet, which one thread could not; each has its share of torch's threads, and the caller all."""
+    """As many as there are threads meet, each with its share of torch's threads; the caller has all."""
     torch.set_num_threads(budget)
-    meeting = threading.Barrier(3, timeout=30)
+    meeting = threading.Barrier(len(shares), timeout=30)
 
     def meet() -> Iterator[int]:
         meeting.wait()
         yield torch.get_num_threads()
 
     with WorkerThreads[int](3, CPU) as threads:
-        for chain in range(3):
+        for chain in range(len(shares)):
             threads.put(chain, meet())
         assert [share for chain in threads.results() for share in chain] == shares
         assert torch.get_num_threads() == budget
@@ -69,6 +69,28 @@ def test_chains_run_side_by_side_each_on_its_share_of_the_threads(two_threads, b
     thread.start()
     thread.join()
     assert later == [budget]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_no_more_steps_at_a_time_than_torch_has_threads():
+    """Of three chains on two threads two are at work, and the third has its turn, too."""
+    at_work = [0]
+    seen: list[int] = []
+
+    def steps() -> Iterator[None]:
+        for _ in range(20):
+            at_work[0] += 1
+            time.sleep(0.002)
+            seen.append(at_work[0])
+            at_work[0] -= 1
+            yield
+
+    with WorkerThreads[None](3, CPU) as threads:
+        for chain in range(3):
+            threads.put(chain, steps())
+        threads.results()
+    assert len(seen) == 60
+    assert max(seen) == 2
 
 
 @pytest.mark.parametrize(("budget", "device"), [(2, "meta"), (1, "cpu")])
