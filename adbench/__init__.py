@@ -3,24 +3,33 @@
 These names are what a plugin needs; importing them does not import torch.
 """
 
+from .api.context import BuildContext
 from .api.data import Dataset, Sample, Task
-from .api.detector import Detector, Epoch
+from .api.detector import Detector, Epoch, Step
 from .api.hooks import hookimpl
-from .api.method import Method
+from .api.method import Method, Preset, Published
 from .api.options import BackboneOptions, Options
+from .api.requirements import Auxiliary, Package, Requirements
 from .api.scores import Scores
 from .util.errors import AdbenchError, UsageError
 
 __all__ = [
     "AdbenchError",
+    "Auxiliary",
     "BackboneOptions",
+    "BuildContext",
     "Dataset",
     "Detector",
     "Epoch",
     "Method",
     "Options",
+    "Package",
+    "Preset",
+    "Published",
+    "Requirements",
     "Sample",
     "Scores",
+    "Step",
     "Task",
     "UsageError",
     "hookimpl",

@@ -1,5 +1,6 @@
 """Batches of images, as a plugin's own tests make them: ``Batch.of(images)``."""
 
-from .data.images import Batch, Images
+from .api.images import Batch
+from .data.images import Images
 
 __all__ = ["Batch", "Images"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from adbench import BuildContext
 from adbench.api import registry
 from adbench.api.data import Task
 from adbench.api.method import resolve
@@ -113,7 +114,7 @@ class Ours:
             return open_images(task, part, options, setting.device, skip_bad=False, cache=cache, watch=Watch())
 
         seed_everything(0)
-        self.detector = setting.plugin.build(options, setting.device)
+        self.detector = setting.plugin.make(options, BuildContext(setting.device))
         self.train, self.test = opened("train"), opened("test")
         self.train.prefetch_with(self.test)
         self.fitting: Iterator[object] | None = None

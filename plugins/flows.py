@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from adbench.api import maps
 from adbench.errors import CheckpointError, OptionError, TaskError
 
 
@@ -50,9 +50,9 @@ def _waves(rates: torch.Tensor, length: int) -> torch.Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=1).flatten(0, 1)  # (D/2, N): sine and cosine in turn
 
 
-def upsample(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def upsample(levels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Bring maps (B, h, w) to ``size`` (H, W), bilinear with the corners aligned, as both papers do."""
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=True)[:, 0]  # (B, H, W)
+    return maps.upsample(levels, size, align_corners=True)  # (B, H, W)
 
 
 def upsample_logarithms(logs: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

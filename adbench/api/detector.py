@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..util.errors import TaskError
+from .context import BuildContext
 from .images import Batch, Images
 from .scores import Scores
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from ..util.memory import MicroBatches
 
@@ -33,6 +36,25 @@ class Epoch:
     milestone: bool = True
 
 
+@dataclass(frozen=True)
+class Step:
+    """What ``fit`` may report within an epoch: ``done`` of ``total`` steps of work are finished.
+
+    It is for work that is no iteration over the images, such as the picks of a coreset, or for a schedule that counts
+    iterations. It only moves the progress line: nothing is evaluated or saved.
+
+    Raises:
+        TaskError: ``done`` is not from 0 to ``total``.
+    """
+
+    done: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.done <= self.total:
+            raise TaskError("a Step", found=f"{self.done} of {self.total}", wanted="a number from 0 to the total")
+
+
 class Detector:
     """What a method builds: derive from it and write ``fit`` and ``score``.
 
@@ -42,6 +64,13 @@ class Detector:
 
     frozen: ClassVar[tuple[str, ...]] = ("backbone",)
     """Attributes that ``state_dict`` leaves out, since building makes them the same again."""
+
+    micro_batching: ClassVar[bool] = False
+    """Whether a batch may be split where memory runs out: the loss of a batch is the mean of its images' losses.
+
+    False for methods with batch norm, or whose loss compares the images of a batch: with parts of the batch they
+    would train otherwise.
+    """
 
     threads_per_epoch: ClassVar[bool] = False
     """Whether ``torch.get_num_threads()`` is read at the start of each epoch only, as by worker threads of its own.
@@ -55,25 +84,30 @@ class Detector:
     epoch: int = 0
     """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""
 
-    def __init__(self, options: Any, device: torch.device) -> None:
-        """Store the options and the device; a method builds its modules after calling this.
+    def __init__(self, options: Any, device: BuildContext | torch.device) -> None:
+        """Store the options, the device and the context; a method builds its modules after calling this.
 
         ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop: it survives where memory
-        runs out.
+        runs out, if the method sets ``micro_batching``.
+
+        Args:
+            options: of the method.
+            device: the context that ``build`` got. Plugins of adbench 0.1 pass its device alone.
         """
         from ..util.memory import MicroBatches
 
         self.options = options
-        self.device = device
-        self.micro_batches = MicroBatches()
+        self.context = device if isinstance(device, BuildContext) else BuildContext(device)
+        self.device = self.context.device
+        self.micro_batches = MicroBatches(splits=self.micro_batching)
 
     @property
     def passes(self) -> MicroBatches:
         """The name of ``micro_batches`` in adbench 0.1, for its plugins."""
         return self.micro_batches
 
-    def fit(self, images: Images) -> Iterator[Epoch]:
-        """Train on good images; yield an ``Epoch`` after each epoch.
+    def fit(self, images: Images) -> Iterator[Epoch | Step]:
+        """Train on good images; yield an ``Epoch`` after each epoch, and a ``Step`` within one where that helps.
 
         Args:
             images: the training images; iterate over it, or over ``images.features(backbone)``,
@@ -90,6 +124,17 @@ class Detector:
 
         Called once before an authors' checkpoint is scored. Most methods need nothing.
         """
+
+    def module(self) -> nn.Module:
+        """The detector as a torch module, for prediction and export; by default it wraps ``score``.
+
+        Returns:
+            A module that maps float RGB in [0, 1], (B, 3, H, W), to the image scores (B,) and the maps (B, H, W), None
+            in place of the maps where the method does not localise.
+        """
+        from .module import ScoreModule
+
+        return ScoreModule(self)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to score, and to go on training: modules, optimisers and tensors.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import (
     get_args,
 )
 
-from ..util.errors import UnknownNameError, UsageError
+from ..util.errors import TaskError, UnknownNameError, UsageError
+from .context import BuildContext
 from .data import SETTINGS, Setting
+from .detector import Detector
 from .options import Options, check
+from .requirements import Requirements
 
 if TYPE_CHECKING:
     import torch
-
-from .detector import Detector
 
 Word = TypeVar("Word", bound=str)
 
@@ -128,23 +130,55 @@ class Method:
     """A method as its plugin offers it.
 
     ``options`` is a frozen dataclass type derived from ``Options`` whose defaults are the paper's;
-    ``presets`` names others (``paper`` is added where it is missing). ``build(options, device)`` makes
-    a detector: small, no data; torch is imported there and not before. ``settings`` names the settings in which the
-    method can be trained; ``adbench run`` refuses others.
+    ``presets`` names others (``paper`` is added where it is missing). ``build(options, context)`` makes
+    a detector: small, no data; torch is imported there and not before. Its second parameter is called ``context`` or
+    annotated as ``BuildContext``; otherwise it gets the device alone, as in adbench 0.1. ``settings`` names the
+    settings in which the method can be trained; ``adbench run`` refuses others. ``requirements`` says what the method
+    needs beside training images.
     """
 
     name: str
     summary: str
-    build: Callable[[Any, torch.device], Detector]
+    build: Callable[[Any, BuildContext], Detector] | Callable[[Any, torch.device], Detector]
     options: type[Options] = Options
     presets: Mapping[str, Preset] = field(default_factory=dict)
     paper: str = ""
     published: tuple[Published, ...] = ()
     settings: tuple[Setting, ...] = ("one-class",)
+    requirements: Requirements = field(default_factory=Requirements)
 
     def __post_init__(self) -> None:
         if "paper" not in self.presets:
             object.__setattr__(self, "presets", {"paper": Preset(self.options()), **self.presets})
+
+    def make(self, options: Options, context: BuildContext) -> Detector:
+        """Build a detector.
+
+        Args:
+            options: final ones.
+            context: what it is built for; a ``build`` of adbench 0.1 gets its device alone.
+
+        Raises:
+            TaskError: ``build`` returned something else.
+        """
+        build: Callable[[Any, Any], Any] = self.build
+        detector = build(options, context if takes_context(build) else context.device)
+        if not isinstance(detector, Detector):
+            raise TaskError(f"{self.name}: build returned a {type(detector).__name__}", wanted="a Detector")
+        return detector
+
+
+def takes_context(build: Callable[..., Any]) -> bool:
+    """Whether the second parameter of a function or class is a ``BuildContext``: by its name or its annotation."""
+    try:
+        parameters = list(inspect.signature(build).parameters.values())
+    except (TypeError, ValueError):  # a callable that does not say
+        return False
+    positional = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < 2:
+        return False
+    second = positional[1]
+    return second.name == "context" or "BuildContext" in str(second.annotation)
 
 
 def require_setting(methods: Sequence[Method], setting: Setting) -> None:

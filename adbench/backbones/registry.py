@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from ..api.context import BuildContext
 from ..api.options import BackboneOptions
 from ..util import devices
 from ..util.errors import OptionError, UnknownNameError, WeightsError
@@ -216,8 +217,14 @@ def load(
     )
 
 
-def from_options(options: BackboneOptions, device: torch.device, *, pool: Pool = "none") -> Backbone:
-    """Build the backbone that a method's options ask for; raises what ``load`` raises."""
+def from_options(options: BackboneOptions, context: BuildContext | torch.device, *, pool: Pool = "none") -> Backbone:
+    """Build the backbone that a method's options ask for; raises what ``load`` raises.
+
+    Args:
+        options: of the method.
+        context: what the method is built for, or the device alone.
+        pool: as of ``load``.
+    """
     return load(
         options.backbone,
         layers=options.layers,
@@ -225,7 +232,7 @@ def from_options(options: BackboneOptions, device: torch.device, *, pool: Pool =
         padding=options.padding,
         pool=pool,
         amp=options.amp,
-        device=device,
+        device=context.device if isinstance(context, BuildContext) else context,
     )
 
 

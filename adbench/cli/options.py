@@ -154,6 +154,14 @@ def _megapixels(ctx: click.Context, option: click.Parameter, value: float | None
     ctx.call_on_close(restore)
 
 
+def auxiliary_option(command: Command) -> Command:
+    """Add ``--aux``."""
+    return click.option(
+        "--aux", "auxiliary", multiple=True, metavar="NAME=PATH",
+        help="A file or folder that a method needs beside the images: see adbench list methods NAME.",
+    )(command)  # fmt: skip
+
+
 def stored(command: Command) -> Command:
     """Add the options of every command that reads stored results."""
     for option in (debug_option, format_option, chosen, results_option):  # --help shows the last one first
@@ -228,6 +236,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
         click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE",
                      help="Change an option of the method; METHOD.KEY=VALUE for one of several."),
+        auxiliary_option,
         click.option("--backbone", help="Short for -o backbone=NAME."),
         click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
         click.option("--size", help="Input size; short for -o size=HxW."),
@@ -308,6 +317,29 @@ def overrides(
             if not dot or method.name == owner:
                 typed[method.name][key] = parse(method.options, key, text, owner=method.name)
     return typed
+
+
+def auxiliary(methods: Sequence[Method], given: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Sort ``--aux NAME=PATH`` and ``--aux METHOD.NAME=PATH`` by method.
+
+    Raises:
+        UsageError: no path, or a name that none of the methods has.
+    """
+    from ..api.requirements import unknown
+
+    known = {method.name: {each.name for each in method.requirements.auxiliary} for method in methods}
+    found: dict[str, dict[str, Path]] = {method.name: {} for method in methods}
+    for each in given:
+        name, is_there, path = each.partition("=")
+        if not is_there or not path:
+            raise UsageError(f"--aux {each}", found="no path", wanted="NAME=PATH")
+        owner, dot, key = name.rpartition(".")
+        having = [method for method in known if key in known[method] and (not dot or method == owner)]
+        if not having:
+            raise unknown(name, {method.name: method.requirements for method in methods})
+        for method in having:
+            found[method][key] = Path(path).expanduser()
+    return found
 
 
 def compute_with(choice: Choice, say: Callable[[str], object] | None = None) -> None:

@@ -74,10 +74,11 @@ if TYPE_CHECKING:
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
-        backbone: str | None, weights: str | None, size: str | None, amp: str | None, device: str, threads: Choice,
-        skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None, shots: int | None,
-        test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None,
-        holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None, page: bool, results: Path,
+        auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
+        device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None,
+        shots: int | None, test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None,
+        eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
+        page: bool, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set."""
     from ..run import plan as suite
@@ -95,6 +96,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         data_root=root,
         preset=preset,
         seeds=arguments.seeds(seed, seeds),
+        auxiliary=arguments.auxiliary(chosen, auxiliary),
         device=device,
         threads=threads,
         eval_every=eval_every,
@@ -260,9 +262,9 @@ def _names(made: Sequence[Result], results: Path) -> Names:
 @arguments.results_option
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
-         changes: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
-         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], test_split: str | None,
-         results: Path, format_: str) -> None:  # fmt: skip
+         changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
+         amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+         test_split: str | None, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored."""
     from ..run import plan as suite
     from ..run import trial
@@ -281,6 +283,8 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         classes=suite.choose_classes(reader, root, classes or trial.trained_on(checkpoint, dataset) or "all"),
         data_root=root,
         preset=preset,
+        auxiliary=arguments.auxiliary([chosen], auxiliary),
+        trains=False,
         device=device,
         skip_bad=skip_bad,
         test=test_split,
@@ -338,22 +342,28 @@ def _run_trials(
 @click.argument("name", metavar="METHOD")
 @click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
 @click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
+@arguments.auxiliary_option
 @click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
 @arguments.threads_option
 @arguments.format_option
 @arguments.debug_option
-def check_method(name: str, preset: str | None, changes: Sequence[str], plugin_files: tuple[Path, ...],
-                 threads: Choice, format_: str) -> None:  # fmt: skip
+def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliary: Sequence[str],
+                 plugin_files: tuple[Path, ...], threads: Choice, format_: str) -> None:  # fmt: skip
     """Try a method on a few images made on the spot: does it peek, repeat, save, resume? Takes seconds."""
     method = load_plugins(plugin_files).method(name)
     chosen = arguments.overrides([method], changes, {})[name]
+    given = arguments.auxiliary([method], auxiliary)[name]
     from ..report import lists
     from ..run import check_method
 
     arguments.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
     with status_line() as show:
         found = check_method.run(
-            method, preset=preset, changes=chosen, watch=lambda check: show(f"checking {name}: {check}")
+            method,
+            preset=preset,
+            changes=chosen,
+            auxiliary=given,
+            watch=lambda check: show(f"checking {name}: {check}"),
         )
     print_tables([lists.checks(name, found)], format_)
     failed = sum(result.outcome == "failed" for result in found)

@@ -124,17 +124,21 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
     if what == "runs":
         print_tables([_list(_inspected(_read(results, dataset, class_name), registry, data_roots), results)], format_)
     else:
-        print_tables([_listed(what, name, registry)], format_)
+        print_tables(_listed(what, name, registry), format_)
 
 
-def _listed(what: str, name: str | None, registry: Registry) -> AnyTable:
+def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
     from ..report import lists
 
     if what == "backbones":
-        return lists.backbones()
+        return [lists.backbones()]
     if what == "datasets":
-        return lists.datasets(registry)
-    return lists.options_of(registry.method(name)) if name else lists.methods(registry)
+        return [lists.datasets(registry)]
+    if not name:
+        return [lists.methods(registry)]
+    method = registry.method(name)
+    needs = lists.requirements_of(method)
+    return [lists.options_of(method), *([needs] if needs.rows else [])]
 
 
 @click.group("results")

@@ -4,68 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from ..api.backbone import AnyBackbone, Backbone
 from ..api.data import Size
-from ..api.images import Backbone
+from ..api.images import Batch, Transform
+from ..api.module_backbone import ModuleBackbone, as_backbone
+from ..util.errors import TaskError
 from ..util.memory import free
+from . import splits
 from .image_store import Store
+from .transforms import Augmentation, Rotation, Transformed
 
 if TYPE_CHECKING:
     from ..backbones.feature_cache import FeatureCache, Table
-from .transforms import Rotation, rotate
+
+__all__ = ["Batch", "Images"]
 
 Watch = Callable[[str, int, int], None]
 Step = Callable[[int, int], None]
-
-
-class Batch:
-    """A few images. What costs something, such as their pixels, is made when it is asked for."""
-
-    def __init__(
-        self,
-        count: int,
-        size: Size,
-        images: Callable[[], torch.Tensor],
-        features: Callable[[Backbone], list[torch.Tensor]] | None = None,
-    ) -> None:
-        """Stand for ``count`` images of ``size``; ``features`` finds what is cached, None computes it."""
-        self._count, self._images, self._features = count, images, features
-        self.size = size
-
-    @classmethod
-    def of(cls, images: torch.Tensor) -> Batch:
-        """Make a batch of loose images, float RGB in [0, 1], (B, 3, H, W)."""
-        size = (int(images.shape[2]), int(images.shape[3]))
-        return cls(len(images), size, lambda: images)
-
-    def __len__(self) -> int:
-        return self._count
-
-    @cached_property
-    def images(self) -> torch.Tensor:
-        """Float RGB in [0, 1], (B, 3, H, W), on the device. They must not be changed in place."""
-        return self._images()
-
-    @property
-    def pictures(self) -> torch.Tensor:
-        """The name of ``images`` in adbench 0.1, for its plugins."""
-        return self.images
-
-    def features(self, backbone: Backbone) -> list[torch.Tensor]:
-        """What ``backbone`` sees in these images: a (B, C, H, W) tensor per layer, cached where possible.
-
-        They must not be changed in place.
-        """
-        if self._features is not None:
-            return self._features(backbone)
-        with torch.no_grad():
-            features: list[torch.Tensor] = backbone(self.images)
-        return features
 
 
 class Images:
@@ -79,6 +39,8 @@ class Images:
         cache: keeps features; without one they are computed each time.
         watch: hears ("features", done, total) while features are computed.
         step: hears (done, total) images after each batch of an iteration.
+        code: a digest of the method's code, which counts in the names of features that its transforms or its own
+            modules move.
     """
 
     def __init__(
@@ -91,18 +53,26 @@ class Images:
         cache: FeatureCache | None = None,
         watch: Watch | None = None,
         step: Step | None = None,
+        code: str = "",
     ) -> None:
         """Stand for the images of ``store``; nothing is read yet."""
         self.store, self.device, self.batch_size, self.shuffle = store, device, batch_size, shuffle
-        self.cache, self.watch, self.step = cache, watch, step
+        self.cache, self.watch, self.step, self.code = cache, watch, step, code
         height, width = store.images.shape[1:3]
         self.size: Size = (int(height), int(width))
+        self._rows = torch.arange(len(store.samples))
         self._companions: Sequence[Images] = ()
-        self._rotation: Rotation | None = None
+        self._augmentation: Augmentation | None = None
         self._tables: dict[str, Table] = {}
+        self._shares: set[float] = set()  # that were split off; copies of these images share it
 
     def __len__(self) -> int:
-        return len(self.store.samples)
+        return len(self._rows)
+
+    @property
+    def validation(self) -> float:
+        """The largest share of these images that was split off for a validation of the method's own."""
+        return max(self._shares, default=0.0)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()
@@ -110,36 +80,61 @@ class Images:
     def batches(self, batch_size: int | None = None) -> Iterator[Batch]:
         """Go through all images once, in batches of another size if one is given."""
         count = len(self)
-        order = torch.randperm(count) if self.shuffle else torch.arange(count)
-        rotation = self._rotation
-        if rotation is not None:  # here and not at the end, which an iteration that breaks off never sees
-            self._rotation = rotation.next()
+        order = self._rows[torch.randperm(count)] if self.shuffle else self._rows
+        augmentation = self._augmentation
+        if augmentation is not None:  # here and not at the end, which an iteration that breaks off never sees
+            self._augmentation = augmentation.next()
         done = 0
         for rows in torch.split(order, batch_size or self.batch_size) if count else ():
-            yield self._batch(rows, rotation)
+            yield self._batch(rows, augmentation)
             done += len(rows)
             if self.step:
                 self.step(done, count)
 
     def part(self, start: int, stop: int) -> Batch:
         """Images number ``start`` to ``stop`` in the order of the store, whatever the shuffling."""
-        return self._batch(torch.arange(start, stop), self._rotation)
+        return self._batch(self._rows[start:stop], self._augmentation)
 
-    def features(self, backbone: Backbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
-        """Go through all images once as features: per batch a (B, C, H, W) tensor for each layer."""
+    def features(self, backbone: AnyBackbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
+        """Go through all images once as features: per batch a (B, C, h, w) tensor for each layer."""
         for batch in self.batches(batch_size):
             yield batch.features(backbone)
 
-    def augmented(self, *, rotation: float, copies: int, start: int = 0) -> Images:
-        """The same images, turned by up to ``rotation`` degrees.
+    def augmented(
+        self,
+        transform: Transform | None = None,
+        *,
+        key: str = "",
+        rotation: float | None = None,
+        copies: int = 0,
+        start: int = 0,
+    ) -> Images:
+        """The same images changed at random; see ``adbench.api.images.Images.augmented``.
 
-        Each iteration uses the next of ``copies`` fixed versions, beginning with number ``start``, whose
-        features are cached like others; with ``copies`` 0 every angle is drawn anew and nothing is cached.
+        Raises:
+            TaskError: not one of ``transform`` and ``rotation``, or fixed versions without a key.
         """
-        turned = copy.copy(self)
-        turned._rotation = Rotation(rotation, copies, start % copies if copies else 0)
-        turned._tables = {}
-        return turned
+        if (transform is None) == (rotation is None):
+            raise TaskError("augmented(...)", found="both or none", wanted="a transform, or rotation=DEGREES")
+        if transform is not None and copies and not key:
+            raise TaskError("augmented(transform, copies=...)", found="no key", wanted="key=NAME for the transform")
+        number = start % copies if copies else 0
+        made = copy.copy(self)
+        if rotation is not None:
+            made._augmentation = Rotation(rotation, copies, number)
+        elif transform is not None:
+            made._augmentation = Transformed(transform, key, copies, number)
+        made._tables = {}
+        return made
+
+    def split(self, share: float, seed: int = 0) -> tuple[Images, Images]:
+        """Keep a part of these images from training; see ``adbench.api.images.Images.split``."""
+        kept, held_out = splits.validation(len(self), share, seed)
+        self._shares.add(share)
+        training, validation = copy.copy(self), copy.copy(self)
+        training._rows, validation._rows = self._rows[torch.from_numpy(kept)], self._rows[torch.from_numpy(held_out)]
+        validation.shuffle, validation.step, validation._augmentation = False, None, None
+        return training, validation
 
     def prefetch_with(self, *others: Images) -> None:
         """Have the features of ``others`` made in the same go as these, so that a backbone is loaded once for all.
@@ -154,54 +149,59 @@ class Images:
         plain.cache, plain.watch, plain.step, plain._tables = None, None, None, {}
         return plain
 
-    def _batch(self, rows: torch.Tensor, rotation: Rotation | None) -> Batch:
-        angles = rotation.angles(rows, len(self)) if rotation else None  # once, so that all uses agree
+    def _batch(self, rows: torch.Tensor, augmentation: Augmentation | None) -> Batch:
+        # drawn once, so that all uses agree
+        change = augmentation.draw(rows, len(self.store.samples)) if augmentation else None
 
-        def look_up(backbone: Backbone) -> list[torch.Tensor]:
-            return self._table(backbone, rotation).gather(rows)
+        def look_up(backbone: AnyBackbone) -> list[torch.Tensor]:
+            return self._table(as_backbone(backbone), augmentation).gather(rows)
 
-        cached = self.cache is not None and (rotation is None or rotation.copies > 0)
-        return Batch(len(rows), self.size, lambda: self._images(rows, angles), look_up if cached else None)
+        cached = self.cache is not None and (augmentation is None or augmentation.copies > 0)
+        return Batch(len(rows), self.size, lambda: self._images(rows, change), look_up if cached else None)
 
-    def _images(self, rows: torch.Tensor, angles: torch.Tensor | None) -> torch.Tensor:
+    def _images(self, rows: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:
         """Bring uint8 images to the device, and only there make floats of them."""
         chosen = torch.from_numpy(np.ascontiguousarray(self.store.images[rows.numpy()]))  # (B, H, W, 3)
         if self.device.type == "cuda":
             chosen = chosen.pin_memory()
         chosen = chosen.to(self.device, non_blocking=True)
         images = chosen.permute(0, 3, 1, 2).float().div_(255)  # channels last in memory
-        return images if angles is None else rotate(images, angles.to(self.device))
+        return images if change is None else change(images)
 
-    def _table(self, backbone: Backbone, rotation: Rotation | None) -> Table:
+    def _table(self, backbone: Backbone, augmentation: Augmentation | None) -> Table:
         """Features of all images; held here, since the cache lets go of what nobody holds."""
-        key = self._key(backbone, rotation)
+        key = self._key(backbone, augmentation)
         if key not in self._tables:
-            computed = self._make_table(backbone, rotation)
+            computed = self._make_table(backbone, augmentation)
             if self._tables[key].place != "none" and hasattr(backbone, "release_weights"):  # a plugin's own may not
-                if rotation is None:  # turned copies go first, since each epoch wants one
+                if augmentation is None:  # changed copies go first, since each epoch wants one
                     computed = any([computed, *(other._make_table(backbone, None) for other in self._companions)])
                 if computed:
                     backbone.release_weights()
                     free()
         return self._tables[key]
 
-    def _make_table(self, backbone: Backbone, rotation: Rotation | None) -> bool:
+    def _make_table(self, backbone: Backbone, augmentation: Augmentation | None) -> bool:
         """Find a table or make it, and say whether the backbone ran for it."""
         assert self.cache is not None
-        computed = False
+        computed, count = False, len(self.store.samples)
 
         def compute(rows: torch.Tensor) -> list[torch.Tensor]:
             nonlocal computed
             computed = True
-            angles = rotation.angles(rows, len(self)) if rotation else None
-            features: list[torch.Tensor] = backbone(self._images(rows, angles))
+            change = augmentation.draw(rows, count) if augmentation else None
+            features: list[torch.Tensor] = backbone(self._images(rows, change))
             return features
 
-        key = self._key(backbone, rotation)
+        key = self._key(backbone, augmentation)
         if key not in self._tables:
-            self._tables[key] = self.cache.table(key, len(self), compute, self.device, watch=self.watch)
+            self._tables[key] = self.cache.table(key, count, compute, self.device, watch=self.watch)
         return computed
 
-    def _key(self, backbone: Backbone, rotation: Rotation | None) -> str:
+    def _key(self, backbone: Backbone, augmentation: Augmentation | None) -> str:
         parts = [self.store.key, self.store.content, backbone.key]
-        return " ".join(parts if rotation is None else [*parts, rotation.key])
+        if augmentation is not None:
+            parts.append(augmentation.key)
+        if isinstance(backbone, ModuleBackbone) or isinstance(augmentation, Transformed):
+            parts.append(self.code)
+        return " ".join(parts)

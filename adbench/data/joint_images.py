@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..api.images import Backbone
+from ..api.backbone import Backbone
 from ..backbones.feature_cache import Place, Table
 from .decode import Bytes
 from .image_store import Store
 from .images import Images
 
 if TYPE_CHECKING:
-    from .transforms import Rotation
+    from .transforms import Augmentation
 
 
 class JointImages(Images):
@@ -38,12 +38,13 @@ class JointImages(Images):
             shuffle=first.shuffle,
             cache=first.cache,
             watch=first.watch,
+            code=first.code,
         )
         self.parts = tuple(parts)
 
-    def _make_table(self, backbone: Backbone, rotation: Rotation | None) -> bool:
-        if rotation is not None:
-            return super()._make_table(backbone, rotation)
+    def _make_table(self, backbone: Backbone, augmentation: Augmentation | None) -> bool:
+        if augmentation is not None:
+            return super()._make_table(backbone, augmentation)
         filled = [part for part in self.parts if len(part)]
         computed = [part._make_table(backbone, None) for part in filled]
         key = self._key(backbone, None)

@@ -1,4 +1,4 @@
-"""Which training images are held out, and which ones are the few of a few-shot run."""
+"""Which training images are held out, for the threshold or a method's own validation, and which are few shots."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+from ..util.errors import TaskError
 
 FEWEST = 3
 """Images; a spread of fewer is none."""
@@ -51,3 +54,30 @@ def draw(samples: Sequence[T], shots: int, seed: int) -> tuple[T, ...]:
     """
     chosen = np.random.default_rng([SHOTS_SEED, seed]).permutation(len(samples))[:shots]
     return tuple(samples[number] for number in sorted(chosen.tolist()))
+
+
+VALIDATION_SEED = 6765
+"""Of the choice of a method's own validation images, beside the seed that the method gives."""
+
+
+def validation(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split images number 0 to ``count`` - 1 into those to train on and those for validation, both in order.
+
+    Args:
+        count: images there are.
+        share: part for validation, above 0 and below 1; at least one image is on each side.
+        seed: of the choice.
+
+    Returns:
+        Numbers of the images, int64 each.
+
+    Raises:
+        TaskError: a share that is none, or fewer than two images.
+    """
+    if not 0 < share < 1:
+        raise TaskError("split(share)", found=f"{share:g}", wanted="a number above 0 and below 1")
+    if count < 2:
+        raise TaskError("training images to split", found=str(count), wanted="at least 2")
+    chosen = min(max(1, round(share * count)), count - 1)
+    drawn = np.random.default_rng([VALIDATION_SEED, seed]).permutation(count)
+    return np.sort(drawn[chosen:]), np.sort(drawn[:chosen])

@@ -1,19 +1,49 @@
-"""Random transforms of training images."""
+"""Random transforms of training images, in fixed versions or anew each time."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-if TYPE_CHECKING:
-    pass
-
+from ..api.images import Transform
+from ..util.errors import TaskError
 
 ROTATION_SEED = 2107
 """Seed of the rotated copies; the same for all runs, so that methods and seeds share their features."""
+
+TRANSFORM_SEED = 4181
+"""Of the fixed versions that other transforms make."""
+
+
+class Augmentation(Protocol):
+    """A transform with its fixed versions, as ``Images`` uses it.
+
+    ``copies`` is the number of versions, 0 for new random numbers each time; ``key`` names the present version.
+    """
+
+    @property
+    def copies(self) -> int:
+        """Fixed versions of each image; 0 for none."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Names the transform and the version."""
+        ...
+
+    def next(self) -> Augmentation:
+        """The version after this one; the first after the last."""
+        ...
+
+    def draw(self, rows: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+        """What is to be done with the images (B, 3, H, W) of ``rows`` (B,) of ``count``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +63,11 @@ class Rotation:
         """The version after this one; the first after the last."""
         return replace(self, number=(self.number + 1) % self.copies) if self.copies else self
 
+    def draw(self, rows: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+        """Draw an angle for each image now."""
+        angles = self.angles(rows, count)
+        return lambda images: rotate(images, angles.to(images.device))
+
     def angles(self, rows: torch.Tensor, count: int) -> torch.Tensor:
         """Degrees (B,) for ``rows`` of ``count`` images, uniform in +-``degrees``, counter-clockwise."""
         if self.copies:
@@ -41,6 +76,49 @@ class Rotation:
         else:
             unit = torch.rand(len(rows))
         return (2 * unit - 1) * self.degrees
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Images changed by a method's ``transform``: in ``copies`` fixed versions, or anew each time for 0."""
+
+    transform: Transform
+    name: str
+    copies: int
+    number: int = 0
+
+    @property
+    def key(self) -> str:
+        """Tells the fixed versions apart."""
+        return f"{self.name} #{self.number}"
+
+    def next(self) -> Transformed:
+        """The version after this one; the first after the last."""
+        return replace(self, number=(self.number + 1) % self.copies) if self.copies else self
+
+    def draw(self, rows: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+        """Random numbers are drawn when images are made: of fixed versions by each row's own generator."""
+        if self.copies == 0:
+            return lambda images: self._checked(images, torch.default_generator)
+
+        def one_by_one(images: Tensor) -> Tensor:
+            generators = map(self.generator, rows.tolist())
+            parts = [self._checked(image[None], each) for image, each in zip(images, generators, strict=True)]
+            return torch.cat(parts)
+
+        return one_by_one
+
+    def generator(self, row: int) -> torch.Generator:
+        """The generator of one image's present version."""
+        digest = hashlib.blake2b(f"{TRANSFORM_SEED} {self.number} {row}".encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+    def _checked(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        made = self.transform(images, generator)
+        if not isinstance(made, Tensor) or made.shape != images.shape:
+            found = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            raise TaskError("the transform of augmented(...) returned", found=found, wanted=f"{tuple(images.shape)}")
+        return made
 
 
 def rotate(images: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:

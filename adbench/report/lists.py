@@ -72,6 +72,40 @@ def options_of(method: Method) -> Table[_Option]:
     return Table(title, columns, rows, ("* another value for some classes",))
 
 
+@dataclass(frozen=True)
+class _Requirement:
+    """One thing that a method needs beside training images."""
+
+    name: str
+    kind: str
+    purpose: str
+    source: str
+    licence: str
+    without: str
+
+
+def requirements_of(method: Method) -> Table[_Requirement]:
+    """What a method needs beside training images: packages, and auxiliary data that the user gets from elsewhere."""
+    columns: tuple[Column[_Requirement], ...] = (
+        Column("requirement", "requirement", lambda each: each.name, role="key"),
+        Column("kind", "kind", lambda each: each.kind),
+        Column("purpose", "purpose", lambda each: each.purpose),
+        Column("source", "source", lambda each: each.source),
+        Column("licence", "licence", lambda each: each.licence),
+        Column("without", "without it", lambda each: each.without),
+    )
+    needs = method.requirements
+    refused = "the method is refused"
+    rows = [
+        *(_Requirement(each.name, "package", each.purpose, f"pip install {each.install}", "", refused)
+          for each in needs.packages),
+        *(_Requirement(each.name, each.kind, each.purpose, each.source, each.licence, each.without or refused)
+          for each in needs.auxiliary),
+    ]  # fmt: skip
+    notes = ("Give files and folders as --aux NAME=PATH",) if needs.auxiliary else ()
+    return Table(f"What {method.name} needs beside training images", columns, tuple(rows), notes)
+
+
 def _preset_column(name: str, preset: Preset) -> Column[_Option]:
     values = to_json(preset.options)
     changed = {key for changes in preset.per_class.values() for key in changes}

@@ -42,6 +42,7 @@ class Protocol:
     ``shots`` are the training images of each class in the setting "few-shot", ``classes`` those that one model was
     trained on in the setting "multi-class"; else empty. ``test`` names the test split, None for the one that the
     data set scores by default. All of these have their defaults in results that are older than the fields.
+    ``validation`` is the part of the training images that the method kept for a validation of its own.
     """
 
     size: Size
@@ -60,6 +61,7 @@ class Protocol:
     shots: int | None = None
     classes: tuple[str, ...] = ()
     test: str | None = None
+    validation: float = 0.0
 
     @property
     def setting_words(self) -> tuple[str, ...]:
@@ -113,8 +115,8 @@ class Identity:
 
     ``data`` is a digest of the images and masks: their names, labels and contents; ``code`` one of the method's
     source (``source.digest``); ``numerics`` the number of the core's own (``util/numerics.py``). ``files`` holds a
-    digest of the content of each file that an option names, by the option's name. ``classes`` holds the digest of the
-    images of each class that was trained together with others; else it is empty.
+    digest of the content of each file that an option names, by the option's name, and of auxiliary data as "aux.NAME".
+    ``classes`` holds the digest of the images of each class that was trained together with others; else it is empty.
     """
 
     data: str

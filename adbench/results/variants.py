@@ -209,7 +209,7 @@ def _same_images(run: Result, other: Result) -> bool:
 
 def _configuration(run: Result) -> dict[str, Any]:
     """Every option, with digests of contents in place of files, and how it was evaluated."""
-    files = run.identity.files if run.identity else {}
+    files = {key: digest[:12] for key, digest in run.identity.files.items()} if run.identity else {}
     return {**run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
 
 
@@ -285,6 +285,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "input": f"{size} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
+        "validation": f"{protocol.validation:g} of the training images for validation" if protocol.validation else "",
         "aupro": f"AUPRO from the {protocol.aupro_map}",
         "epoch": f"{protocol.epoch_policy} epoch",
         "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",

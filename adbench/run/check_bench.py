@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ..api import options
+from ..api.context import BuildContext
 from ..api.data import Sample, Setting, Size
 from ..api.detector import Detector
 from ..api.method import Method, find_preset
@@ -21,7 +22,6 @@ from ..data.image_store import Store, empty_store
 from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..util import devices
-from ..util.errors import TaskError
 from . import loop
 from .evaluate import TestScores, score_all
 from .session import kept_random_state
@@ -139,12 +139,12 @@ def small_options(method: Method, preset: str | None, changes: Mapping[str, Any]
     small: dict[str, Any] = {"batch_size": min(chosen.batch_size, TRAIN_BATCH), "amp": "off"}
     if size is not None:
         small["size"] = size
-    for field in fields(chosen):
-        value = getattr(chosen, field.name)
-        if field.name.endswith("epochs") and isinstance(value, int):
+    for key in (each.name for each in fields(chosen)):
+        value = getattr(chosen, key)
+        if key.endswith("epochs") and isinstance(value, int):
             # sub-epochs and the like multiply the others, and a warm-up must end before the training does
-            inner = field.name != "meta_epochs" and hasattr(chosen, "meta_epochs")
-            small[field.name] = min(value, 1 if inner or "warm" in field.name else EPOCHS)
+            inner = key != "meta_epochs" and hasattr(chosen, "meta_epochs")
+            small[key] = min(value, 1 if inner or "warm" in key else EPOCHS)
     made = replace(chosen, **{**small, **changes})
     options.check(made, owner=method.name)
     return made
@@ -158,14 +158,21 @@ class CheckBench:
     options: Options
     made: MadeImages
     device: torch.device
+    auxiliary: Mapping[str, Path] = field(default_factory=dict)
 
-    def build(self, seed: int) -> Detector:
-        """Make the detector as the engine does."""
+    def build(self, seed: int, setting: Setting = "one-class") -> Detector:
+        """Make the detector as the engine does, for the images of ``training(setting)``."""
         devices.seed_everything(seed)
-        detector = self.method.build(self.options, self.device)
-        if not isinstance(detector, Detector):
-            raise TaskError(f"build returned a {type(detector).__name__}", wanted="a Detector")
-        return detector
+        classes = ("made", "other") if setting == "multi-class" else ("made",)
+        context = BuildContext(
+            self.device, seed, "check", classes, len(self.training(setting)), setting,
+            shots=1 if setting == "few-shot" else None, auxiliary=self.auxiliary,
+        )  # fmt: skip
+        return self.method.make(self.options, context)
+
+    def reopened(self, seed: int) -> Detector:
+        """Make a detector that is to get a state and only scores; so it gets no auxiliary data."""
+        return replace(self, auxiliary={}).build(seed)
 
     def images(self, store: Store, batch_size: int = TEST_BATCH, *, shuffle: bool = False) -> Images:
         """Images as a method gets them; nothing is cached."""

@@ -26,6 +26,7 @@ from ..api import options as options_module
 from ..api import registry
 from ..api.detector import Detector
 from ..api.method import Method
+from ..api.requirements import require
 from ..util.errors import PLUGIN_ERRORS, UsageError, described
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
 from .engine import model_state
@@ -66,6 +67,7 @@ def run(
     *,
     preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    auxiliary: Mapping[str, Path] | None = None,
     plugin_files: Sequence[str | Path] = (),
     watch: Callable[[str], None] | None = None,
 ) -> tuple[CheckResult, ...]:
@@ -78,16 +80,18 @@ def run(
         method: the method, or the name of an installed one or of one in ``plugin_files``.
         preset: the preset; by default ``cpu``, or else ``quick`` or ``paper``.
         changes: options that are kept as they are, whatever is made small.
+        auxiliary: paths of the method's auxiliary data by name.
         plugin_files: plugin files to load.
         watch: hears the name of each check before it begins.
 
     Raises:
-        UsageError: no such method or preset, or something that the method says the user can put right.
+        UsageError: no such method or preset, a requirement of the method that is not met, or something that the
+            method says the user can put right.
     """
     if isinstance(method, str):
         method = registry.load([Path(file) for file in plugin_files]).method(method)
     with tempfile.TemporaryDirectory(prefix="adbench-check-", ignore_cleanup_errors=True) as folder:
-        subject = _Subject(method, preset, dict(changes or {}), Path(folder))
+        subject = _Subject(method, preset, dict(changes or {}), dict(auxiliary or {}), Path(folder))
         results: list[CheckResult] = []
         for title, check in _CHECKS.items():
             if watch:
@@ -104,6 +108,7 @@ def check_method(
     *,
     preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
+    auxiliary: Mapping[str, Path] | None = None,
     plugin_files: Sequence[str | Path] = (),
 ) -> None:
     """Pass if the method passes all checks that can be made here; for tests. Arguments as of ``run``.
@@ -112,7 +117,7 @@ def check_method(
         AssertionError: a check failed; the message lists which, and why.
         UsageError: as ``run``.
     """
-    results = run(method, preset=preset, changes=changes, plugin_files=plugin_files)
+    results = run(method, preset=preset, changes=changes, auxiliary=auxiliary, plugin_files=plugin_files)
     failed = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
     if failed:
         name = method if isinstance(method, str) else method.name
@@ -140,8 +145,10 @@ def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> Che
 class _Subject:
     """The method under test; what several checks need is made once."""
 
-    def __init__(self, method: Method, preset: str | None, changes: dict[str, Any], folder: Path) -> None:
-        self.method, self.preset, self.changes, self.folder = method, preset, changes, folder
+    def __init__(
+        self, method: Method, preset: str | None, changes: dict[str, Any], auxiliary: dict[str, Path], folder: Path
+    ) -> None:
+        self.method, self.preset, self.changes, self.auxiliary, self.folder = method, preset, changes, auxiliary, folder
 
     @cached_property
     def _begun(self) -> tuple[CheckBench, Detector]:
@@ -149,8 +156,9 @@ class _Subject:
         sizes = [None] if "size" in self.changes else [SIZE, None]
         for number, size in enumerate(sizes):
             options = small_options(self.method, self.preset, self.changes, size=size)
+            require(self.method.name, self.method.requirements, options, self.auxiliary)
             images = MadeImages(self.folder / str(number), options.size)
-            bench = CheckBench(self.method, options, images, torch.device("cpu"))
+            bench = CheckBench(self.method, options, images, torch.device("cpu"), self.auxiliary)
             try:
                 return bench, bench.fitted(0, shown=images.test(1))
             except UsageError:
@@ -237,7 +245,7 @@ def _seed(subject: _Subject) -> str:
 def _state(subject: _Subject) -> str:
     """A checkpoint holds everything needed to score, also after another seed's start."""
     bench, store = subject.bench, subject.bench.made.test(1)
-    fresh = bench.build(1)
+    fresh = bench.reopened(1)
     fresh.load_state_dict(through_a_file(model_state(subject.detector), bench.device))
     fresh.epoch = subject.detector.epoch
     _require(difference(subject.scores, bench.score(fresh, store)), SAME, "a loaded state's scores differ")
@@ -252,7 +260,7 @@ def _settings(subject: _Subject) -> str:
     bench, store = subject.bench, subject.bench.made.test(1)
     for setting in others:
         try:
-            detector = bench.build(0)
+            detector = bench.build(0, setting)
             bench.train(detector, shown=store, images=bench.training(setting))
             bench.score(detector, store)
         except Exception as error:
@@ -321,9 +329,9 @@ def _on_gpu(subject: _Subject) -> str:
     if not torch.cuda.is_available():
         raise _SkippedError("no CUDA device here")
     here, store = subject.bench, subject.bench.made.test(1)
-    there = CheckBench(here.method, here.options, here.made, torch.device("cuda"))
+    there = replace(here, device=torch.device("cuda"))
     there.score(there.fitted(0, shown=store), store)
-    moved = there.build(0)
+    moved = there.reopened(0)
     moved.load_state_dict(through_a_file(model_state(subject.detector), there.device))
     moved.epoch = subject.detector.epoch
     _require(difference(subject.scores, there.score(moved, store)), ON_GPU, "the CPU's state scores differ there")

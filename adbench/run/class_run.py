@@ -42,10 +42,13 @@ def open_images(
     skip_bad: bool,
     cache: FeatureCache,
     watch: Watch,
+    code: str = "",
 ) -> Images:
-    """Open one part of a task: training images shuffled, test images in order."""
+    """Open one part of a task: training images shuffled, test images in order; ``code`` as of ``Images``."""
     opened = open_store(task, part, options, skip_bad=skip_bad, watch=watch)
-    return Images(opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage)
+    return Images(
+        opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage, code=code
+    )
 
 
 def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watch: Watch) -> image_store.Store:
@@ -113,8 +116,9 @@ class ClassRun:
         watch: Watch,
     ) -> None:
         self.resolved, self.cache, self.watch = resolved, cache, watch
+        code = resolved.identity.code
         self.train, self.test, *rest = (
-            open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch)
+            open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch, code=code)
             for task, part in _opened(resolved)
         )
         self.good = rest[0] if rest else self.train

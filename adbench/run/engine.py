@@ -109,10 +109,6 @@ class _Run:
         ]  # fmt: skip
         self.train = training_images(self.classes)
 
-    def _step(self, done: int, total: int) -> None:
-        self.tuner.step(done)
-        self.watch.step(done, total)
-
     # -- training
 
     def results(self) -> tuple[Result, ...]:
@@ -135,7 +131,7 @@ class _Run:
         if self.job.keep != "oracle":  # those of an earlier start would not be the best of this run
             self.resolved.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
-        detector = self.method.build(self.options, self.device)
+        detector = self.method.make(self.options, self.resolved.context)
         detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._let_go_of_features
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
@@ -160,10 +156,12 @@ class _Run:
             name=self.job.method,
             resumed=session.resumed,
             working=lambda: self._working(session),
-            step=self._step,
+            step=lambda done, _: self.tuner.step(done),
+            progress=self.watch.step,
             announce=self.watch.announce,
         ):
             session.resumed = False
+            session.validation = max(session.validation, self.train.validation)
             yield epoch
 
     @contextmanager
@@ -210,12 +208,12 @@ class _Run:
         better = [name for name in MAIN_METRICS if best.get(name) == detector.epoch != before.get(name)]
         if better and self.job.keep == "oracle":
             names = [f"{store.ORACLE}{name}" for name in better]
-            self.saver.save(names, self._checkpoint(detector))
+            self.saver.save(names, self._checkpoint(detector, session))
             self.oracle = (names[0], detector.epoch, self.final_at)
 
     # -- the end
 
-    def _checkpoint(self, detector: Detector) -> dict[str, Any]:
+    def _checkpoint(self, detector: Detector, session: Session) -> dict[str, Any]:
         """What ``adbench test --checkpoint`` needs: the model without its optimiser."""
         return {
             "adbench_checkpoint": 1,
@@ -231,6 +229,8 @@ class _Run:
             "setting": self.job.setting,
             "shots": self.job.shots,
             "classes": list(self.job.classes),
+            "train_images": self.resolved.context.train_images,
+            "validation": session.validation,
             "state": model_state(detector),
         }
 
@@ -248,7 +248,7 @@ class _Run:
         if whose == [detector.epoch, self.final_at]:  # it is the same model with the same thresholds
             self.saver.link(name, "last")
         else:
-            self.saver.save(["last"], self._checkpoint(detector))
+            self.saver.save(["last"], self._checkpoint(detector, session))
         self.saver.wait()  # before speed is measured
         used = session.threads.most_used if session.threads else None
         with threads.using(used):  # the one number in the result is that of all timings in it

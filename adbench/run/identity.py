@@ -17,7 +17,7 @@ from ..api.options import Options
 from ..results.records import Identity
 from ..util import numerics
 from ..util.digests import Digests, Watch
-from ..util.errors import WeightsError
+from ..util.errors import UsageError, WeightsError
 from . import source
 from .job import Job
 
@@ -28,6 +28,9 @@ OWN_PLUGINS = "adbench_plugins"
 """The package of the methods that come with adbench."""
 
 DATA_DIGITS = 32
+
+AUXILIARY = "aux."
+"""What the names of auxiliary data start with among the files of an identity, beside names of options."""
 
 
 class Identifier:
@@ -56,12 +59,13 @@ class Identifier:
         Raises:
             UnknownNameError: there is no such method.
             WeightsError: a file that an option names can't be read.
+            UsageError: auxiliary data that can't be read.
         """
         classes = {task.class_name: self._data_of(job, task, watch, again) for task in tasks}
         one, *others = classes.values()
         data = one if not others else hashlib.sha256(repr(sorted(classes.items())).encode()).hexdigest()[:DATA_DIGITS]
         together = classes if others else {}
-        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job.options), together)
+        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, watch), together)
 
     def _data_of(self, job: Job, task: Task, watch: Watch | None, again: bool) -> str:
         key = (task.dataset, task.class_name, task.root, job.test)
@@ -93,14 +97,16 @@ class Identifier:
             names += _modules(found)
         return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
 
-    def _files(self, options: Options) -> dict[str, str]:
+    def _files(self, job: Job, watch: Watch | None) -> dict[str, str]:
         found: dict[str, str] = {}
-        for key, path in file_options(options).items():
+        for key, path in file_options(job.options).items():
             digest = self.digests.of([path])[path]
             if digest is None:
                 reason = "no such file" if not path.exists() else "a file that can't be read"
                 raise WeightsError(f"{key} file {path}", found=reason, hint=f"Check the path given as --{key}")
             found[key] = digest
+        for name, path in job.auxiliary:
+            found[f"{AUXILIARY}{name}"] = auxiliary_digest(name, path, self.digests, watch)
         return found
 
 
@@ -110,6 +116,27 @@ def file_options(options: Options) -> dict[str, Path]:
     return {
         key: Path(value) for key, value in values.items() if value and (key == "weights" or isinstance(value, Path))
     }
+
+
+def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | None = None) -> str:
+    """32 hex digits of a file's content, or of the names and contents of all files in a folder.
+
+    The path does not count, and neither do files whose name starts with a dot.
+
+    Raises:
+        UsageError: there is nothing to read.
+    """
+    if not path.is_dir():
+        content = digests.of([path], watch)[path]
+        if content is None:
+            raise UsageError(f"--aux {name}={path}", found="a file that can't be read")
+        return content
+    files = [file for file in path.rglob("[!.]*") if file.is_file()]
+    if not files:
+        raise UsageError(f"--aux {name}={path}", found="an empty folder", wanted="a folder with files")
+    contents = digests.of(files, watch)
+    facts = sorted((file.relative_to(path).as_posix(), contents[file]) for file in files)
+    return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:DATA_DIGITS]
 
 
 def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:

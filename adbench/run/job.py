@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
 from ..api.options import Options
 from ..data import splits
@@ -56,7 +57,8 @@ class Job(RunSettings):
 
     ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are those
     that the model is trained on, sorted by name, so that their order moves no number: ``class_name`` where it is given.
-    In the setting "multi-class", which has several, ``class_name`` is empty.
+    In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` holds the paths of the
+    method's auxiliary data by name.
 
     Raises:
         OptionError: classes or shots that don't fit the setting.
@@ -71,6 +73,7 @@ class Job(RunSettings):
     data_root: Path
     seed: int = 0
     classes: tuple[str, ...] = ()
+    auxiliary: tuple[tuple[str, Path], ...] = ()
 
     def __post_init__(self) -> None:
         classes = (self.class_name,) if self.class_name else tuple(sorted(set(self.classes)))
@@ -197,9 +200,51 @@ class ResolvedJob:
         """The tasks of all classes with all of their images."""
         return [each.whole for each in self.classes]
 
+    @property
+    def context(self) -> BuildContext:
+        """What the method is built for."""
+        images = sum(len(each.task.train) for each in self.classes)
+        return build_context(self.job, self.device, train_images=images)
+
     def is_finished(self) -> bool:
         """Whether every class has its result."""
         return all(each.folder.is_finished() for each in self.classes)
+
+
+def build_context(job: Job, device: torch.device, *, train_images: int) -> BuildContext:
+    """What a method is built for to run a job."""
+    return BuildContext(
+        device=device,
+        seed=job.seed,
+        dataset=job.dataset,
+        classes=job.classes,
+        train_images=train_images,
+        setting=job.setting,
+        shots=job.shots,
+        auxiliary=dict(job.auxiliary),
+    )
+
+
+def saved_context(
+    saved: Mapping[str, Any], device: torch.device, auxiliary: Mapping[str, Path] | None = None
+) -> BuildContext:
+    """What a checkpoint of adbench was built for; those of adbench 0.1 are of one class.
+
+    Args:
+        saved: the checkpoint.
+        device: where it is built now.
+        auxiliary: auxiliary data that is at hand now, by name.
+    """
+    return BuildContext(
+        device=device,
+        seed=saved["seed"],
+        dataset=saved["dataset"],
+        classes=tuple(saved.get("classes") or [saved["class"]]),
+        train_images=saved.get("train_images", 0),
+        setting=saved.get("setting", "one-class"),
+        shots=saved.get("shots"),
+        auxiliary=auxiliary or {},
+    )
 
 
 def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from operator import index
 from typing import Any, TypeVar
 
-from ..api.detector import Detector, Epoch
+from ..api.detector import Detector, Epoch, Step
 from ..data.images import Images
 from ..util.errors import TaskError
 
@@ -28,6 +28,7 @@ def epochs(
     resumed: bool = False,
     working: Callable[[], AbstractContextManager[object]] = nullcontext,
     step: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
     announce: Callable[[int, int], None] | None = None,
 ) -> Iterator[Epoch]:
     """Let ``fit`` train, and hand its epochs on, checked; ``detector.epoch`` is set before each.
@@ -40,28 +41,35 @@ def epochs(
         name: the method's, for messages.
         resumed: whether the detector goes on from a saved state.
         working: entered while ``fit`` itself works, and left while the epochs are looked at.
-        step: hears (done, total) images of an epoch while ``fit`` works.
+        step: hears (done, total) images of an iteration while ``fit`` works.
+        progress: hears (done, total) of an epoch while ``fit`` works: the method's own steps where it reports them,
+            else images.
         announce: hears the number where training starts and the total, if ``fit`` tells them first.
 
     Raises:
         CannotResumeError: ``resumed``, but ``fit`` begins with its first epoch.
         TaskError: ``fit`` reports what it must not.
     """
-    seen = False
+    seen = own_steps = False
 
     def count(done: int, total: int) -> None:
         nonlocal seen
         seen = True
         if step:
             step(done, total)
+        if progress and not own_steps:
+            progress(done, total)
 
     fitting = detector.fit(images)
     if not isinstance(fitting, Iterator):
         raise TaskError(f"{name}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch")
     while True:
-        images.step = count
+        images.step, own_steps = count, False
         with working():
-            report = next(fitting, None)
+            while isinstance(report := next(fitting, None), Step):
+                own_steps = True
+                if progress:
+                    progress(report.done, report.total)
         images.step = None  # scoring may look at the training images, too, which is no progress in training
         if report is None:
             return

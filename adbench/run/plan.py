@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
+from ..api.requirements import require
 from ..results.records import Result
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
 from .job import Job, ResolvedJob, RunSettings, prepare
@@ -41,7 +42,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan(RunSettings):
-    """What a run was asked for: methods with the user's changes, classes and seeds."""
+    """What a run was asked for: methods with the user's changes and auxiliary data, classes and seeds.
+
+    ``trains`` is False where a checkpoint is scored, which needs no auxiliary data.
+    """
 
     methods: Sequence[Method]
     overrides: Mapping[str, Mapping[str, Any]]
@@ -50,6 +54,8 @@ class Plan(RunSettings):
     data_root: Path
     preset: str = "paper"
     seeds: Sequence[int] = (0,)
+    auxiliary: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    trains: bool = True
 
     def jobs(self) -> list[Job]:
         """All jobs, class by class, so that methods and seeds share a class's images and features.
@@ -57,8 +63,8 @@ class Plan(RunSettings):
         In the setting "multi-class" a job is of all classes.
 
         Raises:
-            UsageError: a preset or an option that a method does not have, a setting that it does not support, or
-                classes or shots that don't fit the setting.
+            UsageError: a preset, an option or auxiliary data that a method does not have, a setting that it does not
+                support, a requirement that is not met, or classes or shots that don't fit the setting.
         """
         require_setting(self.methods, self.setting)
         together = self.setting == "multi-class"
@@ -73,7 +79,9 @@ class Plan(RunSettings):
         class_name = classes[0] if len(classes) == 1 else ""  # presets have values for single classes only
         overrides = real_overrides(method, self.preset, self.overrides[method.name])
         options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
-        settings = {field.name: getattr(self, field.name) for field in fields(RunSettings)}
+        auxiliary = self.auxiliary.get(method.name, {})
+        require(method.name, method.requirements, options, auxiliary, training=self.trains)
+        settings = {each.name: getattr(self, each.name) for each in fields(RunSettings)}
         if self.eval_size == options.size:
             settings["eval_size"] = None
         return Job(
@@ -86,6 +94,7 @@ class Plan(RunSettings):
             classes=classes,
             data_root=self.data_root,
             seed=seed,
+            auxiliary=tuple(sorted(auxiliary.items())),
             **settings,
         )
 

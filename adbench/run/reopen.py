@@ -25,6 +25,7 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataErro
 from ..util.files import cache_folder
 from .evaluate import score_all
 from .identity import data_digest
+from .job import saved_context
 from .standing import named_in
 
 DIFFERENCE = 0.05
@@ -120,7 +121,7 @@ class Reopener:
             options = options_module.from_json(method.options, saved["options"], owner=method.name)
             options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
             devices.seed_everything(result.seed)
-            detector = method.build(options, self.device)
+            detector = method.make(options, saved_context(saved, self.device))
             detector.load_state_dict(saved["state"])
             detector.epoch = int(saved["epoch"])
         except UsageError:

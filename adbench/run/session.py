@@ -41,6 +41,8 @@ class Session:
     complete: bool = False
     resumed: bool = False
     threads: ThreadUse | None = None
+    validation: float = 0.0
+    """Share of the training images that the method kept for a validation of its own."""
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -117,6 +119,7 @@ class Session:
             "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began,
             "complete": self.complete,
             "threads": asdict(self.threads) if self.threads else None,
+            "validation": self.validation,
         }
 
     @classmethod
@@ -154,6 +157,7 @@ class Session:
             complete=state["complete"],
             resumed=True,
             threads=ThreadUse(**state["threads"]) if state.get("threads") else None,
+            validation=state.get("validation", 0.0),
         )
 
 

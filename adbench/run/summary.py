@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=protocol(options, detector, run.scores, job),
+        protocol=replace(protocol(options, detector, run.scores, job), validation=session.validation),
         metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
         oracle=session.best_of(own.name),

@@ -23,7 +23,7 @@ from ..util import capacity, devices, torch_files
 from ..util.errors import CheckpointError
 from .class_run import open_images
 from .evaluate import score_all
-from .job import Job
+from .job import Job, build_context, saved_context
 from .summary import protocol
 from .watch import Watch
 
@@ -94,7 +94,9 @@ def run(
     cache = FeatureCache(say=watch.note)
     test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     devices.seed_everything(job.seed)
-    detector = method.build(options, device)
+    given = dict(job.auxiliary)
+    context = saved_context(saved, device, given) if ours else build_context(job, device, train_images=len(task.train))
+    detector = method.make(options, context)
     detector.load_state_dict(saved["state"] if ours else saved)
     if not ours:
         train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
@@ -139,7 +141,7 @@ def _as_saved(job: Job, saved: Mapping[str, Any]) -> Job:
 
 def _protocol(saved: Mapping[str, Any], ours: bool, scored: Protocol) -> Protocol:
     """How a checkpoint was trained and is scored now."""
-    scored = replace(scored, epoch_policy="the checkpoint's")
+    scored = replace(scored, epoch_policy="the checkpoint's", validation=saved.get("validation", 0.0) if ours else 0.0)
     if not ours or saved.get("setting", "one-class") == "one-class":
         return scored
     classes = tuple(_classes(saved)) if saved["setting"] == "multi-class" else ()

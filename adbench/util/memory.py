@@ -1,7 +1,7 @@
-"""What to do when memory runs out: the same batch in more passes.
+"""What to do when memory runs out: the same batch in more parts, where that gives the same results.
 
-There is no batch norm in training here, so the gradient of a batch is the sum of those of its parts: an
-optimiser that is fed by several passes takes the same steps.
+Where the loss of a batch is the mean of its images' losses, its gradient is the sum of those of its parts, so that an
+optimiser takes the same steps. That does not hold for batch norm in training, whose statistics are those of a part.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class MicroBatches:
         what: what goes through, for the message: "training".
         say: hears, once for each change, that there are more passes now.
         relieve: frees memory that can be done without, and says whether there was any. It is asked first.
+        splits: a batch may be split; else memory that runs out is an error.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class MicroBatches:
         what: str = "training",
         say: Callable[[str], None] | None = None,
         relieve: Callable[[], bool] | None = None,
+        *,
+        splits: bool = True,
     ) -> None:
-        self.what, self.say, self.relieve = what, say, relieve
+        self.what, self.say, self.relieve, self.splits = what, say, relieve, splits
         self.count = 1
         self._lock = threading.Lock()
 
@@ -76,7 +79,7 @@ class MicroBatches:
             The mean loss, () and without a gradient.
 
         Raises:
-            TaskError: not even a single row fits into memory.
+            TaskError: not even a single row fits into memory, or the batch must not be split.
         """
         batch = len(tensors[0])
 
@@ -105,11 +108,18 @@ class MicroBatches:
         Where several threads fail with the same count, that is one reason and not several.
 
         Raises:
-            TaskError: a single row of ``batch`` went through at once already.
+            TaskError: a single row of ``batch`` went through at once already, or the batch must not be split.
         """
         with self._lock:
             if self.count > count or (self.relieve is not None and self.relieve()):
                 return
+            if not self.splits:
+                raise TaskError(
+                    f"memory for {self.what}",
+                    found=f"too little for a batch of {batch}, which this method can't split with the same results",
+                    hint="Use a smaller -o batch_size, which may change the results, a smaller --size or --backbone, "
+                    "or another --device",
+                ) from error
             if _rows(batch, count) == 1:
                 raise TaskError(
                     f"memory for {self.what}",

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, Method, hookimpl
+from adbench import BackboneOptions, BuildContext, Method, hookimpl
 from adbench.types import Count, Positive, Preset, Published, Range, Share, Size
 
 if TYPE_CHECKING:
-    import torch
-
     from .model import CFlow
 
 
@@ -104,13 +102,13 @@ PRESETS = {
 }
 
 
-def build(options: CFlowOptions, device: torch.device) -> CFlow:
+def build(options: CFlowOptions, context: BuildContext) -> CFlow:
     """Make the detector with its frozen backbone; nothing is trained yet."""
     from adbench import backbones
 
     from .model import CFlow
 
-    return CFlow(options, device, backbones.from_options(options, device, pool="none"))
+    return CFlow(options, context, backbones.from_options(options, context, pool="none"))
 
 
 @hookimpl

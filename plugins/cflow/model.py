@@ -36,8 +36,9 @@ from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
 if TYPE_CHECKING:
+    from adbench import BuildContext
+    from adbench.api.images import Batch, Images
     from adbench.backbones import Backbone
-    from adbench.data.images import Batch, Images
 
 
 SCORED_ON_CPU = 2048
@@ -52,28 +53,29 @@ class CFlow(Detector):
     The authors take it from all test images instead, so that an image's score depends on the others.
     """
 
+    micro_batching = True
     threads_per_epoch = True  # the decoders' worker threads share them
     score_scale = 2  # a negative logarithm; in adbench 0.1 it was the highest value of the map
 
-    def __init__(self, options: CFlowOptions, device: torch.device, backbone: Backbone) -> None:
-        super().__init__(options, device)
+    def __init__(self, options: CFlowOptions, context: BuildContext | torch.device, backbone: Backbone) -> None:
+        super().__init__(options, context)
         self.options: CFlowOptions = options
         self.backbone = backbone
         precision = compute_dtype(options.amp)
         self.decoders = nn.ModuleList(
-            decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, device)
+            decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, self.device)
             for channels in backbone.channels
         )
         self.optimizers = [
-            capturable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, device)
+            capturable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, self.device)
             for flow in self.decoders
         ]
         # a GradScaler looks at values on the GPU, which a capture refuses
-        captured = device.type == "cuda" and options.amp != "fp16"
+        captured = self.device.type == "cuda" and options.amp != "fp16"
         self.graphs = [
             GraphedStep(partial(self.step, level), captured, self._go_on_eagerly) for level in range(len(self.decoders))
         ]
-        self.scalers = [torch.amp.GradScaler(device.type, enabled=options.amp == "fp16") for _ in self.decoders]
+        self.scalers = [torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16") for _ in self.decoders]
         self.maxima: torch.Tensor | None = None
         self.training_images: Images | None = None
 

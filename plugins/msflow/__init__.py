@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, Method, hookimpl
+from adbench import BackboneOptions, BuildContext, Method, hookimpl
 from adbench.types import Count, Positive, Preset, Published, Range, Share, Size
 
 if TYPE_CHECKING:
-    import torch
-
     from .model import MSFlow
 
 
@@ -92,13 +90,13 @@ PRESETS = {
 }
 
 
-def build(options: MSFlowOptions, device: torch.device) -> MSFlow:
+def build(options: MSFlowOptions, context: BuildContext) -> MSFlow:
     """Make the detector with its frozen backbone; nothing is trained yet."""
     from adbench import backbones
 
     from .model import MSFlow
 
-    return MSFlow(options, device, backbones.from_options(options, device, pool=options.pool))
+    return MSFlow(options, context, backbones.from_options(options, context, pool=options.pool))
 
 
 @hookimpl

@@ -31,17 +31,19 @@ from . import MSFlowOptions
 from .network import MultiScaleFlow, in_scale_order
 
 if TYPE_CHECKING:
+    from adbench import BuildContext
+    from adbench.api.images import Batch, Images
     from adbench.backbones import Backbone
-    from adbench.data.images import Batch, Images
 
 
 class MSFlow(Detector):
     """The detector: a frozen backbone and the flows over its features."""
 
+    micro_batching = True
     score_scale = 2  # a negative logarithm; in adbench 0.1 it was the mean of the product map
 
-    def __init__(self, options: MSFlowOptions, device: torch.device, backbone: Backbone) -> None:
-        super().__init__(options, device)
+    def __init__(self, options: MSFlowOptions, context: BuildContext | torch.device, backbone: Backbone) -> None:
+        super().__init__(options, context)
         if len(options.blocks) != len(options.layers):
             raise OptionError(
                 f"-o blocks={','.join(map(str, options.blocks))}",
@@ -56,13 +58,13 @@ class MSFlow(Detector):
             cond_channels=options.cond_channels,
             clamp=options.clamp,
             precision=compute_dtype(options.amp),
-        ).to(device)
+        ).to(self.device)
         self.trained = [p for p in self.flow.parameters() if p.requires_grad]
-        self.optimizer = capturable_adam(self.trained, options.lr, device)
+        self.optimizer = capturable_adam(self.trained, options.lr, self.device)
         # The loss is a sum over all positions: at the usual 65536 its gradients overflow for many steps.
-        self.scaler = torch.amp.GradScaler(device.type, init_scale=1.0, enabled=options.amp == "fp16")
+        self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, enabled=options.amp == "fp16")
         # a GradScaler looks at values on the GPU, which a capture refuses
-        captured = device.type == "cuda" and options.amp != "fp16"
+        captured = self.device.type == "cuda" and options.amp != "fp16"
         self.graphs = [GraphedStep(lambda *features: self.step(features), captured, self._go_on_eagerly)]
 
     def fit(self, images: Images) -> Iterator[Epoch]:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from adbench import BackboneOptions, Method, hookimpl
+from adbench import BackboneOptions, BuildContext, Method, hookimpl
 from adbench.types import Count, Positive, Preset, Range, Size
 
 if TYPE_CHECKING:
-    import torch
-
     from .model import PaDiM
 
 
@@ -51,13 +49,13 @@ PRESETS = {
 }
 
 
-def build(options: PaDiMOptions, device: torch.device) -> PaDiM:
+def build(options: PaDiMOptions, context: BuildContext) -> PaDiM:
     """Make the detector with its frozen backbone; the channels are drawn here."""
     from adbench import backbones
 
     from .model import PaDiM
 
-    return PaDiM(options, device, backbones.from_options(options, device, pool="none"))
+    return PaDiM(options, context, backbones.from_options(options, context, pool="none"))
 
 
 @hookimpl

@@ -13,19 +13,18 @@ import torch
 import torch.nn.functional as F
 
 from adbench import Detector, Epoch, Scores
+from adbench.api import maps
 from adbench.errors import CheckpointError, TaskError
 
 from . import PaDiMOptions
 
 if TYPE_CHECKING:
+    from adbench import BuildContext
+    from adbench.api.images import Batch, Images
     from adbench.backbones import Backbone
-    from adbench.data.images import Batch, Images
 
 CHUNK_BYTES = 2**27
 """Of covariances that are factored at once, in float64."""
-
-TRUNCATE = 4.0
-"""Standard deviations at which the smoothing kernel ends, as in SciPy."""
 
 
 class PaDiM(Detector):
@@ -36,12 +35,12 @@ class PaDiM(Detector):
     Mahalanobis distance: W = L^-1, where L L^T is the covariance. Both are float32.
     """
 
-    def __init__(self, options: PaDiMOptions, device: torch.device, backbone: Backbone) -> None:
-        super().__init__(options, device)
+    def __init__(self, options: PaDiMOptions, context: BuildContext | torch.device, backbone: Backbone) -> None:
+        super().__init__(options, context)
         self.options: PaDiMOptions = options
         self.backbone = backbone
         drawn = torch.randperm(sum(backbone.channels))[: options.dimensions]
-        self.chosen = drawn.sort().values.to(device)
+        self.chosen = drawn.sort().values.to(self.device)
         self.mean: torch.Tensor | None = None
         self.whitening: torch.Tensor | None = None
 
@@ -64,9 +63,8 @@ class PaDiM(Detector):
     def score(self, batch: Batch) -> Scores:
         """Pixels by the smoothed distances, images by their most anomalous pixel."""
         vectors = self.embed(batch.features(self.backbone))
-        maps = F.interpolate(self.distances(vectors)[:, None], batch.size, mode="bilinear", align_corners=False)
-        maps = smooth(maps[:, 0], self.options.sigma)
-        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+        smoothed = maps.gaussian(maps.upsample(self.distances(vectors), batch.size), self.options.sigma)
+        return Scores(image=maps.highest(smoothed), map=smoothed)
 
     def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """Put the chosen channels of all layers side by side: L x (B, C_i, h_i, w_i) -> float32 (B, h, w, D).
@@ -154,25 +152,3 @@ class Gaussians:
             factor = torch.linalg.cholesky(covariance)
             chunk.copy_(torch.linalg.solve_triangular(factor, unit, upper=False))
         return self.mean.view(*self.grid, dimensions), self.squares
-
-
-def smooth(maps: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur maps (B, H, W) with a Gaussian of ``sigma`` pixels; what is beyond the border mirrors what is within.
-
-    Two products with banded matrices, ten times as fast on a CPU as convolutions of a single channel.
-    """
-    height, width = maps.shape[1:]
-    down, across = (blur_matrix(length, sigma).to(maps) for length in (height, width))
-    return down @ maps @ across.T
-
-
-def blur_matrix(length: int, sigma: float) -> torch.Tensor:
-    """The matrix (N, N) that blurs a column of ``length`` N."""
-    radius = int(TRUNCATE * sigma + 0.5)
-    if radius == 0:
-        return torch.eye(length)
-    steps = torch.arange(-radius, radius + 1)
-    kernel = torch.softmax(-0.5 * (steps / sigma) ** 2, dim=0)
-    seen = (torch.arange(length)[:, None] + steps) % (2 * length)
-    mirrored = torch.minimum(seen, 2 * length - 1 - seen)
-    return torch.zeros(length, length).scatter_add_(1, mirrored, kernel.expand(length, -1))

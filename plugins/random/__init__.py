@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adbench import Method, Options, hookimpl
+from adbench import BuildContext, Method, Options, hookimpl
 from adbench.types import Preset
 
 if TYPE_CHECKING:
-    import torch
-
     from .model import Random
 
 PRESETS = {
@@ -20,11 +18,11 @@ PRESETS = {
 }
 
 
-def build(options: Options, device: torch.device) -> Random:
+def build(options: Options, context: BuildContext) -> Random:
     """Make the detector; its seed is drawn here."""
     from .model import Random
 
-    return Random(options, device)
+    return Random(options, context)
 
 
 @hookimpl

@@ -15,14 +15,15 @@ import torch
 from adbench import Detector, Epoch, Options, Scores
 
 if TYPE_CHECKING:
-    from adbench.data.images import Batch, Images
+    from adbench import BuildContext
+    from adbench.api.images import Batch, Images
 
 
 class Random(Detector):
     """The detector; ``key`` (16,) uint8 is drawn from torch's seed and mixed into every image's hash."""
 
-    def __init__(self, options: Options, device: torch.device) -> None:
-        super().__init__(options, device)
+    def __init__(self, options: Options, context: BuildContext | torch.device) -> None:
+        super().__init__(options, context)
         self.key = torch.randint(256, (16,), dtype=torch.uint8)
 
     def fit(self, images: Images) -> Iterator[Epoch]:

@@ -18,6 +18,7 @@ from adbench.backbones.feature_cache import DISK_VARIABLE, FeatureCache
 from adbench.data.image_store import Store
 from adbench.data.images import Batch, Images
 from adbench.data.transforms import Rotation, rotate
+from adbench.util.errors import TaskError
 
 CPU = torch.device("cpu")
 COUNT, HEIGHT, WIDTH = 11, 12, 20
@@ -343,3 +344,203 @@ def test_on_a_gpu(store):
     turned = all_images(on_gpu.augmented(rotation=20, copies=2)).cpu()
     expected = all_images(images(store).augmented(rotation=20, copies=2))
     assert ((turned - expected).abs() > 1e-6).float().mean() < 0.02
+
+
+# ---------------------------------------------------------------- any transform
+
+
+def noisy(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Add an offset to each channel, and noise."""
+    offsets = torch.rand(len(pixels), 3, 1, 1, generator=generator).to(pixels.device)
+    return pixels + offsets + torch.rand(pixels.shape, generator=generator).to(pixels.device)
+
+
+@given(size=st.integers(1, COUNT), copies=st.integers(1, 3), start=st.integers(0, 5))
+@settings(max_examples=15, deadline=None)
+def test_a_version_depends_on_its_row_and_number_alone(size, copies, start):
+    """Whatever the batch, its order and the seed: the same image in the same version is the same."""
+    pixels = np.random.default_rng(1).integers(0, 256, (COUNT, 4, 6, 3), dtype=np.uint8)
+    store = Store("k", tuple(Sample(None) for _ in range(COUNT)), pixels, None, ((4, 6),) * COUNT, "c")
+    changed = images(store).augmented(noisy, key="noise", copies=copies, start=start)
+    expected = torch.cat(
+        [
+            noisy(image[None], changed._augmentation.generator(row))
+            for row, image in enumerate(all_images(images(store)))
+        ]
+    )
+    torch.manual_seed(start)
+    assert torch.equal(expected, torch.cat([batch.images for batch in changed.batches(size)]))
+    again = images(store, shuffle=True).augmented(noisy, key="noise", copies=copies, start=start)
+    found = torch.cat([batch.images for batch in again])
+    assert sorted(expected.sum(dim=(1, 2, 3)).tolist()) == sorted(found.sum(dim=(1, 2, 3)).tolist())
+
+
+def test_versions_of_a_transform_come_round_and_are_cached(store, cache):
+    """Each version's features are computed once, are those of its images, and differ from the others'."""
+    backbone = Backbone()
+    changed = images(store, cache=cache).augmented(noisy, key="noise", copies=2, start=3)
+    versions = [all_features(changed, backbone) for _ in range(4)]
+    assert backbone.seen == 2 * COUNT
+    assert_equal(versions[0], versions[2])
+    assert not torch.equal(versions[0][0], versions[1][0])
+    for batch in changed:
+        assert_equal(Backbone()(batch.images), batch.features(backbone))
+
+
+@pytest.mark.parametrize("change", [{"key": "other"}, {"code": "other"}])
+def test_another_key_or_code_has_other_features(store, cache, change):
+    """A transform that the method's author changed is never served with the old one's features."""
+    backbone = Backbone()
+    key, code = change.get("key", "noise"), change.get("code", "one")
+    all_features(images(store, cache=cache, code="one").augmented(noisy, key="noise", copies=1), backbone)
+    all_features(images(store, cache=cache, code=code).augmented(noisy, key=key, copies=1), backbone)
+    assert backbone.seen == 2 * COUNT
+    all_features(images(store, cache=cache, code=code).augmented(noisy, key=key, copies=1), backbone)
+    assert backbone.seen == 2 * COUNT
+
+
+def test_a_transform_without_copies_is_new_each_time(store, cache):
+    """It draws from torch's global generator; a batch's images and features agree, and nothing is kept."""
+    backbone = Backbone()
+    changed = images(store, cache=cache).augmented(noisy)
+    torch.manual_seed(3)
+    first, second = all_images(changed), all_images(changed)
+    assert not torch.equal(first, second)
+    torch.manual_seed(3)
+    assert torch.equal(first, all_images(changed))
+    for batch in changed:
+        assert_equal(backbone(batch.images), batch.features(backbone))
+    all_features(changed, backbone)
+    assert backbone.seen == 3 * COUNT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "wanted a transform, or rotation=DEGREES"),
+        ({"transform": noisy, "rotation": 5}, "wanted a transform, or rotation=DEGREES"),
+        ({"transform": noisy, "copies": 2}, "found no key"),
+    ],
+)
+def test_half_an_augmentation_is_refused(store, arguments, text):
+    """Neither, both, or fixed versions without a name."""
+    with pytest.raises(TaskError, match=text):
+        images(store).augmented(**arguments)
+
+
+@pytest.mark.parametrize("wrong", [lambda x, _: x[:, :, 1:], lambda x, _: x.numpy()])
+def test_a_transform_that_changes_the_shape_is_refused(store, wrong):
+    """A batch says its size before its pixels are made."""
+    with pytest.raises(TaskError, match=r"the transform of augmented.* returned"):
+        all_images(images(store).augmented(wrong))
+
+
+# ---------------------------------------------------------------- a validation of the method's own
+
+
+@given(count=st.integers(2, 40), share=st.floats(0.01, 0.99), seed=st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_a_split_keeps_every_image_once(count, share, seed):
+    """The two parts have all images and no one twice, at least one each, about as many as asked for."""
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+    store = Store("k", tuple(Sample(None) for _ in range(count)), pixels, None, ((1, 1),) * count, "")
+    kept, held_out = images(store, shuffle=True).split(share, seed)
+    numbers = [(all_images(part) * 255).round()[:, 0, 0, 0].int().tolist() for part in (kept, held_out)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(count))
+    assert numbers[1] == sorted(numbers[1])
+    assert (len(kept), len(held_out)) == tuple(map(len, numbers))
+    assert abs(len(held_out) - share * count) <= 1 or len(kept) == 1 or len(held_out) == 1
+    again = images(store).split(share, seed)[1]
+    assert (all_images(again) * 255).round()[:, 0, 0, 0].int().tolist() == numbers[1]
+
+
+def test_a_split_shares_features_and_is_noted(store, cache):
+    """Both parts use the features of all images; the images know the share, and other seeds hold out others."""
+    backbone, source = Backbone(), images(store, cache=cache, shuffle=True)
+    assert source.validation == 0
+    kept, held_out = source.split(0.3)
+    for part in (kept, held_out):
+        for batch in part:
+            assert_equal(Backbone()(batch.images), batch.features(backbone))
+    assert backbone.seen == COUNT
+    assert source.validation == 0.3
+    assert len({all_images(images(store).split(0.3, seed)[1]).sum().item() for seed in range(6)}) > 1
+
+
+def test_a_split_can_be_augmented(store):
+    """The images to train on keep their own versions when they are changed."""
+    kept, _ = images(store).split(0.3)
+    rows = kept._rows.tolist()
+    changed = kept.augmented(noisy, key="noise", copies=1)
+    whole = all_images(images(store).augmented(noisy, key="noise", copies=1))
+    assert torch.equal(whole[rows], all_images(changed))
+    assert [batch.images.shape[0] for batch in changed] == [len(part) for part in kept]
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
+def test_a_share_that_is_none_is_refused(store, share):
+    """Nothing or all held out is no split."""
+    with pytest.raises(TaskError, match="wanted a number above 0 and below 1"):
+        images(store).split(share)
+
+
+def test_one_image_cannot_be_split(store):
+    """As with one shot."""
+    one = replace(store, samples=store.samples[:1], images=store.images[:1])
+    with pytest.raises(TaskError, match="wanted at least 2"):
+        images(one).split(0.5)
+
+
+# ---------------------------------------------------------------- modules as backbones
+
+
+def module() -> nn.Module:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU())
+    return net.eval().requires_grad_(False)
+
+
+def test_a_frozen_module_is_a_backbone(store, cache):
+    """Its features are kept under its class and state: computed once, and anew when its state changed."""
+    net, calls = module(), []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    source = images(store, cache=cache)
+    first = all_features(source, net)
+    seen = len(calls)
+    assert_equal(first, all_features(source, net))
+    assert len(calls) == seen
+    torch.testing.assert_close(first[0], net(all_images(source)))
+    net[0].weight.mul_(2)
+    second = all_features(source, net)
+    torch.testing.assert_close(second[0], net(all_images(source)))
+    assert not torch.equal(first[0], second[0])
+
+
+def test_a_module_may_return_a_list_or_a_dict(store):
+    """As feature extractors do."""
+
+    class Pyramid(nn.Module):
+        def forward(self, x):
+            return {"a": x[:, :1], "b": x[:, 1:]}
+
+    found = all_features(images(store), Pyramid().eval())
+    assert [level.shape[1] for level in found] == [1, 2]
+
+
+def test_a_module_that_trains_is_refused(store):
+    """With what is wrong and how to freeze it: kept features would be those of another state."""
+    with pytest.raises(TaskError, match=r"Sequential as a backbone: found 0.weight that requires a gradient. Freeze"):
+        all_features(images(store), module().requires_grad_(True))
+    net = module()
+    net[1].train()
+    with pytest.raises(TaskError, match="found 1 in training mode"):
+        all_features(images(store), net)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [(nn.Flatten(), r"found shape \(4, 720\)"), (nn.Identity, "found a type"), (lambda x: [x], "found a function")],
+)
+def test_what_is_no_backbone_is_refused(store, wrong, text):
+    """Features that are no maps, and things that are no module."""
+    with pytest.raises(TaskError, match=text):
+        all_features(images(store), wrong.eval() if isinstance(wrong, nn.Module) else wrong)

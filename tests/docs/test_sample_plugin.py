@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner
 from conftest import make_class
 
+import adbench as public
 from adbench import types
 from adbench.api import hooks as hookspecs
 from adbench.api import registry
@@ -26,11 +27,17 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "docs" / "sample_plugin"
 SAMPLE = PACKAGE / "adbench_sample.py"
+SAMPLE_0_1 = ROOT / "tests" / "plugin_0_1" / "adbench_sample.py"
+"""The sample as it stood in adbench 0.1, which goes on working."""
+
 GUIDE = (ROOT / "docs" / "plugin-guide.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```\w+\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)
 
 RUN = ("run", "--method", "sample", "--dataset", "folder", "--preset", "cpu", "-o", "size=64", "-o", "amp=off")
-RECORDS = ("Method", "Options", "BackboneOptions", "Preset", "Epoch", "Scores", "Dataset", "Task", "Sample")
+RECORDS = (
+    *("Method", "BuildContext", "Requirements", "Package", "Auxiliary", "Options", "BackboneOptions", "Preset"),
+    *("Epoch", "Step", "Scores", "Dataset", "Task", "Sample"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +81,11 @@ def test_installed_and_given_as_a_file_is_one_too_many(installed):
     assert "adbench_sample.py" in found.stderr
 
 
-def test_it_works_as_a_file(tiny_data, tmp_path):
-    """--plugin FILE needs no packaging, and a bright square on noise is found."""
+@pytest.mark.parametrize("file", [SAMPLE, SAMPLE_0_1], ids=["of the guide", "of 0.1"])
+def test_it_works_as_a_file(file, tiny_data, tmp_path):
+    """--plugin FILE needs no packaging, and a bright square on noise is found; the same with a plugin of 0.1."""
     found = CliRunner().invoke(
-        main.app, [*RUN, "--plugin", str(SAMPLE), "--data-root", str(tiny_data), "--results", str(tmp_path)]
+        main.app, [*RUN, "--plugin", str(file), "--data-root", str(tiny_data), "--results", str(tmp_path)]
     )
 
     assert found.exit_code == 0, found.output
@@ -188,7 +196,7 @@ def test_the_guide_shows_every_field(name):
         assert shown.replace("'", '"') in GUIDE
     else:
         shown = [ast.unparse(ast.parse(line)) for line in declaration(name)]  # whichever quotes it is written with
-        assert shown == fields(getattr(types, name))
+        assert shown == fields(getattr(types, name, None) or getattr(public, name))
 
 
 def test_the_guide_shows_a_detector():

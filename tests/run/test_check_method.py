@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLUGIN = Path(bad.__file__)
 SAMPLE = Path(__file__).parents[2] / "docs" / "sample_plugin" / "adbench_sample.py"
+SAMPLE_0_1 = Path(__file__).parents[1] / "plugin_0_1" / "adbench_sample.py"
 SMALL = {"size": (32, 40)}
 
 
@@ -56,9 +57,10 @@ def test_the_built_in_methods_pass(name):
     check_method.check_method(name)
 
 
-def test_the_sample_of_the_guide_passes():
-    """What plugin authors start from keeps the rules."""
-    check_method.check_method("sample", plugin_files=[SAMPLE])
+@pytest.mark.parametrize("file", [SAMPLE, SAMPLE_0_1], ids=["of the guide", "of 0.1"])
+def test_the_samples_pass(file):
+    """What plugin authors start from keeps the rules, and so does what they started from with adbench 0.1."""
+    check_method.check_method("sample", plugin_files=[file])
 
 
 @pytest.mark.parametrize(

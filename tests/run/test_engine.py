@@ -11,14 +11,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from runs import Notes, brightness, curve_of, files_in, job_for, made_method, run_one, scores_of
+from runs import (
+    Notes,
+    brightness,
+    curve_of,
+    files_in,
+    job_for,
+    made_method,
+    one_epoch,
+    registry_of,
+    run_one,
+    scores_of,
+)
 
-from adbench import Epoch, Method, Scores, UsageError
+from adbench import BuildContext, Epoch, Method, Scores, Step, UsageError
 from adbench.api.scores import METRIC_NAMES
 from adbench.backbones.feature_cache import FeatureCache
 from adbench.data import image_store
 from adbench.results import store
-from adbench.run import engine, evaluate
+from adbench.results.variants import protocol_text
+from adbench.run import engine, evaluate, trial
+from adbench.run.reopen import Reopener
 from adbench.util import devices
 from adbench.util.errors import DataError, WeightsError
 
@@ -338,3 +351,80 @@ def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_dat
     assert seen == [7 + 6]  # two evaluations and a threshold: each of 7 test and 6 training images was seen once
     assert backbone.seen == 7 + 6 + 1 + 4  # one that loads it and a full batch; the smaller last one is not measured
     assert result.timing.images_per_second > 0
+
+
+# ---------------------------------------------------------------- steps within an epoch, context, validation
+
+
+class Steps(Notes):
+    """A watch that writes down the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[tuple[int, int]] = []
+
+    def step(self, done: int, total: int) -> None:
+        """Keep both numbers."""
+        self.steps.append((done, total))
+
+
+def test_a_method_may_report_its_own_steps(tiny_data, tmp_path):
+    """They take the place of the images' in that epoch, are not evaluated or saved, and images come back after it."""
+
+    def fit(detector, images):
+        yield Epoch(0, 2)
+        for done in (0, 3, 5):
+            yield Step(done, 5)
+            list(images)
+        yield Epoch(1, 2)
+        list(images)
+        yield Epoch(2, 2)
+
+    watch = Steps()
+    method = made_method(fit)
+    result, folder = run_one(method, job_for(method, tiny_data, tmp_path), watch)
+    assert watch.steps == [(0, 5), (3, 5), (5, 5), (4, 6), (6, 6)]
+    assert watch.announced == [(0, 2)]
+    assert [record["number"] for record in curve_of(folder)] == ["1", "2"]
+    assert result.last_epoch == 2
+
+
+def test_a_detector_is_built_for_its_context(tiny_data, tmp_path):
+    """Device, seed, data set, class and the number of images to train on, also where a checkpoint is scored."""
+    seen = []
+    method = made_method(one_epoch)
+
+    def build(options, context):
+        seen.append(context)
+        return method.make(options, context)
+
+    watching = Method("made", "", build)
+    job = job_for(watching, tiny_data, tmp_path, seed=5, holdout=0.5)
+    result, folder = run_one(watching, job)
+    expected = BuildContext(torch.device("cpu"), 5, "folder", ("bolts",), result.train_images)
+    assert result.train_images == 3
+    trial.run(job, registry_of(watching), folder.path / "last.pt")
+    Reopener(registry_of(watching), [tiny_data], "cpu").detector(result, folder)
+    assert seen == [expected] * 3
+
+
+def test_a_validation_of_the_methods_own_is_in_the_protocol(tiny_data, tmp_path):
+    """The share that the method splits off is stored with the result and with its checkpoint."""
+
+    def fit(detector, images):
+        kept, held_out = images.split(0.25)
+        assert len(kept) + len(held_out) == len(images)
+        list(kept)
+        yield Epoch(1, 1)
+
+    method = made_method(fit)
+    job = job_for(method, tiny_data, tmp_path)
+    result, folder = run_one(method, job)
+    assert result.protocol.validation == 0.25
+    assert "0.25 of the training images for validation" in protocol_text(result.protocol)
+    tested = trial.run(job, registry_of(method), folder.path / "last.pt")
+    assert tested.protocol.validation == 0.25
+    other = made_method(one_epoch)
+    plain, _ = run_one(other, job_for(other, tiny_data, tmp_path / "plain"))
+    assert plain.protocol.validation == 0
+    assert "validation" not in protocol_text(plain.protocol)

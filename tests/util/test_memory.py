@@ -20,7 +20,7 @@ from conftest import make_class
 from flow_doubles import TinyBackbone, TinyImages, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import TINY, Notes, job_for, run_one
+from runs import TINY, Notes, job_for, made_method, run_one
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adbench import Detector, Epoch, Method, Scores
@@ -182,6 +182,29 @@ def test_too_little_for_a_single_image_is_an_error_with_the_way_out():
     _, step = detectors()[0]
     with SmallAllocator(limit=100), pytest.raises(TaskError, match="Use a smaller --size"):
         step()
+
+
+def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, tmp_path):
+    """A detector that does not allow it, as one with batch norm, is told to take smaller batches."""
+
+    def fit(detector, images):
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+
+        def losses(pixels):
+            if len(pixels) > 2:
+                raise torch.OutOfMemoryError("too many images")
+            return net(pixels).square().mean(dim=(1, 2, 3))
+
+        for batch in images:
+            detector.micro_batches.backward(losses, [batch.images], optimizer)
+        yield Epoch(1, 1)
+
+    method = made_method(fit)
+    with pytest.raises(TaskError, match=r"too little for a batch of 4.*can't split.*smaller -o batch_size"):
+        run_one(method, job_for(method, tiny_data, tmp_path))
+    assert not method.build.micro_batching
+    assert [detector.micro_batching for detector, _ in detectors()] == [True, True]
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory():

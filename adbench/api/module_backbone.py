@@ -1,0 +1,92 @@
+"""A plain ``nn.Module`` as a backbone: checked to be frozen, and named by its class and its state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ..util.errors import TaskError
+from .backbone import AnyBackbone, Backbone
+
+FREEZE = "Freeze it with module.eval().requires_grad_(False), or call module(batch.images) to train it"
+
+_keys: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
+"""Of modules whose state was digested: what tells that it is unchanged, and the key."""
+
+
+def as_backbone(given: AnyBackbone) -> Backbone:
+    """Take a backbone as it is, or make one of a frozen ``nn.Module``.
+
+    Raises:
+        TaskError: it is no module, or one that trains: its features must not be kept.
+    """
+    if isinstance(getattr(given, "key", None), str):
+        return given  # type: ignore[return-value]
+    if not isinstance(given, nn.Module):
+        wanted = "one of adbench.backbones, or an nn.Module"
+        raise TaskError("the backbone of features(...)", found=f"a {type(given).__name__}", wanted=wanted)
+    return ModuleBackbone(given)
+
+
+class ModuleBackbone:
+    """A frozen module seen as a backbone. Its outputs become a list: of a tensor, a list or a dict of tensors."""
+
+    def __init__(self, module: nn.Module) -> None:
+        """Check that ``module`` is frozen."""
+        name = type(module).__name__
+        trained = next((key for key, value in module.named_parameters() if value.requires_grad), None)
+        if trained is not None:
+            raise TaskError(f"{name} as a backbone", found=f"{trained} that requires a gradient", hint=FREEZE)
+        training = next((key or name for key, part in module.named_modules() if part.training), None)
+        if training is not None:
+            raise TaskError(f"{name} as a backbone", found=f"{training} in training mode", hint=FREEZE)
+        self.module = module
+
+    @property
+    def key(self) -> str:
+        """The module's class with a digest of its structure and state; hashed again only when a tensor changed."""
+        unchanged = tuple((value.data_ptr(), value._version) for value in _tensors(self.module))
+        known = _keys.get(self.module)
+        if known is None or known[0] != unchanged:
+            known = _keys[self.module] = (unchanged, _key(self.module))
+        return known[1]
+
+    def __call__(self, images: Tensor, /) -> list[Tensor]:
+        """Compute the features (B, C, h, w) of images (B, 3, H, W), without a gradient.
+
+        Raises:
+            TaskError: the module returns something else.
+        """
+        with torch.no_grad():
+            found = self.module(images)
+        values = list(found.values()) if isinstance(found, Mapping) else found
+        levels = [values] if isinstance(values, Tensor) else values
+        if not isinstance(levels, Sequence) or not all(isinstance(each, Tensor) for each in levels):
+            raise _wrong(self.module, f"a {type(found).__name__}")
+        for level in levels:
+            if level.ndim != 4 or len(level) != len(images):
+                raise _wrong(self.module, f"shape {tuple(level.shape)}")
+        return list(levels)
+
+
+def _wrong(module: nn.Module, found: str) -> TaskError:
+    wanted = "a tensor (B, C, h, w), or a list or dict of them"
+    return TaskError(f"{type(module).__name__} as a backbone returned", found=found, wanted=wanted)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def _key(module: nn.Module) -> str:
+    digest = hashlib.sha256(repr(module).encode())
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        flat = value.detach().cpu().contiguous()
+        digest.update(f"{name}{tuple(flat.shape)}{flat.dtype}".encode())
+        digest.update(flat.reshape(-1).view(torch.uint8).numpy().data)
+    kind = type(module)
+    return f"{kind.__module__}.{kind.__qualname__}/{digest.hexdigest()[:12]}"

@@ -1,0 +1,139 @@
+"""What a method needs beside training images: packages, and files or folders that the user gets from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from ..util.errors import UnknownNameError, UsageError
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that a method imports.
+
+    Attributes:
+        name: as it is imported, such as "faiss".
+        install: what pip installs, such as "faiss-cpu>=1.8".
+        purpose: what the method does with it.
+    """
+
+    name: str
+    install: str
+    purpose: str
+
+
+def _always(options: Any) -> bool:
+    """Say that auxiliary data is needed whatever the options."""
+    return True
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A file or folder that training reads beside the training images, such as a folder of textures.
+
+    Attributes:
+        name: as in ``--aux NAME=PATH``.
+        purpose: what it is for.
+        source: where to get it.
+        licence: under which it is published.
+        kind: "file" or "folder".
+        without: what happens without it.
+        needed: whether training with these options is refused without it. It gets the method's options.
+    """
+
+    name: str
+    purpose: str
+    source: str = ""
+    licence: str = ""
+    kind: Literal["file", "folder"] = "file"
+    without: str = ""
+    needed: Callable[[Any], bool] = _always
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """All that a method needs beside training images. It is asked for before anything is decoded or trained."""
+
+    packages: tuple[Package, ...] = ()
+    auxiliary: tuple[Auxiliary, ...] = ()
+
+
+def require(
+    method: str, requirements: Requirements, options: Any, given: Mapping[str, Path], *, training: bool = True
+) -> None:
+    """Refuse to build a method without what it needs.
+
+    Args:
+        method: its name, for messages.
+        requirements: what it needs.
+        options: its options.
+        given: paths of auxiliary data by name.
+        training: False where it only scores, for which auxiliary data is not needed.
+
+    Raises:
+        UnknownNameError: the method has no such auxiliary data.
+        UsageError: a package or auxiliary data is missing, or a path is not of the right kind.
+    """
+    _require_given(method, requirements, given)
+    _require_packages(method, requirements)
+    for auxiliary in requirements.auxiliary if training else ():
+        if auxiliary.name not in given and auxiliary.needed(options):
+            raise UsageError(
+                f"{method} needs {auxiliary.name}: {auxiliary.purpose}",
+                hint=" ".join(_ways_to(auxiliary)),
+            )
+
+
+def _require_packages(method: str, requirements: Requirements) -> None:
+    """Raise ``UsageError`` for a package that is not installed."""
+    for package in requirements.packages:
+        if not _is_installed(package.name):
+            raise UsageError(
+                f"{method} needs the package {package.name}: {package.purpose}",
+                hint=f'Install it: pip install "{package.install}"',
+            )
+
+
+def _require_given(method: str, requirements: Requirements, given: Mapping[str, Path]) -> None:
+    """Refuse names that the method does not know, and paths that are not there."""
+    known = {auxiliary.name: auxiliary for auxiliary in requirements.auxiliary}
+    for name, path in given.items():
+        if name not in known:
+            raise unknown(name, {method: requirements})
+        is_right = path.is_dir() if known[name].kind == "folder" else path.is_file()
+        if not is_right:
+            found = "no such file or folder" if not path.exists() else "a file" if path.is_file() else "no plain file"
+            if path.is_dir():
+                found = "a folder"
+            raise UsageError(f"--aux {name}={path}", found=found, wanted=f"a {known[name].kind}: {known[name].purpose}")
+
+
+def unknown(name: str, methods: Mapping[str, Requirements]) -> UsageError:
+    """The error for an auxiliary name that none of some methods has."""
+    known = sorted({auxiliary.name for each in methods.values() for auxiliary in each.auxiliary})
+    if not known:
+        return UsageError(f"--aux {name}", found=f"no auxiliary data in {', '.join(methods)}", hint="Leave it out")
+    return UnknownNameError("auxiliary data", name, known, hint="See adbench list methods NAME")
+
+
+def _ways_to(auxiliary: Auxiliary) -> Sequence[str]:
+    """Sentences on where to get auxiliary data and what happens without it."""
+    placeholder = "DIR" if auxiliary.kind == "folder" else "FILE"
+    source = f" ({auxiliary.source})" if auxiliary.source else ""
+    found = [f"Give --aux {auxiliary.name}={placeholder}{source}."]
+    if auxiliary.licence:
+        found.append(f"Licence: {auxiliary.licence.rstrip('.')}.")
+    if auxiliary.without:
+        found.append(f"Without it: {auxiliary.without.rstrip('.')}.")
+    return found
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

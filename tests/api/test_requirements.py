@@ -1,0 +1,72 @@
+"""What a method needs beside images: the messages where it is missing, and that nothing else is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from needy_method import TEACHER, TEXTURES, NeedyOptions
+
+from adbench import Options, Package, Requirements, UsageError
+from adbench.api.requirements import require
+from adbench.util.errors import UnknownNameError
+
+NEEDS = Requirements(auxiliary=(TEXTURES, TEACHER))
+
+
+def test_what_is_missing_is_said_whole():
+    """Method, purpose, source, licence, what it costs to go without, and how to give it, in one error."""
+    with pytest.raises(UsageError) as caught:
+        require("needy", NEEDS, NeedyOptions(), {})
+    assert str(caught.value) == (
+        "needy needs textures: images that defects are painted from. "
+        "Give --aux textures=DIR (https://www.robots.ox.ac.uk/~vgg/data/dtd/). Licence: for research only. "
+        "Without it: -o textures=none paints defects of one colour, which costs some points."
+    )
+
+
+def test_the_options_decide_whether_it_is_needed(tmp_path):
+    """With an option that goes without, with the folder given, or only to score: nothing is missing."""
+    require("needy", NEEDS, NeedyOptions(textures="none"), {})
+    require("needy", NEEDS, NeedyOptions(), {"textures": tmp_path})
+    require("needy", NEEDS, NeedyOptions(), {}, training=False)
+
+
+def test_auxiliary_data_is_needed_unless_it_says_otherwise():
+    """The default is that no options go without it."""
+    from adbench import Auxiliary
+
+    with pytest.raises(UsageError, match=r"m needs teacher: its weights. Give --aux teacher=FILE"):
+        require("m", Requirements(auxiliary=(Auxiliary("teacher", "its weights"),)), Options(), {})
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_unknown_names_are_refused_with_the_known_ones(training):
+    """A slip of the key is no silence."""
+    with pytest.raises(UnknownNameError, match=r"'texture': wanted one of teacher, textures. Did you mean 'textures'"):
+        require("needy", NEEDS, NeedyOptions(), {"texture": Path("x")}, training=training)
+    with pytest.raises(UsageError, match="--aux textures: found no auxiliary data in plain"):
+        require("plain", Requirements(), Options(), {"textures": Path("x")})
+
+
+def test_a_path_must_be_there_and_of_its_kind(tmp_path):
+    """A file where a folder is wanted, a folder where a file is, and nothing at all."""
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    for given, found in (
+        ({"textures": file}, r"found a file, wanted a folder: images that"),
+        ({"textures": tmp_path, "teacher": tmp_path}, "found a folder, wanted a file: weights of the teacher"),
+        ({"textures": tmp_path / "gone"}, "found no such file or folder, wanted a folder"),
+    ):
+        with pytest.raises(UsageError, match=found):
+            require("needy", NEEDS, NeedyOptions(), given)
+
+
+def test_a_missing_package_is_named_with_what_pip_installs():
+    """Whether it trains or scores; a package that is there is not imported for the question."""
+    there, gone = Package("json", "json", "reads"), Package("no_such_one", "no-such>=2", "searches")
+    for training in (True, False):
+        with pytest.raises(UsageError, match=r'no_such_one: searches. Install it: pip install "no-such>=2"'):
+            require("m", Requirements(packages=(there, gone)), Options(), {}, training=training)
+    with pytest.raises(UsageError, match=r"no_such.inner"):
+        require("m", Requirements(packages=(Package("no_such.inner", "x", "y"),)), Options(), {})

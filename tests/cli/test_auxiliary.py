@@ -1,0 +1,135 @@
+"""--aux NAME=PATH in the commands: asked for before anything is decoded, in the run's identity by content."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import needy_method
+import pytest
+from runs import adbench, line_of, only_run
+
+from adbench.data import image_store
+from adbench.results.store import read_all
+from adbench.results.variants import boards
+from adbench.run import check_method
+from adbench.util.errors import UsageError
+
+NEEDY = Path(needy_method.__file__)
+
+
+@pytest.fixture
+def textures(tmp_path) -> Path:
+    folder = tmp_path / "textures"
+    folder.mkdir()
+    for name in "ab":
+        (folder / name).write_bytes(b"x" * 7)
+    return folder
+
+
+def run(data: Path, results: Path, *words: object):
+    where = ("-d", "folder", "-c", "bolts", "--data-root", data, "--results", results)
+    return adbench("run", "-m", "needy", "--plugin", NEEDY, *where, *words)
+
+
+def test_a_missing_folder_ends_the_command_before_anything_is_decoded(tiny_data, tmp_path, monkeypatch):
+    """One line, exit code 2, and no image opened."""
+    monkeypatch.setattr(image_store, "decode_sample", lambda *_: pytest.fail("an image was decoded"))
+    done = run(tiny_data, tmp_path)
+    assert done.exit_code == 2
+    assert "needy needs textures: images that defects are painted from. Give --aux textures=DIR" in line_of(done)
+
+
+def test_the_content_names_the_run_and_not_the_path(tiny_data, tmp_path, textures):
+    """A copied folder is the same run; another file, another name or another content is another one."""
+    copied = tmp_path / "copied"
+    shutil.copytree(textures, copied)
+    (copied / ".DS_Store").write_bytes(b"hidden")
+    results = tmp_path / "results"
+    assert run(tiny_data, results, "--aux", f"textures={textures}").exit_code == 0
+    folder = only_run(results)
+    again = run(tiny_data, results, "--aux", f"needy.textures={copied}")
+    assert "already there" in again.stderr
+    assert only_run(results) == folder
+
+    (copied / "a").write_bytes(b"y" * 7)
+    assert run(tiny_data, results, "--aux", f"textures={copied}").exit_code == 0
+    (copied / "a").rename(copied / "c")
+    assert run(tiny_data, results, "--aux", f"textures={copied}").exit_code == 0
+    assert len(list((results / "folder" / "bolts" / "needy").iterdir())) == 3
+    labels = [variant.label for board in boards(read_all(results).results) for variant in board.variants]
+    assert all(label.startswith("needy:aux.textures=") and len(label) == 31 for label in labels)
+    assert len(set(labels)) == 3
+
+
+def test_a_checkpoint_is_scored_without_it(tiny_data, tmp_path, textures):
+    """What scoring needs is in the state; a name that the method does not know is refused all the same."""
+    assert run(tiny_data, tmp_path / "results", "--aux", f"textures={textures}").exit_code == 0
+    checkpoint = only_run(tmp_path / "results") / "last.pt"
+    stored = json.loads((checkpoint.parent / "result.json").read_text())["metrics"]
+    words = ("-m", "needy", "--plugin", NEEDY, "-d", "folder", "--data-root", tiny_data, "--checkpoint", checkpoint)
+    tested = adbench("test", *words, "--format", "json")
+    assert tested.exit_code == 0
+    assert json.loads(tested.stdout)[0]["rows"][0]["image_auroc"] == pytest.approx(stored["image_auroc"])
+    refused = adbench("test", *words, "--aux", "texture=x")
+    assert refused.exit_code == 2
+    assert "unknown auxiliary data 'texture': wanted one of teacher, textures" in line_of(refused)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("textures", "--aux textures: found no path, wanted NAME=PATH"),
+        ("textures=", "found no path"),
+        ("other.textures=x", "unknown auxiliary data 'other.textures'"),
+        ("textures=gone", "--aux textures=gone: found no such file or folder, wanted a folder"),
+    ],
+)
+def test_slips_are_refused(tiny_data, tmp_path, word, text):
+    """Each with one line and exit code 2."""
+    done = run(tiny_data, tmp_path, "--aux", word)
+    assert done.exit_code == 2
+    assert text in line_of(done)
+
+
+def test_an_empty_folder_is_refused(tiny_data, tmp_path):
+    """It has nothing that could be used, or tell two runs apart."""
+    (tmp_path / "empty").mkdir()
+    done = run(tiny_data, tmp_path / "results", "--aux", f"textures={tmp_path / 'empty'}")
+    assert done.exit_code == 2
+    assert "found an empty folder, wanted a folder with files" in done.stderr
+
+
+def test_list_methods_shows_what_is_needed():
+    """A second table beside the options', with source, licence and what it costs to go without."""
+    shown = json.loads(adbench("list", "methods", "needy", "--plugin", NEEDY, "--format", "json").stdout)
+    rows = {row["requirement"]: row for row in shown[1]["rows"]}
+    assert rows["textures"]["kind"] == "folder"
+    assert rows["textures"]["licence"] == "for research only"
+    assert "-o textures=none" in rows["textures"]["without"]
+    assert len(json.loads(adbench("list", "methods", "random", "--format", "json").stdout)) == 1
+
+
+def test_check_method_takes_it_too(textures):
+    """Without it there is nothing to check; with it all checks pass, reopened without it included."""
+    checked = adbench("check-method", "needy", "--plugin", NEEDY, "--aux", f"textures={textures}", "-o", "size=32")
+    assert checked.exit_code == 0, checked.output
+    with pytest.raises(UsageError, match="needy needs textures"):
+        check_method.run("needy", plugin_files=[NEEDY])
+
+
+def test_a_state_that_lacks_what_scoring_needs_is_caught(textures):
+    """A detector that opens auxiliary data to score can't be reopened by a report: check-method says so."""
+
+    class Forgetful(needy_method.Needy):
+        def score(self, batch):
+            assert self.context.auxiliary["textures"].is_dir()
+            return super().score(batch)
+
+    (honest,) = needy_method.adbench_methods()
+    method, given = replace(honest, build=Forgetful), {"textures": textures}
+    found = check_method.run(method, changes={"size": (32, 32)}, auxiliary=given)
+    failed = {each.check: each.reason for each in found if each.outcome == "failed"}
+    assert failed == {"state saved and loaded scores the same": "KeyError: 'textures'"}
