@@ -1,4 +1,4 @@
-"""Methods that each break one rule, for the tests of the checks; and one that breaks none."""
+"""Methods that each break one rule, for the tests of the checks; and an honest one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HonestOptions(Options):
 
 
 class Honest(Detector):
-    """The mean image, approached by noisy steps, and the distance to it."""
+    """Approaches the mean image in noisy steps; the score is the distance to it."""
 
     def __init__(self, options, device):
         super().__init__(options, device)
@@ -84,7 +84,7 @@ class NormalisesByTheBatch(Honest):
 
 
 class NormalisesByWhatItSaw(Honest):
-    """Alone and in a batch the same, but not the same before and after others."""
+    """Scores the same alone and in a batch, but not the same before and after other images."""
 
     def __init__(self, options, device):
         super().__init__(options, device)
@@ -130,7 +130,7 @@ class ReadsTestFiles(Honest):
 
 
 class LearnsFromWhatItScores(Honest):
-    """Keeps the test images of an evaluation for the next epoch."""
+    """Keeps the test images of an evaluation and trains on them."""
 
     def __init__(self, options, device):
         super().__init__(options, device)

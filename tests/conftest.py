@@ -1,4 +1,4 @@
-"""A cache folder of its own for the tests, and a tiny data set in MVTec layout."""
+"""Fixtures for all tests: a separate cache folder, and a tiny data set in MVTec layout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from adbench.util import threads
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """Keep the user's cache out of the tests, and the tests out of the user's cache."""
+    """Keep the user's cache and the tests' cache apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("ADBENCH_DATA", raising=False)
@@ -33,7 +33,7 @@ def _own_cache(tmp_path_factory):
 
 
 class CpuOnly(TorchDispatchMode):
-    """Refuses every operation on a tensor that does not lie on the CPU."""
+    """Refuses every operation on a tensor outside the CPU."""
 
     def __torch_dispatch__(
         self, func: Callable[..., object], types: object, args: Sequence[object] = (), kwargs: object = None
@@ -47,7 +47,7 @@ class CpuOnly(TorchDispatchMode):
 
 @pytest.fixture(scope="session", autouse=True)
 def _pools_stay_on_the_cpu() -> Iterator[None]:
-    """No thread of a pool may touch a GPU, or the meta device, which stands for one where there is none."""
+    """No pool thread may touch a GPU, or the meta device, which stands for a GPU where there is none."""
     submit = ThreadPoolExecutor.submit
 
     def guarded(pool: ThreadPoolExecutor, function: Callable[..., object], /, *args: object, **named: object) -> object:
@@ -64,7 +64,7 @@ def _pools_stay_on_the_cpu() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Tensors this small are slower on several threads, by far on a busy machine."""
+    """Use one thread: tensors this small are slower on several, especially on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -88,7 +88,7 @@ def weight_files(tmp_path_factory) -> Callable[[str], Path]:
 
 
 def random_network(name: str) -> torch.nn.Module:
-    """A network of torchvision's or ours as it is made, without weights."""
+    """A network of torchvision or of ours with its initial random weights."""
     import torchvision
 
     if name == LITE0:
@@ -127,7 +127,7 @@ def tiny_data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def ran(tiny_data, tmp_path_factory) -> Path:
-    """Results of tiny and random on both classes, with two seeds, run for real; tests must not change them."""
+    """Real results of tiny and random on both classes, with two seeds; tests must not change them."""
     results = tmp_path_factory.mktemp("ran")
     done = run_tiny(tiny_data, results, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1", "-o", "tiny.epochs=1")
     assert done.exit_code == 0, done.stderr
@@ -148,7 +148,7 @@ def tiny_method() -> Path:
 
 @pytest.fixture
 def machine(monkeypatch) -> threads.Machine:
-    """Two cores, of which other programs use 1.1 all the time."""
+    """Two cores; other programs always use 1.1 of them."""
     now = iter(range(10, 10_000_000, 10))
 
     def look(_: threads.Machine) -> tuple[float, float, float]:
@@ -164,7 +164,7 @@ def machine(monkeypatch) -> threads.Machine:
 
 @pytest.fixture
 def torch_threads(monkeypatch) -> list[int]:
-    """What torch is told, which is not done: a test must not depend on how busy the machine is."""
+    """Records torch's number of threads without setting it: a test must not depend on the machine's load."""
     told = [torch.get_num_threads()]
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])

@@ -1,4 +1,4 @@
-"""What the tests of the flows share: stand-ins small enough to train a flow in a second, and golden files."""
+"""Helpers of the flows' tests: stand-ins small enough to train a flow in a second, and golden files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TinyImages:
             yield backbone(self.images[chosen])
 
     def augmented(self, *, rotation: float, copies: int, start: int) -> TinyImages:
-        """Note what was asked for."""
+        """Record the arguments."""
         self.asked = (rotation, copies, start)
         return self
 
@@ -82,7 +82,7 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
 
 
 def unbroken_and_resumed(make: Callable[..., Detector], folder: Path) -> tuple[Detector, Detector]:
-    """Two detectors, one trained without a break, one stopped after an epoch, saved, loaded and gone on."""
+    """Two detectors: one trained without a break, one stopped after an epoch, saved, loaded and resumed."""
     images, unbroken = TinyImages(), make()
     torch.manual_seed(5)
     train(unbroken, images)
@@ -104,7 +104,7 @@ def unbroken_and_resumed(make: Callable[..., Detector], folder: Path) -> tuple[D
 
 
 def golden_file(name: str) -> np.lib.npyio.NpzFile:
-    """What an authors' program computed, as it lies in ``tests/data``."""
+    """Numbers that an authors' program computed, from ``tests/data``."""
     return np.load(Path(__file__).with_name("data") / name)
 
 

@@ -33,7 +33,7 @@ def make_result(
     backbone: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Result:
-    """A result with everything filled in; its run's name tells its arguments."""
+    """A result with every field; its run's name shows its arguments."""
     changed = dict(overrides or {})
     chosen = {"size": list(size), "amp": amp, **(options or {})}
     chosen.update({key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()})
@@ -79,12 +79,12 @@ def make_result(
 
 
 def records_of(table: Table) -> list[dict]:
-    """The rows as programs see them."""
+    """The rows that programs see."""
     return json.loads(render([table], "json"))[0]["rows"]
 
 
 def footer_of(table: Table) -> dict:
-    """The row of the mean as programs see it."""
+    """The row of the mean that programs see."""
     return json.loads(render([table], "json"))[0]["footers"][0]
 
 

@@ -1,4 +1,4 @@
-"""Short ways to run things, for the tests of everything around a method."""
+"""Short helpers to run things, for the tests of everything around a method."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from adbench.run.watch import Watch
 TINY = Path(__file__).with_name("tiny_method.py")
 
 ONE = ("-c", "bolts", "-o", "epochs=1")
-"""The shortest run there is."""
+"""The shortest possible run."""
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals or terminals")
 
@@ -53,7 +53,7 @@ def run_tiny(data: Path, results: Path, *words: object) -> Result:
 
 
 def adbench_process(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, with nobody at a terminal."""
+    """Run a command in a process of its own, without a terminal."""
     command = [sys.executable, "-m", "adbench", *map(str, words)]
     env = {**os.environ, "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": str(torch.get_num_threads()), **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, encoding="utf-8", timeout=120)
@@ -83,7 +83,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 class Notes(Watch):
-    """A watch that writes down what it hears."""
+    """A watch that records its calls."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -110,7 +110,7 @@ def brightness(batch) -> Scores:
 
 
 def made_method(fit: Fit, score: Callable[[Any, Any], Scores] | None = None) -> Method:
-    """A method named "made" out of two functions of a detector."""
+    """A method named "made" from two functions of a detector."""
 
     class Made(Detector):
         def fit(self, images):
@@ -145,7 +145,7 @@ def curve_of(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def registry_of(*methods: Method) -> plugins.Registry:
-    """These methods, beside the installed data sets."""
+    """A registry of these methods and the installed data sets."""
     return plugins.Registry({method.name: method for method in methods}, plugins.load().datasets)
 
 

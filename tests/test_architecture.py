@@ -1,4 +1,4 @@
-"""The order of the wings: arrows go down only, and no module is part of a circle."""
+"""The order of the wings: imports go down only, and no module is part of a circle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ WINGS = ("util", "api", "backbones", "data", "metrics", "stats", "results", "run
 """Lowest first: a module imports from its own wing and from those before it."""
 
 HANDED_IN = {"adbench_plugins", "adbench_datasets"}
-"""What the core never imports: plugins and data sets come through their entry points."""
+"""The core never imports plugins and data sets; it loads them by their entry points."""
 
 
 def imports() -> dict[str, set[str]]:
-    """Each module of adbench with the modules that it imports, those for type checking and within functions too."""
+    """Each module of adbench with its imports, including those for type checking and within functions."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "adbench").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -34,14 +34,14 @@ def imports() -> dict[str, set[str]]:
 
 
 def _module(source: str, name: str) -> str:
-    """The module that ``from source import name`` imports from: ``source.name`` where that is one itself."""
+    """The module that ``from source import name`` imports: ``source.name`` if that is a module."""
     place = ROOT.joinpath(*source.split("."), name)
     is_module = source.startswith("adbench") and (place.with_suffix(".py").exists() or (place / "__init__.py").exists())
     return f"{source}.{name}" if is_module else source
 
 
 def wing(module: str) -> str | None:
-    """The wing of a module of adbench; None for the public modules beside the wings and for other packages."""
+    """The wing of a module of adbench; None for the public modules outside the wings and for other packages."""
     package, _, rest = module.partition(".")
     first = rest.partition(".")[0]
     return first if package == "adbench" and first in WINGS else None
@@ -63,7 +63,7 @@ def test_no_module_imports_upwards():
 
 
 def test_no_circle():
-    """Modules can be put into an order in which each comes after those that it imports."""
+    """There is an order of modules in which each comes after those that it imports."""
     graph = {module: {other for other in others if other != module} for module, others in imports().items()}
     try:
         TopologicalSorter(graph).prepare()
@@ -72,6 +72,6 @@ def test_no_circle():
 
 
 def test_the_core_imports_no_plugin():
-    """Built-in methods and data sets come through entry points, as everybody's do."""
+    """Built-in methods and data sets are loaded by entry points, like any others."""
     packages = {other.partition(".")[0] for others in imports().values() for other in others}
     assert packages & HANDED_IN == set()

@@ -1,4 +1,4 @@
-"""What the README and the docs promise of accuracy, measured on the images themselves."""
+"""The accuracy that the README and the docs promise, measured on the images themselves."""
 
 from __future__ import annotations
 

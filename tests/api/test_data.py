@@ -1,4 +1,4 @@
-"""A task is made of named splits, and a data set with several tests says which one is scored."""
+"""A task has named splits, and a data set with several test splits says which one is scored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_task_of_adbench_0_1_has_two_splits():
 
 
 def test_the_first_of_several_tests_is_scored_by_default():
-    """A data set with several tests names them, and ``with_test`` chooses another one."""
+    """A data set with several test splits names them, and ``with_test`` chooses another one."""
     task = several_tests()
     assert list(task.splits) == ["train", "validation", "public", "private"]
     assert task.test == (ODD, BAD)
@@ -39,7 +39,7 @@ def test_the_first_of_several_tests_is_scored_by_default():
 
 
 def test_an_unknown_test_split_is_named_with_those_there_are():
-    """A test split that the data set does not have is one error that names the others."""
+    """An unknown test split is one error that names the existing ones."""
     with pytest.raises(UnknownNameError, match=r"unknown test split of ad/can 'privat'.*Did you mean 'private'"):
         several_tests().with_test("privat")
 

@@ -1,4 +1,4 @@
-"""What a method says of itself: the settings that it supports and the numbers that its authors published."""
+"""What a method declares: its settings, and the numbers that its authors published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_setting_that_a_method_lacks_is_one_error_that_names_those_it_has():
-    """All methods that lack a setting are told in one error, each with the settings that it supports."""
+    """One error names all methods that lack a setting, each with the settings that it supports."""
     one = Method("one", "", Detector)
     few = Method("few", "", Detector, settings=("one-class", "few-shot"))
     require_setting([one, few], "one-class")
@@ -34,7 +34,7 @@ def test_a_setting_that_a_method_lacks_is_one_error_that_names_those_it_has():
 
 
 def test_a_file_of_adbench_0_1_is_read_as_before(tmp_path):
-    """Without the newer columns a number is one-class, and its source tells the policy."""
+    """Without the newer columns a number is one-class, and its source gives the policy."""
     path = written(
         tmp_path, OLD + 'mvtec,can,aupro,"log, last evaluated epoch",3,91.5\nmvtec,can,aupro,"log, best epoch",,92\n'
     )
@@ -44,7 +44,7 @@ def test_a_file_of_adbench_0_1_is_read_as_before(tmp_path):
 
 
 def test_policy_setting_shots_and_configuration_are_read_where_they_stand(tmp_path):
-    """The newer columns are read, and only the rows of the method that is asked for."""
+    """The newer columns are read, and only the rows of the wanted method."""
     path = written(
         tmp_path,
         NEW + "mine,small,visa,pcb1,few-shot,4,image_auroc,90,unknown,,table 2\nyours,,visa,pcb1,,,aupro,80,last,,t\n",
@@ -57,7 +57,7 @@ def test_policy_setting_shots_and_configuration_are_read_where_they_stand(tmp_pa
 
 @pytest.mark.parametrize(("old", "new"), [("few-shot", "fewshot"), ("unknown", "best"), (",4,", ",four,")])
 def test_a_cell_that_cannot_be_read_names_file_and_line(tmp_path, old, new):
-    """A word that is no setting or policy, or a number that is none, is refused with its place."""
+    """An unknown setting or policy, or text in place of a number, is refused with file and line."""
     row = "mine,small,visa,pcb1,few-shot,4,image_auroc,90,unknown,,table 2\n"
     with pytest.raises(ValueError, match=r"published\.csv, line 2: .*" + new.strip(",")):
         Published.read_csv(written(tmp_path, NEW + row.replace(old, new)))

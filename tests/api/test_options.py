@@ -65,7 +65,7 @@ METHOD = Method(
     ],
 )
 def test_text_becomes_typed(key, text, expected):
-    """What follows -o KEY= gets the type that the options class declares."""
+    """The text after -o KEY= gets the type that the options class declares."""
     assert parse(Chosen, key, text, owner="mine") == expected
 
 
@@ -88,7 +88,7 @@ def test_text_becomes_typed(key, text, expected):
     ],
 )
 def test_a_bad_value_says_what_was_wanted(key, text, wanted):
-    """The message names the option, the text that was given and the type."""
+    """The message names the option, the given text and the wanted type."""
     with pytest.raises(OptionError, match=wanted) as caught:
         parse(Chosen, key, text, owner="mine")
     assert key in str(caught.value)
@@ -111,7 +111,7 @@ def test_presets_classes_and_changes_stack():
 
 
 def test_an_unknown_preset_is_named():
-    """A preset that the method lacks is an error with those that it has."""
+    """An unknown preset is an error that names the method's presets."""
     with pytest.raises(UnknownNameError, match="wanted one of big, paper"):
         resolve(METHOD, "cpu", {}, "mvtec", "bottle")
 
@@ -124,7 +124,7 @@ def test_a_change_that_changes_nothing_is_no_variant():
 
 
 def test_variants_are_named_by_what_differs():
-    """The paper preset has the method's name alone; anything else is told."""
+    """The paper preset has only the method's name; any other option is in the name."""
     assert variant_name("m", "paper", {}) == "m"
     assert variant_name("m", "cpu", {}) == "m:cpu"
     assert variant_name("m", "paper", {"size": (256, 640), "lr": 0.1}) == "m:size=256x640,lr=0.1"
@@ -143,7 +143,7 @@ def test_variants_are_named_by_what_differs():
     ],
 )
 def test_impossible_options_are_refused(options):
-    """Sizes below a backbone's last stride and numbers out of their range stop before anything is opened."""
+    """Sizes below a backbone's last stride and numbers out of range are refused before any file is opened."""
     with pytest.raises(OptionError, match="of mine"):
         check(options, owner="mine")
 
@@ -162,21 +162,21 @@ def test_impossible_options_are_refused(options):
     )
 )
 def test_options_survive_json(options):
-    """Whatever the options are, they come back equal from JSON text."""
+    """Any options are equal after a round trip through JSON text."""
     assert from_json(Chosen, json.loads(json.dumps(to_json(options))), owner="mine") == options
 
 
 @settings(deadline=None)
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
 def test_what_python_prints_is_parsed_back(value):
-    """str() of a number or ground truth value is always valid after -o."""
+    """The str() of a number or a bool is always valid after -o."""
     key = {int: "epochs", float: "lr", bool: "rotate"}[type(value)]
 
     assert parse(Chosen, key, str(value), owner="mine") == value
 
 
 def test_every_base_option_can_be_given_as_text():
-    """No option of the base class has a type that the command line cannot read."""
+    """The command line can parse the type of every option of the base class."""
     texts = {"size": "64", "resize": "crop", "batch_size": "2", "amp": "off"}
 
     assert set(texts) == set(option_types(Options))
@@ -185,7 +185,7 @@ def test_every_base_option_can_be_given_as_text():
 
 
 def test_every_option_of_a_method_of_adbench_says_what_it_means():
-    """None is missing, inherited ones and those of the sample plugin among them; each is a sentence."""
+    """Every option has a sentence, including inherited ones and those of the sample plugin."""
     registry = plugins.load([SAMPLE])
     for method in registry.methods.values():
         meanings = option_meanings(method.options)
@@ -240,7 +240,7 @@ class OnceMore(Again):
     ],
 )
 def test_a_range_holds_where_an_option_is_declared_again_without_it(kind, key, text):
-    """Another default is no wider range, on the command line and in presets; a range of its own counts."""
+    """A new default doesn't widen a range, on the command line or in presets; a new range does count."""
     with pytest.raises(OptionError, match=f"option {key} of mine.*from|above"):
         parse(kind, key, text, owner="mine")
     given = tuple(map(int, text.split(","))) if key == "parts" else int(text)
@@ -249,7 +249,7 @@ def test_a_range_holds_where_an_option_is_declared_again_without_it(kind, key, t
 
 
 def test_what_an_option_declared_again_may_be():
-    """None where the new type allows it, the new range's values, and texts where the new type is no number."""
+    """A redeclared option takes None, the new range's values, or text, if its new type does."""
     assert parse(Again, "stride", "0", owner="mine") == 0
     assert parse(Again, "rounds", "none", owner="mine") is None
     assert parse(OnceMore, "rate", "fast", owner="mine") == "fast"
@@ -295,7 +295,7 @@ def test_several_texts_stay_as_they_are(key, text, expected):
 
 
 def test_one_text_is_not_two():
-    """A single number is both sides of a square, a single text is one too few."""
+    """A single number is both sides of a square; a single text is one text too few."""
     with pytest.raises(OptionError, match="option pair of mine: found 'both'"):
         parse(Texts, "pair", "both", owner="mine")
 
@@ -310,7 +310,7 @@ def test_one_text_is_not_two():
     ],
 )  # fmt: skip
 def test_json_of_other_hands_is_checked(key, value):
-    """A value of another type, or out of its range, is named with what was wanted."""
+    """A value of a wrong type or out of range is refused with the wanted one."""
     with pytest.raises(OptionError, match=f"option {key} of mine: found"):
         from_json(Chosen, {**to_json(Chosen()), key: value}, owner="mine")
 
@@ -328,7 +328,7 @@ class Told(Options):
 
 
 def test_a_meaning_is_the_text_below_an_option():
-    """It is kept where a class declares the option anew, and empty where there is none."""
+    """A class that redeclares an option keeps its text; an option without a text has an empty one."""
     found = option_meanings(Told)
     assert found["told"] == "Something that takes two lines."
     assert found["silent"] == ""
@@ -336,14 +336,14 @@ def test_a_meaning_is_the_text_below_an_option():
 
 
 def test_options_without_a_source_have_no_meanings():
-    """A class that is made at run time is no error."""
+    """A class that is made at run time causes no error."""
     made = make_dataclass("Made", [("extra", int, 1)], bases=(Options,), frozen=True)
     assert option_meanings(made)["extra"] == ""
     assert option_meanings(made)["amp"]
 
 
 def test_list_methods_shows_meanings():
-    """For people and for programs, beside type and presets."""
+    """``list methods NAME`` shows them to people and programs, beside type and presets."""
     (table,) = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
     rows = {row["option"]: row for row in table["rows"]}
     assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]

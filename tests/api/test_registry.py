@@ -43,7 +43,7 @@ def method(name):
 
 
 def test_the_built_in_plugins_come_through_the_entry_points():
-    """The core has no list of its own: what is found is what is installed."""
+    """The core has no list of plugins: it finds the installed ones."""
     registry = plugins.load()
 
     assert registry.broken == ()
@@ -52,7 +52,7 @@ def test_the_built_in_plugins_come_through_the_entry_points():
 
 
 def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
-    """One that does not import leaves the others working."""
+    """A plugin that doesn't import leaves the others working."""
     good = module("good", adbench_methods=lambda: [method("fine")])
     install(monkeypatch, good=good, bad=ImportError("no module named nothing"))
 
@@ -93,7 +93,7 @@ def test_a_wrong_hook_is_named_and_skipped(monkeypatch, hooks, reason):
 
 
 def test_two_with_one_name_are_an_error_naming_both(monkeypatch):
-    """Which of the two would run must not depend on the order of installation."""
+    """The order of installation must not decide which of the two runs."""
     one, two = (module(name, adbench_methods=lambda: [method("same")]) for name in ("one", "two"))
     install(monkeypatch, one=one, two=two)
 
@@ -131,7 +131,7 @@ def adbench_methods():
     ],
 )
 def test_a_file_that_was_asked_for_must_work(tmp_path, text, message):
-    """A plugin file that can't be used is the user's mistake, named with its reason."""
+    """A broken plugin file is the user's mistake; the message gives its reason."""
     path = tmp_path / "mine.py"
     if text is not None:
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Backbones: what comes out of them, and what moves it."""
+"""Backbones: their outputs, and what changes them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_lite0_backbone_is_the_classifier_cut_at_the_strides(lite0):
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0", LITE0])
 def test_table_of_channels_and_strides_is_true(name, weight_files):
-    """What the table says of channels and strides is what a forward pass gives."""
+    """Channels and strides in the table are those of a forward pass."""
     backbone = registry.load(name, layers=ALL, weights=weight_files(name), device=CPU)
     outputs = backbone(torch.rand(1, 3, 64, 96))
     assert [tuple(x.shape[1:]) for x in outputs] == [
@@ -77,7 +77,7 @@ def test_table_of_channels_and_strides_is_true(name, weight_files):
 
 @pytest.mark.parametrize("info", registry.describe(), ids=lambda info: info.name)
 def test_table_matches_every_network(info: BackboneInfo):
-    """Channels and parameters in the table are those of the network, cut behind the last block of each stride."""
+    """Channels and parameters in the table are those of the network, cut after the last block of each stride."""
     net, _ = registry._build(info.name)
     stages = registry.Levels(registry._stages(net, info.name), ALL).eval()
     outputs = stages(torch.zeros(1, 3, 64, 64, device="meta"))
@@ -87,7 +87,7 @@ def test_table_matches_every_network(info: BackboneInfo):
 
 
 def test_layers_come_in_the_order_asked_for_and_no_deeper(weight_files):
-    """Outputs follow ``layers``, and what lies deeper than needed isn't there."""
+    """Outputs follow ``layers``, and deeper layers than needed are dropped."""
     deep = registry.load("resnet18", layers=ALL, weights=weight_files("resnet18"), device=CPU)
     some = registry.load("resnet18", layers=(2, 1), weights=weight_files("resnet18"), device=CPU)
     image = torch.rand(1, 3, 64, 64)
@@ -110,7 +110,7 @@ def test_frozen_and_always_in_eval_mode(lite0):
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large"])
 def test_folded_norms_compute_what_norms_do(name, tmp_path):
-    """The network with its norms folded equals torchvision's own, with scales and statistics of any size."""
+    """The network with folded norms equals torchvision's own, with scales and statistics of any size."""
     torch.manual_seed(0)
     net = torchvision.models.get_model(name, weights=None)
     for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
@@ -129,13 +129,13 @@ def test_folded_norms_compute_what_norms_do(name, tmp_path):
 
 
 def test_loading_draws_no_random_numbers(weight_files):
-    """Loading leaves torch's generator where it was, so a seed gives the same run with any backbone."""
+    """Loading doesn't use torch's generator, so a seed gives the same run with any backbone."""
     before = torch.get_rng_state()
     registry.load("resnet18", weights=weight_files("resnet18"), device=CPU)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_image_alone_and_in_a_batch(lite0):
+def test_an_image_alone_and_in_a_batch(lite0):
     """The features of an image don't depend on the others in its batch."""
     images = torch.rand(3, 3, 96, 64)
     for alone, together in zip(lite0(images[1:2]), lite0(images), strict=True):
@@ -157,7 +157,7 @@ def test_reflection_is_padding_by_hand(kernel, stride):
 
 
 def test_same_padding_is_tensorflows():
-    """At stride 2 and even size the one pad of a 3x3 convolution lies right and below, in both modes."""
+    """With stride 2 and an even size, a 3x3 convolution pads right and below, in both modes."""
     conv = efficientnet_lite.SameConv2d(2, 3, 3, 2)
     x = torch.rand(1, 2, 8, 7)  # 7 is padded on both sides
     torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (1, 1, 0, 1)), conv.weight, stride=2))
@@ -167,7 +167,7 @@ def test_same_padding_is_tensorflows():
 
 @pytest.mark.parametrize("name", ["resnet18", LITE0])
 def test_reflection_changes_the_border_only(name, weight_files):
-    """Padding by reflection moves the features near the border and leaves the middle as it was."""
+    """Reflection padding changes the features near the border and not in the middle."""
     images = torch.rand(1, 3, 128, 128)
     options = {"layers": (1,), "weights": weight_files(name), "device": CPU}
     zeros = registry.load(name, **options)(images)[0]
@@ -178,7 +178,7 @@ def test_reflection_changes_the_border_only(name, weight_files):
 
 @pytest.mark.parametrize("name", ["resnet18", LITE0])
 def test_too_small_for_reflection(name, weight_files):
-    """An image too small to be padded by reflection gets adbench's error, not torch's."""
+    """An image too small for reflection padding raises adbench's error, not torch's."""
     backbone = registry.load(name, layers=(4,), padding="reflect", weights=weight_files(name), device=CPU)
     with pytest.raises(OptionError, match=r"size 32x32 .*larger --size"):
         backbone(torch.rand(1, 3, 32, 32))
@@ -204,7 +204,7 @@ def test_bf16_outputs_are_fp32_ones_rounded(lite0):
         assert torch.equal(found, exact.bfloat16())
 
 
-def test_key_tells_apart_what_moves_the_numbers(weight_files):
+def test_key_depends_on_what_moves_the_numbers(weight_files):
     """Name, weights, layers, padding, pool and precision each change the key; nothing else does."""
     variants = [
         {},
@@ -223,13 +223,13 @@ def test_key_tells_apart_what_moves_the_numbers(weight_files):
 
 @pytest.mark.parametrize("layers", [(), (0, 1), (5,), (1, 1)])
 def test_bad_layers(layers):
-    """Layers that aren't there, none, or one twice are refused before anything is loaded."""
+    """Missing layers, no layers, or one layer twice are refused before anything is loaded."""
     with pytest.raises(OptionError, match="layers of wide_resnet50_2"):
         registry.load("wide_resnet50_2", layers=layers, device=CPU)
 
 
 def test_unknown_names():
-    """An unknown backbone gets the nearest name; unknown paddings and pools the known ones."""
+    """An unknown backbone gets the nearest name; for unknown paddings and pools the known ones are listed."""
     with pytest.raises(UnknownNameError, match="resnet18"):
         registry.load("resnet81", device=CPU)
     with pytest.raises(OptionError, match="zeros, reflect"):
@@ -246,7 +246,7 @@ def test_timm_missing_says_how_to_get_it(monkeypatch):
 
 
 def test_timm_model_from_a_file(tmp_path):
-    """A timm model gives its own feature maps, by stride, normalised as its weights want it."""
+    """A timm model gives its own feature maps, by stride, with the normalisation of its weights."""
     timm = pytest.importorskip("timm")
     name = "test_resnet"
     with torch.random.fork_rng():

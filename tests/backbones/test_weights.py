@@ -1,4 +1,4 @@
-"""Where weights come from, what is made of them, and what is said when they can't be had."""
+"""Where weights come from, how they are loaded, and the messages if they can't be."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def test_weights_file_round_trip(weight_files):
-    """With a file's weights, the outputs are those of torchvision's own network on normalised images."""
+    """With a weights file, the outputs are those of torchvision's own network on normalised images."""
     path = weight_files("resnet18")
     net = random_network("resnet18").eval()
     net.load_state_dict(torch.load(path, weights_only=True))
@@ -59,7 +59,7 @@ def test_weights_file_with_missing_or_misshapen_keys(weight_files, tmp_path):
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large"])
 def test_a_backbone_is_its_own_whatever_becomes_of_the_file(name, weight_files, tmp_path):
-    """Weights that are overwritten under a running backbone, mapped into memory or not, don't change it."""
+    """Overwriting the weights file doesn't change a running backbone, even if the file is mapped into memory."""
     path = Path(shutil.copy(weight_files(name), tmp_path / "weights.pt"))
     backbone, images = registry.load(name, weights=path, device=CPU), torch.rand(1, 3, 64, 64)
     before = backbone(images)
@@ -70,7 +70,7 @@ def test_a_backbone_is_its_own_whatever_becomes_of_the_file(name, weight_files, 
 
 
 def test_weights_are_not_in_memory_before_the_first_image(weight_files, tmp_path):
-    """A backbone whose features are all cached needs no file any more; other weights under its name are an error."""
+    """A backbone needs no file if all its features are cached; other weights under its name are an error."""
     path = Path(shutil.copy(weight_files("resnet18"), tmp_path / "weights.pt"))
     backbone = registry.load("resnet18", weights=path, device=CPU)
     assert list(backbone.parameters()) == []
@@ -84,7 +84,7 @@ def test_weights_are_not_in_memory_before_the_first_image(weight_files, tmp_path
 
 
 def test_a_backbone_without_weights_takes_no_memory_and_comes_back_the_same(weight_files):
-    """After ``release_weights`` there are no weights, until images come, whose features are those of before."""
+    """After ``release_weights`` there are no weights until images come; their features are the same as before."""
     backbone, images = (
         registry.load("resnet18", weights=weight_files("resnet18"), device=CPU),
         torch.rand(1, 3, 64, 64),
@@ -98,7 +98,7 @@ def test_a_backbone_without_weights_takes_no_memory_and_comes_back_the_same(weig
 
 @pytest.mark.parametrize("kind", ["missing", "text", "cut", "list", "object"])
 def test_weights_file_that_is_none(kind, weight_files, tmp_path):
-    """A file that is missing, cut short, or something else gets a message with its path."""
+    """A missing, cut or foreign file is refused with its path."""
     path = tmp_path / "weights.pt"
     if kind == "text":
         path.write_text("no weights here")
@@ -113,8 +113,8 @@ def test_weights_file_that_is_none(kind, weight_files, tmp_path):
 
 
 @pytest.mark.parametrize("failure", [URLError("no route"), TimeoutError(), RuntimeError("invalid hash value")])
-def test_no_network_names_three_ways_out(failure, monkeypatch, tmp_path):
-    """Where a download fails, the message lists what to do, and nothing random is used."""
+def test_no_network_gives_three_hints(failure, monkeypatch, tmp_path):
+    """If a download fails, the message lists three remedies, and no random weights are used."""
 
     def fail(*_, **__):
         raise failure

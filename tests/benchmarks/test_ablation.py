@@ -1,4 +1,4 @@
-"""The ablation switches off what it says, one thing at a time, and prints what that costs."""
+"""The ablation switches off one part at a time, and prints its cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def put_back(monkeypatch) -> None:
-    """What parts replace is put back at the end."""
+    """Restores at the end what parts replace."""
     for owner, name in (
         (adbench_plugins.coupling.FastBlock, "forward"),
         (adbench_plugins.cflow.block.VectorBlock, "couple"),
@@ -84,7 +84,7 @@ def calls(monkeypatch, owner: object, name: str) -> list[str]:
     ],
 )
 def test_training_without_a_part_has_the_same_losses(part, owner, name, off, monkeypatch):
-    """The part's own function tells that it is switched off, and the numbers don't."""
+    """The part's own function shows that it is switched off; the losses stay."""
     expected = trained()
     ablation.PARTS[part].replace()
     made = calls(monkeypatch, owner, name)
@@ -107,7 +107,7 @@ def test_a_backbone_without_folded_norms_has_them():
 
 @pytest.mark.usefixtures("put_back")
 def test_steps_without_graphs_are_eager():
-    """A step that could be captured is taken as it is, on the tensors themselves."""
+    """A step that could be captured runs eagerly, on the original tensors."""
     ablation.PARTS["CUDA graphs"].replace()
     given = torch.ones(2)
     step = GraphedStep(lambda tensor: tensor, True, lambda reason: pytest.fail(reason))
@@ -116,7 +116,7 @@ def test_steps_without_graphs_are_eager():
 
 
 def printed(monkeypatch, run: Callable[..., ablation.Spent], *words: str) -> str:
-    """What the command prints when ``run`` stands for each run."""
+    """The command's output, with ``run`` in place of each real run."""
     monkeypatch.setattr(ablation, "_run_once", run)
     done = CliRunner().invoke(app, ["ablation", *words])
     assert done.exit_code == 0, done.output
@@ -124,7 +124,7 @@ def printed(monkeypatch, run: Callable[..., ablation.Spent], *words: str) -> str
 
 
 def test_ratios_are_those_of_each_round(monkeypatch):
-    """The median of the ratios within a round, and the span of them, so that a slow round doesn't move them."""
+    """The table has the median of the ratios within a round, and their range: a slow round doesn't move them."""
     clock = iter([(1.0, 2.0, 3.0), (10.0, 15.0, 10.0), (2.0, 8.0, 3.0)])  # nothing, Adam, blocks in each round
     seconds: Iterator[float] = (each for row in clock for each in row)
 
@@ -142,7 +142,7 @@ def test_ratios_are_those_of_each_round(monkeypatch):
 
 
 def test_each_method_is_asked_without_what_it_uses(monkeypatch):
-    """PaDiM has no decoders and no blocks; bf16 is left out where the machine has none; the command is shown."""
+    """PaDiM has no decoders and no blocks; bf16 is left out if the machine has none; the command is shown."""
     asked: list[tuple[list[str], str]] = []
 
     def run(command: list[str], name: str) -> ablation.Spent:
@@ -162,14 +162,14 @@ def test_each_method_is_asked_without_what_it_uses(monkeypatch):
 
 
 def test_what_a_method_does_not_use_is_refused():
-    """The message lists what can be switched off."""
+    """The message lists the parts that can be switched off."""
     done = CliRunner().invoke(app, ["ablation", "--method", "padim", "--without", "worker threads"])
     assert done.exit_code == 2
     assert "padim on cpu has: cached features" in done.output
 
 
 def test_a_run_that_fails_shows_why(monkeypatch):
-    """What the process wrote to standard error comes out, and no table."""
+    """The process's standard error is shown, and no table."""
     failed = SimpleNamespace(returncode=1, stderr="Error: out of luck")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(Exception, match="without large pages failed:\nError: out of luck"):
@@ -178,7 +178,7 @@ def test_a_run_that_fails_shows_why(monkeypatch):
 
 @pytest.mark.slow
 def test_whole_runs_are_timed(tmp_path):
-    """Each run is a process that starts without a cache, ends with a result, and has taken time and memory."""
+    """Each run is a process that starts without a cache, ends with a result, and takes time and memory."""
     console = Console(width=120, record=True, file=(tmp_path / "out").open("w"))
     command = ["run", "--method", "padim", "--dataset", "demo", "--class", "brick", "--preset", "cpu",
                "-o", "size=64x64", "-o", "dimensions=10"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The benchmarks run and print what they promise; their numbers are not tested, since machines are noisy."""
+"""The benchmarks run and print their tables; their numbers are not tested, since machines are noisy."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CPU = torch_device("cpu")
 
 
 def printed(*words: object, command: Command = app) -> str:
-    """What a benchmark prints."""
+    """The output of a benchmark."""
     done = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
 
 def test_evaluation_is_set_beside_scikit_learn():
-    """One row for each side, and what rounding the maps would do to the metrics."""
+    """There is a row for each side, and the effect of rounded maps on the metrics."""
     text = printed("evaluate", "--maps", 6, "--size", 64, "--rounds", 1)
     assert "scikit-learn, pixel AUROC alone" in text
     assert "adbench, all eight metrics" in text
@@ -41,7 +41,7 @@ def test_evaluation_is_set_beside_scikit_learn():
 
 
 def test_the_default_threads_are_set_beside_the_best(monkeypatch):
-    """Idle and busy, each setting in turn in a process of its own; the best is that of fixed numbers."""
+    """Idle and busy, the settings take turns in processes of their own; the best is one of the fixed numbers."""
     taken: list[tuple[str, ...]] = []
 
     def run(words: tuple[str, ...], folder, *, plain: bool = False) -> tuple[float, int]:
@@ -74,7 +74,7 @@ def test_a_busy_loop_ends_with_its_measurement():
 
 
 def test_thresholds_are_set_side_by_side(tmp_path, monkeypatch):
-    """Each rule has its rates for both kinds of good images, as means over classes, and nothing stays changed."""
+    """Each rule has its rates for both sources of good images, as means over classes; all patches are removed."""
     monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
     for name in ("bolts", "nuts"):
         make_class(tmp_path / "data", name, train=8)
@@ -86,7 +86,7 @@ def test_thresholds_are_set_side_by_side(tmp_path, monkeypatch):
 
 
 def test_works_take_turns():
-    """Each round runs every work once, so that noise hits all alike."""
+    """Each round runs every work once, so that noise affects all alike."""
     order: list[str] = []
     seconds = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, CPU)
     assert order == ["a", "b"] * 3
@@ -94,7 +94,7 @@ def test_works_take_turns():
 
 
 def test_stages_add_up_and_functions_are_put_back():
-    """A stage sums the time of all its calls, and a timed function is itself again afterwards."""
+    """A stage sums the time of all its calls, and a timed function is restored afterwards."""
 
     class Owner:
         @staticmethod
@@ -111,7 +111,7 @@ def test_stages_add_up_and_functions_are_put_back():
 
 
 def test_peak_memory_sees_what_is_gone_again():
-    """A tensor that lives only inside counts with all its bytes."""
+    """A tensor that is freed inside still counts with all its bytes."""
     with peak_memory(CPU) as peak:
         big = empty(50_000_000).fill_(1)
         del big
@@ -119,14 +119,14 @@ def test_peak_memory_sees_what_is_gone_again():
 
 
 def test_the_matrix_rate_is_a_rate():
-    """Any machine multiplies a billion numbers a second."""
+    """Any machine does a billion multiplications a second."""
     assert matrix_rate(float32, CPU) > 1e9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["msflow", "cflow"])
 def test_training_is_set_beside_the_plain_loop(tmp_path, monkeypatch, method):
-    """Ratios to the plain loops, the limit and the stages of both sides, on a few small images."""
+    """The tables show ratios to the plain loops, the limit and both sides' stages, for a few small images."""
     monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
     make_class(tmp_path / "data", "bolts", train=16)
     small = ("--method", method, "--device", "cpu", "--data", tmp_path / "data", "--class", "bolts", "--images", 16,
@@ -139,7 +139,7 @@ def test_training_is_set_beside_the_plain_loop(tmp_path, monkeypatch, method):
 
 @pytest.mark.slow
 def test_compiled_steps_are_set_beside_those_as_they_are(tmp_path, monkeypatch):
-    """Both kinds of steps, and after how many of them compiling has paid, if ever."""
+    """The table has both kinds of steps, and the number of steps after which compiling pays, if ever."""
     if not any(map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++", "cl"))):
         pytest.skip("torch.compile needs a C++ compiler")
     monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))

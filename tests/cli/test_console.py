@@ -1,4 +1,4 @@
-"""How commands speak in a log."""
+"""Messages of commands in a log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from adbench.cli import console
 
 
 def test_a_log_gets_a_line_now_and_then(capsys):
-    """Of many texts in little time only the first after each interval is said."""
+    """Of many texts only the first in each interval is printed."""
     clock = iter([0.0, 5.0, 20.0, 20.0, 21.0, 36.0, 36.0])
     show = console.now_and_then(lambda: next(clock))
     watch = console.counted(show, "maps of padim on demo/brick")

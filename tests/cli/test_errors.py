@@ -1,4 +1,4 @@
-"""Mistakes and failures: one line, the way out, and the exit code."""
+"""Mistakes and failures: one line, a hint, and the exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adbench.results import store
 
 
 def test_a_failing_class_leaves_the_others_results(tiny_data, tmp_path):
-    """One class fails: exit code 1, one line about it, and the other class is stored and shown."""
+    """If one class fails, the exit code is 1 with one line about it; the other class is stored and shown."""
     done = run_tiny(tiny_data, tmp_path, "-o", "fail_class=bolts", "-o", "epochs=1")
     assert done.exit_code == 1
     assert "✗ tiny · folder/bolts · seed 0: this class fails on purpose." in done.stderr.splitlines()
@@ -23,14 +23,14 @@ def test_a_failing_class_leaves_the_others_results(tiny_data, tmp_path):
 
 
 def test_a_single_mistaken_task_is_a_mistake(tiny_data, tmp_path):
-    """Where nothing but the user's mistake came out, the exit code is 2 and the message one line."""
+    """If the only outcome is the user's mistake, the exit code is 2 and the message one line."""
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "fail_class=bolts")
     assert (done.exit_code, done.stdout) == (2, "")
     assert line_of(done) == "✗ tiny · folder/bolts · seed 0: this class fails on purpose."
 
 
 def test_an_unforeseen_error_of_a_method_is_one_message(tiny_data, tmp_path):
-    """A method with a bug: one line with its name and the reason, exit code 1; --debug shows where."""
+    """A bug of a method is one line with its name and the reason, exit code 1; --debug shows the traceback."""
     plugin = tmp_path / "broken.py"
     plugin.write_text(TINY.read_text().replace("maps = (self.model", "maps = {}['nothing'] + (self.model"))
     command = ("run", "-m", "tiny", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
@@ -89,8 +89,8 @@ RUN = ("run", "-d", "folder", "--data-root", "DATA", "--plugin", TINY, "--result
          ("checkpoint nowhere.pt", "no such file")),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line_with_the_way_out(ran, tiny_data, tmp_path, words, texts):
-    """Exit code 2, nothing on standard output, one line that names the thing and the nearest name."""
+def test_a_mistake_is_one_line_with_a_hint(ran, tiny_data, tmp_path, words, texts):
+    """Exit code 2, nothing on standard output, and one line with the found text and the nearest name."""
     places = {"DATA": tiny_data, "RESULTS": tmp_path, "BOARD": ran}
     done = adbench(*(places.get(word, word) for word in words))
     assert (done.exit_code, done.stdout) == (2, "")
@@ -102,13 +102,13 @@ def test_a_mistake_is_one_line_with_the_way_out(ran, tiny_data, tmp_path, words,
 
 
 def test_debug_shows_the_traceback_of_a_mistake():
-    """With --debug the error comes through as it was raised."""
+    """With --debug the error is raised unchanged."""
     done = adbench("list", "methods", "msflw", "--debug")
     assert type(done.exception).__name__ == "UnknownNameError"
 
 
 def test_a_bug_in_adbench_is_one_line_too(ran, monkeypatch):
-    """Anything unforeseen is one line that names the way to its traceback."""
+    """Any unforeseen error is one line, with a hint to its traceback."""
 
     def broken(*_, **__):
         raise RuntimeError("something\nlong")
@@ -119,8 +119,8 @@ def test_a_bug_in_adbench_is_one_line_too(ran, monkeypatch):
     assert line_of(done) == "Error: adbench broke: found RuntimeError: something. See the traceback with --debug."
 
 
-def test_a_bad_class_folder_is_told_first_and_the_others_run(tiny_data, tmp_path):
-    """--class all with a folder without images: told before training, exit code 1, the others stored."""
+def test_a_bad_class_folder_is_reported_first_and_the_others_run(tiny_data, tmp_path):
+    """With --class all and a folder without images: reported before training, exit code 1, the others stored."""
     data = shutil.copytree(tiny_data, tmp_path / "data")
     (data / "screws/train/good").mkdir(parents=True)
     done = run_tiny(data, tmp_path / "results", "-o", "epochs=1")

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what a run stores, says and takes up again."""
+"""The commands as a user types them: what a run stores, prints and reuses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adbench.results import store
 
 
 def test_a_run_over_all_classes_stores_everything_and_ends_with_a_leaderboard(tiny_data, tmp_path):
-    """One command: a result per class, and a row per class and the mean on standard output."""
+    """One command stores a result for each class, and prints a row for each class and the mean."""
     done = run_tiny(tiny_data, tmp_path, "-c", "all")
     assert done.exit_code == 0
     for name in ("bolts", "nuts"):
@@ -33,7 +33,7 @@ def test_a_run_over_all_classes_stores_everything_and_ends_with_a_leaderboard(ti
 
 
 def test_the_same_command_again_computes_nothing_and_says_so(tiny_data, tmp_path):
-    """The second time the result is read; its table is the first one's."""
+    """The second time the result is read, and the table is the same."""
     first = run_tiny(tiny_data, tmp_path, *ONE)
     before = {path: path.stat().st_mtime_ns for path in only_run(tmp_path).iterdir()}
     again = run_tiny(tiny_data, tmp_path, *ONE)
@@ -44,7 +44,7 @@ def test_the_same_command_again_computes_nothing_and_says_so(tiny_data, tmp_path
 
 
 def test_oracle_checkpoints_are_kept_where_asked_for(tiny_data, tmp_path):
-    """By default only the last epoch's is left; a stored run without the others says how to get them."""
+    """By default only the last epoch's is kept; for a stored run without the others there is a hint."""
     run_tiny(tiny_data, tmp_path, *ONE)
     assert not list(only_run(tmp_path).glob("oracle_*"))
     again = run_tiny(tiny_data, tmp_path, *ONE, "--keep", "oracle")
@@ -55,7 +55,7 @@ def test_oracle_checkpoints_are_kept_where_asked_for(tiny_data, tmp_path):
 
 
 def test_another_seed_or_option_is_another_run(tiny_data, tmp_path):
-    """Each configuration has a folder of its own; --force computes one again."""
+    """Each configuration has its own folder; --force computes one again."""
     for words in ((), ("--seed", "5"), ("-o", "lr=0.2"), ("--size", "48x64"), ("-p", "cpu")):
         assert run_tiny(tiny_data, tmp_path, *ONE, *words).exit_code == 0
     assert len(list((tmp_path / "folder/bolts/tiny").iterdir())) == 5
@@ -65,7 +65,7 @@ def test_another_seed_or_option_is_another_run(tiny_data, tmp_path):
 
 
 def test_seeds_methods_and_their_options_in_one_command(ran):
-    """--seeds, several methods and METHOD.KEY=VALUE: each has its results, and the option reached its method."""
+    """With --seeds, several methods and METHOD.KEY=VALUE, each has its results, and the option reaches its method."""
     stored = store.read_all(ran).results
     assert sorted((run.class_name, run.method, run.seed) for run in stored) == sorted(
         (name, method, seed) for name in ("bolts", "nuts") for method in ("random", "tiny") for seed in (0, 1)
@@ -75,7 +75,7 @@ def test_seeds_methods_and_their_options_in_one_command(ran):
 
 
 def test_size_amp_and_evaluations_are_taken_from_the_command(tiny_data, tmp_path):
-    """--size, --amp and --eval-every reach the run."""
+    """--size, --amp and --eval-every take effect."""
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "--size", "48x64", "--amp", "off", "--eval-every", 3)
     assert done.exit_code == 0
     (result,) = store.read_all(tmp_path).results
@@ -84,7 +84,7 @@ def test_size_amp_and_evaluations_are_taken_from_the_command(tiny_data, tmp_path
         assert [row["number"] for row in csv.DictReader(stream) if row["image_auroc"]] == ["3", "4"]
 
 
-def test_json_of_a_run_is_one_document_and_all_talk_is_elsewhere(tiny_data, tmp_path):
+def test_json_of_a_run_is_one_document_without_messages(tiny_data, tmp_path):
     """Standard output is for programs; progress and outcomes go to standard error."""
     done = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--format", "json")
     (table,) = json.loads(done.stdout)
@@ -100,7 +100,7 @@ def test_the_data_root_may_come_from_the_environment(tiny_data, tmp_path, monkey
 
 
 def test_a_run_in_another_thread_works(tiny_data, tmp_path):
-    """Where signals can't be caught (a notebook's thread), the command runs all the same."""
+    """Where signals can't be caught (a notebook's thread), the command still runs."""
     done = []
     thread = threading.Thread(target=lambda: done.append(run_tiny(tiny_data, tmp_path, *ONE)))
     thread.start()
@@ -109,7 +109,7 @@ def test_a_run_in_another_thread_works(tiny_data, tmp_path):
 
 
 def test_signal_handlers_are_put_back(tiny_data, tmp_path):
-    """After a run SIGTERM does what it did before."""
+    """After a run, SIGTERM has its old handler."""
     before = signal.getsignal(signal.SIGTERM)
     run_tiny(tiny_data, tmp_path, *ONE)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -119,7 +119,7 @@ def test_signal_handlers_are_put_back(tiny_data, tmp_path):
 
 
 def test_test_gives_the_runs_metrics(tiny_data, tmp_path):
-    """Adbench test --checkpoint last.pt prints exactly what the run had scored, and stores nothing."""
+    """``adbench test --checkpoint last.pt`` prints exactly the run's metrics, and stores nothing."""
     run_tiny(tiny_data, tmp_path, *ONE)
     before = sorted(tmp_path.rglob("*"))
     done = adbench("test", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
@@ -133,7 +133,7 @@ def test_test_gives_the_runs_metrics(tiny_data, tmp_path):
 
 
 def test_test_scores_the_class_that_the_checkpoint_is_of(tiny_data, tmp_path):
-    """Without --class it is the checkpoint's own; with all, a class that fails leaves the others' scores."""
+    """Without --class it is the checkpoint's own class; with all, a failing class leaves the others' scores."""
     run_tiny(tiny_data, tmp_path / "results", *ONE)
     root = tmp_path / "data"
     shutil.copytree(tiny_data, root)
@@ -150,7 +150,7 @@ def test_test_scores_the_class_that_the_checkpoint_is_of(tiny_data, tmp_path):
 
 
 def test_another_schedule_of_evaluations_is_another_run(tiny_data, tmp_path):
-    """The oracle depends on how often was evaluated, so the default command doesn't take that of --eval-every 0."""
+    """The oracle depends on the number of evaluations, so the default command doesn't reuse that of --eval-every 0."""
     run_tiny(tiny_data, tmp_path, "-c", "bolts", "--eval-every", 0)
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts")
     assert "nothing to compute" not in done.stderr
@@ -158,7 +158,7 @@ def test_another_schedule_of_evaluations_is_another_run(tiny_data, tmp_path):
 
 
 def test_test_refuses_another_methods_checkpoint(tiny_data, tmp_path):
-    """A checkpoint of tiny given to random is a mistake with the way out."""
+    """A checkpoint of tiny given to random is a user's mistake, with a hint."""
     run_tiny(tiny_data, tmp_path, *ONE)
     done = adbench("test", "-m", "random", "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
                    "--checkpoint", only_run(tmp_path) / "last.pt")  # fmt: skip
@@ -173,8 +173,8 @@ def test_test_refuses_another_methods_checkpoint(tiny_data, tmp_path):
         ([EntryPoint("padim", "adbench_plugins.padim", "adbench")], "of this project, under its old name"),
     ],
 )
-def test_another_adbench_beside_ours_is_told(monkeypatch, points, what):
-    """The start says so, and how to mend it; on most machines there is none, and nothing is said."""
+def test_another_adbench_beside_ours_is_reported(monkeypatch, points, what):
+    """The start reports it with the remedy; on most machines there is none, and nothing is printed."""
     assert main.namesake() == ""
     other = SimpleNamespace(version="0.1.11", entry_points=points, read_text=lambda name: "adbench/run.py,,")
     monkeypatch.setattr("importlib.metadata.distribution", lambda name: other)

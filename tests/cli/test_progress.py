@@ -1,4 +1,4 @@
-"""What is said while a run goes on: whole on any terminal, little in a log, and early where it takes long."""
+"""Progress: complete on any terminal, brief in a log, with an early warning about a long run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from adbench.run.watch import Watch
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that tests move."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
     def __call__(self) -> float:
-        """Tell the time in seconds."""
+        """Return the time in seconds."""
         return self.now
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Move the time forward."""
         self.now += seconds
 
 
@@ -48,13 +48,13 @@ def job(method: str = "msflow", preset: str = "paper", device: str = "auto", see
 
 
 def log_watch(tasks: int = 3) -> tuple[ConsoleWatch, io.StringIO]:
-    """A watch that writes into a pipe."""
+    """A watch that writes to a pipe."""
     stream = io.StringIO()
     return ConsoleWatch(Console(file=stream, width=80), tasks, advice=lambda job: "Take a nap."), stream
 
 
 def terminal_watch(width: int) -> ConsoleWatch:
-    """A watch on a terminal of some width."""
+    """A watch on a terminal of this width."""
     return ConsoleWatch(Console(file=io.StringIO(), width=width, force_terminal=True), 3)
 
 
@@ -75,7 +75,7 @@ def record(number: int, total: int, auroc: float | None = None, seconds: float =
 
 @pytest.mark.parametrize("width", [72, 80, 99, 100, 200])
 def test_a_terminal_shows_epoch_loss_and_time_left(clock, width):
-    """The line of the README's first command has class, epoch, loss and time left, whole, from 72 columns on."""
+    """From 72 columns on, the line of the README's first command shows class, epoch, loss and time left in full."""
     watch = terminal_watch(width)
     watch.start(job(preset="cpu"))
     watch.announce(0, 12)
@@ -91,7 +91,7 @@ def test_a_terminal_shows_epoch_loss_and_time_left(clock, width):
 
 @pytest.mark.parametrize("width", [40, 60])
 def test_a_narrow_terminal_still_shows_epoch_and_time_left(clock, width):
-    """Where there is no room, the name is cut and not the numbers."""
+    """If the line is too narrow, the name is cut, not the numbers."""
     watch = terminal_watch(width)
     watch.start(job(method="a_method_with_a_very_long_name"))
     watch.announce(0, 120)
@@ -115,7 +115,7 @@ def test_time_left_is_known_within_the_first_epoch(clock):
 
 
 def test_time_left_after_a_resume_counts_this_process_only(clock):
-    """A run that goes on after epoch 8 of 10 knows its own pace."""
+    """A run that resumes after epoch 8 of 10 measures its own pace."""
     watch = terminal_watch(100)
     watch.start(job())
     watch.announce(8, 10)
@@ -125,7 +125,7 @@ def test_time_left_after_a_resume_counts_this_process_only(clock):
 
 
 def test_features_do_not_count_as_pace_and_evaluations_do(clock):
-    """A minute of backbone before the first step does not make the epochs look slow; scoring comes again."""
+    """A minute of backbone before the first step doesn't make epochs look slow; evaluations count, since they recur."""
     watch = terminal_watch(100)
     watch.start(job())
     watch.announce(0, 10)
@@ -153,7 +153,7 @@ def test_a_method_that_announces_nothing_has_a_time_left_after_its_first_epoch(c
 
 
 def test_work_around_training_is_shown(clock):
-    """Decoding and features have a count of their own."""
+    """Decoding and features have their own counts."""
     watch = terminal_watch(100)
     watch.start(job())
     watch.stage("decode", 30, 200)
@@ -161,7 +161,7 @@ def test_work_around_training_is_shown(clock):
 
 
 def test_the_bar_goes_when_its_task_is_over():
-    """After a task nothing of it stays on the screen, and the next one is numbered."""
+    """After a task nothing of it stays on the screen, and the next one has a number."""
     with terminal_watch(100) as watch:
         watch.start(job())
         watch.stop()
@@ -172,7 +172,7 @@ def test_the_bar_goes_when_its_task_is_over():
 
 
 def test_names_with_brackets_are_shown_as_they_are():
-    """A name is text and never markup."""
+    """A name is text, never markup."""
     watch = terminal_watch(100)
     watch.start(job(method="[red]mine[/red]"))
     watch.stage("[bold]", 1, 2)
@@ -187,7 +187,7 @@ def test_names_with_brackets_are_shown_as_they_are():
 )
 @settings(max_examples=200, deadline=None)
 def test_a_fitted_line_fits_and_keeps_the_first_facts(name, facts, width):
-    """Whatever has room is kept; the first two facts always are; the rest fits into the line."""
+    """Facts that fit are kept; the first two always are; the line is never too wide."""
     kept_name, text = fit(name, facts, width)
     assert text.startswith(" · ".join(facts[:2]))
     assert " · ".join(facts).startswith(text)
@@ -201,7 +201,7 @@ def test_a_fitted_line_fits_and_keeps_the_first_facts(name, facts, width):
 
 
 def test_a_log_has_a_line_now_and_then_without_escape_codes(clock):
-    """In a pipe there is a line for the first and the last epoch, and one each quarter of a minute."""
+    """A pipe gets a line for the first and for the last epoch, and one every quarter of a minute."""
     watch, stream = log_watch()
     with watch:
         watch.start(job())
@@ -226,8 +226,8 @@ def test_a_long_line_in_a_log_is_not_wrapped():
     assert stream.getvalue() == "x" * 300 + "\n"
 
 
-def test_colours_stay_away_where_nobody_wants_them(monkeypatch):
-    """NO_COLOR on a terminal: the line is drawn without colours."""
+def test_no_color_removes_colours(monkeypatch):
+    """With NO_COLOR a terminal's line has no colours."""
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system="truecolor")
     with ConsoleWatch(console, 1) as watch:
@@ -241,7 +241,7 @@ def test_colours_stay_away_where_nobody_wants_them(monkeypatch):
 
 
 def test_a_dumb_terminal_gets_a_log(monkeypatch):
-    """A terminal that can't move its cursor is written to like a pipe."""
+    """A terminal that can't move its cursor gets the output of a pipe."""
     monkeypatch.setenv("TERM", "dumb")
     stream = io.StringIO()
     watch = ConsoleWatch(Console(file=stream, force_terminal=True), 1)
@@ -255,8 +255,8 @@ def test_a_dumb_terminal_gets_a_log(monkeypatch):
 # ---------------------------------------------------------------- a long run
 
 
-def test_a_long_run_says_how_long_and_names_the_way_out(clock):
-    """After its first steps the paper's preset on a CPU says how long, once, and names the preset cpu."""
+def test_a_long_run_prints_its_time_and_a_hint(clock):
+    """After its first steps the paper preset on a CPU prints the time it will take, once, and names the preset cpu."""
     watch, stream = log_watch()
     watch.start(job())
     watch.announce(0, 200)
@@ -276,8 +276,8 @@ def test_a_long_run_says_how_long_and_names_the_way_out(clock):
     assert stream.getvalue().count("This will take") == 1
 
 
-def test_a_long_run_names_no_way_out_where_there_is_none(clock):
-    """Without any advice only the time is told."""
+def test_a_long_run_without_advice_prints_its_time(clock):
+    """Without advice only the time is printed."""
     watch, stream = log_watch()
     watch.advise = None
     watch.start(job())
@@ -289,7 +289,7 @@ def test_a_long_run_names_no_way_out_where_there_is_none(clock):
 
 
 def test_a_run_of_minutes_is_not_called_long(clock):
-    """Neither a short run nor one whose features took long gets the warning."""
+    """Neither a short run nor one with slow features gets the warning."""
     watch, stream = log_watch()
     watch.start(job())
     watch.announce(0, 12)
@@ -303,7 +303,7 @@ def test_a_run_of_minutes_is_not_called_long(clock):
 
 
 def test_no_warning_before_the_pace_is_known(clock):
-    """The first second of a run is no measure."""
+    """The first second of a run doesn't count as a measurement."""
     watch, stream = log_watch()
     watch.start(job())
     watch.announce(0, 1000)
@@ -321,12 +321,12 @@ def test_no_warning_before_the_pace_is_known(clock):
      (3599, "60 min"), (3600, "1 h 0 min"), (18650, "5 h 10 min"), (86400, "1 d 0 h"), (184000, "2 d 3 h")],
 )  # fmt: skip
 def test_durations_are_written_for_people(seconds, text):
-    """Seconds become the two units that matter."""
+    """A time is written in the two largest units."""
     assert duration(seconds) == text
 
 
 def test_the_plain_watch_is_silent(capsys):
-    """The base class hears everything and says nothing."""
+    """The base class accepts every call and prints nothing."""
     watch = Watch()
     watch.start(job())
     watch.announce(0, 1)
@@ -340,7 +340,7 @@ def test_the_plain_watch_is_silent(capsys):
 
 @pytest.mark.parametrize("live", [True, False])
 def test_names_are_no_commands_for_the_terminal(live):
-    """A class whose name is an escape sequence shows as text, on the bar, in the log and in notes."""
+    """A class whose name is an escape sequence is shown as text, on the bar, in the log and in notes."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=live, width=100, color_system=None)
     hostile = replace(job(), class_name="\x1b]0;owned\x07")

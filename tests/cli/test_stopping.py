@@ -1,4 +1,4 @@
-"""A run that is killed or stopped, and goes on."""
+"""A run that is killed or stopped, and resumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from adbench.results import store
 
 @posix_only
 def test_a_killed_run_goes_on_and_ends_in_the_same_numbers(tiny_data, tmp_path, monkeypatch):
-    """SIGKILL in the second class: the first one is kept, and the same command ends as an unbroken run."""
+    """After SIGKILL in the second class the first is kept, and the same command ends as an unbroken run."""
     monkeypatch.setenv("TINY_SURVIVES", "1")
     results, whole = tmp_path / "results", tmp_path / "whole"
     assert run_tiny(tiny_data, results, "-o", "kill_at=3", "-c", "bolts").exit_code == 0
@@ -40,7 +40,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_numbers(tiny_data, tmp_path, 
 
 
 def test_ctrl_c_stops_with_130_and_says_how_to_go_on(tiny_data, tmp_path, monkeypatch):
-    """After Ctrl-C what is finished is counted, and the same command goes on to the same end."""
+    """After Ctrl-C the finished tasks are counted, and the same command reaches the same end."""
     stopped = run_tiny(tiny_data, tmp_path, "-o", "stop_at=3")
     assert stopped.exit_code == 130
     assert stopped.stdout == ""
@@ -53,7 +53,7 @@ def test_ctrl_c_stops_with_130_and_says_how_to_go_on(tiny_data, tmp_path, monkey
 
 
 def test_ctrl_c_in_a_forced_run_says_not_to_force_again(tiny_data, tmp_path):
-    """The same command with --force would throw away what was done, and the message knows it."""
+    """The same command with --force would discard finished work; the message says so."""
     stopped = run_tiny(tiny_data, tmp_path, "-o", "stop_at=3", "--force")
     assert "the same command without --force goes on from here" in stopped.stderr
 
@@ -70,8 +70,8 @@ def test_ctrl_c_in_any_other_command_is_130_too(ran, monkeypatch):
 
 
 @posix_only
-def test_a_polite_kill_is_as_good_as_ctrl_c(tiny_data, tmp_path):
-    """SIGTERM, as a cluster sends it, stops cleanly and says how to go on, also where Ctrl-C is ignored."""
+def test_sigterm_is_as_good_as_ctrl_c(tiny_data, tmp_path):
+    """SIGTERM, as sent by a cluster, stops cleanly with a hint to resume, also where Ctrl-C is ignored."""
     plugin = tmp_path / "waiting.py"
     plugin.write_text(
         TINY.read_text().replace("raise KeyboardInterrupt", "import time; print('waiting', flush=True); time.sleep(60)")

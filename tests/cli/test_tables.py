@@ -1,4 +1,4 @@
-"""What the commands print: tables in every format, help, pipes and narrow terminals."""
+"""Output of the commands: tables in every format, help, pipes and narrow terminals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_leaderboard_in_every_format(ran):
 
 @pytest.mark.parametrize("classes", ["all", "bolts,nuts", "nuts, bolts"])
 def test_stored_results_are_chosen_by_class_as_runs_are(ran, classes):
-    """--class takes a list or all here as well, and says the same as no --class."""
+    """--class takes a list or all here, too, and gives the same as no --class."""
     plain = adbench("leaderboard", "--results", ran, "--format", "json")
     for option in ("--class", "-c"):
         chosen = adbench("leaderboard", "--results", ran, "--format", "json", option, classes)
@@ -77,7 +77,7 @@ def test_lists_in_every_format(ran, what):
 
 
 def test_list_of_one_method_shows_its_options_in_each_preset():
-    """List methods NAME: a row per option; a star marks what single classes change."""
+    """``list methods NAME`` has a row for each option; a star marks presets that vary by class."""
     (table,) = json.loads(adbench("list", "methods", "tiny", "--plugin", TINY, "--format", "json").stdout)
     rows = {row["option"]: row for row in table["rows"]}
     assert (rows["epochs"]["paper"], rows["epochs"]["cpu"], rows["lr"]["big"]) == ("4", "3", "0.05*")
@@ -104,14 +104,14 @@ def test_help_imports_nothing_heavy(tmp_path, words):
 
 
 def test_the_version_is_one_line():
-    """Adbench --version names the version that is installed."""
+    """``adbench --version`` prints the installed version."""
     from importlib.metadata import version
 
     assert adbench("--version").stdout == f"adbench {version('adbench-suite')}\n"
 
 
 def test_every_command_and_option_explains_itself():
-    """No command and no option is without a help text."""
+    """Every command and every option has a help text."""
     for name, command in main.app.commands.items():
         assert command.help, name
         for option in command.params:
@@ -119,7 +119,7 @@ def test_every_command_and_option_explains_itself():
 
 
 def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch):
-    """Torch gets its switch before it is needed, and an explicit 0 stays one."""
+    """Torch gets its switch before it is loaded, and an explicit 0 stays."""
     monkeypatch.setattr(sys, "argv", ["adbench", "--version"])
     for found, kept in (("", "1"), ("0", "0")):
         monkeypatch.setenv(main.LARGE_PAGES, found)
@@ -136,7 +136,7 @@ def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch):
     [("datasets", "csv", ""), ("runs", "csv", ""), ("runs", "csv", "1"), ("runs", "table", "1")],
 )
 def test_a_closed_pipe_is_no_error(ran, tmp_path, what, format_, unbuffered):
-    """In "adbench list ... | head" the reader went away, and nothing is said about it."""
+    """In ``adbench list ... | head`` the reader ends early, and no error is printed."""
     with subprocess.Popen(
         [sys.executable, "-m", "adbench", "list", what, "--results", str(ran), "--format", format_],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -148,7 +148,7 @@ def test_a_closed_pipe_is_no_error(ran, tmp_path, what, format_, unbuffered):
 
 
 def test_pipes_and_files_get_all_letters_whatever_the_locale():
-    """Where the system's encoding knows few letters, as a code page of Windows, what goes into a file is UTF-8."""
+    """If the system's encoding lacks letters, such as a code page of Windows, a file is written in UTF-8."""
     poor = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     poor.pop("PYTHONIOENCODING", None)
     done = subprocess.run(
@@ -159,7 +159,7 @@ def test_pipes_and_files_get_all_letters_whatever_the_locale():
 
 @posix_only
 def test_a_name_that_is_no_text_is_no_traceback():
-    """File names are bytes there; what stands for no letter is replaced, in a pipe as on a terminal."""
+    """File names are bytes there; bytes that are no letter are replaced, in a pipe and on a terminal."""
     done = subprocess.run(
         [sys.executable, "-m", "adbench", "leaderboard", "--results", b"no\xffwhere"], capture_output=True
     )
@@ -168,7 +168,7 @@ def test_a_name_that_is_no_text_is_no_traceback():
 
 
 def test_messages_hold_no_command_for_the_terminal(ran):
-    """Names in errors and warnings come from folders and files of other people."""
+    """Names in errors and warnings come from other people's folders and files."""
     done = adbench("leaderboard", "--results", ran, "--class", "\x1b[2Jnuts\n")
     assert done.exit_code == 2
     assert r"'\x1b[2Jnuts'" in done.stderr
@@ -176,7 +176,7 @@ def test_messages_hold_no_command_for_the_terminal(ran):
 
 
 def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
-    """In a pipe neither the table nor the progress holds an escape code, and no line is wrapped."""
+    """In a pipe, neither the table nor the progress has escape codes, and no line is wrapped."""
     done = adbench_process(
         "run", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
         cwd=tmp_path, COLUMNS="40", TERM="xterm-256color",
@@ -190,7 +190,7 @@ def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
 @posix_only
 @pytest.mark.parametrize("no_color", [False, True])
 def test_a_narrow_terminal_keeps_all_digits(ran, tmp_path, no_color):
-    """On a terminal of 40 columns every number is whole; NO_COLOR takes the colours away."""
+    """On a terminal of 40 columns every number is whole; NO_COLOR removes the colours."""
     import pty
 
     outside, inside = pty.openpty()

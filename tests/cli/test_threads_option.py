@@ -1,4 +1,4 @@
-"""``--threads``: what it takes, where it is stored, and that threads which wait sleep."""
+"""``--threads``: its values, where it is stored, and that waiting threads sleep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runs import ONE, adbench, adbench_process, line_of, only_run, run_tiny
 
 
 def test_asked_for_is_stored_and_put_back(tiny_data, tmp_path):
-    """``--threads 2`` is in the result and in the line of the task; the process has its own number again."""
+    """``--threads 2`` is in the result and in the task's line; afterwards the process has its old number."""
     before = torch.get_num_threads()
     done = run_tiny(tiny_data, tmp_path, *ONE, "--threads", "2")
     assert done.exit_code == 0
@@ -22,7 +22,7 @@ def test_asked_for_is_stored_and_put_back(tiny_data, tmp_path):
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "", "99999999"])
 def test_a_number_that_is_none_is_refused(tiny_data, tmp_path, text):
-    """One line says what was found and what is wanted."""
+    """One line says what was found and what was wanted."""
     done = run_tiny(tiny_data, tmp_path, *ONE, "--threads", text)
     assert done.exit_code == 2
     assert f"'{text}'" in line_of(done)
@@ -31,13 +31,13 @@ def test_a_number_that_is_none_is_refused(tiny_data, tmp_path, text):
 
 @pytest.mark.parametrize("command", ["run", "test", "check-method", "heatmaps", "report"])
 def test_every_command_that_computes_has_the_option(command):
-    """What trains or scores takes ``--threads``."""
+    """Commands that train or score take ``--threads``."""
     assert "--threads" in adbench(command, "--help").stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is what torch ships for Linux")
 def test_threads_that_wait_sleep(tiny_data, tmp_path):
-    """The OpenMP library that torch loads says itself that it does not spin."""
+    """The OpenMP library that torch loads reports that it doesn't spin."""
     words = ("run", "-m", "random", "-d", "folder", "--data-root", tiny_data, "-c", "bolts", "-p", "paper")
     done = adbench_process(*words, cwd=tmp_path, OMP_DISPLAY_ENV="verbose")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""One image and its mask: every mode and size loads, and everything broken is named."""
+"""One image and its mask: every mode and size loads, and the message about a broken file names it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def grey_ramp(mode: str) -> Image.Image:
     ],
 )
 def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
-    """Black stays black and white white, whatever the mode, the suffix, and the letters of the path."""
+    """Black stays black and white stays white, for every mode, suffix and path."""
     path = save(tmp_path / "größe 検査" / f"a b{suffix}", grey_ramp(mode))
 
     image = decode(path).image
@@ -123,7 +123,7 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kinds_of_images(name, tmp_path):
-    """Every lossless mode and format comes out as the RGB that was drawn, without a warning."""
+    """Every lossless mode and format gives the drawn RGB image, without a warning."""
     image, expected = KINDS[name]
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def test_16_bits_do_not_depend_on_the_content(peak):
 
 
 def test_12_bits(tmp_path):
-    """A TIFF that says 12 bits is white at 4095."""
+    """A TIFF with 12 bits is white at 4095."""
     tags = [(256, 4, 2), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (278, 4, 1), (279, 4, 3)]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     pixels = bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
@@ -156,7 +156,7 @@ def test_12_bits(tmp_path):
 
 @pytest.mark.parametrize(("white", "factor"), [(1.0, 1), (255.0, 255), (65535.0, 65535)])
 def test_float_grey_ends_at_one_of_three_whites(white, factor):
-    """Floats up to 1, to 255 and to 65535 give the same image; what is no number is black."""
+    """Floats up to 1, 255 and 65535 give the same image; NaN is black."""
     values = np.array([[0, 0.2, 1.0, np.nan, -0.5]], np.float32) * factor
 
     assert np.asarray(to_rgb(Image.fromarray(values)))[0, :, 0].tolist() == [0, 51, 255, 0, 0]
@@ -164,7 +164,7 @@ def test_float_grey_ends_at_one_of_three_whites(white, factor):
 
 @pytest.mark.parametrize("value", [70000, 2**31 - 1, 140000.0, float("inf")])
 def test_values_without_a_white(value, tmp_path):
-    """Values that have no fixed meaning as brightness are refused by name, not guessed at."""
+    """Values without a fixed meaning as brightness are refused by name."""
     path = save(tmp_path / "odd.tif", np.array([[0, value]], np.int32 if isinstance(value, int) else np.float32))
 
     problem = refuse(path)
@@ -176,7 +176,7 @@ def test_values_without_a_white(value, tmp_path):
 
 @pytest.mark.parametrize("with_mask", [False, True])
 def test_large_images_load_without_a_warning(with_mask, tmp_path, monkeypatch):
-    """An image loads without Pillow's warning, whatever Pillow's own limit is; that is put back."""
+    """An image loads without Pillow's warning, whatever Pillow's own limit, which is restored."""
     path = save(tmp_path / "large.png", np.ones((40, 40), np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     with warnings.catch_warnings():
@@ -188,7 +188,7 @@ def test_large_images_load_without_a_warning(with_mask, tmp_path, monkeypatch):
 
 
 def test_images_above_the_limit_are_refused_with_the_option(tmp_path, monkeypatch):
-    """The message says how many megapixels there are, how many are read, and which option allows the image."""
+    """The message gives the image's megapixels, the limit, and the option that allows the image."""
     path = save(tmp_path / "huge.png", np.ones((50, 40), np.uint8))
     monkeypatch.setenv(MEGAPIXELS, "0.0019")
     with quiet():
@@ -201,7 +201,7 @@ def test_images_above_the_limit_are_refused_with_the_option(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("value", ["many", "-1", "nan", "0"])
 def test_a_limit_that_is_no_number_is_a_mistake(value, monkeypatch):
-    """The variable of the environment is checked where it is used."""
+    """The environment variable is checked where it is used."""
     monkeypatch.setenv(MEGAPIXELS, value)
     with pytest.raises(UsageError, match=rf"ADBENCH_MAX_MEGAPIXELS: found '{value}', wanted a positive number"):
         most_pixels()
@@ -217,7 +217,7 @@ def test_without_an_option_the_limit_is_pillows(monkeypatch):
 
 
 def test_images_are_resized_by_lanczos_and_masks_by_nearest(tmp_path):
-    """Both come out as Pillow makes them, and the image's own size is kept."""
+    """Both equal Pillow's results, and the image's own size is kept."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (31, 47, 3), dtype=np.uint8)
     mask = (random.random((31, 47)) > 0.7).astype(np.uint8) * 255
@@ -236,7 +236,7 @@ def test_images_are_resized_by_lanczos_and_masks_by_nearest(tmp_path):
     resize=st.sampled_from(["stretch", "crop"]),
 )
 def test_any_shape_fits_into_any_other(source, target, resize):
-    """Height and width come out as asked for, whatever the aspect ratio."""
+    """Height and width are the wanted ones, whatever the aspect ratio."""
     image = Image.new("RGB", (source[1], source[0]), (9, 8, 7))
 
     fitted = np.asarray(fit(image, target, resize, LANCZOS))
@@ -247,7 +247,7 @@ def test_any_shape_fits_into_any_other(source, target, resize):
 
 @pytest.mark.parametrize(("height", "width"), [(40, 120), (120, 40)])
 def test_crop_keeps_the_centre_and_the_aspect_ratio(height, width):
-    """A centred square stays a centred square, and what lies at the far ends is cut off."""
+    """A centred square stays a centred square, and the far ends are cut off."""
     pixels = np.zeros((height, width), np.uint8)
     pixels[height // 2 - 10 : height // 2 + 10, width // 2 - 10 : width // 2 + 10] = 1
     pixels[:5, :5] = 2
@@ -260,7 +260,7 @@ def test_crop_keeps_the_centre_and_the_aspect_ratio(height, width):
 
 
 def test_crop_is_torchvisions(tmp_path):
-    """A crop is torchvision's resize of the shorter side and cut of the centre."""
+    """A crop equals torchvision's resize of the shorter side and centre crop."""
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
     path = save(tmp_path / "wide.png", np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8))
@@ -278,7 +278,7 @@ def test_crop_is_torchvisions(tmp_path):
 )
 @settings(max_examples=40, deadline=None)
 def test_masks_lie_on_their_defects(resize, shape, size, place):
-    """Whatever the shapes, a mask goes where the defect of its image goes: their centres agree to a pixel."""
+    """For all shapes, a mask is where its image's defect is: their centres agree to a pixel."""
     drawn = np.zeros(shape, np.uint8)
     top, left = (int(part * side) for part, side in zip(place, shape, strict=True))
     drawn[top : top + max(2, shape[0] // 3), left : left + max(2, shape[1] // 3)] = 1
@@ -324,7 +324,7 @@ def test_whatever_is_not_black_is_a_defect(tmp_path, mask):
 
 
 def test_jpeg_masks_are_cut_in_the_middle(tmp_path):
-    """The noise that JPEG leaves around a mark is not a defect."""
+    """The noise of JPEG around a mark is not a defect."""
     drawn = np.zeros((40, 40), np.uint8)
     drawn[13:27, 9:30] = 255
     mask = save(tmp_path / "m.jpg", drawn, quality=60)
@@ -346,7 +346,7 @@ def test_a_mask_of_another_size_is_named(tmp_path):
 
 
 def test_a_mask_without_a_defect_is_named(tmp_path):
-    """An image that is called defective has to show where."""
+    """A defective image must have a marked pixel."""
     image = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
     mask = save(tmp_path / "m.png", np.zeros((20, 30), np.uint8))
 
@@ -356,7 +356,7 @@ def test_a_mask_without_a_defect_is_named(tmp_path):
 
 
 def test_missing_files_are_named(tmp_path):
-    """Which of the two is missing, the image or the mask, stands in the message."""
+    """The message says which of the two is missing, the image or the mask."""
     image = save(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
 
     for problem, path, kind in (
@@ -370,7 +370,7 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_empty_and_foreign_files_are_named(tmp_path):
-    """An empty file and one that holds something else are told apart, and a folder is no image."""
+    """An empty file and a foreign one get different messages, and a folder is no image."""
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("no image at all", encoding="utf-8")
     (tmp_path / "folder.png").mkdir()
@@ -383,7 +383,7 @@ def test_empty_and_foreign_files_are_named(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes and devices in folders")
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
 def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
-    """Nobody waits for who might write into a pipe, or reads a device that never ends."""
+    """No command waits for a writer of a pipe, or reads an endless device."""
     image = save(tmp_path / "a.png", COLOURS)
     make(tmp_path / "b.png")
     assert refuse(tmp_path / "b.png").found == "the image is no file but a pipe or a device"
@@ -393,8 +393,8 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path, make):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_image_cut_short_is_refused(tmp_path, kind, share):
-    """A download that broke off is an error, never an image with a grey half."""
+def test_an_image_cut_short_is_refused(tmp_path, kind, share):
+    """An interrupted download is an error, never an image with a grey half."""
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(stream, kind)
     path = tmp_path / "a.png"
@@ -413,7 +413,7 @@ def test_a_image_cut_short_is_refused(tmp_path, kind, share):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_broken_bytes_never_break_more_than_their_image(tmp_path, kind, changes):
-    """Whatever the bytes, there is an image of the right shape or a problem that names the file."""
+    """Any bytes give an image of the right shape, or a problem that names the file."""
     stream = io.BytesIO()
     Image.fromarray(np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)).save(stream, kind)
     data = bytearray(stream.getvalue())

@@ -1,4 +1,4 @@
-"""Maps and masks compared at other sizes than the input's: every pixel counts, and only what was seen."""
+"""Maps and masks compared at other sizes than the input's: every pixel that the method saw counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ragged_cases(draw: st.DrawFn):
 @settings(max_examples=60, deadline=None)
 @given(ragged_cases(), st.sampled_from((1, 20, 1 << 24)))
 def test_pixels_of_images_of_several_sizes_count_alike(case, group):
-    """The metrics are those of all pixels in one heap, however many images are in memory at once."""
+    """The metrics are those of all pixels together, however many images are in memory at once."""
     labels, masks, maps = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "_GROUP", group)
@@ -60,7 +60,7 @@ def test_pixels_of_images_of_several_sizes_count_alike(case, group):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from((2, 1000)))
 def test_of_one_size_both_ways_are_equal(seed, levels):
-    """Images that happen to be of one size have exactly the metrics of the plain way, AUPRO included."""
+    """Images that happen to have one size have exactly the usual metrics, including AUPRO."""
     rng = np.random.default_rng(seed)
     masks = rng.random((3, 8, 6)) < 0.2
     assume(masks.any())
@@ -81,7 +81,7 @@ def test_of_one_size_both_ways_are_equal(seed, levels):
     ],
 )
 def test_maps_that_do_not_fit_their_masks_are_refused(maps, text):
-    """A map too few, of another size, or not finite is an error that names the image."""
+    """A missing map, another size, or a value that is not finite is an error that names the image."""
     ground_truth = GroundTruth.of_sizes([0, 1], [np.zeros((2, 3)), np.eye(4, 5)])
     with pytest.raises(TaskError, match=text):
         evaluate_ground_truth(ground_truth, image_scores=[0, 1], maps=maps)
@@ -90,7 +90,7 @@ def test_maps_that_do_not_fit_their_masks_are_refused(maps, text):
 
 
 def test_large_images_are_never_in_memory_at_once():
-    """Forty maps of a megapixel take 160 MB; a few of them do here."""
+    """Forty maps of a megapixel take 160 MB; only a few of them are in memory at once."""
     count, side = 40, 1000
     masks = (np.pad(np.ones((20, 20)), ((0, side - 20), (0, side - 20))) for _ in range(count))
     ground_truth = GroundTruth.of_sizes(np.ones(count), masks)
@@ -105,7 +105,7 @@ def test_large_images_are_never_in_memory_at_once():
 
 
 def test_maps_are_resized_between_pixel_centres():
-    """Twice as large, a ramp stays a ramp with its ends held; the same size is the same map."""
+    """Twice as large, a ramp stays a ramp with constant ends; at the same size the map stays the same."""
     ramp = torch.arange(4.0).expand(1, 4, 4)
     assert Resized(ramp, ((2, 8),))[0][0].tolist() == [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
     assert np.array_equal(Resized(ramp, ((4, 4),))[0], ramp[0].numpy())
@@ -137,7 +137,7 @@ def stored(tmp_path) -> Store:
 
 
 def test_native_is_each_images_own_size(stored):
-    """Good images have a size without a mask, and every mask pixel of the files counts."""
+    """Good images have a size without a mask, and every mask pixel in the files counts."""
     ground_truth = open_ground_truth(stored, size=(32, 32), resize="stretch", eval_size="native")
     assert ground_truth.sizes == ((40, 60), (50, 100), (30, 30))
     assert ground_truth.region_sizes.tolist() == [100, 100]
@@ -145,7 +145,7 @@ def test_native_is_each_images_own_size(stored):
 
 
 def test_a_crop_is_evaluated_alone(stored, tmp_path):
-    """What a method was never shown does not count: the masks are cut like the images."""
+    """Parts that the method never saw don't count: masks are cropped like the images."""
     cropped = open_store(make_images(tmp_path), root=tmp_path, size=(32, 32), resize="crop")
     ground_truth = open_ground_truth(cropped, size=(32, 32), resize="crop", eval_size="native")
     assert ground_truth.sizes == ((40, 40), (50, 50), (30, 30))
@@ -155,7 +155,7 @@ def test_a_crop_is_evaluated_alone(stored, tmp_path):
 
 @pytest.mark.parametrize("resize", ["stretch", "crop"])
 def test_the_inputs_size_asked_for_is_the_inputs_size(stored, tmp_path, resize):
-    """Read again at the input's size, masks are those of the store, cropped or not."""
+    """Masks read again at the input's size are those of the store, cropped or not."""
     store = open_store(make_images(tmp_path), root=tmp_path, size=(24, 32), resize=resize)
     plain = open_ground_truth(store, size=(24, 32), resize=resize)
     again = open_ground_truth(store, size=(24, 32), resize=resize, eval_size=(24, 32))
@@ -164,7 +164,7 @@ def test_the_inputs_size_asked_for_is_the_inputs_size(stored, tmp_path, resize):
 
 
 def test_a_mask_that_broke_meanwhile_is_named(stored, tmp_path):
-    """The store was made when the mask was whole; now it is an error with its file."""
+    """The mask was intact when the store was made; now it is an error that names its file."""
     (tmp_path / "1_mask.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1_mask\.png"):
         open_ground_truth(stored, size=(32, 32), resize="stretch", eval_size="native")
@@ -178,7 +178,7 @@ def one_epoch(detector, images):
 
 
 def test_a_run_evaluates_at_the_images_own_size(tiny_data, tmp_path):
-    """The numbers are those of the maps resized to 80 x 80, image by image, against the files' masks."""
+    """The metrics are those of the maps resized to 80 x 80, image by image, against the files' masks."""
     method = made_method(one_epoch)
     result, _ = run_one(method, job_for(method, tiny_data, tmp_path, eval_size="native"))
     folder = tiny_data / "bolts" / "test"
@@ -199,7 +199,7 @@ def test_a_run_evaluates_at_the_images_own_size(tiny_data, tmp_path):
 
 
 def test_the_command_names_such_a_run_and_takes_images_of_any_size(tiny_data, tmp_path):
-    """--eval-size is part of the run's name, needs no images of one size, and the input's size is none."""
+    """--eval-size is in the run's name, allows images of several sizes, and the input's size adds nothing."""
     data = tmp_path / "data"
     shutil.copytree(tiny_data / "bolts", data / "bolts")
     image = data / "bolts/test/good/000.png"
@@ -228,7 +228,7 @@ def test_a_size_that_is_none_is_refused(tiny_data, tmp_path, text):
 
 
 def test_both_kinds_of_sizes_survive_json_and_older_protocols_are_read():
-    """A word and numbers come back as they were; a protocol without the newer fields gets their defaults."""
+    """A word and numbers survive; a protocol without the newer fields gets their defaults."""
     plain = Protocol((64, 64), "stretch", "lanczos", (64, 64), "nearest", "last", "anomaly map", None, None, "off")
     native = replace(plain, mask_size="native", map_resampling="bilinear", holdout=0.1)
     for protocol in (plain, native):

@@ -1,4 +1,4 @@
-"""The image store: decoded once, the same for all, broken input named, and whole whatever happens."""
+"""The image store: images are decoded once, broken input is named, and a store is always complete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch) -> list[Sample]:
-    """The samples that have been decoded so far."""
+    """The samples that were decoded so far."""
     seen: list[Sample] = []
 
     def count(sample, size, resize):
@@ -74,7 +74,7 @@ def leftovers(cache: Path) -> list[Path]:
 
 
 def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
-    """Its pixels would count as good ones; with skip_bad it is left out and told of."""
+    """Its pixels would count as good ones; with skip_bad it is left out and reported."""
     samples = make(tmp_path)
     bare = replace(samples[-1], mask=None)
     with pytest.raises(DataError, match="without a mask"):
@@ -85,7 +85,7 @@ def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
 
 
 def test_stores_without_masks(tmp_path):
-    """Where no sample has a mask there are none; where some have, the others' are empty."""
+    """If no sample has a mask there are none; if some have, the others' masks are empty."""
     samples = make(tmp_path, good=2, bad=1)
     assert open_store(samples[:2], root=tmp_path, size=SIZE).masks is None
     masks = open_store(samples, root=tmp_path, size=SIZE).masks
@@ -123,7 +123,7 @@ BREAKS = {
 
 @pytest.mark.parametrize("kind", BREAKS)
 def test_broken_input(kind, tmp_path, cache):
-    """A broken file is one message that names it; --skip-bad leaves it out, records it, and forgives nothing later."""
+    """One message names a broken file; --skip-bad leaves it out and records it, without hiding later errors."""
     do_break, part, found = BREAKS[kind]
     samples = make(tmp_path / "data")
     do_break(samples[-1])
@@ -145,7 +145,7 @@ def test_broken_input(kind, tmp_path, cache):
 
 
 def test_several_problems(tmp_path):
-    """The first problem is named, the reader's own before those of the files; the others are counted."""
+    """The first problem is named, the reader's own before those of files; the others are counted."""
     samples = make(tmp_path)
     samples[0].path.unlink()
     samples[3].path.unlink()
@@ -157,7 +157,7 @@ def test_several_problems(tmp_path):
 
 
 def test_nothing_left(tmp_path):
-    """Even --skip-bad wants one image."""
+    """Even --skip-bad needs one image."""
     sample = Sample(tmp_path / "gone.png")
     with pytest.raises(DataError, match="no image that can be used"):
         open_store([sample], root=tmp_path, size=SIZE, skip_bad=True)
@@ -165,7 +165,7 @@ def test_nothing_left(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs access rights")
 def test_access_rights_put_right(tmp_path):
-    """A file that could not be read is looked at again, though neither its length nor its time has changed."""
+    """A file that could not be read is tried again, though neither its length nor its time has changed."""
     samples = make(tmp_path)
     samples[1].path.chmod(0)
     with pytest.raises(DataError, match=r"1\.png: found the image cannot be read"):
@@ -175,7 +175,7 @@ def test_access_rights_put_right(tmp_path):
 
 
 def test_problems_are_looked_at_again(tmp_path, cache, monkeypatch):
-    """What was broken for a moment, as on a bad network, makes no store that stays without it."""
+    """A file that is broken only for a moment, as on a bad network, doesn't stay missing from the store."""
     samples = make(tmp_path)
     bad = Problem(samples[1].path, "the network is gone", "Wait")
     with monkeypatch.context() as patch:
@@ -192,7 +192,7 @@ def test_problems_are_looked_at_again(tmp_path, cache, monkeypatch):
 
 
 def test_later_runs_decode_nothing(tmp_path, decoded, monkeypatch):
-    """The second opening reads the store, and finds the same in it; another path to the same files does, too."""
+    """The second opening reads the store and finds the same content; so does another path to the same files."""
     samples = make(tmp_path)
     heard = []
     first = open_store(samples, root=tmp_path, size=SIZE, watch=lambda *facts: heard.append(facts))
@@ -212,7 +212,7 @@ def test_later_runs_decode_nothing(tmp_path, decoded, monkeypatch):
 
 
 def test_another_image_with_the_old_length_and_times_is_decoded(tmp_path):
-    """As tar, rsync and cp -p leave it: what counts is the content."""
+    """tar, rsync and cp -p restore times: the content counts."""
     samples = make(tmp_path)
     path = samples[0].path.with_suffix(".bmp")
     write(path, np.full((20, 30, 3), 50, np.uint8))
@@ -226,7 +226,7 @@ def test_another_image_with_the_old_length_and_times_is_decoded(tmp_path):
 
 
 def test_images_that_change_while_they_are_read_make_no_store(tmp_path, monkeypatch):
-    """Nobody knows what such a store would hold: the command is to be repeated."""
+    """The content of such a store would be unknown: the message asks to run the command again."""
     samples = make(tmp_path)
     original = image_store._fill
 
@@ -242,7 +242,7 @@ def test_images_that_change_while_they_are_read_make_no_store(tmp_path, monkeypa
 
 
 def test_what_makes_another_store(tmp_path, decoded):
-    """Another size, another way of resizing, other samples or contents are decoded anew; a touched file is not."""
+    """Another size, resizing, list of samples or content is decoded anew; a touched file is not."""
     samples = make(tmp_path)
     keys = [open_store(samples, root=tmp_path, size=SIZE).key]
     keys.append(open_store(samples, root=tmp_path, size=(16, 16)).key)
@@ -258,8 +258,8 @@ def test_what_makes_another_store(tmp_path, decoded):
     assert len(decoded) == 5 + 5 * 6
 
 
-def test_content_tells_bytes_apart(tmp_path):
-    """The digest of the content depends on the bytes of images and masks, and not on names or times."""
+def test_content_depends_on_bytes(tmp_path):
+    """The digest of the content depends on the bytes of images and masks, not on names or times."""
     samples = make(tmp_path / "a")
     first = open_store(samples, root=tmp_path, size=SIZE).content
     shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -308,7 +308,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damaged_stores_are_made_again(kind, tmp_path, cache, decoded):
-    """A store with anything missing, cut off or changed is not used but replaced, with one sentence."""
+    """A store with anything missing, cut or changed is replaced, with one sentence."""
     samples, said = make(tmp_path), []
     first = open_store(samples, root=tmp_path, size=SIZE, say=said.append)
     image_store, masks = np.array(first.images), np.array(first.masks)
@@ -328,7 +328,7 @@ def test_damaged_stores_are_made_again(kind, tmp_path, cache, decoded):
 
 
 def test_another_process_was_faster(tmp_path, cache, monkeypatch):
-    """Where a whole store appears while one is built, it is used, and nothing is left over."""
+    """If a complete store appears while one is built, it is used, and nothing is left over."""
     samples = make(tmp_path)
     nested = []
 
@@ -361,7 +361,7 @@ def test_two_processes_at_once(tmp_path, cache):
 
 
 def test_a_store_that_vanishes(tmp_path, cache):
-    """Somebody who clears the cache while a store is built costs another try, not the run."""
+    """Clearing the cache while a store is built costs another try, not the run."""
     samples = make(tmp_path)
     removed = []
     real = image_store._fill
@@ -379,8 +379,8 @@ def test_a_store_that_vanishes(tmp_path, cache):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-def test_no_room(code, tmp_path, cache, monkeypatch):
-    """A disk that fills up names the folder and the way out, and leaves nothing behind."""
+def test_a_full_disk_is_named(code, tmp_path, cache, monkeypatch):
+    """The message about a full disk names the folder and gives a hint; nothing is left behind."""
 
     def fail(_: int) -> None:
         raise OSError(code, os.strerror(code))
@@ -395,8 +395,8 @@ def test_no_room(code, tmp_path, cache, monkeypatch):
     assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == 6
 
 
-def test_no_room_is_known_before(tmp_path, decoded, monkeypatch):
-    """A disk without room for the store is told before anything is decoded."""
+def test_too_little_space_is_reported_before_decoding(tmp_path, decoded, monkeypatch):
+    """A disk without space for the store is reported before anything is decoded."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
     with pytest.raises(DataError, match=r"found 1 MB free of the 24 MB needed.*ADBENCH_CACHE"):
         open_store(make(tmp_path), root=tmp_path, size=(1000, 1000))
@@ -411,7 +411,7 @@ def test_a_cache_that_is_a_file(tmp_path, cache):
 
 
 def test_a_break_leaves_nothing(tmp_path, cache):
-    """Ctrl-C while images are decoded leaves no half-written store."""
+    """Ctrl-C during decoding leaves no half-written store."""
 
     def stop(what: str, done: int, total: int) -> None:
         if done == 3:
@@ -423,7 +423,7 @@ def test_a_break_leaves_nothing(tmp_path, cache):
 
 
 def test_what_killed_processes_left_is_removed(tmp_path, cache):
-    """An unfinished store that nobody has written to for days is removed; a fresh one may still be in use."""
+    """An unfinished store without a write for days is removed; a fresh one may still be in use."""
     old, fresh = (cache / "pictures" / f".key-{digit * 32}" for digit in "0f")  # as adbench 0.1 named them
     for folder in (old, fresh):
         folder.mkdir(parents=True)
@@ -436,7 +436,7 @@ def test_what_killed_processes_left_is_removed(tmp_path, cache):
 
 
 def test_stores_are_read_only(tmp_path):
-    """Nobody can change the images of later runs by accident."""
+    """The images of later runs can't be changed by accident."""
     store = open_store(make(tmp_path), root=tmp_path, size=SIZE)
     for part in (store.images, store.masks):
         with pytest.raises(ValueError, match="read-only"):

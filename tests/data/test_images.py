@@ -1,4 +1,4 @@
-"""Batches: each image once, exact numbers, features the same cached or not, turned copies that can be repeated."""
+"""Batches: each image once, exact numbers, the same features with and without cache, repeatable rotated copies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNT, HEIGHT, WIDTH = 11, 12, 20
 
 
 class Backbone(nn.Module):
-    """Two levels that tell images and places apart, and a count of the images seen."""
+    """Two levels that depend on image and position, and a count of the images seen."""
 
     def __init__(self, key: str = "fake") -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def assert_equal(expected: list[torch.Tensor], found: list[torch.Tensor]) -> Non
 
 
 def test_pixels_are_exact(store):
-    """A byte becomes its 255th part, in the order of the store, channels first, on the device."""
+    """A byte is divided by 255, in the order of the store, channels first, on the device."""
     expected = torch.from_numpy(np.array(store.images)).permute(0, 3, 1, 2).double() / 255
     source = images(store)
     batches = list(source)
@@ -88,7 +88,7 @@ def test_pixels_are_exact(store):
 
 
 def test_batches_may_be_changed(store):
-    """What a method does to its batch reaches neither the next one nor the store."""
+    """A method's changes to its batch reach neither the next batch nor the store."""
     source = images(store)
     before = all_images(source)
     for batch in source:
@@ -99,7 +99,7 @@ def test_batches_may_be_changed(store):
 @given(size=st.integers(1, COUNT + 3), seed=st.integers(0, 1000), shuffle=st.booleans())
 @settings(max_examples=20, deadline=None)
 def test_every_image_once(size, seed, shuffle):
-    """Whatever the size of the batches and the order, each image comes once and the last batch takes the rest."""
+    """For any batch size and order, each image comes once, and the last batch has the rest."""
     pixels = np.arange(COUNT, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
     samples = tuple(Sample(None) for _ in range(COUNT))
     source = images(Store("key", samples, pixels, None, ((1, 1),) * COUNT, ""), shuffle=shuffle)
@@ -111,7 +111,7 @@ def test_every_image_once(size, seed, shuffle):
 
 
 def test_shuffling_follows_torchs_seed(store):
-    """The order is drawn from torch's generator: the same after the same seed, another in the next iteration."""
+    """The order comes from torch's generator: the same after the same seed, another one in the next iteration."""
     source = images(store, shuffle=True)
     torch.manual_seed(1)
     first, second = all_images(source), all_images(source)
@@ -122,14 +122,14 @@ def test_shuffling_follows_torchs_seed(store):
 
 
 def test_order_draws_nothing_from_the_generator(store):
-    """Going through test images in order leaves the random state alone."""
+    """Iterating over test images in order leaves the random state unchanged."""
     before = torch.get_rng_state()
     all_images(images(store))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_loose_images():
-    """A batch of loose images has their size and their features."""
+    """A batch of given images has their size and their features."""
     pixels = torch.rand(3, 3, HEIGHT, WIDTH)
     batch = Batch.of(pixels)
     assert (len(batch), batch.size) == (3, (HEIGHT, WIDTH))
@@ -151,7 +151,7 @@ def test_cached_features_are_the_direct_ones(store, cache, shuffle):
 
 
 def test_features_are_computed_once(store, cache):
-    """All epochs and all objects over the same images share a table; another backbone has its own."""
+    """All epochs and all objects over the same images share a table; another backbone has its own table."""
     backbone = Backbone()
     heard = []
     source = images(store, cache=cache, watch=lambda *facts: heard.append(facts))
@@ -167,7 +167,7 @@ def test_features_are_computed_once(store, cache):
 
 @pytest.mark.parametrize(("budget", "releases"), [(None, 1), (0, 0)])
 def test_a_backbone_is_released_once_its_features_are_kept(store, tmp_path, monkeypatch, budget, releases):
-    """What trains then has its memory; where nothing is kept and each batch needs it, it stays."""
+    """Training then has its memory; if nothing is cached and each batch needs the backbone, it stays."""
     monkeypatch.setenv(DISK_VARIABLE, "0")
     backbone, calls = Backbone(), []
     backbone.release_weights = lambda: calls.append(backbone.seen)
@@ -178,7 +178,7 @@ def test_a_backbone_is_released_once_its_features_are_kept(store, tmp_path, monk
 
 
 def test_a_backbone_is_loaded_once_for_companions(store, tmp_path):
-    """With the features of images as they are come those of their companions, before the backbone is released."""
+    """The companions' features are computed with those of the unrotated images, before the backbone is released."""
     backbone, events = Backbone(), []
     backbone.release_weights = lambda: events.append(backbone.seen)
     cache = FeatureCache(folder=tmp_path / "features")
@@ -192,7 +192,7 @@ def test_a_backbone_is_loaded_once_for_companions(store, tmp_path):
 
 
 def test_what_is_found_on_disk_releases_nothing(store, cache):
-    """A network that only another table needed stays for what still wants it."""
+    """A network that only another table needed stays for later uses."""
     backbone, calls = Backbone(), []
     all_features(images(store, cache=cache), backbone)
     backbone.release_weights = lambda: calls.append(backbone.seen)
@@ -202,7 +202,7 @@ def test_what_is_found_on_disk_releases_nothing(store, cache):
 
 
 def test_a_network_of_a_plugins_own_computes_only_what_is_asked_for(store, cache):
-    """One without ``release_weights`` may be made for training images alone."""
+    """A network without ``release_weights`` may be made for training images only."""
     backbone, training = Backbone(), images(store, cache=cache)
     training.prefetch_with(images(replace(store, content="others"), cache=cache))
     all_features(training, backbone)
@@ -211,7 +211,7 @@ def test_a_network_of_a_plugins_own_computes_only_what_is_asked_for(store, cache
 
 @pytest.mark.parametrize("change", [{"key": "another"}, {"content": "another"}])
 def test_other_images_have_other_features(store, cache, change):
-    """A table is never taken for other images, be it other files or other bytes."""
+    """A table never serves other images, be it other files or other bytes."""
     backbone = Backbone()
     all_features(images(store, cache=cache), backbone)
     darker = replace(store, images=np.array(store.images) // 2, **change)
@@ -220,7 +220,7 @@ def test_other_images_have_other_features(store, cache, change):
 
 
 def test_without_cache(store, cache):
-    """For measuring, everything is computed each time, and nobody is told."""
+    """For measuring, everything is computed each time, without progress."""
     heard = []
     backbone = Backbone()
     source = images(store, cache=cache, watch=lambda *f: heard.append(f), step=lambda *f: heard.append(f))
@@ -235,8 +235,8 @@ def test_without_cache(store, cache):
     assert heard
 
 
-def test_steps_are_told(store):
-    """After each batch has been used, the count of images is told, for each iteration anew."""
+def test_steps_are_reported(store):
+    """The number of images is reported after each batch, for each iteration anew."""
     heard = []
     source = images(store, step=lambda *facts: heard.append(facts))
     for number, _ in enumerate(source):
@@ -249,8 +249,8 @@ def test_steps_are_told(store):
 # ---------------------------------------------------------------- turned copies
 
 
-def test_turned_copies_come_round(store, cache):
-    """Each iteration takes the next version, after the last comes the first, and all are the same next time."""
+def test_rotated_copies_take_turns(store, cache):
+    """Each iteration takes the next version, the first after the last, and all are the same next time."""
     turned = images(store, cache=cache).augmented(rotation=20, copies=3)
     versions = [all_images(turned) for _ in range(4)]
     assert torch.equal(versions[0], versions[3])
@@ -269,8 +269,8 @@ def test_a_broken_off_iteration_counts(store):
     assert torch.equal(expected, all_images(turned))
 
 
-def test_turned_features_are_cached_each_on_its_own(store, cache):
-    """Features of every version are those of its images, computed once, and apart from the straight ones."""
+def test_rotated_features_are_cached_for_each_version(store, cache):
+    """Features of every version are those of its images, computed once, and separate from the unrotated ones."""
     backbone = Backbone()
     source = images(store, cache=cache, shuffle=True)
     all_features(source, backbone)
@@ -283,8 +283,8 @@ def test_turned_features_are_cached_each_on_its_own(store, cache):
     assert backbone.seen == 4 * COUNT
 
 
-def test_versions_do_not_hang_on_the_order(store):
-    """An image has the same angle in a version whatever batch it comes in."""
+def test_versions_do_not_depend_on_the_order(store):
+    """An image has the same angle in a version, whatever batch it is in."""
     ordered = images(store).augmented(rotation=20, copies=2)
     shuffled = images(store, shuffle=True).augmented(rotation=20, copies=2)
     expected = {pixel_image.sum().item() for pixel_image in all_images(ordered)}
@@ -292,7 +292,7 @@ def test_versions_do_not_hang_on_the_order(store):
 
 
 def test_new_angles_each_time(store, cache):
-    """Without copies each iteration turns anew, by torch's seed; a batch's images and features agree."""
+    """Without copies each iteration draws new angles by torch's seed; a batch's images and features agree."""
     backbone = Backbone()
     turned = images(store, cache=cache).augmented(rotation=20, copies=0)
     torch.manual_seed(3)
@@ -309,7 +309,7 @@ def test_new_angles_each_time(store, cache):
 @given(degrees=st.floats(0.1, 90), copies=st.integers(0, 4), number=st.integers(0, 3))
 @settings(max_examples=30, deadline=None)
 def test_angles_are_uniform(degrees, copies, number):
-    """Angles lie within the bounds, on both sides, and fill them evenly."""
+    """Angles are within the bounds, of both signs, and uniform."""
     angles = Rotation(degrees, copies, number).angles(torch.arange(4000), 4000)
     assert angles.abs().max() <= degrees
     assert abs(angles.mean()) < 0.05 * degrees
@@ -319,7 +319,7 @@ def test_angles_are_uniform(degrees, copies, number):
 @given(angle=st.floats(-180, 180), height=st.integers(24, 48), width=st.integers(24, 48))
 @settings(max_examples=40, deadline=None)
 def test_rotation_is_torchvisions(angle, height, width):
-    """Images of any shape turn as in torchvision, but for a few pixels where two are equally near."""
+    """Images of any shape rotate as in torchvision, except for a few pixels where two are equally near."""
     pixels = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     expected = torchvisions_rotate(pixels, angle)
     found = rotate(pixels, torch.tensor([angle]))
@@ -327,7 +327,7 @@ def test_rotation_is_torchvisions(angle, height, width):
 
 
 def test_rotation_is_counter_clockwise():
-    """A quarter turn is numpy's rot90; no turn changes nothing; each image has its own angle."""
+    """A quarter turn is numpy's rot90; an angle of 0 changes nothing; each image has its own angle."""
     pixels = torch.rand(2, 3, 9, 9)
     found = rotate(pixels, torch.tensor([90.0, 0.0]))
     assert torch.equal(torch.rot90(pixels[0], dims=(1, 2)), found[0])
@@ -337,7 +337,7 @@ def test_rotation_is_counter_clockwise():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu(store):
-    """Batches on a GPU hold the same pixels, straight and turned."""
+    """Batches on a GPU have the same pixels, rotated or not."""
     device = torch.device("cuda", 0)
     on_gpu = Images(store, device, 4, shuffle=False)
     assert torch.allclose(all_images(images(store)), all_images(on_gpu).cpu(), rtol=0, atol=1e-7)

@@ -1,4 +1,4 @@
-"""The synthetic data set: always the same, honest about its masks and its split."""
+"""The synthetic data set: always the same, with exact masks and separate splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adbench.util.errors import DataError
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A cache folder in which two processes have asked for the data set at the same moment."""
+    """A cache folder in which two processes asked for the data set at the same moment."""
     root = tmp_path_factory.mktemp("demo")
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=demo.load, args=(root, name)) for name in ("brick", "gravel")]
@@ -40,7 +40,7 @@ def digest(folder):
 
 
 def test_two_processes_at_once_leave_one_whole_data_set(cache):
-    """Nothing is left beside the folder that the first to finish put in place."""
+    """Nothing is left beside the folder of the first process to finish."""
     assert [path.name for path in cache.iterdir()] == [demo.FOLDER]
     assert demo.is_complete(cache / demo.FOLDER)
 
@@ -54,7 +54,7 @@ def test_it_is_always_the_same(cache, tmp_path):
 
 @pytest.mark.parametrize("name", demo.CLASSES)
 def test_each_class_has_its_images(cache, name):
-    """60 to train with; 20 good and 40 defective ones, 8 of each kind and each with its mask, to test."""
+    """60 for training; 20 good and 40 defective ones for testing, 8 of each kind, each with its mask."""
     task = demo.load(cache, name)
 
     assert (task.dataset, task.class_name, task.synthetic, task.problems) == ("demo", name, True, ())
@@ -72,7 +72,7 @@ def test_no_two_images_are_the_same(cache):
 
 
 def test_masks_are_exactly_what_was_covered(cache):
-    """A mask holds 0 and 255 at the image's size, and covers between 0.1 % and 15 % of it."""
+    """A mask has 0 and 255 at the image's size, and covers between 0.1 % and 15 % of it."""
     for name in demo.CLASSES:
         for sample in demo.load(cache, name).test:
             if sample.mask is not None:
@@ -85,7 +85,7 @@ def test_masks_are_exactly_what_was_covered(cache):
 @pytest.mark.parametrize("defect", demo.DEFECTS)
 @pytest.mark.parametrize("texture", demo.CLASSES)
 def test_a_mask_is_where_the_image_changed(texture, defect):
-    """Most of the change lies in the mask, the mask's pixels changed far more, and none far from it did."""
+    """Most of the change is in the mask, its pixels change far more, and none far from it changes."""
     for severity in (1.0, 0.0):
         made = demo_images.defective(texture, defect, 0, severity)
         change = np.abs(made.pixels.astype(float) - made.clean)
@@ -98,14 +98,14 @@ def test_a_mask_is_where_the_image_changed(texture, defect):
 
 
 def test_defects_go_from_plain_to_hard():
-    """With the severity shrinks what a defect covers, so that methods can differ."""
+    """A defect's area shrinks with the severity, so that methods can differ."""
     for defect in demo.DEFECTS:
         plain, hard = (demo_images.defective("grass", defect, 1, severity).mask for severity in (1.0, 0.0))
         assert (plain > 0).sum() > 1.5 * (hard > 0).sum()
 
 
 def test_train_and_test_share_no_pixel_of_the_photograph(monkeypatch):
-    """The two regions do not overlap, and a crop shows nothing of the other one, wherever it lies."""
+    """The two regions don't overlap, and no crop shows a pixel of the other region."""
     train, test = demo_images.REGIONS["train"], demo_images.REGIONS["test"]
     assert train[1] <= test[0]
 
@@ -125,7 +125,7 @@ def test_train_and_test_share_no_pixel_of_the_photograph(monkeypatch):
 
 
 def test_a_damaged_cache_is_built_anew(cache, tmp_path):
-    """An image that somebody cleared away comes back with the next call, the same as before."""
+    """A deleted image returns with the next call, the same as before."""
     shutil.copytree(cache, tmp_path, dirs_exist_ok=True)
     before = demo.load(tmp_path, "grass").fingerprint
     next((tmp_path / demo.FOLDER / "grass" / "train" / "good").iterdir()).unlink()
@@ -134,7 +134,7 @@ def test_a_damaged_cache_is_built_anew(cache, tmp_path):
 
 
 def test_what_killed_runs_left_is_removed(cache, tmp_path):
-    """A half-made data set goes with the next look, and a user's own hidden folders stay."""
+    """The next look removes a half-made data set; a user's own hidden folders stay."""
     shutil.copytree(cache / demo.FOLDER, tmp_path / demo.FOLDER)
     (tmp_path / f".{demo.FOLDER}-{'0' * 32}.tmp" / "brick").mkdir(parents=True)
     (tmp_path / ".demo-notes").mkdir()
@@ -145,7 +145,7 @@ def test_what_killed_runs_left_is_removed(cache, tmp_path):
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
-    """The message names the folder and the variable that moves it."""
+    """The message names the folder, and the variable that moves it."""
     (tmp_path / "cache").touch()
 
     with pytest.raises(DataError) as caught:
@@ -156,6 +156,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_the_kinds_of_defect_are_those_that_can_be_drawn():
-    """The list that needs no NumPy agrees with the one that draws."""
+    """The list that needs no NumPy equals the list of the drawing functions."""
     assert tuple(demo_images.DEFECTS) == demo.DEFECTS
     assert demo_images.TEXTURES == demo.CLASSES

@@ -1,4 +1,4 @@
-"""The readers of data sets: which files they find, and what they say about a folder that is wrong."""
+"""The readers of data sets: the files that they find, and their messages about a wrong folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adbench.util.errors import DataError, UnknownNameError
 
 
 def touch(root: Path, *names: str) -> Path:
-    """Make empty files: the readers only look for names."""
+    """Make empty files: the readers only list names."""
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def test_a_class_in_mvtec_layout_is_found_whole(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.PNG", "a.JPG", "a.jpeg", "a.Bmp", "a.tif", "a.TIFF", "a.webp"])
 def test_images_and_masks_of_any_suffix_in_any_case_are_found(tmp_path, name):
-    """An image is known by its suffix, whatever its case, and its mask may have another one."""
+    """An image is recognised by its suffix in upper or lower case, and its mask may have another suffix."""
     touch_class(tmp_path, "parts")
     touch(tmp_path / "parts", f"test/dent/{name}", "ground_truth/dent/a_mask.TIF")
 
@@ -80,7 +80,7 @@ def test_images_and_masks_of_any_suffix_in_any_case_are_found(tmp_path, name):
 
 
 def test_a_mask_may_have_just_the_stem_of_its_image(tmp_path):
-    """Data sets that name masks like the images work, and STEM_mask wins where both are there."""
+    """Masks may have the same names as images; STEM_mask wins if both exist."""
     touch_class(tmp_path, "parts")
     touch(tmp_path / "parts", "test/dent/a.jpg", "test/dent/b.jpg")
     touch(tmp_path / "parts", "ground_truth/dent/a.bmp", "ground_truth/dent/b.bmp", "ground_truth/dent/b_mask.bmp")
@@ -100,7 +100,7 @@ def test_what_is_no_image_is_passed_over(tmp_path):
 
 
 def test_paths_with_blanks_and_any_letters_work(tmp_path):
-    """Non-ASCII letters and blanks may stand in the root's, the class's, the defect's and the files' names."""
+    """Roots, classes, defects and files may have blanks and non-ASCII letters in their names."""
     root = tmp_path / "Prüfung 検査"
     touch_class(root, "grüne Schraube")
     touch(root / "grüne Schraube", "test/großer Riß/bild 1.png", "ground_truth/großer Riß/bild 1_mask.png")
@@ -111,7 +111,7 @@ def test_paths_with_blanks_and_any_letters_work(tmp_path):
 
 
 def test_a_missing_mask_is_named_where_it_was_expected(tmp_path):
-    """The sample keeps the path, so that whoever decodes the images can report it."""
+    """The sample keeps the path, so that decoding can report it."""
     touch_class(tmp_path, "bottle")
     touch(tmp_path / "bottle", "test/cut/002.png", "test/hole/000.png")
 
@@ -146,7 +146,7 @@ def test_a_defect_type_without_images_is_a_problem(tmp_path):
 
 
 def test_masks_without_images_are_a_problem(tmp_path):
-    """A ground-ground truth type that no folder of test images belongs to is reported."""
+    """A ground truth type without a folder of test images is reported."""
     touch_class(tmp_path, "bottle")
     touch(tmp_path / "bottle", "ground_truth/hole/000_mask.png")
 
@@ -157,7 +157,7 @@ def test_masks_without_images_are_a_problem(tmp_path):
 
 
 def test_a_class_without_test_images_is_refused(tmp_path):
-    """The message names the folder where the images were looked for."""
+    """The message names the folder in which images were searched."""
     touch_class(tmp_path, "bottle")
     for path in sorted((tmp_path / "bottle" / "test").rglob("*.png")):
         path.unlink()
@@ -169,7 +169,7 @@ def test_a_class_without_test_images_is_refused(tmp_path):
 
 
 def test_a_class_without_training_images_says_where_they_belong(tmp_path):
-    """Zero-shot methods need none, so the reader only tells where they were looked for."""
+    """Zero-shot methods need none, so the reader only says where they belong."""
     touch_class(tmp_path, "bottle")
     for path in sorted((tmp_path / "bottle" / "train").rglob("*.png")):
         path.unlink()
@@ -184,7 +184,7 @@ def test_a_class_without_training_images_says_where_they_belong(tmp_path):
 
 
 def test_mvtec_has_its_15_classes(tmp_path):
-    """All 15 are offered as soon as one of them is there."""
+    """All 15 are offered if one of them exists."""
     touch_class(tmp_path, "screw")
 
     assert len(mvtec.classes(tmp_path)) == 15
@@ -193,14 +193,14 @@ def test_mvtec_has_its_15_classes(tmp_path):
 
 @pytest.mark.parametrize("name", mvtec.FOLDERS)
 def test_mvtec_may_lie_in_its_usual_folder(tmp_path, name):
-    """A root that contains the unpacked archive will do."""
+    """A root that contains the unpacked archive works."""
     touch_class(tmp_path / name, "wood")
 
     assert len(mvtec.load(tmp_path, "wood").train) == 2
 
 
 def test_the_folder_with_more_classes_wins(tmp_path):
-    """A single folder of a class's name beside the data set does not hide it."""
+    """A single folder with a class's name beside the data set does not hide it."""
     touch_class(tmp_path, "wood")
     touch_class(tmp_path / "mvtec", "wood")
     touch_class(tmp_path / "mvtec", "tile")
@@ -211,7 +211,7 @@ def test_the_folder_with_more_classes_wins(tmp_path):
 @pytest.mark.parametrize("reader", [mvtec, visa])
 @pytest.mark.parametrize("make", ["nothing", "a file", "an empty folder"])
 def test_a_missing_root_says_where_to_get_the_data(tmp_path, reader, make):
-    """The message names the folder, both ways to give another one, and where the data set can be had."""
+    """The message names the folder, both ways to give another one, and where to get the data set."""
     root = tmp_path / "data"
     if make == "a file":
         root.touch()
@@ -230,7 +230,7 @@ def test_a_missing_root_says_where_to_get_the_data(tmp_path, reader, make):
     [(mvtec, "botle", "bottle"), (visa, "Candel", "candle"), (demo, "bricks", "brick"), (folder, "part", "parts")],
 )
 def test_an_unknown_class_offers_the_nearest(tmp_path, reader, wrong, right):
-    """A typo in a class's name is answered with the right one."""
+    """For a typo in a class's name the message suggests the right one."""
     touch_class(tmp_path, "parts")
 
     with pytest.raises(UnknownNameError, match=f"unknown class of {reader.NAME} '{wrong}'.*Did you mean '{right}'"):
@@ -253,7 +253,7 @@ def test_a_class_that_was_not_unpacked_is_named(tmp_path):
 
 @pytest.mark.parametrize("place", ["", "visa", "VisA", "VisA_20220922"])
 def test_visa_as_in_its_archive(tmp_path, place):
-    """The split's file says what is for training; images it does not list are left alone."""
+    """The split's file says which images are for training; unlisted images are ignored."""
     touch_archive(tmp_path / place)
 
     task = visa.load(tmp_path, "candle")
@@ -266,7 +266,7 @@ def test_visa_as_in_its_archive(tmp_path, place):
 
 @pytest.mark.parametrize("place", ["", "1cls", "visa_pytorch", "visa_pytorch/1cls", "VisA/VisA_pytorch/1cls"])
 def test_visa_rearranged(tmp_path, place):
-    """The layout that the authors' script makes is read wherever it usually lies."""
+    """The layout made by the authors' script is found in its usual folders."""
     files = ("train/good/0.JPG", "test/good/1.JPG", "test/bad/000.JPG", "ground_truth/bad/000.png")
     touch(tmp_path / place / "pcb1", *files)
 
@@ -277,7 +277,7 @@ def test_visa_rearranged(tmp_path, place):
 
 
 def test_visa_keeps_a_mask_that_the_split_does_not_name(tmp_path):
-    """An anomalous row without a mask is looked for where the archive has it."""
+    """For an anomalous row without a mask, the archive's usual place is searched."""
     split = touch_archive(tmp_path) / visa.SPLIT
     split.write_text(
         split.read_text(encoding="utf-8").replace("candle/Data/Masks/Anomaly/000.png", ""), encoding="utf-8"
@@ -287,7 +287,7 @@ def test_visa_keeps_a_mask_that_the_split_does_not_name(tmp_path):
 
 
 def test_visa_without_its_split_is_refused(tmp_path):
-    """The missing file is named, with where it can be had."""
+    """The missing file is named, with where to get it."""
     split = touch_archive(tmp_path) / visa.SPLIT
     split.unlink()
 
@@ -303,7 +303,7 @@ def test_visa_without_its_split_is_refused(tmp_path):
     [("object,split,image\n", "no column label, mask"), ("", "no column"), (b"\xff\xfe\x00", "codec")],
 )
 def test_visa_with_a_broken_split_is_refused(tmp_path, content, found):
-    """A file without the columns, or no text at all, is named with what is wrong."""
+    """For a file without the columns, or a binary one, the message says what is wrong."""
     split = touch_archive(tmp_path) / visa.SPLIT
     split.write_bytes(content if isinstance(content, bytes) else content.encode())
 
@@ -315,7 +315,7 @@ def test_visa_with_a_broken_split_is_refused(tmp_path, content, found):
 
 
 def test_visa_whose_split_lacks_the_class_is_refused(tmp_path):
-    """A class without a row is reported with the split's path."""
+    """A class without a row is reported with the path of the split."""
     touch_archive(tmp_path)
     touch(tmp_path, "pcb2/Data/Images/Normal/0.JPG")
 
@@ -327,7 +327,7 @@ def test_visa_whose_split_lacks_the_class_is_refused(tmp_path):
 
 
 def test_a_folder_with_test_images_only_is_a_class(tmp_path):
-    """Zero-shot methods can be scored on it, and others refuse it by name; it isn't passed over in silence."""
+    """Zero-shot methods can be scored on it, and others refuse it by name; it isn't ignored silently."""
     touch_class(tmp_path, "nuts")
     touch(tmp_path, "widgets/test/good/000.png")
 
@@ -336,7 +336,7 @@ def test_a_folder_with_test_images_only_is_a_class(tmp_path):
 
 
 def test_every_folder_in_mvtec_layout_is_a_class(tmp_path):
-    """Other folders are passed over, and the order is that of the names."""
+    """Other folders are ignored, and the order is by name."""
     for name in ("nuts", "Bolts", "äpfel"):
         touch_class(tmp_path, name)
     touch(tmp_path, "notes/readme.txt", ".hidden/train/good/0.png", "loose.png")
@@ -345,7 +345,7 @@ def test_every_folder_in_mvtec_layout_is_a_class(tmp_path):
 
 
 def test_a_root_that_is_a_class_itself_is_that_class(tmp_path, monkeypatch):
-    """Pointing at the class instead of its parent works, by a relative path as well."""
+    """A path to the class instead of its parent works, also a relative one."""
     touch_class(tmp_path, "nuts")
     monkeypatch.chdir(tmp_path / "nuts")
 
@@ -365,7 +365,7 @@ def test_a_root_without_a_class_shows_the_layout(tmp_path):
 
 
 def test_a_copied_data_set_has_the_same_fingerprint(tmp_path):
-    """What counts is below the root; another image changes the fingerprint."""
+    """Only paths below the root count; another image changes the fingerprint."""
     one, two = (mvtec.load(touch_class(tmp_path / name, "tile").parent, "tile") for name in ("one", "two"))
     assert one.fingerprint == two.fingerprint
 
@@ -377,7 +377,7 @@ def test_a_copied_data_set_has_the_same_fingerprint(tmp_path):
 
 
 def test_the_readers_import_nothing_heavy():
-    """They are loaded at each start, so torch, NumPy and Pillow stay out until images are needed."""
+    """They are loaded at each start, so torch, NumPy and Pillow are not imported until images are needed."""
     code = (
         "import sys; from adbench_datasets import demo, folder, mvtec, visa; "
         "print(sorted({'torch', 'numpy', 'PIL', 'skimage', 'scipy'} & set(sys.modules)))"
@@ -389,7 +389,7 @@ def test_the_readers_import_nothing_heavy():
 
 @pytest.mark.parametrize("reader", [demo, folder, mvtec, visa])
 def test_each_module_offers_its_data_set(reader):
-    """The hook hands out one data set under the module's name, and only demo needs no root."""
+    """The hook returns one data set under the module's name, and only demo needs no root."""
     (dataset,) = reader.adbench_datasets()
 
     assert dataset.name == reader.__name__.rpartition(".")[2]
@@ -399,7 +399,7 @@ def test_each_module_offers_its_data_set(reader):
 
 
 def test_folders_are_read_in_the_order_of_their_names(tmp_path):
-    """Capitals come first on every platform, whatever order the disk has."""
+    """Capitals come first on every platform, whatever the order on disk."""
     touch(tmp_path, "b.png", "a.png", "C.png", "10.png", "9.png")
 
     assert [path.name for path in layout.images_in(tmp_path)] == ["10.png", "9.png", "C.png", "a.png", "b.png"]

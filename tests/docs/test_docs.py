@@ -1,4 +1,4 @@
-"""The docs keep up with the house."""
+"""The docs agree with the code and the files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_architecture_names_places_that_are_there():
-    """Each file and function on the way of a command is found where docs/architecture.md says."""
+    """Each file and function in the path of a command is where docs/architecture.md says."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     stops = re.findall(r"^\| \d+\. (.*?) \|", text, re.MULTILINE)
     assert 0 < len(stops) <= 10
@@ -30,7 +30,7 @@ def test_the_architecture_names_places_that_are_there():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    """Every file that a page links to or shows is there."""
+    """Every file that a page links to or shows exists."""
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
@@ -38,5 +38,5 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_page_waits_for_its_numbers(page):
-    """A word in capitals on a line of its own is where a table was meant to go."""
+    """A word in capitals on its own line would be a placeholder for a table."""
     assert re.findall(r"^[A-Z]+$", page.read_text(encoding="utf-8"), re.MULTILINE) == []

@@ -1,4 +1,4 @@
-"""What is stored for resampling: it agrees with the exact metrics, and adds up under any weighting."""
+"""Score histograms: they agree with the exact metrics, and add up under any weighting."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def discs(count: int, side: int, seed: int) -> Arrays:
-    """Noisy maps with skewed scores, discs of very different size in three images of four, and a region map."""
+    """Noisy maps with skewed scores, discs of very different sizes in three images of four, and a region map."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:side, :side]
     maps, masks = rng.normal(0, 0.5, (count, side, side)), np.zeros((count, side, side), bool)
@@ -44,7 +44,7 @@ def discs(count: int, side: int, seed: int) -> Arrays:
 
 
 def small(seed: int, levels: int, dtype: type, count: int = 5) -> Arrays:
-    """Few pixels of few different scores, ties everywhere; image scores tied too."""
+    """A few pixels with few different scores and ties everywhere, also among image scores."""
     rng = np.random.default_rng(seed)
     masks = rng.random((count, 6, 7)) < rng.choice([0.05, 0.4])
     maps = (rng.integers(0, levels, masks.shape) + masks * rng.integers(0, 3)).astype(dtype)
@@ -68,7 +68,7 @@ def once(histograms: ScoreHistograms) -> list[float]:
 
 
 class MainThreadOnly:
-    """Maps that lie on a GPU, as it were: no other thread may read them."""
+    """Maps that stand for maps on a GPU: no other thread may read them."""
 
     def __init__(self, maps: np.ndarray) -> None:
         self.maps = maps
@@ -79,7 +79,7 @@ class MainThreadOnly:
 
 
 def test_maps_are_read_in_the_main_thread():
-    """Maps may lie on a GPU, which threads of a pool must not use; the bins are the same."""
+    """Maps may be on a GPU, which pool threads must not use; the bins are the same."""
     case = discs(8, 64, 3)
     apart = {**case, "maps": MainThreadOnly(case["maps"])}
 
@@ -91,7 +91,7 @@ def test_maps_are_read_in_the_main_thread():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_many_distinct_scores_come_close(seed):
-    """A thousand bins stand for a million pixels; F1, a maximum over thresholds, loses most."""
+    """A thousand bins stand for a million pixels; F1, a maximum over thresholds, has the largest error."""
     case = discs(16, 256, seed)
     regions = np.log(case["maps"] + 0.3)
     assert once(histograms_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=3e-4)
@@ -101,7 +101,7 @@ def test_many_distinct_scores_come_close(seed):
 
 
 def test_a_score_that_many_pixels_share_is_no_slope():
-    """Maps cut off at both ends, as a saturated method makes them, agree as well."""
+    """Maps clipped at both ends, as from a saturated method, agree as well."""
     case = discs(16, 192, 5)
     case["maps"] = case["maps"].clip(0.8, 2.0)
     assert once(histograms_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=1e-4)
@@ -114,7 +114,7 @@ def test_a_score_that_many_pixels_share_is_no_slope():
     dtype=st.sampled_from((np.float16, np.float32, np.float64, np.int32)),
 )
 def test_few_scores_are_exact_ties_and_all(seed, levels, dtype):
-    """Where every score has its bin, only the steps of overlap are rounded; what is undefined is NaN."""
+    """If every score has its bin, only the steps of overlap are rounded; undefined metrics are NaN."""
     case = small(seed, levels, dtype)
     expected = as_values(evaluate(**case))
     assert once(histograms_of(case)) == pytest.approx(expected, abs=3e-5, nan_ok=True)
@@ -122,8 +122,8 @@ def test_few_scores_are_exact_ties_and_all(seed, levels, dtype):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(0, 3), min_size=5, max_size=5))
-def test_a_weight_repeats_a_image(seed, counts):
-    """Counting an image twice is having it twice; counting it not at all is not having it."""
+def test_a_weight_repeats_an_image(seed, counts):
+    """A weight of two equals the image twice; a weight of zero equals its absence."""
     case = small(seed, 9, np.float32)
     rows = np.repeat(np.arange(5), counts)
     values = histograms_of(case).metrics([counts, [1] * 5])
@@ -132,7 +132,7 @@ def test_a_weight_repeats_a_image(seed, counts):
 
 
 def test_a_resample_of_many_pixels_agrees_too():
-    """The bins were chosen for the whole test set, and still do for a resample of it."""
+    """The bins were chosen for the whole test set, and still serve for a resample of it."""
     case = discs(24, 128, 7)
     weights = np.random.default_rng(0).multinomial(24, np.ones(24) / 24, size=300)
     values = histograms_of(case).metrics(weights)
@@ -143,7 +143,7 @@ def test_a_resample_of_many_pixels_agrees_too():
 
 
 def dots(width: int, count: int, seed: int, per_image: int = 1) -> Arrays:
-    """Maps of noise with ``per_image`` defects of ``width`` x 1 pixels in half of the images, most of them far up."""
+    """Maps of noise; half of them have ``per_image`` defects of ``width`` x 1 pixels, most with high scores."""
     rng = np.random.default_rng(seed)
     maps, masks = rng.normal(size=(count, 80, 90)).astype(np.float32), np.zeros((count, 80, 90), bool)
     for number in range(count // 2):
@@ -158,7 +158,7 @@ def dots(width: int, count: int, seed: int, per_image: int = 1) -> Arrays:
 @pytest.mark.parametrize("per_image", [1, 12])
 @pytest.mark.parametrize("seed", range(3))
 def test_defects_of_one_or_two_pixels_are_exact(width, per_image, seed):
-    """Each score of a defect pixel has a bin of its own, so that even AP, made of a few precisions, is exact."""
+    """Each score of a defect pixel has its own bin, so even AP, made of a few precisions, is exact."""
     case = dots(width, 20, seed, per_image)
     counts = np.random.default_rng(seed).multinomial(20, np.ones(20) / 20)
     rows = np.repeat(np.arange(20), counts)
@@ -168,7 +168,7 @@ def test_defects_of_one_or_two_pixels_are_exact(width, per_image, seed):
 
 
 def test_more_small_defects_stay_close():
-    """Where defect pixels are too many for a bin each, bins are close together."""
+    """If there are too many defect pixels for a bin each, the bins are close together."""
     case = dots(2, 20, 4, per_image=60)
     assert case["masks"].sum() > 1000
     assert once(histograms_of(case)) == pytest.approx(as_values(evaluate(**case)), abs=2e-3)
@@ -177,7 +177,7 @@ def test_more_small_defects_stay_close():
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), levels=st.sampled_from((2, 9, 1000)), count=st.integers(1, 7))
 def test_without_each_is_a_weight_of_zero(seed, levels, count):
-    """Leaving out one image after the other is having a row of weights for each with a zero, of any metric."""
+    """Leaving out each image in turn equals a row of weights with a zero for it, for every metric."""
     histograms = histograms_of(small(seed, levels, np.float32, count))
     wanted, found = histograms.metrics(1 - np.eye(count)), histograms.without_each(METRIC_NAMES)
     for name in METRIC_NAMES:
@@ -185,7 +185,7 @@ def test_without_each_is_a_weight_of_zero(seed, levels, count):
 
 
 def test_memory_does_not_grow_with_the_square_of_the_images():
-    """An interval of thousands of images takes a fraction of an array of images times images."""
+    """An interval of thousands of images takes a fraction of the memory of an (images, images) array."""
     count = 6000
     draw = np.random.default_rng(0)
     labels = np.arange(count) >= count // 2
@@ -203,7 +203,7 @@ def test_memory_does_not_grow_with_the_square_of_the_images():
 
 
 def test_a_handful_of_defect_pixels_agrees_too():
-    """Average precision counts each defect itself, which shows where there are few."""
+    """Average precision counts each defect itself, which matters for a few defects."""
     rng = np.random.default_rng(1)
     maps = rng.normal(size=(6, 64, 64)).astype(np.float32)
     masks = np.zeros(maps.shape, bool)
@@ -215,7 +215,7 @@ def test_a_handful_of_defect_pixels_agrees_too():
 
 
 def test_maps_of_several_sizes_are_looked_at_one_by_one():
-    """Native sizes: each map is resized when it is asked for, as in the exact metrics."""
+    """With native sizes, each map is resized when it is read, as in the exact metrics."""
     case = discs(8, 64, 3)
     sizes = tuple((50 + 9 * number, 70) for number in range(8))
     masks = [np.kron(mask, np.ones((3, 2), bool))[:height, :width] for mask, (height, width) in
@@ -239,13 +239,13 @@ def test_without_maps_or_masks_only_images_are_measured():
 
 
 def test_weights_of_another_shape_are_refused():
-    """A row of weights needs one for each image."""
+    """Each row of weights needs one for each image."""
     with pytest.raises(TaskError, match=r"weights.*\(B, 8\)"):
         histograms_of(discs(8, 32, 1)).metrics(np.ones((2, 7)))
 
 
 def test_curves_rise_to_one_and_hold_the_areas():
-    """Left to right, from corner to corner; the area under the ROC curve is the AUROC."""
+    """Curves go from corner to corner, left to right; the area under the ROC curve is the AUROC."""
     case = discs(12, 128, 2)
     histograms, exact = histograms_of(case), evaluate(**case)
     for points in (histograms.roc(), histograms.pro()):
@@ -285,7 +285,7 @@ def test_what_is_stored_comes_back(tmp_path, own_region_map):
 
 
 def test_a_broken_file_is_named(tmp_path):
-    """No zip, half a zip, or arrays that do not fit: one error with the file and the way out."""
+    """No zip, half a zip, or arrays that don't fit: one error with the file and a hint."""
     folder = store.RunFolder(tmp_path, "d", "c", "m", "r")
     histograms = histograms_of(discs(8, 32, 1))
     folder.write_histograms(histograms)
@@ -316,7 +316,7 @@ def one_epoch(detector, images):
 
 
 @pytest.mark.parametrize("eval_size", [None, (48, 32), "native"])
-def test_a_run_leaves_histograms_that_gives_its_metrics(tiny_data, tmp_path, eval_size):
+def test_a_run_leaves_histograms_that_give_its_metrics(tiny_data, tmp_path, eval_size):
     """Every test image is in it, and its counts give the run's metrics."""
 
     def score(self, batch):
@@ -334,7 +334,7 @@ def test_a_run_leaves_histograms_that_gives_its_metrics(tiny_data, tmp_path, eva
 
 
 def test_a_method_without_maps_leaves_histograms_of_images(tiny_data, tmp_path):
-    """Nothing but the scores of images can be resampled."""
+    """Only image scores can be resampled."""
     method = made_method(one_epoch, lambda self, batch: Scores(image=batch.images.amax(dim=(1, 2, 3))))
     result, folder = run_one(method, job_for(method, tiny_data, tmp_path))
     histograms = run_files.read_histograms(folder, result)
@@ -343,7 +343,7 @@ def test_a_method_without_maps_leaves_histograms_of_images(tiny_data, tmp_path):
 
 
 def test_the_report_draws_pixel_curves_of_a_run_and_says_which_file_is_broken(tiny_data, tmp_path):
-    """Three charts over pixels come from the file; without a readable one there is a sentence."""
+    """Three charts over pixels come from the file; without a readable file there is a sentence."""
     assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1").exit_code == 0
 
     def page() -> str:

@@ -68,7 +68,7 @@ def naive_f1_max(ground_truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def naive_aupro(masks: np.ndarray, maps: np.ndarray, limit: float) -> float:
-    """Every threshold, every region, one after the other."""
+    """A naive loop over every threshold and every region."""
     numbered = [connected(mask, connectivity=2) for mask in masks]
     regions = [(i, numbers == k) for i, numbers in enumerate(numbered) for k in range(1, numbers.max() + 1)]
     rate, overlap = [0.0], [0.0]
@@ -115,7 +115,7 @@ def test_golden_overlap_without_a_limit(case: str) -> None:
 @settings(max_examples=120, deadline=None)
 @given(tied_cases())
 def test_equal_to_brute_force_under_heavy_ties(case: Arrays) -> None:
-    """scikit-learn and a naive overlap loop give the same numbers where most scores are tied."""
+    """scikit-learn and a naive overlap loop give the same numbers if most scores are tied."""
     metrics = evaluate(**case)
     ground_truth, scores = case["masks"].ravel(), case["maps"].ravel().astype(float)
     assert metrics.pixel_auroc == pytest.approx(roc_auc_score(ground_truth, scores), abs=1e-12)
@@ -130,7 +130,7 @@ def test_equal_to_brute_force_under_heavy_ties(case: Arrays) -> None:
 
 
 def test_many_chunks_give_the_same_as_scikit_learn() -> None:
-    """Maps large enough to be sorted in several chunks by several threads lose no count."""
+    """Maps that are sorted in several chunks by several threads lose no count."""
     case = smooth_maps(16, 256)
     metrics = evaluate(**case)
     assert metrics.pixel_auroc == pytest.approx(roc_auc_score(case["masks"].ravel(), case["maps"].ravel()), abs=1e-12)
@@ -141,7 +141,7 @@ def test_many_chunks_give_the_same_as_scikit_learn() -> None:
 
 @pytest.mark.parametrize("levels", [None, 5])
 def test_region_maps_give_aupro_alone(levels: int | None) -> None:
-    """AUPRO comes from the region maps, by a shorter way, and equals that of the same maps; the rest stays."""
+    """AUPRO comes from the region maps, by a shorter path, and equals that of the same maps; other metrics stay."""
     case, other = smooth_maps(16, 256), smooth_maps(16, 256, seed=1)["maps"]
     other = other if levels is None else np.round(other * levels)
     metrics = evaluate(**case, region_maps=other)
@@ -156,7 +156,7 @@ def test_region_maps_give_aupro_alone(levels: int | None) -> None:
 @settings(max_examples=60, deadline=None)
 @given(tied_cases())
 def test_region_maps_on_small_maps(case: Arrays) -> None:
-    """The shorter way to AUPRO is exact for region maps of any kind of ties."""
+    """The shorter path to AUPRO is exact for region maps with any ties."""
     assert close(evaluate(**case, region_maps=case["maps"]), evaluate(**case))
 
 
@@ -191,7 +191,7 @@ def test_monotone_scores_and_the_order_of_images_do_not_matter(case: Arrays, ran
 @settings(max_examples=60, deadline=None)
 @given(tied_cases())
 def test_negated_scores_mirror_auroc(case: Arrays) -> None:
-    """Scores turned round turn AUROC round."""
+    """Negated scores mirror AUROC."""
     metrics = evaluate(**case)
     turned = evaluate(**{**case, "maps": -case["maps"], "image_scores": -case["image_scores"]})
     assert turned.pixel_auroc == pytest.approx(1 - metrics.pixel_auroc, abs=1e-12)
@@ -216,7 +216,7 @@ def test_perfect_and_constant_scores(case: Arrays) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_tensors_equal_arrays(case: str) -> None:
-    """CPU tensors, with or without gradients, give the very numbers of NumPy arrays."""
+    """CPU tensors, with or without gradients, give exactly the numbers of NumPy arrays."""
     arrays, _ = golden(case)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     tensors["maps"].requires_grad_()
@@ -225,7 +225,7 @@ def test_tensors_equal_arrays(case: str) -> None:
 
 @pytest.mark.parametrize("case", [*CASES, "chunks"])
 def test_counting_in_tensors_equals_counting_in_arrays(case: str) -> None:
-    """What runs on a GPU, here on the CPU, counts exactly as NumPy does."""
+    """The code for a GPU, run here on the CPU, counts exactly as NumPy does."""
     arrays = smooth_maps(16, 256) if case == "chunks" else golden(case)[0]
     ground_truth = GroundTruth.of(arrays["labels"], arrays["masks"])
     one = curve_of(arrays["maps"], ground_truth.positions, ground_truth.pixel_weights)
@@ -238,14 +238,14 @@ def test_counting_in_tensors_equals_counting_in_arrays(case: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("case", [*CASES, "chunks"])
 def test_cuda_equals_cpu(case: str) -> None:
-    """Maps on a GPU give the very numbers of the same maps on the CPU."""
+    """Maps on a GPU give exactly the numbers of the same maps on the CPU."""
     arrays = smooth_maps(16, 256) if case == "chunks" else golden(case)[0]
     tensors = {name: torch.from_numpy(array).cuda() for name, array in arrays.items()}
     assert close(evaluate(**tensors, region_maps=-tensors["maps"]), evaluate(**arrays, region_maps=-arrays["maps"]))
 
 
 def test_bfloat16_and_strided_maps_are_exact() -> None:
-    """bfloat16, reversed and sliced maps give what plain float32 copies of them give."""
+    """bfloat16, reversed and sliced maps give the numbers of plain float32 copies."""
     case = smooth_maps(6, 64)
     halves = torch.from_numpy(case["maps"]).bfloat16()
     assert evaluate(**{**case, "maps": halves}) == evaluate(**{**case, "maps": halves.float()})
@@ -255,21 +255,21 @@ def test_bfloat16_and_strided_maps_are_exact() -> None:
 
 
 def test_float64_scores_are_not_rounded() -> None:
-    """Scores that differ only in float64 are told apart."""
+    """Scores that differ only in float64 stay different."""
     maps = np.array([[[1.0, 1.0 + 1e-12]]])
     assert evaluate(labels=[1], image_scores=[0.0], masks=[[[0, 1]]], maps=maps).pixel_auroc == 1.0
     assert evaluate(labels=[1], image_scores=[0.0], masks=[[[0, 1]]], maps=maps.astype("f4")).pixel_auroc == 0.5
 
 
 def test_masks_of_any_value() -> None:
-    """Whatever is not zero in a mask is defective: booleans, 255 and class numbers mean the same."""
+    """Any value except zero in a mask is defective: booleans, 255 and class numbers mean the same."""
     case = smooth_maps(4, 32)
     for masks in (case["masks"] * np.uint8(255), case["masks"] * 3, case["masks"].astype(np.float32)):
         assert evaluate(**{**case, "masks": masks}) == evaluate(**case)
 
 
-def test_a_prepared_truth_is_as_good() -> None:
-    """Labelling the regions once and evaluating twice gives what evaluating from the masks gives."""
+def test_prepared_ground_truth_gives_the_same_metrics() -> None:
+    """Regions labelled once and evaluated twice give the numbers from the masks."""
     case, other = smooth_maps(6, 64), smooth_maps(6, 64, seed=1)["maps"]
     ground_truth = GroundTruth.of(case["labels"], case["masks"])
     for maps in (case["maps"], other):
@@ -282,7 +282,7 @@ def test_a_prepared_truth_is_as_good() -> None:
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_image_metrics_need_both_kinds_of_images(label: int) -> None:
-    """With images of one kind only, image metrics are None and pixel metrics stand."""
+    """With images of one kind only, image metrics are None and pixel metrics are not."""
     case = smooth_maps(3, 32)
     metrics = evaluate(**{**case, "labels": [label] * 3})
     assert [getattr(metrics, name) for name in IMAGE] == [None] * 3
@@ -306,7 +306,7 @@ def test_a_defective_image_may_have_an_empty_mask() -> None:
 
 
 def test_region_maps_alone_give_aupro_alone() -> None:
-    """AUPRO needs no other maps than the region maps."""
+    """AUPRO needs only the region maps."""
     case = smooth_maps(4, 32)
     metrics = evaluate(**{**case, "maps": None}, region_maps=case["maps"])
     assert metrics.aupro == pytest.approx(evaluate(**case).aupro, abs=1e-12)
@@ -336,7 +336,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changed", "message"), BAD, ids=[message for _, message in BAD])
 def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:
-    """A wrong shape, type or value is refused with the thing, what was found and what was wanted."""
+    """A wrong shape, type or value is refused; the message has the thing, what was found and what was wanted."""
     with pytest.raises(TaskError, match=message):
         evaluate(**{**smooth_maps(4, 32), **changed})
 
@@ -345,7 +345,7 @@ def test_mistakes_are_named(changed: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("with_masks", [True, False])
 @pytest.mark.parametrize(("value", "found"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
 def test_maps_that_are_not_finite(name: str, with_masks: bool, value: float, found: str) -> None:
-    """One NaN or infinity in one pixel is refused, naming the image, in arrays and in tensors."""
+    """One NaN or infinity in one pixel is refused with the image's number, in arrays and in tensors."""
     case = smooth_maps(4, 32)
     bad = case["maps"].copy()
     bad[2, 5, 7] = value
@@ -359,7 +359,7 @@ def test_maps_that_are_not_finite(name: str, with_masks: bool, value: float, fou
 
 
 def test_memory_stays_below_two_and_a_half_maps() -> None:
-    """At its peak an evaluation takes at most 1.5 times the maps' memory beside them, region maps or not."""
+    """An evaluation's peak is at most 1.5 times the maps' memory besides the maps, with region maps or without."""
     case = smooth_maps(30, 256)
     evaluate(**smooth_maps(2, 16))
     for region_maps in (None, case["maps"]):

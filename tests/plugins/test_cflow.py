@@ -1,4 +1,4 @@
-"""CFLOW-AD against the authors' numbers, and the laws that its parts obey."""
+"""CFLOW-AD against the authors' numbers, and the laws of its parts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def authors_checkpoint(golden: np.lib.npyio.NpzFile) -> dict[str, object]:
 
 @pytest.fixture
 def published(authors_checkpoint: dict[str, object]) -> CFlow:
-    """The small model of the golden file, loaded as an authors' checkpoint is."""
+    """The small model of the golden file, loaded as an authors' checkpoint."""
     detector = small(channels=(8, 16, 32), blocks=8, cond_channels=16)
     detector.load_state_dict(authors_checkpoint)
     return detector
@@ -63,7 +63,7 @@ def small(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: objec
 
 @pytest.fixture
 def nothing_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decoders as small as those of these tests compute in the precision asked for, too."""
+    """Make the small decoders of these tests compute in the wanted precision."""
     monkeypatch.setattr("adbench_plugins.cflow.decoder.NARROW", 0)
 
 
@@ -91,7 +91,7 @@ def test_likelihoods_and_gradients_are_the_authors(published: CFlow, golden: np.
 
 @torch.no_grad()
 def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.NpzFile) -> None:
-    """With the maxima of this batch, and measured from its lowest value, maps and image scores agree."""
+    """With the maxima of this batch, and relative to its lowest value, maps and image scores agree."""
     likelihoods = published.log_likelihoods(golden_features(golden))
     maxima = torch.stack([level.amax() for level in likelihoods])
 
@@ -105,7 +105,7 @@ def test_maps_and_scores_are_the_authors(published: CFlow, golden: np.lib.npyio.
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 9))
 @settings(max_examples=30, deadline=None)
 def test_image_scores_rank_as_the_highest_value_of_the_map(seed: int, spread: float) -> None:
-    """L (1 - exp(-score)) is the highest value of the map, which is L minus the upsampled likelihoods of all scales."""
+    """L (1 - exp(-score)) is the map's highest value: L minus the upsampled likelihoods of all scales."""
     generator = torch.Generator().manual_seed(seed)
     levels = [-spread * torch.rand(3, side, side + 1, generator=generator).double() for side in (1, 3, 5)]
     maxima = torch.stack([level.amax() for level in levels])
@@ -119,7 +119,7 @@ def test_image_scores_rank_as_the_highest_value_of_the_map(seed: int, spread: fl
 
 
 def test_image_scores_do_not_saturate() -> None:
-    """Images that are so unlikely that the map is L still rank, even where exp of them underflows."""
+    """Images that are so unlikely that the map is L still rank, even where their exp underflows."""
     depths = torch.tensor([40.0, 41.0, 3e3, 1e7])
     levels = [-depths[:, None, None].expand(4, side, side) for side in (2, 4)]
     sums = log_sums(levels, torch.zeros(2), (8, 8))
@@ -130,7 +130,7 @@ def test_image_scores_do_not_saturate() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 40])
 def test_random_rotations_are_rotations(size: int) -> None:
-    """Orthogonal, of determinant +1, another one each time, the same for the same seed."""
+    """They are orthogonal, of determinant +1, different each time, and the same for the same seed."""
     torch.manual_seed(1)
     first, second = (random_rotation(torch.randn(size, size)) for _ in range(2))
     torch.manual_seed(1)
@@ -142,7 +142,7 @@ def test_random_rotations_are_rotations(size: int) -> None:
 
 
 def test_random_rotations_are_uniform() -> None:
-    """In two dimensions the angle is uniform: each quarter of the circle gets its quarter, mean at zero."""
+    """In two dimensions the angle is uniform: each quarter of the circle has its quarter, and the mean is zero."""
     torch.manual_seed(0)
     rotations = torch.stack([random_rotation(torch.randn(2, 2)) for _ in range(2000)])
     angles = torch.atan2(rotations[:, 1, 0], rotations[:, 0, 0])
@@ -153,21 +153,21 @@ def test_random_rotations_are_uniform() -> None:
 
 
 def test_rotations_are_drawn_on_the_cpu_and_moved_by_the_main_thread() -> None:
-    """No thread of a pool touches the decoder's device, which conftest's guard would refuse; the memory is shared."""
+    """No pool thread touches the decoder's device, which conftest's guard would refuse; the memory is shared."""
     flow = decoder(5, 3, 4, 1.9, None, torch.device("meta"))
 
     assert {parameter.device.type for parameter in flow.parameters()} == {"meta"}
 
 
 def test_a_matrix_and_its_inverse_share_memory() -> None:
-    """A rotation's inverse is its transpose, of which no copy is made on the way to a device."""
+    """A rotation's inverse is its transpose; moving it to a device copies neither."""
     flow = decoder(5, 3, 4, 1.9, None, CPU)
 
     assert all(block.w_perm.data_ptr() == block.w_perm_inv.data_ptr() for block in flow)
 
 
 def test_a_decoder_is_invertible_with_the_right_jacobian() -> None:
-    """The inverse gives the fibres back, and log p is that of the change of variables."""
+    """The inverse restores the fibres, and log p follows the change of variables."""
     torch.manual_seed(0)
     flow = decoder(5, 3, 4, 1.9, None, CPU).double()
     fibre, code = torch.randn(1, 5, dtype=torch.float64), torch.randn(1, 4, dtype=torch.float64)
@@ -230,7 +230,7 @@ def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_a_image_scores_alone_as_in_a_batch() -> None:
+def test_an_image_scores_alone_as_in_a_batch() -> None:
     """The maxima come from the training images, so that no other image matters."""
     detector = small()
     detector.calibrate(TinyImages())

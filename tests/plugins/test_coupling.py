@@ -1,4 +1,4 @@
-"""The fast blocks beside FrEIA's own, which stay the definition, and beside the plain loops of the benchmarks."""
+"""The fast blocks against FrEIA's own, which stay the definition, and against the benchmarks' plain loops."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def blocks(kind: type[AllInOneBlock], channels: int, code: int) -> tuple[AllInOn
 
 
 def results(block: AllInOneBlock, x: torch.Tensor, code: torch.Tensor) -> list[torch.Tensor]:
-    """Output, log-Jacobian, and the gradients of something that depends on both."""
+    """Output, log-Jacobian, and the gradients of a function of both."""
     x = x.clone().requires_grad_()
     block.zero_grad()
     (y,), log_jac = block((x,), [code])
@@ -74,7 +74,7 @@ def test_a_fast_map_block_is_freias(channels, images, height, width, seed):
 @settings(deadline=None, max_examples=15)
 @given(st.integers(2, 9), st.integers(1, 6), st.integers(0, 99))
 def test_a_fast_vector_block_is_freias(channels, count, seed):
-    """The same for single vectors with a rotation between the couplings."""
+    """Single vectors with a rotation between the couplings have FrEIA's numbers, too."""
     torch.manual_seed(seed)
     plain, fast = blocks(VectorBlock, channels, 4)
     x, code = torch.randn(count, channels, dtype=torch.float64), torch.randn(count, 4, dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_a_fast_vector_block_is_freias(channels, count, seed):
 
 
 def in_two_precisions() -> tuple[VectorBlock, VectorBlock]:
-    """A block in float32 and one with the same parameters whose products are bf16."""
+    """A block in float32, and one with the same parameters and bf16 products."""
     _, exact = blocks(VectorBlock, 64, 8)
     exact.float()
     rounded = VectorBlock(
@@ -96,7 +96,7 @@ def in_two_precisions() -> tuple[VectorBlock, VectorBlock]:
 
 
 def off_by(actual: torch.Tensor, wanted: torch.Tensor) -> float:
-    """The length of the difference, relative to what is wanted."""
+    """Norm of the difference, relative to the wanted tensor."""
     return (torch.linalg.vector_norm(actual - wanted) / torch.linalg.vector_norm(wanted)).item()
 
 
@@ -104,7 +104,7 @@ def off_by(actual: torch.Tensor, wanted: torch.Tensor) -> float:
 @pytest.mark.parametrize("shared", [1, 4])
 @pytest.mark.parametrize("x_dtype", [torch.float32, torch.bfloat16])
 def test_a_vector_block_in_bf16_is_close_to_float32(rotated, shared, x_dtype):
-    """A few percent off, as bf16 has it, but for what is in no product; only what is rotated is handed on as bf16."""
+    """bf16 products are a few percent off and other parts exact; only the rotated output is bf16."""
     torch.manual_seed(0)
     exact, rounded = in_two_precisions()
     x, code = torch.randn(32, 64).to(x_dtype), torch.randn(32 // shared, 8)
@@ -128,7 +128,7 @@ def test_a_vector_block_in_bf16_is_close_to_float32(rotated, shared, x_dtype):
 
 
 def test_a_vector_block_in_bf16_goes_back_to_where_it_came_from():
-    """The inverse takes what the block hands on."""
+    """The inverse accepts the block's output."""
     torch.manual_seed(0)
     _, rounded = in_two_precisions()
     x, code = torch.randn(32, 64), torch.randn(32, 8)
@@ -141,7 +141,7 @@ def test_a_vector_block_in_bf16_goes_back_to_where_it_came_from():
 
 @pytest.mark.parametrize("kind", [MapBlock, VectorBlock])
 def test_a_fast_block_goes_back_to_where_it_came_from(kind):
-    """The inverse, which is FrEIA's, undoes the fast way there, and its log-Jacobian cancels."""
+    """The inverse, which is FrEIA's, undoes the fast forward direction, and its log-Jacobian cancels."""
     _, block = blocks(kind, 6, 4)
     shape = (2,) if kind is VectorBlock else (2, 3, 4)
     x = torch.randn(shape[0], 6, *shape[1:], dtype=torch.float64)
@@ -154,7 +154,7 @@ def test_a_fast_block_goes_back_to_where_it_came_from(kind):
 
 
 def test_what_is_made_while_scoring_can_be_trained_with():
-    """Even in inference mode, whose tensors no gradient may pass."""
+    """Tensors made in inference mode, which no gradient may pass, are not kept."""
     for kind, x, code in ((MapBlock, torch.randn(1, 6, 2, 2), torch.randn(1, 4, 2, 2)),
                           (VectorBlock, torch.randn(3, 6), torch.randn(3, 4))):  # fmt: skip
         _, block = blocks(kind, 6, 4)
@@ -167,7 +167,7 @@ def test_what_is_made_while_scoring_can_be_trained_with():
 
 
 def test_another_permutation_that_is_loaded_counts():
-    """What is kept of a permutation is made again after load_state_dict."""
+    """Cached values of a permutation are made again after load_state_dict."""
     _, block = blocks(MapBlock, 6, 4)
     x, code = torch.randn(1, 6, 2, 2, dtype=torch.float64), torch.randn(1, 4, 2, 2, dtype=torch.float64)
     (before,), _ = block((x,), [code])
@@ -189,7 +189,7 @@ def test_the_first_permutation_is_freias():
 
 
 def test_the_channel_norm_is_a_layer_norm_over_channels():
-    """Whatever the layout in memory, and in bf16 within its precision."""
+    """Both agree for any memory layout, and in bf16 within its precision."""
     norm = ChannelNorm(5)
     nn.init.normal_(norm.weight)
     x = torch.randn(2, 5, 3, 4)
@@ -202,7 +202,7 @@ def test_the_channel_norm_is_a_layer_norm_over_channels():
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 99))
 def test_vectors_that_share_a_code_are_as_good_as_each_with_its_own(count, each, seed):
-    """A block whose code counts for several vectors in a row: the numbers and gradients of the code repeated."""
+    """A block whose code counts for several vectors in a row has the numbers and gradients of the repeated code."""
     torch.manual_seed(seed)
     _, block = blocks(VectorBlock, 5, 3)
     x, code = torch.randn(count * each, 5, dtype=torch.float64), torch.randn(count, 3, dtype=torch.float64)
@@ -216,7 +216,7 @@ def test_vectors_that_share_a_code_are_as_good_as_each_with_its_own(count, each,
 
 
 def test_a_linear_layer_computes_in_its_precision():
-    """Products are bf16 where that is asked for, within its precision, and gradients come back as what they are for."""
+    """Products are bf16 on request, within its precision, and gradients have the types of their tensors."""
     layer, x = Linear(64, 16, torch.bfloat16), torch.randn(8, 64, requires_grad=True)
     found = layer(x)
     assert found.dtype == torch.bfloat16
@@ -239,7 +239,7 @@ def _ratio(expected: list[float], actual: list[float]) -> float:
 
 
 def test_msflow_trains_as_the_plain_loop_does():
-    """Twenty optimiser steps from the same start: losses agree to 1e-4 relative, in float32."""
+    """Losses of twenty optimiser steps from the same start agree to 1e-4 relative, in float32."""
     torch.manual_seed(0)
     detector = MSFlow(MSFLOW, CPU, TinyBackbone((8, 12, 16)))
     plain = PlainMSFlow(MSFLOW, TinyBackbone((8, 12, 16)), "off", CPU)
@@ -254,7 +254,7 @@ def test_msflow_trains_as_the_plain_loop_does():
 
 
 def test_cflow_trains_as_the_plain_loop_does():
-    """The same for CFLOW-AD's steps on mini-batches of fibres, drawn by the same random numbers."""
+    """CFLOW-AD's steps agree, too, on mini-batches of fibres drawn with the same random numbers."""
     torch.manual_seed(0)
     detector = CFlow(CFLOW, CPU, TinyBackbone((8, 12)))
     plain = PlainCFlow(CFLOW, TinyBackbone((8, 12)), "off", CPU)

@@ -1,4 +1,4 @@
-"""Steps that are captured as CUDA graphs and replayed are the steps themselves."""
+"""Steps that are captured as CUDA graphs and replayed equal eager steps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Flow = CFlow | MSFlow
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What a GPU does with steps, on a CPU: a list of what happened.
+    """A stand-in on the CPU for steps on a GPU; the list holds its events.
 
     As on a GPU, a capture computes nothing, and a replay reads what lies in the captured inputs by then.
     """
@@ -77,7 +77,7 @@ def small(method: str, captured: bool = True, **changes: object) -> Flow:
 
 
 def losses_of(detector: Flow, images: int = 7) -> list[float | None]:
-    """The loss of each epoch; of 7 images in batches of 3 the last batch is smaller."""
+    """The loss of each epoch; with 7 images in batches of 3 the last batch is smaller."""
     torch.manual_seed(1)
     return [report.loss for report in train(detector, TinyImages(images))]  # type: ignore[attr-defined]
 
@@ -87,7 +87,7 @@ def refuse(*_: object) -> Graph:
 
 
 def test_three_steps_are_eager_before_one_is_captured(gpu: list[str]) -> None:
-    """Each step gets its own numbers and hands out a result of its own, however it is taken."""
+    """However a step is taken, it uses its own inputs and returns a new result."""
     step = GraphedStep(lambda x, y: (x * y).sum(), True, pytest.fail)
 
     results = [step(torch.full((2,), float(n)), torch.tensor([1.0, 2.0])) for n in range(6)]
@@ -97,7 +97,7 @@ def test_three_steps_are_eager_before_one_is_captured(gpu: list[str]) -> None:
 
 
 def test_each_shape_has_a_graph_of_its_own(gpu: list[str]) -> None:
-    """A smaller batch between others is eager three times as well, and then works in the memory of the first graph."""
+    """A smaller batch also has three eager steps, and then a graph in the memory of the first graph."""
     step = GraphedStep(lambda x: x.sum(), True, pytest.fail)
     batches = [torch.full((2 if n % 2 else 5,), float(n)) for n in range(10)]
 
@@ -106,7 +106,7 @@ def test_each_shape_has_a_graph_of_its_own(gpu: list[str]) -> None:
 
 
 def test_on_a_cpu_nothing_is_captured(gpu: list[str]) -> None:
-    """There a step is a call."""
+    """There a step is a plain call."""
     step = GraphedStep(lambda x: x + 1, False, pytest.fail)
 
     assert [step(torch.tensor(n)).item() for n in range(6)] == [1, 2, 3, 4, 5, 6]
@@ -115,13 +115,13 @@ def test_on_a_cpu_nothing_is_captured(gpu: list[str]) -> None:
 
 
 def built(method: str) -> Flow:
-    """A detector as it is built."""
+    """A freshly built detector."""
     backbone = TinyBackbone((4, 6, 9))
     return CFlow(CFLOW, CPU, backbone) if method == "cflow" else MSFlow(MSFLOW, CPU, backbone)
 
 
 def test_steps_that_cannot_be_captured_are_eager(gpu: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused capture costs no step, and the reason is told."""
+    """A refused capture costs no step, and its reason is reported."""
     said: list[str] = []
     monkeypatch.setattr(cuda_graph, "capture", refuse)
     step = GraphedStep(lambda x: x + 1, True, said.append)
@@ -135,7 +135,7 @@ def test_steps_that_cannot_be_captured_are_eager(gpu: list[str], monkeypatch: py
 @pytest.mark.usefixtures("one_thread", "gpu")
 @pytest.mark.parametrize("method", ["cflow", "msflow"])
 def test_a_refused_capture_is_said_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other decoder asks again, training goes on eagerly and ends as it would have."""
+    """The other decoders don't try again; training continues eagerly with the same result."""
     asked = []
 
     def capture(*arguments: object) -> Graph:
@@ -157,7 +157,7 @@ def test_a_refused_capture_is_said_once(method: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("method", "graphs"), [("cflow", 3), ("msflow", 2)])
 def test_a_training_by_graphs_is_the_training(method: str, graphs: int, gpu: list[str]) -> None:
-    """It ends in the same losses and weights, bit for bit, and keeps no graph afterwards."""
+    """Training ends in the same losses and weights, bit for bit, and keeps no graph afterwards."""
     wanted, found = small(method, captured=False), small(method)
 
     assert losses_of(found) == losses_of(wanted)
@@ -176,7 +176,7 @@ def weights(detector: Flow) -> list[Tensor]:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("method", ["cflow", "msflow"])
 def test_steps_are_captured_anew_after_a_state_is_loaded(method: str, gpu: list[str]) -> None:
-    """Loading puts the optimiser's tensors elsewhere, so that an older graph would write to memory that is gone."""
+    """Loading replaces the optimiser's tensors, so an older graph would write to freed memory."""
     detector = small(method, captured=True)
     fitting = detector.fit(TinyImages(15))  # type: ignore[arg-type]
     next(fitting)
@@ -192,7 +192,7 @@ def test_steps_are_captured_anew_after_a_state_is_loaded(method: str, gpu: list[
 
 
 def test_a_learning_rate_in_memory_stays_there() -> None:
-    """A graph reads the rate where it lay; a plain number is replaced."""
+    """A graph reads the rate at its address; a plain number is replaced."""
     weight = torch.nn.Parameter(torch.zeros(1))
     there = torch.tensor(0.5)
     optimizer = torch.optim.Adam([weight], lr=there, capturable=True, foreach=False)
@@ -206,7 +206,7 @@ def test_a_learning_rate_in_memory_stays_there() -> None:
 
 
 def test_a_state_of_a_gpu_goes_on_on_a_cpu() -> None:
-    """Moments and steps are taken over; where the rate lies, and that steps can be captured, is not."""
+    """Moments and steps are loaded; the rate's device and capturability are not."""
     weight = torch.nn.Parameter(torch.ones(2))
     optimizer = capturable_adam([weight], 0.5, CPU)
     weight.grad = torch.ones(2)
@@ -225,7 +225,7 @@ def test_a_state_of_a_gpu_goes_on_on_a_cpu() -> None:
 
 
 def test_a_state_of_another_optimiser_is_refused() -> None:
-    """The error says what is wrong instead of training on with half a state."""
+    """The error says what is wrong; training doesn't continue with half a state."""
     optimizer = capturable_adam([torch.nn.Parameter(torch.ones(2))], 0.5, CPU)
     other = capturable_adam([torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))], 0.5, CPU)
 
@@ -247,7 +247,7 @@ def device() -> torch.device:
 @pytest.mark.parametrize("amp", ["off", "bf16"])
 @pytest.mark.parametrize("method", ["cflow", "msflow"])
 def test_on_a_gpu_graphed_steps_are_the_steps(method: str, amp: str, device: torch.device) -> None:
-    """Twenty steps at changing rates, some on smaller batches: as graphs they have the losses of eager ones."""
+    """Twenty steps at changing rates, some on smaller batches: graphs have the losses of eager steps."""
     channels = (160, 256, 512)
 
     def losses(captured: bool) -> list[float]:
@@ -282,7 +282,7 @@ def test_on_a_gpu_graphed_steps_are_the_steps(method: str, amp: str, device: tor
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_refused_capture_costs_nothing(device: torch.device) -> None:
-    """A step that looks at a value can't be captured and is eager from then on; others are captured after it."""
+    """A step that reads a value can't be captured and is eager from then on; others are captured after it."""
     weight, said = torch.nn.Parameter(torch.ones(4, device=device)), []
     optimizer = capturable_adam([weight], 0.1, device)
 

@@ -1,4 +1,4 @@
-"""What the two flow methods share: position code, schedules, checks."""
+"""Helpers of the two flow methods: position code, schedules, checks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_position_code_follows_its_formula(quarter: int, height: int, width: int
 
 
 def test_position_code_made_while_scoring_can_be_trained_with() -> None:
-    """A code first asked for in inference mode takes part in a later backward pass."""
+    """A code that is first made in inference mode works in a later backward pass."""
     with torch.inference_mode():
         flows.position_code(4, 3, 17, CPU)
     weight = torch.ones((), requires_grad=True)
@@ -53,7 +53,7 @@ def test_position_code_needs_a_multiple_of_four() -> None:
 
 
 def test_upsampling_keeps_the_corners() -> None:
-    """Corners are aligned, so the corner values stay what they were."""
+    """Corners are aligned, so the corner values stay."""
     maps = torch.rand(2, 3, 5)
 
     larger = flows.upsample(maps, (9, 20))
@@ -63,20 +63,20 @@ def test_upsampling_keeps_the_corners() -> None:
 
 
 def test_warm_up_climbs_straight_and_stays() -> None:
-    """The factor is the start at 0, the middle half-way, and the end from the end on."""
+    """The factor is the start at 0, the middle half-way, and the end afterwards."""
     assert [flows.linear_warmup(p, 10, 0.1) for p in (0, 5, 10, 15)] == pytest.approx([0.1, 0.55, 1.0, 1.0])
     assert flows.linear_warmup(0, 0, 0.1) == 1.0
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_breaks_off(loss: float) -> None:
-    """The message names the method, the epoch and a way out."""
+    """The message has the method, the epoch and a hint."""
     with pytest.raises(TaskError, match=r"msflow, epoch 3: found a loss of (nan|inf).*-o lr=3e-05"):
         flows.require_finite("msflow", 3, loss, 1e-4)
 
 
 def test_a_state_that_does_not_fit_is_named() -> None:
-    """Wrong shape, missing entry and one too many are each told by name; a fitting state passes."""
+    """A wrong shape, a missing and an additional entry are each named; a fitting state passes."""
     module = nn.Linear(3, 2)
     state = module.state_dict()
     flows.require_fit("part", module, state)
@@ -92,7 +92,7 @@ def test_a_state_that_does_not_fit_is_named() -> None:
 
 
 def test_the_plugins_import_without_torch() -> None:
-    """Listing the methods costs no torch import."""
+    """Listing the methods imports no torch."""
     code = (
         "import sys\n"
         "from adbench_plugins import cflow, msflow\n"

@@ -1,4 +1,4 @@
-"""MSFlow against the authors' numbers, and the laws that its parts obey."""
+"""MSFlow against the authors' numbers, and the laws of its parts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def authors_checkpoint(golden: np.lib.npyio.NpzFile) -> dict[str, object]:
 
 @pytest.fixture
 def published(authors_checkpoint: dict[str, object]) -> MSFlow:
-    """The small model of the golden file, loaded as an authors' checkpoint is."""
+    """The small model of the golden file, loaded as an authors' checkpoint."""
     detector = small(channels=(8, 16, 32), blocks=(2, 5, 8))
     detector.load_state_dict(authors_checkpoint)
     return detector
@@ -100,7 +100,7 @@ def test_maps_and_scores_are_the_authors(published: MSFlow, golden: np.lib.npyio
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 8), st.sampled_from([0.001, 0.03, 0.4, 1.0]))
 @settings(max_examples=40, deadline=None)
 def test_image_scores_rank_as_the_mean_of_the_product_map(seed: int, spread: float, fraction: float) -> None:
-    """1 - exp(-score) is the mean of the paper's map over its top, for every map that does not saturate."""
+    """1 - exp(-score) is the mean of the paper's map over its top, for every map that doesn't saturate."""
     generator = torch.Generator().manual_seed(seed)
     maps = spread * torch.rand(4, 9, 11, generator=generator)
     tops = (-torch.expm1(-maps.double())).flatten(1).sort(descending=True).values[:, : max(1, int(99 * fraction))]
@@ -120,7 +120,7 @@ def test_image_scores_do_not_saturate() -> None:
 
 @torch.no_grad()
 def test_images_far_from_training_get_scores_of_their_own() -> None:
-    """A trained model ranks images that are brighter and brighter, where the mean of the product map is 1 for all."""
+    """A trained model ranks brighter and brighter images, for which the mean of the product map is always 1."""
     detector = small(meta_epochs=4)
     with torch.enable_grad():
         train(detector, TinyImages())
@@ -133,7 +133,7 @@ def test_images_far_from_training_get_scores_of_their_own() -> None:
 
 
 def test_permutations_are_found_in_any_order(authors_checkpoint: dict[str, object], published: MSFlow) -> None:
-    """A fusion flow saved with its scales in FrEIA's own order is put back in ours."""
+    """A fusion flow that was saved with its scales in FrEIA's own order gets ours."""
     state = authors_checkpoint["fusion_flow"]
     assert isinstance(state, dict)
     turned = {"0": "1", "1": "2", "2": "0", "3": "3"}
@@ -148,7 +148,7 @@ def test_permutations_are_found_in_any_order(authors_checkpoint: dict[str, objec
 
 
 def test_fusion_coupling_is_invertible_with_the_right_jacobian() -> None:
-    """The inverse gives the input back, and the log-Jacobian is autograd's log-determinant."""
+    """The inverse restores the input, and the log-Jacobian is autograd's log-determinant."""
     torch.manual_seed(0)
     shapes = [(8, 2, 3), (9, 2, 1)]
     coupling = FusionCoupling(shapes, clamp=1.9, precision=None).double()
@@ -183,7 +183,7 @@ def test_training_learns_and_reports() -> None:
 
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
-    """Stopped after an epoch, saved, loaded into a new detector and gone on: equal bit for bit."""
+    """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
     unbroken, resumed = unbroken_and_resumed(small, tmp_path)
 
     after = resumed.flow.state_dict()
@@ -191,8 +191,8 @@ def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_a_image_scores_alone_as_in_a_batch() -> None:
-    """No other image matters, on a size that no stride divides."""
+def test_an_image_scores_alone_as_in_a_batch() -> None:
+    """No other image matters, even at a size that no stride divides."""
     detector = small()
     images = torch.rand(3, 3, 37, 54)
 
@@ -206,7 +206,7 @@ def test_a_image_scores_alone_as_in_a_batch() -> None:
 
 
 def test_bf16_stays_near_float32() -> None:
-    """In bf16 the loss of the same batch is the same to a percent, and it is float32."""
+    """In bf16 the loss of the same batch is within a percent, and it is float32."""
     features = TinyBackbone()(torch.rand(2, 3, 32, 48))
     exact = small()
     rough = small(amp="bf16")
@@ -220,7 +220,7 @@ def test_bf16_stays_near_float32() -> None:
 
 
 def test_learning_rate_of_the_paper() -> None:
-    """It starts at a tenth, is full after 12 epochs, and falls at epochs 70 and 90."""
+    """It starts at a tenth, is full after 12 epochs, and drops at epochs 70 and 90."""
     options = MSFlowOptions()
     found = [learning_rate(epoch, options) for epoch in (0, 6, 12, 69, 70, 89, 90, 99)]
 
@@ -238,7 +238,7 @@ def test_image_scores_take_at_least_one_pixel(fraction: float, pixels: int) -> N
 
 
 def test_an_authors_optimiser_is_left_alone(authors_checkpoint: dict[str, object], published: MSFlow) -> None:
-    """A checkpoint saved in the middle of their training loads, though its optimiser counts other parameters."""
+    """A checkpoint saved in the middle of their training loads, though its optimiser has other parameters."""
     foreign = {"state": {}, "param_groups": [{"lr": 1e-4, "params": list(range(7))}]}
     published.load_state_dict({**authors_checkpoint, "optimizer": foreign})
 
@@ -246,7 +246,7 @@ def test_an_authors_optimiser_is_left_alone(authors_checkpoint: dict[str, object
 
 
 def test_a_checkpoint_of_another_backbone_is_refused(authors_checkpoint: dict[str, object]) -> None:
-    """The message names the first parameter that does not fit; nothing is half loaded."""
+    """The message names the first parameter that doesn't fit; nothing is partly loaded."""
     detector = small(blocks=(2, 5, 8))
     before = {key: value.clone() for key, value in detector.flow.state_dict().items()}
 
@@ -265,7 +265,7 @@ def test_blocks_must_match_the_layers() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
-    """Training breaks off in its epoch instead of going on with broken weights."""
+    """Training stops in that epoch instead of continuing with broken weights."""
     images = TinyImages()
     images.images[0] = float("nan")
 
@@ -274,7 +274,7 @@ def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
 
 
 def test_presets_are_the_published_set_up() -> None:
-    """The paper's sizes per class, and the authors' numbers, come with the method."""
+    """The method includes the paper's sizes per class and the authors' numbers."""
     (method,) = adbench_methods()
 
     assert method.presets["paper"].resolve("mvtec", "transistor").size == (256, 256)
@@ -286,7 +286,7 @@ def test_presets_are_the_published_set_up() -> None:
 
 
 def test_fp16_scales_its_gradients_and_saves_the_scale() -> None:
-    """Training in fp16 learns as float32 does, and its state goes on with the same scale."""
+    """Training in fp16 learns as in float32, and its state keeps the scale."""
     detector, exact = small(amp="fp16"), small()
     torch.manual_seed(2)
     losses = [report.loss for report in train(detector, TinyImages())]

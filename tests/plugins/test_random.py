@@ -1,4 +1,4 @@
-"""Random scores: random from image to image, and otherwise as reliable as any method's."""
+"""Random scores: random from image to image, and otherwise as repeatable as any method's."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_it_ranks_at_one_half():
     assert found.aupro == pytest.approx(0.15, abs=0.01)
 
 
-def test_a_image_alone_scores_as_in_a_batch():
-    """Its own pixels count and no other's, nor its place."""
+def test_an_image_alone_scores_as_in_a_batch():
+    """Only its own pixels count: neither another image's nor its position."""
     detector = make()
     images = some_images(4)
     together = detector.score(TinyBatch(images))
@@ -55,7 +55,7 @@ def test_a_image_alone_scores_as_in_a_batch():
         assert torch.equal(alone.map[0], together.map[number])
 
 
-def test_it_hangs_on_the_seed_and_on_each_pixel():
+def test_it_depends_on_the_seed_and_on_each_pixel():
     """The same seed gives the same scores; another seed or another grey level does not."""
     images = some_images(1)
     scores = make(1).score(TinyBatch(images))
@@ -66,7 +66,7 @@ def test_it_hangs_on_the_seed_and_on_each_pixel():
 
 
 def test_state_goes_into_a_fresh_detector():
-    """A checkpoint scores as the run that wrote it."""
+    """A checkpoint gives the scores of its run."""
     detector, fresh = make(1), make(2)
     file = io.BytesIO()
     torch.save(detector.state_dict(), file)
@@ -79,7 +79,7 @@ def test_state_goes_into_a_fresh_detector():
 
 
 def test_fit_reports_one_epoch():
-    """There is nothing to learn, and nothing left to do after a resume."""
+    """There is nothing to learn, and no epoch is left after a resume."""
     detector = make()
     assert [(epoch.number, epoch.total) for epoch in detector.fit([])] == [(1, 1)]
     detector.epoch = 1
@@ -87,7 +87,7 @@ def test_fit_reports_one_epoch():
 
 
 def test_the_plugin_offers_random_without_torch():
-    """Listing methods costs nothing; every preset that others have is there."""
+    """Listing the methods imports no torch; it has every preset that other methods have."""
     (method,) = adbench_methods()
     assert (method.name, sorted(method.presets)) == ("random", ["cpu", "paper", "quick"])
     command = "import sys, adbench_plugins.random as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"

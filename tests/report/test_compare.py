@@ -1,4 +1,4 @@
-"""Comparisons: variants by name, differences, and the papers' numbers."""
+"""Comparisons: named variants, differences, and the papers' numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def labels(results) -> set[str]:
 
 
 def test_variants_are_named_by_what_differs():
-    """A preset, an option, a backbone or a size makes a row of its own."""
+    """A preset, an option, a backbone or a size makes a separate row."""
     results = [
         make_result(),
         make_result(preset="cpu"),
@@ -33,7 +33,7 @@ def test_variants_are_named_by_what_differs():
     assert labels(results) == {"msflow", "msflow:cpu", "msflow:cpu,backbone=resnet18", "msflow:size=32x64"}
 
 
-def test_hidden_differences_are_told_apart():
+def test_hidden_differences_make_separate_variants():
     """Runs of one name but another precision, option or weights are never averaged."""
     assert labels([make_result(amp="off"), make_result(amp="bf16")]) == {"msflow:amp=off", "msflow:amp=bf16"}
     assert labels([make_result("m", "x", amp="off"), make_result("m", "y", amp="bf16")]) == {"m:amp=off", "m:amp=bf16"}
@@ -45,7 +45,7 @@ def test_hidden_differences_are_told_apart():
 
 
 def test_runs_that_were_evaluated_otherwise_are_variants_of_their_own():
-    """Neither another place to compare maps nor held-out images are averaged with the rest."""
+    """Runs with another evaluation size or with held-out images are not averaged with the rest."""
     plain = make_result()
     native = replace(plain.protocol, mask_size="native", map_resampling="bilinear")
     assert labels([plain, replace(plain, protocol=native)]) == {"msflow", "msflow:eval-size=native"}
@@ -59,7 +59,7 @@ def test_options_that_a_preset_sets_per_class_make_no_variant():
 
 
 def test_runs_on_older_images_do_not_count():
-    """When a class's images changed, only the runs on the newest ones are compared, and a note says so."""
+    """If a class's images changed, only the runs on the newest ones are compared, and a note says so."""
     results = [
         make_result("a", image=0.9, fingerprint="old", finished="2024-01-01"),
         make_result("a", image=0.7, fingerprint="new", finished="2024-01-03", seed=1),
@@ -84,7 +84,7 @@ def pair():
 
 
 def test_compare_shows_differences_and_the_common_mean():
-    """Classes in rows, differences to the first, and a mean over the classes that both have."""
+    """Rows are classes; there are differences to the first, and a mean over the common classes."""
     table, *others = report.compare(pair(), ["a", "b"])
     assert len(others) == 2
     rows = {row["class"]: row for row in records_of(table)}
@@ -100,7 +100,7 @@ def test_compare_shows_differences_and_the_common_mean():
 
 
 def test_compare_takes_methods_and_variants():
-    """A method's name stands for all its variants, a variant's for itself; the order is the command's."""
+    """A method's name means all its variants, a variant's name itself; the order is the command's."""
     results = [
         make_result("a"),
         make_result("a", preset="cpu"),
@@ -135,7 +135,7 @@ PUBLISHED = (
 
 
 def test_published_numbers_meet_ours_of_the_same_policy():
-    """Last against last, best epoch against our oracle; the gap is ours minus theirs."""
+    """Last epoch is compared with last, best epoch with our oracle; the gap is ours minus theirs."""
     results = [
         make_result("a", "x", image=0.90, oracle={"image_auroc": 0.97}),
         make_result("a", "y", image=0.80, oracle={"image_auroc": 0.995}),
@@ -159,7 +159,7 @@ def test_published_numbers_meet_ours_of_the_same_policy():
 
 
 def test_a_gap_of_another_set_up_is_no_gap_of_reproduction():
-    """A variant with another preset than the paper's is named under the gap."""
+    """A note names a variant with another preset than the paper's."""
     results = [make_result("a", "x", preset="cpu"), make_result("a", "x")]
     (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": PUBLISHED})
     assert "Not the papers' set-up, so the gap is not one of reproduction: a:cpu." in table.notes
@@ -208,7 +208,7 @@ def test_people_see_a_row_for_each_of_many_variants():
 
 
 def test_programs_get_the_same_columns_of_many_variants():
-    """Their table has a column for each variant and a row for each class, as of two."""
+    """Their table has a column for each variant and a row for each class, as for two variants."""
     tables = report.compare(many(), ["a"], metrics=["image_auroc"])
     (whole,) = seen(tables, "programs")
     assert [row["class"] for row in records_of(whole)] == ["x", "y"]
@@ -224,6 +224,6 @@ def test_each_class_of_many_variants_is_shown_on_demand():
 
 
 def test_few_variants_stand_side_by_side():
-    """Up to four are columns, as ever."""
+    """Up to four variants are columns."""
     (table,) = seen(report.compare(many(4), ["a"], metrics=["image_auroc"]), "people")
     assert len([column for column in table.columns if column.kind == "percent"]) == 4

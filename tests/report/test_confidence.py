@@ -1,4 +1,4 @@
-"""Intervals, letters and p-values on boards, from what is stored beside the results."""
+"""Intervals, letters and p-values in tables, from the files beside the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def histograms(distance: float, seed: int) -> ScoreHistograms:
 
 
 def made(methods: dict[str, float], seeds: int = 1) -> tuple[list[Result], Confidence]:
-    """Results of methods of some distance on three classes, and what is stored beside them."""
+    """Results of methods on three classes, by their distances, and the histograms beside them."""
     stored: dict[tuple[str, str, int], ScoreHistograms] = {}
     results = []
     for number, (method, distance) in enumerate(methods.items()):
@@ -55,7 +55,7 @@ def made(methods: dict[str, float], seeds: int = 1) -> tuple[list[Result], Confi
 
 
 def test_the_leaderboard_shows_intervals_letters_and_spread():
-    """Each metric has its interval around it; far better methods get letters of their own, near ones share."""
+    """Each metric has its interval around it; far better methods have their own letters, near ones share."""
     results, sure = made({"best": 4.0, "good": 0.9, "fair": 0.8, "none": 0.0}, seeds=2)
     (table,) = report.leaderboard(results, confidence=sure)
     rows = {row["method"]: row for row in records_of(table)}
@@ -69,8 +69,8 @@ def test_the_leaderboard_shows_intervals_letters_and_spread():
     assert groups["none"].isdisjoint(groups["good"])
 
 
-def test_the_leaderboard_says_who_could_be_the_best():
-    """A column for people and programs, with its note; letters stand there for people who ask."""
+def test_the_leaderboard_says_which_could_be_the_best():
+    """There is a column for people and programs with a note; people get letters on request."""
     results, sure = made({"best": 2.0, "near": 1.9, "none": 0.0})
     (table,) = report.leaderboard(results, confidence=sure)
     verdicts = dict(zip(table.column("method"), table.column("not_worse_than_best"), strict=True))
@@ -86,8 +86,8 @@ def test_the_leaderboard_says_who_could_be_the_best():
     assert any("share a letter are not significantly different" in note for note in asked.notes)
 
 
-def test_missing_histograms_of_the_first_leaves_the_best_open():
-    """Nobody is said to be worse than a best that was not looked at; a poor one without histograms hides nothing."""
+def test_missing_histograms_of_the_first_leave_the_best_open():
+    """No method is called worse than an unknown best; a poor method without histograms hides nothing."""
     results, sure = made({"best": 4.0, "fair": 1.0, "none": 0.0})
     for lacking, expected in (("best", [None, None, None]), ("fair", ["yes", None, "no"])):
         partly = Confidence(lambda run, lacking=lacking: None if run.method == lacking else sure._read(run))
@@ -103,8 +103,8 @@ def test_without_histograms_there_is_no_interval_and_no_letter():
     assert table.column("image_auroc_low") == [None, None]
 
 
-def test_who_lacks_histograms_is_named_and_does_not_hide_the_others():
-    """The others keep their intervals and letters; the note says how to get those that are missing."""
+def test_a_variant_without_histograms_is_named_and_does_not_hide_the_others():
+    """The others keep their intervals and letters; the note says how to compute the missing ones."""
     results, sure = made({"best": 4.0, "none": 0.0, "old": 1.0})
     partly = Confidence(lambda run: None if run.method == "old" else sure._read(run))
     (table,) = report.leaderboard(results, confidence=partly)
@@ -125,7 +125,7 @@ def test_boards_of_several_data_sets_keep_to_their_own():
 
 
 def test_seeds_on_other_images_have_no_interval():
-    """With --skip-bad an image may be missing for one seed: rows must not be paired wrongly, nor the table break."""
+    """With --skip-bad an image may be missing for one seed: no wrong rows are paired, and the table is shown."""
     results, sure = made({"a": 1.0, "b": 0.5}, seeds=2)
 
     def read(run):
@@ -139,7 +139,7 @@ def test_seeds_on_other_images_have_no_interval():
 
 
 def test_a_metric_that_no_draw_moves_has_no_interval():
-    """Of a test set without a mistake the bootstrap learns nothing; image AUROC's interval still has a width."""
+    """From a test set without a mistake the bootstrap learns nothing; image AUROC's interval still has a width."""
     results, sure = made({"perfect": 50.0})
     (variant,) = boards(results)[0].variants
     assert sure.interval(variant, ["bolts"], "image_ap") is None
@@ -147,7 +147,7 @@ def test_a_metric_that_no_draw_moves_has_no_interval():
 
 
 def test_a_single_class_is_compared_once():
-    """The row over classes would be the same again."""
+    """The row over classes would repeat it."""
     results, sure = made({"a": 3.0, "b": 0.5})
     bolts = [result for result in results if result.class_name == "bolts"]
     _, table = report.compare(bolts, ["a", "b"], metrics=["image_auroc"], confidence=sure)
@@ -165,8 +165,8 @@ def test_the_mean_of_classes_is_surer_than_a_class():
     assert together.high - together.low < min(one.high - one.low for one in each)
 
 
-def test_compare_says_which_pairs_are_told_apart():
-    """A row per pair and class and one over all of them; Holm never makes a p-value smaller."""
+def test_compare_says_which_pairs_differ_significantly():
+    """There is a row per pair and class and one over all classes; Holm never makes a p-value smaller."""
     results, sure = made({"a": 3.0, "b": 0.5, "c": 0.5})
     _, table = report.compare(results, ["a", "b", "c"], metrics=["image_auroc"], confidence=sure)
     rows = json.loads(render([table], "json"))[0]
@@ -182,7 +182,7 @@ def test_compare_says_which_pairs_are_told_apart():
 
 
 def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_for():
-    """The correction is for the pairs that are compared, and people see p and verdict in the row."""
+    """The correction is for the compared pairs, and people see p and verdict in the row."""
     results, sure = made({name: 3.0 if name == "a" else 0.5 for name in "abcdef"})
     tables = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure)
     across, _, told = tables
@@ -197,7 +197,7 @@ def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_fo
 
 
 def test_four_methods_at_80_columns_say_which_pair_each_row_is():
-    """Class and both methods stand in each part; difference, p and verdict in the first."""
+    """Class and both methods are in each part; difference, p and verdict in the first."""
     results, sure = made({"msflow": 3.0, "cflow": 1.0, "padim": 0.5, "random": 0.0})
     for method in ("msflow", "cflow", "padim", "random"):
         results = [replace(run, preset="cpu") if run.method == method else run for run in results]
@@ -216,7 +216,7 @@ def test_four_methods_at_80_columns_say_which_pair_each_row_is():
 
 
 def test_compare_shows_intervals_and_spread():
-    """Beside each variant's number, of each class and of their mean."""
+    """They are beside each variant's number, for each class and for the mean."""
     results, sure = made({"a": 3.0, "b": 0.5}, seeds=2)
     table, _ = report.compare(results, ["a", "b"], metrics=["image_auroc"], confidence=sure)
     rows = json.loads(render([table], "json"))[0]
@@ -230,7 +230,7 @@ def test_compare_shows_intervals_and_spread():
 
 
 def test_an_interval_is_computed_once(monkeypatch):
-    """However often two tables show it, alone or within a mean: once for each variant, class and metric."""
+    """However often two tables show it, it is computed once for each variant, class and metric."""
     asked = []
     original = intervals.interval
     monkeypatch.setattr(intervals, "interval", lambda *words: (asked.append(words), original(*words))[1])
@@ -241,7 +241,7 @@ def test_an_interval_is_computed_once(monkeypatch):
 
 
 def test_a_class_without_the_metric_does_not_count():
-    """One class of good images only doesn't take interval and p-value from the mean over the others."""
+    """One class with only good images doesn't remove interval and p-value from the mean over the others."""
     results, sure = made({"a": 3.0, "b": 0.5})
     results = [
         replace(result, metrics=replace(result.metrics, image_auroc=None)) if result.class_name == "nuts" else result
@@ -255,7 +255,7 @@ def test_a_class_without_the_metric_does_not_count():
 
 
 def test_pairs_of_different_protocols_are_marked():
-    """The letters stand in this table, too, and a column tells programs."""
+    """The letters are in this table, too, and a column is for programs."""
     results, sure = made({"a": 3.0, "b": 0.5})
     results = [
         replace(result, protocol=replace(result.protocol, holdout=0.1)) if result.method == "b" else result
@@ -275,7 +275,7 @@ def test_a_table_comes_out_the_same_twice():
 
 
 def test_other_images_are_not_paired():
-    """Where two methods were scored on other images there is no p-value."""
+    """If two methods were scored on different images there is no p-value."""
     results, sure = made({"a": 1.0, "b": 0.5})
     moved = Confidence(lambda run: replace(sure._read(run), paths=tuple(map(str, range(60, 120)))) if run.method == "b"
                        else sure._read(run))  # fmt: skip
@@ -298,7 +298,7 @@ def test_an_interval_is_written_in_percent():
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3).map(sorted))
 def test_a_value_never_stands_outside_of_its_interval(numbers):
-    """As written for people, with rounding: 99.99 beside 99.9-100.0, never beside 100.0-100.0."""
+    """As formatted for people, with rounding: 99.99 beside 99.9-100.0, never beside 100.0-100.0."""
     low, value, high = numbers
     first, last = map(float, interval_text(Interval(low, high)).split("-"))
     assert first <= float(cell_text(value, "percent")) <= last
@@ -309,14 +309,14 @@ def test_a_value_never_stands_outside_of_its_interval(numbers):
 
 @pytest.mark.parametrize("format_", ["table", "csv", "markdown", "latex", "svg"])
 def test_intervals_come_in_every_format(ran, format_):
-    """Leaderboard --ci writes them for people and for programs."""
+    """``leaderboard --ci`` writes them for people and for programs."""
     done = adbench("leaderboard", "--results", ran, "--ci", "--format", format_)
     assert done.exit_code == 0, done.stderr
     assert ("image_auroc_low" if format_ == "csv" else "95") in done.stdout
 
 
 def test_real_runs_have_intervals_for_every_metric(ran):
-    """From run to leaderboard: images and pixels, per class and over classes."""
+    """From run to leaderboard: for images and pixels, per class and over classes."""
     tables = json.loads(adbench("leaderboard", "--results", ran, "--ci", "--by-class", "--format", "json").stdout)
     for table in tables:
         for row in (*table["rows"], *table["footers"]):
@@ -325,14 +325,14 @@ def test_real_runs_have_intervals_for_every_metric(ran):
 
 
 def test_compare_of_real_runs_has_p_values(ran):
-    """The stored score histograms of two methods is paired."""
+    """The stored score histograms of two methods are paired."""
     tables = json.loads(adbench("compare", "tiny", "random", "--results", ran, "--format", "json").stdout)
     told = [table for table in tables if "p_holm" in table["rows"][0]]
     assert len(told) == 3
     assert all(0 < row["p"] <= 1 for table in told for row in table["rows"])
 
 
-def test_broken_histograms_is_warned_of(ran, tmp_path):
+def test_broken_histograms_give_a_warning(ran, tmp_path):
     """A damaged file costs the interval, not the leaderboard."""
     copied = tmp_path / "results"
     shutil.copytree(ran, copied)
@@ -344,14 +344,14 @@ def test_broken_histograms_is_warned_of(ran, tmp_path):
 
 
 def test_the_report_has_the_intervals(ran, tmp_path):
-    """The page's leaderboard is the one of --ci."""
+    """The page's leaderboard is that of --ci."""
     done = adbench("report", "--results", ran, "-o", tmp_path, "--no-pictures")
     assert done.exit_code == 0, done.stderr
     assert "95 %" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_every_row_is_told_by_its_own_histograms(ran):
-    """Two seeds of a variant are read, not one of them twice."""
+def test_every_row_uses_its_own_histograms(ran):
+    """Two seeds of a variant are both read, not one of them twice."""
     seen = []
     sure = confidence.stored(ran, seen.append)
     from adbench.results import store

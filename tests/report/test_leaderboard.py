@@ -1,4 +1,4 @@
-"""Leaderboards: who ranks, what is averaged, and what is told apart; and the lists of what is there."""
+"""Leaderboards: which variants rank, what is averaged, and what is marked; and the lists of methods, runs and so on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_ranked_by_the_last_epoch_never_by_the_oracle():
 
 
 def test_ranked_by_any_metric():
-    """The metric that ranks is shown, and orders the rows."""
+    """The ranking metric is shown, and orders the rows."""
     results = [make_result("a", image=0.9, pixel=0.5), make_result("b", image=0.8, pixel=0.6)]
     results = [replace(r, metrics=replace(r.metrics, image_ap=1 - r.metrics.image_auroc)) for r in results]
     assert ranks(report.leaderboard(results)[0]) == [(1, "a"), (2, "b")]
@@ -55,7 +55,7 @@ def test_seeds_average_and_are_counted():
 
 
 def test_means_are_over_the_common_classes():
-    """A variant that skipped the hard class doesn't win by that, and the note says what is left out."""
+    """A variant without the hard class doesn't gain by that; the note names the left-out class."""
     results = [
         make_result("whole", "easy", image=0.95),
         make_result("whole", "fair", image=0.90),
@@ -71,7 +71,7 @@ def test_means_are_over_the_common_classes():
 
 
 def test_a_quick_try_on_one_class_does_not_spoil_the_board():
-    """Whoever has less than half of the classes stands below, without a rank, and shrinks nobody's mean."""
+    """A variant with less than half of the classes is below, without a rank, and changes no other mean."""
     results = [make_result("whole", name, image=0.9) for name in ("a", "b", "c")]
     (table,) = report.leaderboard([*results, make_result("try", "a", image=1.0)])
     assert ranks(table) == [(1, "whole"), (None, "try")]
@@ -101,7 +101,7 @@ def test_a_metric_without_masks_is_averaged_where_it_is_defined():
 
 
 def test_by_class_shows_each_class_and_the_mean():
-    """What `adbench run` ends with: a table per variant, a row per class, the mean below."""
+    """The table at the end of ``adbench run``: one per variant, with a row per class and the mean below."""
     results = [make_result(method, name, image=value) for method in "ab" for name, value in (("x", 0.8), ("y", 1.0))]
     first, second = report.leaderboard(results, by_class=True)
     assert [row["class"] for row in records_of(first)] == ["x", "y"]
@@ -112,7 +112,7 @@ def test_by_class_shows_each_class_and_the_mean():
 
 
 def test_synthetic_data_is_labelled_wherever_it_is_shown():
-    """Nobody takes a number on made-up images for a real one."""
+    """A number on synthetic images is always marked as such."""
     results = [make_result(dataset="demo", synthetic=True)]
     trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
                             metrics=Metrics(image_auroc=0.5), threshold=None, tied_images=0, test_images=8,
@@ -136,8 +136,8 @@ def test_data_sets_have_boards_of_their_own():
     assert [ranks(table) for table in found] == [[(1, "a")], [(1, "b")]]
 
 
-def test_protocols_are_named_and_told_apart():
-    """One line for one protocol; who used which where there are several."""
+def test_protocols_are_named_and_marked():
+    """One protocol is one line; several have a line each, with their variants."""
     same = [make_result(name, backbone="resnet18") for name in "ab"]
     (table,) = report.leaderboard(same)
     (line,) = [note for note in table.notes if "masks" in note]
@@ -159,7 +159,7 @@ def test_protocols_are_named_and_told_apart():
 
 
 @pytest.mark.parametrize("make", [report.leaderboard, report.list_runs, lambda r: report.compare(r, ["msflow"])])
-def test_nothing_to_show_names_the_way_out(make):
+def test_nothing_to_show_gives_a_hint(make):
     """Without results, each report says how to make one."""
     with pytest.raises(ResultError, match="adbench run"):
         make([])
@@ -167,7 +167,7 @@ def test_nothing_to_show_names_the_way_out(make):
 
 @pytest.mark.parametrize("change", [{"size": (32, 32)}, {"holdout": 0.1}])
 def test_rows_of_different_protocols_are_marked_in_every_format(change):
-    """Nobody who reads a ranking, in whatever format, takes numbers of different protocols for alike."""
+    """Every format of a ranking marks numbers of different protocols."""
     other = make_result("b", image=0.8)
     results = [make_result("a", image=0.9), replace(other, protocol=replace(other.protocol, **change))]
     (table,) = report.leaderboard(results)
@@ -189,7 +189,7 @@ def test_rows_of_different_protocols_are_marked_in_every_format(change):
 
 
 def test_equal_protocols_need_no_mark():
-    """Where all is alike there is a single line under the table, and programs see the text."""
+    """If all protocols are equal there is a single line under the table, and programs see the text."""
     (table,) = report.leaderboard([make_result("a"), make_result("b")])
     assert "protocol" not in render([table], "markdown").splitlines()[2]
     assert len({row["protocol"] for row in records_of(table)}) == 1
@@ -206,7 +206,7 @@ def judged(method: str, false_alarms: float | None, *, rule: str = "mean + 3 sd 
 
 
 def test_thresholds_are_there_for_programs_and_for_people_who_ask():
-    """JSON and CSV always hold value and rates; other tables show them with --threshold, and their rule."""
+    """JSON and CSV always have value and rates; other tables show them and their rule with --threshold."""
     results = [judged("a", 0.125), judged("b", None)]
     (table,) = report.leaderboard(results)
     row, without = records_of(table)
@@ -226,7 +226,7 @@ def test_thresholds_are_there_for_programs_and_for_people_who_ask():
 
 
 def test_held_out_thresholds_carry_no_warning():
-    """The advice to hold images out is for those who have not."""
+    """The advice to hold images out is for runs without held-out images."""
     (table,) = report.leaderboard([judged("a", 0.1, rule="mean + 3 sd of 6 held-out scores")], threshold=True)
     assert not any("--holdout" in note for note in table.notes)
 
@@ -235,7 +235,7 @@ def test_held_out_thresholds_carry_no_warning():
 
 
 def test_every_metric_has_a_title():
-    """People never meet a field's name."""
+    """People never see a field's name."""
     assert set(TITLES) == set(METRIC_NAMES)
 
 

@@ -1,4 +1,4 @@
-"""A metric that stands as "-" is explained under the table."""
+"""A note under the table explains a metric that is shown as "-"."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def unmasked(method: str = "a", class_name: str = "x"):
 
 
 def test_without_masks_the_note_names_the_classes():
-    """One line for all pixel metrics, on the board and class by class; none for the image metric, which is there."""
+    """One line is for all pixel metrics, in the ranking and by class; image metrics that exist need none."""
     assert notes(unmasked()) == ["pixel AUROC, AUPRO -: no masks (x)."]
     assert notes(unmasked(), make_result("a", "y"), by_class=True) == ["pixel AUROC, AUPRO -: no masks (x)."]
 
@@ -33,7 +33,7 @@ def test_one_class_of_labels_is_named():
 
 
 def test_a_method_without_maps_is_named_where_others_have_them():
-    """The masks are there, since another method has a pixel metric on the class."""
+    """The masks exist, since another method has a pixel metric on the class."""
     assert notes(make_result("a"), unmasked("b", "bolts")) == [
         "pixel AUROC, AUPRO -: the method makes no anomaly maps (b)."
     ]
@@ -45,20 +45,20 @@ def test_where_nothing_is_missing_nothing_is_said():
 
 
 def test_a_comparison_explains_its_own_metric():
-    """Under the table of AUPRO stands why, under that of image AUROC nothing."""
+    """The note is under the table of AUPRO, and not under that of image AUROC."""
     tables = report.compare([unmasked("a"), unmasked("b")], ["a", "b"], metrics=["image_auroc", "aupro"])
     found = [[note for note in table.notes if " -: " in note] for table in tables]
     assert found == [[], ["AUPRO -: no masks (x)."]]
 
 
 def test_a_missing_run_is_no_missing_mask():
-    """A class that one of the variants lacks stands as "-", too, and the note on means says so."""
+    """A class that one of the variants lacks is "-", too, and the note on means says so."""
     tables = report.compare([make_result("a", "x"), make_result("a", "y"), make_result("b", "x")], ["a", "b"])
     assert all(any("left out: y (-: no run of that class)" in note for note in table.notes) for table in tables)
 
 
 def test_pairs_of_an_undefined_metric_are_not_shown(capsys):
-    """People see why in the table above; it isn't for want of score histograms."""
+    """The table above explains it to people; score histograms are not missing."""
     tables = report.compare([unmasked("a"), unmasked("b")], ["a", "b"], metrics=["aupro"],
                             confidence=Confidence(lambda run: None))  # fmt: skip
     assert [table.audience for table in tables] == ["all", "programs"]

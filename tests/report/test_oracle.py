@@ -1,4 +1,4 @@
-"""The oracle: shown where it is asked for, beside the last epoch, marked, and without a say in any rank."""
+"""The oracle: shown on request beside the last epoch, marked, and never used for ranking."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def numbers(row: dict) -> tuple[float, ...]:
 
 
 def test_it_is_shown_only_where_it_is_asked_for():
-    """Without --oracle no format says anything of it; with it the same tables come, each with one more behind."""
+    """Without --oracle no format mentions it; with it each of the same tables is followed by one more."""
     results = [run("a", last=0.8, best=0.99), run("b", last=0.9, best=0.9)]
     for tables in (report.leaderboard, lambda runs, **more: report.compare(runs, ["a", "b"], **more)):
         plain, asked = tables(results), tables(results, oracle=True)
@@ -51,7 +51,7 @@ def test_it_is_shown_only_where_it_is_asked_for():
 
 
 def test_the_ranking_stays_that_of_the_last_epoch():
-    """Who had the best epoch doesn't move up, and the oracles stand in the order of the ranking."""
+    """The best epoch doesn't change a rank, and oracles are in the order of the ranking."""
     ranking, beside = report.leaderboard([run("a", last=0.8, best=1.0), run("b", last=0.9, best=0.9)], oracle=True)
     assert [row["variant"] for row in json.loads(render([ranking], "json"))[0]["rows"]] == ["b", "a"]
     assert [row["variant"] for row in rows_of(beside)] == ["b", "a"]
@@ -59,7 +59,7 @@ def test_the_ranking_stays_that_of_the_last_epoch():
 
 
 def test_means_are_over_the_classes_of_the_ranking():
-    """Last, oracle and their difference are means over the same classes, and last is the number that ranks."""
+    """Last, oracle and their difference are means over the same classes, and last is the ranking number."""
     results = [run("a", name, last=last, best=best) for name, last, best in (("x", 0.8, 0.9), ("y", 0.6, 0.8))]
     results += [
         run("b", "x", last=0.7, best=0.75),
@@ -98,7 +98,7 @@ def test_by_class_each_class_has_its_epoch_and_the_mean_is_below():
 
 
 def test_a_comparison_has_a_row_per_class_and_variant():
-    """Each variant beside the others in each class; means over the classes that all have."""
+    """Each variant is beside the others in each class; means are over the common classes."""
     results = [run("a", "x", last=0.8, best=0.9), run("a", "y", last=0.1, best=0.9), run("b", "x", last=0.7, best=0.7)]
     _, table = report.compare(results, ["a", "b"], metrics=["image_auroc"], oracle=True)
     assert [(row["class"], row["variant"]) for row in rows_of(table)] == [("x", "a"), ("x", "b"), ("y", "a")]
@@ -121,7 +121,7 @@ values = st.floats(0, 1)
 
 
 def test_an_oracle_chosen_from_one_evaluation_is_said_to_be_none():
-    """Who was evaluated at the end only has no choice, and the difference of 0 is no merit."""
+    """A method that was evaluated only at the end has no choice, and its difference of 0 is no merit."""
     once = replace(run("a", last=0.9, best=0.9, epoch=4), evaluations=1)
     (_, table) = report.leaderboard([once, run("b", last=0.8, best=0.9)], oracle=True)
     assert "Evaluated once, so that the oracle is the last epoch itself: a." in table.notes
@@ -130,7 +130,7 @@ def test_an_oracle_chosen_from_one_evaluation_is_said_to_be_none():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), values, values), min_size=1, max_size=8))
 def test_the_last_epoch_is_never_above_the_oracle(drawn):
-    """The last epoch is among those it was chosen from, so the difference is never positive, in means neither."""
+    """The oracle is chosen from epochs that include the last, so no difference is positive, nor any mean."""
     results = [
         run(method, name, last=min(pair), best=max(pair), seed=seed) for seed, (method, name, *pair) in enumerate(drawn)
     ]
@@ -142,7 +142,7 @@ def test_the_last_epoch_is_never_above_the_oracle(drawn):
 
 
 def test_against_papers_each_column_names_its_policy():
-    """A best-epoch number stands against our oracle, a last-epoch number against our last, also without --oracle."""
+    """A best-epoch number is compared with our oracle, a last-epoch number with our last, also without --oracle."""
     results = [run("a", last=0.9, best=0.97)]
     published = {
         "a": (
@@ -168,14 +168,14 @@ def test_against_papers_each_column_names_its_policy():
 
 
 def test_the_oracle_of_a_method_that_published_none_stays_hidden():
-    """Where the paper tells its last epoch only, our oracle isn't needed and isn't shown."""
+    """If the paper gives only its last epoch, our oracle isn't needed and isn't shown."""
     published = {"a": (Published("folder", "x", "image_auroc", 0.95, "last", "their log"),)}
     tables = report.compare([run(last=0.9, best=0.97)], ["a"], metrics=["image_auroc"], vs_published=published)
     assert "oracle" not in render(tables, "json")
 
 
 def test_the_commands_show_what_was_stored(tiny_data, tmp_path):
-    """The oracle of a real run, with its epoch, out of leaderboard and compare in every format."""
+    """Leaderboard and compare show the oracle of a real run, with its epoch, in every format."""
     assert run_tiny(tiny_data, tmp_path, "-c", "bolts").exit_code == 0
     (stored,) = (tmp_path / "folder/bolts/tiny").glob("*/result.json")
     document = json.loads(stored.read_text())

@@ -16,7 +16,7 @@ NATIVE = {"mask_size": "native", "map_resampling": "bilinear"}
 
 
 def pair(change: dict, **values) -> list[Result]:
-    """Two methods, the second of another protocol."""
+    """Two methods, the second with another protocol."""
     first, second = make_result("a", **values), make_result("b", **values)
     return [first, replace(second, protocol=replace(second.protocol, **change))]
 
@@ -39,7 +39,7 @@ def titles(results: list[Result], metric: str) -> list[str]:
     ],
 )
 def test_a_comparison_marks_what_moves_its_metric(change, marked):
-    """The map of AUPRO moves AUPRO alone, the masks' size all pixel metrics, the rest every metric."""
+    """The map of AUPRO moves only AUPRO, the masks' size all pixel metrics, the rest every metric."""
     for metric in ("image_auroc", "pixel_auroc", "aupro"):
         wanted = ["a [A]", "b [B]"] if metric in marked else ["a", "b"]
         assert titles(pair(change), metric) == wanted
@@ -47,7 +47,7 @@ def test_a_comparison_marks_what_moves_its_metric(change, marked):
 
 @pytest.mark.parametrize("change", [REGION, NATIVE])
 def test_without_masks_nothing_is_marked(change):
-    """No pixel metric is there to be moved, so no format says a word of it."""
+    """There is no pixel metric to move, so no format mentions it."""
     results = pair(change, pixel=None, aupro=None)
     assert all(titles(results, metric) == ["a", "b"] for metric in ("image_auroc", "aupro"))
     (table,) = report.leaderboard(results)
@@ -64,7 +64,7 @@ def test_without_masks_nothing_is_marked(change):
     ],
 )
 def test_a_leaderboard_says_it_beside_the_metric(change, title, cells, behind):
-    """The rows are not marked, but the column behind the last metric that is moved; programs see the whole text."""
+    """Rows are not marked, but a column after the last moved metric is; programs see the whole text."""
     (table,) = report.leaderboard(pair(change))
     seen = [column.title for column in table.columns_for("people")]
     assert seen[seen.index(title) - 1] == behind
@@ -85,7 +85,7 @@ def test_a_method_without_maps_differs_in_nothing_that_it_lacks():
 
 
 def test_oracles_say_it_in_the_rows_of_the_metric():
-    """One row for each metric: the map stands in that of AUPRO alone."""
+    """There is a row for each metric; only that of AUPRO shows the map."""
     (_, table) = report.leaderboard(pair(REGION), oracle=True)
     (column,) = [column for column in table.columns if column.title == "AUPRO map"]
     seen = {(row.variant.label, row.metric): column.cell(row) for row in table.rows}
@@ -94,8 +94,8 @@ def test_oracles_say_it_in_the_rows_of_the_metric():
     assert {cell for (_, metric), cell in seen.items() if metric != "aupro"} == {""}
 
 
-def test_both_kinds_of_difference_are_told():
-    """Rows of another precision have letters, and AUPRO its column."""
+def test_both_kinds_of_difference_are_shown():
+    """Rows of another precision have letters, and AUPRO has its column."""
     results = pair({**REGION, "precision": "bf16"})
     (table,) = report.leaderboard(results)
     text = render([table], "markdown")

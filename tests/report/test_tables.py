@@ -1,4 +1,4 @@
-"""Tables as every format writes them: nothing cut, nothing lost, everything escaped."""
+"""Tables in every format: complete, and with everything escaped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT_FORMATS = ("json", "csv", "markdown", "latex", "svg")
 
 
 def awkward() -> list[Table]:
-    """Tables with every character that a format might trip over."""
+    """Tables with every character that could break a format."""
     results = [
         make_result("a_b|c", "50% & <more> #1 {x} ~^\\ $", image=0.123456789012345),
         make_result("d\"e'f,g", "零件 [bold]", pixel=None),
@@ -41,7 +41,7 @@ def awkward() -> list[Table]:
 
 
 def test_json_is_one_document_with_every_digit():
-    """Standard output parses as one document, numbers are fractions, None is null."""
+    """Standard output is one document, numbers are fractions, None is null."""
     document = json.loads(render(awkward(), "json"))
     assert [each["title"] for each in document] == [table.title for table in awkward()]
     for each in document:
@@ -66,7 +66,7 @@ def test_csv_of_one_table_is_its_rows():
 
 
 def test_csv_of_several_tables_is_one_frame():
-    """Pandas reads tables of different columns at once; the first column tells them apart."""
+    """Pandas reads tables of different columns at once; the first column distinguishes them."""
     found = awkward()
     frame = read_csv(found)
     assert frame.columns[0] == "table"
@@ -101,7 +101,7 @@ def test_latex_is_balanced_and_escaped():
 
 
 def test_svg_holds_the_numbers():
-    """The image is well-formed XML with the table's text."""
+    """The SVG is well-formed XML with the table's text."""
     image = ElementTree.fromstring(render(report.leaderboard([make_result(image=0.98765)]), "svg"))
     assert "98.77" in "".join(image.itertext())
 
@@ -114,7 +114,7 @@ def printed(table: Table, width: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_numbers_are_whole_on_any_terminal(width):
-    """However narrow it is, nothing sticks out, no number is cut, and names are all there."""
+    """However narrow it is, no line is too wide, no number is cut, and all names are there."""
     values = {"msflow": 1.0, "cflow": 0.98765, "padim": 0.5}
     classes = ("metal nut", "a class with a long name")
     results = [make_result(method, name, image=value) for method, value in values.items() for name in classes]
@@ -135,7 +135,7 @@ def test_numbers_are_whole_on_any_terminal(width):
     values=st.lists(st.floats(0, 1), min_size=1, max_size=3),
 )
 def test_any_table_fits_any_terminal(width, titles, values):
-    """Whatever the titles, all lines fit and all numbers are there in full."""
+    """For any titles, all lines fit and all numbers are complete."""
     numbers = (Column(f"c{n}", title, lambda value: value, "percent") for n, title in enumerate(titles))
     table = Table("t", (Column("name", "name", lambda _: "n"), *numbers), tuple(values))
     lines = printed(table, width)
@@ -147,7 +147,7 @@ def test_any_table_fits_any_terminal(width, titles, values):
 
 
 def test_a_pipe_gets_plain_and_whole_tables(capsys, monkeypatch):
-    """Without a terminal there is no colour, and nothing is folded, however wide the table is."""
+    """Outside a terminal there is no colour, and nothing is folded, however wide the table is."""
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     renderers.write([report.list_runs([make_result(overrides={"backbone": "a_backbone_with_a_long_name"})])], "table")
@@ -157,7 +157,7 @@ def test_a_pipe_gets_plain_and_whole_tables(capsys, monkeypatch):
 
 
 def test_no_color_is_obeyed(monkeypatch):
-    """NO_COLOR leaves a terminal without colours."""
+    """NO_COLOR removes a terminal's colours."""
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     console.print(terminal.to_rich(report.compare([make_result("a"), make_result("b", image=0.7)], ["a", "b"])[0], 100))
@@ -166,14 +166,14 @@ def test_no_color_is_obeyed(monkeypatch):
 
 @pytest.mark.parametrize("format_", TEXT_FORMATS)
 def test_write_prints_what_render_makes(capsys, format_):
-    """Standard output holds the document and nothing else."""
+    """Standard output has the document and nothing else."""
     found = report.leaderboard([make_result()])
     renderers.write(found, format_)
     assert capsys.readouterr().out == render(found, format_)
 
 
 def test_unknown_format_is_refused():
-    """A format that doesn't exist is an error that names those that do."""
+    """An unknown format is an error that lists the known ones."""
     with pytest.raises(ValueError, match=r"'yaml'.*markdown"):
         render([], "yaml")
 
@@ -208,7 +208,7 @@ def hostile() -> list[Table]:
 
 @pytest.mark.parametrize("format_", ["table", "json", "markdown", "latex", "svg"])
 def test_no_format_hands_a_terminal_its_commands(capsys, format_):
-    """Whatever a class is called; the numbers are still there."""
+    """Any class name is safe, and the numbers are still there."""
     renderers.write(hostile(), format_)
     text = capsys.readouterr().out
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", text)
@@ -216,13 +216,13 @@ def test_no_format_hands_a_terminal_its_commands(capsys, format_):
 
 
 def test_the_image_is_well_formed_whatever_the_names():
-    """Control characters are no XML; they stand there as escapes."""
+    """XML has no control characters; they are shown as escapes."""
     image = ElementTree.fromstring(render(hostile(), "svg"))
     assert r"\x1b[2J" in "".join(image.itertext())
 
 
 def test_csv_holds_no_formula_and_numbers_stay_numbers():
-    """Cells and headers that begin like a formula have an apostrophe in front; differences keep their minus."""
+    """Cells and headers that begin like a formula get an apostrophe; differences keep their minus sign."""
     text = render(hostile(), "csv")
     rows = list(csv.reader(io.StringIO(text, newline="")))
     assert any(cell == '\'=HYPERLINK("http://x")' for row in rows for cell in row)
@@ -235,7 +235,7 @@ def test_csv_holds_no_formula_and_numbers_stay_numbers():
 
 
 def test_a_split_table_repeats_what_a_row_is_about():
-    """At 50 columns each part of the list of runs says class, variant and seed; the run's name is whole."""
+    """At 50 columns each part of the list of runs has class, variant and seed; the run's name is whole."""
     results = [make_result(name, "brick", preset="cpu") for name in ("msflow", "cflow")]
     results = [replace(result, run=f"cpu-seed0-{number:08x}") for number, result in enumerate(results)]
     lines = printed(report.list_runs(results), 50)
@@ -246,7 +246,7 @@ def test_a_split_table_repeats_what_a_row_is_about():
 
 
 def test_the_main_columns_come_first_where_a_table_is_split():
-    """The ranked metric stands in the first part, wherever its column is."""
+    """The ranked metric is in the first part, wherever its column is."""
     results = [make_result(f"a_method_{number}", "x", aupro=0.5 + number / 100) for number in range(3)]
     (table,) = report.leaderboard(results, metric="aupro")
     lines = printed(table, 46)
@@ -256,7 +256,7 @@ def test_the_main_columns_come_first_where_a_table_is_split():
 
 
 def test_a_note_is_said_once(capsys):
-    """Several tables of one command don't repeat what stands under the first; each alone has it."""
+    """Tables of one command don't repeat the notes under the first; a single table always has them."""
     found = report.compare([make_result("a"), make_result("b")], ["a", "b"])
     renderers.write(found, "table")
     assert capsys.readouterr().out.count("Protocol:") == 1

@@ -1,4 +1,4 @@
-"""Timings that were measured on different machines or numbers of threads are marked."""
+"""Timings from different machines or numbers of threads are marked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def on(method: str, number: int, device: str = "a processor") -> object:
 
 @pytest.mark.parametrize("by_class", [False, True])
 def test_timings_of_different_threads_are_marked(by_class):
-    """Beside each timing stands its number of threads, where the numbers of a board differ."""
+    """Beside each timing is its number of threads, if the numbers of a table differ."""
     same = report.leaderboard([on("a", 2), on("b", 2)], by_class=by_class)
     assert "timed on" not in render(same, "markdown")
     tables = report.leaderboard([on("a", 1), on("b", 2)], by_class=by_class)
@@ -31,6 +31,6 @@ def test_timings_of_different_threads_are_marked(by_class):
 
 
 def test_timings_of_different_processors_are_marked():
-    """The same number of threads on another machine is another column's worth of timing, too."""
+    """The same number of threads on another machine is marked, too."""
     (table,) = report.leaderboard([on("a", 2), on("b", 2, "another")])
     assert "another, 2 threads" in render([table], "markdown")

@@ -1,4 +1,4 @@
-"""Runs are found by name, by any part that one run alone has, and by folder."""
+"""Runs are found by name, by any part that only one run has, and by folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_any_part_that_one_run_has_will_do(stored, tmp_path, name):
 
 
 def test_a_folder_and_a_file_in_it_will_do(stored, tmp_path, monkeypatch):
-    """As the shell completes it, relative or not, with a slash at the end."""
+    """A path as the shell completes it works, relative or not, with a slash at the end."""
     place = folder_of(tmp_path, stored[2]).path
     (place / "last.pt").touch()
     monkeypatch.chdir(tmp_path)
@@ -41,24 +41,24 @@ def test_a_folder_and_a_file_in_it_will_do(stored, tmp_path, monkeypatch):
 
 
 def test_runs_come_once_and_in_their_order(stored, tmp_path):
-    """However often and in whatever order they are named."""
+    """The order and the repetition of the names don't matter."""
     assert find_runs(stored, ["33", "11aa", "nuts"], tmp_path) == [stored[0], stored[2]]
 
 
 def test_a_whole_name_counts_more_than_a_part(stored, tmp_path):
-    """A run whose name is part of another's can be named."""
+    """A run is found even if its name is part of another's."""
     longer = replace(stored[0], run="cpu-seed0-11aa-more")
     assert find_runs([*stored, longer], ["cpu-seed0-11aa"], tmp_path) == [stored[0]]
 
 
 @pytest.mark.parametrize("name", ["bb", "cpu-seed0", "folder/bolts"])
 def test_a_part_of_several_runs_is_a_mistake_that_lists_them(stored, tmp_path, name):
-    """Nothing is guessed."""
+    """An ambiguous part is never resolved silently."""
     with pytest.raises(UsageError, match=r"(2|3) runs: .*bolts/.*a part that only one has"):
         find_runs(stored, [name], tmp_path)
 
 
 def test_an_unknown_name_is_a_mistake_with_the_nearest_one(stored, tmp_path):
-    """A typing error is answered by what was meant."""
+    """For a typing error the message suggests the right name."""
     with pytest.raises(UnknownNameError, match="Did you mean 'cpu-seed0-11aa'"):
         find_runs(stored, ["cpu-seed0-11ab"], tmp_path)

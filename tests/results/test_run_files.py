@@ -1,4 +1,4 @@
-"""What lies beside a result: it comes back as it was stored, or is refused with the file's name."""
+"""Files beside a result: read as they were stored, or refused with the file's name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_scores_and_epochs_come_back_as_they_were_stored(copied):
 
 
 def test_a_result_holds_the_digests_of_its_files(copied):
-    """Scores, epochs and score histograms are named, and one flipped bit in any of them is found."""
+    """Scores, epochs and score histograms have one, and a flipped bit in any of them is found."""
     result, folder = copied
     readers = {
         store.SCORES: run_files.read_scores,
@@ -87,7 +87,7 @@ DAMAGES: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("digest", [True, False], ids=["digest", "0.1"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_scores_that_are_not_those_of_the_result_are_refused(copied, damage, digest):
-    """With the digest, and without it, as in results of 0.1, by the number of images and their metrics."""
+    """The digest shows it; without one, as in results of 0.1, the number of images and their metrics do."""
     result, folder = copied
     result = result if digest else replace(result, files={})
     run_files.read_scores(folder, result)
@@ -97,8 +97,8 @@ def test_scores_that_are_not_those_of_the_result_are_refused(copied, damage, dig
         run_files.read_scores(folder, result)
 
 
-def test_histograms_of_another_run_is_refused(copied):
-    """Results of 0.1 hold no digest; score histograms of as many images with other scores shows by its metrics."""
+def test_histograms_of_another_run_are_refused(copied):
+    """Results of 0.1 have no digest; for histograms of as many images with other scores, the metrics show it."""
     from adbench.metrics.histograms import ScoreHistograms
 
     result, folder = copied
@@ -126,7 +126,7 @@ def test_histograms_of_another_run_is_refused(copied):
     ],
 )
 def test_broken_scores_are_an_error_that_names_the_file(tmp_path, text):
-    """Cells that are missing, no number, not finite or too long end in one sentence."""
+    """Cells that are missing, not numeric, not finite or too long end in one sentence."""
     folder = RunFolder(tmp_path, "d", "c", "m", "r")
     folder.path.mkdir(parents=True)
     with pytest.raises(ResultError, match=r"scores\.csv: found no such file"):
@@ -139,7 +139,7 @@ def test_broken_scores_are_an_error_that_names_the_file(tmp_path, text):
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: f"{HEADER}{text}".encode("utf-8", "replace")))
 def test_no_bytes_break_the_reader(tmp_path_factory, data):
-    """Whatever lies in a file, there are rows or a ``ResultError``, and never another error."""
+    """Any content of a file gives rows or a ``ResultError``, never another error."""
     folder = RunFolder(tmp_path_factory.mktemp("bytes"), "d", "c", "m", "r")
     folder.path.mkdir(parents=True)
     for name, read in (

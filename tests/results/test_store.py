@@ -1,4 +1,4 @@
-"""What lies on disk: complete, exact, and named alike everywhere."""
+"""Results on disk: complete, exact, and with the same names everywhere."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ metrics = st.builds(Metrics, **{name: st.none() | finite for name in METRIC_NAME
     rate=st.none() | finite,
 )
 def test_result_survives_the_disk(tmp_path_factory, overrides, measured, best, skipped, rate):
-    """What is read equals what was written: every float bit, tuple, None, text and nested record."""
+    """A result that is read equals the written one: every float bit, tuple, None, text and nested record."""
     result = make_result(overrides=overrides)
     result = replace(
         result,
@@ -74,14 +74,14 @@ def test_result_survives_the_disk(tmp_path_factory, overrides, measured, best, s
 
 
 def test_surrogates_in_paths_survive():
-    """A path with bytes that are no text is still valid JSON, and comes back."""
+    """A path with bytes that are not text is still valid JSON, and reads back."""
     result = replace(make_result(), skipped=("bad\udc80name.png",))
     text = serialization.to_text(result).encode("utf-8", "backslashreplace").decode("utf-8")
     assert result == serialization.from_text(Result, text)
 
 
 def test_nan_is_written_as_null(tmp_path):
-    """No file holds NaN: programs that read strict JSON must be able to read ours."""
+    """No file contains NaN, which strict JSON readers refuse."""
     result = make_result(image=math.nan)
     result = replace(result, timing=replace(result.timing, fit=math.inf))
     folder = folder_for(tmp_path, result)
@@ -95,7 +95,7 @@ def test_nan_is_written_as_null(tmp_path):
 
 
 def test_canonical_text_knows_no_order_and_no_number_type():
-    """Digests don't depend on the order of keys, or on 2 against 2.0; but on True against 1."""
+    """Digests don't depend on the order of keys, or on 2 against 2.0, but they do on True against 1."""
     assert serialization.canonical({"a": 2.0, "b": (1, 2)}) == serialization.canonical({"b": [1, 2], "a": 2})
     assert serialization.canonical(True) != serialization.canonical(1)
     assert serialization.canonical(math.inf) == "null"
@@ -106,7 +106,7 @@ def test_canonical_text_knows_no_order_and_no_number_type():
 
 
 def test_csv_files(tmp_path):
-    """Scores and epochs are plain UTF-8 CSV with every digit; what is not defined is empty."""
+    """Scores and epochs are plain UTF-8 CSV with every digit; undefined values are empty."""
     folder = save(tmp_path, make_result())
     with (folder.path / "scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -122,7 +122,7 @@ def test_csv_files(tmp_path):
 
 @pytest.mark.parametrize("survivors", range(4))
 def test_a_crash_between_writes_leaves_no_finished_run(tmp_path, monkeypatch, survivors):
-    """Killed before the last file was renamed, a run has no result, keeps its state and can be finished."""
+    """A run that was killed before the last file was renamed has no result, keeps its state and can be finished."""
     result = make_result()
     folder = folder_for(tmp_path, result)
     folder.save_checkpoint("state", {"epoch": 3})
@@ -157,7 +157,7 @@ def test_a_half_written_checkpoint_does_not_replace_the_older(tmp_path):
 
 
 def test_checkpoint_round_trip(tmp_path):
-    """Tensors, numbers, texts, lists and dicts come back; what isn't there is None."""
+    """Tensors, numbers, texts, lists and dicts read back; a missing file is None."""
     folder = folder_for(tmp_path, make_result())
     assert folder.load_checkpoint("last") is None
     payload = {"state": {"w": torch.arange(4.0)}, "epoch": 3, "options": {"size": [64, 64]}, "name": "ä"}
@@ -177,7 +177,7 @@ def test_checkpoints_run_no_code(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
-    """A failed write is an error with the path and a way out, and leaves nothing half written."""
+    """A failed write is an error with the path and a hint, and leaves no half-written file."""
 
     def no_space(_descriptor):
         raise OSError(28, "No space left on device")
@@ -190,7 +190,7 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
 
 
 def test_discard_keeps_the_lock(tmp_path):
-    """--force starts from an empty folder, without giving the run to another process."""
+    """--force starts with an empty folder, but keeps other processes out of the run."""
     result = make_result()
     folder = save(tmp_path, result)
     folder.save_checkpoint("last", {"epoch": 1})
@@ -204,7 +204,7 @@ def test_discard_keeps_the_lock(tmp_path):
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path):
-    """Killed between the result and the removal of its state, or while a file is written: the next look cleans up."""
+    """The next look cleans up after a kill between the result and the removal of its state, or during a write."""
     folder = save(tmp_path, make_result())
     folder.save_checkpoint("last", {"epoch": 1})
     whole = {path.name for path in folder.path.iterdir()}
@@ -215,7 +215,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
 
 
 def test_the_state_of_an_unfinished_run_is_not_swept(tmp_path):
-    """Without a result the state is what the run goes on from."""
+    """Without a result, the run resumes from the state."""
     folder = folder_for(tmp_path, make_result())
     folder.save_checkpoint("state", {"epoch": 1})
     (folder.path / f".last.pt-{'0' * 32}.tmp").write_bytes(b"half")
@@ -237,7 +237,7 @@ def test_nothing_is_swept_while_another_process_computes(tmp_path):
 
 
 def test_two_processes_never_compute_the_same_run(tmp_path):
-    """A second process is told at once; a killed one leaves no lock behind."""
+    """A second process gets an error at once; a killed process leaves no lock."""
     folder = RunFolder(tmp_path, "demo", "brick", "msflow", "cpu-seed0")
     program = (
         "import sys, time; from pathlib import Path; from adbench.results.store import RunFolder\n"
@@ -308,7 +308,7 @@ class _Options(BackboneOptions):
     ],
 )
 def test_another_configuration_has_another_name(job, changes):
-    """Whatever moves a number makes another run."""
+    """Everything that moves a number makes another run."""
     assert name_of(JOB) != name_of(job, **changes)
 
 
@@ -316,14 +316,14 @@ def test_another_configuration_has_another_name(job, changes):
     "name", ["bolts", "metal nut", "schraube ä", "零件", "v1.2", ".hidden", "x" * 60, "msflow:cpu"[:6]]
 )
 def test_harmless_names_stay_as_they_are(name):
-    """Blanks, dots and letters of any script are kept."""
+    """Blanks, dots and letters of any script stay."""
     assert name == safe_name(name)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=100) | st.sampled_from(["CON", "nul.txt", "com1", "a.", "a ", "..", ".", "", "a/b", "LPT1.x"]))
 def test_safe_names_are_safe(name):
-    """No name holds what Windows forbids, leaves its folder, is too long, or is empty."""
+    """No name contains what Windows forbids, leaves its folder, is too long, or is empty."""
     safe = safe_name(name)
     assert safe
     assert not set(safe) & set('<>:"/\\|?*\0\n')
@@ -335,7 +335,7 @@ def test_safe_names_are_safe(name):
 
 
 def test_names_that_change_do_not_meet():
-    """Two names that would become the same folder don't."""
+    """Two names that would give the same folder name don't."""
     assert len({safe_name(name) for name in ("a:b", "a/b", "a_b", "a_b.", "x" * 70, "x" * 71)}) == 6
 
 
@@ -343,7 +343,7 @@ def test_names_that_change_do_not_meet():
 
 
 def test_read_all_finds_and_filters(tmp_path):
-    """All finished runs are found, whatever their names hold, and can be narrowed."""
+    """All finished runs are found, whatever their names, and can be filtered."""
     made = [make_result(method, name) for method in ("msflow", "cflow") for name in ("metal nut", "a/b", "零件")]
     for result in made:
         save(tmp_path, result)
@@ -362,7 +362,7 @@ def test_read_all_finds_and_filters(tmp_path):
         read_all(tmp_path, class_name="metal nuts")
 
 
-def test_unreadable_results_are_told_of(tmp_path):
+def test_unreadable_results_are_reported(tmp_path):
     """Broken, newer and copied results are left out with a sentence each; the others are read."""
     good = save(tmp_path, make_result())
     text = (good.path / "result.json").read_text(encoding="utf-8")
@@ -390,8 +390,8 @@ def test_unreadable_results_are_told_of(tmp_path):
     assert "a copy of run" in problems
 
 
-def test_nothing_there_names_the_way_out(tmp_path):
-    """An empty or missing folder says how to make the first result."""
+def test_nothing_there_gives_a_hint(tmp_path):
+    """For an empty or missing folder the message says how to make the first result."""
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ResultError, match="adbench run"):
             read_all(folder)
@@ -400,7 +400,7 @@ def test_nothing_there_names_the_way_out(tmp_path):
 
 
 def test_unknown_fields_are_passed_over(tmp_path):
-    """A result with a field more, of the same schema, is read."""
+    """A result of the same schema with an additional field is read."""
     folder = save(tmp_path, make_result())
     path = folder.path / "result.json"
     content = json.loads(path.read_text(encoding="utf-8"))

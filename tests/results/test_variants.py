@@ -14,7 +14,7 @@ from adbench.results.variants import Names
 
 
 def test_a_name_does_not_depend_on_what_is_shown():
-    """Two runs of another precision are told apart, and each keeps that name where it stands alone."""
+    """Two runs of another precision get different names, and each keeps its name if it is shown alone."""
     runs = [make_result(amp=amp, class_name=name) for amp, name in (("off", "x"), ("bf16", "y"))]
     names = Names(runs)
     assert [names.of(run) for run in runs] == ["msflow:amp=off", "msflow:amp=bf16"]
@@ -31,13 +31,13 @@ def test_a_name_does_not_depend_on_what_is_shown():
 
 
 def test_data_sets_do_not_name_each_other():
-    """What differs on one data set says nothing on another."""
+    """A difference on one data set doesn't change names on another."""
     runs = [make_result(amp="off"), make_result(amp="bf16"), make_result(amp="off", dataset="other")]
     assert [Names(runs).of(run) for run in runs] == ["msflow:amp=off", "msflow:amp=bf16", "msflow"]
 
 
 def test_stale_code_is_in_no_name():
-    """Only code of runs that count tells variants apart: a stale run would put a digest behind every name."""
+    """Only code of runs that count distinguishes variants: otherwise a stale run would add a digest to every name."""
     runs = [
         replace(make_result(seed=seed), identity=Identity("d", code * 8, 1)) for seed, code in enumerate(("a1", "b2"))
     ]
@@ -46,7 +46,7 @@ def test_stale_code_is_in_no_name():
 
 
 def test_the_commands_agree(tiny_data, tmp_path):
-    """The table at the end of a run, the board, one class of it, and the list of runs."""
+    """The table at the end of a run, the leaderboard, its table by class, and the list of runs use the same name."""
     words = ("--results", tmp_path, "--plugin", TINY, "--data-root", tiny_data, "--format", "json")
     assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-p", "cpu", "--eval-size", "native").exit_code == 0
     done = run_tiny(tiny_data, tmp_path, "-c", "nuts", "-p", "cpu", "--format", "json")

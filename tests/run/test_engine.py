@@ -1,4 +1,4 @@
-"""One task: what it leaves on disk, and how it is evaluated."""
+"""One task: the files that it stores, and its evaluations."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from adbench.util.errors import DataError, WeightsError
 
 
 def test_a_finished_run_leaves_result_scores_curve_and_checkpoints(tiny, tiny_data, tmp_path):
-    """A finished run leaves exactly the files that the store promises, and no state to go on from."""
+    """A finished run leaves exactly the files of the store, and no state."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
     assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt"}
 
 
 def test_the_best_models_on_the_test_set_are_kept_where_asked_for(tiny, tiny_data, tmp_path):
-    """With keep="oracle" each metric's best model is there; without it none is, not even of an earlier start."""
+    """With keep="oracle" each metric's best model is stored; without it none is, not even of an earlier start."""
     job = job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle")
     result, folder = run_one(tiny, job)
     for metric in ("image_auroc", "pixel_auroc", "aupro"):
@@ -61,7 +61,7 @@ def test_the_best_models_on_the_test_set_are_kept_where_asked_for(tiny, tiny_dat
 
 
 def test_the_last_epochs_model_is_written_once_where_it_is_the_best(tiny, tiny_data, tmp_path):
-    """A checkpoint that is the last and the best one takes the disk's room once, with its threshold."""
+    """A checkpoint that is both the last and the best is stored once, with its threshold."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=0, keep="oracle"))
     assert (folder.path / "last.pt").samefile(folder.path / "oracle_aupro.pt")
     assert folder.load_checkpoint("last")["threshold"]
@@ -107,7 +107,7 @@ def test_a_result_holds_what_is_needed_to_trust_and_to_redo_it(tiny, tiny_data, 
 
 
 def test_checkpoints_carry_the_model_and_not_its_optimiser(tiny, tiny_data, tmp_path):
-    """last.pt and the oracles are made to score with: options, epoch and weights, no optimiser."""
+    """last.pt and the oracles contain options, epoch and weights for scoring, but no optimiser."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, keep="oracle"))
     for name in ("last", "oracle_image_auroc"):
         saved = folder.load_checkpoint(name)
@@ -118,7 +118,7 @@ def test_checkpoints_carry_the_model_and_not_its_optimiser(tiny, tiny_data, tmp_
 
 @pytest.mark.parametrize(("every", "evaluated"), [(None, "2 4"), (0, "4"), (1, "1 2 3 4"), (3, "3 4")])
 def test_evaluations_come_where_they_are_asked_for_and_always_at_the_end(tiny, tiny_data, tmp_path, every, evaluated):
-    """By default evaluations come at milestones, else every N epochs; after the last one in any case."""
+    """By default evaluations come at milestones, else every N epochs, and always after the last epoch."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=every))
     curve = curve_of(folder)
     assert [row["number"] for row in curve] == ["1", "2", "3", "4"]
@@ -127,7 +127,7 @@ def test_evaluations_come_where_they_are_asked_for_and_always_at_the_end(tiny, t
 
 
 def test_evaluating_more_often_changes_no_number(tiny, tiny_data, tmp_path):
-    """The last epoch scores the same however often the model was evaluated before."""
+    """The last epoch scores the same, however often the model was evaluated before."""
     results = [run_one(tiny, job_for(tiny, tiny_data, tmp_path / str(every), eval_every=every)) for every in (0, 1)]
     assert scores_of(results[0][1]) == scores_of(results[1][1])
     assert results[0][0].metrics == results[1][0].metrics
@@ -135,7 +135,7 @@ def test_evaluating_more_often_changes_no_number(tiny, tiny_data, tmp_path):
 
 
 def test_an_oracle_is_the_first_best_of_all_evaluated_epochs(tiny, tiny_data, tmp_path):
-    """What is marked as oracle is the curve's maximum, with the epoch where it was reached first."""
+    """The oracle is the curve's maximum, with the first epoch that reached it."""
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3))
     curve = curve_of(folder)
     for best in result.oracle:
@@ -145,7 +145,7 @@ def test_an_oracle_is_the_first_best_of_all_evaluated_epochs(tiny, tiny_data, tm
 
 
 def test_the_same_seed_gives_the_same_scores_bit_for_bit(tiny, tiny_data, tmp_path):
-    """On the CPU a seed decides every digit, and another seed gives other ones."""
+    """On the CPU a seed determines every digit, and another seed gives others."""
     first, again, other = (
         scores_of(run_one(tiny, job_for(tiny, tiny_data, tmp_path / name, seed=seed))[1])
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
@@ -155,7 +155,7 @@ def test_the_same_seed_gives_the_same_scores_bit_for_bit(tiny, tiny_data, tmp_pa
 
 
 def test_training_images_looked_at_for_scoring_do_not_move_the_bar(tiny_data, tmp_path):
-    """Progress is that of training: one pass over the six training images in each epoch."""
+    """Progress counts training only: one pass over the six training images in each epoch."""
 
     def fit(detector, images):
         detector.images = images
@@ -179,7 +179,7 @@ def test_training_images_looked_at_for_scoring_do_not_move_the_bar(tiny_data, tm
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
 def test_peak_memory_is_that_of_the_run():
-    """What was taken and given back before ``reset_peak_memory`` doesn't count."""
+    """Memory that was freed before ``reset_peak_memory`` doesn't count."""
     big = torch.ones(100_000_000)
     del big
     before = devices.peak_memory(torch.device("cpu"))
@@ -198,7 +198,7 @@ def test_force_computes_again(tiny, tiny_data, tmp_path):
 
 
 def test_skipped_images_are_recorded(tiny, tiny_data, tmp_path):
-    """With ``skip_bad`` a broken image is left out and named in the result; without, it is an error."""
+    """With ``skip_bad`` a broken image is left out and named in the result; otherwise it is an error."""
     import shutil
 
     data = tmp_path / "data"
@@ -212,7 +212,7 @@ def test_skipped_images_are_recorded(tiny, tiny_data, tmp_path):
 
 
 def test_a_mistake_in_building_shows_before_images_are_decoded(tiny_data, tmp_path, monkeypatch):
-    """A wrong backbone or missing weights are told at once, not after minutes of decoding."""
+    """A wrong backbone or missing weights are reported at once, not after minutes of decoding."""
     monkeypatch.setattr(image_store, "open_store", lambda *_, **__: pytest.fail("images were opened"))
 
     def build(options, device):
@@ -226,7 +226,7 @@ def test_a_mistake_in_building_shows_before_images_are_decoded(tiny_data, tmp_pa
 
 
 def test_scoring_leaves_every_random_generator_as_it_was(tiny_data, tmp_path):
-    """A score that draws random numbers does not move the training's ones, in torch, NumPy or Python."""
+    """A score that draws random numbers doesn't change those of training, in torch, NumPy or Python."""
     drawn = []
 
     def fit(detector, images):
@@ -245,7 +245,7 @@ def test_scoring_leaves_every_random_generator_as_it_was(tiny_data, tmp_path):
 
 
 class CountingBackbone:
-    """Stands for a frozen network; counts the images it looked at, and the calls."""
+    """Stands for a frozen network; counts its images and its calls."""
 
     key = "counting backbone"
 
@@ -253,21 +253,21 @@ class CountingBackbone:
         self.seen = self.calls = 0
 
     def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Hand the images through."""
+        """Return the images."""
         self.seen += len(pixels)
         self.calls += 1
         return [pixels]
 
 
 class ReleasedBackbone(CountingBackbone):
-    """Counts how often it is loaded, too; its weights can be lost."""
+    """Also counts how often it is loaded; its weights can be lost."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loads, self.loaded, self.lost = 0, False, False
 
     def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Load what was released."""
+        """Load the released weights."""
         if not self.loaded:
             if self.lost:
                 raise WeightsError("weights file", found="no such file")
@@ -275,14 +275,14 @@ class ReleasedBackbone(CountingBackbone):
         return super().__call__(pixels)
 
     def release_weights(self) -> None:
-        """Have the next call load them."""
+        """Release the weights; the next call loads them."""
         self.loaded = False
 
 
 @pytest.mark.parametrize("holdout", [0.0, 0.5])
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_backbone_is_loaded_once_for_features_and_a_run_ends_without_it(tiny_data, tmp_path, holdout, lost):
-    """Training, test and held-out images share a load; only the speed takes another, or else is not known."""
+    """Training, test and held-out images share a load; only the speed needs another one, or else is unknown."""
     backbone = ReleasedBackbone()
 
     def fit(detector, images):
@@ -301,8 +301,8 @@ def test_a_backbone_is_loaded_once_for_features_and_a_run_ends_without_it(tiny_d
     assert (result.timing.images_per_second is None) == lost
 
 
-def test_features_are_counted_apart_so_that_who_comes_first_is_no_slower(tiny_data, tmp_path, monkeypatch):
-    """What is computed once for all methods counts as training of none of them."""
+def test_features_are_counted_separately_so_that_the_first_method_is_no_slower(tiny_data, tmp_path, monkeypatch):
+    """Features that are computed once for all methods count as training of none of them."""
     backbone = CountingBackbone()
     monkeypatch.setattr(time, "monotonic", lambda: float(backbone.calls))  # nothing else takes any time
 
@@ -326,7 +326,7 @@ def test_features_are_counted_apart_so_that_who_comes_first_is_no_slower(tiny_da
 
 
 def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_data, tmp_path, monkeypatch):
-    """Features come from the cache for scores, and are computed for the images per second."""
+    """Scores use cached features; the images per second include computing them."""
     backbone = CountingBackbone()
     seen = []
 

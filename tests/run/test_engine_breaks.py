@@ -1,4 +1,4 @@
-"""One task goes on after a break, and ends in the same numbers."""
+"""One task resumes after a break, and ends in the same numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stopped(method: Method, job, watch=None) -> None:
 
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 4])
 def test_a_run_broken_off_in_any_epoch_ends_in_the_same_numbers(tiny, tiny_data, tmp_path, monkeypatch, stop_at):
-    """Broken off and started again, a run goes on after its last finished epoch and ends as an unbroken one."""
+    """A run that is stopped and started again resumes after its last finished epoch, and ends as an unbroken one."""
     broken = job_for(tiny, tiny_data, tmp_path / "broken", stop_at=stop_at, eval_every=1)
     stopped(tiny, broken)
     monkeypatch.setenv("TINY_SURVIVES", "1")
@@ -43,7 +43,7 @@ def test_a_run_broken_off_in_any_epoch_ends_in_the_same_numbers(tiny, tiny_data,
 
 
 def test_states_are_saved_so_rarely_that_they_cost_little(tiny, tiny_data, tmp_path, monkeypatch):
-    """After a save of 30 seconds none comes in a run of as long, not even after the last epoch."""
+    """After a save of 30 seconds there is none in a run of that length, not even after the last epoch."""
     saved = []
     plain = store.RunFolder.save_checkpoint
 
@@ -60,7 +60,7 @@ def test_states_are_saved_so_rarely_that_they_cost_little(tiny, tiny_data, tmp_p
 
 
 def test_a_run_broken_off_while_it_is_stored_is_not_trained_again(tiny, tiny_data, tmp_path, monkeypatch):
-    """Everything trained and nothing stored: the second go scores again and writes the result."""
+    """If everything is trained and nothing stored, the second start scores again and writes the result."""
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -80,7 +80,7 @@ def test_a_run_broken_off_while_it_is_stored_is_not_trained_again(tiny, tiny_dat
 @pytest.mark.parametrize("announces", [True, False])
 @pytest.mark.parametrize("saved", [1, 2])
 def test_a_method_that_cannot_go_on_starts_again(tiny_data, tmp_path, saved, announces):
-    """A method that always counts from 1 is started anew with a note, and ends as if it had not been broken off."""
+    """A method that always counts from 1 starts again with a note, and ends as if it had not been stopped."""
     stopping = [True]
 
     def build(options, device):
@@ -146,7 +146,7 @@ def undigested(state):
 
 @pytest.mark.parametrize("damage", ["no checkpoint", "a flipped bit", *DAMAGE])
 def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_path, monkeypatch, damage):
-    """An unreadable, unfitting or changed state is thrown away with a note, and the run starts again."""
+    """An unreadable, unfitting or changed state is discarded with a note, and the run starts again."""
     monkeypatch.delenv("TINY_SURVIVES", raising=False)
     job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
     stopped(tiny, job)
@@ -168,7 +168,7 @@ def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_
 
 
 def test_a_state_of_adbench_0_1_is_gone_on_from(tiny, tiny_data, tmp_path, monkeypatch):
-    """It holds no digest, and is used as it is."""
+    """It has no digest, and is used as it is."""
     monkeypatch.delenv("TINY_SURVIVES", raising=False)
     job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
     stopped(tiny, job)
@@ -181,7 +181,7 @@ def test_a_state_of_adbench_0_1_is_gone_on_from(tiny, tiny_data, tmp_path, monke
 
 
 def test_memory_that_runs_out_while_a_state_is_loaded_costs_no_state(tiny, tiny_data, tmp_path, monkeypatch):
-    """The state is whole; another device or a free machine can still go on from it."""
+    """The state is intact; another device or a free machine can still resume from it."""
     monkeypatch.delenv("TINY_SURVIVES", raising=False)
     job = job_for(tiny, tiny_data, tmp_path, stop_at=3)
     stopped(tiny, job)
@@ -198,7 +198,7 @@ def test_memory_that_runs_out_while_a_state_is_loaded_costs_no_state(tiny, tiny_
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_folder_that_vanishes_in_mid_run_is_an_error(tiny_data, tmp_path, again):
-    """Removed, or removed and made again by somebody else: no result without its checkpoint is stored."""
+    """If the folder is removed, or removed and made again, no result without its checkpoint is stored."""
 
     def fit(detector, images):
         for number in (1, 2):

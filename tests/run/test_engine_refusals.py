@@ -1,4 +1,4 @@
-"""What a method must not do, and what a task says to it."""
+"""What a method must not do, and the error of its task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adbench.util.errors import TaskError
 
 @pytest.mark.parametrize("numbers", [[2], [1, 3], [1, 1], [1, 2, 1], [-1]])
 def test_wrong_epoch_numbers_are_refused(tiny_data, tmp_path, numbers):
-    """Epochs that skip, repeat or go back are an error that names the method and the epoch wanted."""
+    """Epochs that skip, repeat or go back are an error with the method and the wanted epoch."""
 
     def fit(detector, images):
         for number in numbers:
@@ -27,7 +27,7 @@ def test_wrong_epoch_numbers_are_refused(tiny_data, tmp_path, numbers):
 
 
 def test_a_fit_that_is_no_generator_or_yields_something_else_is_refused(tiny_data, tmp_path):
-    """A fit that returns, or yields a number, gets a message for its author instead of a riddle."""
+    """A fit that returns, or yields a number, gets a message for its author."""
     for fit, text in (
         (lambda detector, images: None, "made: fit: found a NoneType"),
         (lambda detector, images: iter([0.5]), "made: fit yielded a float: wanted an Epoch"),
@@ -39,7 +39,7 @@ def test_a_fit_that_is_no_generator_or_yields_something_else_is_refused(tiny_dat
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_task(tiny_data, tmp_path, loss):
-    """A diverged training is an error with a way out, not a result."""
+    """A diverged training is an error with a hint, not a result."""
     method = made_method(lambda detector, images: iter([Epoch(1, 2, loss)]))
     with pytest.raises(TaskError, match=r"made: loss in epoch 1: .*lower learning rate"):
         run_one(method, job_for(method, tiny_data, tmp_path))
@@ -47,7 +47,7 @@ def test_a_loss_that_is_no_number_stops_the_task(tiny_data, tmp_path, loss):
 
 
 def test_a_fit_that_ends_early_is_scored_at_its_last_epoch(tiny_data, tmp_path):
-    """Early stopping: what ranks is the last epoch that was trained, not the last that was evaluated."""
+    """After early stopping the last trained epoch ranks, not the last evaluated one."""
 
     def fit(detector, images):
         for number in (1, 2, 3):
@@ -80,7 +80,7 @@ def test_a_fit_that_ends_early_is_scored_at_its_last_epoch(tiny_data, tmp_path):
     ],
 )
 def test_scores_that_would_poison_the_metrics_are_refused(tiny_data, tmp_path, wrong, text):
-    """NaN, infinity, wrong shapes and types are an error in the method's name."""
+    """NaN, infinity, wrong shapes and types are an error that names the method."""
     method = made_method(one_epoch, lambda detector, batch: wrong(brightness(batch)))
     with pytest.raises(TaskError, match=f"made: {text}"):
         run_one(method, job_for(method, tiny_data, tmp_path))
@@ -107,7 +107,7 @@ def test_a_method_without_maps_has_no_pixel_metrics(tiny_data, tmp_path):
 
 
 def test_a_region_map_is_used_for_aupro_and_said_so(tiny_data, tmp_path):
-    """Where a method has a map for regions, AUPRO comes from it, and the protocol says which was used."""
+    """If a method has a map for regions, AUPRO uses it, and the protocol says so."""
 
     def score(detector, batch):
         found = brightness(batch)

@@ -1,4 +1,4 @@
-"""Maps of a whole test set where a GPU has too little memory for them."""
+"""Maps of a whole test set if a GPU has too little memory for them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class FullGpu(TorchDispatchMode):
         return result
 
 
-def test_maps_without_room_on_a_gpu_are_kept_on_the_cpu() -> None:
-    """The tensor that a test set's maps are collected in is made where there is room for it."""
+def test_maps_that_do_not_fit_on_a_gpu_are_kept_on_the_cpu() -> None:
+    """The tensor for a test set's maps is on the GPU if it fits there, else on the CPU."""
     assert evaluation._room_for((2, 3), torch.float32, META).device == META
     with FullGpu():
         assert evaluation._room_for((2, 3), torch.float32, META).device.type == "cpu"
@@ -49,8 +49,8 @@ class OnGpu:
         return self.maps
 
 
-def test_metrics_without_room_on_a_gpu_are_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparing with the masks, and summing up for resampling, are tried again there; the numbers are the same."""
+def test_metrics_that_do_not_fit_on_a_gpu_are_computed_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing with masks and building histograms are tried again on the CPU; the numbers are the same."""
     rng = np.random.default_rng(0)
     masks = rng.random((6, 8, 9)) < 0.2
     masks[:2] = False
@@ -73,7 +73,7 @@ def test_metrics_without_room_on_a_gpu_are_computed_on_the_cpu(monkeypatch: pyte
 
 
 def test_other_errors_on_a_gpu_are_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a lack of memory is."""
+    """Only a lack of memory is tried again."""
 
     def evaluate(*_: object, **__: object) -> None:
         raise RuntimeError("something else")

@@ -1,4 +1,4 @@
-"""Which images are shown of a run, scored again by its own checkpoint."""
+"""The images that a gallery shows of a run, scored again by its own checkpoint."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_no_image_is_shown_twice_and_every_type_is_shown(rows):
 
 
 def test_images_scored_again_get_the_scores_that_are_stored(run, registry, tiny_data):
-    """The run's own checkpoint, options and images come back, found by the run's command or a given root."""
+    """The run's own checkpoint, options and images are found by the run's command or a given root."""
     result, folder, scores = run
     reopener = Reopener(registry, [tiny_data], "cpu")
     samples = reopener.samples(result, [each.path for each in scores])
@@ -109,7 +109,7 @@ def test_a_gallery_holds_images_maps_outlines_and_the_stored_scores(run, registr
 
 
 def test_a_gallery_keeps_to_its_limit(run, registry, tiny_data):
-    """What doesn't fit is left out and counted."""
+    """Images that don't fit are left out and counted."""
     result, folder, scores = run
     reopener = Reopener(registry, [tiny_data], "cpu")
     whole = gallery.make(result, folder, scores, reopener, side=32, limit=10**6)
@@ -118,8 +118,8 @@ def test_a_gallery_keeps_to_its_limit(run, registry, tiny_data):
     assert (len(cut.entries), cut.left_out) == (3, len(sizes) - 3)
 
 
-def test_a_machine_that_scores_otherwise_is_told_of(run, registry, tiny_data):
-    """The stored scores are shown, with a word where they can't be found again."""
+def test_a_machine_that_scores_otherwise_is_reported(run, registry, tiny_data):
+    """The stored scores are shown, with a remark if they can't be reproduced."""
     result, folder, scores = run
     other = [replace(each, score=each.score + 1) for each in scores]
     shown = gallery.make(result, folder, other, Reopener(registry, [tiny_data], "cpu"), side=32, limit=10**6)
@@ -142,7 +142,7 @@ def test_images_that_are_gone_or_changed_are_refused(run, registry, tiny_data, t
 
 
 def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_data, tmp_path):
-    """Without last.pt, or with one of another content, there is a sentence and no traceback."""
+    """If last.pt is missing or has another content, there is a sentence and no traceback."""
     result, folder, _ = run
     copy = run_files.folder_of(tmp_path, result)
     shutil.copytree(folder.path, copy.path)
@@ -158,7 +158,7 @@ def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_dat
 
 
 def test_a_method_without_maps_has_a_gallery_of_images(tiny_data, tmp_path):
-    """There is no scale then, and no map beside the image."""
+    """Then there is no scale, and no map beside the image."""
 
     def fit(self, images):
         yield Epoch(1, 1)
@@ -173,7 +173,7 @@ def test_a_method_without_maps_has_a_gallery_of_images(tiny_data, tmp_path):
 
 @posix_only
 def test_names_that_are_no_text_keep_their_images(tmp_path, registry):
-    """File names may hold any bytes, line breaks and signs of formulas; each image is found again by its row."""
+    """File names may have any bytes, line breaks and formula signs; each image is found by its row."""
     make_class(tmp_path, "bolts")
     folder = os.fsencode(tmp_path / "bolts/test/spot")
     odd = [b"\xff\xfe.png", b"two\nlines.png", b"cut\rback.png", b"=1+1.png"]
@@ -192,8 +192,8 @@ def test_names_that_are_no_text_keep_their_images(tmp_path, registry):
     assert names == {"\\udcff\\udcfe.png", "two\nlines.png", "cut\rback.png", "=1+1.png"}
 
 
-def test_fifteen_classes_share_the_room_of_a_page(tmp_path, monkeypatch):
-    """Each variant and class has one gallery, and the bytes of all add up to the limit at most."""
+def test_fifteen_classes_share_the_space_of_a_page(tmp_path, monkeypatch):
+    """Each variant and class has one gallery, and all together stay below the limit of bytes."""
     results = [make_result(class_name=f"class{number}", seed=seed) for number in range(15) for seed in (0, 1)]
     for result in results:
         folder = run_files.folder_of(tmp_path, result)

@@ -35,7 +35,7 @@ def results(tiny_data, tmp_path_factory) -> Path:
 
 
 def test_save_maps_writes_an_overlay_of_every_test_image_and_their_scale(results):
-    """Each lies under its type of defect at the input size, and a small file says what the colours mean."""
+    """Each is in the folder of its defect type, at the input size; a small file explains the colours."""
     folder = only_run(results) / "maps"
     images = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     expected = [f"good/{number:03d}.png" for number in range(3)] + [f"spot/{number:03d}.png" for number in range(4)]
@@ -49,7 +49,7 @@ def test_save_maps_writes_an_overlay_of_every_test_image_and_their_scale(results
 
 
 def test_raw_maps_are_right_to_half_a_step(results, tiny_data):
-    """The file says how to get the maps back, and they differ from the method's by no more than it promises."""
+    """The file says how to restore the maps, and they differ from the method's by no more than it says."""
     (result,) = store.read_all(results).results
     shown = adbench("heatmaps", result.run, "--raw", "--results", results, "--data-root", tiny_data, "--plugin", TINY)
     assert shown.exit_code == 0, shown.stderr
@@ -69,7 +69,7 @@ def test_raw_maps_are_right_to_half_a_step(results, tiny_data):
 
 
 def test_maps_that_are_there_are_not_made_again(results, tiny_data):
-    """The same command twice leaves them; --force on either command makes them anew."""
+    """The same command again keeps them; --force on either command makes them anew."""
     (result,) = store.read_all(results).results
     scale = only_run(results) / "maps" / "_scale.json"
     before = scale.stat().st_mtime_ns
@@ -82,7 +82,7 @@ def test_maps_that_are_there_are_not_made_again(results, tiny_data):
 
 
 def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
-    """Each writes under a name of its own, and nothing of that is left; whoever comes last has its way."""
+    """Each writes under its own temporary name and leaves nothing of it; the last one to finish wins."""
     (result,) = store.read_all(results).results
     words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
     command = [sys.executable, "-c", "from adbench.cli.main import main; main()", *map(str, words)]
@@ -93,8 +93,8 @@ def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
     assert not list(folder.glob(".maps*"))
 
 
-def test_maps_of_other_scores_are_told_of(results, tiny_data):
-    """Where the run's scores can't be found again, its maps are not quite those that made them."""
+def test_maps_of_other_scores_are_reported(results, tiny_data):
+    """If the run's scores can't be reproduced, its maps may differ from those behind the scores."""
     (result,) = store.read_all(results).results
     scores = only_run(results) / "scores.csv"
     text = scores.read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_maps_of_other_scores_are_told_of(results, tiny_data):
 
 
 def test_a_class_with_a_line_break_in_its_name_has_maps(tmp_path):
-    """Such a name is no reason to lose the maps, nor the table that follows them."""
+    """Such a name costs neither the maps nor the table after them."""
     make_class(tmp_path / "data", "a\nb")
     done = run_tiny(tmp_path / "data", tmp_path / "results", "-o", "epochs=1", "--save-maps", "--format", "json")
     assert done.exit_code == 0, done.stderr
@@ -125,7 +125,7 @@ def test_a_class_with_a_line_break_in_its_name_has_maps(tmp_path):
 
 
 def test_the_table_follows_when_maps_break(tiny_data, tmp_path, monkeypatch):
-    """Whatever goes wrong while maps are drawn is one warning; the run stands and is shown."""
+    """Any error while maps are drawn is one warning; the run is stored and shown."""
 
     def broken(*_, **__):
         raise ValueError("no such colour")
@@ -138,7 +138,7 @@ def test_the_table_follows_when_maps_break(tiny_data, tmp_path, monkeypatch):
 
 
 def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
-    """One line, exit code 2, and only names that are near."""
+    """One line, exit code 2, and only similar names."""
     (result,) = store.read_all(results).results
     done = adbench("heatmaps", f"{result.run[:-1]}x", "--results", results)
     assert done.exit_code == 2
@@ -149,7 +149,7 @@ def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
 
 
 def test_a_run_can_be_named_by_its_digest_or_its_folder(results, tiny_data):
-    """Both give the place that the whole name gives, also as the checkpoint of adbench test."""
+    """Both find the folder of the whole name, also as the checkpoint of ``adbench test``."""
     (result,) = store.read_all(results).results
     words = ("--results", results, "--plugin", TINY, "--data-root", tiny_data)
     digest, folder = result.run.rpartition("-")[2], only_run(results)
@@ -165,7 +165,7 @@ def test_a_run_can_be_named_by_its_digest_or_its_folder(results, tiny_data):
 
 
 def test_a_method_without_maps_says_so_and_the_run_stands(tiny_data, tmp_path):
-    """There is nothing to write, and nothing half written."""
+    """There is nothing to write, and no half-written file."""
 
     def fit(self, images):
         yield Epoch(1, 1)
@@ -188,12 +188,12 @@ def test_a_method_without_maps_says_so_and_the_run_stands(tiny_data, tmp_path):
     ],
 )
 def test_overlays_are_named_after_their_images(paths, names):
-    """The shared folders go, the rest stays, and no two images share a name."""
+    """The common folders are dropped, the rest stays, and no two images share a name."""
     assert heatmaps.file_names(paths) == names
 
 
 def test_a_flat_map_is_kept_as_it_is(tmp_path):
-    """Where all values are the same, the step is zero and nothing is divided by it."""
+    """If all values are equal, the step is zero, and nothing is divided by it."""
     maps = np.full((1, 4, 4), 2.5, np.float32)
     images = Store("", (Sample(Path("a.png")),), np.zeros((1, 4, 4, 3), np.uint8), None, ((4, 4),), "")
     heatmaps._write_raw(tmp_path / "maps.npz", ["a.png"], Rescored(images, np.zeros(1, np.float32), maps), maps)

@@ -1,4 +1,4 @@
-"""The driver of ``fit``: what a method reports is checked and handed on in plain numbers."""
+"""The driver of ``fit``: a method's reports are checked and passed on in plain numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def images() -> Images:
 
 
 def detector(fit, *, epoch: int = 0) -> Detector:
-    """A detector that trains by a function, after so many epochs."""
+    """A detector that trains with a function, after so many epochs."""
 
     class Made(Detector):
         def fit(self, images):
@@ -43,7 +43,7 @@ def detector(fit, *, epoch: int = 0) -> Detector:
 
 
 def test_epochs_are_handed_on_and_counted(images):
-    """Each epoch comes after the detector's number was set; it ends at the total, though fit would go on."""
+    """Each epoch follows the setting of the detector's number; the loop ends at the total, even if fit would go on."""
 
     def fit(self, images):
         for number in range(1, 10):
@@ -54,7 +54,7 @@ def test_epochs_are_handed_on_and_counted(images):
 
 
 def test_steps_count_only_while_fit_works(images):
-    """Images seen between two epochs, as in an evaluation, are no progress in training."""
+    """Images that are read between two epochs, as in an evaluation, are no progress of training."""
     steps: list[tuple[int, int]] = []
     inside: list[bool] = []
 
@@ -80,7 +80,7 @@ def test_steps_count_only_while_fit_works(images):
 
 
 def test_the_total_may_be_announced_first(images):
-    """A first epoch with the number where fit starts tells the total, and is no epoch."""
+    """A first epoch with fit's starting number announces the total, and is no epoch."""
     announced: list[tuple[int, int]] = []
     made = detector(lambda self, images: iter([Epoch(4, 6), Epoch(5, 6), Epoch(6, 6)]), epoch=4)
     found = loop.epochs(made, images, name="made", announce=lambda *told: announced.append(told))
@@ -88,8 +88,8 @@ def test_the_total_may_be_announced_first(images):
     assert announced == [(4, 6)]
 
 
-def test_a_resumed_detector_that_begins_again_is_told_from_one_that_miscounts(images):
-    """After a saved state the first epoch means that the method can't go on; without one it is a mistake."""
+def test_a_resumed_detector_that_begins_again_differs_from_one_that_miscounts(images):
+    """After a saved state a first epoch 1 means that the method can't resume; without a state it is a mistake."""
 
     def fit(self, images):
         list(images)
@@ -110,7 +110,7 @@ def test_a_resumed_detector_that_begins_again_is_told_from_one_that_miscounts(im
     ],
 )
 def test_numbers_of_torch_and_numpy_become_plain_ones(images, given, plain):
-    """A loss that is still a tensor can be stored, and holds no graph."""
+    """A loss that is still a tensor can be stored, without its graph."""
     (epoch,) = loop.epochs(detector(lambda self, images: iter([given])), images, name="made")
     assert epoch == plain
     assert {type(epoch.number), type(epoch.total)} == {int}
@@ -130,6 +130,6 @@ def test_numbers_of_torch_and_numpy_become_plain_ones(images, given, plain):
     ],
 )
 def test_what_can_not_be_stored_is_refused_at_once(images, wrong, text):
-    """A field of a wrong type is an error of the method in its first epoch, not when the run is stored."""
+    """A field of a wrong type is the method's error in its first epoch, not when the run is stored."""
     with pytest.raises(TaskError, match=text):
         list(loop.epochs(detector(lambda self, images: iter([wrong])), images, name="made"))

@@ -1,4 +1,4 @@
-"""Maps made visible: the scale, the outline, the files."""
+"""Anomaly maps as images: the scale, the outline, the files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_hotter_is_never_darker(values):
     assert (np.diff(light) >= -1).all()  # rounded colours
 
 
-def test_an_overlay_leaves_the_cold_parts_of_a_image_and_outlines_the_mask():
+def test_an_overlay_leaves_the_cold_parts_of_an_image_and_outlines_the_mask():
     """Below the scale the image shows through; a white line surrounds the defect and covers none of it."""
     image = np.full((40, 40, 3), 100, np.uint8)
     mask = square()
@@ -63,7 +63,7 @@ def test_an_overlay_leaves_the_cold_parts_of_a_image_and_outlines_the_mask():
 
 
 def test_polygons_follow_the_mask():
-    """An outline runs along the edges of the mask's pixels; one at the image's edge closes, and so does a hole's."""
+    """An outline follows the edges of the mask's pixels; one at the image's edge closes, and so does that of a hole."""
     mask = square()
     ((*corners, last),) = overlay.polygons(mask)
     assert corners[0] == last
@@ -77,7 +77,7 @@ def test_polygons_follow_the_mask():
 
 
 def test_encoded_images_are_small_and_keep_their_shape():
-    """The longer side is what was asked for, and a smaller image isn't blown up."""
+    """The longer side has the wanted length, and a smaller image isn't enlarged."""
     image = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)
     assert Image.open(io.BytesIO(overlay.encode(image, 50))).size == (50, 25)
     assert Image.open(io.BytesIO(overlay.encode(image, 500))).size == (200, 100)

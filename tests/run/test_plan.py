@@ -1,4 +1,4 @@
-"""Many tasks: what is left to do, and that one failing task takes no other down."""
+"""Many tasks: which are left to do, and that a failing task doesn't affect the others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def outcomes(registry, plan: suite.Plan, watch=None) -> list[suite.Outcome]:
 
 
 class Heavy(Detector):
-    """Fails in training; its weight tells whether anybody still holds it."""
+    """Fails in training; its weight shows whether any reference to it is left."""
 
     alive: ClassVar[weakref.WeakSet[torch.Tensor]] = weakref.WeakSet()
 
@@ -71,7 +71,7 @@ def test_jobs_come_class_by_class_so_that_features_are_shared(registry, tiny_dat
 
 
 def test_a_job_survives_pickling_and_then_finds_its_result(registry, tiny_data, tmp_path):
-    """A job sent to another process is the same job: its result is found there."""
+    """A job that is sent to another process is the same job: its result is found there."""
     jobs = plan(registry, tiny_data, tmp_path, plugin_files=(TINY,)).jobs()
     sent = pickle.loads(pickle.dumps(jobs))
     assert sent == jobs
@@ -82,7 +82,7 @@ def test_a_job_survives_pickling_and_then_finds_its_result(registry, tiny_data, 
 
 
 def test_options_of_single_classes_come_from_the_preset(registry, tiny_data, tmp_path):
-    """A preset may want other options for a class; what the user changed wins."""
+    """A preset may have other options for a class; the user's changes win."""
     jobs = plan(registry, tiny_data, tmp_path, preset="big").jobs()
     assert [(job.class_name, job.options.lr) for job in jobs] == [("bolts", 0.05), ("nuts", 0.1)]
     jobs = plan(registry, tiny_data, tmp_path, preset="big", overrides={"tiny": {"lr": 0.05}}).jobs()
@@ -90,13 +90,13 @@ def test_options_of_single_classes_come_from_the_preset(registry, tiny_data, tmp
 
 
 def test_an_option_that_says_what_the_preset_says_is_no_other_run(registry, tiny_data, tmp_path):
-    """Changing an option to the value that it has anyway leaves one name for one configuration."""
+    """Setting an option to the preset's value keeps the configuration's name."""
     jobs = plan(registry, tiny_data, tmp_path, overrides={"tiny": {"epochs": 3}}).jobs()
     assert jobs == plan(registry, tiny_data, tmp_path, overrides={"tiny": {}}).jobs()
 
 
 def test_classes_are_chosen_by_name(registry, tiny_data):
-    """The word "all" stands for every class; names keep the user's order, once each."""
+    """The word "all" means every class; names keep the user's order, once each."""
     folder = registry.dataset("folder")
     assert suite.choose_classes(folder, tiny_data, "all") == ["bolts", "nuts"]
     assert suite.choose_classes(folder, tiny_data, "nuts, bolts,nuts") == ["nuts", "bolts"]
@@ -107,14 +107,14 @@ def test_classes_are_chosen_by_name(registry, tiny_data):
 
 
 def test_a_data_set_without_a_class_is_an_error(tmp_path):
-    """A reader that finds no class is not a run of nothing."""
+    """A reader without a class is an error, not an empty run."""
     empty = Dataset("empty", "", classes=lambda root: [], load=lambda root, name: pytest.fail("loaded"))
     with pytest.raises(DataError, match="data set empty at"):
         suite.choose_classes(empty, tmp_path, "all")
 
 
 def test_a_failing_class_does_not_stop_the_others(registry, tiny_data, tmp_path):
-    """One class breaks off in training; the other one's result is kept."""
+    """One class fails in training; the other one's result is kept."""
     overrides = {"tiny": {"epochs": 1, "fail_class": "bolts"}}
     bolts, nuts = outcomes(registry, plan(registry, tiny_data, tmp_path, overrides=overrides))
     assert (bolts.job.class_name, bolts.result, str(bolts.error)) == ("bolts", None, "this class fails on purpose.")
@@ -139,7 +139,7 @@ def test_an_unforeseen_error_becomes_one_of_ours_and_keeps_its_cause(registry, t
 
 
 def test_a_failed_task_leaves_nothing_in_memory(registry, tiny_data, tmp_path):
-    """Its error is kept to the end, its detector is not, so that the next class has all the memory."""
+    """Its error is kept to the end, its detector is not: the next class has all the memory."""
     heavy = plugins.Registry({"heavy": Method("heavy", "fails", Heavy)}, registry.datasets)
     for outcome in suite.run_here(plan(heavy, tiny_data, tmp_path, "heavy", preset="paper").jobs(), heavy):
         gc.collect()
@@ -149,8 +149,8 @@ def test_a_failed_task_leaves_nothing_in_memory(registry, tiny_data, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["no training image", "test type without images"])
-def test_a_bad_class_is_told_before_the_first_one_is_trained(registry, copied, tmp_path, fault):
-    """A class that can't be read comes out first, however late its turn; the others still run."""
+def test_a_bad_class_is_reported_before_the_first_one_is_trained(registry, copied, tmp_path, fault):
+    """A class that can't be read is reported first, however late its turn; the others still run."""
     if fault == "no training image":
         shutil.rmtree(copied / "nuts/train/good")
         (copied / "nuts/train/good").mkdir()
@@ -174,7 +174,7 @@ def test_problems_that_a_reader_found_are_no_error_with_skip_bad(registry, copie
 
 
 def test_a_reader_that_breaks_fails_its_class_only(registry, tiny_data, tmp_path):
-    """A foreign data set's own mistake is a message for that class."""
+    """An error of a foreign data set is a message for that class."""
     folder = registry.dataset("folder")
 
     def load(root: Path, name: str) -> Task:
@@ -190,7 +190,7 @@ def test_a_reader_that_breaks_fails_its_class_only(registry, tiny_data, tmp_path
 
 
 def test_images_are_looked_for_once_per_class(registry, tiny_data, tmp_path):
-    """Seeds and methods share what was found of a class."""
+    """Seeds and methods share the list of a class's images."""
     folder = registry.dataset("folder")
     loaded = []
 

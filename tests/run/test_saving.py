@@ -1,4 +1,4 @@
-"""How often states are saved, and that a checkpoint holds what there was when it was asked for."""
+"""How often states are saved, and that a checkpoint has the content of the moment of its save."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GB = 10**9
 
 
 class Clock:
-    """Seconds that a test decides on."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -55,7 +55,7 @@ def trained(clock: Clock, epochs: int, size: int, epoch_seconds: float, save_sec
     save_seconds=st.floats(0.001, 60),
 )
 def test_saves_take_a_twentieth_of_the_time_and_a_bounded_number_of_bytes(epochs, size, epoch_seconds, save_seconds):
-    """Whatever a state has and an epoch takes, but for the first save, whose cost is not known before."""
+    """The bound holds for any state and epoch, except for the first save, whose cost is unknown."""
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(saving, "time", clock)
@@ -66,12 +66,12 @@ def test_saves_take_a_twentieth_of_the_time_and_a_bounded_number_of_bytes(epochs
 
 
 def test_small_states_are_saved_after_every_epoch(clock: Clock) -> None:
-    """A break costs one epoch where a state has a few megabytes."""
+    """If a state has a few megabytes, a break costs one epoch."""
     assert trained(clock, 12, 30 * 10**6, epoch_seconds=2.0, save_seconds=0.05) == list(range(1, 13))
 
 
 def test_large_states_are_spread_over_a_long_training(clock: Clock) -> None:
-    """MSFlow's state of 1.4 GB and epochs of minutes: 14 saves in 100 epochs, the last one at the end."""
+    """With MSFlow's state of 1.4 GB and epochs of minutes, 100 epochs have 14 saves, the last one at the end."""
     saved = trained(clock, 100, int(1.4 * GB), epoch_seconds=300.0, save_seconds=4.0)
 
     assert len(saved) == 14
@@ -95,7 +95,7 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def test_a_gpu_goes_on_while_a_checkpoint_is_written(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is trained meanwhile is not in it: the file holds what there was when it was asked for."""
+    """The file has the content of the moment of the save, without later training."""
     go_on, plain = threading.Event(), RunFolder.save_checkpoint
 
     def slow(*arguments: object) -> None:
@@ -119,7 +119,7 @@ def test_a_gpu_goes_on_while_a_checkpoint_is_written(folder: RunFolder, monkeypa
 
 
 def test_a_state_waits_for_nothing(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one state is written the next is not saved, so that training need not wait for the disk."""
+    """While one state is written the next is not saved, so that training doesn't wait for the disk."""
     go_on, plain, states = threading.Event(), RunFolder.save_checkpoint, []
 
     def slow(folder: RunFolder, name: str, payload: dict[str, object]) -> None:
@@ -141,7 +141,7 @@ def test_a_state_waits_for_nothing(folder: RunFolder, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("device", [CPU, GPU])
 def test_a_checkpoint_that_cannot_be_written_is_an_error(folder: RunFolder, device: torch.device) -> None:
-    """It comes at the latest when the run waits for its files, and names the file."""
+    """It is raised at the latest when the run waits for its files, and names the file."""
     (folder.path / "last.pt").mkdir()
     saver = Saver(folder, device)
 

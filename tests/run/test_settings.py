@@ -1,4 +1,4 @@
-"""What one model is trained on: several classes at once, a few images, or none."""
+"""The training images of one model: several classes at once, a few images, or none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plan_of(methods: list[Method], data: Path, results: Path, **changes) -> plan
 
 
 def seeing(seen: list[list[str]], *, settings=SETTINGS, name: str = "seeing") -> Method:
-    """A method that notes the training images it gets, and scores by brightness."""
+    """A method that records its training images, and scores by brightness."""
 
     class Seeing(Detector):
         def fit(self, images) -> Iterator[Epoch]:
@@ -59,7 +59,7 @@ def seeing(seen: list[list[str]], *, settings=SETTINGS, name: str = "seeing") ->
 
 
 def test_one_model_is_trained_on_all_classes_and_each_class_has_its_result(tiny_data, tmp_path):
-    """``fit`` runs once, on the union of the training images; results lie where those of single classes do."""
+    """``fit`` runs once, on all training images; results are in the folders of single classes."""
     seen: list[list[str]] = []
     method = seeing(seen)
     results, resolved = run_job(method, joint_job(method, tiny_data, tmp_path))
@@ -78,7 +78,7 @@ def test_one_model_is_trained_on_all_classes_and_each_class_has_its_result(tiny_
 
 
 def test_a_class_scores_as_it_does_in_a_run_of_its_own_model(tiny, tiny_data, tmp_path):
-    """The numbers of each class are those that its checkpoint gives on its test images alone, threshold included."""
+    """The numbers of each class, including its threshold, are those that its checkpoint gives on its test images."""
     results, resolved = run_job(tiny, joint_job(tiny, tiny_data, tmp_path))
     for each, result in zip(resolved.classes, results, strict=True):
         job = replace(job_for(tiny, tiny_data, tmp_path), class_name=each.name)
@@ -92,7 +92,7 @@ def test_a_class_scores_as_it_does_in_a_run_of_its_own_model(tiny, tiny_data, tm
 
 
 def test_the_order_of_the_classes_moves_no_number(tiny, tiny_data, tmp_path):
-    """Chosen in another order, the classes are the same job, whose results are there already."""
+    """In another order the classes are the same job, whose results exist already."""
     first = plan_of([tiny], tiny_data, tmp_path, setting="multi-class")
     second = replace(first, classes=CLASSES[::-1])
     assert first.jobs() == second.jobs()
@@ -103,7 +103,7 @@ def test_the_order_of_the_classes_moves_no_number(tiny, tiny_data, tmp_path):
 
 
 def test_other_classes_or_another_setting_are_another_run(tiny, tiny_data, tmp_path):
-    """RUN tells the setting, the shots and the set of classes apart; one-class runs keep their names."""
+    """RUN depends on the setting, the shots and the set of classes; one-class runs keep their names."""
     single = job_for(tiny, tiny_data, tmp_path)
     few = [replace(single, setting="few-shot", shots=shots) for shots in (1, 2)]
     none = replace(single, setting="zero-shot")
@@ -119,7 +119,7 @@ def test_other_classes_or_another_setting_are_another_run(tiny, tiny_data, tmp_p
 
 @pytest.mark.parametrize("stop_at", [1, 3, 4])
 def test_a_multi_class_run_broken_off_ends_in_the_same_numbers(tiny, tiny_data, tmp_path, monkeypatch, stop_at):
-    """Started again, it goes on after its last finished epoch; state and lock are in one folder."""
+    """A second start resumes after the last finished epoch; state and lock are in one folder."""
     job = joint_job(tiny, tiny_data, tmp_path / "broken", stop_at=stop_at, eval_every=1)
     with pytest.raises(KeyboardInterrupt):
         run_job(tiny, job)
@@ -174,7 +174,7 @@ def test_a_class_whose_result_was_removed_is_computed_again(tiny, tiny_data, tmp
 
 
 def test_the_oracle_of_several_classes_is_one_epoch(tiny, tiny_data, tmp_path):
-    """It is the one with the best mean over the classes, and each class has its own value there."""
+    """It is the epoch with the best mean over the classes, and each class has its own value there."""
     results, resolved = run_job(tiny, joint_job(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle"))
     curves = [curve_of(each.folder) for each in resolved.classes]
     for metric in ("image_auroc", "aupro"):
@@ -188,7 +188,7 @@ def test_the_oracle_of_several_classes_is_one_epoch(tiny, tiny_data, tmp_path):
 
 
 def test_images_of_one_class_that_change_make_all_results_of_the_model_stale(tiny, tiny_data, tmp_path):
-    """The model was trained on them; a model of the other class alone is as current as before."""
+    """The model was trained on them; a model of only the other class is as current as before."""
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
     joint, _ = run_job(tiny, joint_job(tiny, data, tmp_path))
     (single,), _ = run_job(tiny, job_for(tiny, data, tmp_path))
@@ -207,7 +207,7 @@ def test_images_of_one_class_that_change_make_all_results_of_the_model_stale(tin
 
 
 def test_few_images_are_the_same_for_all_methods_and_are_recorded(tiny_data, tmp_path):
-    """The seed of the run draws them, class by class; more shots hold those of fewer."""
+    """The seed of the run draws them, class by class; more shots include those of fewer."""
     seen: list[list[str]] = []
     methods = [seeing(seen), seeing(seen, name="other")]
     made = plan_of(methods, tiny_data, tmp_path, setting="few-shot", shots=2, seeds=(0, 1))
@@ -229,7 +229,7 @@ def test_fewer_images_than_shots_are_refused(tiny, tiny_data, tmp_path):
 
 
 def test_of_few_images_some_are_held_out_where_asked_for(tiny, tiny_data, tmp_path):
-    """The held-out ones are a part of the shots: no other training image is used for anything."""
+    """The held-out images are among the shots: no other training image is used."""
     job = replace(job_for(tiny, tiny_data, tmp_path), setting="few-shot", shots=6, holdout=0.3)
     (result,), _ = run_job(tiny, job)
     assert (len(result.shots), result.train_images, result.held_out_images) == (6, 3, 3)
@@ -239,7 +239,7 @@ def test_of_few_images_some_are_held_out_where_asked_for(tiny, tiny_data, tmp_pa
 
 
 def test_a_zero_shot_method_sees_no_training_image(tiny_data, tmp_path):
-    """Whether or not the data set has some; then there is no threshold to suggest."""
+    """It sees none even if the data set has some, and no threshold is suggested."""
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
     seen: list[list[str]] = []
     method = seeing(seen)
@@ -254,7 +254,7 @@ def test_a_zero_shot_method_sees_no_training_image(tiny_data, tmp_path):
 
 
 def test_without_training_images_other_settings_are_refused(tiny, tiny_data, tmp_path):
-    """The message names the folder where they belong."""
+    """The message names the folder in which they belong."""
     data = Path(shutil.copytree(tiny_data, tmp_path / "data"))
     shutil.rmtree(data / "nuts/train")
     place = f"class nuts of folder: found no training image in {data / 'nuts/train/good'}"
@@ -269,7 +269,7 @@ def test_without_training_images_other_settings_are_refused(tiny, tiny_data, tmp
 
 
 def test_a_method_is_asked_for_a_setting_that_it_lacks(tiny_data, tmp_path):
-    """One error before anything is read, also for a job that was made by hand."""
+    """There is one error before anything is read, also for a job made by hand."""
     method = made_method(lambda detector, images: iter([Epoch(1, 1)]))
     with pytest.raises(UsageError, match="made does not support --setting zero-shot, only one-class"):
         plan_of([method], tiny_data, tmp_path, setting="zero-shot").jobs()
@@ -297,7 +297,7 @@ def test_classes_and_shots_fit_the_setting(tiny, tiny_data, tmp_path, changes, t
 
 
 def split_dataset() -> Dataset:
-    """The folder data set with its last two training images for validation, and its good and odd test images apart."""
+    """The folder data set, with its last two training images for validation, and good and odd test images apart."""
     folder = plugins.load().dataset("folder")
 
     def load(root: Path, name: str) -> Task:
@@ -309,7 +309,7 @@ def split_dataset() -> Dataset:
 
 
 def test_another_test_split_is_another_run_on_a_board_of_its_own(tiny, tiny_data, tmp_path):
-    """The first split is scored by default; protocol and RUN say where it was another one."""
+    """The first split is scored by default; protocol and RUN name another one."""
     registry = plugins.Registry({"tiny": tiny}, {"folder": split_dataset()})
     made = plan_of([tiny], tiny_data, tmp_path, classes=["bolts"])
     jobs = [*made.jobs(), *replace(made, test="private").jobs()]

@@ -53,7 +53,7 @@ def digest(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["mine", "helper", "parts/__init__", "parts/inner", "parts/deeper"])
 def test_code_that_a_plugin_file_imports_from_beside_it_counts(plugin, name):
-    """Each file that is reached counts, also by an import inside a function; nothing is run for it."""
+    """Each imported file counts, also if a function imports it; none of them is run."""
     before = digest(plugin)
     path = plugin.parent / f"{name}.py"
     path.write_text(path.read_text() + "\nmore = 1\n")
@@ -61,7 +61,7 @@ def test_code_that_a_plugin_file_imports_from_beside_it_counts(plugin, name):
 
 
 def test_what_is_not_imported_does_not_count(plugin):
-    """A stranger's file in the same folder may change."""
+    """An unrelated file in the same folder may change."""
     before = digest(plugin)
     plugin.with_name("unused.py").write_text("scale = 4")
     assert digest(plugin) == before
@@ -84,7 +84,7 @@ def test_what_is_not_imported_does_not_count(plugin):
     ],
 )
 def test_comments_formatting_and_docstrings_do_not_count_but_code_does(tmp_path, one, other, same):
-    """What is hashed is the syntax tree; where there is none, the bytes."""
+    """The syntax tree is hashed, or the bytes if there is none."""
     first, second = write(tmp_path / "one", mine=one), write(tmp_path / "two", mine=other)
     assert (digest(first) == digest(second)) == same
 
@@ -101,7 +101,7 @@ def test_a_plugin_file_may_move_and_be_renamed(plugin, tmp_path):
 
 
 def test_modules_that_import_each_other_are_no_trouble(tmp_path):
-    """A circle ends, and a change anywhere in it counts."""
+    """A circle of imports ends, and a change anywhere in it counts."""
     path = write(tmp_path, mine="import other", other="import mine, third", third="import other")
     before = digest(path)
     (tmp_path / "third.py").write_text("import other, mine")
@@ -109,7 +109,7 @@ def test_modules_that_import_each_other_are_no_trouble(tmp_path):
 
 
 def test_a_loose_module_on_the_path_counts(tmp_path, monkeypatch):
-    """What is found through PYTHONPATH is nobody's distribution, so its source counts."""
+    """A module found through PYTHONPATH belongs to no distribution, so its source counts."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "adbench_test_loose.py").write_text("a = 1")
     monkeypatch.syspath_prepend(tmp_path / "lib")
@@ -120,7 +120,7 @@ def test_a_loose_module_on_the_path_counts(tmp_path, monkeypatch):
 
 
 def test_the_built_in_methods_follow_what_they_share():
-    """CFLOW-AD's digest takes in its own package and the shared modules, and no method has another one's model."""
+    """CFLOW-AD's digest includes its own package and the shared modules; no method has another one's model."""
     plugins.load()
     names = {
         name: {module.name for module in source.Sources().reachable([source.module_of(f"adbench_plugins.{name}")])}
@@ -133,7 +133,7 @@ def test_the_built_in_methods_follow_what_they_share():
 
 
 def test_computing_a_digest_imports_nothing():
-    """Torch stays out of a command that only looks at results."""
+    """Commands that only read results import no torch."""
     registry = plugins.load()
     before = set(sys.modules)
     for name in registry.methods:
@@ -142,7 +142,7 @@ def test_computing_a_digest_imports_nothing():
 
 
 def test_a_package_counts_whole(tmp_path):
-    """Of a plugin that is a package all modules count, since some may be imported by a name made at run time."""
+    """All modules of a plugin that is a package count, since a name made at run time may import any of them."""
     write(tmp_path, **{"pack/__init__": "", "pack/deep/model": "a = 1", "pack/deep/__init__": ""})
     root = Module("pack", tmp_path / "pack" / "__init__.py")
     before = source.Sources().digest([root])
@@ -151,7 +151,7 @@ def test_a_package_counts_whole(tmp_path):
 
 
 def test_the_version_of_an_installed_plugin_counts():
-    """Compiled code and data files are not seen, so another version is another code; our own version is not."""
+    """Compiled code and data files are not hashed, so another version is other code; our own version is not."""
     registry = plugins.load()
 
     def of(module: str, distribution: str) -> str:
@@ -193,7 +193,7 @@ class Model(Detector):
 
 
 def test_a_run_is_named_by_the_code_that_runs(tiny_data, tmp_path, monkeypatch):
-    """A model that is edited before it is imported is the new one; after that the edit is for the next run."""
+    """A model that is edited before its import runs in its new form; a later edit is for the next run."""
     monkeypatch.syspath_prepend(tmp_path)
     path = write(tmp_path, mine=LAZY, adbench_test_lazy_model=MODEL)
     model = tmp_path / "adbench_test_lazy_model.py"

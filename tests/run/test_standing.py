@@ -1,4 +1,4 @@
-"""Stored results and what is here now: current, stale with the reason, or unchecked; and what is done with each."""
+"""Stored results against the present data and code: current, stale with the reason, or unchecked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from adbench.util.errors import DataError, ResultError, WeightsError
 
 
 class Place:
-    """A class ``bolts`` with masks of a fixed length, a method in a file of its own, and one stored run of both."""
+    """A class ``bolts`` with masks of a fixed length, a method in its own file, and one stored run of both."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,7 +81,7 @@ class Place:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
-    """A ``Place`` with one run in it; tests must not change it."""
+    """A ``Place`` with one run; tests must not change it."""
     folder = tmp_path_factory.mktemp("stale") / "place"
     Place(folder).run()
     return folder
@@ -89,7 +89,7 @@ def finished(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def place(finished, tmp_path) -> Place:
-    """A copy of a ``Place`` with one run in it, that a test may change."""
+    """A copy of a ``Place`` with one run, which a test may change."""
     copied = Place(tmp_path / "place")
     shutil.rmtree(copied.data)
     shutil.copytree(finished, tmp_path / "place", dirs_exist_ok=True)
@@ -99,7 +99,7 @@ def place(finished, tmp_path) -> Place:
 
 
 def age(place: Place) -> None:
-    """Make the stored run one of adbench 0.1, which knew nothing of identities and named runs without them."""
+    """Turn the stored run into one of adbench 0.1, which had no identities, also not in names of runs."""
     folder = only_run(place.results)
     facts = json.loads((folder / "result.json").read_text())
     del facts["identity"]
@@ -117,7 +117,7 @@ def edit(place: Place) -> None:
 
 
 def test_a_run_that_would_come_out_the_same_is_there_already(place):
-    """Nothing changed: nothing is computed, and nothing is said about it."""
+    """If nothing changed, nothing is computed, and no message appears."""
     assert "already there" in place.run().stderr
     assert place.states() == [("current", "")]
     shown = place.adbench("leaderboard")
@@ -142,7 +142,7 @@ def test_masks_of_the_same_length_are_another_run(place):
 
 @pytest.mark.parametrize("change", ["train image", "test image", "added", "removed", "renamed", "relabelled"])
 def test_every_change_of_the_images_makes_a_run_stale(place, change):
-    """Contents, names and labels count, of training and test images."""
+    """Contents, names and labels count, for training and test images."""
     test = place.data / "bolts" / "test"
     if change == "train image":
         place.write("train/good", 1, np.full((64, 64, 3), 100, np.uint8))
@@ -171,7 +171,7 @@ def test_a_touched_or_copied_data_set_is_the_same(place, tmp_path):
 
 
 def test_an_edited_plugin_file_is_another_run(place):
-    """Its author sees the numbers of the new code, and comments may change."""
+    """Its author sees the numbers of the new code; comments may change."""
     before = metrics_of(only_run(place.results))
     place.plugin.write_text("# a comment\n" + place.plugin.read_text())
     assert "already there" in place.run().stderr
@@ -184,7 +184,7 @@ def test_an_edited_plugin_file_is_another_run(place):
 
 
 def test_another_number_of_the_numerics_is_another_run(place, monkeypatch):
-    """Raising it by hand makes all results stale, beside other reasons."""
+    """Raising it by hand makes all results stale, besides other reasons."""
     monkeypatch.setattr(numerics, "NUMERICS", numerics.NUMERICS + 1)
     assert place.states() == [("stale", "adbench's own numerics changed")]
     edit(place)
@@ -194,7 +194,7 @@ def test_another_number_of_the_numerics_is_another_run(place, monkeypatch):
 
 
 def test_a_run_of_an_older_adbench_is_stale_where_it_can_be_computed_again(place):
-    """Its contents and code are not known; the same command computes it, and the old one stays."""
+    """Its contents and code are unknown; the same command computes it, and the old one stays."""
     age(place)
     assert place.states() == [("stale", standing.OLDER)]
     place.run()
@@ -205,7 +205,7 @@ def test_a_run_of_an_older_adbench_is_stale_where_it_can_be_computed_again(place
 
 
 def test_without_its_images_or_code_a_run_is_unchecked_and_ranked(place):
-    """Merged results, or a laptop without the data: they count, and the table says that nobody looked."""
+    """Merged results, or results on a laptop without the data, count; the table says that they are unchecked."""
     shutil.rmtree(place.data)
     assert place.states() == [("unchecked", "its images are not at hand")]
     place.plugin.unlink()
@@ -232,7 +232,7 @@ def test_images_that_would_take_long_to_read_are_left_unchecked(place, monkeypat
 
 
 def test_a_data_set_that_breaks_is_one_that_is_not_at_hand():
-    """A foreign reader may raise whatever it likes."""
+    """A foreign reader may raise any error."""
 
     def load(root: Path, class_name: str) -> Task:
         raise ZeroDivisionError
@@ -254,7 +254,7 @@ def test_a_data_set_that_breaks_is_one_that_is_not_at_hand():
     ],
 )
 def test_folders_are_found_in_a_command(command, expected):
-    """Both ways of giving an option are understood; what is no command line names nothing."""
+    """Both ways to write an option are parsed; text that is no command line names nothing."""
     assert standing.named_in(command, "--data-root") == expected
 
 
@@ -262,7 +262,7 @@ def test_folders_are_found_in_a_command(command, expected):
 
 
 def test_stale_runs_are_left_out_of_ranking_comparison_and_report(place):
-    """One note under each table says how many, why, and what to do."""
+    """One note under each table gives their number, the reason, and what to do."""
     place.run("--seeds", "1,2")
     for number in range(4):
         place.write_mask(number, 44)
@@ -281,7 +281,7 @@ def test_stale_runs_are_left_out_of_ranking_comparison_and_report(place):
 
 
 def test_a_folder_of_stale_runs_alone_says_what_to_do(place):
-    """There is nothing to rank: a mistake with the way out, not an empty table."""
+    """There is nothing to rank: a mistake with a hint, not an empty table."""
     edit(place)
     for words in (["leaderboard"], ["compare", "tiny"], ["report", "--no-images"]):
         done = place.adbench(*words)
@@ -291,7 +291,7 @@ def test_a_folder_of_stale_runs_alone_says_what_to_do(place):
 
 
 def test_people_see_which_run_is_stale_and_why(place):
-    """The list marks the run, and says under the table what the mark means."""
+    """The list marks the run and explains the mark under the table."""
     edit(place)
     shown = place.adbench("list", "runs").stdout
     assert "stale [1]" in shown
@@ -299,7 +299,7 @@ def test_people_see_which_run_is_stale_and_why(place):
 
 
 def test_stale_runs_are_listed_and_removed(place, monkeypatch):
-    """--delete says what it removes, and asks on a terminal; the others stay."""
+    """--delete names what it removes, and asks on a terminal; the others stay."""
     none = place.adbench("results", "stale", "--delete")
     assert (none.exit_code, none.stdout) == (0, "")
     assert line_of(none) == f"No run in {place.results} is stale."
@@ -322,14 +322,14 @@ def test_stale_runs_are_listed_and_removed(place, monkeypatch):
 
 
 def test_removing_the_last_run_leaves_no_empty_folders(place):
-    """Data set, class and method go with it."""
+    """The folders of data set, class and method are removed with it."""
     edit(place)
     assert place.adbench("results", "stale", "--delete", "--yes").exit_code == 0
     assert list(place.results.iterdir()) == []
 
 
 def test_a_stale_run_that_is_being_computed_stays(place):
-    """Another process holds it: exit code 1, and a word about it."""
+    """If another process holds it, the exit code is 1, with a message."""
     edit(place)
     (stored,) = read_all(place.results).results
     folder = standing_folder(place, stored)
@@ -347,7 +347,7 @@ def standing_folder(place: Place, stored):
 
 
 def test_images_of_a_run_are_found_by_their_contents(place):
-    """A report must not score other images of the same names and lengths for a gallery."""
+    """For a gallery a report must not score other images of the same names and lengths."""
     (stored,) = read_all(place.results).results
     registry = plugins.load([place.plugin])
     assert Reopener(registry, [], "cpu").task(stored).class_name == "bolts"
@@ -365,7 +365,7 @@ def made(seed: int = 0, code: str = "one", data: str = "same", numerics: int = 1
 
 
 def test_seeds_of_different_code_are_never_one_row():
-    """Two seeds of one code are averaged; another code, or other numerics, stand in rows of their own."""
+    """Two seeds of one code are averaged; other code or other numerics have rows of their own."""
     (table,) = report.leaderboard([made(0, image=0.9), made(1, image=0.8)])
     assert [(row["seeds"], row["image_auroc"]) for row in records_of(table)] == [(2, pytest.approx(0.85))]
     for other in (made(1, "two", image=0.8), made(1, numerics=2, image=0.8), make_result("m", seed=1, image=0.8)):
@@ -436,7 +436,7 @@ def adbench_methods():
 
 
 def test_runs_find_each_other_by_the_content_of_their_weights(place, monkeypatch):
-    """Another path is there already, another seed by it is the same row, and other content is another row."""
+    """The same content by another path is the stored run, with another seed the same row; other content is not."""
     monkeypatch.chdir(place.folder)
     place.plugin.write_text(READER)
     shutil.rmtree(place.results)
@@ -472,7 +472,7 @@ def test_an_edit_within_a_second_that_keeps_the_length_is_run(place):
 
 
 def test_the_images_of_a_class_are_looked_at_once_for_all_its_stored_runs(place, monkeypatch):
-    """A start with several seeds and methods that are done asks for each file's times once."""
+    """A start with several seeds and finished methods reads each file's times once."""
     place.run("--seeds", "0,1,2")
     looked: list[Path] = []
     original = digests.signature
@@ -483,7 +483,7 @@ def test_the_images_of_a_class_are_looked_at_once_for_all_its_stored_runs(place,
 
 
 def test_images_that_change_while_other_tasks_run_stop_their_task(place):
-    """What was found at the start names the run, so it must be what is trained on."""
+    """The images found at the start name the run, so they must be those that are trained on."""
     registry = plugins.load([place.plugin])
     options = registry.method("tiny").options(epochs=1)
     task = registry.dataset("folder").load(place.data, "bolts")
@@ -496,7 +496,7 @@ def test_images_that_change_while_other_tasks_run_stop_their_task(place):
 
 
 def test_the_same_weights_by_two_paths_are_one_row():
-    """They are named by their content, so that two seeds are averaged."""
+    """Content names them, so two seeds are averaged."""
     results = [
         replace(
             made(seed, backbone="resnet18", overrides={"weights": path}, options={"weights": path}),
@@ -534,7 +534,7 @@ def test_classes_of_one_name_in_two_data_sets_keep_their_own_images(tiny_data, t
 
 
 def test_there_must_be_something_to_sort_out():
-    """No results are no mistake of this part; all stale ones are."""
+    """No results are no error here; only stale ones are."""
     assert standing.sort([]).results == ()
     newer = replace(make_result(), identity=Identity("d", "c", numerics.NUMERICS + 1))
     with pytest.raises(ResultError, match="1 stale run"):

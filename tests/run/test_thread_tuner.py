@@ -1,4 +1,4 @@
-"""The number of threads that trains fastest: how training steps choose it. No test measures time."""
+"""Training steps choose the fastest number of threads. No test measures time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from adbench.util import threads
 BATCH = 8
 
 Pace = Callable[[int], float]
-"""Seconds per image with so many threads."""
+"""Seconds per image with this number of threads."""
 
 
 class Training:
-    """A training in a world where only the number of threads moves the clock."""
+    """A training in which only the number of threads moves the clock."""
 
     def __init__(self, numbers: tuple[int, ...], start: int, pace: Pace, **words: object) -> None:
         self.now, self.threads, self.pace, self.chosen = 0.0, 0, pace, []
@@ -42,7 +42,7 @@ class Training:
         self.threads = number
 
     def epoch(self, batches: list[int]) -> None:
-        """One epoch, and an evaluation after it."""
+        """Run one epoch and an evaluation after it."""
         self.tuner.begin()
         at_start, done = self.threads, 0
         for images in batches:
@@ -68,7 +68,7 @@ def trial_length(numbers: int) -> int:
     length=st.integers(1, 9),
 )
 def test_ends_at_the_fastest_number(paces, start, length):
-    """Whatever the paces, the start and the length of an epoch: training goes on with the fastest number."""
+    """For any speeds, start and length of an epoch, training ends with the fastest number."""
     numbers = tuple(range(1, len(paces) + 1))
     training = Training(numbers, numbers[start % len(numbers)], lambda number: float(paces[number - 1]))
     while len(training.used) < trial_length(len(numbers)):
@@ -82,7 +82,7 @@ def test_ends_at_the_fastest_number(paces, start, length):
 
 @given(paces=st.tuples(st.integers(1, 100), st.integers(1, 100)).filter(lambda pair: pair[0] != pair[1]))
 def test_looks_again_when_steps_become_slower(paces):
-    """Where a settled training becomes slow, it ends at what is faster now, and says so."""
+    """If a settled training becomes slow, it changes to the number that is faster now, with a message."""
     first, second = paces
     training = Training((1, 2), 2, lambda number: 10.0 if number == 2 else 11.0)
     training.steps(100)
@@ -94,7 +94,7 @@ def test_looks_again_when_steps_become_slower(paces):
 
 
 def test_a_pace_that_stays_is_not_timed_again():
-    """A steady training has one trial; its every other step is taken with the fastest number."""
+    """A steady training has one trial; all its other steps use the fastest number."""
     training = Training((1, 2), 2, lambda number: 1.0 / number)
     training.steps(500)
     assert training.used.count(1) == WARM_UP + 1  # half as fast: hopeless after one timed step
@@ -102,7 +102,7 @@ def test_a_pace_that_stays_is_not_timed_again():
 
 
 def test_a_slow_down_of_all_numbers_is_timed_less_and_less_often():
-    """A machine that becomes slower and slower for all numbers costs few trials."""
+    """A machine that becomes slower and slower for all numbers causes few trials."""
     training = Training((1, 2), 2, lambda number: (1.0 + len(training.used) / 50) / number)
     training.steps(3000)
     assert set(training.chosen) == {2}
@@ -110,7 +110,7 @@ def test_a_slow_down_of_all_numbers_is_timed_less_and_less_often():
 
 
 def test_looks_again_when_cores_become_free():
-    """The choice of a busy time doesn't outlive it: where the load falls, all numbers are timed again."""
+    """A choice made under load doesn't outlast it: if the load falls, all numbers are timed again."""
     training = Training((1, 2), 1, lambda number: float(number))
     training.steps(40)
     assert training.tuner.choice == 1
@@ -120,7 +120,7 @@ def test_looks_again_when_cores_become_free():
 
 
 def test_what_slowed_training_down_may_be_over():
-    """A slow-down that ends before the trial does leaves the choice: the present number is timed anew, and last."""
+    """A slow-down that ends before the trial keeps the choice: the present number is timed anew, and last."""
     training = Training((1, 2), 2, lambda number: 10.0 if number == 2 else 11.0)
     training.steps(40)
     training.pace = lambda number: 100.0
@@ -131,7 +131,7 @@ def test_what_slowed_training_down_may_be_over():
 
 
 def test_smaller_batches_say_nothing():
-    """The last batch of an epoch has another pace, which takes no part in a comparison."""
+    """The last batch of an epoch has another pace, which is not compared."""
     training = Training((1, 2), 2, lambda number: 1.0 / number)
     training.tuner.begin()
     for _ in range(20):
@@ -145,7 +145,7 @@ def test_smaller_batches_say_nothing():
 
 
 def test_whole_epochs_are_timed_where_a_change_waits_for_the_next_one():
-    """With worker threads of its own a method takes a number per epoch, and the number holds for all of it."""
+    """A method with its own worker threads takes a number per epoch, and keeps it for the whole epoch."""
     training = Training((1, 2, 4), 4, lambda number: {1: 3.0, 2: 1.0, 4: 2.0}[number], per_epoch=True)
     for _ in range(6):
         training.steps(5)
@@ -154,7 +154,7 @@ def test_whole_epochs_are_timed_where_a_change_waits_for_the_next_one():
 
 
 def test_an_evaluation_has_the_best_number_so_far():
-    """Training may pause within a trial; what is scored then doesn't suffer from the number on trial."""
+    """Training may pause within a trial; the evaluation doesn't use the number on trial."""
     training = Training((1, 2), 2, lambda number: 1.0 / number, per_epoch=True)
     training.steps(3)
     training.tuner.begin()
@@ -173,7 +173,7 @@ def test_a_single_number_is_never_left():
 
 
 def test_a_resumed_training_takes_over_the_choice():
-    """The state's number is used from the first step on, its pace is what later ones are held against."""
+    """The first step uses the state's number, and later paces are compared with the state's."""
     training = Training((1, 2), 2, lambda number: 1.0, use=ThreadUse(1, 1.0, {1: 800, 2: 32}))
     training.steps(30)
     assert set(training.used) == {1}
@@ -184,7 +184,7 @@ def test_a_resumed_training_takes_over_the_choice():
 
 
 def test_a_choice_of_another_machine_is_timed_anew():
-    """A state from a machine with more cores names a number that is none of these."""
+    """A state from a machine with more cores has a number that isn't possible here."""
     training = Training((1, 2), 2, lambda number: float(number), use=ThreadUse(16, 1.0, {16: 800}))
     training.steps(trial_length(2))
     assert training.tuner.choice == 1
@@ -195,7 +195,7 @@ def test_a_choice_of_another_machine_is_timed_anew():
 
 
 def drawing_fit(seen: list[object]) -> Callable[..., Iterator[Epoch]]:
-    """A fit that writes down what it is handed and what the generator says then."""
+    """A fit that records its data and the generator's state."""
 
     def fit(detector, images) -> Iterator[Epoch]:
         yield Epoch(detector.epoch, 12)
@@ -222,7 +222,7 @@ def test_trials_are_steps_of_training(tiny_data, tmp_path, machine, torch_thread
 
 
 def test_the_number_that_most_of_training_used_is_in_the_result(tiny_data, tmp_path, machine, torch_threads):
-    """A resumed run counts the images of both its parts, and stores the number that most were trained with."""
+    """A resumed run counts the images of both parts, and stores the number that most were trained with."""
     broken = []
 
     def fit(detector, images) -> Iterator[Epoch]:
@@ -243,7 +243,7 @@ def test_the_number_that_most_of_training_used_is_in_the_result(tiny_data, tmp_p
 
 
 def test_a_resumed_run_reuses_the_choice(tiny, tiny_data, tmp_path, machine, torch_threads, monkeypatch):
-    """The choice lies in the state; the resumed run makes no trial and tries no other number."""
+    """The state has the choice; the resumed run makes no trial and uses no other number."""
     monkeypatch.setattr(ThreadTuner, "use", property(lambda _: ThreadUse(2, 1e9, {2: 100})))
     job = job_for(tiny, tiny_data, tmp_path, threads="auto", stop_at=2)
     with pytest.raises(KeyboardInterrupt):

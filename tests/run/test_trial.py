@@ -1,4 +1,4 @@
-"""Scoring with a checkpoint: the run's own numbers, and clear words for what does not fit."""
+"""Scoring with a checkpoint: the run's own numbers, and clear messages about a wrong checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def trained(tiny, tiny_data, tmp_path_factory) -> tuple[Job, Result, RunFolder]:
 
 
 def test_our_last_checkpoint_gives_exactly_the_metrics_of_its_run(tiny, trained, tiny_data, tmp_path):
-    """A run's last.pt carries its options: scored again from the method's defaults, every digit is the same."""
+    """A run's last.pt contains its options: scored from the method's defaults, every digit is the same."""
     _, result, folder = trained
     job = job_for(tiny, tiny_data, tmp_path)
     again = trial.run(job, registry_of(tiny), folder.path / "last.pt")
@@ -34,7 +34,7 @@ def test_our_last_checkpoint_gives_exactly_the_metrics_of_its_run(tiny, trained,
 
 
 def test_maps_are_compared_where_the_run_compared_them(tiny, tiny_data, tmp_path):
-    """A checkpoint of a run at the images' own size is tried there, and says so."""
+    """A checkpoint of a run at the images' own size is evaluated there, with a message."""
     job = job_for(tiny, tiny_data, tmp_path, eval_size="native", epochs=1)
     result, folder = run_one(tiny, job)
     again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "last.pt")
@@ -43,7 +43,7 @@ def test_maps_are_compared_where_the_run_compared_them(tiny, tiny_data, tmp_path
 
 
 def test_a_threshold_is_not_judged_on_other_scores(tiny, tiny_data, tmp_path):
-    """It was made for the size of its run; in another batch size scores stay as they are."""
+    """It was made for the size of its run; another batch size leaves the scores as they are."""
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
     job, registry = job_for(tiny, tiny_data, tmp_path), registry_of(tiny)
     found = [
@@ -54,7 +54,7 @@ def test_a_threshold_is_not_judged_on_other_scores(tiny, tiny_data, tmp_path):
 
 
 def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
-    """A checkpoint whose scores were counted otherwise keeps its metrics; a note says why there is no threshold."""
+    """A checkpoint with another scale of scores keeps its metrics; a note says why there is no threshold."""
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
     saved = torch.load(folder.path / "last.pt", weights_only=True)
     torch.save({**saved, "score_scale": 7}, tmp_path / "old.pt")
@@ -66,7 +66,7 @@ def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
 
 
 def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, tiny_data, tmp_path):
-    """The oracle's checkpoint scores what the result says of it."""
+    """The oracle's checkpoint gives the value in the result."""
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle"))
     best = next(best for best in result.oracle if best.metric == "pixel_auroc")
     again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "oracle_pixel_auroc.pt")
@@ -74,13 +74,13 @@ def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, tiny_data, tmp_path):
 
 
 def test_nothing_is_stored(tiny, trained, tiny_data, tmp_path):
-    """A trial leaves no file in the results folder."""
+    """A trial stores no file in the results folder."""
     trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), trained[2].path / "last.pt")
     assert not list(tmp_path.iterdir())
 
 
 def test_what_the_user_gives_counts_more_than_what_the_checkpoint_says(tiny, trained, tiny_data, tmp_path):
-    """Even a value that is the preset's own: the checkpoint was made with another."""
+    """A given value counts even if it is the preset's own: the checkpoint was made with another."""
     _, result, folder = trained
     job = job_for(tiny, tiny_data, tmp_path)
     changed = trial.run(job, registry_of(tiny), folder.path / "last.pt", changes={"size": (64, 64)})
@@ -89,8 +89,8 @@ def test_what_the_user_gives_counts_more_than_what_the_checkpoint_says(tiny, tra
         trial.run(job, registry_of(tiny), folder.path / "last.pt", changes={"size": (8, 8)})
 
 
-def test_another_class_than_the_trained_one_is_told(tiny, trained, tiny_data, tmp_path):
-    """Scoring nuts with a model of bolts is allowed, and said."""
+def test_another_class_than_the_trained_one_is_reported(tiny, trained, tiny_data, tmp_path):
+    """Scoring nuts with a model of bolts is allowed, with a message."""
     job = replace(job_for(tiny, tiny_data, tmp_path), class_name="nuts")
     watch = Notes()
     trial.run(job, registry_of(tiny), trained[2].path / "last.pt", watch=watch)
@@ -99,7 +99,7 @@ def test_another_class_than_the_trained_one_is_told(tiny, trained, tiny_data, tm
 
 
 def test_a_checkpoint_of_another_method_is_refused(tiny, trained, tiny_data, tmp_path):
-    """A checkpoint that another method made is named, with the way out."""
+    """The message names the other method and gives a hint."""
     other = made_method(lambda detector, images: iter([Epoch(1, 1)]))
     with pytest.raises(CheckpointError, match=r"found method 'tiny', wanted 'made'. Use --method tiny"):
         trial.run(job_for(other, tiny_data, tmp_path), registry_of(other), trained[2].path / "last.pt")
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_method_is_refused(tiny, trained, tiny_data, tmp
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04\x95", "a list", "half"])
 def test_a_file_that_is_no_checkpoint_is_refused(tiny, trained, tiny_data, tmp_path, content):
-    """An empty, foreign, cut-off or otherwise wrong file is one message that names it."""
+    """An empty, foreign, cut or otherwise wrong file is one message that names it."""
     path = tmp_path / "model.pt"
     if content == "a list":
         torch.save([1, 2], path)
@@ -122,13 +122,13 @@ def test_a_file_that_is_no_checkpoint_is_refused(tiny, trained, tiny_data, tmp_p
 
 
 def test_a_missing_checkpoint_is_named(tiny, tiny_data, tmp_path):
-    """A path without a file is told as such."""
+    """The message says that there is no such file."""
     with pytest.raises(CheckpointError, match=r"nowhere\.pt: found no such file"):
         trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), Path("nowhere.pt"))
 
 
 def test_weights_that_do_not_fit_are_refused(tiny, trained, tiny_data, tmp_path):
-    """A checkpoint whose tensors have other shapes says that it does not fit."""
+    """For a checkpoint with other shapes the message says that it doesn't fit."""
     saved = torch.load(trained[2].path / "last.pt", weights_only=True)
     saved["state"]["model"]["weight"] = torch.zeros(5, 3, 1, 1)
     torch.save(saved, tmp_path / "model.pt")
@@ -154,7 +154,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tiny, tiny_data, tmp_path):
 
 @pytest.mark.parametrize("place", range(6))
 def test_a_damaged_checkpoint_is_refused(tiny, trained, tiny_data, tmp_path, place):
-    """A flipped bit in the weights is an error that says so, and never another number."""
+    """A flipped bit in the weights is an error, never another number."""
     _, _, folder = trained
     path, data = tmp_path / "last.pt", bytearray((folder.path / "last.pt").read_bytes())
     weights = torch.load(folder.path / "last.pt", weights_only=True)["state"]["model"]["weight"].numpy().tobytes()

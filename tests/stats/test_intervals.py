@@ -1,4 +1,4 @@
-"""Intervals that hold, comparisons that are fair, and the same table twice."""
+"""Intervals: they contain the value, cover the true one, and are the same each time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LABELS = np.arange(40) >= 20
 
 
 def scored(distance: float, seed: int = 0):
-    """ScoreHistograms of 40 images whose defects score higher by ``distance`` standard deviations."""
+    """Score histograms of 40 images whose defects score higher by ``distance`` standard deviations."""
     return of_images(LABELS, np.random.default_rng(seed).normal(size=40) + distance * LABELS)
 
 
 def test_draws_keep_the_number_of_each_kind_and_come_out_the_same_twice():
-    """A bootstrap within good and within defective images, the same for the same labels."""
+    """The bootstrap draws within good and within defective images, and the same for the same labels."""
     draws = np.concatenate([*resample(LABELS, 50)])
     assert (draws[:, LABELS].sum(1) == 20).all()
     assert (draws[:, ~LABELS].sum(1) == 20).all()
@@ -31,7 +31,7 @@ def test_draws_keep_the_number_of_each_kind_and_come_out_the_same_twice():
 
 
 def test_draws_come_in_parts_that_stay_small(monkeypatch):
-    """Of many images only a few draws are held at once; they are as many, and keep the number of each kind."""
+    """With many images only a few draws are in memory at once; their number and the number of each kind stay."""
     monkeypatch.setattr(statistics, "CELLS", 7 * 40)
     monkeypatch.setattr(statistics, "KEPT_CELLS", 0)
     parts = [*resample(LABELS, 50)]
@@ -43,7 +43,7 @@ def test_draws_come_in_parts_that_stay_small(monkeypatch):
 @settings(deadline=None, max_examples=40)
 @given(st.floats(0, 1), st.integers(2, 200), st.integers(2, 200))
 def test_a_score_interval_holds_its_value_and_stays_a_fraction(auroc, good, bad):
-    """Between 0 and 1, around the measured value, and never without width, not even at a perfect 1."""
+    """It is between 0 and 1, around the measured value, and always has a width, even at a perfect 1."""
     found = score_interval(auroc, good, bad)
     assert 0 <= found.low <= auroc <= found.high <= 1
     assert found.high - found.low > 0.3 / (good + bad)
@@ -51,7 +51,7 @@ def test_a_score_interval_holds_its_value_and_stays_a_fraction(auroc, good, bad)
 
 @pytest.mark.parametrize("metric", ["image_auroc", "image_ap", "image_f1max"])
 def test_intervals_hold_the_value(metric):
-    """The interval of every image metric contains what was measured, and more images make it narrower."""
+    """The interval of every image metric contains the measured value, and more images make it narrower."""
     histograms = scored(1.5)
     found = interval([histograms], metric)
     value = histograms.metrics(np.ones((1, 40)))[metric][0]
@@ -68,7 +68,7 @@ def test_an_undefined_metric_has_no_interval():
 
 
 def test_a_perfect_score_is_not_certain():
-    """Twenty good and twenty defective images that are told apart without a mistake leave room below 1."""
+    """Twenty good and twenty defective images that are separated perfectly leave an interval below 1."""
     perfect = of_images(LABELS, LABELS.astype(float))
     found = interval([perfect], "image_auroc")
     assert found.high == 1
@@ -76,7 +76,7 @@ def test_a_perfect_score_is_not_certain():
 
 
 def test_the_variance_ratio_is_delongs():
-    """With many mistakes it is DeLong's variance over Hanley and McNeil's; of exponential scores that is about 1."""
+    """With many mistakes it is DeLong's variance over Hanley and McNeil's; for exponential scores that is about 1."""
     draw = np.random.default_rng(1)
     labels = np.arange(2000) >= 1000
     heavy = np.concatenate([draw.exponential(size=1000), draw.exponential(19, size=1000)])
@@ -95,7 +95,7 @@ def test_an_interval_over_seeds_is_of_their_mean():
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_the_interval_of_a_mean_is_no_wider_than_the_widest(values):
-    """Averaging independent classes can only make sure."""
+    """Averaging independent classes can only add certainty."""
     intervals = [Interval(max(0, value - 0.1), min(1, value + 0.05)) for value in values]
     found = mean_interval(values, intervals)
     assert found.low <= np.mean(values) + 1e-12
@@ -104,13 +104,13 @@ def test_the_interval_of_a_mean_is_no_wider_than_the_widest(values):
 
 
 def test_the_spread_over_seeds_is_the_sample_deviation():
-    """Of one seed there is none."""
+    """For one seed there is none."""
     assert spread([0.5]) is None
     assert spread([0.1, 0.2, 0.3]) == pytest.approx(0.1)
 
 
 def test_pixel_metrics_have_intervals_too():
-    """The bootstrap weighs images, so maps are looked at once."""
+    """The bootstrap weights images, so maps are read only once."""
     draw = np.random.default_rng(2)
     labels = np.arange(12) >= 6
     masks = np.zeros((12, 16, 16), np.uint8)
@@ -130,18 +130,18 @@ def test_pixel_metrics_have_intervals_too():
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["normal", "exponential"])
 @pytest.mark.parametrize(("auroc", "good", "bad"), SETTINGS)
-def test_intervals_cover_the_truth(shape, auroc, good, bad):
-    """Of 3,000 test sets of a known AUROC, 92 to 98 of 100 intervals cover it, whatever the scores' shape."""
+def test_intervals_cover_the_true_value(shape, auroc, good, bad):
+    """Of 3,000 test sets of a known AUROC, 92 to 98 of 100 intervals cover it, whatever the scores' distribution."""
     assert 0.92 <= simulate(shape, auroc, good, bad, 3000, plain=False).covered <= 0.98
 
 
 def test_the_plain_bootstrap_would_not_do():
-    """Near 1 its intervals miss the ground truth far more often than one time in twenty: so they are not used."""
+    """Near 1 its intervals miss the true value far more often than one time in twenty, so they are not used."""
     row = simulate("normal", 0.99, 20, 20, 100)
     assert row.plain < 0.9 < row.covered
 
 
 def test_every_draw_is_seeded():
-    """The same table twice."""
+    """The same table is made twice."""
     assert interval([scored(1.0)], "image_ap") == interval([scored(1.0)], "image_ap")
     assert statistics.RESAMPLES == 2000

@@ -1,4 +1,4 @@
-"""Good or bad: where thresholds come from, what they do, and how they get into results and checkpoints."""
+"""Thresholds: their source, their effect, and how results and checkpoints store them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ lists = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=20)
 @settings(max_examples=100, deadline=None)
 @given(lists, st.floats(0.01, 100), st.floats(-1e6, 1e6), st.sampled_from(["training", "held-out", "validation"]))
 def test_a_threshold_follows_the_unit_and_the_zero_of_the_scores(values, scale, shift, source):
-    """In another unit, or with a constant added, the same images are called defective; above the mean in any case."""
+    """In another unit, or with a constant added, the same images are called defective; it is always above the mean."""
     scores = np.array(values)
     moved = scores * scale + shift
     assume(min(scores.std() / np.abs(scores).max(initial=1), moved.std() / np.abs(moved).max(initial=1)) > 1e-5)
@@ -40,7 +40,7 @@ def test_a_threshold_follows_the_unit_and_the_zero_of_the_scores(values, scale, 
 
 @pytest.mark.parametrize("constant", [0.0, 100.0, -2000.0, 1e5])
 def test_training_scores_plus_a_constant_suggest_the_same(constant):
-    """Also in float32, where a large constant leaves less of the scores: the threshold moves along."""
+    """In float32 a large constant leaves fewer digits of the scores; the threshold still moves along."""
     scores = np.random.default_rng(4).normal(3, 0.5, 40)
     plain, _ = thresholds.suggest(scores, source="training")
     moved, _ = thresholds.suggest((scores + constant).astype(np.float32), source="training")
@@ -50,7 +50,7 @@ def test_training_scores_plus_a_constant_suggest_the_same(constant):
 @settings(max_examples=100, deadline=None)
 @given(st.integers(3, 12), st.floats(0.05, 1), st.floats(12, 1e6), st.integers(0, 2**32 - 1))
 def test_one_odd_image_does_not_lift_the_threshold_above_the_maximum(count, width, far, seed):
-    """Of few held-out images one that scores far beyond all others may move the threshold up to its score at most."""
+    """Among few held-out images, one that scores far above all others moves the threshold at most to its score."""
     scores = np.random.default_rng(seed).uniform(0, width, count)
     scores[0] = width * (1 + far)
     value, rule = thresholds.suggest(scores, source="held-out")
@@ -68,8 +68,8 @@ def test_few_images_of_one_kind_get_a_threshold_above_them_all():
         assert np.mean(cut) < 0.14
 
 
-def test_the_rule_is_told_with_its_source():
-    """Mean plus three sample standard deviations, of how many images, and whether training saw them."""
+def test_the_rule_is_given_with_its_source():
+    """The rule gives mean plus three sample standard deviations, the number of images and their source."""
     value, rule = thresholds.suggest(np.array([1.0, 2.0, 3.0]), source="held-out")
     assert value == pytest.approx(2 + 3)
     assert rule == "mean + 3 sd of 3 held-out scores"
@@ -79,12 +79,12 @@ def test_the_rule_is_told_with_its_source():
 @pytest.mark.parametrize("scores", [[], [1.0], [1.0, 2.0], [7.615] * 60, [0.0] * 9, [5000.0, 5000.0, 5000.0005]])
 @pytest.mark.parametrize("source", ["training", "held-out", "validation"])
 def test_scores_that_say_nothing_suggest_nothing(scores, source):
-    """Too few images, or scores that are equal but for the rounding of float32."""
+    """Too few images, or scores that are equal except for the rounding of float32, suggest nothing."""
     assert thresholds.suggest(np.array(scores), source=source) is None
 
 
 def test_the_rates_are_of_the_good_and_of_the_defective():
-    """Above the threshold is defective, at it is good; without images of a kind its rate is not defined."""
+    """A score above the threshold is defective, one at it is good; without images of a kind its rate is undefined."""
     labels = np.array([False, False, False, False, True, True])
     scores = np.array([0.0, 1.0, 1.0, 2.0, 1.0, 3.0])
     found = thresholds.judge(1.0, "rule", labels, scores)
@@ -96,7 +96,7 @@ def test_the_rates_are_of_the_good_and_of_the_defective():
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 60), st.floats(0, 0.5))
 def test_a_split_loses_nothing_and_holds_out_enough_or_none(count, share):
-    """Every image is trained on or held out, in order; enough are held out for a threshold, or none."""
+    """Every image is trained on or held out, in order; enough for a threshold are held out, or none."""
     kept, held = split(range(count), share)
     assert sorted(kept + held) == list(range(count))
     assert list(kept) == sorted(kept)
@@ -119,7 +119,7 @@ def test_a_split_loses_nothing_and_holds_out_enough_or_none(count, share):
     ],
 )
 def test_a_threshold_that_decides_nothing_says_so(value, reason):
-    """One that calls all good images defective, or lies above every score, is useless; others are not."""
+    """A threshold that calls all good images defective, or lies above every score, is useless; others are not."""
     found = thresholds.judge(value, "", np.array([False, False, True, True]), np.array([0.0, 1.0, 2.0, 3.0]))
     assert (found.useless is None) == (reason is None)
     assert reason is None or reason in found.useless
@@ -131,7 +131,7 @@ def test_a_threshold_above_all_of_a_good_test_set_is_not_useless():
 
 
 def test_a_checkpoint_gives_back_its_threshold_on_its_own_scale_only():
-    """A threshold that was suggested for scores of another scale is not used; files without a scale have the first."""
+    """A threshold for another scale of scores is not used; files without a scale have the first scale."""
     judged = thresholds.judge(0.5, "the rule", np.array([False, True]), np.array([0.7, 0.9]))
     saved = thresholds.to_checkpoint(judged, 2)
     assert thresholds.from_checkpoint(saved, 2) == thresholds.Stored(0.5, "the rule", judged.useless)
@@ -147,7 +147,7 @@ def test_a_checkpoint_gives_back_its_threshold_on_its_own_scale_only():
 
 
 def test_a_result_holds_the_threshold_of_its_training_images(tiny, tiny_data, tmp_path):
-    """The value is that of the last model's scores of the training images; the rates are the test set's."""
+    """The value comes from the last model's scores of training images; the rates are those of the test set."""
     seen = []
 
     def score(detector, batch):
@@ -165,7 +165,7 @@ def test_a_result_holds_the_threshold_of_its_training_images(tiny, tiny_data, tm
 
 
 def test_a_threshold_changes_no_other_number(tiny, tiny_data, tmp_path, monkeypatch):
-    """Scoring the training images at the end leaves metrics and scores as they are."""
+    """Scoring the training images at the end doesn't change metrics and scores."""
     with_one, _ = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "with"))
     monkeypatch.setattr(thresholds, "suggest", lambda *_, **__: None)
     without, _ = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "without"))
@@ -176,7 +176,7 @@ def test_a_threshold_changes_no_other_number(tiny, tiny_data, tmp_path, monkeypa
 
 @pytest.mark.parametrize("break_off", [False, True])
 def test_the_last_checkpoint_carries_the_threshold(tiny, tiny_data, tmp_path, monkeypatch, break_off):
-    """Adbench test says how many it calls wrong, also after a break before the result was stored."""
+    """``adbench test`` says how many it calls wrong, also after a break before the result was stored."""
     job = job_for(tiny, tiny_data, tmp_path)
     if break_off:
         with monkeypatch.context() as patch:
@@ -193,7 +193,7 @@ def test_the_last_checkpoint_carries_the_threshold(tiny, tiny_data, tmp_path, mo
 
 
 def test_a_fit_that_ends_early_has_a_threshold_too(tiny_data, tmp_path):
-    """The checkpoint of the last epoch holds it although the epoch was saved as an oracle before."""
+    """The checkpoint of the last epoch has it, though the epoch was saved as an oracle before."""
 
     def fit(detector, images):
         yield Epoch(1, 9)
@@ -206,7 +206,7 @@ def test_a_fit_that_ends_early_has_a_threshold_too(tiny_data, tmp_path):
 
 
 def test_held_out_images_are_not_trained_on(tiny, tiny_data, tmp_path):
-    """--holdout trains on fewer images, takes the threshold from the others, and is a run of its own."""
+    """--holdout trains on fewer images, takes the threshold from the others, and is a separate run."""
     counts = []
 
     def fit(detector, images):
@@ -228,7 +228,7 @@ def test_held_out_images_are_not_trained_on(tiny, tiny_data, tmp_path):
 
 
 def test_the_commands_take_and_show_it(tiny_data, tmp_path):
-    """Run --holdout, leaderboard --threshold and test: a user sees what a verdict is worth."""
+    """With run --holdout, leaderboard --threshold and test a user sees how good the threshold is."""
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--holdout", "0.5")
     assert done.exit_code == 0
     shown = adbench("leaderboard", "--results", tmp_path, "--threshold", "--by-class")
@@ -248,7 +248,7 @@ def test_the_commands_take_and_show_it(tiny_data, tmp_path):
     [(-1e9, "it calls every good test image defective"), (1e9, "it is above the score of every defective test image")],
 )
 def test_a_run_says_that_its_threshold_is_useless(tiny_data, tmp_path, monkeypatch, value, said):
-    """Training images that score far too low or too high suggest what decides nothing: the run's own output says so."""
+    """Training images with far too low or high scores give a useless threshold: the run's own output says so."""
     monkeypatch.setattr(thresholds, "suggest", lambda *_, **__: (value, "mean + 3 sd of 6 training scores"))
     done = run_tiny(tiny_data, tmp_path, *ONE)
     assert done.exit_code == 0, done.stderr
@@ -259,7 +259,7 @@ def test_a_run_says_that_its_threshold_is_useless(tiny_data, tmp_path, monkeypat
 
 
 def test_a_run_counts_ties(tiny_data, tmp_path):
-    """Images that share a score are counted in the result and said under the run's table."""
+    """The result counts images that share a score, and a note under the run's table gives the number."""
     plugin = tmp_path / "coarse.py"
     plugin.write_text(COARSE)
     done = adbench("run", "-m", "coarse", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
@@ -272,7 +272,7 @@ def test_a_run_counts_ties(tiny_data, tmp_path):
 
 
 def test_scores_are_kept_in_float64(tiny_data, tmp_path):
-    """Scores that float32 would make equal stay apart, in the result's files and in its metrics."""
+    """Scores that float32 would make equal stay different, in the result's files and in its metrics."""
 
     def score(detector, batch):
         maps = batch.images.mean(dim=1)
@@ -287,7 +287,7 @@ def test_scores_are_kept_in_float64(tiny_data, tmp_path):
 
 
 def test_too_few_training_images_are_all_trained_on(tmp_path):
-    """Where holding out enough would take more than half, none is held out, and the run says so."""
+    """If holding out enough would take more than half, none is held out, and the run says so."""
     make_class(tmp_path / "data", "bolts", train=5)
     done = run_tiny(tmp_path / "data", tmp_path / "results", "-o", "epochs=1", "--holdout", "0.4")
     assert done.exit_code == 0, done.stderr

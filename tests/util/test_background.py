@@ -1,4 +1,4 @@
-"""Calls that a GPU need not wait for."""
+"""Calls for which a GPU doesn't wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 @pytest.mark.parametrize("device", [CPU, GPU])
 @pytest.mark.parametrize("ahead", [0, 3])
 def test_calls_are_made_in_order(device: torch.device, ahead: int) -> None:
-    """All of them, each with its arguments, whatever may wait."""
+    """All calls are made, each with its arguments, whatever may wait."""
     made: list[int] = []
     background = Background(device, ahead)
     for number in range(8):
@@ -28,7 +28,7 @@ def test_calls_are_made_in_order(device: torch.device, ahead: int) -> None:
 
 
 def test_a_cpu_makes_them_at_once_and_a_gpu_goes_on() -> None:
-    """In the caller's thread, or in one of its own, of which ``busy`` tells."""
+    """A CPU makes them in the caller's thread; a GPU has a thread, and ``busy`` reports it."""
     threads: list[int] = []
     go_on = threading.Event()
 
@@ -48,7 +48,7 @@ def test_a_cpu_makes_them_at_once_and_a_gpu_goes_on() -> None:
 
 
 def test_only_so_many_calls_wait() -> None:
-    """Who is faster than the disk waits for it, so that memory doesn't fill up."""
+    """A caller that is faster than the disk waits for it, so that memory doesn't fill up."""
     go_on, begun = threading.Event(), threading.Event()
     background = Background(GPU, ahead=1)
 
@@ -71,7 +71,7 @@ def test_only_so_many_calls_wait() -> None:
 
 
 def test_an_error_comes_with_a_later_call_and_once() -> None:
-    """After it, calls are made again; what is left when the thread is closed is made, too."""
+    """After an error, later calls are still made, including those left when the thread is closed."""
     made: list[str] = []
     go_on = threading.Event()
 

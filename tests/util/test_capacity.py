@@ -1,4 +1,4 @@
-"""What memory can hold is asked before work begins, with an estimate for who asks for too much."""
+"""The memory that a size needs is estimated before work begins, and the message gives the estimate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adbench.util.errors import UsageError
 
 @pytest.fixture
 def four_gigabytes(monkeypatch):
-    """A machine of that size."""
+    """A machine with four gigabytes."""
     monkeypatch.setattr(capacity, "machine_bytes", lambda: 4_000_000_000)
 
 
 def test_the_machine_tells_its_memory():
-    """Something between 100 MB and a petabyte."""
+    """It is between 100 MB and a petabyte."""
     assert 1e8 < capacity.machine_bytes() < 1e15
 
 
@@ -44,7 +44,7 @@ def test_control_groups_limit_it(tmp_path, groups, files, limit):
 
 
 def test_what_fits_passes(four_gigabytes):
-    """Sizes that the machine can hold, and those of the images themselves, say nothing."""
+    """Sizes that fit, and the images' own sizes, raise nothing."""
     capacity.require_input((1024, 1024), 200)
     capacity.require_eval_size((4096, 4096))
     capacity.require_eval_size("native")
@@ -66,7 +66,7 @@ def test_the_estimate_grows_with_the_maps_that_are_kept(four_gigabytes):
     ],
 )
 def test_a_run_of_a_giant_size_is_refused(four_gigabytes, tiny_data, tmp_path, words, said):
-    """One line with the estimate, what there is and what to do; exit code 2, and nothing is decoded."""
+    """One line gives the estimate, the memory and a hint; exit code 2, and nothing is decoded."""
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", *words)
     assert done.exit_code == 2
     assert said in done.stderr

@@ -17,7 +17,7 @@ MPS = torch.device("mps")
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """CUDA with an old GPU and a new one, of which only the new one has bf16; the list holds the current one."""
+    """CUDA with an old GPU and a new one, of which only the new one has bf16; the list has the current one."""
     current = [0]
 
     @contextmanager
@@ -36,7 +36,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_bf16_is_asked_of_the_chosen_gpu(two_gpus: list[int]) -> None:
-    """Not of the current one, which stays the current one."""
+    """The current GPU is not asked, and stays the current one."""
     found = [devices.resolve_amp("auto", torch.device("cuda", index)) for index in (0, 1)]
 
     assert found == ["fp16", "bf16"]
@@ -44,7 +44,7 @@ def test_bf16_is_asked_of_the_chosen_gpu(two_gpus: list[int]) -> None:
 
 
 def test_the_chosen_gpu_becomes_the_current_one(two_gpus: list[int]) -> None:
-    """What torch does on "the" GPU, such as pinning memory, it does there."""
+    """Calls of torch without a device, such as pinning memory, use it."""
     assert devices.resolve_device("cuda:1") == torch.device("cuda", 1)
     assert two_gpus == [1]
     with pytest.raises(OptionError, match="found 2 CUDA devices"):
@@ -52,7 +52,7 @@ def test_the_chosen_gpu_becomes_the_current_one(two_gpus: list[int]) -> None:
 
 
 def test_mps_is_a_device_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With fp32 as its precision; where there is none, and for other precisions, the message says what to do."""
+    """Its precision is fp32; if there is no MPS, or for other precisions, the message has a hint."""
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert devices.resolve_device("mps") == MPS
     assert devices.resolve_amp("auto", MPS) == devices.resolve_amp("off", MPS) == "off"
@@ -68,7 +68,7 @@ def test_mps_is_a_device_where_torch_has_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_state_holds_the_random_numbers_of_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of MPS come back on MPS, and a state from elsewhere loads there, too."""
+    """Those of MPS return to MPS, and a state from another device loads there, too."""
     loaded: list[list[int]] = []
     monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7]))
     monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: loaded.append(state.tolist()))

@@ -1,4 +1,4 @@
-"""Digests of files: what is read once and what again, and an index that several processes use or that is broken."""
+"""Digests of files: which files are read again, and an index that is shared or broken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adbench.util.digests import Digests
 
 @pytest.fixture
 def reads(monkeypatch) -> list[Path]:
-    """The files whose contents were read; for them no file is too fresh to be remembered."""
+    """The files whose contents were read; for this fixture no file is too fresh to be remembered."""
     read: list[Path] = []
     lock = threading.Lock()
     original = digests._digest_of
@@ -46,7 +46,7 @@ def files(tmp_path) -> list[Path]:
 
 
 def test_a_file_is_read_once(tmp_path, files, reads):
-    """A second look, by another object as by another process, opens no file."""
+    """A second look, by another object or another process, opens no file."""
     first = Digests(tmp_path).of(files)
     assert sorted(reads) == files
     assert len(set(first.values())) == 200
@@ -57,7 +57,7 @@ def test_a_file_is_read_once(tmp_path, files, reads):
 
 @pytest.mark.parametrize("change", ["another length", "the same length", "another file", "the same times"])
 def test_a_changed_file_is_read_again(tmp_path, files, reads, change):
-    """Content of the same length counts, also in another file with the old times, and where the times are set back."""
+    """New content of the same length counts, also in another file with the old times, and if the times are set back."""
     if change == "the same times" and sys.platform == "win32":
         pytest.skip("Windows has no time of status change")
     before = Digests(tmp_path).of(files)
@@ -88,14 +88,14 @@ def test_a_file_that_was_just_written_is_not_trusted(tmp_path, files):
 
 
 def test_what_is_no_readable_file_has_no_digest(tmp_path, files):
-    """A missing file and a folder are None, beside files that are fine."""
+    """A missing file and a folder are None, beside intact files."""
     found = Digests(tmp_path).of([files[0], tmp_path / "missing", tmp_path, Path("null\0character")])
     assert [digest is None for digest in found.values()] == [False, True, True, True]
 
 
 @posix_only
 def test_a_pipe_is_not_waited_for(tmp_path):
-    """Opening a named pipe would wait for somebody to write to it."""
+    """Opening a named pipe would wait for a writer."""
     os.mkfifo(tmp_path / "pipe")
     assert Digests(tmp_path).of([tmp_path / "pipe"]) == {tmp_path / "pipe": None}
 
@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text_is_remembered(tmp_path, reads):
 
 @pytest.mark.parametrize("damage", ["text", "cut", "other format", "folder"])
 def test_a_broken_index_only_costs_time(tmp_path, files, reads, damage):
-    """The digests are right with it, and it is made anew where it can be."""
+    """The digests are still right, and the index is made anew if possible."""
     before = Digests(tmp_path).of(files)
     index = tmp_path / digests.INDEX
     if damage == "text":
@@ -133,7 +133,7 @@ def test_a_broken_index_only_costs_time(tmp_path, files, reads, damage):
 
 
 def test_an_index_that_another_process_holds_is_done_without(tmp_path, files, reads, monkeypatch):
-    """Waiting has an end; the digests are right, and not remembered."""
+    """Waiting ends; the digests are right, and not remembered."""
     monkeypatch.setattr(digests, "PATIENCE", 0.05)
     before = Digests(tmp_path).of(files[:3])
     holding = sqlite3.connect(tmp_path / digests.INDEX, isolation_level="EXCLUSIVE")
@@ -165,8 +165,8 @@ def test_processes_that_hash_at_the_same_time_share_the_index(tmp_path, files):
     assert Digests(tmp_path).bytes_to_read(files) == 0
 
 
-def test_progress_is_told_where_files_are_read(tmp_path, files, reads):
-    """One step for each file, and none where everything is known."""
+def test_progress_is_reported_where_files_are_read(tmp_path, files, reads):
+    """There is one step for each file that is read, and none if all digests are known."""
     heard = []
     Digests(tmp_path).of(files, lambda *step: heard.append(step))
     assert heard == [("hash", number, 200) for number in range(1, 201)]

@@ -12,8 +12,8 @@ def all_errors():
     return [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.AdbenchError)]
 
 
-def test_a_message_names_thing_found_wanted_and_way_out():
-    """The four parts stand in the message, in that order, as short sentences."""
+def test_a_message_has_thing_found_wanted_and_hint():
+    """The message has the four parts in that order, as short sentences."""
     error = errors.DataError("image a.png", found="12 bytes", wanted="an image", hint="Use --skip-bad")
 
     assert str(error) == "image a.png: found 12 bytes, wanted an image. Use --skip-bad."
@@ -23,7 +23,7 @@ def test_a_message_names_thing_found_wanted_and_way_out():
     ("name", "expected"), [("msflw", "Did you mean 'msflow'?"), ("zzz", "wanted one of cflow, msflow")]
 )
 def test_an_unknown_name_offers_the_nearest(name, expected):
-    """A typo gets its correction, anything else the list of what there is."""
+    """For a typo the message suggests a name, otherwise it lists the known ones."""
     assert expected in str(errors.UnknownNameError("method", name, ["msflow", "cflow"]))
 
 
@@ -36,13 +36,13 @@ def test_every_error_survives_a_pickle():
 
 
 def test_exit_codes_follow_the_tree():
-    """A user's mistake is 2 and everything else 1, as the page of errors says."""
+    """A user's mistake has 2 and everything else 1, as the tree of errors says."""
     for kind in all_errors():
         assert kind.exit_code == (2 if issubclass(kind, errors.UsageError) else 1)
 
 
 def test_the_tree_at_the_top_of_the_module_is_complete():
-    """Every error class is drawn in the module's docstring."""
+    """The module's docstring shows every error class."""
     for kind in all_errors():
         assert kind.__name__ in errors.__doc__
 
@@ -57,5 +57,5 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
     ],
 )
 def test_an_error_in_one_line(error, line, described):
-    """Errors of any kind are told in one line; those of adbench are sentences already and need no type."""
+    """An error of any type is one line; those of adbench are sentences and need no type."""
     assert (errors.first_line(error), errors.described(error)) == (line, described)

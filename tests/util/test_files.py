@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what killed processes leave."""
+"""Files that are complete or missing, and the remains of killed processes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def fail(*_: object) -> None:
 
 
 def test_a_file_is_the_old_one_or_the_whole_new_one(tmp_path, monkeypatch):
-    """Whatever fails on the way, the old file is untouched and nothing else is left."""
+    """Whatever fails, the old file is untouched and nothing else is left."""
     path = tmp_path / "a.txt"
     files.write(path, lambda stream: stream.write(b"old"))
     with pytest.raises(ZeroDivisionError):
@@ -77,7 +77,7 @@ def test_a_file_is_the_old_one_or_the_whole_new_one(tmp_path, monkeypatch):
 
 
 def test_a_link_at_the_temporary_name_is_never_followed(tmp_path, monkeypatch):
-    """Even if somebody guessed the name: what the link points to stays as it is, and the write fails."""
+    """Even if the name is guessed, the link's target stays unchanged, and the write fails."""
     victim, path = tmp_path / "victim", tmp_path / "a.txt"
     victim.write_text("precious")
     monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0" * 2 * size)
@@ -92,7 +92,7 @@ def test_a_link_at_the_temporary_name_is_never_followed(tmp_path, monkeypatch):
 
 
 def test_temporary_names_cannot_be_guessed(tmp_path):
-    """No two are alike, and 128 bits of each are random."""
+    """No two are equal, and each has 128 random bits."""
     made = [files.NewFile(tmp_path / "a.txt") for _ in range(20)]
     assert len({name[-36:-4] for name in names(tmp_path)}) == 20
     for each in made:
@@ -109,7 +109,7 @@ def test_the_longest_names_can_be_written(tmp_path):
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_under_a_second_name(links, tmp_path, monkeypatch):
-    """As a link or as a copy it is the same file, an older one is replaced, and its own second name is harmless."""
+    """As a link or a copy it is the same file, an older one is replaced, and its own second name does no harm."""
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", fail)
     source, path = tmp_path / "a", tmp_path / "b"
@@ -125,7 +125,7 @@ def test_a_file_under_a_second_name(links, tmp_path, monkeypatch):
 
 
 def test_a_folder_is_put_in_place_or_removed(tmp_path):
-    """A filled folder replaces an older one; after an error there is only the older one."""
+    """A filled folder replaces an older one; after an error only the older one is left."""
     place = tmp_path / "deep" / "maps"
     for content in ("one", "two"):
         with files.new_folder(place) as own:
@@ -157,7 +157,7 @@ def test_pipes_and_folders_are_no_regular_files(tmp_path):
 @posix
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_a_killed_process_left_goes_at_once_and_not_before(kind, tmp_path):
-    """While the writer lives its work stays, however old it looks; when it is killed the next sweep removes it."""
+    """While the writer lives its files stay, however old they look; once it is killed the next sweep removes them."""
     with writer(tmp_path / "store", kind) as process:
         try:
             (left,) = tmp_path.iterdir()
@@ -174,7 +174,7 @@ def test_what_a_killed_process_left_goes_at_once_and_not_before(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_where_there_are_no_locks_age_decides(kind, tmp_path, monkeypatch):
-    """A file system without locks, or Windows: what nobody wrote to for a day goes, and nothing else."""
+    """On a file system without locks, or on Windows, files without a write for a day go, and nothing else."""
     monkeypatch.setattr(files, "fcntl", None)
     for name, old in (("a", False), ("b", True)):
         left = tmp_path / f".{name}-{'0' * 32}.tmp"
@@ -190,7 +190,7 @@ def test_where_there_are_no_locks_age_decides(kind, tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_still_filled_is_not_old(tmp_path, monkeypatch):
-    """The newest file in it counts, however deep, and not the time at which the folder was made."""
+    """Its newest file counts, however deep, not the time at which the folder was made."""
     monkeypatch.setattr(files, "fcntl", None)
     left = tmp_path / f".store-{'0' * 32}.tmp"
     (left / "deep").mkdir(parents=True)
@@ -205,7 +205,7 @@ def test_a_folder_that_is_still_filled_is_not_old(tmp_path, monkeypatch):
 
 @posix
 def test_a_writer_that_loses_a_race_begins_again(tmp_path, monkeypatch):
-    """A sweep between creating a file and locking it costs another name, and nothing that was written."""
+    """A sweep between creating and locking a file costs another name, and nothing that was written."""
     real, swept = files._lock, []
 
     def lock_late(descriptor: int) -> None:
@@ -221,14 +221,14 @@ def test_a_writer_that_loses_a_race_begins_again(tmp_path, monkeypatch):
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_a_users_files_are_never_taken_for_temporary_ones(name):
-    """Hidden, with any ending: only a name with 32 hexadecimal digits before its ending is ours."""
+    """A hidden file with any ending stays: only a name with 32 hexadecimal digits before its ending is ours."""
     short = "0" * 31
     for each in (name, f".{name}", f"{name}.tmp", f".a-{name}.tmp", f".{name}-{short}.tmp", f"{name}-{short}.part"):
         assert not files._is_temporary(each)
 
 
 def test_what_adbench_0_1_left_goes_by_age(tmp_path):
-    """Its writers held no locks, so that only a day without a write shows that they are gone."""
+    """Its writers held no locks, so only a day without a write shows that they are gone."""
     left = [f".demo-v1-{'0' * 32}", f"0123-{'f' * 32}.part", ".scores.csv.tmp", ".result.json.tmp", ".state.pt.tmp"]
     for name in left:
         (tmp_path / name).write_bytes(b"half")
@@ -240,5 +240,5 @@ def test_what_adbench_0_1_left_goes_by_age(tmp_path):
 
 
 def test_a_folder_that_is_not_there_has_nothing_to_sweep(tmp_path):
-    """No error, for sweeping is never what was asked for."""
+    """There is no error, since sweeping is never the purpose of a command."""
     assert files.sweep(tmp_path / "missing") == 0

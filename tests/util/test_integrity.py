@@ -1,4 +1,4 @@
-"""Damage is found wherever it is, and what is whole is never taken for damaged."""
+"""Damage is found wherever it is, and intact files are never taken for damaged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def flipped(data: bytes, bit: int) -> bytes:
 
 @given(st.integers(0, 8 * len(CONTENT) - 1))
 def test_a_flipped_bit_is_found(place, bit):
-    """Any one, in the whole file and in the part that it lies in; the other parts are still whole."""
+    """Any flipped bit is found, in the whole file and in its part; the other parts stay intact."""
     path = place / "file"
     path.write_bytes(flipped(CONTENT, bit))
     assert not integrity.is_intact(path, integrity.Hasher(CONTENT).hexdigest())
@@ -43,7 +43,7 @@ def test_a_flipped_bit_is_found(place, bit):
 
 
 def test_a_cut_file_is_found(tmp_path):
-    """Another length is another content, and a part beyond the end isn't there."""
+    """Another length is another content, and a part beyond the end is missing."""
     path = tmp_path / "file"
     path.write_bytes(CONTENT[:-1])
     assert not integrity.is_intact(path, integrity.Hasher(CONTENT).hexdigest())
@@ -51,7 +51,7 @@ def test_a_cut_file_is_found(tmp_path):
 
 
 def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
-    """Opening a file of gigabytes for every class costs one reading a process; a change is seen at once."""
+    """A process reads a file of gigabytes once, not for every class; a change is seen at once."""
     path, read = tmp_path / "file", []
     path.write_bytes(CONTENT)
     digest, real = integrity.Hasher(CONTENT).hexdigest(), integrity.Hasher
@@ -65,7 +65,7 @@ def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
 
 @given(st.integers(0, 8 * len(integrity.seal(FACTS).encode()) - 1))
 def test_a_flipped_bit_in_sealed_facts_is_found(bit):
-    """They come back as they were written, or not at all."""
+    """They are read as they were written, or not at all."""
     text = integrity.seal(FACTS).encode()
     assert integrity.unseal(text) == FACTS
     try:
@@ -77,7 +77,7 @@ def test_a_flipped_bit_in_sealed_facts_is_found(bit):
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", "3", "{}", '{"digest": 3}', "", "\0"])
 def test_what_was_never_sealed_is_refused(text):
-    """Foreign, empty or endlessly nested JSON is one kind of error."""
+    """Foreign, empty or endlessly nested JSON is one type of error."""
     with pytest.raises(ValueError, match=r".+"):
         integrity.unseal(text)
 
@@ -104,7 +104,7 @@ def load(data: bytes) -> object:
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 8 * len(saved()) - 1))
 def test_a_flipped_bit_in_a_checkpoint_never_changes_what_is_loaded(place, bit):
-    """It is found by the archive's checksums, or torch refuses the file, or it lies where nothing is read."""
+    """The archive's checksums find it, or torch refuses the file, or it lies where nothing is read."""
     path = place / "last.pt"
     data = flipped(saved(), bit)
     path.write_bytes(data)
@@ -118,7 +118,7 @@ def test_a_flipped_bit_in_a_checkpoint_never_changes_what_is_loaded(place, bit):
 
 
 def test_every_flipped_bit_in_the_directory_is_found_or_harmless(place):
-    """There lie the marks that make torch take a record for a folder and hand out memory that nobody has set."""
+    """Flags in the directory can make torch take a record for a folder and return uninitialised memory."""
     data, path = saved(), place / "last.pt"
     begin = data.index(b"PK\x01\x02", data.index(b"data/0PK\x01\x02"))
     marks = range(8 * (begin + 36), 8 * (begin + 46))  # the attributes of a record, and where it begins
@@ -134,7 +134,7 @@ def test_every_flipped_bit_in_the_directory_is_found_or_harmless(place):
 
 
 def test_whole_checkpoints_pass(tmp_path):
-    """Those of torch, those without checksums, those of torch before 1.6, and a file that is none."""
+    """Intact are files of torch, those without checksums, those of torch before 1.6, and a foreign file."""
     without = io.BytesIO()
     try:
         torch.serialization.set_crc32_options(False)
@@ -149,7 +149,7 @@ def test_whole_checkpoints_pass(tmp_path):
 
 
 def test_a_damaged_record_is_named(tmp_path):
-    """The message can say what is broken."""
+    """The name says what is damaged."""
     path, data = tmp_path / "last.pt", saved()
     place = data.index(torch.linspace(-1, 1, 300).numpy().tobytes())
     path.write_bytes(flipped(data, 8 * (place + 100)))
@@ -157,7 +157,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 
 def test_the_digest_of_a_payload_survives_the_disk():
-    """What is loaded has the digest of what was saved: numbers, texts, tuples, tensors of every type and layout."""
+    """Loaded data has the digest of the saved data: numbers, texts, tuples, tensors of every type and layout."""
     kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int8, torch.bool, torch.complex64]
     payload = {
         "tensors": [torch.arange(6).to(kind).view(2, 3).T for kind in kinds],

@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 class SmallAllocator(TorchDispatchMode):
-    """Refuses every tensor of more than ``limit`` bytes, as a small GPU would, and counts how often."""
+    """Refuses every tensor of more than ``limit`` bytes, as a small GPU would, and counts the refusals."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SmallAllocator(TorchDispatchMode):
 
 
 def detectors() -> list[Any]:
-    """The two methods that are trained, small, each with the call of one optimiser step."""
+    """The two trained methods, small, each with its optimiser step."""
     small: dict[str, Any] = {"size": (32, 32), "batch_size": 8, "cond_channels": 8, "amp": "off"}
     msflow = MSFlow(replace(MSFlowOptions(), blocks=(1, 1, 1), **small), CPU, TinyBackbone((8, 12, 16)))
     cflow = CFlow(replace(CFlowOptions(), layers=(1,), blocks=2, fibres=64, **small), CPU, TinyBackbone((8,)))
@@ -103,7 +103,7 @@ def test_training_goes_on_in_smaller_passes_and_says_so_once():
 
 
 def test_memory_that_can_be_done_without_goes_first():
-    """A batch is tried again as it is while there is something to let go of, even a batch of one; then it is halved."""
+    """A batch, even of one image, is tried again while there is memory to free; then it is halved."""
     rest, events = [True, True], []
 
     def relieve() -> bool:
@@ -178,7 +178,7 @@ def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkey
 
 
 def test_too_little_for_a_single_image_is_an_error_with_the_way_out():
-    """Halving ends at one image; then the message names smaller sizes."""
+    """Halving ends at one image; then the message suggests smaller sizes."""
     _, step = detectors()[0]
     with SmallAllocator(limit=100), pytest.raises(TaskError, match="Use a smaller --size"):
         step()
@@ -208,7 +208,7 @@ def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, 
 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory():
-    """Only what allocators raise is tried again."""
+    """Only errors of allocators are tried again."""
     passes = MicroBatches()
     with pytest.raises(RuntimeError, match="wrong"):
         passes.map(lambda x: (_ for _ in ()).throw(RuntimeError("wrong")), [torch.ones(4)])
@@ -245,7 +245,7 @@ def test_two_threads_that_fail_together_double_the_passes_once():
     ],
 )
 def test_what_counts_as_out_of_memory(error, expected):
-    """Refusals of torch's allocators, of NumPy's and of CUDA's libraries."""
+    """Refusals of torch's allocators, of NumPy's and of CUDA's libraries count."""
     assert is_out_of_memory(error) is expected
 
 
@@ -297,7 +297,7 @@ def test_calibration_goes_in_passes_too():
 
 
 def test_what_is_recorded_is_not_tried_again(monkeypatch):
-    """While a GPU records a step, a second try would be recorded behind the first one's remains."""
+    """While a GPU records a step, a second try would be recorded after the remains of the first."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     passes = MicroBatches(say=pytest.fail)
@@ -330,7 +330,7 @@ def test_the_paper_preset_trains_on_a_card_of_six_gigabytes():
 
 
 def tensor_bytes() -> int:
-    """Bytes of all tensors alive, each storage once."""
+    """Bytes of all living tensors, each storage once."""
     gc.collect()
     storages = {}
     for each in gc.get_objects():
@@ -341,7 +341,7 @@ def tensor_bytes() -> int:
 
 
 def test_nothing_grows_over_classes(tmp_path):
-    """After fifteen classes in one process memory is where it was after the second: tensors, and the process."""
+    """After fifteen classes in one process, its memory and its tensors are as after the second."""
     root = tmp_path / "data"
     names = [f"class{number:02}" for number in range(15)]
     for number, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Names of other people on a terminal, in XML, in JSON and in a spreadsheet."""
+"""Other people's names on a terminal, in XML, in JSON and in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.text(
 
 @given(NAMES)
 def test_printable_text_commands_no_terminal_and_is_xml(name):
-    """No control character, no turn of the direction and no byte that is no text is left."""
+    """No control character, no change of the writing direction and no byte that is not text is left."""
     shown = printable(name)
     assert all(letter.isprintable() or letter.isspace() or ord(letter) > 0xA0 for letter in shown)
     assert not set(shown) & set("\n\r\t\x1b\x9b\u202e\u2028")
@@ -29,14 +29,14 @@ def test_printable_text_commands_no_terminal_and_is_xml(name):
 
 
 def test_printable_text_says_what_stood_there():
-    """Escapes are those that programmers know; ordinary text is untouched, in any script."""
+    """Escapes are the usual ones; ordinary text is unchanged, in any script."""
     assert printable("\x1b[31mred\n\u202e\udcff") == r"\x1b[31mred\n\u202e\xff"
     assert printable("metal_nut 零件 Größe 😀") == "metal_nut 零件 Größe 😀"
 
 
 @given(st.lists(NAMES))
 def test_json_holds_the_same_text_without_what_a_terminal_obeys(names):
-    """Programs read back what was written, lone surrogates as well."""
+    """Programs read the written text, including lone surrogates."""
     document = json_escaped(json.dumps(names, indent=2, ensure_ascii=False))
     assert json.loads(document) == names
     assert printable(document.replace("\n", "")) == document.replace("\n", "")
@@ -44,7 +44,7 @@ def test_json_holds_the_same_text_without_what_a_terminal_obeys(names):
 
 @given(NAMES)
 def test_a_guarded_cell_is_no_formula_and_reads_back_exactly(name):
-    """Whatever the name, even one that looks guarded already."""
+    """Any name is safe, even one that looks guarded already."""
     cell = guarded(name)
     assert not cell.startswith(tuple("=+-@\t\r\n"))
     assert unguarded(cell) == name
@@ -52,7 +52,7 @@ def test_a_guarded_cell_is_no_formula_and_reads_back_exactly(name):
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1", "'=1", "''@"])
 def test_formulas_get_an_apostrophe(name):
-    """Those that OWASP lists, and what would read back as one."""
+    """Those that OWASP lists count, and text that would read back as one."""
     assert guarded(name) == f"'{name}"
 
 
@@ -64,7 +64,7 @@ def test_other_text_stays_as_it_is(name):
 
 @given(st.lists(st.tuples(NAMES, st.floats() | st.none() | st.integers()), max_size=4))
 def test_csv_reads_back_exactly(rows):
-    """Any names and numbers; numbers keep every digit and their sign, and never get an apostrophe."""
+    """Any names and numbers read back; numbers keep every digit and their sign, and get no apostrophe."""
     rows = [(name.encode("utf-8", "backslashreplace").decode(), number) for name, number in rows]
     rows = [(name.replace("\0", ""), number) for name, number in rows]  # Python 3.10 reads no NUL
     read = list(csv.DictReader(io.StringIO(csv_text(("name", "number"), rows), newline="")))

@@ -1,4 +1,4 @@
-"""The number of threads that was asked for, and what the machine has free. No test measures time."""
+"""The requested number of threads, and the machine's free cores. No test measures time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adbench.util.threads import Load
 
 @given(cores=st.integers(1, 256), busy=st.floats(0, 300), share=st.floats(0.1, 1.0))
 def test_threads_find_free_cores(cores, busy, share):
-    """There is at least one thread, no more than cores, and never more than half a core of them is taken."""
+    """There is at least one thread, no more than cores, and at most half a core of them is taken."""
     load = Load(cores, busy, cores * share)
     assert 1 <= load.free <= cores
     assert load.free == 1 or load.free <= min(cores - busy, cores * share) + 0.5
@@ -51,7 +51,7 @@ def test_the_quota_of_control_groups(tmp_path, files, quota):
 
 
 def test_what_others_use_is_counted_without_ourselves(machine):
-    """The load is all programs' without this one's; a busy machine is told once for each number."""
+    """The load is that of all other programs; a busy machine is reported once for each number."""
     assert machine.load() == Load(2, pytest.approx(1.1), 2.0)
     assert machine.load().free == 1
     assert machine.remark("training", 1) == "2 cores, 1.1 busy with other work: training with 1 thread."
@@ -60,7 +60,7 @@ def test_what_others_use_is_counted_without_ourselves(machine):
 
 
 def test_the_load_of_this_machine_can_be_read():
-    """The real counters: no error, and numbers that can be."""
+    """The real counters give no error and plausible numbers."""
     load = threads.Machine().load()
     assert 1 <= load.cores <= (os.cpu_count() or 1)
     assert 0 <= load.busy <= (os.cpu_count() or 1)
@@ -69,7 +69,7 @@ def test_the_load_of_this_machine_can_be_read():
 
 @pytest.mark.usefixtures("torch_threads")
 def test_independent_work_takes_all_processors_or_what_was_asked_for(monkeypatch):
-    """Decoding and sorting take what is there, but no more than ``--threads N``."""
+    """Decoding and sorting use all processors, but no more than ``--threads N``."""
     monkeypatch.setattr(threads, "_processors", lambda: 6)
     assert [threads.workers(most) for most in (1, 4, 8)] == [1, 4, 6]
     with threads.using(2):
@@ -80,7 +80,7 @@ def test_independent_work_takes_all_processors_or_what_was_asked_for(monkeypatch
 
 
 def test_the_users_variables_count_without_the_option(monkeypatch):
-    """OMP_NUM_THREADS and MKL_NUM_THREADS are for all programs; auto is for where neither is set."""
+    """OMP_NUM_THREADS and MKL_NUM_THREADS are for all programs; auto counts if neither is set."""
     for name in threads.NUMBER_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert threads.default() == "auto"
@@ -91,7 +91,7 @@ def test_the_users_variables_count_without_the_option(monkeypatch):
 
 
 def test_the_option_beats_the_variables():
-    """Torch, OpenMP and MKL have the number that was asked for, whatever the variables say."""
+    """torch, OpenMP and MKL have the requested number, whatever the variables say."""
     program = (
         "from adbench.util.threads import using\n"
         "import torch\n"

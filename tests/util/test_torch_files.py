@@ -1,4 +1,4 @@
-"""Checkpoints read back: whole, or refused with one sentence."""
+"""Checkpoints are read intact, or refused with one sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adbench.util.errors import CheckpointError, WeightsError
 
 
 def test_a_dict_comes_back(tmp_path):
-    """With its tensors on the device that was asked for."""
+    """Its tensors are on the requested device."""
     torch.save({"w": torch.arange(3.0), "epoch": 2}, tmp_path / "a.pt")
     loaded = torch_files.load(tmp_path / "a.pt")
     assert loaded["w"].tolist() == [0, 1, 2]
@@ -25,7 +25,7 @@ def test_a_dict_comes_back(tmp_path):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    """Missing, empty, a folder, text, a cut archive, and a tensor where a dict was wanted."""
+    """Missing, empty, a folder, text, a cut archive, and a tensor in place of a dict are refused."""
     path = tmp_path / "a.pt"
     (tmp_path / "folder").mkdir()
     for name in ("missing", "folder"):
@@ -43,7 +43,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 
 def test_a_damaged_file_is_refused_and_its_replacement_is_not(tmp_path):
-    """What was found whole before doesn't count once the file was written to."""
+    """An intact file doesn't count as intact once it is written to."""
     path = tmp_path / "a.pt"
     torch.save({"w": torch.arange(3.0)}, path)
     whole = path.read_bytes()
@@ -57,7 +57,7 @@ def test_a_damaged_file_is_refused_and_its_replacement_is_not(tmp_path):
 
 
 class Runs:
-    """What a pickle of it does: make a folder."""
+    """An object whose pickle makes a folder."""
 
     def __init__(self, place):
         self.place = place
@@ -67,7 +67,7 @@ class Runs:
 
 
 def hostile(kind, path, place):
-    """Write a file that makes the folder ``place`` when it is loaded without care."""
+    """Write a file that would make the folder ``place`` when it is loaded without care."""
     if kind == "a zip":
         torch.save({"state": {"w": torch.ones(2), "x": Runs(place)}}, path)
     elif kind == "a file of torch 1.5":
@@ -89,7 +89,7 @@ def hostile(kind, path, place):
     ("load", "error"), [(torch_files.load, CheckpointError), (weights.from_file, WeightsError)], ids=["load", "weights"]
 )
 def test_a_file_with_code_is_refused_without_torchs_advice(kind, load, error, tmp_path):
-    """The code is not run, the sentence says why it is refused, and not how to switch that off."""
+    """The code is not run; the sentence gives the reason, and not how to switch the safety off."""
     path, place = tmp_path / "a.pt", tmp_path / "made"
     hostile(kind, path, place)
     with warnings.catch_warnings():
@@ -101,8 +101,8 @@ def test_a_file_with_code_is_refused_without_torchs_advice(kind, load, error, tm
     assert not place.exists()
 
 
-def test_foreign_pickles_are_told_as_such(tmp_path):
-    """A pickle of a newer protocol, which torch doesn't read, is none of its files: no advice, no operand numbers."""
+def test_foreign_pickles_are_named_as_such(tmp_path):
+    """A pickle of a newer protocol, which torch doesn't read, is a foreign file: no advice, no operand numbers."""
     path = tmp_path / "a.pt"
     path.write_bytes(pickle.dumps({"x": Runs(tmp_path / "made")}, protocol=4))
     for load in (torch_files.load, weights.from_file):
@@ -113,7 +113,7 @@ def test_foreign_pickles_are_told_as_such(tmp_path):
 
 
 def test_torch_says_nothing_of_its_own(tmp_path):
-    """Its warnings about foreign files are kept from the user, who gets our sentence."""
+    """Its warnings about foreign files are hidden; the user gets our sentence."""
     (tmp_path / "a.pt").write_bytes(b"\x80\x02}q\x00.")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Charts: where things are drawn, and that any data gives a drawing."""
+"""Charts: positions are right, and any data gives a drawing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def corners(path: ElementTree.Element) -> list[tuple[float, float]]:
 
 
 def test_a_line_runs_from_corner_to_corner_of_its_axes():
-    """(0, 0) lies at the bottom left of the plot, (1, 1) at the top right."""
+    """(0, 0) is at the bottom left of the plot, (1, 1) at the top right."""
     chart = charts.line_chart("ROC", [Series("a<b", [(0, 0), (1, 1)], 0)], Axis("x"), Axis("y"))
     (line,) = by_class(chart, "line")
     bottom_left = (charts.LEFT, charts.HEIGHT - charts.BOTTOM)
@@ -68,7 +68,7 @@ def test_a_log_axis_places_powers_of_ten_evenly():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=30), st.lists(NUMBERS, max_size=30))
 def test_a_histogram_shows_every_image_once(good, bad):
-    """The bars of each kind sum up to its images; good ones stand above the line, defective ones below."""
+    """The bars of each kind sum up to its images; good ones are above the line, defective ones below."""
     chart = charts.histogram("scores", good, bad)
     heights = {}
     for kind in ("good", "defective"):
@@ -82,7 +82,7 @@ def test_a_histogram_shows_every_image_once(good, bad):
 
 @pytest.mark.parametrize(("value", "place"), [(1.5, 0.5), (3.0, 1.0), (99.0, 1.0), (-99.0, 0.0)])
 def test_a_histogram_marks_a_score(value, place):
-    """The line stands at its score, the axis reaches that far, and one far from all others stands at the edge."""
+    """The line is at its score and the axis reaches it; a score far from all others is at the edge."""
     chart = charts.histogram("scores", [1.0, 1.2], [1.8, 2.0], line=(value, "threshold"))
     (line,) = by_class(chart, "threshold")
     assert line.find("title").text == "threshold"
@@ -91,14 +91,14 @@ def test_a_histogram_marks_a_score(value, place):
 
 
 def test_the_first_25_styles_differ_in_colour_or_dash():
-    """No two lines of a page look the same as long as there are not more than 25."""
+    """No two lines of a page look the same up to 25."""
     assert len({charts.style_class(style) for style in range(25)}) == 25
     for style in range(5):
         assert charts.style_class(style).split()[1] == f"d{style}"
 
 
 def test_marks_and_points_carry_their_texts():
-    """What a mark means shows when it is pointed at, and stands in the page for a screen reader."""
+    """A mark's text is its tooltip, and a screen reader finds it in the page."""
     mark = Mark((1, 0.5), "oracle 0.5 at epoch 1", 2, "oracle")
     chart = charts.line_chart("m", [Series("a", [(0, 0), (1, 1)], 2)], Axis("x"), Axis("y"), marks=[mark])
     (drawn,) = by_class(chart, "oracle")
@@ -113,7 +113,7 @@ def test_marks_and_points_carry_their_texts():
      (-1e-17, 0.2, "0"), (2e-5, 1e-5, "2e-05")],
 )  # fmt: skip
 def test_ticks_are_written_short(value, step, text):
-    """As many digits as neighbours need to be told apart, and no long rows of zeros."""
+    """A tick has as many digits as its neighbours need to differ, and no long rows of zeros."""
     assert charts.number_text(value, step) == text
 
 
@@ -130,7 +130,7 @@ ANY = st.floats(-9e299, 9e299)
 @settings(max_examples=200, deadline=None)
 @given(st.lists(ANY, min_size=1, max_size=6), st.lists(ANY, max_size=6), st.none() | ANY)
 def test_any_numbers_give_a_drawing(good, bad, line):
-    """Scores and losses that are all alike, tiny, huge or far apart are drawn, at places that are finite numbers."""
+    """Scores and losses that are equal, tiny, huge or far apart are drawn at finite positions."""
     drawn = [charts.histogram("scores", good, bad, line=None if line is None else (line, "threshold"))]
     low, high = charts.padded(good)
     points = [(float(number), value) for number, value in enumerate(good)]
@@ -144,7 +144,7 @@ def test_any_numbers_give_a_drawing(good, bad, line):
 
 @pytest.mark.parametrize(("low", "high"), [(1e-3, 1e9), (5e-324, 1e300), (1.0, 1.5)])
 def test_a_log_axis_has_few_ticks(low, high):
-    """However many decades an axis spans, its values can be read."""
+    """However many decades an axis spans, its ticks are readable."""
     assert 1 <= len(Axis("loss", low, high, log=True).ticks()) <= 13
 
 

@@ -1,4 +1,4 @@
-"""The report: one page that shows what is stored, safe with any names, and working in a real browser."""
+"""The report: one page of stored results, safe with any names, and working in a real browser."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NASTY = "<script>alert('x')</script>&\"_nuts"
 
 
 class Reader(HTMLParser):
-    """What a page holds: every element with its attributes, and its text."""
+    """The content of a page: every element with its attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ SCORES = tuple(ImageScore(f"test/{number}.png", number % 2, "hole" if number % 2
 
 
 def test_the_page_holds_everything_and_asks_for_nothing(written):
-    """Leaderboard, charts, galleries, protocol and environment; and no address but in the page itself."""
+    """Leaderboard, charts, galleries, protocol and environment are there, and no external address."""
     read = Reader(written.read_text(encoding="utf-8"))
     for words in ("ranked by image AUROC", "Speed and accuracy", "ROC", "Precision and recall", "Scores: tiny:cpu",
                   "Worst misses", "Worst false alarms", "P1: ", "64x64 by stretch", "Python", "one seed"):  # fmt: skip
@@ -121,14 +121,14 @@ def test_the_page_holds_everything_and_asks_for_nothing(written):
 
 
 def test_the_same_results_give_the_same_page(results, written, tiny_data, tmp_path):
-    """Nothing in it depends on the clock or on chance."""
+    """The page doesn't depend on the clock or on chance."""
     words = ("report", "-o", tmp_path, "--results", results, "--plugin", TINY, "--data-root", tiny_data)
     assert adbench(*words).exit_code == 0
     assert (tmp_path / "index.html").read_bytes() == written.read_bytes()
 
 
 def test_no_name_becomes_markup(tmp_path):
-    """Names of classes, options, images and defects and the command line are text, whatever they hold."""
+    """Names of classes, options, images and defects and the command line are text, whatever their characters."""
     result = make_result(class_name=NASTY, overrides={"note": NASTY})
     put(tmp_path, replace(result, command=NASTY), [replace(each, defect=NASTY, path=NASTY) for each in SCORES])
     read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
@@ -137,7 +137,7 @@ def test_no_name_becomes_markup(tmp_path):
 
 
 def test_what_is_missing_is_said_and_the_rest_stands(results, tiny_data, tmp_path):
-    """Without images, pixel curves, checkpoints or scores there is a sentence in their place."""
+    """If images, pixel curves, checkpoints or scores are missing, a sentence says so."""
     copied = tmp_path / "results"
     shutil.copytree(results, copied)
     for path in (*copied.rglob("last.pt"), *copied.rglob("evidence.npz")):
@@ -183,7 +183,7 @@ def test_a_file_that_does_not_fit_its_result_costs_its_curves_alone(results, tmp
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "x" * 200_000])
 def test_one_bad_cell_leaves_the_page(tmp_path, cell):
-    """The page of all runs is written, also where results hold no digest to check."""
+    """The page of all runs is written, even if results have no digest to check."""
     good, bad = (put(tmp_path, make_result(class_name=name), SCORES) for name in ("a", "b"))
     path = run_files.folder_of(tmp_path, bad).path / "scores.csv"
     path.write_text(path.read_text().replace("0.5", cell))
@@ -196,7 +196,7 @@ def test_one_bad_cell_leaves_the_page(tmp_path, cell):
 
 
 def test_numbers_that_are_missing_from_a_result_leave_the_page(tmp_path):
-    """NaN, which JSON can only hold as null, is drawn nowhere."""
+    """NaN, which is null in JSON, is not drawn."""
     result = make_result(oracle={"image_auroc": 0.9})
     result = replace(
         result,
@@ -212,7 +212,7 @@ def test_numbers_that_are_missing_from_a_result_leave_the_page(tmp_path):
 
 
 def test_parts_of_killed_reports_are_swept(tmp_path, results):
-    """The next report removes what a killed one left, and nothing else."""
+    """The next report removes only what a killed one left."""
     out = tmp_path / "out"
     out.mkdir()
     (out / f".index.html-{'0a' * 16}.tmp").write_text("half a page")
@@ -222,7 +222,7 @@ def test_parts_of_killed_reports_are_swept(tmp_path, results):
 
 
 def test_a_page_that_fails_leaves_nothing(tmp_path, results, monkeypatch):
-    """Where the disk is full there is an error, and no part of the page stays."""
+    """A full disk is an error, and no part of the page stays."""
 
     def full(_):
         raise OSError(28, "No space left on device")
@@ -254,7 +254,7 @@ def test_a_page_with_any_names_is_well_formed(tmp_path, tiny_data):
 
 
 def test_synthetic_data_is_labelled(tmp_path):
-    """The data set's heading carries a badge, and only a synthetic one's does."""
+    """Only a synthetic data set has a badge in its heading."""
     for name, synthetic in (("demo", True), ("folder", False)):
         put(tmp_path, make_result(dataset=name, synthetic=synthetic), SCORES)
     read = write(tmp_path, tmp_path / "out", *store.read_all(tmp_path).results)
@@ -263,7 +263,7 @@ def test_synthetic_data_is_labelled(tmp_path):
 
 
 def test_a_page_that_cannot_be_written_is_a_mistake(tmp_path, results):
-    """A file where the folder should be is named, with another way."""
+    """A file in place of the folder is named, with a hint."""
     (tmp_path / "out").write_text("")
     done = adbench("report", "-o", tmp_path / "out", "--results", results, "--no-images")
     assert done.exit_code == 2
@@ -271,7 +271,7 @@ def test_a_page_that_cannot_be_written_is_a_mistake(tmp_path, results):
 
 
 def test_run_report_writes_the_page_of_that_run(tiny_data, tmp_path):
-    """The page lies below the results, is named on standard error, and shows this run alone."""
+    """The page is below the results, is named on standard error, and shows only this run."""
     assert run_tiny(tiny_data, tmp_path, "-c", "nuts", "-o", "epochs=1").exit_code == 0
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--report")
     assert done.exit_code == 0, done.stderr
@@ -284,7 +284,7 @@ def test_run_report_writes_the_page_of_that_run(tiny_data, tmp_path):
 
 
 def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
-    """Where the page can't be written there is a warning, and the leaderboard all the same."""
+    """If the page can't be written there is a warning, and the leaderboard follows."""
     (tmp_path / "report").write_text("")
     done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "-o", "epochs=1", "--report")
     assert done.exit_code == 0
@@ -296,7 +296,7 @@ def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
 
 
 def test_the_drawn_roc_has_the_area_that_the_metric_says():
-    """Curves over images go through every threshold, ties included."""
+    """Curves over images pass through every threshold, including ties."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     draw = np.random.default_rng(0)
@@ -327,7 +327,7 @@ def record(number: int, value: float | None, loss: float) -> EpochRecord:
 
 
 def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle():
-    """A dot at the end of the line, a diamond at the best epoch, and nothing for metrics that weren't measured."""
+    """A dot marks the end of the line, a diamond the best epoch; metrics that weren't measured have nothing."""
     epochs = (record(1, 0.5, 900.0), record(2, 0.97, 30.0), record(3, None, 4.0), record(4, 0.9, 3.0))
     read = drawn(figures.training_plots([shown(epochs=epochs)]))
     assert len(read.all("path", "oracle")) == len(read.all("g", "last")) == 1
@@ -340,7 +340,7 @@ def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle():
 
 
 def test_pixel_curves_are_drawn_where_a_run_has_them():
-    """Three charts, the PRO curve cut at its limit; whoever has none is named."""
+    """There are three charts with the PRO curve cut at its limit; a run without them is named."""
     line = [(0.0, 0.0), (0.2, 0.5), (0.4, 0.7), (1.0, 1.0)]
     having = replace(shown(), pixels=PixelCurves(line, line, line))
     read = drawn(figures.pixel_plots([having, replace(shown(), label="other")]))
@@ -350,7 +350,7 @@ def test_pixel_curves_are_drawn_where_a_run_has_them():
 
 
 def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
-    """Its value, rule and both rates; a run without one has empty cells, and no run one means no columns."""
+    """Its value, rule and both rates are there; a run without one has empty cells, and without any no columns."""
     threshold = Threshold(0.55, "mean + 3 sd of 20 training scores", 0.4, 0.25)
     having = replace(make_result(), threshold=threshold)
     lacking = make_result("padim")
@@ -369,7 +369,7 @@ def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
 
 
 def test_rules_that_differ_name_their_variants(tmp_path):
-    """Each rule says whose it is."""
+    """Each rule names its variants."""
     runs = [replace(make_result(name), threshold=Threshold(1.0, f"rule of {name}", None, None)) for name in ("a", "b")]
     runs = [put(tmp_path, run, SCORES) for run in runs]
     text = write(tmp_path, tmp_path / "page", *runs).text
@@ -380,8 +380,8 @@ def test_rules_that_differ_name_their_variants(tmp_path):
 # ---------------------------------------------------------------- tables
 
 
-def test_a_table_tells_its_numbers_to_the_script_and_its_notes_to_people():
-    """Cells carry the whole number, a missing one nothing; what is for programs stays out."""
+def test_a_table_gives_numbers_to_the_script_and_notes_to_people():
+    """Cells have the full number or nothing; columns for programs are left out."""
     table = Table(
         "t < u",
         (
@@ -437,7 +437,7 @@ document.body.append(said);
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine to open the page in")
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (500, True)])
 def test_the_page_works_in_a_browser(written, tmp_path, width, dark):
-    """Sorting turns round, links open closed classes, outlines hide, nothing overflows and nothing is complained of."""
+    """Sorting reverses, links open closed classes, outlines hide, nothing overflows and there is no console error."""
     probe = tmp_path / "probe.html"
     probe.write_text(written.read_text(encoding="utf-8").replace("</body>", PROBE), encoding="utf-8")
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",

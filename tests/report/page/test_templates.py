@@ -1,4 +1,4 @@
-"""Templates: what users write never becomes markup, and every character that comes out is allowed."""
+"""Templates: users' text never becomes markup, and every output character is allowed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from adbench.report.tables import Column, Table
 from adbench.util.text import printable
 
 ANY = st.text(st.characters())
-"""Any text at all: markup, control characters, halves of surrogate pairs."""
+"""Any text: markup, control characters, halves of surrogate pairs."""
 
 
 @settings(max_examples=100, deadline=None)
 @given(ANY, ANY)
 @example('</title><script>"', "\x00\x1b]0;title\x07\udc80\ufffe")
 def test_any_text_and_attribute_comes_back_as_it_was(text, attribute):
-    """A parser reads what was put in, whatever it holds; characters that are forbidden there are shown as escapes."""
+    """A parser reads the original text; forbidden characters are shown as escapes."""
     table = Table(text, (Column("a", attribute, lambda row: row),), (text,), notes=(attribute,))
     read = ElementTree.fromstring(f"<div>{table_html(table)}</div>")
     assert read.find("div").get("aria-label") == printable(text)
@@ -36,13 +36,13 @@ def test_any_text_and_attribute_comes_back_as_it_was(text, attribute):
 @settings(max_examples=50, deadline=None)
 @given(ANY)
 def test_a_chart_is_well_formed_with_any_label(label):
-    """An SVG file of its own would be read, too."""
+    """The label of a separate SVG file would be read, too."""
     read = ElementTree.fromstring(chart_svg(Chart(label, "", ())))
     assert read.get("aria-label") == printable(label)
 
 
 def test_lines_may_break_inside_names():
-    """After commas, colons and slashes, but not before a space or at the end."""
+    """Lines may break after commas, colons and slashes, but not before a space or at the end."""
     assert breakable("a:b,c/d, e:") == "a:<wbr/>b,<wbr/>c/<wbr/>d, e:"
     assert breakable("<,>") == "&lt;,<wbr/>&gt;"
 
@@ -55,7 +55,7 @@ def test_lines_may_break_inside_names():
     ],
 )
 def test_what_a_module_does_not_import(module, absent):
-    """Tables and commands start without Jinja2 and NumPy; a page is written by code that can't score, without torch."""
+    """Tables and commands start without Jinja2 and NumPy; the page's code can't score, and needs no torch."""
     program = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
