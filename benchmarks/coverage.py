@@ -183,7 +183,7 @@ def main(times: int, best: bool) -> None:
     if best:
         Console(width=110).print(best_table(times))
         return
-    table = Table(title=f"95 % intervals of image AUROC that cover the ground truth, of {times}")
+    table = Table(title=f"95 % intervals of image AUROC that cover the true value, of {times}")
     for column in ("scores", "AUROC", "good", "defective", "covered", "mean width", "plain bootstrap"):
         table.add_column(column, justify="left" if column == "scores" else "right")
     for shape in SHAPES:
