@@ -136,6 +136,10 @@ class Detector:
 
         return ScoreModule(self)
 
+    def checkpoint_bytes(self) -> int | None:
+        """Bytes that the checkpoint will have after training; None where it will have those of the present state."""
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to score, and to go on training: modules, optimisers and tensors.
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import re
 import threading
 import time
 import weakref
@@ -24,18 +22,18 @@ import psutil
 import torch
 from torch import Tensor
 
+from ..util import cache
 from ..util.background import Background
-from ..util.errors import OptionError
-from ..util.files import cache_folder
 from ..util.memory import MicroBatches
 from ..util.numerics import NUMERICS
-from .feature_files import FORMAT, FeatureFiles, Level, total_bytes
+from ..util.sizes import bytes_of
+from .feature_files import FORMAT, FeatureFiles, Level, Writer, total_bytes
 
 BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
 """Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
 
 DISK_VARIABLE = "ADBENCH_FEATURE_DISK"
-"""Bytes that all tables may take on disk; by default a quarter of what is free, and 20 GB at most."""
+"""Bytes that all tables may take on disk, within the limit of the cache (``util.cache``)."""
 
 FREE_SHARE = 0.5
 CHUNK = 8
@@ -49,9 +47,6 @@ IDLE_TABLES = 8
 Place = Literal["device", "memory", "disk", "none"]
 Compute = Callable[[Tensor], list[Tensor]]
 Watch = Callable[[str, int, int], None]
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
 class Table:
@@ -152,9 +147,10 @@ class FeatureCache:
     def __init__(
         self, budget: int | None = None, folder: Path | None = None, *, say: Callable[[str], None] | None = None
     ) -> None:
-        folder = cache_folder() / "features" if folder is None else folder
-        self.budget = budget if budget is not None else _from_environment(BUDGET_VARIABLE)
-        self.files = FeatureFiles(folder, _from_environment(DISK_VARIABLE), say)
+        images, features = cache.places()
+        others = (images,) if folder is None else ()
+        self.budget = budget if budget is not None else bytes_of(BUDGET_VARIABLE)
+        self.files = FeatureFiles(folder or features, bytes_of(DISK_VARIABLE), others, say)
         self.seconds = 0.0  # spent on computing tables, or on getting them from disk
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
         self._lock = threading.RLock()
@@ -168,6 +164,7 @@ class FeatureCache:
         *,
         watch: Watch | None = None,
         chunk: int = CHUNK,
+        about: str = "",
     ) -> Table:
         """Find a table, in this process or on disk, or make it.
 
@@ -181,6 +178,7 @@ class FeatureCache:
             device: where the features are wanted.
             watch: hears ("features", done, count) while the table is computed.
             chunk: rows per call of ``compute``.
+            about: tells people what it is.
         """
         if count < 1:
             raise ValueError(f"a feature table of {count} rows")
@@ -194,7 +192,7 @@ class FeatureCache:
                 rows = entry.rows if entry else self._open(name, count, device)
                 if rows is None:
                     with torch.no_grad():
-                        rows = self._make(name, count, compute, device, watch, chunk)
+                        rows = self._make(name, count, compute, device, watch, chunk, about)
                 self.seconds += time.monotonic() - began
                 table = Table(rows, compute, count, device)
                 if rows is not None:
@@ -265,14 +263,14 @@ class FeatureCache:
         return kept
 
     def _make(
-        self, name: str, count: int, compute: Compute, device: torch.device, watch: Watch | None, chunk: int
+        self, name: str, count: int, compute: Compute, device: torch.device, watch: Watch | None, chunk: int, about: str
     ) -> _Rows | None:
         """Compute a table into memory, into a file, or both; None where neither has room."""
         starts = range(0, count, chunk)
         first = compute(torch.arange(0, min(chunk, count)))
         levels = tuple(Level.of(features) for features in first)
         kept = self._allocate(levels, count, device, in_memory=True)
-        writer = self.files.writer(name, levels, count)
+        writer = self._writer(name, levels, count, about)
         background = Background(device, ahead=WRITES_AHEAD)
         try:
             for start in starts:
@@ -304,6 +302,20 @@ class FeatureCache:
                 writer.discard()
             background.close(wait=False)
         return kept or self._open(name, count, device)
+
+    def _writer(self, name: str, levels: tuple[Level, ...], count: int, about: str) -> Writer | None:
+        """Begin a file; where there is no room, the files of tables that nobody uses may go."""
+        writer = self.files.writer(name, levels, count, about)
+        if writer is None:
+            self._forget_idle_files()
+            writer = self.files.writer(name, levels, count, about)
+        return writer
+
+    def _forget_idle_files(self) -> None:
+        """Let go of files that only this cache keeps open."""
+        for name, entry in self._idle():
+            if entry.rows.place == "disk":
+                del self._entries[name]
 
     def _allocate(
         self, levels: tuple[Level, ...], count: int, device: torch.device, *, in_memory: bool
@@ -348,23 +360,6 @@ def _in_passes(compute: Compute) -> Compute:
         return parts[0] if len(parts) == 1 else [torch.cat(level) for level in zip(*parts, strict=True)]
 
     return compute_some
-
-
-def parse_bytes(text: str, owner: str) -> int:
-    """Turn "4GB", "512 MiB" or "0" into bytes.
-
-    Raises:
-        OptionError: ``owner``, where the text stands, holds something else.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    if found is None or found[2].upper() not in _UNITS:
-        raise OptionError(owner, found=f"'{text}'", wanted="a number of bytes such as 4GB or 512MB")
-    return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def _from_environment(variable: str) -> int | None:
-    text = os.environ.get(variable, "").strip()
-    return parse_bytes(text, variable) if text else None
 
 
 def _name(key: str, count: int, chunk: int, device: torch.device) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,18 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..util import files, integrity
+from ..util import cache, files, integrity
 
 FORMAT = 2
 HEADER = 1 << 14
 ALIGNMENT = 64
 SUFFIX = ".features"
-
-DEFAULT_LIMIT = 20 * 10**9
-"""Bytes that all tables together may take by default."""
-
-DISK_SHARE = 0.25
-"""Share of the free disk that they may take by default."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +77,9 @@ def total_bytes(levels: Sequence[Level], count: int) -> int:
 class Writer:
     """A table's file in the making."""
 
-    def __init__(self, path: Path, levels: Sequence[Level], count: int) -> None:
+    def __init__(self, path: Path, levels: Sequence[Level], count: int, about: str = "") -> None:
         """Begin a file that is to be ``path``; raises OSError where that can't be done."""
-        self.levels, self.count = levels, count
+        self.levels, self.count, self.about = levels, count, about
         self.offsets = _offsets(levels, count)
         self.file = files.NewFile(path)
         self.hashers = [integrity.Hasher() for _ in levels]
@@ -106,7 +99,8 @@ class Writer:
         self.file.stream.truncate(self.offsets[-1])
         found = [hasher.hexdigest() for hasher in self.hashers]
         levels = [asdict(level) for level in self.levels]
-        head = integrity.seal({"format": FORMAT, "count": self.count, "levels": levels, "digests": found}).encode()
+        facts = {"format": FORMAT, "about": self.about, "count": self.count, "levels": levels, "digests": found}
+        head = integrity.seal(facts).encode() + b"\n"
         if len(head) > HEADER:
             raise OSError(f"{len(self.levels)} levels don't fit into the header of a feature file")
         self.file.stream.seek(0)
@@ -129,13 +123,15 @@ class Writer:
 
 @dataclass(frozen=True)
 class FeatureFiles:
-    """The folder of feature tables. ``limit`` is in bytes over all of them; None leaves it to the disk.
+    """The folder of feature tables.
 
-    ``say`` hears of a damaged file.
+    ``limit`` is in bytes over all of them. They also share the limit of the cache, with ``others``. ``say`` hears of
+    a damaged file.
     """
 
     folder: Path
     limit: int | None = None
+    others: tuple[Path, ...] = ()
     say: Callable[[str], None] | None = None
 
     def open(self, name: str, count: int) -> tuple[tuple[Level, ...], list[Tensor]] | None:
@@ -143,19 +139,19 @@ class FeatureFiles:
         path = self._path(name)
         try:
             with path.open("rb") as stream:
+                cache.hold(stream)  # the mapping keeps the lock when the file is closed
                 head = integrity.unseal(stream.read(HEADER))
-            if head["format"] != FORMAT:
-                return None
-            levels = tuple(Level(**level) for level in head["levels"])
-            offsets = _offsets(levels, count)
-            if (head["count"], path.stat().st_size) != (count, offsets[-1]):
-                raise ValueError("another length")
-            for level, offset, digest in zip(levels, offsets, head["digests"], strict=False):
-                if not integrity.is_intact(path, digest, start=offset, length=count * level.row_bytes):
-                    raise ValueError("another content")
-            mapped = torch.from_numpy(np.memmap(path, mode="c", dtype=np.uint8))
-            with contextlib.suppress(OSError):
-                os.utime(path)  # what was used last is removed last
+                if head["format"] != FORMAT:
+                    return None
+                levels = tuple(Level(**level) for level in head["levels"])
+                offsets = _offsets(levels, count)
+                if (head["count"], os.fstat(stream.fileno()).st_size) != (count, offsets[-1]):
+                    raise ValueError("another length")
+                for level, offset, digest in zip(levels, offsets, head["digests"], strict=False):
+                    if not integrity.is_intact(path, digest, start=offset, length=count * level.row_bytes):
+                        raise ValueError("another content")
+                cache.touch(path)
+                mapped = torch.from_numpy(np.memmap(stream, mode="c", dtype=np.uint8))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -168,13 +164,13 @@ class FeatureFiles:
         ]
         return levels, rows
 
-    def writer(self, name: str, levels: Sequence[Level], count: int) -> Writer | None:
-        """Begin a table's file; None where the disk, or its share of it, has no room."""
+    def writer(self, name: str, levels: Sequence[Level], count: int, about: str = "") -> Writer | None:
+        """Begin a table's file; None where the disk, or the limit, has no room. ``about`` tells people what it is."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._make_room(_offsets(levels, count)[-1]):
                 return None
-            return Writer(self._path(name), levels, count)
+            return Writer(self._path(name), levels, count, about)
         except OSError:
             return None
 
@@ -182,26 +178,9 @@ class FeatureFiles:
         return self.folder / f"{name}{SUFFIX}"
 
     def _make_room(self, need: int) -> bool:
-        """Remove abandoned files, and tables that were not used for longest, until ``need`` bytes fit."""
-        files.sweep(self.folder)
-        found: list[tuple[Path, os.stat_result]] = []
-        for path in self.folder.iterdir():
-            with contextlib.suppress(OSError):  # gone or renamed meanwhile
-                found.append((path, path.stat()))
-        used = sum(stat.st_size for _, stat in found)
-        free = shutil.disk_usage(self.folder).free
-        limit = self.limit if self.limit is not None else min(DEFAULT_LIMIT, int((free + used) * DISK_SHARE))
-        if need > min(limit, free + used):
+        if self.limit is not None and not cache.make_room(need, [self.folder], self.limit):
             return False
-        for path, stat in sorted(found, key=lambda each: each[1].st_mtime):
-            if used + need <= limit and need <= free:
-                break
-            if path.suffix == SUFFIX:
-                with contextlib.suppress(PermissionError):  # Windows: another process reads it
-                    path.unlink(missing_ok=True)
-                    used -= stat.st_size
-                    free += stat.st_size
-        return used + need <= limit and need <= free
+        return cache.make_room(need, [self.folder, *self.others], cache.limit(self.folder))
 
 
 def _offsets(levels: Sequence[Level], count: int) -> list[int]:

@@ -14,8 +14,8 @@ import click
 
 from ..util.errors import AdbenchError, PluginError, UsageError, described
 from ..util.text import printable
+from . import cache, run, stored
 from . import options as arguments
-from . import run, stored
 from .console import STOPPED, say, warn
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
@@ -114,6 +114,7 @@ for _command in (
     stored.results_,
     stored.report_,
     stored.heatmaps,
+    cache.cache_,
 ):
     app.add_command(_command)
 

@@ -142,14 +142,38 @@ def _megapixels(ctx: click.Context, option: click.Parameter, value: float | None
         raise OptionError("--max-megapixels", found=f"{value:g}", wanted="a positive number")
     from ..data.decode import MEGAPIXELS
 
-    before = os.environ.get(MEGAPIXELS)
-    os.environ[MEGAPIXELS] = repr(value)
+    _set_variable(ctx, MEGAPIXELS, repr(value))
+
+
+def cache_limit_option(command: Command) -> Command:
+    """Add ``--cache-limit``, which goes to whatever writes to the cache by a variable of the environment."""
+    return click.option(
+        "--cache-limit", metavar="SIZE", callback=_cache_limit, expose_value=False,
+        envvar="ADBENCH_CACHE_LIMIT", show_envvar=True,
+        help="Let cached images and features take at most so many bytes, such as 100GB.  "
+        "[default: 50GB or a tenth of the disk]",
+    )(command)  # fmt: skip
+
+
+def _cache_limit(ctx: click.Context, option: click.Parameter, text: str | None) -> None:
+    if text is None:
+        return
+    from ..util.cache import LIMIT_VARIABLE
+    from ..util.sizes import parse_bytes
+
+    _set_variable(ctx, LIMIT_VARIABLE, str(parse_bytes(text, "--cache-limit")))
+
+
+def _set_variable(ctx: click.Context, name: str, value: str) -> None:
+    """Set a variable of the environment for this command, and for the processes that it starts."""
+    before = os.environ.get(name)
+    os.environ[name] = value
 
     def restore() -> None:
         if before is None:
-            del os.environ[MEGAPIXELS]
+            del os.environ[name]
         else:
-            os.environ[MEGAPIXELS] = before
+            os.environ[name] = before
 
     ctx.call_on_close(restore)
 
@@ -244,6 +268,7 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
         threads_option,
         megapixels_option,
+        cache_limit_option,
         click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which."),
         click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
                      help="A Python file with a hookimpl."),

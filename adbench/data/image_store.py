@@ -1,6 +1,6 @@
 """Images decoded and resized once, into a uint8 store on disk that every later run opens at once.
 
-A store is a folder of three files: ``images.bin``, ``masks.bin`` and, written last, ``store.json`` with the
+A store is a folder of three files: ``pictures.bin``, ``masks.bin`` and, written last, ``store.json`` with the
 digests of all. It is filled under a temporary name and renamed when it is complete.
 """
 
@@ -20,12 +20,13 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 
-from ..api.data import Problem, Sample, Size
-from ..util import files, integrity, threads
+from ..api.data import Problem, Sample, Size, size_text
+from ..util import cache, files, integrity, threads
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.files import cache_folder
 from ..util.numerics import NUMERICS
+from ..util.sizes import bytes_text
 from . import decode
 from .decode import Bytes, Decoded, Resize, decode_sample
 
@@ -88,7 +89,7 @@ def open_store(
         skip_bad: leave broken samples out and record them instead of refusing.
         problems: what the reader of the data set found wrong.
         watch: hears of the progress as ("decode", done, total).
-        say: hears that a damaged store is made again.
+        say: hears that a damaged store is made again, and that the cache grows over its limit.
 
     Raises:
         DataError: the first problem, unless ``skip_bad``; nothing left; or no room for the store.
@@ -104,13 +105,19 @@ def open_store(
             store = None
             if say:
                 say(f"The cached images of {root} are damaged ({error}) and are decoded again.")
-        store = store or _make(folder, order, watch)
+        store = store or _make(folder, order, root, watch, say)
     found = (*problems, *store.skipped)
     if found and not skip_bad:
         raise problem_error(found)
     if not store.samples:
         raise DataError(f"data set at {root}", found="no image that can be used", wanted="at least one")
     return replace(store, skipped=found)
+
+
+def place_of(samples: Sequence[Sample]) -> str:
+    """The folder in which all these images lie, for people."""
+    parents = {os.path.abspath(sample.path.parent) for sample in samples}
+    return os.path.commonpath(parents).encode("utf-8", "backslashreplace").decode() if parents else ""
 
 
 def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
@@ -210,24 +217,27 @@ def _read(folder: Path, order: _Order) -> Store | None:
 def _map(path: Path, shape: tuple[int, ...], digest: str) -> Bytes:
     """Map a file. Raises ``ValueError`` where its length or its content isn't what was written."""
     wanted = math.prod(shape)
-    if path.stat().st_size != wanted:
-        raise ValueError(f"{path.name} has another length")
-    if not integrity.is_intact(path, digest):
-        raise ValueError(f"{path.name} has another content")
-    if wanted == 0:
-        return np.zeros(shape, np.uint8)
-    return np.memmap(path, np.uint8, mode="r", shape=shape)
+    with path.open("rb") as stream:
+        cache.hold(stream)  # the mapping keeps the lock when the file is closed
+        if os.fstat(stream.fileno()).st_size != wanted:
+            raise ValueError(f"{path.name} has another length")
+        if not integrity.is_intact(path, digest):
+            raise ValueError(f"{path.name} has another content")
+        cache.touch(path)
+        if wanted == 0:
+            return np.zeros(shape, np.uint8)
+        return np.memmap(stream, np.uint8, mode="r", shape=shape)
 
 
 # ---------------------------------------------------------------- writing
 
 
-def _make(folder: Path, order: _Order, watch: Watch | None) -> Store:
+def _make(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say | None) -> Store:
     """Build a store and open it."""
     found = "a store that is removed again and again"
     try:
         for _ in range(TRIES):
-            _build(folder, order, watch)
+            _build(folder, order, root, watch, say)
             store = _read_whole(folder, order)
             if store is not None:
                 return store
@@ -251,10 +261,15 @@ def _no_room(folder: Path, found: str) -> DataError:
     )  # fmt: skip
 
 
-def _build(folder: Path, order: _Order, watch: Watch | None) -> None:
+def _build(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say | None) -> None:
     """Decode everything into a temporary folder, then put it in place at once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    files.sweep(folder.parent)
+    most = cache.limit()
+    if not cache.make_room(order.bytes, cache.places(), most, must=True) and say:
+        say(
+            f"The decoded images of {root} take {bytes_text(order.bytes)}. With them and what is in use, the cache "
+            f"takes more than its limit of {bytes_text(most)} ({cache.LIMIT_VARIABLE}) until the run ends."
+        )
     free = shutil.disk_usage(folder.parent).free
     if free < order.bytes:
         raise _no_room(folder.parent, f"{free / 1e6:.0f} MB free of the {order.bytes / 1e6:.0f} MB needed")
@@ -307,7 +322,8 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
             kept.append(number)
             sizes.append(decoded.size)
             content.update(decoded.digest)
-        facts = {"kept": kept, "sizes": sizes, "content": content.hexdigest()}
+        about = f"{len(kept)} images of {place_of(order.samples)} at {size_text(order.size)}"
+        facts = {"about": about, "kept": kept, "sizes": sizes, "content": content.hexdigest()}
         facts |= {"pictures": images.finish(), "masks": masks.finish()}
     with (own / "store.json").open("wb") as stream:
         stream.write(integrity.seal(facts).encode())

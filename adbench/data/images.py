@@ -16,7 +16,7 @@ from ..api.module_backbone import ModuleBackbone, as_backbone
 from ..util.errors import TaskError
 from ..util.memory import free
 from . import splits
-from .image_store import Store
+from .image_store import Store, place_of
 from .transforms import Augmentation, Rotation, Transformed
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ class Images:
 
         key = self._key(backbone, augmentation)
         if key not in self._tables:
-            self._tables[key] = self.cache.table(key, count, compute, self.device, watch=self.watch)
+            changed = "" if augmentation is None else f", {augmentation.key}"
+            about = f"{count} images of {place_of(self.store.samples)} through {backbone.key}{changed}"
+            self._tables[key] = self.cache.table(key, count, compute, self.device, watch=self.watch, about=about)
         return computed
 
     def _key(self, backbone: Backbone, augmentation: Augmentation | None) -> str:

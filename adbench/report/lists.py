@@ -1,9 +1,11 @@
-"""Tables of methods, their options and their checks, and of data sets and backbones."""
+"""Tables of methods, their options and their checks, of data sets and backbones, and of the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.data import Dataset
@@ -11,6 +13,8 @@ from ..api.method import Method, Preset
 from ..api.options import option_meanings, option_text, option_types, to_json, type_name
 from ..api.registry import Registry
 from ..backbones.table import BackboneInfo, describe
+from ..util.cache import LIMIT_VARIABLE, Entry
+from ..util.sizes import bytes_text
 from .tables import Column, Table
 
 if TYPE_CHECKING:
@@ -124,3 +128,20 @@ def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:
         Column("reason", "what was found", lambda result: result.reason),
     )
     return Table(f"Checks of {method}", columns, tuple(results))
+
+
+def cached(entries: Sequence[Entry], limit: int, folder: Path) -> Table[Entry]:
+    """What lies in the cache, the one used last first."""
+    columns: tuple[Column[Entry], ...] = (
+        Column("kind", "kind", lambda entry: entry.kind, role="key"),
+        Column("about", "what", lambda entry: entry.about or entry.path.name),
+        Column("bytes", "size", lambda entry: entry.bytes, "bytes", role="main"),
+        Column("used", "last used", lambda entry: f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}", role="main"),
+        Column("path", "path", lambda entry: str(entry.path), audience="programs"),
+    )
+    taken = sum(entry.bytes for entry in entries)
+    notes = (
+        f"{bytes_text(taken)} of at most {bytes_text(limit)} ({LIMIT_VARIABLE}) in {folder}.",
+        "adbench cache prune removes what is over the limit; adbench cache clear removes everything.",
+    )
+    return Table("Cache", columns, tuple(reversed(entries)), notes)

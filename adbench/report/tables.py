@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from ..util.sizes import bytes_text
 from ..util.text import printable
 
 Cell = str | int | float | bool | None
-Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value"]
+Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value", "bytes"]
 Audience = Literal["all", "people", "programs"]
 Role = Literal["key", "main", "other"]
 
@@ -28,7 +29,8 @@ class Column(Generic[Row]):
     """A column: its ``key`` for programs, its ``title`` for people, and ``cell``, which reads a row's cell.
 
     ``kind`` says what its numbers are: "percent" a fraction, "points" a difference of fractions,
-    "seconds", "rate" per second, "score" in a method's own unit, "p_value" a probability.
+    "seconds", "rate" per second, "score" in a method's own unit, "p_value" a probability,
+    "bytes" a size on disk.
 
     ``audience`` hides it from the others: what a table's title tells people stands in columns of its own for
     programs.
@@ -92,6 +94,8 @@ def cell_text(value: Cell, kind: Kind) -> str:
     if kind == "points":
         text = f"{float(value) * 100:+.2f}"
         return text if float(text) else text[1:]
+    if kind == "bytes":
+        return bytes_text(float(value))
     if kind == "p_value":
         text = f"{float(value):.3f}"
         below = next((bound for bound in ("0.001", "0.050") if float(value) < float(bound) <= float(text)), None)

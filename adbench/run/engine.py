@@ -6,7 +6,7 @@ The engine draws the progress, evaluates, saves and stops *between* two yields o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,15 +26,27 @@ from . import loop, summary, thread_tuner
 from .class_run import ClassRun, training_images
 from .evaluate import images_per_second
 from .job import ResolvedJob
-from .saving import Saver
+from .saving import Saver, total_bytes
 from .session import Session
 from .watch import Watch
 
 
 def run(
-    resolved: ResolvedJob, registry: plugins.Registry, *, cache: FeatureCache | None = None, watch: Watch | None = None
+    resolved: ResolvedJob,
+    registry: plugins.Registry,
+    *,
+    cache: FeatureCache | None = None,
+    watch: Watch | None = None,
+    announce: Callable[[int], None] | None = None,
 ) -> tuple[Result, ...]:
     """Train one model, or go on with it where an earlier run of it was broken off.
+
+    Args:
+        resolved: the task.
+        registry: where its method is found.
+        cache: keeps features for other tasks.
+        watch: hears of the progress.
+        announce: hears, before training, how many bytes a checkpoint will have.
 
     Returns:
         The result of each class of the job.
@@ -52,7 +64,7 @@ def run(
         elif resolved.is_finished():
             return tuple(each.folder.read_result() for each in resolved.classes)
         with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
-            running = _Run(resolved, registry, cache or FeatureCache(say=watch.note), watch)
+            running = _Run(resolved, registry, cache or FeatureCache(say=watch.note), watch, announce)
             try:
                 return running.results()
             finally:
@@ -67,8 +79,15 @@ def _discard(resolved: ResolvedJob) -> None:
 class _Run:
     """The life of one task in this process."""
 
-    def __init__(self, resolved: ResolvedJob, registry: plugins.Registry, cache: FeatureCache, watch: Watch) -> None:
-        self.resolved, self.watch = resolved, watch
+    def __init__(
+        self,
+        resolved: ResolvedJob,
+        registry: plugins.Registry,
+        cache: FeatureCache,
+        watch: Watch,
+        announce: Callable[[int], None] | None,
+    ) -> None:
+        self.resolved, self.watch, self.announce = resolved, watch, announce
         self.job, self.options, self.device = resolved.job, resolved.options, resolved.device
         self.method = registry.method(resolved.job.method)
         self.package = registry.package_of(resolved.job.method)
@@ -116,6 +135,8 @@ class _Run:
         try:
             detector, session = self._begin()  # a wrong backbone shows here, before images are decoded
             self._open_images()
+            if self.announce:
+                self.announce(detector.checkpoint_bytes() or total_bytes(model_state(detector)))
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
         except loop.CannotResumeError as error:

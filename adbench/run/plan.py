@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..api.requirements import require
 from ..results.records import Result
+from ..util.cache import prune
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
+from .disk_use import DiskUse
 from .job import Job, ResolvedJob, RunSettings, prepare
 from .watch import Watch
 
@@ -215,6 +218,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         else:
             resolved_jobs.append(ready)
     cache = FeatureCache(say=watch.note)
+    disk_use = DiskUse([resolved.job for resolved in resolved_jobs], watch.note)
     watch.expect(len(resolved_jobs))
     current: list[Place] = []
     for resolved in resolved_jobs:
@@ -227,13 +231,16 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             identity = identifier.of(resolved.job, resolved.whole, watch.stage, again=True)
             now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
-            outcome = Outcome(resolved.job, engine.run(now, registry, cache=cache, watch=watch))
+            announce = partial(disk_use.announce, resolved.job)
+            results = engine.run(now, registry, cache=cache, watch=watch, announce=announce)
+            outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=_foreseen(error, resolved.job.method))
             _let_go(error)
         finally:
             watch.stop()
         yield outcome
+    prune()  # images that a task needed may have grown the cache over its limit
 
 
 def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:

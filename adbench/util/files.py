@@ -167,6 +167,32 @@ def replace_folder(own: Path, place: Path, *, attempts: int = 5) -> None:
             return
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder at once, so that nobody sees half of a folder.
+
+    Raises:
+        OSError: it isn't there, or it can't be removed: on Windows, because it is open.
+    """
+    own = _temporary_name(path)
+    path.rename(own)
+    if own.is_dir() and not own.is_symlink():
+        shutil.rmtree(own, ignore_errors=True)
+    else:
+        own.unlink()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what goes meanwhile counts nothing."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
+    with suppress(OSError):
+        size += 0 if path.is_dir() else path.lstat().st_size
+    return size
+
+
 def flush(stream: BinaryIO) -> None:
     """Flush what was written to the disk."""
     stream.flush()

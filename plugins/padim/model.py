@@ -17,6 +17,7 @@ from adbench.api import maps
 from adbench.errors import CheckpointError, TaskError
 
 from . import PaDiMOptions
+from .packing import Packed, pack, packed_bytes, round_rows, unpack
 
 if TYPE_CHECKING:
     from adbench import BuildContext
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 2**27
 """Of covariances that are factored at once, in float64."""
 
+_HIGH, _LOW, _EXPONENT = "whitening_high", "whitening_low", "whitening_exponent"
+
 
 class PaDiM(Detector):
     """The detector: D chosen channels of a frozen backbone, and a Gaussian at each of its P = h * w positions.
 
     ``chosen`` (D,) numbers the channels over all layers in ascending order. After ``fit``, ``mean``
     (h, w, D) holds the centres, and ``whitening`` (P, D, D) the matrices W for which |W (x - mean)| is the
-    Mahalanobis distance: W = L^-1, where L L^T is the covariance. Both are float32.
+    Mahalanobis distance: W = L^-1, where L L^T is the covariance. Both are float32. A checkpoint holds the matrices
+    packed (see ``packing``), without loss, since ``fit`` rounds them to what fits.
     """
 
     def __init__(self, options: PaDiMOptions, context: BuildContext | torch.device, backbone: Backbone) -> None:
@@ -93,8 +97,27 @@ class PaDiM(Detector):
         distances: torch.Tensor = torch.linalg.vector_norm(self.whitening @ away, dim=1)  # (P, B)
         return distances.T.reshape(vectors.shape[:3])
 
+    def checkpoint_bytes(self) -> int:
+        """What the means and the packed matrices will take, in bytes."""
+        height, width = self.options.size
+        stride = min(self.backbone.strides)
+        positions, dimensions = -(-height // stride) * -(-width // stride), len(self.chosen)
+        return positions * (packed_bytes(dimensions) + 4 * dimensions)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What scoring needs: ``chosen``, ``mean`` and the three tensors of the packed matrices."""
+        state = super().state_dict()
+        if self.whitening is not None:
+            packed = pack(state.pop("whitening"))
+            state |= {_HIGH: packed.high, _LOW: packed.low, _EXPONENT: packed.exponent}
+        return state
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` returned, whole and of this backbone's channels."""
+        """Take over what ``state_dict`` returned, whole and of this backbone's channels.
+
+        Checkpoints of adbench 0.1 hold the matrices as they are, as ``whitening``.
+        """
+        state = _unpacked(state)
         names = ("chosen", "mean", "whitening")
         missing = [name for name in names if not isinstance(state.get(name), torch.Tensor)]
         if missing:
@@ -108,6 +131,18 @@ class PaDiM(Detector):
                 hint="Use the backbone, layers and dimensions that the checkpoint was made with",
             )
         super().load_state_dict({name: state[name] for name in names})
+
+
+def _unpacked(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state with whole matrices. Raises ``CheckpointError`` where the packed ones don't fit together."""
+    parts = [state.get(name) for name in (_HIGH, _LOW, _EXPONENT)]
+    if "whitening" in state or not all(isinstance(part, torch.Tensor) for part in parts):
+        return state
+    packed = Packed(*parts)
+    if not packed.is_whole():
+        shapes = ", ".join(str(tuple(part.shape)) for part in (packed.high, packed.low, packed.exponent))
+        raise CheckpointError("checkpoint, packed matrices", found=shapes, wanted="shapes of the same matrices")
+    return {"chosen": state.get("chosen"), "mean": state.get("mean"), "whitening": unpack(packed)}
 
 
 class Gaussians:
@@ -139,7 +174,7 @@ class Gaussians:
         self.count = total
 
     def finish(self, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the means (h, w, D) and the whitening matrices (P, D, D).
+        """Return the means (h, w, D) and the whitening matrices (P, D, D), rounded to what a checkpoint holds.
 
         ``epsilon`` on the diagonal makes a covariance invertible that comes from fewer vectors than it has
         dimensions. The matrices take the place of the sums, chunk by chunk: both at once might not fit.
@@ -151,4 +186,5 @@ class Gaussians:
             covariance = chunk.to(where).double() / max(self.count - 1, 1) + epsilon * unit
             factor = torch.linalg.cholesky(covariance)
             chunk.copy_(torch.linalg.solve_triangular(factor, unit, upper=False))
+            chunk.copy_(round_rows(chunk))
         return self.mean.view(*self.grid, dimensions), self.squares

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from adbench.backbones import feature_cache, feature_files
 from adbench.backbones.feature_cache import FeatureCache
 from adbench.util import files
+from adbench.util.cache import entries
 from adbench.util.errors import OptionError
 
 CPU = torch.device("cpu")
@@ -358,6 +359,23 @@ def test_rows_that_are_not_there(tmp_path):
         cache.table("empty", 0, Source(), CPU)
 
 
+def test_features_share_the_limit_of_the_cache(monkeypatch, tmp_path):
+    """Old images go for new features; features that don't fit beside what is in use are kept in memory only."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("ADBENCH_CACHE_LIMIT", "60KB")
+    images = tmp_path / "pictures" / "old"
+    images.mkdir(parents=True)
+    (images / "pictures.bin").write_bytes(bytes(40_000))
+    first = FeatureCache(budget=0).table("key", COUNT, Source(), CPU, about="19 images")  # 16 KB and 10 KB
+    assert first.place == "disk"
+    assert not images.exists()
+    assert FeatureCache(budget=0).table("second", COUNT, Source(), CPU).place == "disk"
+    kept = FeatureCache(budget=PLENTY).table("third", 9 * COUNT, Source(), CPU)
+    assert kept.place == "memory"
+    assert entries()[0].about == "19 images"
+    assert len(entries()) == 2
+
+
 def test_budgets_from_the_environment(monkeypatch, tmp_path):
     """Both budgets can be set by name, and a text that is none gets a message naming the variable."""
     monkeypatch.setenv(feature_cache.BUDGET_VARIABLE, "0")
@@ -366,14 +384,6 @@ def test_budgets_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv(feature_cache.BUDGET_VARIABLE, "a lot")
     with pytest.raises(OptionError, match=r"ADBENCH_FEATURE_BUDGET.*'a lot'.*4GB"):
         FeatureCache(folder=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("4GB", 4 * 10**9), ("512 MiB", 2**29), ("1.5kb", 1500), ("0", 0), (" 7 B ", 7)]
-)
-def test_sizes_as_people_write_them(text, expected):
-    """Decimal and binary units are read, in any case, with or without a blank."""
-    assert feature_cache.parse_bytes(text, "BUDGET") == expected
 
 
 def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):

@@ -19,6 +19,7 @@ from PIL import Image
 from adbench.api.data import Problem, Sample
 from adbench.data import decode, image_store
 from adbench.data.image_store import open_store
+from adbench.util.cache import entries, prune
 from adbench.util.errors import DataError
 
 SIZE = (16, 24)
@@ -393,6 +394,33 @@ def test_a_full_disk_is_named(code, tmp_path, cache, monkeypatch):
     assert os.strerror(code) in str(caught.value)
     assert list((cache / "pictures").iterdir()) == []
     assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == 6
+
+
+def test_old_stores_make_room_for_new_ones(tmp_path, cache, monkeypatch):
+    """The limit of the cache holds, and what is open stays, with a sentence, though the limit is then passed."""
+    samples, said = make(tmp_path), []
+    monkeypatch.setenv("ADBENCH_CACHE_LIMIT", "20KB")
+    for side in (16, 32, 48):  # 6, 24 and 54 KB
+        open_store(samples, root=tmp_path, size=(side, side), say=said.append)
+        assert len(list((cache / "pictures").iterdir())) == 1
+    opened = open_store(samples, root=tmp_path, size=(48, 48))
+    assert [text.split(" take ")[1].split(".")[0] for text in said] == ["25 KB", "55 KB"]
+    assert "more than its limit of 20 KB (ADBENCH_CACHE_LIMIT)" in said[0]
+    other = open_store(samples[1:], root=tmp_path, size=SIZE)
+    assert {path.name for path in (cache / "pictures").iterdir()} == {opened.key, other.key}
+    assert prune() == []
+    large, small = opened.key, other.key
+    del opened, other
+    assert [entry.path.name for entry in prune()] == [large]
+    assert [path.name for path in (cache / "pictures").iterdir()] == [small]
+
+
+def test_a_store_says_what_it_holds(tmp_path, cache):
+    """Who lists the cache sees how many images from where, and their size."""
+    open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    (entry,) = entries()
+    assert entry.about == f"6 images of {tmp_path} at {SIZE[0]}x{SIZE[1]}"
+    assert entry.bytes > 6 * 4 * SIZE[0] * SIZE[1]
 
 
 def test_too_little_space_is_reported_before_decoding(tmp_path, decoded, monkeypatch):

@@ -164,6 +164,29 @@ def test_state_goes_into_a_fresh_detector():
     assert torch.equal(detector.score(batch).map, fresh.score(batch).map)
 
 
+def test_a_state_of_adbench_0_1_goes_into_a_fresh_detector():
+    """It holds whole matrices, which give the same scores."""
+    detector, fresh = fitted(), make(seed=1)
+    fresh.load_state_dict({"chosen": detector.chosen, "mean": detector.mean, "whitening": detector.whitening})
+    batch = TinyBatch(some_images())
+    assert torch.equal(detector.score(batch).map, fresh.score(batch).map)
+
+
+def test_a_checkpoint_takes_less_than_half_and_its_size_is_known_before(monkeypatch):
+    """Against whole matrices in float32, and scores move by less than 1e-5 of their spread."""
+    options = replace(SMALL, dimensions=19)
+    detector = fitted(options)
+    size = sum(value.nbytes for value in detector.state_dict().values())
+    assert size < 0.5 * sum(value.nbytes for value in (detector.chosen, detector.mean, detector.whitening))
+    assert make(options).checkpoint_bytes() == size - detector.chosen.nbytes
+    batch = TinyBatch(some_images())
+    rounded = detector.score(batch)
+    monkeypatch.setattr("adbench_plugins.padim.model.round_rows", lambda matrices: matrices)
+    exact = fitted(options).score(batch)
+    for found, wanted in ((rounded.image, exact.image), (rounded.map, exact.map)):
+        assert float((found - wanted).abs().max() / wanted.std()) < 1e-5
+
+
 def test_state_that_does_not_fit_is_refused():
     """Another number of channels, a missing part, or another size: each is named."""
     state = fitted().state_dict()
@@ -171,6 +194,8 @@ def test_state_that_does_not_fit_is_refused():
         make(replace(SMALL, dimensions=5)).load_state_dict(state)
     with pytest.raises(CheckpointError, match="wanted mean, whitening of a fitted padim"):
         make().load_state_dict({"chosen": state["chosen"]})
+    with pytest.raises(CheckpointError, match=r"packed matrices: found .* wanted shapes of the same matrices"):
+        make().load_state_dict({**state, "whitening_low": state["whitening_low"][:, 1:]})
     detector = make()
     detector.load_state_dict(state)
     with pytest.raises(CheckpointError, match="found 16x12 positions of 7 channels, wanted 8x12"):

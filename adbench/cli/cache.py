@@ -1,0 +1,74 @@
+"""The commands that look after the cache: ``cache list``, ``cache prune`` and ``cache clear``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from . import options as arguments
+from .console import print_tables, say
+
+if TYPE_CHECKING:
+    from ..util.cache import Entry
+
+
+@click.group("cache")
+def cache_() -> None:
+    """Look after the cache of decoded images and features, which are made again when they are missing."""
+
+
+@cache_.command("list")
+@arguments.cache_limit_option
+@arguments.format_option
+@arguments.debug_option
+def list_(format_: str) -> None:
+    """List what lies in the cache, with its size, and the limit of all together."""
+    from ..report import lists
+    from ..util import cache, files
+
+    print_tables([lists.cached(cache.entries(), cache.limit(), files.cache_folder())], format_)
+
+
+@cache_.command()
+@arguments.cache_limit_option
+@arguments.debug_option
+def prune() -> None:
+    """Remove what was used longest ago until the rest is within the limit, and what killed runs left."""
+    from ..util import cache, files
+
+    folder = files.cache_folder()
+    swept = files.sweep(folder) + sum(files.sweep(place) for place in cache.places())
+    if swept:
+        say(f"Removed {swept} unfinished files and folders of killed runs.")
+    _tell(cache.prune(), cache.entries())
+
+
+@cache_.command()
+@click.option("--only", type=click.Choice(["images", "features"]), help="Keep the other kind.")
+@arguments.debug_option
+def clear(only: Literal["images", "features"] | None) -> None:
+    """Remove all decoded images and features but those that a run is using."""
+    from ..util import cache, files
+
+    removed = []
+    for place in (files.cache_folder(), *cache.places()):
+        files.sweep(place)
+    for entry in cache.entries():
+        if only in (None, entry.kind) and not cache.in_use(entry) and cache.remove(entry):
+            removed.append(entry)
+    _tell(removed, cache.entries())
+
+
+def _tell(removed: Sequence[Entry], left: Sequence[Entry]) -> None:
+    from ..util.sizes import bytes_text
+
+    def text(entries: Sequence[Entry]) -> str:
+        counts = []
+        for name, kind in (("image store", "images"), ("feature file", "features")):
+            count = sum(entry.kind == kind for entry in entries)
+            counts.append(f"{count} {name}{'' if count == 1 else 's'}")
+        return f"{' and '.join(counts)} ({bytes_text(sum(entry.bytes for entry in entries))})"
+
+    say(f"Removed {text(removed)}. {text(left)} are left.")

@@ -1,0 +1,59 @@
+"""How much a run will leave on the disk, said before it trains."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..api.scores import MAIN_METRICS
+from ..results.records import variant_name
+from ..util import cache, files
+from ..util.sizes import bytes_text
+from .job import Job
+
+
+class DiskUse:
+    """Says once for each variant of a method what its checkpoints will take, and once what the cache may.
+
+    Args:
+        jobs: all that will be computed.
+        say: hears it.
+    """
+
+    def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
+        self._left = Counter(map(_variant, jobs))
+        self._say = say
+        self._said: set[str] = set()
+
+    def announce(self, job: Job, checkpoint: int) -> None:
+        """Take in that a checkpoint of this job will have so many bytes."""
+        variant = _variant(job)
+        if variant in self._said:
+            return
+        kept = 1 + len(MAIN_METRICS) if job.keep == "oracle" else 1
+        count = self._left[variant]
+        each = f"{'up to' if kept > 1 else 'about'} {bytes_text(kept * checkpoint)}"
+        whole = f" for each of {count} tasks, {bytes_text(kept * checkpoint * count)} in all" if count > 1 else ""
+        text = f"{variant}: leaves {each}{whole} in {job.results}"
+        if not self._said:
+            text += (
+                f", beside at most {bytes_text(cache.limit())} of cached images and features in {files.cache_folder()}"
+            )
+        free = _free(job.results)
+        short = f" Only {bytes_text(free)} are free there." if free < kept * checkpoint * count else ""
+        self._said.add(variant)
+        self._say(f"{text}.{short}")
+
+
+def _variant(job: Job) -> str:
+    return variant_name(job.method, job.preset, dict(job.overrides))
+
+
+def _free(folder: Path) -> int:
+    """Bytes free on the disk of a folder that may not exist yet."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

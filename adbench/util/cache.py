@@ -1,0 +1,199 @@
+"""The cache folder: how large it may get, what lies in it, and what goes first when it is full.
+
+Decoded images (``pictures/``) and features (``features/``) share one limit. What was used longest ago goes first, and
+nothing that a process has open: whoever maps a file holds a shared lock on it (``hold``), as long as it is mapped.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from . import files, integrity
+from .sizes import bytes_of
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+LIMIT_VARIABLE = "ADBENCH_CACHE_LIMIT"
+"""Bytes that images and features may take together, such as 100GB."""
+
+DEFAULT_LIMIT = 50 * 10**9
+DISK_SHARE = 0.1
+"""Of the whole disk; the smaller of the two is the default limit."""
+
+Kind = Literal["images", "features"]
+
+FOLDERS: dict[Kind, str] = {"images": "pictures", "features": "features"}
+"""Where each kind lies in the cache folder."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that can be made again: a store of images, or a file of features.
+
+    ``used`` is when it was last used, in seconds since 1970.
+    """
+
+    kind: Kind
+    path: Path
+    bytes: int
+    used: float
+
+    @property
+    def about(self) -> str:
+        """What it holds, for people; "" where that can't be read."""
+        path = self.path / "store.json" if self.path.is_dir() else self.path
+        with suppress(OSError, ValueError), os.fdopen(_open_unused(path), "rb") as stream:
+            return str(integrity.unseal(stream.readline(1 << 20)).get("about", ""))
+        return ""
+
+
+def limit(root: Path | None = None) -> int:
+    """Bytes that images and features may take: ``ADBENCH_CACHE_LIMIT``, or 50 GB or a tenth of the disk.
+
+    Raises:
+        OptionError: the variable holds no number of bytes.
+    """
+    given = bytes_of(LIMIT_VARIABLE)
+    if given is not None:
+        return given
+    folder = root or files.cache_folder()
+    while not folder.exists():
+        folder = folder.parent
+    return min(DEFAULT_LIMIT, int(DISK_SHARE * shutil.disk_usage(folder).total))
+
+
+def places(root: Path | None = None) -> tuple[Path, ...]:
+    """The folders that share the limit."""
+    return tuple((root or files.cache_folder()) / name for name in FOLDERS.values())
+
+
+def entries(folders: Iterable[Path] | None = None) -> list[Entry]:
+    """What lies in the cache, the one used longest ago first; temporary files are left out."""
+    found = []
+    for folder in places() if folders is None else folders:
+        kind: Kind = "images" if folder.name == FOLDERS["images"] else "features"
+        temporary = set(files.temporaries(folder))
+        with suppress(OSError):
+            for path in folder.iterdir():
+                if path not in temporary and not path.is_symlink():
+                    with suppress(OSError):  # removed meanwhile
+                        found.append(_entry(kind, path))
+    return sorted(found, key=lambda entry: entry.used)
+
+
+def _entry(kind: Kind, path: Path) -> Entry:
+    inside = [each for each in path.iterdir() if each.is_file()] if path.is_dir() else [path]
+    found = [each.stat() for each in inside]
+    used = max((max(status.st_atime, status.st_mtime) for status in found), default=path.stat().st_mtime)
+    return Entry(kind, path, sum(status.st_size for status in found), used)
+
+
+def _open_unused(path: Path) -> int:
+    """Open a file to look at it, which is no use of it, where the system can tell the two apart."""
+    with suppress(PermissionError):  # somebody else's file
+        return os.open(path, os.O_RDONLY | getattr(os, "O_NOATIME", 0))
+    return os.open(path, os.O_RDONLY)
+
+
+def total(folders: Sequence[Path]) -> int:
+    """Bytes in some folders, with what is being written there."""
+    size = sum(entry.bytes for entry in entries(folders))
+    for folder in folders:
+        for path in files.temporaries(folder):
+            size += files.size_of(path)
+    return size
+
+
+# ---------------------------------------------------------------- what is in use
+
+
+def hold(stream: BinaryIO) -> None:
+    """Keep an open file from being removed for room, until it and whatever maps it are closed."""
+    if fcntl is not None:
+        with suppress(OSError):  # it is about to be removed, which what is open outlives; or there are no locks
+            fcntl.flock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def touch(path: Path) -> None:
+    """Remember that a file is used now. Its time of change stays."""
+    with suppress(OSError):
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def in_use(entry: Entry) -> bool:
+    """Whether a process has the entry open. Windows doesn't tell, but doesn't remove what is open either."""
+    if fcntl is None:
+        return False
+    inside = entry.path.iterdir() if entry.path.is_dir() else [entry.path]
+    return any(_is_held(path) for path in inside)
+
+
+def _is_held(path: Path) -> bool:
+    assert fcntl is not None
+    with suppress(OSError), path.open("rb") as stream:
+        try:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+# ---------------------------------------------------------------- room
+
+
+def make_room(need: int, folders: Sequence[Path], most: int, *, must: bool = False) -> bool:
+    """Remove what was used longest ago until ``need`` bytes more fit, on the disk and into ``most`` bytes in all.
+
+    Args:
+        need: bytes to be written.
+        folders: what counts, and where things may go.
+        most: bytes that the folders may take.
+        must: remove what can be, even where that is not enough.
+
+    Returns:
+        Whether they fit.
+    """
+    for folder in folders:
+        files.sweep(folder)
+    used = total(folders)
+    free = min((shutil.disk_usage(folder).free for folder in folders if folder.is_dir()), default=need)
+    going = []
+    for entry in entries(folders):
+        if used + need <= most and need <= free:
+            break
+        if not in_use(entry):
+            going.append(entry)
+            used, free = used - entry.bytes, free + entry.bytes
+    fits = used + need <= most and need <= free
+    removed = [remove(entry) for entry in going] if fits or must else []
+    return fits and all(removed)
+
+
+def remove(entry: Entry) -> bool:
+    """Remove an entry at once, so that nobody meets half of it; return whether it is gone."""
+    with suppress(OSError):
+        files.remove(entry.path)
+    return not entry.path.exists()
+
+
+def prune(most: int | None = None, root: Path | None = None) -> list[Entry]:
+    """Bring the cache within its limit, and return what was removed. What is in use stays."""
+    folders = places(root)
+    before = entries(folders)
+    most = limit(root) if most is None else most
+    if sum(entry.bytes for entry in before) > most:
+        gc.collect()  # lets go of what is mapped by objects that nobody refers to
+    make_room(0, folders, most, must=True)
+    return [entry for entry in before if not entry.path.exists()]

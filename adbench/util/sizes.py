@@ -1,0 +1,37 @@
+"""Bytes as people write and read them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from .errors import OptionError
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def parse_bytes(text: str, owner: str) -> int:
+    """Turn "4GB", "512 MiB" or "0" into bytes.
+
+    Raises:
+        OptionError: ``owner``, where the text stands, holds something else.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    if found is None or found[2].upper() not in _UNITS:
+        raise OptionError(owner, found=f"'{text}'", wanted="a number of bytes such as 4GB or 512MB")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def bytes_of(variable: str) -> int | None:
+    """The bytes that a variable of the environment gives; None where it is not set. Raises ``OptionError``."""
+    text = os.environ.get(variable, "").strip()
+    return parse_bytes(text, variable) if text else None
+
+
+def bytes_text(size: float) -> str:
+    """Write bytes in the unit in which they have one to three digits: "1.2 GB", "34 MB", "0 KB"."""
+    units = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
+    factor, unit = next((each for each in units if size >= 0.9995 * each[0]), (10**3, "KB"))
+    number = size / factor
+    return f"{number:.1f} {unit}" if 0 < number < 9.95 else f"{number:.0f} {unit}"

@@ -1,0 +1,197 @@
+"""The limit of the cache: what goes, in which order, and what stays."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adbench.util import cache, integrity
+from adbench.util.errors import OptionError
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs locks that end with a mapping")
+
+
+def put(root: Path, name: str, size: int, age: float, *, kind: cache.Kind = "features", about: str = "") -> Path:
+    """Something of so many bytes that was used so many seconds ago."""
+    path = root / cache.FOLDERS[kind] / name
+    inside = path if kind == "features" else path / "store.json"
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    head = integrity.seal({"about": about}).encode() + b"\n"
+    inside.write_bytes(head.ljust(size) if size > len(head) else bytes(size))
+    for each in {inside, path}:
+        os.utime(each, (time.time() - age,) * 2)
+    return path
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.name for folder in cache.places(root) if folder.is_dir() for path in folder.iterdir())
+
+
+# ---------------------------------------------------------------- the limit
+
+
+def test_the_limit_is_the_smaller_of_50_gb_and_a_tenth_of_the_disk(tmp_path, monkeypatch):
+    """A small disk is not filled, a large one not either; a variable says otherwise."""
+    monkeypatch.delenv(cache.LIMIT_VARIABLE, raising=False)
+    for disk, expected in ((100 * 10**9, 10 * 10**9), (10**13, 50 * 10**9)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, disk=disk: shutil._ntuple_diskusage(disk, 0, disk))
+        assert cache.limit(tmp_path / "not" / "there") == expected
+    monkeypatch.setenv(cache.LIMIT_VARIABLE, "3 GB")
+    assert cache.limit(tmp_path) == 3 * 10**9
+    monkeypatch.setenv(cache.LIMIT_VARIABLE, "much")
+    with pytest.raises(OptionError, match=r"ADBENCH_CACHE_LIMIT.*'much'"):
+        cache.limit(tmp_path)
+
+
+@given(
+    sizes=st.lists(st.integers(0, 100), max_size=6),
+    need=st.integers(0, 300),
+    most=st.integers(0, 300),
+    must=st.booleans(),
+)
+def test_what_was_used_longest_ago_goes_first_and_no_more_than_needed(tmp_path_factory, sizes, need, most, must):
+    """What stays is what was used last; it is as much as fits, and nothing goes where that would not be enough."""
+    root = tmp_path_factory.mktemp("cache")
+    for number, size in enumerate(sizes):
+        put(root, str(number), size, age=100 + number, kind="images" if number % 2 else "features")
+    fits = cache.make_room(need, cache.places(root), most, must=must)
+    kept = len(names(root))
+    assert names(root) == [str(number) for number in range(kept)]
+    assert fits == (sum(sizes[:kept]) + need <= most)
+    if fits:
+        assert kept == len(sizes) or sum(sizes[: kept + 1]) + need > most
+    else:
+        assert kept == (0 if must else len(sizes))
+
+
+def test_images_and_features_share_the_limit(tmp_path):
+    """Old images make room for new features."""
+    put(tmp_path, "old", 60, 200, kind="images")
+    put(tmp_path, "new", 60, 100)
+    assert cache.make_room(30, cache.places(tmp_path), 100)
+    assert names(tmp_path) == ["new"]
+
+
+def test_a_full_disk_counts_as_a_limit(tmp_path, monkeypatch):
+    """Where less is free than the limit allows, things go until there is room on the disk."""
+    put(tmp_path, "a", 60, 200)
+    put(tmp_path, "b", 60, 100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 10))
+    assert cache.make_room(50, cache.places(tmp_path), 10**9)
+    assert names(tmp_path) == ["b"]
+
+
+def test_what_is_being_written_counts_and_stays(tmp_path):
+    """Another process that fills a file is not robbed of it."""
+    from adbench.util import files
+
+    put(tmp_path, "a", 60, 100)
+    with files.NewFile(tmp_path / "features" / "b") as stream:
+        stream.write(bytes(50))
+        stream.flush()
+        assert not cache.make_room(0, cache.places(tmp_path), 40)
+        assert cache.make_room(0, cache.places(tmp_path), 60)
+    assert names(tmp_path) == ["b"]
+
+
+# ---------------------------------------------------------------- in use
+
+
+@posix
+def test_what_is_mapped_stays_until_it_is_released(tmp_path):
+    """A lock is held as long as the mapping, though the file is closed; in this process and in others."""
+    path = put(tmp_path, "a", 4096, 100)
+    with path.open("rb") as stream:
+        cache.hold(stream)
+        mapped = np.memmap(stream, np.uint8, mode="r")
+    (entry,) = cache.entries(cache.places(tmp_path))
+    assert cache.in_use(entry)
+    assert not cache.make_room(0, cache.places(tmp_path), 0, must=True)
+    assert path.exists()
+    del mapped
+    assert not cache.in_use(entry)
+    assert cache.make_room(0, cache.places(tmp_path), 0)
+    assert not path.exists()
+
+
+@posix
+def test_what_another_process_maps_stays_until_that_ends(tmp_path):
+    """However it ends, nobody is left behind who would keep the file for ever."""
+    path = put(tmp_path, "a", 4096, 100)
+    program = (
+        "import sys, mmap; from pathlib import Path; from adbench.util import cache\n"
+        "with Path(sys.argv[1]).open('rb') as stream:\n"
+        "    cache.hold(stream); kept = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)\n"
+        "print('mapped', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline().strip() == "mapped"
+            assert cache.prune(0, tmp_path) == []
+        finally:
+            other.kill()
+            other.wait()
+    assert [entry.path for entry in cache.prune(0, tmp_path)] == [path]
+
+
+def test_a_removed_file_stays_readable_for_who_has_it_open(tmp_path):
+    """On POSIX, one that is removed although it is mapped gives the same bytes to the end."""
+    if os.name != "posix":
+        pytest.skip("Windows doesn't remove what is open")
+    path = put(tmp_path, "a", 4096, 100, about="x")
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        before = bytes(mapped)
+        assert cache.remove(cache.entries(cache.places(tmp_path))[0])
+        assert bytes(mapped) == before
+
+
+# ---------------------------------------------------------------- what lies there
+
+
+def test_entries_tell_what_they_are(tmp_path):
+    """Kind, size and what they hold, the one used longest ago first; neither links nor unfinished files."""
+    put(tmp_path, "f", 200, 100, about="60 images through resnet18")
+    put(tmp_path, "i", 100, 300, kind="images", about="60 images of /data")
+    put(tmp_path, "broken", 0, 200)
+    (tmp_path / "features" / f".a-{'0' * 32}.tmp").write_bytes(b"half")
+    if os.name == "posix":
+        (tmp_path / "features" / "link").symlink_to(tmp_path / "features" / "f")
+    found = cache.entries(cache.places(tmp_path))
+    assert [(entry.kind, entry.path.name, entry.bytes, entry.about) for entry in found] == [
+        ("images", "i", 100, "60 images of /data"),
+        ("features", "broken", 0, ""),
+        ("features", "f", 200, "60 images through resnet18"),
+    ]
+
+
+def test_a_look_is_no_use(tmp_path):
+    """Who lists the cache doesn't change what goes first; who uses an entry does, and its time of change stays."""
+    path = put(tmp_path, "f", 200, 300, about="60 images")
+    changed = path.stat().st_mtime_ns
+    for _ in range(2):
+        (entry,) = cache.entries(cache.places(tmp_path))
+        if sys.platform == "linux":
+            assert entry.about == "60 images"
+        assert time.time() - entry.used > 200
+    cache.touch(path)
+    (entry,) = cache.entries(cache.places(tmp_path))
+    assert time.time() - entry.used < 100
+    assert path.stat().st_mtime_ns == changed
+
+
+def test_an_empty_or_missing_cache_is_no_error(tmp_path):
+    """There is nothing to list or remove."""
+    assert cache.entries(cache.places(tmp_path / "missing")) == []
+    assert cache.prune(0, tmp_path / "missing") == []
+    assert cache.make_room(10, cache.places(tmp_path / "missing"), 100)
