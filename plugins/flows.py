@@ -1,4 +1,4 @@
-"""What the normalizing-flow methods share: position code, maps, and checks of losses and checkpoints."""
+"""Helpers of the normalizing-flow methods: position code, maps, and checks of losses and checkpoints."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from adbench.errors import CheckpointError, OptionError, TaskError
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:
-    """Leave reduced precision; float32 and float64 stay what they are."""
+    """Convert reduced precision to float32; float32 and float64 stay."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def in_double(x: torch.Tensor) -> torch.Tensor:
-    """Go on in float64, which keeps scores apart that float32 would round to one; MPS has none and stays."""
+    """Convert to float64, where scores differ that float32 would round to one. MPS has no float64: the type stays."""
     return x if x.device.type == "mps" else x.double()
 
 
 @lru_cache(maxsize=64)
 def position_code(channels: int, height: int, width: int, device: torch.device) -> torch.Tensor:
-    """The 2-D sinusoidal position code (D, H, W) that tells a flow where in the image it is.
+    """The 2-D sinusoidal position code (D, H, W), which tells a flow the position in the image.
 
-    The first half of the channels encodes the column, the second the row; in each half even channels
-    are the sine and odd ones the cosine of position * exp(-2k ln(10000) / (D / 2)), k = 0 .. D/4 - 1.
+    The first half of the channels encodes the column, the second half the row. In each half even channels are the
+    sine, odd channels the cosine, of position * exp(-2k ln(10000) / (D / 2)), k = 0 .. D/4 - 1.
     From "Attention is all you need" (arXiv 1706.03762), in the form of CFLOW-AD (arXiv 2107.12571).
 
     Raises:
@@ -37,7 +37,7 @@ def position_code(channels: int, height: int, width: int, device: torch.device) 
     if channels < 4 or channels % 4:
         raise OptionError("-o cond_channels", found=str(channels), wanted="a positive multiple of 4")
     half = channels // 2
-    # A code made while scoring is used for training as well, which a tensor of the inference mode cannot be.
+    # Training uses the code as well, even if scoring makes it; a tensor of the inference mode can't be trained with.
     with torch.inference_mode(False):
         rates = torch.exp(torch.arange(0, half, 2) * (-math.log(10000.0) / half))  # (D/4,)
         columns = _waves(rates, width)[:, None, :].expand(half, height, width)
@@ -51,7 +51,7 @@ def _waves(rates: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def upsample(levels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring maps (B, h, w) to ``size`` (H, W), bilinear with the corners aligned, as both papers do."""
+    """Resize maps (B, h, w) to ``size`` (H, W), bilinear with the corners aligned, as both papers do."""
     return maps.upsample(levels, size, align_corners=True)  # (B, H, W)
 
 
@@ -68,14 +68,14 @@ def upsample_logarithms(logs: torch.Tensor, size: tuple[int, int]) -> torch.Tens
 
 
 def linear_warmup(progress: float, length: float, start: float, end: float = 1.0) -> float:
-    """The factor at ``progress`` of a warm-up that goes straight from ``start`` to ``end`` over ``length``."""
+    """The factor at ``progress`` of a linear warm-up from ``start`` to ``end`` over ``length``."""
     return start + (end - start) * min(progress / length, 1.0) if length > 0 else end
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of all parameters: schedules are functions of the epoch, with no state to save.
+    """Set the learning rate of all parameters: schedules are functions of the epoch, and have no state to save.
 
-    One that is a tensor keeps its memory, which a captured step reads.
+    A tensor keeps its memory, which a captured step reads.
     """
     for group in optimizer.param_groups:
         if isinstance(group["lr"], torch.Tensor):
@@ -85,7 +85,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def require_finite(method: str, epoch: int, loss: float, lr: float) -> None:
-    """Raise ``TaskError`` where the mean loss of ``epoch`` (from 1) is not a number or infinite."""
+    """Raise ``TaskError`` if the mean loss of ``epoch`` (from 1) is not a number or infinite."""
     if not math.isfinite(loss):
         raise TaskError(
             f"{method}, epoch {epoch}",
@@ -96,7 +96,7 @@ def require_finite(method: str, epoch: int, loss: float, lr: float) -> None:
 
 
 def require_fit(name: str, module: nn.Module, state: object) -> None:
-    """Raise ``CheckpointError`` naming the first parameter of ``state`` that ``module`` cannot take over."""
+    """Raise ``CheckpointError`` with the first parameter of ``state`` that doesn't fit ``module``."""
     hint = "Use the backbone, layers and other options that the checkpoint was made with"
     if not isinstance(state, Mapping):
         raise CheckpointError(f"checkpoint, '{name}'", found=type(state).__name__, wanted="a state dict")

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     flag_value="png",
     help="Keep the anomaly maps beside each result: overlays as PNG, or raw for the maps themselves.",
 )
-@click.option("--report", "page", is_flag=True, help="Write a page to look at: RESULTS/report/index.html.")
+@click.option("--report", "page", is_flag=True, help="Write an HTML report: RESULTS/report/index.html.")
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
@@ -112,7 +112,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         shots=shots,
         test=test_split,
     )
-    arguments.compute_with(threads)  # around training; each training finds and says its own number
+    arguments.compute_with(threads)  # around training; each training finds and reports its own number
     outcomes = _run_jobs(plan.jobs(), registry)
     made = [result for outcome in outcomes for result in outcome.results]
     if made and (maps or page):
@@ -126,18 +126,18 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
                 names = _names(made, results)
                 place = write_report(made, results / REPORT, results, "image_auroc", reopener, names=names)
                 say(f"Report: {place}")
-            except AdbenchError as error:  # the results stand, and their table follows
+            except AdbenchError as error:  # the results are stored, and their table follows
                 warn(str(error))
     _end_of_run(outcomes, format_)
 
 
 def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
-    """Run with progress on standard error; Ctrl-C and a polite kill end in one sentence."""
+    """Run with progress on standard error; Ctrl-C and SIGTERM end with one sentence."""
     from ..run import plan as suite
     from ..util import devices
     from .progress import ConsoleWatch
 
-    for job in jobs:  # a mistake here is the command's, not a task's
+    for job in jobs:  # a mistake here is one of the command, not of a task
         devices.resolve_amp(job.options.amp, devices.resolve_device(job.device))
 
     def advice(job: Job) -> str:
@@ -161,7 +161,7 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
 
 @contextlib.contextmanager
 def _polite_kill_is_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does. Only a program's main thread can."""
+    """Make SIGTERM act as Ctrl-C. Only a program's main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -192,8 +192,8 @@ def _outcome_line(outcome: Outcome) -> str:
 def _save_maps(
     made: Sequence[Result], results: Path, reopener: Reopener, kind: Kind, outcomes: Sequence[Outcome]
 ) -> None:
-    """Keep the maps of a run's results; one that has none doesn't stop the others."""
-    from ..run import heatmaps as room
+    """Write the maps of a run's results; a failure doesn't stop the others."""
+    from ..run.heatmaps import save
 
     new = {result.run for outcome in outcomes if not outcome.reused for result in outcome.results}
     with status_line() as show:
@@ -202,10 +202,10 @@ def _save_maps(
             show(name)
             watch = counted(show, name)
             try:
-                room.save(result, results, reopener, kind, force=result.run in new, watch=watch, warn=warn)
+                save(result, results, reopener, kind, force=result.run in new, watch=watch, warn=warn)
             except AdbenchError as error:
                 warn(str(error))
-            except PLUGIN_ERRORS as error:  # the results stand, and their table follows
+            except PLUGIN_ERRORS as error:  # the results are stored, and their table follows
                 if arguments.debugging(click.get_current_context()):
                     raise
                 thing = f"maps of {result.variant} on {result.class_name} can't be made"
@@ -213,7 +213,7 @@ def _save_maps(
 
 
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
-    """Print the leaderboard of what was run, and leave with the right exit code."""
+    """Print the leaderboard of this run's results, and exit with the right code."""
     from .. import report
 
     results = [result for outcome in outcomes for result in outcome.results]
@@ -238,7 +238,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
 
 
 def _names(made: Sequence[Result], results: Path) -> Names:
-    """What variants are called among all that is stored by now; a folder that is gone holds nothing."""
+    """Names of variants among all results that are stored by now; a missing folder has none."""
     from ..results import store
     from ..results.variants import Names
 
@@ -294,7 +294,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
 
 
 def _checkpoint(given: Path, results: Path) -> Path:
-    """A checkpoint's file: the one that is given, or the last epoch's of the run that is meant."""
+    """The checkpoint file: the given one, or the last epoch's of the given run."""
     from ..results import store
     from ..results.find import find_runs
     from ..results.run_files import folder_of
@@ -303,7 +303,7 @@ def _checkpoint(given: Path, results: Path) -> Path:
         return given
     try:
         runs = find_runs(store.read_all(results).results, [str(given)], results)
-    except (ResultError, UnknownNameError):  # it was a file that isn't there
+    except (ResultError, UnknownNameError):  # it was a file that doesn't exist
         return given
     if len(runs) > 1:
         raise UsageError(f"--checkpoint {given}", found=f"{len(runs)} runs of that name", wanted="the folder of one")
@@ -313,7 +313,7 @@ def _checkpoint(given: Path, results: Path) -> Path:
 def _run_trials(
     jobs: Sequence[Job], registry: Registry, checkpoint: Path, changes: Mapping[str, Any], format_: str
 ) -> None:
-    """Score class after class; one that can't be scored doesn't stop the others."""
+    """Score class after class; a failure doesn't stop the others."""
     from .. import report
     from ..run import trial
     from .progress import ConsoleWatch
@@ -349,7 +349,7 @@ def _run_trials(
 @arguments.debug_option
 def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliary: Sequence[str],
                  plugin_files: tuple[Path, ...], threads: Choice, format_: str) -> None:  # fmt: skip
-    """Try a method on a few images made on the spot: does it peek, repeat, save, resume? Takes seconds."""
+    """Check a method on a few generated images: does it peek, repeat, save and resume? Takes seconds."""
     method = load_plugins(plugin_files).method(name)
     chosen = arguments.overrides([method], changes, {})[name]
     given = arguments.auxiliary([method], auxiliary)[name]

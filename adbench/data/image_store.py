@@ -1,7 +1,7 @@
-"""Images decoded and resized once, into a uint8 store on disk that every later run opens at once.
+"""Decodes and resizes images once, into a uint8 store on disk that later runs open at once.
 
-A store is a folder of three files: ``pictures.bin``, ``masks.bin`` and, written last, ``store.json`` with the
-digests of all. It is filled under a temporary name and renamed when it is complete.
+A store is a folder of three files: ``pictures.bin``, ``masks.bin`` and, written last, ``store.json`` with digests of
+all. It is written under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from . import decode
 from .decode import Bytes, Decoded, Resize, decode_sample
 
 FORMAT = 3
-"""Of the store; another number makes all stores anew."""
+"""Version of the store's format; another number makes all stores anew."""
 
 MOST_WORKERS = 16
-"""Threads that decode at most, on a machine that has so many processors."""
+"""Most worker threads that decode, on a machine with so many processors."""
 
 TRIES = 3
-"""So often a store is built where others damage or remove it at the same time."""
+"""Attempts to build a store while other processes damage or remove it."""
 
 Watch = Callable[[str, int, int], None]
 Say = Callable[[str], None]
@@ -48,7 +48,7 @@ class Store:
     """Images (N, H, W, 3) and masks (N, H, W), 0 or 1, as memory-mapped uint8; row i is ``samples[i]``.
 
     ``masks`` is None where no sample has one. ``sizes`` are the images' own (height, width);
-    ``content`` is a digest over the bytes of all files; ``skipped`` says what was left out.
+    ``content`` is a digest over the bytes of all files; ``skipped`` lists what was left out.
     """
 
     key: str
@@ -76,10 +76,10 @@ def open_store(
     watch: Watch | None = None,
     say: Say | None = None,
 ) -> Store:
-    """Open the store of these images; decode and resize them first where that was not done before.
+    """Open the store of these images; decode and resize them first where there is no store yet.
 
-    Two processes may build the same store at once: each works in a folder of its own, and the first to
-    finish puts it in place. A half-written store is never used.
+    Two processes may build the same store at once: each writes to its own folder, and the first to finish renames
+    it. A half-written store is never used.
 
     Args:
         samples: images, and masks of the defective ones.
@@ -87,12 +87,12 @@ def open_store(
         size: height and width in pixels.
         resize: "stretch", or "crop" to keep the aspect ratio and cut the centre out.
         skip_bad: leave broken samples out and record them instead of refusing.
-        problems: what the reader of the data set found wrong.
-        watch: hears of the progress as ("decode", done, total).
-        say: hears that a damaged store is made again, and that the cache grows over its limit.
+        problems: found by the reader of the data set.
+        watch: called with ("decode", done, total).
+        say: called with a line of text if a damaged store is made again, or if the cache grows over its limit.
 
     Raises:
-        DataError: the first problem, unless ``skip_bad``; nothing left; or no room for the store.
+        DataError: the first problem, unless ``skip_bad``; no usable image; or too little disk space for the store.
     """
     samples, unmasked = _without_unmasked(samples)
     problems = (*problems, *unmasked)
@@ -115,13 +115,13 @@ def open_store(
 
 
 def place_of(samples: Sequence[Sample]) -> str:
-    """The folder in which all these images lie, for people."""
+    """The common folder of these images, for messages."""
     parents = {os.path.abspath(sample.path.parent) for sample in samples}
     return os.path.commonpath(parents).encode("utf-8", "backslashreplace").decode() if parents else ""
 
 
 def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
-    """Part from the rest what would count as good pixels: defects without a mask, where others have one."""
+    """Split off defective images without a mask where others have one: their pixels would count as good."""
     if not any(sample.mask is not None for sample in samples):
         return tuple(samples), ()
     bare = [sample for sample in samples if sample.label and sample.mask is None]
@@ -131,7 +131,7 @@ def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tu
 
 
 def problem_error(problems: Sequence[Problem]) -> DataError:
-    """The error that names the first problem and counts the others."""
+    """Make an error that names the first problem and counts the others."""
     first, more = problems[0], len(problems) - 1
     others = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""
     return DataError(f"{first.path}", found=first.found + others, hint=f"{first.hint}, or use --skip-bad")
@@ -139,7 +139,7 @@ def problem_error(problems: Sequence[Problem]) -> DataError:
 
 @dataclass(frozen=True)
 class _Order:
-    """What a store is to hold."""
+    """The wanted content of a store."""
 
     samples: tuple[Sample, ...]
     size: Size
@@ -151,14 +151,14 @@ class _Order:
 
     @property
     def bytes(self) -> int:
-        """Room that the store needs."""
+        """Disk space that the store needs."""
         return len(self.samples) * math.prod(self.size) * (4 if self.with_masks else 3)
 
     def key(self) -> str:
-        """Name the store by what its files are: their paths and contents, which are read once and remembered."""
+        """The store's name: a digest of its files' paths and contents, which are read once and remembered."""
         contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
         most = decode.most_pixels()
-        limit = () if most == decode.PILLOWS_PIXELS else (most,)  # whose store may have left other images out
+        limit = () if most == decode.PILLOWS_PIXELS else (most,)  # a store with another limit may lack other images
         digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize, *limit)).encode())
         for sample in self.samples:
             for path in (sample.path, sample.mask):
@@ -166,7 +166,7 @@ class _Order:
         return digest.hexdigest()[:24]
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
-        """Decode some of the samples in threads, in order, with no more than a few waiting."""
+        """Decode some of the samples in worker threads, in order; only a few wait at a time."""
         workers = threads.workers(MOST_WORKERS)
         waiting: deque[Future[Decoded | Problem]] = deque()
         with ThreadPoolExecutor(workers) as pool:
@@ -182,14 +182,14 @@ class _Order:
 
 
 class _DamagedError(Exception):
-    """A store that isn't what was written; the text says where."""
+    """A store that differs from what was written; the text says where."""
 
 
 def _read(folder: Path, order: _Order) -> Store | None:
-    """Open a finished store; None where there is none, or one that is out of date.
+    """Open a finished store; None where there is none, or an outdated one.
 
     Raises:
-        _DamagedError: a store is there, but not as it was written.
+        _DamagedError: a store exists, but differs from what was written.
     """
     try:
         facts = integrity.unseal((folder / "store.json").read_bytes())
@@ -207,7 +207,7 @@ def _read(folder: Path, order: _Order) -> Store | None:
         raise _DamagedError(str(error)) from error
     bad = sorted(set(range(len(order.samples))) - set(kept))
     skipped: list[Problem] = []
-    for found in order.decode(bad):  # again, since access rights, say, change without changing the file
+    for found in order.decode(bad):  # again: access rights, say, may change without a change of the file
         if not isinstance(found, Problem):
             return None
         skipped.append(found)
@@ -215,7 +215,7 @@ def _read(folder: Path, order: _Order) -> Store | None:
 
 
 def _map(path: Path, shape: tuple[int, ...], digest: str) -> Bytes:
-    """Map a file. Raises ``ValueError`` where its length or its content isn't what was written."""
+    """Map a file into memory. Raises ``ValueError`` where its length or content isn't what was written."""
     wanted = math.prod(shape)
     with path.open("rb") as stream:
         cache.hold(stream)  # the mapping keeps the lock when the file is closed
@@ -247,7 +247,7 @@ def _make(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say
 
 
 def _read_whole(folder: Path, order: _Order) -> Store | None:
-    """Open a store; None where there is none that can be used."""
+    """Open a store; None where none can be used."""
     try:
         return _read(folder, order)
     except _DamagedError:
@@ -262,7 +262,7 @@ def _no_room(folder: Path, found: str) -> DataError:
 
 
 def _build(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say | None) -> None:
-    """Decode everything into a temporary folder, then put it in place at once."""
+    """Decode everything into a temporary folder, then rename it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     most = cache.limit()
     if not cache.make_room(order.bytes, cache.places(), most, must=True) and say:
@@ -283,13 +283,13 @@ def _build(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Sa
         try:
             own.rename(folder)
         except OSError:
-            if _read_whole(folder, order) is None:  # else another process was faster, and its work is as good
+            if _read_whole(folder, order) is None:  # else another process was faster, and its store is as good
                 files.replace_folder(own, folder)
         files.flush_folder(folder.parent)
 
 
 class _Part:
-    """One file of a store in the making, and the digest of what was written to it."""
+    """One file of a store that is being written, with the digest of its bytes."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self.hasher = stream, integrity.Hasher()

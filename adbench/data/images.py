@@ -1,4 +1,4 @@
-"""Images as a detector meets them: batches on the device, shuffled for training, in order for tests."""
+"""Images as a detector sees them: batches on the device, shuffled for training, in order for tests."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Images:
         batch_size: images per batch; the last one may have fewer.
         shuffle: draw the order from torch's global generator, anew for each iteration.
         cache: keeps features; without one they are computed each time.
-        watch: hears ("features", done, total) while features are computed.
-        step: hears (done, total) images after each batch of an iteration.
-        code: a digest of the method's code, which counts in the names of features that its transforms or its own
-            modules move.
+        watch: called with ("features", done, total) while features are computed.
+        step: called with (done, total) images after each batch of an iteration.
+        code: a digest of the method's code, a part of the names of features that its transforms or its own modules
+            change.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Images:
         step: Step | None = None,
         code: str = "",
     ) -> None:
-        """Stand for the images of ``store``; nothing is read yet."""
+        """Create the view of ``store``; nothing is read yet."""
         self.store, self.device, self.batch_size, self.shuffle = store, device, batch_size, shuffle
         self.cache, self.watch, self.step, self.code = cache, watch, step, code
         height, width = store.images.shape[1:3]
@@ -82,7 +82,7 @@ class Images:
         count = len(self)
         order = self._rows[torch.randperm(count)] if self.shuffle else self._rows
         augmentation = self._augmentation
-        if augmentation is not None:  # here and not at the end, which an iteration that breaks off never sees
+        if augmentation is not None:  # here and not at the end, which an iteration that stops early never reaches
             self._augmentation = augmentation.next()
         done = 0
         for rows in torch.split(order, batch_size or self.batch_size) if count else ():
@@ -96,7 +96,7 @@ class Images:
         return self._batch(self._rows[start:stop], self._augmentation)
 
     def features(self, backbone: AnyBackbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
-        """Go through all images once as features: per batch a (B, C, h, w) tensor for each layer."""
+        """Go through all images once as features: for each batch a (B, C, h, w) tensor per layer."""
         for batch in self.batches(batch_size):
             yield batch.features(backbone)
 
@@ -137,14 +137,14 @@ class Images:
         return training, validation
 
     def prefetch_with(self, *others: Images) -> None:
-        """Have the features of ``others`` made in the same go as these, so that a backbone is loaded once for all.
+        """Compute the features of ``others`` together with these, so that a backbone is loaded once for all.
 
-        Whoever iterates here never sees the others, nor theirs.
+        Iterating over these images never yields the others.
         """
         self._companions = others
 
     def without_cache(self) -> Images:
-        """The same images with all features computed each time, for measuring."""
+        """The same images without cached features, for measuring."""
         plain = copy.copy(self)
         plain.cache, plain.watch, plain.step, plain._tables = None, None, None, {}
         return plain
@@ -160,7 +160,7 @@ class Images:
         return Batch(len(rows), self.size, lambda: self._images(rows, change), look_up if cached else None)
 
     def _images(self, rows: torch.Tensor, change: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:
-        """Bring uint8 images to the device, and only there make floats of them."""
+        """Copy uint8 images to the device, and convert them to float only there."""
         chosen = torch.from_numpy(np.ascontiguousarray(self.store.images[rows.numpy()]))  # (B, H, W, 3)
         if self.device.type == "cuda":
             chosen = chosen.pin_memory()
@@ -169,12 +169,12 @@ class Images:
         return images if change is None else change(images)
 
     def _table(self, backbone: Backbone, augmentation: Augmentation | None) -> Table:
-        """Features of all images; held here, since the cache lets go of what nobody holds."""
+        """Features of all images. This object keeps them, since the cache drops tables that are not in use."""
         key = self._key(backbone, augmentation)
         if key not in self._tables:
             computed = self._make_table(backbone, augmentation)
-            if self._tables[key].place != "none" and hasattr(backbone, "release_weights"):  # a plugin's own may not
-                if augmentation is None:  # changed copies go first, since each epoch wants one
+            if self._tables[key].place != "none" and hasattr(backbone, "release_weights"):  # a plugin's may not
+                if augmentation is None:  # changed copies take the cache first, since each epoch needs one
                     computed = any([computed, *(other._make_table(backbone, None) for other in self._companions)])
                 if computed:
                     backbone.release_weights()
@@ -182,7 +182,7 @@ class Images:
         return self._tables[key]
 
     def _make_table(self, backbone: Backbone, augmentation: Augmentation | None) -> bool:
-        """Find a table or make it, and say whether the backbone ran for it."""
+        """Find or make a table; return whether the backbone ran for it."""
         assert self.cache is not None
         computed, count = False, len(self.store.samples)
 

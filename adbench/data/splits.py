@@ -1,4 +1,4 @@
-"""Which training images are held out, for the threshold or a method's own validation, and which are few shots."""
+"""Chooses training images: held-out ones for the threshold or a method's own validation, and few shots."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..util.errors import TaskError
 
 FEWEST = 3
-"""Images; a spread of fewer is none."""
+"""Fewest images whose scores have a spread."""
 
 
 SPLIT_SEED = 8128
-"""Of the choice of held-out images; the same for all runs, so that methods and seeds share their features."""
+"""Seed for the choice of held-out images; the same for all runs, so that methods and seeds share their features."""
 
 T = TypeVar("T")
 
@@ -23,7 +23,8 @@ T = TypeVar("T")
 def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """Split training samples into those to train on and those held out, in order.
 
-    Enough for a threshold are held out, even if that is more than ``share``; but none where that were more than half.
+    At least enough for a threshold are held out, even if that is more than ``share``. Where that would be more than
+    half of all, none are held out.
 
     Args:
         samples: any number.

@@ -1,6 +1,6 @@
-"""Tables of results: columns that read their cells from the objects that are the rows. ``render`` writes them.
+"""Tables of results: rows are objects, columns read their cells from them. ``render`` writes the tables.
 
-People get percent and rounded numbers; JSON and CSV get fractions and seconds with every digit.
+People see percent and rounded numbers; JSON and CSV have fractions and seconds with every digit.
 """
 
 from __future__ import annotations
@@ -21,23 +21,22 @@ Role = Literal["key", "main", "other"]
 Row = TypeVar("Row")
 
 MISSING = "-"
-"""What people see where there is no value."""
+"""Shown to people where there is no value."""
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """A column: its ``key`` for programs, its ``title`` for people, and ``cell``, which reads a row's cell.
+    """A column: ``key`` is for programs, ``title`` for people; ``cell`` reads the cell of a row.
 
-    ``kind`` says what its numbers are: "percent" a fraction, "points" a difference of fractions,
-    "seconds", "rate" per second, "score" in a method's own unit, "p_value" a probability,
-    "bytes" a size on disk.
+    ``kind`` is the meaning of its numbers: "percent" for a fraction, "points" for a difference of fractions,
+    "seconds", "rate" per second, "score" in a method's own unit, "p_value" for a probability, "bytes" for a size on
+    disk.
 
-    ``audience`` hides it from the others: what a table's title tells people stands in columns of its own for
-    programs.
+    ``audience`` limits the column to people or to programs. Facts in a table's title are columns for programs.
 
-    ``role`` matters where a table is too wide for a terminal: a "key" says what the row is about and is repeated
-    in every part, and a "main" column stands in the first part. A column ``beside`` the one before it is in the
-    same part. ``whole`` text is never folded if it fits: a name that people copy.
+    ``role`` matters where a table is too wide for a terminal. A "key" column says what the row is about and is
+    repeated in every part; a "main" column is in the first part. A column ``beside`` the one before it is in the
+    same part. ``whole`` text is never folded if it fits, such as a name that people copy.
     """
 
     key: str
@@ -52,9 +51,9 @@ class Column(Generic[Row]):
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """Rows under columns; ``footers`` are rows that sum the others up, ``notes`` stand below.
+    """Rows and columns; ``footers`` are rows that summarise the others, ``notes`` are lines below.
 
-    ``audience`` hides a whole table from the others, who get the same facts in another shape.
+    ``audience`` limits a whole table to people or to programs; the others get the same facts in another form.
     """
 
     title: str
@@ -65,7 +64,7 @@ class Table(Generic[Row]):
     audience: Audience = "all"
 
     def column(self, key: str) -> list[Cell]:
-        """The cells of the rows under one key, without the footers. Raises ``KeyError`` where there is none."""
+        """The cells of the rows under one key, without the footers. Raises ``KeyError`` for an unknown key."""
         for column in self.columns:
             if column.key == key:
                 return [column.cell(row) for row in self.rows]
@@ -77,16 +76,16 @@ class Table(Generic[Row]):
 
 
 AnyTable = Table[Any]
-"""A table of whatever rows, as those who write tables take it."""
+"""A table with rows of any type."""
 
 
 def constant(key: str, title: str, value: Cell) -> Column[Any]:
-    """A column for programs with the same cell in each row: what the table's title tells people."""
+    """A column for programs with the same cell in each row; people see the fact in the table's title."""
     return Column(key, title, lambda _: value, audience="programs")
 
 
 def cell_text(value: Cell, kind: Kind) -> str:
-    """Write one cell for people, with control characters as escapes."""
+    """Format one cell for people, with control characters as escapes."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return MISSING
     if kind == "percent":
@@ -109,7 +108,7 @@ def cell_text(value: Cell, kind: Kind) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """What people see of a table: its texts, safe on a terminal and in XML."""
+    """The texts that people see of a table, safe on a terminal and in XML."""
 
     title: str
     columns: list[Column[Any]]
@@ -120,7 +119,7 @@ class View:
 
 
 def people_view(table: AnyTable) -> View:
-    """The texts that people see of a table."""
+    """Format a table for people."""
     columns = table.columns_for("people")
     rows, footers = (
         [[cell_text(column.cell(row), column.kind) for column in columns] for row in part]

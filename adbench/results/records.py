@@ -1,4 +1,4 @@
-"""Records of runs: the job that is asked for, and the result that comes of it. Standard library only."""
+"""Records of runs: their results, protocols and timings. Standard library only."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything besides the method that moves a number.
+    """Everything that moves a number, except the method.
 
-    ``mask_size`` is where maps and masks are compared: a size, or "native" for each image's own;
-    ``map_resampling`` says how maps got there, None where they are of that size. ``holdout`` is the part
-    of the training images that was asked to be kept from training; ``Result.held_out_images`` says how many were.
-    ``shots`` are the training images of each class in the setting "few-shot", ``classes`` those that one model was
-    trained on in the setting "multi-class"; else empty. ``test`` names the test split, None for the one that the
-    data set scores by default. All of these have their defaults in results that are older than the fields.
-    ``validation`` is the part of the training images that the method kept for a validation of its own.
+    ``mask_size`` is the size at which maps and masks are compared, or "native" for each image's own. ``map_resampling``
+    says how maps were resized to it; None if they have that size. ``holdout`` is the requested part of training images
+    to hold out; ``Result.held_out_images`` is the number of images that were held out. ``shots`` is the number of
+    training images of each class in the setting "few-shot". ``classes`` names the classes of one model in the setting
+    "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results
+    that are older than a field it has its default. ``validation`` is the part of the training images that the method
+    kept for its own validation.
     """
 
     size: Size
@@ -81,11 +81,10 @@ def setting_text(setting: Setting, shots: int | None = None) -> str:
 class Timing:
     """Seconds spent, over all sessions of a resumed run. Of a multi-class run each class has an equal share.
 
-    ``fit`` counts training alone, ``score`` and ``evaluate`` all evaluations. ``features`` counts the
-    backbone where its outputs are kept for all who come later, since that would favour the second of two
-    methods; None in results of an adbench that counted it with ``fit`` and ``score``.
-    ``images_per_second`` is measured apart: from decoded image to anomaly map, backbone included,
-    nothing cached.
+    ``fit`` counts only training; ``score`` and ``evaluate`` count all evaluations. ``features`` counts the backbone if
+    its outputs are cached for later runs: otherwise the second of two methods would look faster. It is None in results
+    of an adbench that counted it with ``fit`` and ``score``. ``images_per_second`` is measured separately: from decoded
+    image to anomaly map, including the backbone, without caches.
     """
 
     fit: float
@@ -98,7 +97,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a number was made; ``threads`` is the number with which most of training was done."""
+    """The machine and software of a run; ``threads`` is the number during most of the training."""
 
     device: str
     device_name: str
@@ -111,12 +110,12 @@ class Environment:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a number was made from besides options and seed: another identity may give another number.
+    """The sources of a number besides options and seed: another identity may give another number.
 
-    ``data`` is a digest of the images and masks: their names, labels and contents; ``code`` one of the method's
-    source (``source.digest``); ``numerics`` the number of the core's own (``util/numerics.py``). ``files`` holds a
-    digest of the content of each file that an option names, by the option's name, and of auxiliary data as "aux.NAME".
-    ``classes`` holds the digest of the images of each class that was trained together with others; else it is empty.
+    ``data`` is a digest of the images and masks: their names, labels and contents. ``code`` is a digest of the method's
+    source (``source.digest``). ``numerics`` is the number of the core's numerics (``util/numerics.py``). ``files`` has
+    a digest of the content of each file that an option names, by the option's name, and of auxiliary data as
+    "aux.NAME". ``classes`` has the digest of the images of each class of a multi-class model; otherwise it is empty.
     """
 
     data: str
@@ -126,24 +125,22 @@ class Identity:
     classes: Mapping[str, str] = field(default_factory=dict)
 
     def of_class(self, name: str) -> Identity:
-        """The identity of what was trained, as the result of one class holds it: with that class's own images."""
+        """The identity for the result of one class: with that class's own images."""
         return replace(self, data=self.classes.get(name, self.data))
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything needed to trust and to redo a number.
+    """Everything that is needed to trust and to reproduce a number.
 
-    ``identity`` is None in results of adbench 0.1. ``fingerprint`` is the task's, ``content`` a digest over the bytes
-    of the images and masks that were used;
-    ``method_package`` names the distribution and version that the method came with. ``evaluations`` counts
-    the epochs among which the oracle was chosen; None in results that are older than the field. So is
-    ``threshold``, and where the training scores suggest none. ``micro_batches`` says in how many parts batches went
-    through training and scoring where memory was short. ``files`` holds the SHA-256 digests of the files that were
-    stored beside the result, by name; empty in results that are older than the field. ``held_out_images`` were kept
-    from training, beside the ``train_images``; ``tied_images`` counts the test images that share their score with
-    another one. Both are None in results that are older than the fields. ``shots`` names the training images that were
-    drawn in the setting "few-shot", before any were held out.
+    ``identity`` is None in results of adbench 0.1. ``fingerprint`` is that of the task; ``content`` is a digest of the
+    bytes of the used images and masks. ``method_package`` is the distribution and version of the method.
+    ``evaluations`` is the number of epochs from which the oracle was chosen. ``threshold`` is None where the training
+    scores suggest none. ``passes`` is the number of micro-batches per batch in training and scoring where memory was
+    short. ``files`` has the SHA-256 digests of the files beside the result, by name. ``held_out_images`` were held out
+    of the training, besides the ``train_images``. ``tied_images`` is the number of test images that share their score
+    with another one. ``shots`` names the training images that were drawn in the setting "few-shot", before any were
+    held out. In results that are older than a field it is None, or empty for ``files``.
     """
 
     schema: int
@@ -183,7 +180,7 @@ class Result:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The user's changes, with digests of contents in place of files, wherever these lie."""
+        """The user's changes, with digests of contents in place of files, wherever the files lie."""
         files = self.identity.files if self.identity else {}
         digests = {key: digest[:12] for key, digest in files.items()}
         if self.protocol.backbone_weights:
@@ -192,7 +189,7 @@ class Result:
 
     @property
     def variant(self) -> str:
-        """The method's name and what differs from its ``paper`` preset: "msflow:cpu,lr=0.001"."""
+        """The method's name and its differences from the ``paper`` preset: "msflow:cpu,lr=0.001"."""
         return variant_name(self.method, self.preset, self.changes, self.protocol.setting_words)
 
 

@@ -1,4 +1,4 @@
-"""Runs gathered into variants of methods, with their means over seeds, and what must be said about them."""
+"""Groups runs into variants of methods, with means over seeds, and with notes about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TITLES = {
     "aupro": "AUPRO",
     "aupro_05": "AUPRO 0.05",
 }
-"""What people call the metrics."""
+"""Titles of the metrics for people."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Variant:
         return mean(getattr(run.timing, name) for run in self.runs.get(class_name, ()))
 
     def threshold(self, class_name: str, name: str) -> float | None:
-        """One number of ``Threshold``, as the mean over seeds; None where none was suggested."""
+        """One number of ``Threshold``, as the mean over seeds; None if none was suggested."""
         found = (run.threshold for run in self.runs.get(class_name, ()))
         return mean(getattr(each, name) for each in found if each is not None)
 
@@ -61,12 +61,12 @@ class Variant:
 
     @property
     def seeds(self) -> int:
-        """How many seeds there are, in the class that has fewest."""
+        """Number of seeds, in the class that has the fewest."""
         return min(len(runs) for runs in self.runs.values())
 
     @property
     def names(self) -> set[str]:
-        """All names that mean this variant, perhaps among others: its label, its variant's, its method's."""
+        """All names that may stand for this variant: its label, its variant's, its method's."""
         return {self.label, self.method, *(run.variant for run in self.all_runs)}
 
 
@@ -101,26 +101,26 @@ def dataset_title(name: str, synthetic: bool) -> str:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean of what is there; None of nothing."""
+    """The mean of the values that are not None; None if there are none."""
     found = [value for value in values if value is not None]
     return fmean(found) if found else None
 
 
 class Names:
-    """What each run's variant is called, wherever it is shown.
+    """Names of variants, which are the same wherever a run is shown.
 
-    The runs of one method, preset and changes get names of their own where they differ in more: in options, weights,
-    precision or evaluation among all that are stored of a data set, so that a name doesn't depend on what is shown,
-    and in code among those that count.
+    Runs of one method, preset and changes get different names if they differ in options, weights, precision or
+    evaluation among all stored runs of a data set. So a name doesn't depend on the shown runs. They also get different
+    names if they differ in code among the runs that count.
 
     Args:
-        stored: all runs there are.
-        counting: those that are shown and not stale; by default all.
+        stored: all runs.
+        counting: the shown runs that are not stale; by default all.
     """
 
     def __init__(self, stored: Iterable[Result], counting: Iterable[Result] | None = None) -> None:
         runs = list(stored)
-        self._keys = {group: _told_apart_by(found) for group, found in _by_group(runs).items()}
+        self._keys = {group: _differing_options(found) for group, found in _by_group(runs).items()}
         codes = _by_group(runs if counting is None else counting)
         self._several_codes = {group for group, found in codes.items() if len(set(map(_code, found))) > 1}
 
@@ -151,15 +151,15 @@ def _by_group(runs: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
 def boards(
     results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None
 ) -> list[Board]:
-    """Gather runs, one board per data set and test split, in the order in which they come.
+    """Group runs into a board for each data set and test split, in the order of the runs.
 
-    Runs of one name whose options, weights, precision or code differ become variants of their own. Of a class
-    whose images changed only the runs on the newest images count, since others do not compare.
+    Runs of one name whose options, weights, precision or code differ become separate variants. If the images of a
+    class changed, only its runs on the newest images count, since others are not comparable.
 
     Args:
         results: runs of any methods, data sets and seeds.
-        remarks: what else must be said about each data set's runs (``standing.Sorted``).
-        names: what the variants are called; by default by these results alone.
+        remarks: further notes on each data set's runs (``standing.Sorted``).
+        names: names of the variants; by default from these results alone.
     """
     by_images: dict[tuple[str, str | None], list[Result]] = {}
     for result in results:
@@ -201,7 +201,7 @@ def _on_newest_images(runs: Sequence[Result]) -> tuple[list[Result], list[str]]:
 
 
 def _same_images(run: Result, other: Result) -> bool:
-    """Whether two runs were made on the same images; results of adbench 0.1 only know names and lengths."""
+    """Whether two runs used the same images; for results of adbench 0.1 only names and lengths are known."""
     if run.identity and other.identity:
         return run.identity.data == other.identity.data
     return run.fingerprint == other.fingerprint
@@ -214,7 +214,7 @@ def _configuration(run: Result) -> dict[str, Any]:
 
 
 def _conditions(run: Result) -> dict[str, Any]:
-    """What no preset sets for single classes, so that it tells runs apart wherever it differs."""
+    """Settings that no preset changes for single classes, so that they distinguish runs wherever they differ."""
     compared = "input" if run.protocol.map_resampling is None else size_text(run.protocol.mask_size)
     return {
         "amp": run.protocol.precision,
@@ -232,14 +232,14 @@ def _class_set(classes: Sequence[str]) -> str | None:
 
 
 def _code(run: Result) -> str:
-    """The method's code and the core's numerics, as short as a name can take them."""
+    """The method's code and the core's numerics, short enough for a name."""
     return f"{run.identity.code[:8]}.{run.identity.numerics}" if run.identity else "unknown"
 
 
-def _told_apart_by(runs: Sequence[Result]) -> list[str]:
+def _differing_options(runs: Sequence[Result]) -> list[str]:
     """The options in which runs of one name differ: within a class, or anywhere in precision and evaluation.
 
-    From class to class other options may differ, since presets have values for single classes.
+    Other options may differ between classes, since presets have values for single classes.
     """
     by_class: dict[str, list[Result]] = {}
     for run in runs:
@@ -256,7 +256,7 @@ def _differing(configurations: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:
-    """The runs of each class, the newest one of each seed."""
+    """The runs of each class: the newest one of each seed."""
     newest: dict[str, dict[int, Result]] = {}
     for run in sorted(runs, key=lambda run: run.finished):
         newest.setdefault(run.class_name, {})[run.seed] = run
@@ -268,12 +268,12 @@ def _by_class(runs: Sequence[Result]) -> dict[str, tuple[Result, ...]]:
 
 
 def protocol_text(protocol: Protocol) -> str:
-    """One line with everything besides the method that moves a number."""
+    """One line with everything that moves a number, except the method."""
     return "; ".join(filter(None, protocol_parts(protocol).values()))
 
 
 def protocol_parts(protocol: Protocol) -> dict[str, str]:
-    """The facts of ``protocol_text`` by what they are about; "masks" and "aupro" move some metrics only."""
+    """The facts of ``protocol_text`` by subject; "masks" and "aupro" move only some metrics."""
     size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""

@@ -1,4 +1,4 @@
-"""CFLOW-AD (arXiv 2107.12571): a conditional flow per scale over single feature vectors."""
+"""CFLOW-AD (arXiv 2107.12571): a conditional normalizing flow per scale over single feature vectors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class CFlowOptions(BackboneOptions):
     """The published set-up.
 
-    The authors draw the angle of each rotation anew, as ``copies`` 0 does. Fixed versions that epochs take in turn need
-    the backbone once.
+    The authors draw the angle of each rotation anew, as ``copies`` 0 does. Fixed versions need the backbone only once;
+    epochs take them in turn.
     """
 
     size: Size = (512, 512)
@@ -31,7 +31,7 @@ class CFlowOptions(BackboneOptions):
     """Coupling blocks in the decoder of each scale."""
 
     cond_channels: Count = 128
-    """Channels of the position code that the decoders are conditioned on."""
+    """Channels of the position code that conditions the decoders."""
 
     clamp: Positive = 1.9
     """Bound of the exponents in all couplings."""
@@ -40,7 +40,7 @@ class CFlowOptions(BackboneOptions):
     """Degrees by which training images are rotated at random, at most."""
 
     copies: Annotated[int, Range(0)] = 4
-    """Rotated versions of each training image, which epochs take in turn; 0 draws each angle anew, and the backbone
+    """Rotated versions of each training image, which epochs take in turn. 0 draws each angle anew, and the backbone
     then runs in every epoch."""
 
     fibres: Count = 256
@@ -103,7 +103,7 @@ PRESETS = {
 
 
 def build(options: CFlowOptions, context: BuildContext) -> CFlow:
-    """Make the detector with its frozen backbone; nothing is trained yet."""
+    """Make the detector with its frozen backbone, without training."""
     from adbench import backbones
 
     from .model import CFlow

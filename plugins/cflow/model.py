@@ -1,4 +1,4 @@
-"""CFLOW-AD: how likely the feature vector at each position is, given the position, at several scales.
+"""CFLOW-AD: the likelihood of the feature vector at each position, given the position, at several scales.
 
 Decoders (``decoder.py``) are trained by maximum likelihood on the feature vectors of good images, one
 vector ("fibre") at a time. Facts from the paper, arXiv 2107.12571, and its published set-up.
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 
 
 SCORED_ON_CPU = 2048
-"""Fibres that go through a decoder at a time, so that what happens to them stays in the processor's cache."""
+"""Fibres that pass through a decoder at a time, so that their data stays in the processor's cache."""
 
 
 class CFlow(Detector):
     """The detector: a frozen backbone and a decoder for each of its layers.
 
-    ``maxima`` (L,) is the largest log p / C that each decoder gives to the training images: the measure
-    that makes scales comparable. It is found when first needed after training, since each step moves it.
-    The authors take it from all test images instead, so that an image's score depends on the others.
+    ``maxima`` (L,) is the largest log p / C that each decoder gives to the training images. It makes scales
+    comparable. It is computed when first needed after training, since each step changes it. The authors take it from
+    all test images instead, so an image's score there depends on the others.
     """
 
     micro_batching = True
@@ -70,7 +70,7 @@ class CFlow(Detector):
             capturable_adam([p for p in flow.parameters() if p.requires_grad], options.lr, self.device)
             for flow in self.decoders
         ]
-        # a GradScaler looks at values on the GPU, which a capture refuses
+        # a GradScaler reads values on the GPU, which a capture refuses
         captured = self.device.type == "cuda" and options.amp != "fp16"
         self.graphs = [
             GraphedStep(partial(self.step, level), captured, self._go_on_eagerly) for level in range(len(self.decoders))
@@ -80,7 +80,7 @@ class CFlow(Detector):
         self.training_images: Images | None = None
 
     def fit(self, images: Images) -> Iterator[Epoch]:
-        """Train by maximum likelihood; an evaluation is due after each meta-epoch."""
+        """Train by maximum likelihood; each meta-epoch ends with an evaluation."""
         options = self.options
         self.training_images = images
         rotated = images
@@ -96,7 +96,7 @@ class CFlow(Detector):
                 graph.forget()
 
     def _train(self, epoch: int, images: Images) -> Epoch:
-        """One epoch, from 0."""
+        """Train one epoch, counted from 0."""
         options = self.options
         self.maxima = None
         batches = math.ceil(len(images) / options.batch_size)
@@ -115,10 +115,10 @@ class CFlow(Detector):
     def mini_batches(self, feature: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Shuffle all positions of a feature map (B, C, H, W); yield fibres (N, C) and their codes (N, D).
 
-        N is always ``options.fibres``: an incomplete rest is left out.
+        N is always ``options.fibres``: an incomplete rest is dropped.
         """
         fibres, codes = as_fibres(feature), self._codes(feature)  # (B * H * W, C), (H * W, D)
-        order = torch.randperm(len(fibres), device=fibres.device)  # now, whenever the mini-batches are asked for
+        order = torch.randperm(len(fibres), device=fibres.device)  # now, however late the mini-batches are read
         parts = order.split(self.options.fibres)
         return (
             (at_least_float32(fibres[chosen]), codes[chosen % len(codes)])
@@ -133,7 +133,7 @@ class CFlow(Detector):
         set_learning_rate(self.optimizers[level], rate)
         for fibres, codes in batches:
             yield self.graphs[level](fibres, codes)
-        self.optimizers[level].zero_grad()  # the next gradients are made anew
+        self.optimizers[level].zero_grad()  # the next gradients are allocated anew
 
     def step(self, level: int, fibres: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """One optimiser step of one decoder on fibres (N, C) with codes (N, D); returns the mean loss ()."""
@@ -149,7 +149,7 @@ class CFlow(Detector):
 
     @torch.no_grad()
     def calibrate(self, images: Images) -> None:
-        """Find ``maxima`` in one pass over the training images, as an authors' checkpoint needs it."""
+        """Find ``maxima`` in one pass over the training images; an authors' checkpoint needs this."""
 
         def peak(*features: torch.Tensor) -> torch.Tensor:
             return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
@@ -159,10 +159,10 @@ class CFlow(Detector):
         self.maxima = torch.stack(peaks).amax(dim=0)
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the likelihoods of all scales added, images by their most anomalous pixel.
+        """Score pixels by the sum of all scales' likelihoods, and images by their most anomalous pixel.
 
-        An image's score is the negative logarithm of that pixel's sum. It ranks exactly as the highest value of the
-        map does, and still differs where the map is rounded to L.
+        An image's score is the negative logarithm of that pixel's sum. It ranks exactly as the map's highest value
+        does, and still differs where the map is rounded to L.
         """
         if self.maxima is None:
             if self.training_images is None:
@@ -209,7 +209,7 @@ class CFlow(Detector):
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """The layout of the authors' checkpoints but for the frozen encoder, and what training needs."""
+        """Return the layout of the authors' checkpoints (without the frozen encoder), and the training state."""
         return {
             "epoch": self.epoch,
             "decoder_state_dict": [flow.state_dict() for flow in self.decoders],
@@ -219,7 +219,7 @@ class CFlow(Detector):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over our own state or an authors' checkpoint, which has neither optimiser nor maxima."""
+        """Load our own state or an authors' checkpoint, which has neither optimiser nor maxima."""
         if "decoder_state_dict" not in state:
             found = ", ".join(map(str, state)) or "nothing"
             raise CheckpointError("checkpoint", found=found, wanted="'decoder_state_dict' of a CFLOW-AD model")
@@ -228,11 +228,11 @@ class CFlow(Detector):
             flow.load_state_dict(flow_state)
         maxima = state.get("maxima")
         self.maxima = None if maxima is None else maxima.to(self.device)
-        # an authors' "optimizer" counts other parameters
+        # the "optimizer" of an authors' checkpoint has other parameters
         for optimizer, part_state in zip(self.optimizers, state.get("optimizers", ()), strict="optimizers" in state):
             load_optimizer(optimizer, part_state)
         for scaler, part_state in zip(self.scalers, state.get("scalers", ()), strict="scalers" in state):
-            if part_state:  # that of a scaler at rest is empty
+            if part_state:  # a disabled scaler's state is empty
                 scaler.load_state_dict(part_state)
         for graph in self.graphs:
             graph.forget()
@@ -241,8 +241,8 @@ class CFlow(Detector):
 def learning_rate(epoch: int, fraction: float, options: CFlowOptions) -> float:
     """The learning rate when ``fraction`` of ``epoch`` (from 0) is done.
 
-    It climbs with every batch during the warm-up, to where the cosine is by then, and then stands still
-    within a meta-epoch.
+    It rises with every batch of the warm-up, up to the cosine's value at its end. After that it is constant within a
+    meta-epoch.
     """
     progress = (epoch + fraction) / options.sub_epochs
     if progress < options.warmup:
@@ -264,24 +264,24 @@ def as_fibres(feature: torch.Tensor) -> torch.Tensor:
 def log_sums(likelihoods: Sequence[torch.Tensor], maxima: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Log of the mean over scales of exp(log p / C - maximum), (B, H, W): 0 where every scale is at its maximum.
 
-    Of L maps of log p / C (B, H_i, W_i), whose largest values are ``maxima`` (L,).
+    The input is L maps of log p / C (B, H_i, W_i), whose largest values are ``maxima`` (L,).
     """
     relative = [upsample_logarithms(level - peak, size) for level, peak in zip(likelihoods, maxima, strict=True)]
     return torch.stack(relative).logsumexp(dim=0) - math.log(len(relative))
 
 
 def anomaly_maps(sums: torch.Tensor, scales: int) -> torch.Tensor:
-    """Anomaly maps (B, H, W) of what ``log_sums`` gave for L scales: L minus the sum of the relative likelihoods.
+    """Anomaly maps (B, H, W) from ``log_sums`` of L scales: L minus the sum of the relative likelihoods.
 
-    The authors subtract from the largest sum of the test set instead, which moves all scores alike.
+    The authors subtract from the largest sum of the test set instead, which shifts all scores alike.
     """
     return -scales * torch.expm1(sums)
 
 
 def image_scores(sums: torch.Tensor) -> torch.Tensor:
-    """Score images by their least likely pixel, float64 (B,): the negative of the lowest of ``sums`` (B, H, W).
+    """Score images by their least likely pixel, float64 (B,): minus the lowest of ``sums`` (B, H, W).
 
-    The highest value of the map is L (1 - exp(-score)), so both rank alike; but where all scales are unlikely
-    enough the map is exactly L.
+    The map's highest value is L (1 - exp(-score)), so both rank alike. But the map is exactly L where all scales are
+    unlikely enough.
     """
     return -in_double(sums.amin(dim=(1, 2)))

@@ -1,4 +1,4 @@
-"""MSFlow (arXiv 2308.15300): flows over three scales, tied together by a fusion flow."""
+"""MSFlow (arXiv 2308.15300): normalizing flows over three scales, joined by a fusion flow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MSFlowOptions(BackboneOptions):
     """Coupling blocks in the flow of each scale."""
 
     cond_channels: Count = 64
-    """Channels of the position code that the flows are conditioned on."""
+    """Channels of the position code that conditions the flows."""
 
     clamp: Positive = 1.9
     """Bound of the exponents in all couplings."""
@@ -58,7 +58,7 @@ class MSFlowOptions(BackboneOptions):
     """Norm to which gradients are clipped."""
 
     top_fraction: Annotated[float, Range(0, 1, above=True)] = 0.03
-    """Part of the map's pixels, the highest ones, that the image score is taken from."""
+    """Part of the map's pixels, the highest ones, that gives the image score."""
 
 
 PAPER = MSFlowOptions()
@@ -91,7 +91,7 @@ PRESETS = {
 
 
 def build(options: MSFlowOptions, context: BuildContext) -> MSFlow:
-    """Make the detector with its frozen backbone; nothing is trained yet."""
+    """Make the detector with its frozen backbone, without training."""
     from adbench import backbones
 
     from .model import MSFlow

@@ -1,8 +1,7 @@
-"""MSFlow: how likely the features of an image are, at three scales.
+"""MSFlow: the likelihood of an image's features at three scales.
 
-The features of good images are mapped to Gaussian noise z by an invertible network (``network.py``),
-trained by maximum likelihood. Where an image is defective its z are large. Facts from the paper,
-arXiv 2308.15300, and its published set-up.
+An invertible network (``network.py``), trained by maximum likelihood, maps the features of good images to Gaussian
+noise z. Where an image is defective, z is large. Facts from the paper, arXiv 2308.15300, and its published set-up.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class MSFlow(Detector):
-    """The detector: a frozen backbone and the flows over its features."""
+    """The detector: a frozen backbone and flows over its features."""
 
     micro_batching = True
     score_scale = 2  # a negative logarithm; in adbench 0.1 it was the mean of the product map
@@ -63,12 +62,12 @@ class MSFlow(Detector):
         self.optimizer = capturable_adam(self.trained, options.lr, self.device)
         # The loss is a sum over all positions: at the usual 65536 its gradients overflow for many steps.
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=1.0, enabled=options.amp == "fp16")
-        # a GradScaler looks at values on the GPU, which a capture refuses
+        # a GradScaler reads values on the GPU, which a capture refuses
         captured = self.device.type == "cuda" and options.amp != "fp16"
         self.graphs = [GraphedStep(lambda *features: self.step(features), captured, self._go_on_eagerly)]
 
     def fit(self, images: Images) -> Iterator[Epoch]:
-        """Train by maximum likelihood; an evaluation is due after each meta-epoch."""
+        """Train by maximum likelihood; each meta-epoch ends with an evaluation."""
         total = self.options.meta_epochs * self.options.sub_epochs
         yield Epoch(self.epoch, total)
         try:
@@ -78,12 +77,12 @@ class MSFlow(Detector):
             self._forget_graphs()
 
     def _train(self, epoch: int, images: Images) -> Epoch:
-        """One epoch, from 0."""
+        """Train one epoch, counted from 0."""
         options = self.options
         rate = learning_rate(epoch, options)
         set_learning_rate(self.optimizer, rate)
         (graph,) = self.graphs
-        # losses stay on the device until the epoch ends: to look at one is to wait for the GPU
+        # losses stay on the device until the epoch ends: reading one waits for the GPU
         losses = [graph(*features) for features in images.features(self.backbone)]
         loss = torch.stack(losses).mean().item()
         require_finite("msflow", epoch + 1, loss, options.lr)
@@ -104,17 +103,17 @@ class MSFlow(Detector):
         return negative_log_likelihood(*self.flow(features))
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the sum map, regions by the product map, images by the top of the product map.
+        """Score pixels by the sum map, regions by the product map, images by the top of the product map.
 
-        The product map and the image score are given as negative logarithms of likelihoods. They rank exactly as
-        the paper's, which are 1 - exp(-x) of them, and still differ where those round to 1.
+        The product map and the image score are negative logarithms of likelihoods. They rank exactly as the paper's
+        1 - exp(-x) of them, and still differ where those round to 1.
         """
         z, _ = self.flow(batch.features(self.backbone))
         sums, products = anomaly_maps(z, batch.size)
         return Scores(image=image_scores(products, self.options.top_fraction), map=sums, region_map=products)
 
     def state_dict(self) -> dict[str, Any]:
-        """The layout of the authors' checkpoints, with what is needed to go on training."""
+        """Return the layout of the authors' checkpoints, and the training state."""
         return {
             "epoch": self.epoch,
             "fusion_flow": self.flow.fusion_flow.state_dict(),
@@ -124,7 +123,7 @@ class MSFlow(Detector):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over our own state or an authors' checkpoint, which has no optimiser."""
+        """Load our own state or an authors' checkpoint, which has no optimiser."""
         missing = [key for key in ("fusion_flow", "parallel_flows") if key not in state]
         if missing:
             raise CheckpointError(
@@ -138,9 +137,9 @@ class MSFlow(Detector):
         for flow, flow_state in zip(self.flow.parallel_flows, state["parallel_flows"], strict=True):
             flow.load_state_dict(flow_state)
         self.flow.fusion_flow.load_state_dict(fusion_state)
-        if "scaler" in state:  # ours; an authors' optimiser counts other parameters
+        if "scaler" in state:  # our own; the optimiser of an authors' checkpoint has other parameters
             load_optimizer(self.optimizer, state["optimizer"])
-            if state["scaler"]:  # that of a scaler at rest is empty
+            if state["scaler"]:  # a disabled scaler's state is empty
                 super().load_state_dict({"scaler": state["scaler"]})
         self._forget_graphs()
 
@@ -161,7 +160,7 @@ def learning_rate(epoch: int, options: MSFlowOptions) -> float:
 
 
 def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) -> torch.Tensor:
-    """The loss of each image, (B,), but for a constant: standard normal z and the log-Jacobian (B,)."""
+    """The loss of each image, (B,), up to a constant: standard normal z and the log-Jacobian (B,)."""
     energy = torch.stack([0.5 * level.square().sum(dim=(1, 2, 3)) for level in z]).sum(0)  # (B,)
     return energy - log_jac
 
@@ -169,9 +168,9 @@ def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) ->
 def anomaly_maps(z: Sequence[torch.Tensor], size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """The sum map, and the product map as a logarithm, (B, H, W) each, of L tensors z (B, C_i, H_i, W_i).
 
-    The likelihoods of the scales are added, or multiplied. Every maximum is that of one image, so
-    that its maps do not depend on the rest of the batch. The product p comes as -log(p / max p); the paper's map is
-    1 - p / max p, which is exactly 1 in float32 wherever p is below some 1e-8 of its maximum.
+    The likelihoods of the scales are added, or multiplied. Every maximum is that of one image, so its maps don't
+    depend on the rest of the batch. The product p is returned as -log(p / max p). The paper's map is 1 - p / max p,
+    which is exactly 1 in float32 wherever p is below some 1e-8 of its maximum.
     """
     logs = [-0.5 * level.square().mean(dim=1) for level in z]  # L x (B, H_i, W_i)
     product = torch.stack([upsample(log, size) for log in logs]).sum(0)  # (B, H, W), a logarithm

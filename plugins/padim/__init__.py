@@ -1,4 +1,4 @@
-"""PaDiM (arXiv 2011.08785): a Gaussian of backbone features at each position; nothing is trained by gradient."""
+"""PaDiM (arXiv 2011.08785): a Gaussian of backbone features at each position; no training by gradients."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 class PaDiMOptions(BackboneOptions):
     """The published set-up, WR50-Rd550.
 
-    The paper shrinks images to 256 x 256 and cuts out the central 224 x 224; here the whole image is
-    shown at 224 x 224, since masks are compared whole.
+    The paper shrinks images to 256 x 256 and cuts out the central 224 x 224. Here the whole image is resized to
+    224 x 224, since masks are compared whole.
     """
 
     size: Size = (224, 224)
     batch_size: Count = 32
 
     dimensions: Count = 550
-    """Channels that are drawn at random from all layers; all are taken where there are fewer."""
+    """Channels drawn at random from all layers; all of them if there are fewer."""
 
     epsilon: Positive = 0.01
-    """What is added to the diagonal of each covariance."""
+    """Value that is added to the diagonal of each covariance."""
 
     sigma: Annotated[float, Range(0)] = 4.0
-    """Width in pixels of the Gaussian that smooths anomaly maps; 0 for none."""
+    """Standard deviation in pixels of the Gaussian that smooths anomaly maps; 0 for none."""
 
 
 PAPER = PaDiMOptions()
@@ -50,7 +50,7 @@ PRESETS = {
 
 
 def build(options: PaDiMOptions, context: BuildContext) -> PaDiM:
-    """Make the detector with its frozen backbone; the channels are drawn here."""
+    """Make the detector with its frozen backbone, and draw the channels."""
     from adbench import backbones
 
     from .model import PaDiM

@@ -1,7 +1,7 @@
-"""PaDiM: how far the feature vector at each position is from the good ones at the same position.
+"""PaDiM: the distance of each position's feature vector from the good ones at the same position.
 
-The mean and the covariance of each position are gathered in a single pass that keeps no features. From the
-paper, arXiv 2011.08785, section III.
+A single pass gathers the mean and the covariance of each position, and keeps no features. From the paper, arXiv
+2011.08785, section III.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PaDiM(Detector):
 
     @torch.no_grad()
     def fit(self, images: Images) -> Iterator[Epoch]:
-        """Gather the Gaussians in one pass."""
+        """Estimate the Gaussians in one pass."""
         if self.epoch:
             return
         yield Epoch(0, 1)
@@ -65,15 +65,15 @@ class PaDiM(Detector):
         yield Epoch(1, 1)
 
     def score(self, batch: Batch) -> Scores:
-        """Pixels by the smoothed distances, images by their most anomalous pixel."""
+        """Score pixels by the smoothed distances, and images by their most anomalous pixel."""
         vectors = self.embed(batch.features(self.backbone))
         smoothed = maps.gaussian(maps.upsample(self.distances(vectors), batch.size), self.options.sigma)
         return Scores(image=maps.highest(smoothed), map=smoothed)
 
     def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Put the chosen channels of all layers side by side: L x (B, C_i, h_i, w_i) -> float32 (B, h, w, D).
+        """Concatenate the chosen channels of all layers: L x (B, C_i, h_i, w_i) -> float32 (B, h, w, D).
 
-        A position of a coarser layer counts for all positions of the finest that it covers.
+        A position of a coarser layer counts for all positions of the finest layer that it covers.
         """
         grid = max((feature.shape[2:] for feature in features), key=lambda shape: shape[0] * shape[1])
         parts = []
@@ -113,9 +113,9 @@ class PaDiM(Detector):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` returned, whole and of this backbone's channels.
+        """Load what ``state_dict`` returned; it must be whole and fit this backbone's channels.
 
-        Checkpoints of adbench 0.1 hold the matrices as they are, as ``whitening``.
+        Checkpoints of adbench 0.1 have the unpacked matrices, as ``whitening``.
         """
         state = _unpacked(state)
         names = ("chosen", "mean", "whitening")
@@ -134,7 +134,7 @@ class PaDiM(Detector):
 
 
 def _unpacked(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A state with whole matrices. Raises ``CheckpointError`` where the packed ones don't fit together."""
+    """Unpack a state's matrices. Raises ``CheckpointError`` if the packed parts don't fit together."""
     parts = [state.get(name) for name in (_HIGH, _LOW, _EXPONENT)]
     if "whitening" in state or not all(isinstance(part, torch.Tensor) for part in parts):
         return state
@@ -146,14 +146,14 @@ def _unpacked(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class Gaussians:
-    """The mean and the covariance of the vectors at each of P positions, batch by batch.
+    """Estimates the mean and the covariance of the vectors at each of P positions, batch by batch.
 
-    Sums of squares about the running mean (Chan, Golub and LeVeque 1983), since those about zero would
-    cancel each other out where the spread is small against the mean.
+    Sums of squares are taken about the running mean (Chan, Golub and LeVeque 1983). Those about zero would cancel out
+    where the spread is small against the mean.
     """
 
     def __init__(self, like: torch.Tensor) -> None:
-        """Begin for vectors such as ``like`` (B, h, w, D)."""
+        """Start for vectors such as ``like`` (B, h, w, D)."""
         self.grid = like.shape[1:3]
         positions, dimensions = like.shape[1] * like.shape[2], like.shape[3]
         self.count = 0
@@ -161,12 +161,12 @@ class Gaussians:
         self.squares = like.new_zeros(positions, dimensions, dimensions)
 
     def add(self, vectors: torch.Tensor) -> None:
-        """Take in B vectors at each position, (P, B, D)."""
+        """Add B vectors at each position, (P, B, D)."""
         new = vectors.shape[1]
         total = self.count + new
         centre = vectors.mean(dim=1)
         shift = centre - self.mean
-        # the way from the old mean to the new one counts like one more vector
+        # the move from the old mean to the new one counts as one more vector
         between = shift * (self.count * new / total) ** 0.5
         spread = torch.cat((vectors - centre[:, None], between[:, None]), dim=1)  # (P, B + 1, D)
         self.squares.baddbmm_(spread.mT, spread)
@@ -176,8 +176,8 @@ class Gaussians:
     def finish(self, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the means (h, w, D) and the whitening matrices (P, D, D), rounded to what a checkpoint holds.
 
-        ``epsilon`` on the diagonal makes a covariance invertible that comes from fewer vectors than it has
-        dimensions. The matrices take the place of the sums, chunk by chunk: both at once might not fit.
+        ``epsilon`` on the diagonal makes a covariance invertible that comes from fewer vectors than it has dimensions.
+        The matrices overwrite the sums, chunk by chunk: both at once might not fit.
         """
         dimensions = self.mean.shape[1]
         where = "cpu" if self.mean.device.type == "mps" else self.mean.device  # MPS has no float64

@@ -1,4 +1,4 @@
-"""Random scores: what a board shows for a method that knows nothing."""
+"""Random scores: the table's values for a method that knows nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRESETS = {
 
 
 def build(options: Options, context: BuildContext) -> Random:
-    """Make the detector; its seed is drawn here."""
+    """Make the detector and draw its seed."""
     from .model import Random
 
     return Random(options, context)
