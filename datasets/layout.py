@@ -75,8 +75,11 @@ def check_has_test(task: Task, folder: Path) -> None:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the images of a folder in the order of their names; none if the folder is missing."""
-    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    """List the images of a folder in the order of their names; none if the folder is missing.
+
+    Links that lead nowhere and pipes count, so that reading them is refused and nothing is left out in silence.
+    """
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()]
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -30,8 +30,8 @@ def bytes_of(variable: str) -> int | None:
 
 
 def bytes_text(size: float) -> str:
-    """Write bytes in the unit in which they have one to three digits: "1.2 GB", "34 MB", "0 KB"."""
+    """Write bytes in the unit in which they have one to three digits: "1.2 GB", "34 MB"; few are "0.1 KB"."""
     units = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
     factor, unit = next((each for each in units if size >= 0.9995 * each[0]), (10**3, "KB"))
-    number = size / factor
+    number = max(size / factor, 0.1) if size else 0.0
     return f"{number:.1f} {unit}" if 0 < number < 9.95 else f"{number:.0f} {unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,16 @@ def test_what_is_no_image_is_passed_over(tmp_path):
     touch(tmp_path / "bottle", "test/notes.txt", "test/cut/._000.png", "train/good/folder.png/x.txt")
 
     assert mvtec.load(tmp_path, "bottle") == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs pipes and links in folders")
+def test_links_that_lead_nowhere_and_pipes_are_not_left_out_in_silence(tmp_path):
+    """A training set must not be smaller than it looks: they are listed, and refused when they are read."""
+    (tmp_path / "a.png").symlink_to(tmp_path / "moved.png")
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "folder.png").mkdir()
+
+    assert [path.name for path in layout.images_in(tmp_path)] == ["a.png", "b.png"]
 
 
 def test_paths_with_blanks_and_any_letters_work(tmp_path):

@@ -27,8 +27,8 @@ def test_what_is_no_size_is_refused(text):
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 KB"), (1200, "1.2 KB"), (999_900, "1.0 MB"), (12 * 10**6, "12 MB"), (1.94e9, "1.9 GB"), (50e9, "50 GB"),
-     (9.96e9, "10 GB"), (2e15, "2000 TB")],
+    [(0, "0 KB"), (7, "0.1 KB"), (1200, "1.2 KB"), (999_900, "1.0 MB"), (12 * 10**6, "12 MB"), (1.94e9, "1.9 GB"),
+     (50e9, "50 GB"), (9.96e9, "10 GB"), (2e15, "2000 TB")],
 )  # fmt: skip
 def test_sizes_as_people_read_them(size, text):
     """Two or three digits, in the unit that suits."""
