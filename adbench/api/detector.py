@@ -12,6 +12,8 @@ from .images import Batch, Images
 from .scores import Scores
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import torch
     from torch import nn
 
@@ -124,6 +126,17 @@ class Detector:
 
         Called once before an authors' checkpoint is scored. Most methods need nothing.
         """
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Run products and convolutions in the precision of the option ``amp``: ``with self.autocast():``.
+
+        It is for the forward pass and the loss of the method's own modules; ``backward`` goes outside. Backbones see
+        to their precision themselves. Where ``options.amp`` is "fp16", small gradients are lost unless
+        ``torch.amp.GradScaler`` scales the loss.
+        """
+        from ..util.devices import autocast
+
+        return autocast(self.options.amp, self.device)
 
     def module(self) -> nn.Module:
         """The detector as a torch module, for prediction and export; by default it wraps ``score``.

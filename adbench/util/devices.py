@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast
@@ -95,6 +95,20 @@ def _cpu_has_bf16() -> bool:
 def compute_dtype(amp: str) -> torch.dtype | None:
     """The dtype of heavy products; None for "off", which keeps the dtype of their input."""
     return None if amp == "off" else DTYPES[amp]
+
+
+def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:
+    """A context in which torch runs matrix products and convolutions in the precision ``amp``.
+
+    Args:
+        amp: "auto", "off", "bf16" or "fp16"; with "off" nothing changes.
+        device: where the tensors lie.
+
+    Raises:
+        OptionError: the device does not support ``amp``.
+    """
+    dtype = compute_dtype(resolve_amp(amp, device))
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def seed_everything(seed: int) -> None:

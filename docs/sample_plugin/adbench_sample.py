@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from adbench import BackboneOptions, Detector, Epoch, Method, Scores, hookimpl
-from adbench.types import Preset
+from adbench import BackboneOptions, Detector, Epoch, Method, Preset, Scores, hookimpl
+from adbench.api.options import Positive
 
 
 @dataclass(frozen=True)
@@ -11,32 +11,31 @@ class SampleOptions(BackboneOptions):
     """Each field is an option, as in -o epsilon=0.1; size, backbone and others are inherited."""
 
     layers: tuple[int, ...] = (2, 3)
-
-    epsilon: float = 0.01
-    """What is added to the diagonal of the covariance, so that it can be inverted."""
+    epsilon: Positive = 0.01
+    """Added to the diagonal of the covariance, so that it can be inverted."""
 
 
 class Sample(Detector):
-    """How far each position's feature vector is from those of good images."""
+    """The distance of each position's feature vector from those of good images."""
 
-    def __init__(self, options, device):
-        from adbench import backbones  # torch comes in where it is used, so that adbench starts at once
+    def __init__(self, options, context):
+        from adbench import backbones  # imported where it is used, so that adbench starts without torch
 
-        super().__init__(options, device)
-        self.backbone = backbones.from_options(options, device)  # frozen, and normalises for itself
+        super().__init__(options, context)
+        self.backbone = backbones.from_options(options, context)  # frozen, and normalises its input
 
-    def stack(self, features, size=None):
-        """Bring all layers to one size, the first's if none is given, and concatenate: (B, C, h, w)."""
+    def vectors(self, features):
+        """Bring all layers to the size of the first and concatenate: (B, h, w, C)."""
         import torch
 
-        size = size or features[0].shape[2:]
-        return torch.cat([torch.nn.functional.interpolate(f.float(), size, mode="bilinear") for f in features], dim=1)
+        parts = [torch.nn.functional.interpolate(f.float(), features[0].shape[2:], mode="bilinear") for f in features]
+        return torch.cat(parts, dim=1).movedim(1, 3)
 
     def fit(self, images):
-        """Add up the vectors of good images and their products, in a single epoch."""
-        count, total, products = 0, 0, 0
-        for features in images.features(self.backbone):  # a batch: one (B, C, h, w) tensor per layer
-            vectors = self.stack(features).movedim(1, 3).flatten(0, 2).double()  # (B * h * w, C)
+        """Sum up the vectors of good images and their products, in a single epoch."""
+        count = total = products = 0
+        for features in images.features(self.backbone):  # a batch: one tensor (B, C, h, w) per layer
+            vectors = self.vectors(features).flatten(0, 2).double()  # (B * h * w, C)
             count, total, products = count + len(vectors), total + vectors.sum(0), products + vectors.T @ vectors
         mean = total / count
         covariance = products / count - mean * mean[:, None]
@@ -46,10 +45,11 @@ class Sample(Detector):
 
     def score(self, batch):
         """The squared Mahalanobis distance of each position; the largest is the image's."""
-        away = self.stack(batch.features(self.backbone)).movedim(1, 3) - self.mean  # (B, h, w, C)
-        distance = (away @ self.inverse * away).sum(3)  # (B, h, w)
-        maps = self.stack([distance[:, None]], batch.size)[:, 0]  # (B, H, W)
-        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+        from adbench.api import maps
+
+        away = self.vectors(batch.features(self.backbone)) - self.mean  # (B, h, w, C)
+        distances = maps.upsample((away @ self.inverse * away).sum(3), batch.size)  # (B, H, W)
+        return Scores(image=maps.highest(distances), map=distances)
 
 
 @hookimpl

@@ -69,3 +69,14 @@ def test_a_module_of_a_method_without_maps():
     image, found = NoMaps(Options(), CPU).module()(torch.ones(2, 3, 4, 4))
     assert image.tolist() == [1, 1]
     assert found is None
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [("off", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_takes_the_precision_of_the_options(amp, dtype):
+    """The method's own modules run in it; their parameters and gradients stay float32."""
+    detector = Trained(Options(amp=amp), CONTEXT)
+    with detector.autocast():
+        found = detector.layer(torch.rand(2, 3, 4, 4))
+    assert found.dtype == dtype
+    found.float().sum().backward()
+    assert detector.layer.weight.grad.dtype == torch.float32

@@ -79,3 +79,18 @@ def test_a_state_holds_the_random_numbers_of_its_device(monkeypatch: pytest.Monk
     set_random_state({key: value for key, value in random_state(torch.device("cpu")).items() if key != "mps"}, MPS)
 
     assert loaded == [[7]]
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [("off", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_chooses_the_type_of_products(amp: str, dtype: torch.dtype) -> None:
+    """A product inside has the precision asked for, and one behind it that of its input."""
+    one = torch.ones(2, 2)
+    with devices.autocast(amp, torch.device("cpu")):
+        assert (one @ one).dtype == dtype
+    assert (one @ one).dtype == torch.float32
+
+
+def test_autocast_refuses_what_the_device_lacks() -> None:
+    """As the option does: fp16 on a CPU."""
+    with pytest.raises(OptionError, match="fp16"):
+        devices.autocast("fp16", torch.device("cpu"))

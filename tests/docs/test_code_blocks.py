@@ -1,0 +1,294 @@
+"""Every code block of README and docs is run, parsed or compared with the code, or listed here with its reason."""
+
+from __future__ import annotations
+
+import configparser
+import itertools
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_class
+from doc_blocks import ALL_BLOCKS, GUIDE, blocks, plugins
+from runs import adbench, only_run
+
+import adbench as public
+from adbench import BuildContext, Detector, Epoch, Method, backbones, checks
+from adbench.api import maps, registry
+from adbench.api.images import Batch
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+UNCHECKED = {
+    ("architecture.md", "cli"): "a drawing; test_architecture.py holds the order of the wings",
+}
+"""Blocks that no test can check: (page, first word) -> reason. What commands print above it needs none."""
+
+CPU = torch.device("cpu")
+
+
+# ---------------------------------------------------------------- no block is left out
+
+
+def test_every_block_is_checked_or_listed():
+    """A block that no test knows how to check stands in ``UNCHECKED``, and nothing else stands there."""
+    unknown = {(block.page.name, block.text.split()[0]) for block in blocks("other")}
+    assert unknown == set(UNCHECKED)
+
+
+def test_blocks_are_found():
+    """The pages hold the blocks that they are known to hold, so that an empty list can't pass."""
+    kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
+    assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
+    assert set(plugins()) == {"bank", "student", "painted", "flat"}
+    text = GUIDE.read_text(encoding="utf-8")
+    assert len(re.findall("^```", text, re.MULTILINE)) == 2 * sum(
+        block.language != "indented" for block in ALL_BLOCKS if block.page == GUIDE
+    )
+
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    "toml": lambda text: pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli").loads(text),
+    "cfg": lambda text: configparser.ConfigParser().read_string(text),
+    "json": json.loads,
+}
+
+
+@pytest.mark.parametrize("block", [block for kind in PARSERS for block in blocks(kind)], ids=str)
+def test_configuration_can_be_read(block):
+    """TOML, cfg and JSON blocks are valid."""
+    PARSERS[block.kind](block.text)
+
+
+# ---------------------------------------------------------------- plugins
+
+
+RUNS = {
+    "bank": ("--shots", "3"),
+    "student": ("-o", "epochs=2"),
+    "painted": ("-o", "epochs=2", "-o", "batch_size=4"),
+}
+"""What the methods that the guide prints are run with here, beside a small size."""
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_methods_of_the_guide_run(name, desk, tiny_data, tmp_path, monkeypatch):
+    """A method that the guide prints trains and scores by its own command, shortened."""
+    monkeypatch.chdir(desk)
+    auxiliary = ["--aux", "textures=textures"] if name == "painted" else []
+    found = adbench(
+        "run", "--plugin", f"{name}.py", "-m", name, "-d", "folder", "--data-root", tiny_data, "-c", "nuts",
+        "--results", tmp_path, "--size", "64", "--device", "cpu", "--amp", "off", *RUNS[name], *auxiliary,
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    result = json.loads((only_run(tmp_path, "nuts") / "result.json").read_text())
+    assert result["metrics"]["image_auroc"] is not None
+    if name == "bank":  # the others learn nothing in two epochs
+        assert result["metrics"]["pixel_auroc"] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_methods_of_the_guide_keep_the_rules(name, desk):
+    """A method that the guide prints passes check-method."""
+    auxiliary = {"textures": desk / "textures"} if name == "painted" else None
+    checks.check_method(name, plugin_files=[desk / f"{name}.py"], auxiliary=auxiliary)
+
+
+def test_auxiliary_data_is_asked_for(desk, tiny_data, tmp_path, monkeypatch):
+    """The guide's method with auxiliary data is refused without it, by a message that says what to do."""
+    monkeypatch.chdir(desk)
+    found = adbench(
+        "run",
+        "--plugin",
+        "painted.py",
+        "-m",
+        "painted",
+        "-d",
+        "folder",
+        "--data-root",
+        tiny_data,
+        "--results",
+        tmp_path,
+    )
+    assert found.exit_code == 2
+    assert "--aux textures=DIR" in found.stderr
+    assert "robots.ox.ac.uk" in found.stderr
+
+
+def test_the_data_set_of_the_guide_can_be_read(desk, tmp_path):
+    """The reader that the guide prints finds its splits, and a run scores the test split that it names."""
+    made = make_class(tmp_path / "made", "nuts", train=8, bad=2, good=2)
+    parts = {"train": ("good", "train/good", 4), "validation": ("good", "train/good", 4)}
+    for split in ("indoor", "outdoor"):
+        parts[split] = ("good", "test/good", 2)
+    for split, (prefix, part, count) in parts.items():
+        folder = tmp_path / "data" / "nuts" / split
+        folder.mkdir(parents=True)
+        for path in sorted((made / part).iterdir())[:count]:
+            shutil.copy(path, folder / f"{prefix}_{path.name}")
+        for path in sorted((made / "test/spot").iterdir()) if split in ("indoor", "outdoor") else ():
+            shutil.copy(path, folder / f"bad_{path.name}")
+
+    dataset = registry.load([desk / "flat.py"]).datasets["flat"]
+    task = dataset.load(tmp_path / "data", "nuts")
+
+    assert dataset.classes(tmp_path / "data") == ["nuts"]
+    assert {name: len(samples) for name, samples in task.splits.items()} == {
+        "train": 4, "validation": 4, "indoor": 4, "outdoor": 4,
+    }  # fmt: skip
+    assert [sample.label for sample in task.test] == [0, 0, 1, 1]
+    found = adbench(
+        "run", "--plugin", desk / "flat.py", "-d", "flat", "--data-root", tmp_path / "data", "-m", "random",
+        "--test-split", "outdoor", "--results", tmp_path / "results", "--device", "cpu", "--size", "64",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.output
+    (scores,) = (tmp_path / "results" / "flat" / "nuts").rglob("scores.csv")
+    assert "outdoor/" in scores.read_text()
+    assert "indoor/" not in scores.read_text()
+
+
+# ---------------------------------------------------------------- fragments and outlines
+
+
+class OneBatch:
+    """Training images: one batch of noise."""
+
+    def __init__(self) -> None:
+        self.images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        self.size, self.batch_size = (64, 64), 2
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield Batch.of(self.images)
+
+    def features(self, backbone: Any) -> Iterator[list[torch.Tensor]]:
+        for batch in self:
+            yield batch.features(backbone)
+
+
+class WithNetwork(Detector):
+    """What a fragment of the guide stands in: it has a network, and an optimiser for it."""
+
+    def __init__(self, options, context):
+        super().__init__(options, context)
+        self.network = torch.nn.Conv2d(3, 2, 3)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
+        self.backbone = torch.nn.Identity().eval()
+
+    def step(self, features):
+        return float(features[0].mean())
+
+
+def run_autocast(text: str, desk: Path) -> None:
+    """Gradients reach the network."""
+    detector = WithNetwork(public.Options(amp="bf16"), BuildContext(CPU))
+    batch = Batch.of(OneBatch().images)
+    exec(text, {"self": detector, "batch": batch})
+    assert detector.network.weight.grad.abs().sum() > 0
+
+
+def run_micro_batches(text: str, desk: Path) -> None:
+    """The loss goes down, and is the same in parts where memory runs out."""
+    names: dict[str, Any] = {"Detector": WithNetwork}
+    exec(text, names)
+    losses = []
+    for parts in (1, 2):
+        torch.manual_seed(0)
+        detector = names["Mine"](public.Options(amp="off"), BuildContext(CPU))
+        detector.micro_batches.count = parts
+        batch = Batch.of(OneBatch().images)
+        losses.append([detector.train_on(batch) for _ in range(3)])
+    assert losses[0][2] < losses[0][0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def run_fit(text: str, desk: Path) -> None:
+    """Begun anew and after two epochs, it goes on to the last one."""
+
+    @dataclass(frozen=True)
+    class WithEpochs(public.Options):
+        epochs: int = 3
+
+    names: dict[str, Any] = {"Epoch": Epoch}
+    exec(text, names)
+    for start in (0, 2):
+        detector = WithNetwork(WithEpochs(), BuildContext(CPU))
+        detector.epoch = start
+        assert [each.number for each in names["fit"](detector, OneBatch())] == [start, *range(start + 1, 4)]
+
+
+def run_checks(text: str, desk: Path) -> None:
+    """The test of a plugin passes beside its file."""
+    names: dict[str, Any] = {}
+    exec(text, names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    test()
+
+
+def run_stored_maps(text: str, desk: Path) -> None:
+    """The maps that a run stores come back as the guide says."""
+    from adbench.run.heatmaps import _write_raw
+
+    given = np.linspace(-1, 3, 2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
+    samples = [SimpleNamespace(label=0), SimpleNamespace(label=1)]
+    rescored = SimpleNamespace(store=SimpleNamespace(samples=samples), image=np.array([0.5, 2.5]))
+    _write_raw(desk / "maps.npz", ["a.png", "b.png"], rescored, given)
+    names: dict[str, Any] = {"np": np}
+    exec(text, names)
+    np.testing.assert_allclose(names["maps"], given, atol=4 / 131070 * 1.01)
+    assert [*names["paths"]] == ["a.png", "b.png"]
+    assert [*names["labels"]] == [0, 1]
+    assert [*names["scores"]] == [0.5, 2.5]
+
+
+FRAGMENTS: dict[str, Callable[[str, Path], None]] = {
+    "with self.autocast():": run_autocast,
+    "class Mine(Detector):": run_micro_batches,
+    "def fit(self, images):": run_fit,
+    "from adbench import checks": run_checks,
+    'with np.load("maps.npz") as stored:': run_stored_maps,
+}
+"""What a fragment needs around it, by its first line."""
+
+
+def test_every_fragment_is_run():
+    """No fragment without a harness, and no harness without a fragment."""
+    assert {block.text.splitlines()[0] for block in blocks("fragment")} == set(FRAGMENTS)
+
+
+@pytest.mark.parametrize("block", blocks("fragment"), ids=str)
+def test_fragments_run(block, desk, monkeypatch):
+    """A part of a program does what the page says, with what it needs around it."""
+    monkeypatch.chdir(desk)
+    FRAGMENTS[block.text.splitlines()[0]](block.text, desk)
+
+
+@pytest.mark.parametrize("block", blocks("outline"), ids=str)
+def test_outlines_train(block):
+    """A method in outline builds and trains; what it leaves out ("...") is filled in."""
+    names = {name: getattr(public, name) for name in public.__all__}
+    names |= {"dataclass": dataclass, "replace": replace, "backbones": backbones, "maps": maps, "torch": torch}
+    exec(block.text, names)
+    (method,) = names["adbench_methods"]()
+    assert isinstance(method, Method)
+    changes = {"size": (64, 64), "amp": "off", "backbone": "efficientnet_lite0", "epochs": 2}
+    options = replace(
+        method.options(), **{key: value for key, value in changes.items() if hasattr(method.options(), key)}
+    )
+    detector = method.make(options, BuildContext(CPU))
+    if not hasattr(detector, "step"):
+        type(detector).step = lambda self, features: float(features[0].float().mean())
+    reported = list(itertools.islice(detector.fit(OneBatch()), 10))
+    assert reported[-1].number == reported[-1].total == 2

@@ -1,0 +1,175 @@
+"""Every command line in README and docs can be given as it stands."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from importlib.metadata import metadata
+from typing import Any
+
+import click
+import pytest
+from doc_blocks import PAGES, PROGRAMS, ROOT, blocks, commands_of, inline_code
+from runs import adbench
+
+from adbench import UsageError
+from adbench.api import registry
+from adbench.api.method import require_setting
+from adbench.cli import options as arguments
+from adbench.cli.main import app
+
+
+@dataclass
+class Parsed:
+    """A command with the values of its parameters."""
+
+    command: click.Command
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def find(group: click.Command, words: list[str]) -> tuple[click.Command, list[str]]:
+    """Follow words through groups to a command; the words that are left are its own."""
+    while isinstance(group, click.Group) and words and not words[0].startswith("-"):
+        assert words[0] in group.commands, f"no command {words[0]}"
+        group, words = group.commands[words[0]], words[1:]
+    return group, words
+
+
+def parse(group: click.Command, words: list[str]) -> Parsed:
+    """Parse words as click does, without running the command. Raises ``click.UsageError``."""
+    command, rest = find(group, words)
+    try:
+        with closing(command.make_context(command.name, rest)) as context:
+            return Parsed(command, dict(context.params))
+    except click.exceptions.Exit:  # --help and --version
+        return Parsed(command)
+
+
+def is_name(text: object) -> bool:
+    """Whether a word is meant as it stands, and not as a placeholder such as METHOD."""
+    return isinstance(text, str) and not text.isupper() and text != "all"
+
+
+def check_adbench(words: list[str]) -> None:
+    """Parse a command line of adbench, and look up the names in it."""
+    if "..." in words:  # stands for what every run needs
+        place = words.index("...")
+        words = [*words[:place], "-m", "random", "-d", "demo", *words[place + 1 :]]
+    words = [word.removeprefix("[").removesuffix("]").removesuffix("...") for word in words]
+    parsed = parse(app, words)
+    values = parsed.values
+    known = registry.load(values.get("plugin_files") or ())
+    given = values.get("methods") or values.get("method") or values.get("name") or ()
+    names = given.split(",") if isinstance(given, str) else [each.partition(":")[0] for each in given]
+    methods = [known.method(name) for name in names if is_name(name)]
+    if is_name(values.get("dataset")):
+        assert values["dataset"] in known.datasets
+    for method in methods:
+        assert (values.get("preset") or "paper") in method.presets
+    if methods and "changes" in values:
+        arguments.overrides(methods, [change for change in values["changes"] if "=" in change], {})
+    if methods and "auxiliary" in values:
+        arguments.auxiliary(methods, values["auxiliary"])
+    if methods and "shots" in values:
+        require_setting(methods, arguments.setting(values["setting"], values["shots"]))
+
+
+def check_python(words: list[str]) -> None:
+    """Parse a command line of a benchmark, or compile what stands behind -c."""
+    if words[0] == "-c":
+        compile(words[1], "-c", "exec")
+        return
+    assert words[0] == "-m"
+    package, _, module = words[1].partition(".")
+    if package == "adbench":
+        check_adbench(words[2:])
+        return
+    assert package == "benchmarks"
+    found = importlib.import_module(f"benchmarks.{module or '__main__'}")
+    parse(found.main if module else found.app, words[2:])
+
+
+def check_pip(words: list[str]) -> None:
+    """Only this project, or a folder, is installed, with extras that there are."""
+    assert words[0] == "install"
+    for word in (word for word in words[1:] if not word.startswith("-")):
+        name, extras = re.fullmatch(r"([^\[]+)(?:\[(.+)\])?", word).groups()
+        assert name in (".", "adbench-suite")
+        declared = metadata("adbench-suite").get_all("Provides-Extra") or []
+        assert set((extras or "").split(",")) - {""} <= set(declared)
+
+
+def check_pytest(words: list[str]) -> None:
+    """Paths are there."""
+    assert all((ROOT / word).exists() for word in words if not word.startswith("-") and "/" in word)
+
+
+CHECKS = {"adbench": check_adbench, "python": check_python, "pip": check_pip, "pytest": check_pytest}
+
+
+@pytest.mark.parametrize("block", blocks("commands"), ids=str)
+def test_commands_exist(block, desk, monkeypatch):
+    """Each command line is parsed by the real commands; methods, presets, options and settings in it exist."""
+    monkeypatch.chdir(desk)
+    assert set(CHECKS) == set(PROGRAMS)
+    lines = list(commands_of(block))
+    assert lines
+    for words in lines:
+        CHECKS[words[0]](words[1:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["run", "-m", "padim", "-d", "demo", *wrong] for wrong in (
+            ["--pluging", "x"], ["-p", "cpus"], ["-o", "epsilons=1"], ["--amp", "int8"], ["--aux", "textures=x"],
+        )),
+        ["run", "-m", "padam", "-d", "demo"], ["run", "-m", "padim", "-d", "demos"], ["leaderbord"],
+        ["compare", "msflow", "--vs", "mine"], ["results", "stales"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_commands_are_noticed(words):
+    """The check of commands fails on what does not exist."""
+    with pytest.raises((click.UsageError, UsageError, AssertionError)):
+        check_adbench(words)
+
+
+def lists() -> list[list[str]]:
+    found = [
+        words[1:] for block in blocks("commands") for words in commands_of(block) if words[:2] == ["adbench", "list"]
+    ]
+    return [words for words in found if words[1] != "runs"]
+
+
+@pytest.mark.parametrize("words", lists(), ids=" ".join)
+def test_lists_of_the_docs_run(words, desk, monkeypatch):
+    """``adbench list`` of what is installed or in a plugin file runs as printed."""
+    monkeypatch.chdir(desk)
+    found = adbench(*words)
+    assert found.exit_code == 0, found.output
+    assert words[2] in found.stdout
+
+
+def inline_commands() -> Iterator[tuple[str, str]]:
+    """The commands between backquotes with their pages; "list runs|methods" is two commands."""
+    for page in PAGES:
+        for code in inline_code(page):
+            if code.startswith("adbench "):
+                words = [word.split("|") for word in code.replace("\\|", "|").partition(" > ")[0].split()]
+                for chosen in itertools.product(*words):
+                    yield page.name, " ".join(chosen)
+
+
+@pytest.mark.parametrize(("page", "code"), sorted(set(inline_commands())))
+def test_commands_in_the_text_exist(page, code):
+    """A command in a sentence or a table exists, and so do the options that stand behind it."""
+    words = code.split()[1:]
+    command, rest = find(app, [] if words[0] in ("COMMAND", "...") else words)
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    options = {word.partition("=")[0] for word in rest if word.startswith("-")}
+    assert options <= known | {"--help", "-h"}
