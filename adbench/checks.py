@@ -1,4 +1,4 @@
-"""What a plugin's own tests call: ``check_method`` and ``run`` of ``adbench.run.check_method``."""
+"""Checks for a plugin's own tests: ``check_method`` and ``run`` of ``adbench.run.check_method``."""
 
 from .run.check_method import CheckResult, check_method, run
 

@@ -1,4 +1,4 @@
-"""Batches of images, as a plugin's own tests make them: ``Batch.of(images)``."""
+"""Batches of images for a plugin's own tests: ``Batch.of(images)``."""
 
 from .api.images import Batch
 from .data.images import Images

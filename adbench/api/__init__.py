@@ -1,1 +1,1 @@
-"""All that a plugin imports: methods, options, detectors, scores, data sets, hooks."""
+"""The API for plugins: methods, options, detectors, scores, data sets, hooks."""

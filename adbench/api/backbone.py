@@ -1,4 +1,4 @@
-"""What turns images into features."""
+"""Backbones: networks that turn images into features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Backbone(Protocol):
 
     @property
     def key(self) -> str:
-        """Names everything that moves the outputs: features are cached under it."""
+        """Names everything that changes the outputs: features are cached under it."""
         ...
 
     def __call__(self, images: torch.Tensor, /) -> list[torch.Tensor]:
@@ -23,4 +23,4 @@ class Backbone(Protocol):
 
 
 AnyBackbone: TypeAlias = "Backbone | nn.Module"
-"""What ``features`` takes: a backbone, or a frozen module that maps images (B, 3, H, W) to features (B, C, h, w)."""
+"""The argument of ``features``: a backbone, or a frozen module from images (B, 3, H, W) to features (B, C, h, w)."""

@@ -1,4 +1,4 @@
-"""What a method is built for: the device, the seed, the data, and auxiliary data that the user gave."""
+"""The context in which a method is built: the device, the seed, the data, and the user's auxiliary data."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What ``build(options, context)`` gets.
+    """The second argument of ``build(options, context)``.
 
     Attributes:
         device: where the detector trains and scores.
-        seed: of the run; torch's, NumPy's and Python's global generators are seeded with it already.
-        dataset: name of the data set; empty where there is none, as in ``check-method``.
-        classes: names of the classes that the detector is trained for, in the data set's order.
+        seed: of the run; torch's, NumPy's and Python's global generators have it already.
+        dataset: name of the data set; empty if there is none, as in ``check-method``.
+        classes: names of the classes to train, in the data set's order.
         train_images: training images, without those held out for the threshold. Broken ones that --skip-bad
             leaves out are counted.
-        setting: what the detector is trained on.
-        shots: training images of each class in the setting "few-shot"; else None.
-        auxiliary: files and folders of ``Requirements.auxiliary`` by name, as far as the user gave them. They are
-            for ``fit`` and ``calibrate``. A detector that is built to score a checkpoint gets none, so what
-            ``score`` needs of them belongs in the state.
+        setting: the kind of training images.
+        shots: training images of each class in the setting "few-shot"; otherwise None.
+        auxiliary: the user's files and folders for ``Requirements.auxiliary``, by name. They are for ``fit`` and
+            ``calibrate``. A detector that only scores a checkpoint gets none, so its state must contain everything
+            that ``score`` needs.
     """
 
     device: torch.device

@@ -1,4 +1,4 @@
-"""Records of data: images, the tasks made of them, and the readers that find them. Standard library only."""
+"""Records of data: images, tasks and data set readers. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 EvalSize = Size | Literal["native"]
-"""Where maps and masks are compared: at one size, or at each image's own."""
+"""Size at which maps and masks are compared: one size, or each image's own."""
 
 Setting = Literal["one-class", "multi-class", "few-shot", "zero-shot"]
-"""What one model is trained on: one class, several classes at once, a few images of one class, or no image."""
+"""Training images of one model: of one class, of several classes at once, a few of one class, or none."""
 
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 
@@ -27,7 +27,7 @@ GOOD = "good"
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: where it lies, whether it is defective, and where its mask lies (None when good)."""
+    """One image: its path, its label, and the path of its mask (None if it is good)."""
 
     path: Path
     label: int = 0
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with one file or folder of a data set, with the way out."""
+    """A fault of one file or folder of a data set, with a hint."""
 
     path: Path
     found: str
@@ -45,7 +45,7 @@ class Problem:
 
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-"""Names of the splits of a task; a data set with several tests names these itself."""
+"""Names of a task's splits; a data set with several test splits names these itself."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Task:
     Attributes:
         dataset: name of the data set.
         class_name: name of the class.
-        root: the folder below which paths are told.
+        root: the folder below which paths are given.
         train: good images to train on. It may be empty; then only zero-shot methods can run.
-        test: good and defective images that are scored. By default the first of ``tests``.
-        synthetic: whether the images were made by a program.
-        problems: what is wrong with the files.
-        validation: good images that the data set keeps apart from training, where it does.
-        tests: the test splits by name, where a data set has several; else empty.
-        train_place: where training images were looked for; told where there are none.
+        test: good and defective images to score. By default the first of ``tests``.
+        synthetic: whether a program made the images.
+        problems: faults of the files.
+        validation: good images that the data set separates from training, if it does.
+        tests: the test splits by name, if a data set has several; otherwise empty.
+        train_place: where training images were searched; shown if there are none.
     """
 
     dataset: str
@@ -84,12 +84,12 @@ class Task:
 
     @property
     def splits(self) -> Mapping[str, tuple[Sample, ...]]:
-        """All splits by name: "train", "validation" where there is one, and "test" or the tests' own names."""
+        """All splits by name: "train", "validation" if there is one, and "test" or the names of several tests."""
         validation = {VALIDATION: self.validation} if self.validation else {}
         return {TRAIN: self.train, **validation, **(self.tests or {TEST: self.test})}
 
     def with_test(self, name: str | None) -> Task:
-        """The same task with another test split to score; None stands for the one that is scored by default.
+        """The same task with another test split to score; None means the default one.
 
         Raises:
             UnknownNameError: the task has no test split of that name.
@@ -102,7 +102,7 @@ class Task:
         return replace(self, test=tests[name])
 
     def used(self) -> Iterator[tuple[str, Sample]]:
-        """Every image that can move a number, with the name of its split; of several tests the scored one alone."""
+        """Every image that can move a number, with the name of its split; of several tests only the scored one."""
         for split, samples in ((TRAIN, self.train), (VALIDATION, self.validation), (TEST, self.test)):
             for sample in samples:
                 yield split, sample
@@ -111,8 +111,8 @@ class Task:
     def fingerprint(self) -> str:
         """12 hex digits that change when an image is added, removed, relabelled or of another length.
 
-        Files are not opened; ``identity.data_digest`` knows their contents.
-        Paths count relative to the root, so that a copied data set has the same fingerprint.
+        Files are not opened; ``identity.data_digest`` covers their contents. Paths count relative to the root, so a
+        copied data set has the same fingerprint.
         """
         digest = hashlib.sha256()
         for part, sample in self.used():
@@ -124,7 +124,7 @@ class Task:
 
 
 def relative_path(path: Path, root: Path) -> str:
-    """Name a file below the data set's root, with forward slashes on every platform."""
+    """Path of a file below the data set's root, with forward slashes on every platform."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
@@ -133,7 +133,7 @@ class Dataset:
     """A data set reader.
 
     ``classes(root)`` names the classes; ``load(root, class_name)`` finds the images of one without
-    opening them. Both raise ``DataError`` where the folder is missing. A data set that makes itself
+    opening them. Both raise ``DataError`` if the folder is missing. A data set that generates itself
     (``demo``) takes no root: it gets the cache folder.
     """
 
@@ -147,5 +147,5 @@ class Dataset:
 
 
 def size_text(size: EvalSize) -> str:
-    """Write a size as people give it: "256x640", or "native"."""
+    """Format a size as in options: "256x640", or "native"."""
     return size if isinstance(size, str) else "x".join(map(str, size))

@@ -1,4 +1,4 @@
-"""What a method builds: a detector, which fits on training images and scores batches."""
+"""Detectors: what a method builds, to fit on training images and to score batches."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What ``fit`` reports: epoch ``number`` (from 1) of ``total`` is finished.
+    """Reported by ``fit``: epoch ``number`` (from 1) of ``total`` is finished.
 
-    A first one with the number where ``fit`` starts (0, or that of a resume) only tells the ``total``, so
-    that the time left is known within the first epoch.
+    A first one with the number where ``fit`` starts (0, or that of a resume) only announces the ``total``, so that the
+    time left is known within the first epoch.
 
-    ``milestone`` says that the method's schedule asks for an evaluation here, as at the end of a
-    meta-epoch; the last epoch always counts as one.
+    ``milestone`` asks for an evaluation here, such as at the end of a meta-epoch; the last epoch always is a
+    milestone.
     """
 
     number: int
@@ -40,10 +40,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Step:
-    """What ``fit`` may report within an epoch: ``done`` of ``total`` steps of work are finished.
+    """Reported by ``fit`` within an epoch: ``done`` of ``total`` steps of work are finished.
 
-    It is for work that is no iteration over the images, such as the picks of a coreset, or for a schedule that counts
-    iterations. It only moves the progress line: nothing is evaluated or saved.
+    It is for work other than an iteration over the images, such as the picks of a coreset, or for a schedule that
+    counts iterations. It only moves the progress line: nothing is evaluated or saved.
 
     Raises:
         TaskError: ``done`` is not from 0 to ``total``.
@@ -58,43 +58,43 @@ class Step:
 
 
 class Detector:
-    """What a method builds: derive from it and write ``fit`` and ``score``.
+    """Base class of a method's model: derive from it and write ``fit`` and ``score``.
 
-    ``fit`` sees training images only, and ``score`` must not let one image's score depend on
-    another's. The engine evaluates, saves and stops *between* two yields of ``fit``.
+    ``fit`` sees only training images. In ``score``, no image's score may depend on another image. The engine
+    evaluates, saves and stops *between* two yields of ``fit``.
     """
 
     frozen: ClassVar[tuple[str, ...]] = ("backbone",)
-    """Attributes that ``state_dict`` leaves out, since building makes them the same again."""
+    """Attributes that ``state_dict`` leaves out, since building the detector makes them again."""
 
     micro_batching: ClassVar[bool] = False
-    """Whether a batch may be split where memory runs out: the loss of a batch is the mean of its images' losses.
+    """Whether a batch may be split if memory runs out: the loss of a batch is the mean of its images' losses.
 
-    False for methods with batch norm, or whose loss compares the images of a batch: with parts of the batch they
-    would train otherwise.
+    False for methods with batch norm, or with a loss that compares the images of a batch: parts of the batch would
+    train them differently.
     """
 
     threads_per_epoch: ClassVar[bool] = False
-    """Whether ``torch.get_num_threads()`` is read at the start of each epoch only, as by worker threads of its own.
+    """Whether ``torch.get_num_threads()`` is read only at the start of each epoch, such as by own worker threads.
 
-    With ``--threads auto`` the engine changes the number between batches; where this is True, between epochs.
+    With ``--threads auto`` the engine changes the number between batches; if this is True, between epochs.
     """
 
     score_scale: ClassVar[int] = 1
-    """Raise it when image scores change their unit: the thresholds in older checkpoints are then not used."""
+    """Raise it when image scores change their unit: thresholds in older checkpoints are then not used."""
 
     epoch: int = 0
-    """Finished epochs; the engine keeps it. ``fit`` starts here, which is not 0 after a resume."""
+    """Number of finished epochs, set by the engine. ``fit`` starts here, which is not 0 after a resume."""
 
     def __init__(self, options: Any, device: BuildContext | torch.device) -> None:
         """Store the options, the device and the context; a method builds its modules after calling this.
 
-        ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop: it survives where memory
+        ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop: it goes on after memory
         runs out, if the method sets ``micro_batching``.
 
         Args:
-            options: of the method.
-            device: the context that ``build`` got. Plugins of adbench 0.1 pass its device alone.
+            options: the method's options.
+            device: the context from ``build``. Plugins of adbench 0.1 pass only its device.
         """
         from ..util.memory import MicroBatches
 
@@ -105,26 +105,26 @@ class Detector:
 
     @property
     def passes(self) -> MicroBatches:
-        """The name of ``micro_batches`` in adbench 0.1, for its plugins."""
+        """The name of ``micro_batches`` in adbench 0.1, kept for its plugins."""
         return self.micro_batches
 
     def fit(self, images: Images) -> Iterator[Epoch | Step]:
-        """Train on good images; yield an ``Epoch`` after each epoch, and a ``Step`` within one where that helps.
+        """Train on good images; yield an ``Epoch`` after each epoch, and perhaps a ``Step`` within one.
 
         Args:
-            images: the training images; iterate over it, or over ``images.features(backbone)``,
+            images: the training images; iterate over them, or over ``images.features(backbone)``,
                 once per epoch.
         """
         raise NotImplementedError(f"{type(self).__name__} must define fit(self, images)")
 
     def score(self, batch: Batch) -> Scores:
-        """Score a batch of images, each on its own. Called without gradients."""
+        """Score a batch of images, each independently of the others. Called without gradients."""
         raise NotImplementedError(f"{type(self).__name__} must define score(self, batch)")
 
     def calibrate(self, images: Images) -> None:
-        """Complete a checkpoint that lacks what adbench's own carry; ``images`` are the training images.
+        """Complete a checkpoint that lacks parts of adbench's own; ``images`` are the training images.
 
-        Called once before an authors' checkpoint is scored. Most methods need nothing.
+        Called once before an authors' checkpoint is scored. Most methods don't need it.
         """
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -142,26 +142,26 @@ class Detector:
         """The detector as a torch module, for prediction and export; by default it wraps ``score``.
 
         Returns:
-            A module that maps float RGB in [0, 1], (B, 3, H, W), to the image scores (B,) and the maps (B, H, W), None
-            in place of the maps where the method does not localise.
+            A module from float RGB in [0, 1], (B, 3, H, W), to the image scores (B,) and the maps (B, H, W), or None
+            in place of the maps if the method makes none.
         """
         from .module import ScoreModule
 
         return ScoreModule(self)
 
     def checkpoint_bytes(self) -> int | None:
-        """Bytes that the checkpoint will have after training; None where it will have those of the present state."""
+        """Bytes of the checkpoint after training; None if they are those of the present state."""
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to score, and to go on training: modules, optimisers and tensors.
+        """Everything needed to score and to resume training: modules, optimisers and tensors.
 
-        By default every attribute that has a ``state_dict`` of its own, and every tensor.
+        By default it has every attribute with its own ``state_dict``, and every tensor.
         """
         return {name: _state_of(value) for name, value in self._parts().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` returned. Raises ``CheckpointError`` where it does not fit."""
+        """Load what ``state_dict`` returned. Raises ``CheckpointError`` if it does not fit."""
         from ..util.errors import CheckpointError, first_line
 
         for name, value in state.items():

@@ -1,4 +1,4 @@
-"""Every hook that a plugin can implement. Both return lists, and both are called once."""
+"""Every hook that a plugin can implement. Both return lists, and each is called once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ hookimpl = pluggy.HookimplMarker("adbench")
 
 @hookspec
 def adbench_methods() -> Sequence[Method]:
-    """Return the methods that this plugin offers."""
+    """Return the methods of this plugin."""
     raise NotImplementedError
 
 
 @hookspec
 def adbench_datasets() -> Sequence[Dataset]:
-    """Return the data sets that this plugin can read."""
+    """Return the data sets that this plugin reads."""
     raise NotImplementedError

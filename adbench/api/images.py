@@ -1,6 +1,6 @@
-"""What a detector is given: batches of images and their features.
+"""Images as a detector gets them: batches of images and their features.
 
-``Images`` is a protocol, which ``adbench.data.images`` fulfils.
+``Images`` is a protocol; ``adbench.data.images`` implements it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 Transform: TypeAlias = "Callable[[torch.Tensor, torch.Generator], torch.Tensor]"
-"""Turns images (B, 3, H, W) into others of the same shape, with random numbers of a generator on the CPU alone."""
+"""Changes images (B, 3, H, W) and keeps their shape; random numbers come only from the generator, on the CPU."""
 
 
 class Batch:
-    """A few images of one size. What costs something, such as their pixels, is made when it is asked for."""
+    """A few images of one size. Their pixels and features are made when they are asked for."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Batch:
         images: Callable[[], torch.Tensor],
         features: Callable[[AnyBackbone], list[torch.Tensor]] | None = None,
     ) -> None:
-        """Stand for ``count`` images of ``size``; ``features`` finds what is cached, None computes it."""
+        """Create a batch of ``count`` images of ``size``; ``features`` finds cached features, None computes them."""
         self._count, self._images, self._features = count, images, features
         self.size = size
 
     @classmethod
     def of(cls, images: torch.Tensor) -> Batch:
-        """Make a batch of loose images, float RGB in [0, 1], (B, 3, H, W)."""
+        """Make a batch of given images, float RGB in [0, 1], (B, 3, H, W)."""
         size = (int(images.shape[2]), int(images.shape[3]))
         return cls(len(images), size, lambda: images)
 
@@ -45,18 +45,18 @@ class Batch:
 
     @cached_property
     def images(self) -> torch.Tensor:
-        """Float RGB in [0, 1], (B, 3, H, W), on the device, not normalised. They must not be changed in place."""
+        """Float RGB in [0, 1], (B, 3, H, W), on the device, not normalised. Don't change them in place."""
         return self._images()
 
     @property
     def pictures(self) -> torch.Tensor:
-        """The name of ``images`` in adbench 0.1, for its plugins."""
+        """The name of ``images`` in adbench 0.1, kept for its plugins."""
         return self.images
 
     def features(self, backbone: AnyBackbone) -> list[torch.Tensor]:
-        """What ``backbone`` makes of these images: a (B, C, h, w) tensor per layer, cached where possible.
+        """Features that ``backbone`` computes: a (B, C, h, w) tensor per layer, cached where possible.
 
-        They must not be changed in place.
+        Don't change them in place.
 
         Args:
             backbone: one of ``adbench.backbones``, or a frozen ``nn.Module`` of your own.
@@ -72,9 +72,9 @@ class Batch:
 
 
 class Images(Protocol):
-    """The training images, or another part of a task; each iteration goes through all of them once.
+    """The training images, or another part of a task; each iteration yields all of them once.
 
-    Training images come in a new random order each time, drawn from torch's global generator.
+    Training images come in a new random order each time, by torch's global generator.
     """
 
     @property
@@ -92,7 +92,7 @@ class Images(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def features(self, backbone: AnyBackbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
-        """Go through all images once as features: per batch a (B, C, h, w) tensor for each layer."""
+        """Go through all images once as features: for each batch a (B, C, h, w) tensor per layer."""
         ...
 
     def augmented(
@@ -104,33 +104,33 @@ class Images(Protocol):
         copies: int = 0,
         start: int = 0,
     ) -> Images:
-        """The same images, changed at random by ``transform``, or turned by up to ``rotation`` degrees.
+        """The same images, changed at random by ``transform``, or rotated by up to ``rotation`` degrees.
 
-        With ``copies`` above 0 there are so many fixed versions of each image. Each iteration uses the next one,
-        beginning with number ``start``, and features are cached like others. Then ``transform`` gets one image at a
-        time, with a generator whose numbers depend on the image's row and the version alone. With ``copies`` 0 it gets
-        a batch and torch's global generator, and nothing is cached.
+        With ``copies`` above 0 each image has that number of fixed versions. Each iteration uses the next version,
+        beginning with number ``start``, and features are cached like others. ``transform`` then gets one image at a
+        time, and a generator that depends only on the image's row and the version. With ``copies`` 0 it gets a batch
+        and torch's global generator, and nothing is cached.
 
         Args:
             transform: images (B, 3, H, W) in [0, 1] on the device and a generator on the CPU -> images of that shape.
             key: names the transform and its numbers; features are cached under it.
-            rotation: degrees, in place of a transform.
+            rotation: degrees, instead of a transform.
             copies: versions of each image.
             start: number of the first version, such as the finished epochs.
         """
         ...
 
     def split(self, share: float, seed: int = 0) -> tuple[Images, Images]:
-        """Keep a part of these images from training, for a validation of the method's own.
+        """Hold out a part of these images for the method's own validation.
 
-        The result's protocol tells ``share``.
+        The result's protocol contains ``share``.
 
         Args:
-            share: part of the images that is held out, above 0 and below 1; at least one image is on each side.
+            share: held-out part of the images, above 0 and below 1; each side has at least one image.
             seed: of the choice. The same seed holds out the same images.
 
         Returns:
-            The images to train on, and those held out, which come in a fixed order.
+            The images to train on, and the held-out ones in a fixed order.
 
         Raises:
             TaskError: there is only one image.

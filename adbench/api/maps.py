@@ -1,4 +1,4 @@
-"""What the score of most methods ends with: anomaly maps enlarged, smoothed, and summed up to an image score."""
+"""Post-processing of anomaly maps: enlarge, smooth, and reduce to an image score."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from .data import Size
 
 Border = Literal["reflect", "mirror", "nearest", "zero"]
-"""What is beyond the border of a map, in SciPy's words: reflect is d c b a | a b c d | d c b a, mirror
-d c b | a b c d | c b a, nearest a a a | a b c d | d d d; zero is what SciPy calls constant."""
+"""Values beyond the border of a map, in SciPy's words: reflect is d c b a | a b c d | d c b a, mirror
+d c b | a b c d | c b a, nearest a a a | a b c d | d d d; zero is SciPy's constant."""
 
 
 def upsample(
     maps: Tensor, size: Size, *, align_corners: bool = False, mode: Literal["bilinear", "nearest"] = "bilinear"
 ) -> Tensor:
-    """Bring maps (B, h, w) to ``size`` (H, W).
+    """Resize maps (B, h, w) to ``size`` (H, W).
 
     Args:
         maps: of any floating type.
         size: height and width.
-        align_corners: of bilinear: the centres of corner pixels stay corners, as some papers' programs do it. False
-            is what image libraries do.
-        mode: between four pixels, or the nearest one.
+        align_corners: for bilinear: the centres of corner pixels stay corners, as in some papers' programs. False is
+            the way of image libraries.
+        mode: bilinear between four pixels, or the nearest pixel.
 
     Returns:
         (B, H, W).
@@ -39,14 +39,14 @@ def gaussian(
 ) -> Tensor:
     """Smooth maps (B, H, W) with a Gaussian, as ``scipy.ndimage.gaussian_filter`` defines it.
 
-    Two products with banded matrices, ten times as fast on a CPU as convolutions of a single channel.
+    It is two products with banded matrices, ten times as fast on a CPU as convolutions of a single channel.
 
     Args:
         maps: of any floating type.
         sigma: standard deviation in pixels; 0 for none.
         truncate: standard deviations at which the kernel ends.
-        radius: pixels at which the kernel ends, in place of ``truncate``: 2 for a kernel of 5 x 5.
-        border: what is beyond the border.
+        radius: pixels at which the kernel ends, instead of ``truncate``: 2 for a kernel of 5 x 5.
+        border: values beyond the border.
 
     Returns:
         (B, H, W).
@@ -59,7 +59,7 @@ def gaussian(
 
 
 def _blur_matrix(length: int, sigma: float, radius: int, border: Border) -> Tensor:
-    """The matrix (N, N) that smooths a column of ``length`` N, float64."""
+    """The matrix (N, N) that smooths a column of length N, float64."""
     steps = torch.arange(-radius, radius + 1)
     kernel = torch.softmax(-0.5 * (steps.double() / sigma) ** 2, dim=0)
     seen = torch.arange(length)[:, None] + steps  # (N, 2 radius + 1)
@@ -84,7 +84,7 @@ def highest(maps: Tensor) -> Tensor:
 
 
 def top_mean(maps: Tensor, share: float) -> Tensor:
-    """The mean of the highest ``share`` of each map's pixels, rounded down but one at least: (B, H, W) -> (B,).
+    """Mean of the highest ``share`` of each map's pixels, rounded down but at least one: (B, H, W) -> (B,).
 
     Args:
         maps: of any floating type.

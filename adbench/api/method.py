@@ -1,4 +1,4 @@
-"""A method as its plugin offers it, with its presets and published numbers."""
+"""A method as its plugin declares it, with its presets and published numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Word = TypeVar("Word", bound=str)
 
 @dataclass(frozen=True)
 class Preset:
-    """Named options, and what differs for single classes: {"mvtec/transistor": {"size": (256, 256)}}."""
+    """Named options, and changes for single classes: {"mvtec/transistor": {"size": (256, 256)}}."""
 
     options: Options
     summary: str = ""
@@ -42,7 +42,7 @@ class Preset:
 
 
 Policy = Literal["last", "oracle", "unknown"]
-"""The epoch that a published number is of: the last, the best one on the test set, or the authors don't say."""
+"""Epoch of a published number: the last, the best one on the test set, or unknown."""
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
@@ -56,12 +56,12 @@ class Published:
         class_name: name of the class.
         metric: a field of ``Metrics``; others are never compared.
         value: a fraction in [0, 1].
-        policy: the epoch that it is of.
-        source: where it stands.
-        epoch: number of the epoch, where that is known.
-        setting: what the authors trained on.
+        policy: the kind of epoch.
+        source: where it is published.
+        epoch: number of the epoch, if it is known.
+        setting: the kind of the authors' training images.
         shots: training images of each class, in the setting "few-shot".
-        configuration: what tells several configurations in one source apart.
+        configuration: distinguishes several configurations in one source.
     """
 
     dataset: str
@@ -79,15 +79,15 @@ class Published:
     def read_csv(cls, path: Path, *, method: str | None = None) -> tuple[Published, ...]:
         """Read rows of ``dataset, class, metric, source, epoch, percent``.
 
-        The columns ``policy, setting, shots, configuration`` are read where they are there, others are passed over.
-        Without a policy a source that says "last evaluated epoch" is of the last epoch, and any other of the best.
+        The columns ``policy, setting, shots, configuration`` are optional, and others are ignored. Without a policy, a
+        source that says "last evaluated epoch" has the last epoch's, any other the best one's.
 
         Args:
             path: the file.
-            method: takes only rows with this name in the column ``method``.
+            method: reads only rows with this name in the column ``method``.
 
         Raises:
-            ValueError: a policy or setting that there is not, or a number that is none; with file and line.
+            ValueError: an unknown policy or setting, or text in place of a number; with file and line.
         """
         found = []
         with path.open(encoding="utf-8", newline="") as stream:
@@ -127,14 +127,14 @@ def _one_of(known: tuple[Word, ...], text: str) -> Word:
 
 @dataclass(frozen=True)
 class Method:
-    """A method as its plugin offers it.
+    """A method as its plugin declares it.
 
-    ``options`` is a frozen dataclass type derived from ``Options`` whose defaults are the paper's;
-    ``presets`` names others (``paper`` is added where it is missing). ``build(options, context)`` makes
-    a detector: small, no data; torch is imported there and not before. Its second parameter is called ``context`` or
-    annotated as ``BuildContext``; otherwise it gets the device alone, as in adbench 0.1. ``settings`` names the
-    settings in which the method can be trained; ``adbench run`` refuses others. ``requirements`` says what the method
-    needs beside training images.
+    ``options`` is a frozen dataclass type derived from ``Options`` with the paper's values as defaults. ``presets``
+    names others (``paper`` is added if it is missing). ``build(options, context)`` makes a small detector without
+    data; torch is imported there and not before. Its second parameter is called ``context`` or annotated as
+    ``BuildContext``; otherwise it gets only the device, as in adbench 0.1. ``settings`` names the settings in which
+    the method can be trained; ``adbench run`` refuses others. ``requirements`` says what the method needs besides
+    training images.
     """
 
     name: str
@@ -155,8 +155,8 @@ class Method:
         """Build a detector.
 
         Args:
-            options: final ones.
-            context: what it is built for; a ``build`` of adbench 0.1 gets its device alone.
+            options: resolved options.
+            context: the context; a ``build`` of adbench 0.1 gets only its device.
 
         Raises:
             TaskError: ``build`` returned something else.
@@ -169,7 +169,7 @@ class Method:
 
 
 def takes_context(build: Callable[..., Any]) -> bool:
-    """Whether the second parameter of a function or class is a ``BuildContext``: by its name or its annotation."""
+    """Whether the second parameter of a function or class is a ``BuildContext``, by its name or its annotation."""
     try:
         parameters = list(inspect.signature(build).parameters.values())
     except (TypeError, ValueError):  # a callable that does not say
@@ -182,7 +182,7 @@ def takes_context(build: Callable[..., Any]) -> bool:
 
 
 def require_setting(methods: Sequence[Method], setting: Setting) -> None:
-    """Refuse a setting that one of some methods does not support. Raises ``UsageError``, which names those it does."""
+    """Refuse a setting that one of the methods does not support. Raises ``UsageError`` with the supported ones."""
     unfit = [method for method in methods if setting not in method.settings]
     if unfit:
         told = (f"{each.name} does not support --setting {setting}, only {', '.join(each.settings)}" for each in unfit)
@@ -190,7 +190,7 @@ def require_setting(methods: Sequence[Method], setting: Setting) -> None:
 
 
 def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: str, class_name: str) -> Options:
-    """The options of one task: the preset's, those of the class, and what the user changed.
+    """The options of one task: the preset's, those of the class, and the user's changes.
 
     Raises:
         UnknownNameError: the method has no such preset.
@@ -202,14 +202,14 @@ def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: 
 
 
 def find_preset(method: Method, preset: str) -> Preset:
-    """Look a preset up. Raises ``UnknownNameError`` with the nearest name."""
+    """Find a preset. Raises ``UnknownNameError`` with the nearest name."""
     if preset not in method.presets:
         raise UnknownNameError(f"preset of {method.name}", preset, method.presets)
     return method.presets[preset]
 
 
 def real_overrides(method: Method, preset: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what the preset says anyway, for every class, so that a variant has one name."""
+    """Leave out changes that the preset has for every class already, so that a variant has one name."""
     chosen = find_preset(method, preset)
     per_class = {key for changes in chosen.per_class.values() for key in changes}
     return {

@@ -13,7 +13,7 @@ from .scores import Scores
 
 
 class Scorer(Protocol):
-    """What is wrapped: a ``Detector``."""
+    """The part of a ``Detector`` that is wrapped."""
 
     device: torch.device
 
@@ -25,8 +25,8 @@ class Scorer(Protocol):
 class ScoreModule(nn.Module):
     """Wraps ``Detector.score``: float RGB (B, 3, H, W) in [0, 1] -> image scores (B,) and maps (B, H, W) or None.
 
-    The detector's modules are submodules, so that ``parameters()`` finds them. ``to(...)`` moves its tensors as well.
-    They stay the detector's own: moving this module moves the detector.
+    The detector's modules are submodules, so ``parameters()`` finds them. ``to(...)`` moves its tensors as well. They
+    stay the detector's own: moving this module moves the detector.
     """
 
     def __init__(self, detector: Scorer) -> None:

@@ -1,4 +1,4 @@
-"""A plain ``nn.Module`` as a backbone: checked to be frozen, and named by its class and its state."""
+"""A plain ``nn.Module`` as a backbone: it must be frozen, and its class and state are its key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .backbone import AnyBackbone, Backbone
 FREEZE = "Freeze it with module.eval().requires_grad_(False), or call module(batch.images) to train it"
 
 _keys: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
-"""Of modules whose state was digested: what tells that it is unchanged, and the key."""
+"""For modules with a digested state: what shows that it is unchanged, and the key."""
 
 
 def as_backbone(given: AnyBackbone) -> Backbone:
-    """Take a backbone as it is, or make one of a frozen ``nn.Module``.
+    """Return a backbone unchanged, or wrap a frozen ``nn.Module``.
 
     Raises:
-        TaskError: it is no module, or one that trains: its features must not be kept.
+        TaskError: it is no module, or one in training: its features must not be cached.
     """
     if isinstance(getattr(given, "key", None), str):
         return given  # type: ignore[return-value]
@@ -33,7 +33,7 @@ def as_backbone(given: AnyBackbone) -> Backbone:
 
 
 class ModuleBackbone:
-    """A frozen module seen as a backbone. Its outputs become a list: of a tensor, a list or a dict of tensors."""
+    """A frozen module as a backbone. It may return a tensor, or a list or a dict of tensors."""
 
     def __init__(self, module: nn.Module) -> None:
         """Check that ``module`` is frozen."""
@@ -48,7 +48,7 @@ class ModuleBackbone:
 
     @property
     def key(self) -> str:
-        """The module's class with a digest of its structure and state; hashed again only when a tensor changed."""
+        """The module's class with a digest of its structure and state, hashed again only after a change of a tensor."""
         unchanged = tuple((value.data_ptr(), value._version) for value in _tensors(self.module))
         known = _keys.get(self.module)
         if known is None or known[0] != unchanged:

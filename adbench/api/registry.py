@@ -1,4 +1,4 @@
-"""Plugins: found through the entry-point group ``adbench`` or given as a file, and looked up by name."""
+"""Plugins: found in the entry-point group ``adbench`` or in a given file, and looked up by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Named = TypeVar("Named", Method, Dataset)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a method comes from: its plugin's module, and "NAME VERSION" of what was installed ("" for a file)."""
+    """Origin of a method: its plugin's module, and "NAME VERSION" of its distribution ("" for a file)."""
 
     module: str
     distribution: str = ""
@@ -36,7 +36,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Registry:
-    """All methods and data sets by name; ``broken`` says in a line each which plugins were skipped."""
+    """All methods and data sets by name; ``broken`` has a line for each skipped plugin."""
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
@@ -44,13 +44,13 @@ class Registry:
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def method(self, name: str) -> Method:
-        """Look a method up. Raises ``UnknownNameError`` with the nearest name."""
+        """Find a method. Raises ``UnknownNameError`` with the nearest name."""
         if name not in self.methods:
             raise UnknownNameError("method", name, self.methods, hint="See adbench list methods, or add --plugin FILE")
         return self.methods[name]
 
     def package_of(self, method: str) -> str:
-        """Name the distribution and version that a method came with, or the file of a loose plugin."""
+        """Distribution and version of a method, or the file of a loose plugin."""
         origin = self.origins.get(method)
         if origin is not None and origin.distribution:
             return origin.distribution
@@ -58,7 +58,7 @@ class Registry:
         return "unknown" if module is None else Path(module.__file__ or module.__name__).name
 
     def dataset(self, name: str) -> Dataset:
-        """Look a data set up. Raises ``UnknownNameError`` with the nearest name."""
+        """Find a data set. Raises ``UnknownNameError`` with the nearest name."""
         if name not in self.datasets:
             raise UnknownNameError("dataset", name, self.datasets, hint="Use --dataset folder --data-root DIR")
         return self.datasets[name]
@@ -67,8 +67,7 @@ class Registry:
 def load(plugin_files: Sequence[Path] = ()) -> Registry:
     """Load every installed plugin and the given files.
 
-    An installed plugin that breaks is skipped and named in ``broken``; a file that was asked for must
-    work.
+    An installed plugin that breaks is skipped and named in ``broken``; a given file must work.
 
     Raises:
         PluginError: a plugin file cannot be used, or two plugins offer the same name.
@@ -110,7 +109,7 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
 
 
 class _UnusableError(Exception):
-    """A plugin that can't be used; the text says why."""
+    """A plugin that can't be used; the text gives the reason."""
 
 
 def _origin(point: EntryPoint) -> str:
@@ -119,7 +118,7 @@ def _origin(point: EntryPoint) -> str:
 
 
 def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[[], object]) -> None:
-    """Load one plugin and hand it to pluggy.
+    """Load one plugin and register it with pluggy.
 
     Raises:
         _UnusableError: it breaks, or has a hook that does not exist.
@@ -127,7 +126,7 @@ def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[
     try:
         manager.register(load_module(), plugin)
         manager.check_pending()  # a mistyped hook would stay silent otherwise
-    except PLUGIN_ERRORS as error:  # whatever the code of others does must not take the other plugins down
+    except PLUGIN_ERRORS as error:  # a mistyped hook would be ignored silently otherwise
         if manager.has_plugin(plugin):
             manager.unregister(name=plugin)
         raise _unusable(error) from error
@@ -136,21 +135,21 @@ def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[
 def _unusable(error: BaseException) -> _UnusableError:
     if isinstance(error, _UnusableError):
         return error
-    if isinstance(error, pluggy.PluginValidationError):  # says at its end what is wrong
+    if isinstance(error, pluggy.PluginValidationError):  # its last line has the reason
         return _UnusableError(str(error).strip().splitlines()[-1].strip())
     return _UnusableError(described(error))
 
 
 class _SourceOnly(SourceFileLoader):
-    """Compiles a file each time: cached bytecode stays in use where an edit keeps the length and the second."""
+    """Compiles a file each time: a bytecode cache misses an edit that keeps the length and the second."""
 
     def path_stats(self, path: object) -> NoReturn:
-        """Say that nothing is known of the file, so that no bytecode is read or written."""
+        """Refuse to describe the file, so that no bytecode is read or written."""
         raise OSError
 
 
 def _module_name(path: Path) -> str:
-    """The name under which a plugin file is loaded; files of one stem get different ones."""
+    """Module name of a plugin file; files with the same stem get different ones."""
     name = f"adbench_plugin_{path.stem}"
     loaded = getattr(sys.modules.get(name), "__file__", None)
     if loaded is None or Path(loaded).resolve() == path.resolve():
@@ -166,7 +165,7 @@ def _import_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     if not any(hasattr(value, f"{GROUP}_impl") for value in vars(module).values()):
         hooks = " or ".join(hook for hook in vars(hookspecs) if hook.startswith("adbench_"))
@@ -177,7 +176,7 @@ def _import_file(path: Path) -> ModuleType:
 def _collect(
     manager: pluggy.PluginManager, hook: str, kind: type[Named], reject: Callable[[str, _UnusableError], None]
 ) -> dict[str, tuple[str, Named]]:
-    """Call one hook plugin by plugin, so that a broken one is known by its name; what each offers, with its plugin."""
+    """Call one hook plugin by plugin, so that the broken one is known; return its items by name, with their plugins."""
     found: dict[str, tuple[str, Named]] = {}
     for implementation in getattr(manager.hook, hook).get_hookimpls():
         plugin = implementation.plugin_name
@@ -198,7 +197,7 @@ def _collect(
 
 
 def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> list[Named]:
-    """What a hook returns. Raises ``_UnusableError`` where that is no list of the right things."""
+    """Return a hook's list. Raises ``_UnusableError`` if it returns anything else."""
     wanted = f"wanted a list of {kind.__name__}"
     try:
         returned = function()

@@ -1,4 +1,4 @@
-"""What a method needs beside training images: packages, and files or folders that the user gets from elsewhere."""
+"""Requirements of a method besides training images: packages, and files or folders from other sources."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Package:
     """A package that a method imports.
 
     Attributes:
-        name: as it is imported, such as "faiss".
-        install: what pip installs, such as "faiss-cpu>=1.8".
-        purpose: what the method does with it.
+        name: the name to import, such as "faiss".
+        install: the argument of pip install, such as "faiss-cpu>=1.8".
+        purpose: what the method uses it for.
     """
 
     name: str
@@ -27,22 +27,22 @@ class Package:
 
 
 def _always(options: Any) -> bool:
-    """Say that auxiliary data is needed whatever the options."""
+    """Say that auxiliary data is needed for any options."""
     return True
 
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """A file or folder that training reads beside the training images, such as a folder of textures.
+    """A file or folder that training reads besides the training images, such as a folder of textures.
 
     Attributes:
         name: as in ``--aux NAME=PATH``.
         purpose: what it is for.
         source: where to get it.
-        licence: under which it is published.
+        licence: the licence of the data.
         kind: "file" or "folder".
         without: what happens without it.
-        needed: whether training with these options is refused without it. It gets the method's options.
+        needed: whether training with these options needs it; called with the method's options.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Auxiliary:
 
 @dataclass(frozen=True)
 class Requirements:
-    """All that a method needs beside training images. It is asked for before anything is decoded or trained."""
+    """Everything that a method needs besides training images. It is checked before anything is decoded or trained."""
 
     packages: tuple[Package, ...] = ()
     auxiliary: tuple[Auxiliary, ...] = ()
@@ -65,14 +65,14 @@ class Requirements:
 def require(
     method: str, requirements: Requirements, options: Any, given: Mapping[str, Path], *, training: bool = True
 ) -> None:
-    """Refuse to build a method without what it needs.
+    """Refuse to build a method whose requirements are not met.
 
     Args:
         method: its name, for messages.
         requirements: what it needs.
         options: its options.
         given: paths of auxiliary data by name.
-        training: False where it only scores, for which auxiliary data is not needed.
+        training: False if the method only scores, which needs no auxiliary data.
 
     Raises:
         UnknownNameError: the method has no such auxiliary data.
@@ -99,7 +99,7 @@ def _require_packages(method: str, requirements: Requirements) -> None:
 
 
 def _require_given(method: str, requirements: Requirements, given: Mapping[str, Path]) -> None:
-    """Refuse names that the method does not know, and paths that are not there."""
+    """Refuse unknown names and missing paths."""
     known = {auxiliary.name: auxiliary for auxiliary in requirements.auxiliary}
     for name, path in given.items():
         if name not in known:
@@ -113,7 +113,7 @@ def _require_given(method: str, requirements: Requirements, given: Mapping[str, 
 
 
 def unknown(name: str, methods: Mapping[str, Requirements]) -> UsageError:
-    """The error for an auxiliary name that none of some methods has."""
+    """The error for an auxiliary name that no method has."""
     known = sorted({auxiliary.name for each in methods.values() for auxiliary in each.auxiliary})
     if not known:
         return UsageError(f"--aux {name}", found=f"no auxiliary data in {', '.join(methods)}", hint="Leave it out")
@@ -121,7 +121,7 @@ def unknown(name: str, methods: Mapping[str, Requirements]) -> UsageError:
 
 
 def _ways_to(auxiliary: Auxiliary) -> Sequence[str]:
-    """Sentences on where to get auxiliary data and what happens without it."""
+    """Sentences on where to get auxiliary data, and what happens without it."""
     placeholder = "DIR" if auxiliary.kind == "folder" else "FILE"
     source = f" ({auxiliary.source})" if auxiliary.source else ""
     found = [f"Give --aux {auxiliary.name}={placeholder}{source}."]

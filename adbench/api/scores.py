@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class Scores:
     """Anomaly scores of one batch, higher = more anomalous.
 
-    ``image`` (B,), kept in float64; ``map`` (B, H, W) at the input size, or None for a method that does not
-    localise. An image score that saturates, such as 1 - exp(-x), ties images that x itself tells apart.
-    ``region_map`` only where a method's paper takes AUPRO from another map.
+    ``image`` (B,), kept in float64; ``map`` (B, H, W) at the input size, or None if the method makes no maps.
+    An image score that saturates, such as 1 - exp(-x), makes ties between images with different x.
+    ``region_map`` is only for a method whose paper takes AUPRO from another map.
     """
 
     image: torch.Tensor
@@ -26,10 +26,10 @@ class Scores:
 
 
 METRIC_NAMES = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
-"""The fields of ``Metrics``, in the order in which they are shown."""
+"""The fields of ``Metrics``, in the order of tables."""
 
 MAIN_METRICS = ("image_auroc", "pixel_auroc", "aupro")
-"""Those that both papers report: shown where not all are, and each with an oracle's checkpoint."""
+"""Metrics that both papers report: the default of tables; each has an oracle checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The score above which an image is called defective, suggested without a look at the test set.
+    """The score above which an image is called defective, suggested without the test set.
 
-    ``rule`` says what it was made from. The rates are what it does to the test set: the part of the good
-    images above it, and of the defective ones not above it; None where there are none of the kind.
+    ``rule`` describes its source. The rates are measured on the test set: the share of good images above it, and the
+    share of defective ones not above it; None if there are no such images.
     """
 
     value: float
@@ -65,7 +65,7 @@ class Threshold:
 
     @property
     def useless(self) -> str | None:
-        """Why it decides nothing on the test set; None where it does."""
+        """Why it decides nothing on the test set; None if it does decide."""
         if self.false_alarm_rate == 1:
             return "it calls every good test image defective"
         if self.miss_rate == 1:

@@ -1,6 +1,6 @@
 """Backbones: networks that turn images into features.
 
-A name is imported when it is asked for, so that ``adbench list backbones`` needs no torch.
+Names are imported on first use, so that ``adbench list backbones`` needs no torch.
 """
 
 from __future__ import annotations

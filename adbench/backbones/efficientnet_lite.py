@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
-"""The Lite networks see (x * 255 - 127) / 128."""
+"""The Lite networks take (x * 255 - 127) / 128."""
 
 HEAD = ("_conv_head.", "_bn1.", "_fc.")
-"""Parameters behind the last block, which only a classifier needs."""
+"""Parameters after the last block, which only a classifier needs."""
 
 _EPS = 1e-3
 
@@ -38,8 +38,8 @@ _LEVEL_ENDS = (3, 5, 11, 16)  # the number of blocks up to strides 4, 8, 16, 32
 class SameConv2d(nn.Conv2d):
     """A convolution without bias, padded as TensorFlow's "same": ceil(size / stride) positions come out.
 
-    Where the padding is odd, the greater half lies right and below. ``padding_mode`` may be set to
-    "reflect" after the weights are there.
+    If the padding is odd, the greater half is right and below. ``padding_mode`` may be set to "reflect" after the
+    weights are loaded.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -63,7 +63,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """An inverted residual: widen by 1x1, depthwise convolution, narrow by 1x1, add where shapes agree."""
+    """An inverted residual: widen by 1x1, depthwise convolution, narrow by 1x1, add if shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The whole classifier; build it on the meta device and give it weights."""
+    """The whole classifier; build it on the meta device, then load weights."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Backbone outputs computed once, for all epochs, seeds and methods that ask for the same.
+"""Computes backbone outputs once, for all epochs, seeds and methods that need the same ones.
 
-A table is kept on the device where it fits, else in memory, else in a mapped file; where none has room
-it is computed anew each time. What fits on disk is written there, too, and later runs start from it: they
-map the file, so that nothing is read before it is asked for, and the system's copy serves all processes.
+A table is kept on the device if it fits there, else in memory, else in a mapped file; otherwise it is computed anew
+each time. A table that fits on disk is written there, too, and later runs map its file: rows are read on first use,
+and all processes share the system's copy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..util.sizes import bytes_of
 from .feature_files import FORMAT, FeatureFiles, Level, Writer, total_bytes
 
 BUDGET_VARIABLE = "ADBENCH_FEATURE_BUDGET"
-"""Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of what is free."""
+"""Bytes that tables may take on the device, and as many in memory, such as 4GB; by default half of the free bytes."""
 
 DISK_VARIABLE = "ADBENCH_FEATURE_DISK"
 """Bytes that all tables may take on disk, within the limit of the cache (``util.cache``)."""
@@ -39,10 +39,10 @@ FREE_SHARE = 0.5
 CHUNK = 8
 
 WRITES_AHEAD = 4
-"""Chunks of features that may wait to be written while a GPU computes the next ones."""
+"""Chunks of features that may wait for writing while a GPU computes the next ones."""
 
 IDLE_TABLES = 8
-"""So many unused tables are kept for the next method or seed; more would let memory grow from class to class."""
+"""Unused tables that are kept for the next method or seed; more would let memory grow from class to class."""
 
 Place = Literal["device", "memory", "disk", "none"]
 Compute = Callable[[Tensor], list[Tensor]]
@@ -50,7 +50,7 @@ Watch = Callable[[str, int, int], None]
 
 
 class Table:
-    """The features of all images of one set."""
+    """The features of all images of a set."""
 
     def __init__(self, rows: _Rows | None, compute: Compute, count: int, device: torch.device) -> None:
         self._rows, self._compute = rows, compute
@@ -58,7 +58,7 @@ class Table:
 
     @property
     def place(self) -> Place:
-        """Where it is kept: "device", "memory" or "disk"; "none" is computed anew each time."""
+        """Where the table is: "device", "memory" or "disk"; "none" is computed anew each time."""
         return self._rows.place if self._rows else "none"
 
     @property
@@ -70,17 +70,17 @@ class Table:
         return self.count
 
     def gather(self, rows: Tensor) -> list[Tensor]:
-        """Hand out features on the device, as they were computed.
+        """Return features on the device, exactly as they were computed.
 
         Args:
-            rows: row numbers, int64 (B,), on the CPU. Those in sequence cost no copy on their device:
-                what comes back must not be changed in place.
+            rows: row numbers, int64 (B,), on the CPU. Consecutive rows are not copied on their device: don't change
+                the result in place.
 
         Returns:
             One (B, C, H, W) tensor per level.
 
         Raises:
-            IndexError: a row that isn't there.
+            IndexError: a row that doesn't exist.
         """
         rows = rows.to("cpu", torch.int64)
         if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= self.count):
@@ -91,13 +91,13 @@ class Table:
         return self._rows.gather(rows, self.device)
 
     def move(self, rows: _Rows | None) -> None:
-        """Keep the same features at another place, or compute them anew from now on."""
+        """Move the table to another place, or compute its features anew from now on."""
         self._rows = rows
 
 
 @dataclass(eq=False)
 class _Rows:
-    """What is kept: per level the rows (count, items)."""
+    """Stored features: per level the rows (count, items)."""
 
     levels: tuple[Level, ...]
     flat: list[Tensor]
@@ -127,7 +127,7 @@ class _Rows:
 
 @dataclass(eq=False)
 class _Entry:
-    """Kept rows, the table through which somebody may be using them, and its name on disk."""
+    """Stored rows, the table that may be using them, and their name on disk."""
 
     rows: _Rows
     handle: weakref.ref[Table]
@@ -135,13 +135,13 @@ class _Entry:
 
 
 class FeatureCache:
-    """Keeps feature tables within a budget; those that nobody uses any more give way first.
+    """Keeps feature tables within a budget; unused ones go first.
 
     Args:
-        budget: bytes on the device, and as many in memory. None: ``ADBENCH_FEATURE_BUDGET``, or half of
-            what is free when a table is made.
-        folder: where tables are kept on disk; None for ``features`` in adbench's cache folder.
-        say: hears that a damaged file is made again.
+        budget: bytes on the device, and as many in memory. None: ``ADBENCH_FEATURE_BUDGET``, or half of the free
+            bytes when a table is made.
+        folder: folder of tables on disk; None for ``features`` in adbench's cache folder.
+        say: called with a line of text if a damaged file is made again.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ class FeatureCache:
         others = (images,) if folder is None else ()
         self.budget = budget if budget is not None else bytes_of(BUDGET_VARIABLE)
         self.files = FeatureFiles(folder or features, bytes_of(DISK_VARIABLE), others, say)
-        self.seconds = 0.0  # spent on computing tables, or on getting them from disk
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # used last comes last
+        self.seconds = 0.0  # spent on computing tables or reading them from disk
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # the last used comes last
         self._lock = threading.RLock()
 
     def table(
@@ -166,19 +166,19 @@ class FeatureCache:
         chunk: int = CHUNK,
         about: str = "",
     ) -> Table:
-        """Find a table, in this process or on disk, or make it.
+        """Find a table in this process or on disk, or make it.
 
-        Rows are computed in ascending chunks of ``chunk``, so that a row's numbers don't depend on the order
-        in which batches ask for it later. Only a table without a place computes as it is asked.
+        Rows are computed in ascending chunks of ``chunk``, so that a row's numbers don't depend on the order in which
+        batches read it later. Only a table that is kept nowhere computes rows on demand.
 
         Args:
-            key: names everything that moves the numbers: images, size, backbone, precision.
+            key: names everything that changes the numbers: images, size, backbone, precision.
             count: number of rows, at least 1.
             compute: row numbers (B,) int64 on the CPU -> features (B, C, H, W) of each level on ``device``.
-            device: where the features are wanted.
-            watch: hears ("features", done, count) while the table is computed.
+            device: where the features are needed.
+            watch: called with ("features", done, count) while the table is computed.
             chunk: rows per call of ``compute``.
-            about: tells people what it is.
+            about: describes the table for people.
         """
         if count < 1:
             raise ValueError(f"a feature table of {count} rows")
@@ -204,21 +204,21 @@ class FeatureCache:
             return table
 
     def clear(self) -> None:
-        """Forget what this process keeps; files stay."""
+        """Forget the tables of this process; files stay."""
         with self._lock:
             self._entries.clear()
 
     def forget_idle(self) -> None:
-        """Forget the tables that nobody uses: those of a class that is done."""
+        """Forget unused tables: those of a finished class."""
         with self._lock:
             for name, _ in self._idle():
                 del self._entries[name]
 
     def leave(self, device: torch.device) -> int:
-        """Let go of the memory that features take on ``device``, and return how many bytes that were.
+        """Free the memory of features on ``device``, and return its bytes.
 
-        Tables that are in use go on from their file. Without one, those of a GPU move to the CPU's memory or are
-        computed anew, and those on a CPU stay, since to compute them takes longer than all else.
+        Tables in use continue from their file. Without a file, those of a GPU move to the CPU's memory or are computed
+        anew. Those of a CPU stay, since computing them takes longest of all.
         """
         freed = 0
         with self._lock:
@@ -239,7 +239,7 @@ class FeatureCache:
         return freed
 
     def _elsewhere(self, name: str, rows: _Rows) -> _Rows | None:
-        """The same rows in their file, or on the CPU; None where there is no room."""
+        """The same rows in their file, or on the CPU; None if there is too little memory."""
         found = self.files.open(name, len(rows.flat[0]))
         if found is not None:
             levels, mapped = found
@@ -251,7 +251,7 @@ class FeatureCache:
         return None
 
     def _open(self, name: str, count: int, device: torch.device) -> _Rows | None:
-        """Take a table from disk, onto the device where it fits."""
+        """Open a table from disk, on the device if it fits."""
         found = self.files.open(name, count)
         if found is None:
             return None
@@ -265,7 +265,7 @@ class FeatureCache:
     def _make(
         self, name: str, count: int, compute: Compute, device: torch.device, watch: Watch | None, chunk: int, about: str
     ) -> _Rows | None:
-        """Compute a table into memory, into a file, or both; None where neither has room."""
+        """Compute a table into memory, into a file, or both; None if it fits neither."""
         starts = range(0, count, chunk)
         first = compute(torch.arange(0, min(chunk, count)))
         levels = tuple(Level.of(features) for features in first)
@@ -304,7 +304,7 @@ class FeatureCache:
         return kept or self._open(name, count, device)
 
     def _writer(self, name: str, levels: tuple[Level, ...], count: int, about: str) -> Writer | None:
-        """Begin a file; where there is no room, the files of tables that nobody uses may go."""
+        """Start a file; if it doesn't fit, files of unused tables may go."""
         writer = self.files.writer(name, levels, count, about)
         if writer is None:
             self._forget_idle_files()
@@ -312,7 +312,7 @@ class FeatureCache:
         return writer
 
     def _forget_idle_files(self) -> None:
-        """Let go of files that only this cache keeps open."""
+        """Close files that only this cache keeps open."""
         for name, entry in self._idle():
             if entry.rows.place == "disk":
                 del self._entries[name]
@@ -320,13 +320,13 @@ class FeatureCache:
     def _allocate(
         self, levels: tuple[Level, ...], count: int, device: torch.device, *, in_memory: bool
     ) -> _Rows | None:
-        """Room for a table on the device, or else in memory where that will do; None where there is none."""
+        """Allocate a table on the device, or else in memory if that is allowed; None if it doesn't fit."""
         places: list[tuple[Place, torch.device]] = [("device", device)] if device.type != "cpu" else []
         if in_memory:
             places.append(("memory", torch.device("cpu")))
         for place, where in places:
             if self._make_room(place, where, total_bytes(levels, count)):
-                # RuntimeError is what both allocators raise when they are out of memory
+                # both allocators raise RuntimeError when they are out of memory
                 with contextlib.suppress(RuntimeError, MemoryError):
                     flat = [torch.empty(count, level.items, dtype=level.type, device=where) for level in levels]
                     return _Rows(levels, flat, place)
@@ -347,12 +347,12 @@ class FeatureCache:
         return True
 
     def _idle(self) -> list[tuple[str, _Entry]]:
-        """The tables that nobody uses, the longest unused first."""
+        """The unused tables, the longest unused first."""
         return [(name, entry) for name, entry in self._entries.items() if entry.handle() is None]
 
 
 def _in_passes(compute: Compute) -> Compute:
-    """Compute in fewer rows at a time where memory runs out."""
+    """Compute fewer rows at a time if memory runs out."""
     micro_batches = MicroBatches("the backbone")
 
     def compute_some(rows: Tensor) -> list[Tensor]:
@@ -363,7 +363,7 @@ def _in_passes(compute: Compute) -> Compute:
 
 
 def _name(key: str, count: int, chunk: int, device: torch.device) -> str:
-    """A table's name; another kind of device, torch or core may compute other last digits."""
+    """Name of a table. Another kind of device, torch or core may compute other last digits."""
     parts = (FORMAT, key, count, chunk, device.type, torch.__version__, NUMERICS)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
@@ -373,7 +373,7 @@ def _is_at(rows: _Rows, place: Place, where: torch.device) -> bool:
 
 
 def _free(where: torch.device) -> int:
-    """Bytes free on a device; for the CPU within the limit of its container, too."""
+    """Free bytes on a device; on the CPU also within its container's limit."""
     if where.type == "cuda":
         free, _ = torch.cuda.mem_get_info(where)
         unused = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)
@@ -382,7 +382,7 @@ def _free(where: torch.device) -> int:
 
 
 def _container_free() -> Iterator[int]:
-    """What a Linux container may still take, where it has a limit."""
+    """Bytes that a Linux container may still take, if it has a limit."""
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

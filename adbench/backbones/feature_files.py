@@ -1,8 +1,7 @@
-"""Feature tables on disk: one file each, complete or not there.
+"""Feature tables on disk: one file each, complete or missing.
 
-A file is a JSON header of 16 KB, with a digest over itself and one over each level, then each level's rows, one
-level after the other. It is written under a temporary name and renamed when it is complete, so two processes may
-write the same one.
+A file is a JSON header of 16 KB, with a digest over itself and one over each level, then the rows of each level in
+turn. It is written under a temporary name and renamed when it is complete, so two processes may write the same file.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SUFFIX = ".features"
 
 @dataclass(frozen=True)
 class Level:
-    """Layout of one image's features of one layer: shape, type, and whether channels lie innermost."""
+    """Layout of one image's features of one layer: shape, type, and whether channels are innermost in memory."""
 
     channels: int
     height: int
@@ -55,15 +54,15 @@ class Level:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a row."""
+        """Bytes of one row."""
         return self.items * self.type.itemsize
 
     def flatten(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, items), in the order in which they are kept."""
+        """(B, C, H, W) -> (B, items), in the stored order."""
         return (features.permute(0, 2, 3, 1) if self.channels_last else features).reshape(len(features), self.items)
 
     def shape(self, rows: Tensor) -> Tensor:
-        """(B, items) -> (B, C, H, W), in the memory format in which they were computed; no copy."""
+        """(B, items) -> (B, C, H, W), in the memory format of the computed tensor; without a copy."""
         if self.channels_last:
             return rows.view(-1, self.height, self.width, self.channels).permute(0, 3, 1, 2)
         return rows.view(-1, self.channels, self.height, self.width)
@@ -75,10 +74,10 @@ def total_bytes(levels: Sequence[Level], count: int) -> int:
 
 
 class Writer:
-    """A table's file in the making."""
+    """A table's file that is being written."""
 
     def __init__(self, path: Path, levels: Sequence[Level], count: int, about: str = "") -> None:
-        """Begin a file that is to be ``path``; raises OSError where that can't be done."""
+        """Start the file ``path``; raises OSError if that fails."""
         self.levels, self.count, self.about = levels, count, about
         self.offsets = _offsets(levels, count)
         self.file = files.NewFile(path)
@@ -95,7 +94,7 @@ class Writer:
         self.rows += len(rows[0])
 
     def finish(self) -> None:
-        """Give the complete file its name; raises OSError when the disk is full."""
+        """Rename the complete file; raises OSError if the disk is full."""
         self.file.stream.truncate(self.offsets[-1])
         found = [hasher.hexdigest() for hasher in self.hashers]
         levels = [asdict(level) for level in self.levels]
@@ -111,13 +110,13 @@ class Writer:
             self.discard()
 
     def finish_or_discard(self) -> None:
-        """Give the complete file its name, or remove it when the disk is full."""
+        """Rename the complete file, or remove it if the disk is full."""
         with contextlib.suppress(OSError):
             self.finish()
         self.discard()
 
     def discard(self) -> None:
-        """Remove what was written; fine after ``finish``, too."""
+        """Remove what was written; allowed after ``finish``, too."""
         self.file.discard()
 
 
@@ -125,8 +124,8 @@ class Writer:
 class FeatureFiles:
     """The folder of feature tables.
 
-    ``limit`` is in bytes over all of them. They also share the limit of the cache, with ``others``. ``say`` hears of
-    a damaged file.
+    ``limit`` is in bytes over all of them. They also share the limit of the cache, with ``others``. ``say`` is called
+    with a line about a damaged file.
     """
 
     folder: Path
@@ -135,7 +134,7 @@ class FeatureFiles:
     say: Callable[[str], None] | None = None
 
     def open(self, name: str, count: int) -> tuple[tuple[Level, ...], list[Tensor]] | None:
-        """Map a table's file: its levels, and per level the rows (count, items). None where it isn't there."""
+        """Map a table's file: its levels, and per level the rows (count, items). None if there is no usable file."""
         path = self._path(name)
         try:
             with path.open("rb") as stream:
@@ -165,7 +164,7 @@ class FeatureFiles:
         return levels, rows
 
     def writer(self, name: str, levels: Sequence[Level], count: int, about: str = "") -> Writer | None:
-        """Begin a table's file; None where the disk, or the limit, has no room. ``about`` tells people what it is."""
+        """Start a table's file; None if it fits neither disk nor limit. ``about`` describes it for people."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._make_room(_offsets(levels, count)[-1]):
@@ -184,7 +183,7 @@ class FeatureFiles:
 
 
 def _offsets(levels: Sequence[Level], count: int) -> list[int]:
-    """Where each level's rows begin in the file, and where the file ends."""
+    """Start of each level's rows in the file, and the end of the file."""
     offsets = [HEADER]
     for level in levels:
         end = offsets[-1] + count * level.row_bytes

@@ -1,9 +1,8 @@
-"""Frozen feature extractors: images in, feature maps out.
+"""Frozen feature extractors: from images to feature maps.
 
-A backbone normalises for itself, never trains, and runs only as deep as the deepest layer asked for. Its
-weights are found or there is an error (see weights.py), but they take no memory before the first image,
-which never comes where all features are cached. torchvision's networks get IMAGENET1K_V1, the weights that
-both papers' published programs used.
+A backbone normalises its input itself, never trains, and runs only up to the deepest layer it needs. Its weights are
+found or there is an error (see weights.py). They take no memory before the first image, which never comes if all
+features are cached. torchvision's networks get IMAGENET1K_V1, the weights of both papers' published programs.
 """
 
 from __future__ import annotations
@@ -40,21 +39,21 @@ POOLS = ("none", "avg", "max")
 Padding = Literal["zeros", "reflect"]
 Pool = Literal["none", "avg", "max"]
 
-# Where torchvision's ``features`` are cut: behind the last block at strides 4, 8, 16 and 32.
+# Where torchvision's ``features`` are cut: after the last block at strides 4, 8, 16 and 32.
 _MOBILENET_ENDS = (4, 7, 13, 16)
 _EFFICIENTNET_ENDS = (3, 4, 6, 8)
 
 
 class Backbone(nn.Module):
-    """A frozen network; made by ``load`` or ``from_options``.
+    """A frozen network; ``load`` and ``from_options`` make it.
 
     Attributes:
         name: as on the command line.
-        layers: the levels handed out, in this order: 1 to 4 are strides 4, 8, 16 and 32.
+        layers: the levels of the outputs, in this order: 1 to 4 are strides 4, 8, 16 and 32.
         channels: of each output.
-        strides: pixels of the image per position of each output, the pool's stride included.
+        strides: pixels of the image per position of each output, including the pool's stride.
         weights_hash: 12 hex digits of the loaded weights.
-        key: names everything that moves the outputs: network, weights, layers, padding, pool, type.
+        key: names everything that changes the outputs: network, weights, layers, padding, pool, type.
     """
 
     mean: Tensor
@@ -90,25 +89,25 @@ class Backbone(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """What runs, with its weights: made when it is asked for first.
+        """The running network with its weights, made on first use.
 
         Raises:
-            WeightsError: the weights are not those any more that were there when the backbone was made.
+            WeightsError: the weights have changed since the backbone was made.
         """
         if self._network is None:
-            with torch.inference_mode(False):  # it may be wanted elsewhere, too
+            with torch.inference_mode(False):  # it may be used elsewhere, too
                 self._network = self._make().eval().requires_grad_(False)
         return self._network
 
     def release_weights(self) -> None:
-        """Give up the network's memory until images come again, for which its weights must still be there.
+        """Free the network's memory until the next images; its weights must still exist then.
 
-        A timm network stays, since only timm knows how to make it.
+        A timm network stays, since only timm can make it.
         """
         self._network = None
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stay in eval mode, whatever is asked for."""
+        """Stay in eval mode, whatever the argument."""
         super().train(False)
         return self
 
@@ -144,7 +143,7 @@ class Backbone(nn.Module):
 
 
 class Levels(nn.Module):
-    """Runs a network's stages one after the other and hands out what the layers ask for."""
+    """Runs a network's stages in order and returns the outputs of the layers."""
 
     def __init__(self, stages: Sequence[nn.Module], layers: tuple[int, ...]) -> None:
         super().__init__()
@@ -174,7 +173,7 @@ def load(
 
     Args:
         name: one of ``backbone_names()``, or "timm:NAME".
-        layers: levels to hand out, 1 to 4 for strides 4, 8, 16 and 32.
+        layers: levels of the outputs, 1 to 4 for strides 4, 8, 16 and 32.
         weights: a file with a state dict; None for the published ImageNet weights.
         padding: of the convolutions. "reflect" keeps the weights.
         pool: 3 x 3 pooling with stride 2 and padding 1 on each output, as in MSFlow (arXiv 2308.15300).
@@ -185,7 +184,7 @@ def load(
     Raises:
         UnknownNameError: no such backbone.
         OptionError: layers, padding, pool or amp that don't fit.
-        WeightsError: the weights can't be had or don't fit.
+        WeightsError: the weights can't be found or don't fit.
         UsageError: timm is needed and not installed.
     """
     _check(name, layers, padding, pool)
@@ -218,12 +217,12 @@ def load(
 
 
 def from_options(options: BackboneOptions, context: BuildContext | torch.device, *, pool: Pool = "none") -> Backbone:
-    """Build the backbone that a method's options ask for; raises what ``load`` raises.
+    """Build the backbone of a method's options. Raises the same errors as ``load``.
 
     Args:
-        options: of the method.
-        context: what the method is built for, or the device alone.
-        pool: as of ``load``.
+        options: the method's options.
+        context: the context in which the method is built, or only the device.
+        pool: as in ``load``.
     """
     return load(
         options.backbone,
@@ -249,7 +248,7 @@ def _check(name: str, layers: tuple[int, ...], padding: str, pool: str) -> None:
 def _read(
     name: str, layers: tuple[int, ...], weights: str | Path | None, padding: str
 ) -> tuple[nn.Module, weights_module.State, str]:
-    """The network, whose weights lie in those of a file, which come with it, as may be mapped, and their digest."""
+    """Read a network, its mapped weights, and their digest."""
     net, head = _build(name)
     state = _state(name, weights)
     digest = weights_module.assign(net, state, name=name, path=weights, head=head)
@@ -262,7 +261,7 @@ def _read(
 def _network(
     name: str, layers: tuple[int, ...], weights: str | Path | None, padding: str, digest: str, device: torch.device
 ) -> nn.Module:
-    """The network as it runs fastest on its device, in memory of its own."""
+    """The network in its fastest form on its device, in memory of its own."""
     trunk, state, found = _read(name, layers, weights, padding)
     if found != digest:
         raise WeightsError(
@@ -281,7 +280,7 @@ def _network(
 def _build(name: str) -> tuple[Any, tuple[str, ...]]:
     """The whole network without values, and the prefixes of its classifier's names.
 
-    On the meta device there is nothing that could be left at random, and no random number is drawn.
+    On the meta device no value can stay random, and no random number is drawn.
     """
     import torchvision
 
@@ -318,7 +317,7 @@ def _pool(kind: Pool) -> nn.Module:
 
 
 def _reflect(trunk: nn.Module, name: str) -> None:
-    """Let every padded convolution pad by reflection; its weights stay."""
+    """Make every padded convolution pad by reflection; its weights stay."""
     for conv in trunk.modules():
         if not isinstance(conv, nn.Conv2d) or max(conv.kernel_size) == 1:
             continue
@@ -330,19 +329,19 @@ def _reflect(trunk: nn.Module, name: str) -> None:
 
 
 def _fold_norms(trunk: nn.Module) -> None:
-    """Let each convolution do the work of the batch norm behind it, which in eval mode is a constant scaling.
+    """Merge each batch norm, which is a constant scaling in eval mode, into the convolution before it.
 
-    In torchvision's networks and in ours, what is declared next to each other runs one after the other.
+    In torchvision's networks and in ours, neighbouring declarations run one after the other.
     """
     for parent in trunk.modules():
         for (_, conv), (name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
                 mean, variance = norm.running_mean, norm.running_var
-                assert mean is not None  # torchvision's networks and ours keep them
+                assert mean is not None  # torchvision's networks and ours have them
                 assert variance is not None
                 conv.weight, conv.bias = fuse_conv_bn_weights(
                     conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
                 )
-                conv.to(memory_format=torch.channels_last)  # one by one: what each leaves behind serves the next
+                conv.to(memory_format=torch.channels_last)  # one by one: each leaves memory for the next
                 setattr(parent, name, nn.Identity())
     trunk.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The backbones there are, as a table that costs nothing to read: no torch here.
+"""The table of backbones, which is read without torch.
 
 Channels are those at strides 4, 8, 16 and 32, which options count as layers 1 to 4.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LITE0 = "efficientnet_lite0"
-"""The backbone whose weights come with a package, so that it needs no network."""
+"""The backbone with weights in a Python package, which needs no network."""
 
 TIMM_PREFIX = "timm:"
-"""What a backbone's name starts with that is a model of timm."""
+"""Prefix of a backbone's name that is a timm model."""
 
 STRIDES = (4, 8, 16, 32)
 """Pixels of the image per position of layers 1 to 4."""
@@ -21,8 +21,8 @@ STRIDES = (4, 8, 16, 32)
 class BackboneInfo:
     """One backbone.
 
-    ``channels`` are those of layers 1 to 4 (strides 4, 8, 16, 32); ``parameters`` those of the whole
-    network with its classifier; ``weights`` says which ImageNet weights it gets.
+    ``channels`` are those of layers 1 to 4 (strides 4, 8, 16, 32). ``parameters`` are those of the whole network with
+    its classifier. ``weights`` names its ImageNet weights.
     """
 
     name: str
@@ -53,7 +53,7 @@ _BACKBONES = (
 
 
 def describe() -> tuple[BackboneInfo, ...]:
-    """All backbones except timm's, the default of both papers first."""
+    """All backbones except timm's; the default of both papers comes first."""
     return _BACKBONES
 
 

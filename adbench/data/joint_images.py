@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class JointImages(Images):
-    """Several sets of images one after the other, shuffled together; each keeps its own store and feature tables.
+    """Several sets of images, shuffled together; each keeps its own store and feature tables.
 
-    So features are shared with runs of single classes. Those of augmented copies are not.
+    So features are shared with runs of single classes, except those of augmented copies.
 
     Args:
-        parts: sets of images of one size, on one device, in batches of one size; at least one.
+        parts: sets of images of one size, on one device, in batches of one size; at least one set.
     """
 
     def __init__(self, parts: Sequence[Images]) -> None:
-        """Stand for the images of all parts; nothing is read yet."""
+        """Create the joint view; nothing is read yet."""
         first = parts[0]
         super().__init__(
             joined([part.store for part in parts]),
@@ -53,12 +53,12 @@ class JointImages(Images):
 
 
 def joined(stores: Sequence[Store]) -> Store:
-    """One store of several, whose pixels stay where they are."""
+    """Join several stores; their pixels are not copied."""
     masks = [store.masks for store in stores if store.masks is not None]
     return Store(
         key=" ".join(store.key for store in stores),
         samples=tuple(sample for store in stores for sample in store.samples),
-        images=cast(Bytes, _Rows([store.images for store in stores])),  # indexed by rows alone, which it can
+        images=cast(Bytes, _Rows([store.images for store in stores])),  # only indexed by rows
         masks=cast(Bytes, _Rows(masks)) if len(masks) == len(stores) else None,
         sizes=tuple(size for store in stores for size in store.sizes),
         content=" ".join(store.content for store in stores),
@@ -67,7 +67,7 @@ def joined(stores: Sequence[Store]) -> Store:
 
 
 class _Rows:
-    """Arrays one after the other along their first axis, which stay where they are: on disk, mostly."""
+    """Arrays joined along their first axis without a copy; most are on disk."""
 
     def __init__(self, arrays: Sequence[Bytes]) -> None:
         self._arrays = arrays
@@ -91,7 +91,7 @@ class _Rows:
 
 
 class _JointTable(Table):
-    """The feature tables of several sets of images, one after the other."""
+    """The joined feature tables of several sets of images."""
 
     def __init__(self, tables: Sequence[Table], device: torch.device) -> None:
         self._tables = tables
@@ -100,7 +100,7 @@ class _JointTable(Table):
 
     @property
     def place(self) -> Place:
-        """Where the first one is kept; "none" where any is computed anew each time."""
+        """Where the first table is; "none" if any is computed anew each time."""
         places = [table.place for table in self._tables]
         return "none" if "none" in places else places[0]
 
@@ -110,7 +110,7 @@ class _JointTable(Table):
         return sum(table.bytes for table in self._tables)
 
     def gather(self, rows: torch.Tensor) -> list[torch.Tensor]:
-        """Hand out features on the device, each row from its own table; see ``Table.gather``."""
+        """Return features on the device, each row from its own table; see ``Table.gather``."""
         rows = rows.to("cpu", torch.int64)
         if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= self.count):
             raise IndexError(f"rows {int(rows.min())} to {int(rows.max())} of a table of {self.count}")

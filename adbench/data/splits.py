@@ -39,15 +39,15 @@ def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, .
 
 
 SHOTS_SEED = 4181
-"""Of the choice of few training images, beside the seed of the run."""
+"""Seed for the choice of few training images, besides the seed of the run."""
 
 
 def draw(samples: Sequence[T], shots: int, seed: int) -> tuple[T, ...]:
-    """Draw ``shots`` training samples: the same ones for all methods, and of more shots fewer are a part.
+    """Draw ``shots`` training samples: the same for all methods; more shots include those of fewer.
 
     Args:
         samples: at least ``shots``.
-        shots: how many, at least 1.
+        shots: number of samples, at least 1.
         seed: of the run; another seed draws other samples.
 
     Returns:
@@ -58,22 +58,22 @@ def draw(samples: Sequence[T], shots: int, seed: int) -> tuple[T, ...]:
 
 
 VALIDATION_SEED = 6765
-"""Of the choice of a method's own validation images, beside the seed that the method gives."""
+"""Seed for the choice of a method's own validation images, besides the method's seed."""
 
 
 def validation(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split images number 0 to ``count`` - 1 into those to train on and those for validation, both in order.
 
     Args:
-        count: images there are.
-        share: part for validation, above 0 and below 1; at least one image is on each side.
+        count: number of images.
+        share: part for validation, above 0 and below 1; each side has at least one image.
         seed: of the choice.
 
     Returns:
         Numbers of the images, int64 each.
 
     Raises:
-        TaskError: a share that is none, or fewer than two images.
+        TaskError: an invalid share, or fewer than two images.
     """
     if not 0 < share < 1:
         raise TaskError("split(share)", found=f"{share:g}", wanted="a number above 0 and below 1")

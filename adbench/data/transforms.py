@@ -18,18 +18,18 @@ ROTATION_SEED = 2107
 """Seed of the rotated copies; the same for all runs, so that methods and seeds share their features."""
 
 TRANSFORM_SEED = 4181
-"""Of the fixed versions that other transforms make."""
+"""Seed of the fixed versions of other transforms."""
 
 
 class Augmentation(Protocol):
-    """A transform with its fixed versions, as ``Images`` uses it.
+    """A transform with its fixed versions, for ``Images``.
 
     ``copies`` is the number of versions, 0 for new random numbers each time; ``key`` names the present version.
     """
 
     @property
     def copies(self) -> int:
-        """Fixed versions of each image; 0 for none."""
+        """Number of fixed versions of each image; 0 for none."""
         ...
 
     @property
@@ -42,7 +42,7 @@ class Augmentation(Protocol):
         ...
 
     def draw(self, rows: Tensor, count: int) -> Callable[[Tensor], Tensor]:
-        """What is to be done with the images (B, 3, H, W) of ``rows`` (B,) of ``count``."""
+        """Return the function that changes the images (B, 3, H, W) of ``rows`` (B,) of ``count``."""
         ...
 
 
@@ -89,7 +89,7 @@ class Transformed:
 
     @property
     def key(self) -> str:
-        """Tells the fixed versions apart."""
+        """Identifies the fixed version."""
         return f"{self.name} #{self.number}"
 
     def next(self) -> Transformed:
@@ -97,7 +97,7 @@ class Transformed:
         return replace(self, number=(self.number + 1) % self.copies) if self.copies else self
 
     def draw(self, rows: Tensor, count: int) -> Callable[[Tensor], Tensor]:
-        """Random numbers are drawn when images are made: of fixed versions by each row's own generator."""
+        """Draw random numbers when images are made: for fixed versions from each row's own generator."""
         if self.copies == 0:
             return lambda images: self._checked(images, torch.default_generator)
 

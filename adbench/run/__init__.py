@@ -1,1 +1,1 @@
-"""What runs a method: tasks, checkpoints, scores, and the images that show what a run got wrong."""
+"""Runs methods: jobs, training, checkpoints, evaluation, and galleries of a run's errors."""

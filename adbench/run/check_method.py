@@ -1,4 +1,4 @@
-"""What any method must pass, tried on a handful of images made on the spot: no data, no network, seconds.
+"""Checks for any method, on a few generated images: without data, without network, in seconds.
 
 In a test of a plugin::
 
@@ -34,20 +34,20 @@ from .evaluate import TestScores
 from .session import Session
 
 ALIKE = 1e-3
-"""Part of the scores' spread by which an image's may move with the size of its batch: that is rounding."""
+"""Share of the scores' spread by which a score may change with the batch size: that is rounding."""
 
 SAME = 1e-5
-"""Part of the spread within which scores are the same that must be the same."""
+"""Share of the spread within which scores count as the same."""
 
 ON_GPU = 1e-2
-"""Part of the spread by which scores may differ between a CPU and a GPU."""
+"""Share of the spread by which scores may differ between a CPU and a GPU."""
 
 Outcome = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check went: ``reason`` says in a few words what was found, or why it was skipped."""
+    """Result of one check: ``reason`` says briefly what was found, or why it was skipped."""
 
     check: str
     outcome: Outcome
@@ -55,11 +55,11 @@ class CheckResult:
 
 
 class _FailedError(Exception):
-    """What a check found wrong."""
+    """The fault that a check found."""
 
 
 class _SkippedError(Exception):
-    """Why a check can't be made."""
+    """The reason why a check can't be made."""
 
 
 def run(
@@ -71,22 +71,21 @@ def run(
     plugin_files: Sequence[str | Path] = (),
     watch: Callable[[str], None] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Try a method on a tiny data set and say of each check how it went.
+    """Check a method on a tiny data set, and return the result of each check.
 
     The method's preset is made small: 96 x 128 pixels, two epochs, batches of 8, float32. A method that
-    takes no such size is tried at its preset's own.
+    doesn't take this size is checked at its preset's own.
 
     Args:
         method: the method, or the name of an installed one or of one in ``plugin_files``.
         preset: the preset; by default ``cpu``, or else ``quick`` or ``paper``.
-        changes: options that are kept as they are, whatever is made small.
+        changes: options that keep these values.
         auxiliary: paths of the method's auxiliary data by name.
         plugin_files: plugin files to load.
-        watch: hears the name of each check before it begins.
+        watch: called with the name of each check before it begins.
 
     Raises:
-        UsageError: no such method or preset, a requirement of the method that is not met, or something that the
-            method says the user can put right.
+        UsageError: an unknown method or preset, an unmet requirement, or a user's mistake that the method reports.
     """
     if isinstance(method, str):
         method = registry.load([Path(file) for file in plugin_files]).method(method)
@@ -111,7 +110,7 @@ def check_method(
     auxiliary: Mapping[str, Path] | None = None,
     plugin_files: Sequence[str | Path] = (),
 ) -> None:
-    """Pass if the method passes all checks that can be made here; for tests. Arguments as of ``run``.
+    """Fail a test unless the method passes all checks that can be made here. Arguments as in ``run``.
 
     Raises:
         AssertionError: a check failed; the message lists which, and why.
@@ -130,12 +129,12 @@ def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> Che
     except _SkippedError as skipped:
         return CheckResult(title, "skipped", str(skipped))
     except UsageError as error:
-        if check is _runs:  # nothing can be said of the method before the user puts this right
+        if check is _runs:  # the method can't be checked before the user corrects this
             raise
         return CheckResult(title, "failed", described(error))
     except _FailedError as failed:
         return CheckResult(title, "failed", str(failed))
-    except PLUGIN_ERRORS as error:  # whatever a method does is its failure, not ours
+    except PLUGIN_ERRORS as error:  # any error of a method is its own failure
         return CheckResult(title, "failed", described(error))
 
 
@@ -152,7 +151,7 @@ class _Subject:
 
     @cached_property
     def _begun(self) -> tuple[CheckBench, Detector]:
-        """Options that the method trains with, on small images or else on ones of its preset's size."""
+        """Options with which the method trains, on small images or else on images of its preset's size."""
         sizes = [None] if "size" in self.changes else [SIZE, None]
         for number, size in enumerate(sizes):
             options = small_options(self.method, self.preset, self.changes, size=size)
@@ -173,7 +172,7 @@ class _Subject:
 
     @property
     def detector(self) -> Detector:
-        """A detector trained with seed 0, that scored the first test images between its epochs."""
+        """A detector trained with seed 0, which scored the first test images between its epochs."""
         return self._begun[1]
 
     @cached_property
@@ -183,7 +182,7 @@ class _Subject:
 
     @cached_property
     def again(self) -> tuple[float, bool, int]:
-        """The same once more, and dropped: how far off its scores are, whether it is gone, and the tensors left."""
+        """Train again and drop the detector: difference of its scores, whether it is freed, and the tensors left."""
         store = self.bench.made.test(1)
         expected = self.scores
         before = _tensors()
@@ -195,7 +194,7 @@ class _Subject:
         return off, gone() is None, left
 
     def need_repeatable(self) -> None:
-        """Skip a check that means nothing while the same seed gives other scores."""
+        """Skip a check that needs the same scores from the same seed if they differ."""
         if not self.again[0] <= SAME:
             raise _SkippedError("can't be told while the same seed gives other scores")
 
@@ -223,7 +222,7 @@ def _shapes(subject: _Subject) -> str:
 
 
 def _alone(subject: _Subject) -> str:
-    """An image's score doesn't depend on its batch, nor on what was scored before."""
+    """An image's score doesn't depend on its batch, nor on images scored before."""
     bench, store = subject.bench, subject.bench.made.test(1)
     count = len(store.samples)
     alone = bench.score(subject.detector, store, 1)
@@ -243,7 +242,7 @@ def _seed(subject: _Subject) -> str:
 
 
 def _state(subject: _Subject) -> str:
-    """A checkpoint holds everything needed to score, also after another seed's start."""
+    """A checkpoint contains everything needed to score, also after a start with another seed."""
     bench, store = subject.bench, subject.bench.made.test(1)
     fresh = bench.reopened(1)
     fresh.load_state_dict(through_a_file(model_state(subject.detector), bench.device))
@@ -253,7 +252,7 @@ def _state(subject: _Subject) -> str:
 
 
 def _settings(subject: _Subject) -> str:
-    """It trains and scores in each setting that it says it supports: on two classes, on one image, on none."""
+    """It trains and scores in each of its settings: on two classes, on one image, on none."""
     others = [setting for setting in subject.method.settings if setting != "one-class"]
     if not others:
         raise _SkippedError("it supports one-class only")
@@ -269,7 +268,7 @@ def _settings(subject: _Subject) -> str:
 
 
 def _no_test_images(subject: _Subject) -> str:
-    """With other test images on the disk and scored between epochs, training ends the same."""
+    """With other test images on disk, scored between epochs, training ends the same."""
     subject.need_repeatable()
     bench = subject.bench
     ours = bench.score(subject.detector, bench.made.test(3))
@@ -280,7 +279,7 @@ def _no_test_images(subject: _Subject) -> str:
 
 
 def _options(subject: _Subject) -> str:
-    """Options go through JSON, as they do through results and checkpoints."""
+    """Options survive JSON, as in results and checkpoints."""
     chosen = {name: preset.options for name, preset in subject.method.presets.items()}
     chosen["check"] = subject.bench.options
     for name, options in chosen.items():
@@ -295,7 +294,7 @@ def _options(subject: _Subject) -> str:
 
 
 def _resumes(subject: _Subject) -> str:
-    """Broken off after the first epoch and built again, it goes on to the same numbers."""
+    """Stopped after the first epoch and built again, it resumes to the same numbers."""
     subject.need_repeatable()
     bench, store = subject.bench, subject.bench.made.test(1)
     broken = bench.build(0)
@@ -310,7 +309,7 @@ def _resumes(subject: _Subject) -> str:
 
 
 def _memory(subject: _Subject) -> str:
-    """A dropped detector takes its tensors with it."""
+    """A dropped detector frees its tensors."""
     _, gone, left = subject.again
     if not gone:
         raise _FailedError("somebody still holds the detector")
@@ -325,7 +324,7 @@ def _tensors() -> int:
 
 
 def _on_gpu(subject: _Subject) -> str:
-    """It trains on a GPU, and a state from the CPU scores there as it does here."""
+    """It trains on a GPU, and a state from the CPU has the same scores there."""
     if not torch.cuda.is_available():
         raise _SkippedError("no CUDA device here")
     here, store = subject.bench, subject.bench.made.test(1)

@@ -1,4 +1,4 @@
-"""One class of a run in this process: its images, and what the detector scores on them."""
+"""One class of a run in this process: its images and its scores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def open_images(
     watch: Watch,
     code: str = "",
 ) -> Images:
-    """Open one part of a task: training images shuffled, test images in order; ``code`` as of ``Images``."""
+    """Open one part of a task: training images shuffled, test images in order; ``code`` as in ``Images``."""
     opened = open_store(task, part, options, skip_bad=skip_bad, watch=watch)
     return Images(
         opened, device, options.batch_size, shuffle=part == "train", cache=cache, watch=watch.stage, code=code
@@ -52,7 +52,7 @@ def open_images(
 
 
 def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watch: Watch) -> image_store.Store:
-    """Open the decoded images of one part of a task at the size that the options ask for."""
+    """Open the decoded images of one part of a task, at the size in the options."""
     training = part == "train"
     if training and not task.train:  # as in the setting "zero-shot"
         return image_store.empty_store(options.size, problems=task.problems)
@@ -69,7 +69,7 @@ def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watc
 
 
 def check_images(resolved: ResolvedJob, watch: Watch) -> None:
-    """Decode the images of all classes, so that broken ones are known before anything is trained.
+    """Decode the images of all classes, so that broken ones show before anything is trained.
 
     Raises:
         DataError: the first problem, naming the file.
@@ -80,7 +80,7 @@ def check_images(resolved: ResolvedJob, watch: Watch) -> None:
 
 
 def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
-    """The parts of a class that a run opens: training images, test images, and those for the threshold alone."""
+    """The parts of a class that a run opens: training images, test images, and separate images for the threshold."""
     yield resolved.task, "train"
     yield resolved.task, "test"
     source, good = resolved.good
@@ -89,16 +89,16 @@ def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
 
 
 class ClassRun:
-    """One class of a run: its images, and what the detector scores on them.
+    """One class of a run: its images and its scores.
 
     Args:
         resolved: the class.
-        options: final ones.
+        options: resolved options.
         device: where batches are made.
-        eval_size: where maps and masks are compared; None for the input's size.
+        eval_size: size at which maps and masks are compared; None for the input's size.
         skip_bad: leave broken images out.
         cache: keeps features.
-        watch: hears of the progress.
+        watch: called with the progress.
 
     Raises:
         DataError: an image that can't be used, or images that changed since the run was named.
@@ -130,7 +130,7 @@ class ClassRun:
                 hint="Run the same command again",
             )  # fmt: skip
         self.scores: TestScores | None = None
-        """Those of the last epoch, without their maps."""
+        """The scores of the last epoch, without maps."""
         self.histograms: ScoreHistograms | None = None
         self.threshold: Threshold | None = None
 
@@ -141,19 +141,19 @@ class ClassRun:
 
     @property
     def companions(self) -> list[Images]:
-        """The images that are scored beside those for training."""
+        """The images that are scored besides those for training."""
         return [self.test] if self.good is self.train else [self.test, self.good]
 
     @property
     def paths(self) -> list[str]:
-        """The paths of the test images below the data set's root."""
+        """Paths of the test images below the data set's root."""
         return [relative_path(sample.path, self.resolved.task.root) for sample in self.test.store.samples]
 
     def evaluate(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, last: bool
     ) -> Metrics:
         """Score the test images and compare with the ground truth; after the ``last`` epoch keep what is stored."""
-        self.scores = self.histograms = None  # those of an earlier epoch; and never two sets of maps at once
+        self.scores = self.histograms = None  # of an earlier epoch; two sets of maps never exist at once
         watch = self.watch.stage
         with session.timing("score", self.cache):
             scores = score_all(detector, self.test, name=method, watch=watch, micro_batches=scoring)
@@ -165,7 +165,7 @@ class ClassRun:
         return metrics
 
     def suggest(self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches) -> None:
-        """Ask the good images for a threshold when training is over, and judge it on the test set."""
+        """Suggest a threshold from the good images after training, and judge it on the test set."""
         assert self.scores is not None
         watch = self.watch.stage
         with session.timing("score", self.cache):
@@ -185,7 +185,7 @@ class ClassRun:
 
 
 def training_images(classes: Sequence[ClassRun]) -> Images:
-    """The training images of all classes as one, for ``fit``; features of the others are made in the same go."""
+    """The training images of all classes as one, for ``fit``; the features of other images are computed together."""
     parts = [each.train for each in classes]
     train = parts[0] if len(parts) == 1 else JointImages(parts)
     train.prefetch_with(*(images for each in classes for images in each.companions))

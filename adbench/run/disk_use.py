@@ -1,4 +1,4 @@
-"""How much a run will leave on the disk, said before it trains."""
+"""Says before training how much a run will leave on the disk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .job import Job
 
 
 class DiskUse:
-    """Says once for each variant of a method what its checkpoints will take, and once what the cache may.
+    """Reports once for each variant the size of its checkpoints, and once the limit of the cache.
 
     Args:
-        jobs: all that will be computed.
-        say: hears it.
+        jobs: all jobs to compute.
+        say: called with each report.
     """
 
     def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
@@ -28,7 +28,7 @@ class DiskUse:
         self._said: set[str] = set()
 
     def announce(self, job: Job, checkpoint: int) -> None:
-        """Take in that a checkpoint of this job will have so many bytes."""
+        """Note the size of this job's checkpoint in bytes."""
         variant = _variant(job)
         if variant in self._said:
             return
@@ -52,7 +52,7 @@ def _variant(job: Job) -> str:
 
 
 def _free(folder: Path) -> int:
-    """Bytes free on the disk of a folder that may not exist yet."""
+    """Free bytes on the disk of a folder, which may not exist yet."""
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent

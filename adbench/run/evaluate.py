@@ -1,4 +1,4 @@
-"""From a fitted detector to scores of every test image, and from those to metrics."""
+"""Scores every test image with a fitted detector, and computes metrics from the scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Maps = np.ndarray | torch.Tensor | Resized | None
 class TestScores:
     """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None.
 
-    Maps are on the detector's CUDA device, and on the CPU where they have no room there or where it is no CUDA device.
+    Maps are on the detector's CUDA device; they are on the CPU if they don't fit there or if there is none.
     """
 
     image: torch.Tensor
@@ -44,7 +44,7 @@ class TestScores:
 
     @property
     def aupro_map(self) -> str:
-        """The map that AUPRO is taken from."""
+        """The map from which AUPRO is taken."""
         return "region map" if self.had_region_maps or self.region_maps is not None else "anomaly map"
 
     def reversed(self) -> TestScores:
@@ -53,11 +53,11 @@ class TestScores:
         return TestScores(self.image.flip(0), maps, regions, self.had_region_maps)
 
     def without_maps(self) -> TestScores:
-        """The image scores alone; it is remembered which map AUPRO is taken from."""
+        """The image scores only, with the name of the map for AUPRO."""
         return TestScores(self.image, None, None, self.region_maps is not None)
 
     def evaluate(self, ground_truth: GroundTruth) -> Metrics:
-        """Compare with the ground truth; AUPRO from ``region_maps`` where the method has them."""
+        """Compare with the ground truth; AUPRO uses ``region_maps`` if the method has them."""
         image = self.image.numpy()
         return self._with_room(
             ground_truth,
@@ -67,26 +67,26 @@ class TestScores:
         )
 
     def histograms(self, ground_truth: GroundTruth, paths: Sequence[str]) -> ScoreHistograms:
-        """Sum up what ``evaluate`` compares; ``paths`` name the images."""
+        """Build score histograms of what ``evaluate`` compares; ``paths`` name the images."""
         image = self.image.numpy()
         return self._with_room(
             ground_truth, lambda maps, regions: ScoreHistograms.of(ground_truth, paths, image, maps, regions)
         )
 
     def _with_room(self, ground_truth: GroundTruth, work: Callable[[Maps, Maps], T]) -> T:
-        """Do ``work`` on both maps at the sizes of the ground truth; on the CPU where a GPU has no room for it."""
+        """Do ``work`` on both maps at the sizes of the ground truth; on the CPU if a GPU has too little memory."""
         try:
             return work(_at_size_of(ground_truth, self.maps), _at_size_of(ground_truth, self.region_maps))
         except Exception as error:
             if not is_out_of_memory(error) or self.maps is None or self.maps.device.type == "cpu":
                 raise
-        free()  # out here, since the error holds on to everything that was computed
+        free()  # outside the handler, since the error keeps everything that was computed
         both = [None if maps is None else maps.cpu() for maps in (self.maps, self.region_maps)]
         return work(*(_at_size_of(ground_truth, maps) for maps in both))
 
     @property
     def tied(self) -> int:
-        """How many images share their score with another one."""
+        """Number of images that share their score with another one."""
         _, counts = np.unique(self.image.numpy(), return_counts=True)
         return int(counts[counts > 1].sum())
 
@@ -109,14 +109,14 @@ def score_all(
     watch: Callable[[str, int, int], None] | None = None,
     micro_batches: MicroBatches | None = None,
 ) -> TestScores:
-    """Score every image, in the order of the store, leaving the random state of training as it was.
+    """Score every image in the order of the store, without changing the random state of training.
 
     Args:
-        detector: what scores.
+        detector: the detector.
         images: the test images.
-        name: the method's, for messages.
-        watch: hears of the progress as ("score", done, total).
-        micro_batches: remembers, from one call to the next, how many images fit into memory at once.
+        name: the method's name, for messages.
+        watch: called with ("score", done, total).
+        micro_batches: remembers between calls how many images fit into memory at once.
 
     Raises:
         TaskError: scores of a wrong shape, or not finite; or too little memory for a single image.
@@ -138,7 +138,7 @@ def score_all(
 
 
 def _room_for(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> torch.Tensor:
-    """A tensor to fill; on the CPU where a GPU has no room for the maps of a whole test set."""
+    """Allocate a tensor; on the CPU if the maps of a whole test set don't fit on the GPU."""
     try:
         return torch.empty(shape, dtype=dtype, device=where)
     except RuntimeError as error:
@@ -156,7 +156,7 @@ def score_good(
     watch: Callable[[str, int, int], None] | None = None,
     micro_batches: MicroBatches | None = None,
 ) -> np.ndarray:
-    """Score good images for a threshold: like ``score_all``, but maps are not kept; float64 (N,)."""
+    """Score good images for a threshold: like ``score_all``, but without maps; float64 (N,)."""
     batches = _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring"))
     parts = [scores.image.cpu().double() for _, scores in batches]
     return torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()
@@ -169,7 +169,7 @@ def _batch_by_batch(
     watch: Callable[[str, int, int], None] | None,
     micro_batches: MicroBatches,
 ) -> Iterator[tuple[int, Scores]]:
-    """Scores of one batch after the other, checked, each with how many images came before."""
+    """Score and check batch by batch; yield the scores with the number of images before them."""
     done, total = 0, len(images)
     with kept_random_state(detector.device), torch.no_grad():
         while done < total:
@@ -186,7 +186,7 @@ def _batch_by_batch(
 
 
 def _score(detector: Detector, batch: Batch, micro_batches: MicroBatches, batch_size: int) -> Scores | None:
-    """Score a batch; None where memory ran out, and then fewer images go next."""
+    """Score a batch; None if memory ran out, and the next batch has fewer images."""
     try:
         return detector.score(batch)
     except Exception as error:
@@ -197,7 +197,7 @@ def _score(detector: Detector, batch: Batch, micro_batches: MicroBatches, batch_
 
 
 def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None:
-    """Refuse what would poison the metrics, in the method's name."""
+    """Refuse scores that would spoil the metrics, in the method's name."""
     if not isinstance(scores, Scores):
         raise TaskError(f"{name}: score returned a {type(scores).__name__}", wanted="Scores")
     for part in _KEPT_AS:
@@ -219,10 +219,10 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
 
 
 def images_per_second(detector: Detector, images: Images, count: int) -> float | None:
-    """Measure from decoded image to anomaly map with the backbone included and nothing cached.
+    """Measure the speed from decoded image to anomaly map, including the backbone, without caches.
 
-    The median over a few full batches of ``images`` after one to warm up; None where the test set is too
-    small, or memory is, or where the backbone's weights are gone, which is no reason to lose what was trained.
+    It is the median over a few full batches of ``images`` after a warm-up. It is None if the test set or the memory is
+    too small, or if the backbone's weights are gone: that is no reason to lose the training.
     """
     try:
         return _images_per_second(detector, images.without_cache(), min(count, len(images)))
@@ -237,7 +237,7 @@ def images_per_second(detector: Detector, images: Images, count: int) -> float |
 def _images_per_second(detector: Detector, images: Images, count: int) -> float | None:
     seconds: list[float] = []
     with kept_random_state(detector.device), torch.no_grad():
-        detector.score(images.part(0, 1))  # loads what was released
+        detector.score(images.part(0, 1))  # loads released weights
         for number, batch in enumerate(images.batches(count)):
             if number > MEASURED_BATCHES or len(batch) < count:
                 break

@@ -1,6 +1,6 @@
-"""The images worth looking at in a run: its worst misses and false alarms, and each type of defect.
+"""Galleries of a run: its worst misses and false alarms, and each type of defect.
 
-They are chosen by the stored scores; only they are scored again, for their maps.
+The stored scores choose them; only the chosen ones are scored again, for their maps.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from .reopen import Reopener, Rescored
 
 WORST = 4
-"""Misses and false alarms shown, each."""
+"""Number of misses and of false alarms."""
 
 OF_EACH_TYPE = 2
-"""Images shown of each type of defect."""
+"""Number of images of each type of defect."""
 
 ALL_BYTES = 20_000_000
-"""All images of a report together; as text in a page they take a third more."""
+"""Bytes of all images of a report together; as text in a page they take a third more."""
 
 SIDES = ((20, 256), (50, 208), (100, 160))
-"""Up to so many galleries, images have that many pixels a side, at most."""
+"""Up to this many galleries: the largest side of their images in pixels."""
 
 SMALLEST_SIDE = 112
 
@@ -44,12 +44,12 @@ FALSE_ALARMS = "Worst false alarms: the good images with the highest scores"
 TYPES = "Each type of defect: the images in the middle of its scores"
 
 RunKey = tuple[str, str, str, str]
-"""Data set, class, method and run: what tells stored results from each other."""
+"""Data set, class, method and run, which identify a stored result."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An image to show, under which heading; ``beaten`` of ``others`` of the other kind score lower."""
+    """An image to show, with its heading; ``beaten`` of ``others`` of the other kind score lower."""
 
     heading: str
     score: ImageScore
@@ -59,7 +59,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Entry:
-    """A chosen image as it is shown: encoded, with its map where the method has one.
+    """A chosen image, encoded, with its map if the method has one.
 
     ``outline`` are polygons in pixels of ``size``.
     """
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Gallery:
-    """What is shown of one run; ``left_out`` images were too many for the page."""
+    """The images of one run; ``left_out`` images were too many for the page."""
 
     entries: tuple[Entry, ...]
     scale: Scale | None
@@ -82,32 +82,32 @@ class Gallery:
 
     @property
     def sections(self) -> list[tuple[str, list[Entry]]]:
-        """The entries under their headings, in their order."""
+        """The entries under their headings, in order."""
         return [(heading, list(some)) for heading, some in groupby(self.entries, lambda entry: entry.choice.heading)]
 
 
 @dataclass(frozen=True)
 class NoGallery:
-    """Why a run has no gallery."""
+    """The reason why a run has no gallery."""
 
     reason: str
 
 
 def run_key(result: Result) -> RunKey:
-    """What tells a stored result from all others."""
+    """The key that identifies a stored result."""
     return result.dataset, result.class_name, result.method, result.run
 
 
 def of_results(
     results: Sequence[Result], stored: Path, reopener: Reopener, *, watch: Callable[[str], None] | None = None
 ) -> dict[RunKey, Gallery | NoGallery]:
-    """Make the galleries of a report: of each variant and class one, of its first seed.
+    """Make the galleries of a report: one for each variant and class, of its first seed.
 
     Args:
-        results: what is reported.
+        results: the reported results.
         stored: the folder of all results.
         reopener: finds their images and detectors.
-        watch: hears whose images are being scored.
+        watch: called with the class and variant that are being scored.
     """
     shown = [
         (variant.label, runs[0])
@@ -124,7 +124,7 @@ def of_results(
             made[run_key(run)] = make(run, folder, read_scores(folder, run), reopener, side=side, limit=limit)
         except AdbenchError as error:  # a report without these images is better than none
             made[run_key(run)] = NoGallery(str(error))
-        except PLUGIN_ERRORS as error:  # whatever a plugin's detector raises
+        except PLUGIN_ERRORS as error:  # a plugin's detector may raise any error
             made[run_key(run)] = NoGallery(described(error))
     return made
 
@@ -133,7 +133,7 @@ def of_results(
 
 
 def choose(scores: Sequence[ImageScore]) -> list[Choice]:
-    """Choose images by their scores; none twice, and ties broken by path, so that a page comes out the same."""
+    """Choose images by their scores, none twice; ties are broken by path, so a page comes out the same."""
     ordered = sorted(scores, key=lambda each: (each.score, each.path))
     bad = [each for each in ordered if each.label]
     good = [each for each in ordered if not each.label]
@@ -164,14 +164,14 @@ def make(
 
     Args:
         result: the run.
-        folder: where it is stored.
+        folder: its folder.
         scores: its stored scores.
         reopener: finds its images and its detector.
-        side: pixels of a shown image's longer side, at most.
-        limit: bytes that all images together may take, at most; the last ones are left out.
+        side: the longer side of a shown image in pixels, at most.
+        limit: bytes of all images together, at most; the last ones are left out.
 
     Raises:
-        AdbenchError: the images or the checkpoint are gone or have changed, or scoring them broke off.
+        AdbenchError: the images or the checkpoint are missing or have changed, or scoring failed.
     """
     from .reopen import scores_differ
 

@@ -1,7 +1,7 @@
-"""Anomaly maps of a stored run as files: overlays to look at, or the maps themselves.
+"""Writes the anomaly maps of a stored run to files: overlays for people, or the maps themselves.
 
-Overlays go to ``maps/`` in the run's folder, one PNG per test image, all in one colour scale; the maps
-themselves to ``maps.npz``. Both are written under a temporary name and renamed: what exists is complete.
+Overlays are in ``maps/`` in the run's folder, one PNG per test image, all in one colour scale. The maps themselves are
+in ``maps.npz``. Both are written under a temporary name and renamed: an existing file is complete.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def save(
     watch: Watch | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write the maps of all test images of a run, unless they are there already.
+    """Write the maps of all test images of a run, unless they exist already.
 
     Args:
         result: the run.
@@ -48,15 +48,15 @@ def save(
         reopener: finds its images and its detector.
         kind: "png" for overlays, "raw" for the maps themselves.
         force: write them again.
-        watch: hears of the progress as ("score", done, total) and ("write", done, total).
-        warn: hears where the scores now are not those of the result.
+        watch: called with ("score", done, total) and ("write", done, total).
+        warn: called with a line of text if the new scores differ from the result's.
 
     Returns:
         The folder of the overlays, or the file with the maps.
 
     Raises:
         ResultError: the method makes no maps, or they can't be written.
-        AdbenchError: the run's images or checkpoint can't be had any more.
+        AdbenchError: the run's images or checkpoint are no longer available.
     """
     folder = folder_of(results, result)
     place = folder.path / ("maps" if kind == "png" else "maps.npz")
@@ -78,7 +78,7 @@ def save(
                 watch("write", 0, len(paths))
             _write_raw(place, paths, rescored, rescored.maps)
     except OSError as error:
-        hint = "Make room or permit writing there"
+        hint = "Free some space or permit writing there"
         raise ResultError(f"{place} can't be written", found=error.strerror or str(error), hint=hint) from error
     return place
 
@@ -108,11 +108,11 @@ def _write_overlays(
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
-    """Name an overlay for each image: its path below the folder that all share, as PNG."""
+    """Name the overlay of each image: its path below the common folder, as PNG."""
     parents = [PurePosixPath(path).parent for path in paths]
     shared = PurePosixPath(posixpath.commonpath(parents)) if parents else PurePosixPath()
     if len(set(parents)) == 1:
-        shared = shared.parent  # one folder alone keeps its name
+        shared = shared.parent  # a single folder keeps its name
     inner = [PurePosixPath(path).relative_to(shared) for path in paths]
     plain = [str(path.with_suffix(".png")) for path in inner]
     return [
@@ -122,10 +122,10 @@ def file_names(paths: Sequence[str]) -> list[str]:
 
 
 def _write_scale(folder: Path, result: Result, scale: Scale) -> None:
-    """Say beside the overlays what their colours mean, for people and for programs."""
+    """Explain the colours beside the overlays, for people and for programs."""
     what = f"the {LOW_PERCENTILE:g}th and {HIGH_PERCENTILE:g}th percentile of all test pixels of {result.class_name}"
     lines = (f"{result.variant}, seed {result.seed}, epoch {result.last_epoch}", f"From and to: {what}.")
-    Image.fromarray(legend(scale, [*lines, "White line: the outline of the true defect."])).save(folder / "_scale.png")
+    Image.fromarray(legend(scale, [*lines, "White line: the outline of the ground truth."])).save(folder / "_scale.png")
     facts = {
         "run": result.run,
         "variant": result.variant,
@@ -145,7 +145,7 @@ def _write_scale(folder: Path, result: Result, scale: Scale) -> None:
 
 
 def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]) -> None:
-    """Keep maps as 16-bit steps from the lowest to the highest value: right to half a step, 1/131070 of the range."""
+    """Store maps as 16-bit steps from the lowest to the highest value: right to half a step, 1/131070 of the range."""
     low, high = float(maps.min()), float(maps.max())
     step = (high - low) / STEPS
     coded = np.rint((maps.astype(np.float64) - low) / (step or 1.0)).astype(np.uint16)

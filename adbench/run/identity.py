@@ -1,6 +1,6 @@
-"""What a number is made from: the contents of the images and masks, the method's code, and files that options name.
+"""Identities of results: the contents of images, masks and files that options name, and the method's code.
 
-A stored number is only handed out for the same identity; ``standing`` says of stored ones whether it still is.
+A stored number is reused only for the same identity; ``standing`` says whether stored ones still have it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from ..api.registry import Registry
 
 OWN_PLUGINS = "adbench_plugins"
-"""The package of the methods that come with adbench."""
+"""The package of adbench's own methods."""
 
 DATA_DIGITS = 32
 
 AUXILIARY = "aux."
-"""What the names of auxiliary data start with among the files of an identity, beside names of options."""
+"""Prefix of auxiliary data among the files of an identity, besides names of options."""
 
 
 class Identifier:
-    """Finds identities; the images of a class are looked at once for several jobs.
+    """Computes identities; the images of a class are looked up once for several jobs.
 
     Args:
-        registry: where methods are found.
-        digests: of the files' contents.
+        registry: finds methods.
+        digests: digests of the files' contents.
     """
 
     def __init__(self, registry: Registry, digests: Digests | None = None) -> None:
@@ -53,8 +53,8 @@ class Identifier:
         Args:
             job: the job.
             tasks: the images of its classes.
-            watch: hears of the progress where files have to be read.
-            again: look at images again that were looked at before.
+            watch: called with the progress where files must be read.
+            again: look up images again that were looked up before.
 
         Raises:
             UnknownNameError: there is no such method.
@@ -74,10 +74,10 @@ class Identifier:
         return self._data[key]
 
     def code(self, method: str) -> str:
-        """A digest of a method's code: of what is imported already as it was then, of the rest as it is now.
+        """Digest of a method's code: imported modules as they were then, other modules as they are now.
 
-        Of an installed plugin its distribution and version count as well, but for adbench's own: its version changes
-        with every release, whether or not a number moves.
+        For an installed plugin its distribution and version count as well. For adbench's own methods they don't: the
+        version changes with every release, whether or not a number moves.
 
         Raises:
             UnknownNameError: there is no such method.
@@ -87,13 +87,13 @@ class Identifier:
         return self._sources.digest(self._roots(method), label="" if origin is None or own else origin.distribution)
 
     def about_to_import(self, method: str) -> None:
-        """Take a method's code as it is now for what runs from now on: building it imports the rest."""
+        """Fix a method's code as it is now, before building it imports the rest."""
         self._sources.keep(self._roots(method))
 
     def _roots(self, method: str) -> list[source.Module]:
         origin, found = self.registry.origins.get(method), self.registry.method(method)
         names = [origin.module] if origin else []
-        if origin is None or origin.distribution:  # what a plugin file gives must be the same without loading it
+        if origin is None or origin.distribution:  # a plugin file must give the same without being loaded
             names += _modules(found)
         return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
 
@@ -111,7 +111,7 @@ class Identifier:
 
 
 def file_options(options: Options) -> dict[str, Path]:
-    """The options that name files: ``weights``, and all whose value is a ``Path``."""
+    """The options that name files: ``weights``, and all with a ``Path`` as value."""
     values: Mapping[str, Any] = vars(options)
     return {
         key: Path(value) for key, value in values.items() if value and (key == "weights" or isinstance(value, Path))
@@ -121,7 +121,7 @@ def file_options(options: Options) -> dict[str, Path]:
 def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | None = None) -> str:
     """32 hex digits of a file's content, or of the names and contents of all files in a folder.
 
-    The path does not count, and neither do files whose name starts with a dot.
+    The path doesn't count, nor do files whose name starts with a dot.
 
     Raises:
         UsageError: there is nothing to read.
@@ -140,7 +140,7 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
 
 
 def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:
-    """32 hex digits of the images and masks of a task that can move a number: names below the root, labels, contents.
+    """32 hex digits of a task's images and masks that can move a number: names below the root, labels, contents.
 
     A copied data set has the same digest. A file that is missing or unreadable counts as such.
     """
@@ -156,12 +156,12 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
 
 
 def file_code_digest(plugin_file: Path) -> str:
-    """The digest of the code of a ``--plugin`` file's methods, without loading it."""
+    """Digest of the code of a ``--plugin`` file's methods, without loading it."""
     return source.Sources().digest([source.Module(plugin_file.stem, plugin_file)])
 
 
 def _modules(method: Method) -> Iterator[str]:
-    """The names of the modules that build a method and hold its options."""
+    """Names of the modules that build a method and define its options."""
     build: Any = method.build
     while isinstance(build, partial):
         build = build.func

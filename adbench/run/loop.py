@@ -1,4 +1,4 @@
-"""The one driver of ``Detector.fit``, for runs and for ``check-method``: it checks what a method reports."""
+"""The one driver of ``Detector.fit``, for runs and for ``check-method``; it checks a method's reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class CannotResumeError(Exception):
-    """A broken-off run that must start again; the text says why."""
+    """A stopped run must start again; the text gives the reason."""
 
 
 def epochs(
@@ -31,24 +31,24 @@ def epochs(
     progress: Callable[[int, int], None] | None = None,
     announce: Callable[[int, int], None] | None = None,
 ) -> Iterator[Epoch]:
-    """Let ``fit`` train, and hand its epochs on, checked; ``detector.epoch`` is set before each.
+    """Run ``fit`` and yield its checked epochs; ``detector.epoch`` is set before each.
 
     It ends after the epoch whose number is the total, or when ``fit`` ends.
 
     Args:
-        detector: what trains, from its ``epoch`` on.
+        detector: the detector, trained from its ``epoch`` on.
         images: the training images.
         name: the method's, for messages.
-        resumed: whether the detector goes on from a saved state.
-        working: entered while ``fit`` itself works, and left while the epochs are looked at.
-        step: hears (done, total) images of an iteration while ``fit`` works.
-        progress: hears (done, total) of an epoch while ``fit`` works: the method's own steps where it reports them,
+        resumed: whether the detector has loaded a saved state.
+        working: entered while ``fit`` itself works, and left while its epochs are processed.
+        step: called with (done, total) images of an iteration while ``fit`` works.
+        progress: called with (done, total) of an epoch while ``fit`` works: the method's own steps if it reports them,
             else images.
-        announce: hears the number where training starts and the total, if ``fit`` tells them first.
+        announce: called with the starting number and the total, if ``fit`` reports them first.
 
     Raises:
         CannotResumeError: ``resumed``, but ``fit`` begins with its first epoch.
-        TaskError: ``fit`` reports what it must not.
+        TaskError: ``fit`` reports something invalid.
     """
     seen = own_steps = False
 
@@ -70,7 +70,7 @@ def epochs(
                 own_steps = True
                 if progress:
                     progress(report.done, report.total)
-        images.step = None  # scoring may look at the training images, too, which is no progress in training
+        images.step = None  # scoring may read the training images, too, which is no progress of training
         if report is None:
             return
         epoch = _plain(report, name)
@@ -89,7 +89,7 @@ def epochs(
 
 
 def _plain(report: object, name: str) -> Epoch:
-    """The epoch in numbers of Python, which can be stored; tensors of one element and NumPy's numbers become those."""
+    """Convert an epoch to Python's numbers, which can be stored, from tensors of one element and NumPy's numbers."""
     if not isinstance(report, Epoch):
         raise TaskError(f"{name}: fit yielded a {type(report).__name__}", wanted="an Epoch")
     return replace(
@@ -119,7 +119,7 @@ def _number(value: object, convert: Callable[[Any], T], thing: str, wanted: str)
 
 
 def _check(epoch: Epoch, wanted: int, name: str) -> None:
-    """Refuse what a method must not report."""
+    """Refuse reports that a method must not make."""
     if epoch.number != wanted:
         raise TaskError(
             f"{name}: fit yielded epoch {epoch.number} after epoch {wanted - 1}",

@@ -1,7 +1,7 @@
-"""Anomaly maps made visible: one colour scale for many maps, and the true outline on top.
+"""Draws anomaly maps: one colour scale for many maps, and the outline of the ground truth on top.
 
-The colours are those of *inferno* (Smith and van der Walt, 2015): their lightness rises evenly, so that they
-read the same in grey and for colour-blind people.
+The colours are those of *inferno* (Smith and van der Walt, 2015). Their lightness rises evenly, so that they look the
+same in grey and to colour-blind people.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ INFERNO = (
     (0, 0, 4), (31, 12, 72), (87, 16, 110), (136, 34, 106), (188, 55, 84), (227, 89, 51), (249, 142, 9),
     (249, 201, 50), (252, 255, 164),
 )  # fmt: skip
-"""Red, green and blue at even steps from low to high."""
+"""Red, green and blue in even steps from low to high."""
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 50.0, 99.5
-"""Of all pixels: below the first a map is dark, above the second it is brightest."""
+"""Percentiles of all pixels: below the first a map is dark, above the second it is brightest."""
 
 STRONGEST = 0.75
 """Share of the colour in the hottest spot of an overlay; the rest is the image."""
@@ -48,7 +48,7 @@ class Scale:
         return cls(float(low), float(high))
 
     def fractions(self, values: Floats) -> Floats:
-        """Bring map values to [0, 1]; where the scale has no width, a value above it counts as 1."""
+        """Scale map values to [0, 1]; if the scale has no width, a value above it counts as 1."""
         width = self.high - self.low
         if width <= 0:
             return (values > self.high).astype(np.float32)
@@ -66,7 +66,7 @@ def heat(values: Floats, scale: Scale) -> Bytes:
 
 
 def overlay(image: Bytes, values: Floats, mask: Bytes | None, scale: Scale) -> Bytes:
-    """Lay a map (H, W) over its image (H, W, 3), hot spots strongest, with the mask's outline."""
+    """Draw a map (H, W) over its image (H, W, 3), hot spots strongest, with the mask's outline."""
     share = (STRONGEST * scale.fractions(values))[..., None]
     mixed = np.rint(image * (1 - share) + heat(values, scale) * share).astype(np.uint8)
     return mixed if mask is None else outlined(mixed, mask)
@@ -86,12 +86,12 @@ def outlined(image: Bytes, mask: Bytes) -> Bytes:
 
 
 def polygons(mask: Bytes) -> tuple[Polygon, ...]:
-    """The outlines of a mask (H, W) as polygons around its regions and holes, right to a third of a pixel."""
+    """Outlines of a mask (H, W) as polygons around its regions and holes, accurate to a third of a pixel."""
     from skimage.measure import approximate_polygon, find_contours
 
     padded = np.pad(mask > 0, 1).astype(np.float32)  # so that regions at the edge close
     found = [approximate_polygon(line, 0.3) for line in find_contours(padded, 0.5)]
-    # find_contours counts from pixel centres, and the padding moved everything by one
+    # find_contours counts from pixel centres, and the padding shifted everything by one
     return tuple(tuple((float(x) - 0.5, float(y) - 0.5) for y, x in line) for line in found if len(line) > 3)
 
 
@@ -105,7 +105,7 @@ def encode(image: Bytes, side: int, *, quality: int = 80) -> bytes:
 
 
 def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
-    """An image of the colour scale with its two values, and a few lines of what it is."""
+    """Draw the colour scale with its two values and a few lines of text."""
     bar, line = 18, 14
     ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     lines = [_drawable(text) for text in lines]
@@ -124,6 +124,6 @@ def legend(scale: Scale, lines: Sequence[str]) -> Bytes:
 
 
 def _drawable(text: str) -> str:
-    """A line of what the built-in font has: a class's name may hold line breaks and letters of any script."""
+    """Replace what the built-in font lacks: a class's name may have line breaks and letters of any script."""
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain.encode("latin-1", "replace").decode("latin-1")

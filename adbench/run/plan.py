@@ -1,7 +1,7 @@
-"""Many tasks: which are done, which are left, and who runs them.
+"""Many tasks: which are done, which are left, and their execution.
 
-A ``Job`` is small and picklable and its result comes back through the store, so that another runner
-than ``run_here`` (a cluster's) needs nothing else.
+A ``Job`` is small and picklable, and its result comes back through the store. So another runner than ``run_here``,
+such as a cluster's, needs nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job ended: a result of each class (``reused`` if they were there already) or an error."""
+    """Outcome of a job: a result for each class (``reused`` if it existed already) or an error."""
 
     job: Job
     results: tuple[Result, ...] = ()
@@ -39,15 +39,15 @@ class Outcome:
 
     @property
     def result(self) -> Result | None:
-        """The result of the first class; None where the job failed."""
+        """The result of the first class; None if the job failed."""
         return self.results[0] if self.results else None
 
 
 @dataclass(frozen=True)
 class Plan(RunSettings):
-    """What a run was asked for: methods with the user's changes and auxiliary data, classes and seeds.
+    """The request of a run: methods with the user's changes and auxiliary data, classes and seeds.
 
-    ``trains`` is False where a checkpoint is scored, which needs no auxiliary data.
+    ``trains`` is False if a checkpoint is scored, which needs no auxiliary data.
     """
 
     methods: Sequence[Method]
@@ -63,11 +63,11 @@ class Plan(RunSettings):
     def jobs(self) -> list[Job]:
         """All jobs, class by class, so that methods and seeds share a class's images and features.
 
-        In the setting "multi-class" a job is of all classes.
+        In the setting "multi-class" a job has all classes.
 
         Raises:
-            UsageError: a preset, an option or auxiliary data that a method does not have, a setting that it does not
-                support, a requirement that is not met, or classes or shots that don't fit the setting.
+            UsageError: a preset, an option or auxiliary data that a method does not have, an unsupported setting, an
+                unmet requirement, or classes or shots that don't fit the setting.
         """
         require_setting(self.methods, self.setting)
         together = self.setting == "multi-class"
@@ -108,7 +108,7 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     Raises:
         DataError: the root is missing, or holds no class.
         UnknownNameError: no such class, with the nearest one.
-        UsageError: the text names none.
+        UsageError: the text names no class.
     """
     known = list(dataset.classes(root))
     if not known:
@@ -125,7 +125,7 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
 
 
 Place = tuple[str, str, Path, str | None]
-"""Where a task comes from: data set, class, root and test split."""
+"""The place of a task: data set, class, root and test split."""
 
 Tasks = Mapping[Place, Task | AdbenchError]
 
@@ -155,7 +155,7 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
 
 
 def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
-    """The tasks of a job's classes. Raises the error of one that can't be used."""
+    """The tasks of a job's classes. Raises the error of a class that can't be used."""
     found = []
     for task in (tasks[place] for place in _places(job)):
         if isinstance(task, AdbenchError):
@@ -165,7 +165,7 @@ def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
 
 
 def _foreseen(error: BaseException, what: str) -> AdbenchError:
-    """Turn any error into one of ours, with an unforeseen one as its cause."""
+    """Turn any error into one of adbench; an unforeseen one becomes its cause."""
     if isinstance(error, AdbenchError):
         return error
     hint = "See the traceback with --debug"
@@ -177,9 +177,9 @@ def _foreseen(error: BaseException, what: str) -> AdbenchError:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Forget the variables of where an error came from: the detector, its optimiser and the features.
+    """Free the local variables of an error's traceback: the detector, its optimiser and the features.
 
-    An outcome keeps its error until the end of the suite.
+    An outcome keeps its error until the end of the run.
     """
     while error is not None:
         traceback.clear_frames(error.__traceback__)
@@ -193,15 +193,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
-    """Run jobs one after the other in this process; a failing one doesn't stop the others.
+    """Run jobs in order in this process; a failing one doesn't stop the others.
 
-    Jobs whose data can't be used come first, so that this is known before hours of training, and those
-    that are done already.
+    Jobs with unusable data come first, so that this is known before hours of training, and then jobs that are done
+    already.
 
     Args:
         jobs: what to run.
-        registry: where methods and data sets are found.
-        watch: hears of the progress.
+        registry: finds methods and data sets.
+        watch: called with the progress.
     """
     from ..backbones.feature_cache import FeatureCache
     from . import engine
@@ -227,7 +227,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             current = _places(resolved.job)
         watch.start(resolved.job)
         try:
-            # Files may have been edited while other tasks ran: the run is named by what it is made from.
+            # Files may have been edited while other tasks ran, but the run's name is that of their present content.
             identity = identifier.of(resolved.job, resolved.whole, watch.stage, again=True)
             now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
@@ -240,11 +240,11 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         finally:
             watch.stop()
         yield outcome
-    prune()  # images that a task needed may have grown the cache over its limit
+    prune()  # images of a task may have grown the cache over its limit
 
 
 def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:
-    """Everything short of training: the stored results, what is wrong, or a resolved job with decoded images."""
+    """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
     from .class_run import check_images
     from .standing import predecessor
 

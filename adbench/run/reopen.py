@@ -1,4 +1,4 @@
-"""A stored run brought back: its images, its detector as it was after the last epoch, and its score histograms."""
+"""Reopens a stored run: its images, its detector after the last epoch, and its score histograms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .job import saved_context
 from .standing import named_in
 
 DIFFERENCE = 0.05
-"""A score found again may differ from the stored one by this share of the scores' standard deviation."""
+"""Share of the scores' standard deviation by which a new score may differ from the stored one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +42,11 @@ class Rescored:
 
 
 class Reopener:
-    """Brings stored runs back; the images of a class are looked up once for all its runs.
+    """Reopens stored runs; the images of a class are looked up once for all its runs.
 
     Args:
-        registry: where methods and data sets are found.
-        roots: folders in which a data set may lie, tried before the one that the run's command named.
+        registry: finds methods and data sets.
+        roots: possible folders of a data set, tried before the one in the run's command.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
     """
 
@@ -58,10 +58,10 @@ class Reopener:
         self._tasks: dict[tuple[str, str, str, str, str | None], Task] = {}
 
     def task(self, result: Result) -> Task:
-        """Find the images that a result was made on.
+        """Find the images of a result.
 
         Raises:
-            DataError: they are not there, or no longer the same.
+            DataError: they are missing, or no longer the same.
             UnknownNameError: there is no such data set.
         """
         contents = result.identity.data if result.identity else ""
@@ -71,7 +71,7 @@ class Reopener:
         return self._tasks[key]
 
     def samples(self, result: Result, paths: Sequence[str]) -> list[Sample]:
-        """Find test images of a result by their paths in ``scores.csv``. Raises as ``task`` does."""
+        """Find test images of a result by their paths in ``scores.csv``. Raises the same errors as ``task``."""
         task = self.task(result)
         known = {stored_text(relative_path(sample.path, task.root)): sample for sample in task.test}
         missing = [path for path in paths if path not in known]
@@ -91,7 +91,7 @@ class Reopener:
                 found[f"other images in {root}"] = None
             except AdbenchError as error:
                 found[f"{error.parts['found'] or error} ({root})"] = None
-            except PLUGIN_ERRORS as error:  # a data set's plugin raises whatever it likes
+            except PLUGIN_ERRORS as error:  # a plugin's data set may raise any error
                 found[f"{described(error)} ({root})"] = None
         raise DataError(
             f"images of {result.dataset}/{result.class_name}",
@@ -100,16 +100,16 @@ class Reopener:
         )  # fmt: skip
 
     def _same_contents(self, task: Task, result: Result) -> bool:
-        """Whether the images hold what they held; results of adbench 0.1 don't know what that was."""
+        """Whether the images have their old content; for results of adbench 0.1 that is unknown."""
         return result.identity is None or data_digest(task, self.digests) == result.identity.data
 
     def detector(self, result: Result, folder: RunFolder) -> tuple[Detector, Options]:
-        """Build a run's detector from its ``last.pt``, and say with which options.
+        """Build a run's detector from its ``last.pt``, and return its options, too.
 
         Raises:
             CheckpointError: the file is missing, unreadable or doesn't fit.
-            UsageError: the method, its weights or the precision can't be had here.
-            TaskError: building it broke off.
+            UsageError: the method, its weights or the precision are not available here.
+            TaskError: building it failed.
         """
         saved = folder.load_checkpoint("last", self.device)
         if saved is None:
@@ -137,13 +137,13 @@ class Reopener:
 
         Args:
             result: the run.
-            folder: where it is stored.
-            samples: what to score, found by ``samples``.
-            watch: hears of the progress as ("score", done, total).
+            folder: its folder.
+            samples: the images, found by ``samples``.
+            watch: called with ("score", done, total).
 
         Raises:
             DataError: an image or mask can't be read.
-            AdbenchError: whatever ``detector`` raises, or scores that are none.
+            AdbenchError: an error of ``detector``, or invalid scores.
         """
         detector, options = self.detector(result, folder)
         store = _decode(samples, options)
@@ -154,7 +154,7 @@ class Reopener:
 
 
 def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:
-    """Say so where this machine scores otherwise than the one that made the result; else nothing.
+    """Say that this machine gives other scores than the result's machine; empty if it doesn't.
 
     Args:
         stored: (N,), the scores beside the result.
@@ -168,7 +168,7 @@ def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spr
 
 
 def _decode(samples: Sequence[Sample], options: Options) -> Store:
-    """Decode a few images into memory; a store on disk would be one more for every choice of them."""
+    """Decode a few images into memory: every choice of images would need its own store on disk."""
     capacity.require_input(options.size, len(samples))
     decoded = []
     with decode.quiet():

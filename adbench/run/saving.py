@@ -1,4 +1,4 @@
-"""How often the state of a run is saved, and how a checkpoint is written without holding up a GPU."""
+"""How often a run's state is saved, and how checkpoints are written while a GPU goes on."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIME_SHARE = 0.05
-"""At most this share of the time that a task has taken goes into saving its state."""
+"""Largest share of a task's time that saving its state may take."""
 
 FREE_SECONDS = 0.25
-"""So much saving is allowed beyond that share, so that small states are saved after each of a task's first epochs."""
+"""Seconds of saving allowed beyond that share, so that small states are saved after each of the first epochs."""
 
 STATE_BYTES = 20 * 10**9
-"""At most so many bytes of states are written in one training, however many epochs it has."""
+"""Most bytes of states that one training writes, whatever its number of epochs."""
 
 BYTES_PER_SECOND = 5e8
-"""What a disk is taken to write before the first save of a state was timed."""
+"""Assumed speed of a disk before the first save of a state is timed."""
 
 
 @dataclass
 class SavingPolicy:
-    """Decides after which epochs a state is worth saving.
+    """Decides after which epochs to save a state.
 
     Saves take at most ``TIME_SHARE`` of the time, and ``STATE_BYTES`` are spread evenly over the epochs. So a break
-    costs what was trained since the last save: one epoch where states are small or epochs are long.
+    costs the training since the last save: one epoch if states are small or epochs are long.
     """
 
     began: float = field(default_factory=time.monotonic)
@@ -63,8 +63,8 @@ class SavingPolicy:
 class Saver:
     """Writes the checkpoints of one run.
 
-    On a GPU, tensors are copied to the CPU and written in a thread while the GPU goes on. On a CPU that would take as
-    long, and the memory of a copy. Close it when the run ends, however that is.
+    On a GPU, tensors are copied to the CPU and written in a thread while the GPU goes on. On a CPU a thread would save
+    no time, and a copy would cost memory. Close it when the run ends, however it ends.
     """
 
     def __init__(self, folder: RunFolder, device: torch.device) -> None:
@@ -73,35 +73,35 @@ class Saver:
         self._device, self._background = device, Background(device)
 
     def save_state(self, payload: Mapping[str, Any], epoch: int, total: int) -> None:
-        """Save ``state.pt`` if that is worth it after ``epoch`` of ``total``.
+        """Save ``state.pt`` if that is due after ``epoch`` of ``total``.
 
         Raises:
-            ResultError: it can't be written, or what was saved before could not be.
+            ResultError: it can't be written, or an earlier save failed.
         """
         size = total_bytes(payload)
         if not self._background.busy and self.policy.due(epoch, total, size):
             self._run(self._write_state, payload, size)
 
     def save(self, names: Sequence[str], payload: Mapping[str, Any]) -> None:
-        """Save ``NAME.pt`` for each name, written once and linked, after all that was saved before.
+        """Save ``NAME.pt`` for each name, written once and linked, after all earlier saves.
 
         Raises:
-            ResultError: it can't be written, or what was saved before could not be.
+            ResultError: it can't be written, or an earlier save failed.
         """
         if names:
             self._run(self._write, payload, names)
 
     def link(self, source: str, name: str) -> None:
-        """Store the checkpoint ``source`` under a second name. Raises what ``save`` raises."""
+        """Store the checkpoint ``source`` under a second name. Raises the same errors as ``save``."""
         self.wait()
         self.folder.copy_checkpoint(source, name)
 
     def wait(self) -> None:
-        """Wait until everything is on the disk. Raises ``ResultError`` where it can't be."""
+        """Wait until everything is on the disk. Raises ``ResultError`` if that fails."""
         self._background.wait()
 
     def close(self) -> None:
-        """End the thread when it has written what it is at. Raises nothing, since a run that ends well has waited."""
+        """End the thread after its present write. Raises nothing, since a run that ends well has waited."""
         self._background.close()
 
     def _run(self, write: Callable[[Mapping[str, Any], T], None], payload: Mapping[str, Any], how: T) -> None:
@@ -120,7 +120,7 @@ class Saver:
 
 
 def on_cpu(value: Any) -> Any:
-    """The same nested dicts, lists and tuples with each tensor copied to the CPU; those that share memory still do."""
+    """The same nested dicts, lists and tuples with tensors copied to the CPU; shared memory stays shared."""
     copies: dict[tuple[object, ...], torch.Tensor] = {}
 
     def copied(value: Any) -> Any:
@@ -141,7 +141,7 @@ def on_cpu(value: Any) -> Any:
 
 
 def total_bytes(value: Any) -> int:
-    """Bytes of all tensors in nested dicts, lists and tuples; memory that several share counts once."""
+    """Bytes of all tensors in nested dicts, lists and tuples; shared memory counts once."""
     found: dict[tuple[object, ...], int] = {}
 
     def look(value: Any) -> None:

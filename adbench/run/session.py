@@ -1,4 +1,4 @@
-"""What a run must remember to go on after it was killed, and to end in the same numbers."""
+"""What a run remembers to resume after a kill, and to end in the same numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Session:
     """The counters of one task over all processes that worked on it.
 
-    ``evaluated`` holds the metrics of each class after each evaluated epoch. Those in ``records`` are their means.
+    ``evaluated`` has the metrics of each class after each evaluated epoch. Those in ``records`` are their means.
     """
 
     records: list[EpochRecord] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Session:
     resumed: bool = False
     threads: ThreadUse | None = None
     validation: float = 0.0
-    """Share of the training images that the method kept for a validation of its own."""
+    """Share of the training images that the method held out for its own validation."""
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -56,7 +56,7 @@ class Session:
     def best_epochs(self) -> dict[str, int]:
         """The evaluated epoch with the highest mean of each metric, the first of equal ones: an *oracle*.
 
-        One epoch for all classes, since there is one model.
+        It is one epoch for all classes, since there is one model.
         """
         means = {epoch: self.mean(epoch) for epoch in self.evaluated}
         found: dict[str, tuple[float, int]] = {}
@@ -68,16 +68,16 @@ class Session:
         return {name: epoch for name, (_, epoch) in found.items()}
 
     def best_of(self, class_name: str) -> tuple[Best, ...]:
-        """What one class has of each metric after the epoch that is best on all classes."""
+        """Each metric of one class after the epoch that is best for all classes."""
         found = []
         for name, epoch in self.best_epochs().items():
             value = getattr(self.evaluated[epoch][class_name], name)
-            if value is not None:  # as where this class has no masks, but others have
+            if value is not None:  # None if this class has no masks, but others have
                 found.append(Best(name, value, epoch))
         return tuple(found)
 
     def last_of(self, class_name: str) -> Metrics:
-        """The metrics of one class after the epoch that was evaluated last."""
+        """The metrics of one class after the last evaluated epoch."""
         return self.evaluated[max(self.evaluated)][class_name]
 
     def records_of(self, class_name: str) -> list[EpochRecord]:
@@ -93,7 +93,7 @@ class Session:
 
     @contextmanager
     def timing(self, part: Literal["fit", "score", "evaluate"], cache: FeatureCache) -> Iterator[None]:
-        """Time a part of the run, but for the features that it computes for all who come later."""
+        """Time a part of the run, without features that later runs share."""
         began, before = time.monotonic(), cache.seconds
         yield
         made = cache.seconds - before
@@ -102,7 +102,7 @@ class Session:
         setattr(self, name, getattr(self, name) + time.monotonic() - began - made)
 
     def to_state(self, detector: Detector, device: torch.device) -> dict[str, Any]:
-        """All of it, with the detector and the random generators, fit for ``torch.save`` when it is ``sealed``."""
+        """Everything, with the detector and the random generators; ready for ``torch.save`` after ``sealed``."""
         return {
             "epoch": detector.epoch,
             "detector": detector.state_dict(),
@@ -124,10 +124,10 @@ class Session:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], detector: Detector, device: torch.device) -> Session:
-        """Take a state back: the counters are returned, the detector and the generators are set.
+        """Load a state: return the counters, and set the detector and the generators.
 
         Raises:
-            CheckpointError: it isn't what was sealed.
+            CheckpointError: it differs from what was sealed.
         """
         content = {name: value for name, value in state.items() if name != "digest"}
         if "digest" in state:
@@ -162,7 +162,7 @@ class Session:
 
 
 def sealed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state with a digest over it, which reads all of it."""
+    """Add a digest over the state, which reads all of it."""
     return {**state, "digest": integrity.of_payload(state)}
 
 
@@ -180,7 +180,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put every generator back to where ``random_state`` found it."""
+    """Restore every generator from ``random_state``."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, keys, position, has_gauss, cached = state["numpy"]
@@ -194,7 +194,7 @@ def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
 
 @contextmanager
 def kept_random_state(device: torch.device) -> Iterator[None]:
-    """Leave every generator as it was, so that evaluating more or less often does not change the training."""
+    """Leave every generator unchanged, so that the number of evaluations does not change the training."""
     kept = random_state(device)
     try:
         yield

@@ -1,10 +1,10 @@
 """A digest of a method's code: the sources of its plugin's modules and of what they import from beside them.
 
-Nothing is imported for that: imports are read from the syntax tree. Followed are modules of the same top-level
-package, of other packages that offer plugins, and those that belong to no installed distribution, such as a module
-beside a ``--plugin`` file. Not followed are the standard library, other installed packages, and ``adbench`` itself,
-for which ``NUMERICS`` counts. Data files and extension modules are not seen either; of an installed
-plugin its distribution's version counts as well.
+No module is imported for that: imports are read from the syntax tree. It follows modules of the same top-level
+package, of other packages with plugins, and modules that belong to no installed distribution, such as one beside a
+``--plugin`` file. It doesn't follow the standard library, other installed packages, and ``adbench`` itself, for which
+``NUMERICS`` counts. Data files and extension modules are not hashed; for an installed plugin the version of its
+distribution counts as well.
 
 Comments, formatting and docstrings don't count: what is hashed is the syntax tree.
 """
@@ -36,7 +36,7 @@ class Module:
 
     @property
     def package(self) -> str:
-        """The package that its relative imports start from."""
+        """The package from which its relative imports start."""
         return self.name if self.file.name == "__init__.py" else self.name.rpartition(".")[0]
 
     @property
@@ -48,7 +48,7 @@ class Module:
 
 
 def module_of(name: str) -> Module | None:
-    """A loaded module with its source; None where it has none, or belongs to the core or the standard library."""
+    """A loaded module with its source; None without a source, or for the core and the standard library."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None or _is_passed_over(name.partition(".")[0]):
         return None
@@ -56,24 +56,24 @@ def module_of(name: str) -> Module | None:
 
 
 class Sources:
-    """Reads sources, and remembers what those of imported modules held when they were first read.
+    """Reads sources, and remembers the content that imported modules had when they were first read.
 
-    So the digest stays that of the code that runs, whatever is edited meanwhile.
+    So the digest stays that of the running code, whatever is edited meanwhile.
     """
 
     def __init__(self) -> None:
         self._kept: dict[Path, bytes] = {}
 
     def digest(self, roots: Sequence[Module], *, label: str = "") -> str:
-        """Hash the sources of some modules, of the packages that they are, and of what they import from beside them.
+        """Hash the sources of some modules, of their packages, and of what they import from beside them.
 
-        Modules count by the names under which they import each other, so that moving them together changes nothing.
+        Modules count by the names under which they import each other, so moving them together changes nothing.
 
         Args:
-            roots: where to start.
-            label: counts as well, such as a distribution and its version.
+            roots: the first modules.
+            label: a text that counts as well, such as a distribution and its version.
         """
-        first = roots[0].file.resolve() if roots else None  # a plugin file has no name by which others import it
+        first = roots[0].file.resolve() if roots else None  # no other module imports a plugin file by name
         imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
         found = []
         for module in self.reachable(roots):
@@ -84,7 +84,7 @@ class Sources:
         return hashlib.sha256(repr((label, sorted(found))).encode()).hexdigest()[:DIGITS]
 
     def keep(self, roots: Sequence[Module]) -> None:
-        """Remember all sources as they are now, since they are about to be imported."""
+        """Remember all sources as they are now, before they are imported."""
         for module in list(self.reachable(roots)):
             self._kept[module.file] = self._read(module.file)
 
@@ -114,7 +114,7 @@ class Sources:
 
 
 def _inside(package: Module) -> Iterator[Module]:
-    """All modules below a package's folder, since some may be imported by names made at run time."""
+    """All modules in a package's folder, since names made at run time may import any of them."""
     folder = package.file.parent
     for file in folder.rglob("*.py"):
         parts = file.relative_to(folder).with_suffix("").parts
@@ -124,7 +124,7 @@ def _inside(package: Module) -> Iterator[Module]:
 
 
 def _find(name: str, importer: Module) -> Iterator[Module]:
-    """The modules that importing a name runs, packages above it included; none that is passed over."""
+    """The modules that importing a name runs, including packages above it; none for ignored modules."""
     top, *rest = name.split(".")
     if _is_passed_over(top):
         return
@@ -143,9 +143,9 @@ def _find(name: str, importer: Module) -> Iterator[Module]:
 
 
 def _top_of(top: str, importer: Module) -> Path | None:
-    """Where a top-level module lies that is to be followed, as ``Module.top`` says it; None for any other."""
+    """Path of a top-level module that is followed, as in ``Module.top``; None for any other."""
     try:
-        spec = find_spec(top)  # of a top-level name this imports nothing
+        spec = find_spec(top)  # for a top-level name this imports nothing
     except (ImportError, ValueError, AttributeError):
         spec = None
     if spec is None:  # it may still be imported by who finds what lies beside a plugin file
@@ -180,13 +180,13 @@ def _plugin_packages() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Parsed:
-    """What a source holds: a digest of it, and what it imports as (level, module, names)."""
+    """A source's digest, and its imports as (level, module, names)."""
 
     content: str
     imports: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
 
     def names(self, package: str) -> Iterator[str]:
-        """Dotted names of what is imported; what comes *from* a module may be a name in it, or a module."""
+        """Dotted names of imports; what comes *from* a module may be a name in it, or a module."""
         for level, base, inner in self.imports:
             if level:
                 parts = package.split(".") if package else []
@@ -198,7 +198,7 @@ class _Parsed:
 
 @lru_cache(maxsize=512)
 def _parsed(data: bytes) -> _Parsed:
-    """Parse a source; one that is no Python counts by its bytes, and imports nothing."""
+    """Parse a source; if it is not Python, its bytes count, and it imports nothing."""
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError):
@@ -214,9 +214,9 @@ def _parsed(data: bytes) -> _Parsed:
 
 
 def _text(node: object) -> str:
-    """Write a syntax tree without docstrings, and without fields that are empty.
+    """Write a syntax tree without docstrings and without empty fields.
 
-    ``ast.dump`` names fields that only some versions of Python have.
+    ``ast.dump`` writes fields that only some versions of Python have.
     """
     if isinstance(node, list):
         return f"[{','.join(map(_text, node))}]"

@@ -1,7 +1,7 @@
 """Whether a stored result is still what the present images and the present code would give.
 
-A result is *current* where all of its identity is the same here, *stale* where some of it is known to differ, and
-*unchecked* where its images or its method's code are not at hand. Stale results stay on disk but count for nothing;
+A result is *current* if all of its identity is the same here, and *stale* if a part is known to differ. It is
+*unchecked* if its images or its method's code are not on this machine. Stale results stay on disk but don't count;
 unchecked ones count and are marked.
 """
 
@@ -29,7 +29,7 @@ from .job import Job
 State = Literal["current", "stale", "unchecked"]
 
 Place = tuple[str, str, Path, str | None]
-"""Where a task may lie: data set, class, root and test split."""
+"""Possible place of a task: data set, class, root and test split."""
 
 IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
 OLDER = "identity unknown: made by an older adbench"
@@ -37,15 +37,15 @@ NO_IMAGES, NO_CODE = "its images are not at hand", "its method is not at hand"
 UNREAD = "its images have not been read here yet"
 
 READ_AT_MOST = 4_000_000_000
-"""Bytes of new or changed images that are read to check results of one class."""
+"""Most bytes of new or changed images that are read to check the results of one class."""
 
 NAMED = 4
-"""Of more variants a remark only says how many they are."""
+"""Up to this many variants, a remark lists their names."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of a result; ``reasons`` say why it is stale or unchecked."""
+    """The standing of a result; ``reasons`` say why it is stale or unchecked."""
 
     state: State
     reasons: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Inspected:
-    """A stored result with what is known of it."""
+    """A stored result with its standing."""
 
     result: Result
     standing: Standing
@@ -66,7 +66,7 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Sorted:
-    """Results that count, those that are stale, and what must be said about both under each data set's tables."""
+    """Results that count, stale results, and remarks about both for each data set's tables."""
 
     results: tuple[Result, ...]
     stale: tuple[Result, ...]
@@ -78,9 +78,9 @@ class Inspector:
     """Compares stored results with the images and the code of this machine.
 
     Args:
-        registry: where methods and data sets are found.
-        roots: folders in which a data set may lie, beside the one that a run's command named.
-        show: hears which class is looked at.
+        registry: finds methods and data sets.
+        roots: possible folders of a data set, besides the one in a run's command.
+        show: called with the class that is being checked.
     """
 
     def __init__(self, registry: Registry, roots: Sequence[Path] = (), show: Callable[[str], None] | None = None):
@@ -93,7 +93,7 @@ class Inspector:
         self._file_code: dict[Path, str] = {}
 
     def standing(self, result: Result) -> Standing:
-        """Say whether a result is current, stale or unchecked, and why."""
+        """Determine whether a result is current, stale or unchecked, and why."""
         made, codes = result.identity, self._codes(result)
         if made is None:
             tasks = [task for _, task in self._found(result, result.class_name)]
@@ -107,14 +107,14 @@ class Inspector:
         return Standing("unchecked", tuple(unknown)) if unknown else Standing("current")
 
     def _state_of_images(self, result: Result, class_name: str, made: str) -> str | None:
-        """What is known of the images of one class that a result was trained on: None where they are as they were."""
+        """Difference of one class's images from those of a result; None if they are the same."""
         data = {self._data_of(key, task) for key, task in self._found(result, class_name)}
         if made in data:
             return None
         return NO_IMAGES if not data else UNREAD if None in data else IMAGES
 
     def _standing_of_older(self, result: Result, has_code: bool, tasks: Sequence[Task]) -> Standing:
-        """Of a result of adbench 0.1, which knows names and lengths of its files alone."""
+        """Standing of a result of adbench 0.1, which has only names and lengths of its files."""
         if tasks and all(task.fingerprint != result.fingerprint for task in tasks):
             return Standing("stale", (IMAGES, OLDER))
         if tasks and has_code:
@@ -123,13 +123,13 @@ class Inspector:
         return Standing("unchecked", (OLDER, *missing))
 
     def inspect(self, results: Sequence[Result]) -> list[Inspected]:
-        """Say it of several results."""
+        """The standing of several results."""
         return [Inspected(result, self.standing(result)) for result in results]
 
     # -- what is here now
 
     def _codes(self, result: Result) -> set[str]:
-        """Digests of the present code of a result's method; none where it is not at hand."""
+        """Digests of the present code of a result's method; none if it is not on this machine."""
         if result.method in self.registry.methods:
             return {self._identifier.code(result.method)}
         files = [Path(name) for name in named_in(result.command, "--plugin")]
@@ -141,7 +141,7 @@ class Inspector:
         return self._file_code[file]
 
     def _found(self, result: Result, class_name: str) -> Iterator[tuple[Place, Task]]:
-        """The places in which a class of a result lies on this machine, with what is there."""
+        """The places of a result's class on this machine, with its images."""
         reader = self.registry.datasets.get(result.dataset)
         if reader is None:
             return
@@ -153,14 +153,14 @@ class Inspector:
                 self.show(f"looking at {result.dataset}/{class_name}")
                 try:
                     self._tasks[key] = reader.load(root, class_name).with_test(result.protocol.test)
-                except PLUGIN_ERRORS:  # missing there, or a reader of a plugin that raises whatever it likes
+                except PLUGIN_ERRORS:  # missing there, or an error of a plugin's reader
                     self._tasks[key] = None
             task = self._tasks[key]
             if task is not None:
                 yield key, task
 
     def _data_of(self, key: Place, task: Task) -> str | None:
-        """The digest of a class's images; None where too much would have to be read for it."""
+        """Digest of a class's images; None if too much would have to be read."""
         if key not in self._data:
             paths = [path for _, sample in task.used() for path in (sample.path, sample.mask) if path]
             too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
@@ -169,10 +169,10 @@ class Inspector:
 
 
 def named_in(command: str, option: str) -> list[str]:
-    """The values that a command line gives to an option: "--data-root DIR" or "--data-root=DIR"."""
+    """Values that a command line gives to an option: "--data-root DIR" or "--data-root=DIR"."""
     try:
         words = shlex.split(command)
-    except ValueError:  # a command that was no shell's
+    except ValueError:  # not a shell's command
         return []
     found = []
     for word, following in pairwise([*words, ""]):
@@ -184,13 +184,13 @@ def named_in(command: str, option: str) -> list[str]:
 
 
 def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
-    """The newest stored run of what a job asks for that is stale, and why; None where there is none.
+    """The newest stale run of the same job, and why it is stale; None if there is none.
 
     Args:
         job: the job.
         now: the identity of what it would compute.
     """
-    name = job.classes[0]  # those that are trained together are stale together
+    name = job.classes[0]  # jointly trained classes are stale together
     folder = RunFolder(job.results, job.dataset, name, job.method, "any").path.parent
     together = job.classes if job.setting == "multi-class" else ()
     setting = (job.setting, job.shots, together, job.test)
@@ -213,7 +213,7 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
 
 
 def _reasons(made: Identity | None, codes: set[str]) -> tuple[str, ...]:
-    """What differs from the code that is here now; an empty set says that none is at hand."""
+    """Differences from the present code; an empty set means that there is none on this machine."""
     if made is None:
         return (OLDER,)
     found = []
@@ -228,11 +228,11 @@ def _reasons(made: Identity | None, codes: set[str]) -> tuple[str, ...]:
 
 
 def sort(inspected: Sequence[Inspected], stored: Iterable[Result] = ()) -> Sorted:
-    """Part the stale results from those that count.
+    """Separate stale results from those that count.
 
     Args:
-        inspected: the results with what is known of each.
-        stored: other results, which count for what variants are called.
+        inspected: the results with their standing.
+        stored: other results, which count for the names of variants.
 
     Raises:
         ResultError: there are results, but all of them are stale.
@@ -254,7 +254,7 @@ def sort(inspected: Sequence[Inspected], stored: Iterable[Result] = ()) -> Sorte
 
 
 def _remarks(inspected: Sequence[Inspected], names: Names) -> Iterator[str]:
-    """What is said under the tables of one data set."""
+    """The remarks under the tables of one data set."""
     stale = [each for each in inspected if each.standing.state == "stale"]
     if stale:
         them = "it" if len(stale) == 1 else "them"
@@ -270,7 +270,7 @@ def _remarks(inspected: Sequence[Inspected], names: Names) -> Iterator[str]:
 
 
 def _summary(inspected: Sequence[Inspected]) -> str:
-    """The reasons, with the number of runs where there are several: "images or masks changed (2), ..."."""
+    """The reasons, with the number of runs if there are several: "images or masks changed (2), ..."."""
     counts: dict[str, int] = {}
     for each in inspected:
         if each.standing.reasons:

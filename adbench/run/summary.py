@@ -1,4 +1,4 @@
-"""What a finished run says of itself: the ``Result`` that is stored."""
+"""Makes the ``Result`` of a finished run."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def summarize(
     micro_batches: Sequence[MicroBatches],
     timing: Timing,
 ) -> Result:
-    """Put together everything needed to trust and to redo a run's numbers of one class.
+    """Put together the result of one class: everything needed to trust and to reproduce its numbers.
 
     Args:
-        resolved: what was asked for, as this machine resolved it.
+        resolved: the resolved job.
         run: the class, scored after the last epoch.
-        package: what the method came with.
-        detector: what came of it.
+        package: distribution and version of the method.
+        detector: the trained detector.
         session: evaluated at least once; its last metrics are the result's.
-        micro_batches: how training and scoring split their batches where memory was short.
-        timing: the seconds of all sessions; of several classes, the share of this one.
+        micro_batches: the splits of batches in training and scoring where memory was short.
+        timing: the seconds of all sessions; for several classes, the share of this one.
     """
     job, options, own = resolved.job, resolved.options, run.resolved
     task, train, test = own.task, run.train.store, run.test.store
@@ -95,7 +95,7 @@ def summarize(
 
 
 def protocol(options: Options, detector: Detector, scores: TestScores, job: Job) -> Protocol:
-    """Everything besides the method that moves a number."""
+    """Everything that moves a number, except the method."""
     return Protocol(
         size=options.size,
         resize=options.resize,
@@ -117,7 +117,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
 
 
 def _parameters(detector: Detector) -> int:
-    """Trainable parameters; the frozen backbone does not count."""
+    """Number of trainable parameters; the frozen backbone doesn't count."""
     modules = torch.nn.ModuleList(value for value in vars(detector).values() if isinstance(value, torch.nn.Module))
     return sum(parameter.numel() for parameter in modules.parameters() if parameter.requires_grad)
 
@@ -125,11 +125,11 @@ def _parameters(detector: Detector) -> int:
 _OTHERS = ("torch", "torchvision", "FrEIA", "numpy", "scikit-image", "pillow", "timm")
 
 PACKAGES = {"adbench": "adbench-suite", **{name: name for name in _OTHERS}}
-"""What a result says the version of, with the name of its distribution."""
+"""Packages whose versions are in a result, by the name of their distribution."""
 
 
 def environment(device: torch.device, threads: int | None = None) -> Environment:
-    """What a result says of the machine and the packages; ``threads`` is None for the number that torch has now."""
+    """The machine and the packages of a result; ``threads`` is None for torch's present number."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     return Environment(
         device=str(device),
@@ -148,7 +148,7 @@ def _cpu_name() -> str:
 
 
 def _cpu_info(key: str) -> str | None:
-    """What Linux says of the first core."""
+    """A value of the first core in Linux's list."""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as stream:
         for line in stream:
             if line.startswith(key):

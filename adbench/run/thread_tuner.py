@@ -1,4 +1,4 @@
-"""Which number of threads trains fastest: real training steps are timed with several, and again when they slow down."""
+"""Finds the number of threads that trains fastest: it times real training steps, and again when they slow down."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..util import threads
 from ..util.threads import Load, set_threads
 
 WARM_UP, TIMED = 1, 3
-"""Steps with a new number of threads that are not timed, and those that are."""
+"""Untimed and timed steps with a new number of threads."""
 
 HOPELESS = 1.5
-"""A number whose first timed step is slower than the best one by this factor gets no further step."""
+"""A number whose first timed step is slower than the best by this factor gets no further step."""
 
 RECENT = 6
-"""Steps whose median is the present pace."""
+"""Number of steps whose median is the present pace."""
 
 SLOWER = 1.4
-"""The pace is timed again with all numbers where it is worse than the best seen by this factor."""
+"""A pace that is worse than the best one by this factor starts a trial of all numbers."""
 
 GAP, LONGEST_GAP = 12, 1000
-"""Measurements between two trials at least; twice as many after each trial that changed nothing, up to the second."""
+"""Fewest measurements between two trials; twice as many after each trial without a change, up to the second."""
 
 LOOK_EVERY = 10.0
 """Seconds between two looks at the load during training."""
@@ -33,10 +33,10 @@ LOOK_EVERY = 10.0
 
 @dataclass(frozen=True)
 class ThreadUse:
-    """How training used threads, as a broken-off run remembers it.
+    """How training used threads, as a stopped run remembers it.
 
-    ``choice`` is what was fastest and ``pace`` its seconds per image, None before that was measured. ``images``
-    counts the images that were trained on with each number.
+    ``choice`` was fastest, and ``pace`` is its seconds per image, or None before a measurement. ``images`` counts the
+    training images with each number.
     """
 
     choice: int
@@ -45,23 +45,23 @@ class ThreadUse:
 
     @property
     def most_used(self) -> int:
-        """The number with which most of training was done."""
+        """The number during most of the training."""
         return max(self.images, key=lambda number: self.images[number], default=self.choice)
 
 
 class ThreadTuner:
-    """Times real training steps with several numbers of threads and goes on with the fastest.
+    """Times real training steps with several numbers of threads, and continues with the fastest.
 
-    It only hears when a step is done and sets the number for the next one: no step is taken for its sake.
-    While training pauses, for an evaluation, the best number so far is set.
+    It only learns when a step is done, and sets the number for the next one: no step is made for it. While training
+    pauses, for an evaluation, the best number so far is set.
 
     Args:
-        numbers: to choose among; with a single one there is nothing to time.
+        numbers: the candidates; a single one needs no timing.
         start: the first of them to use.
-        set_threads: sets the number for what is computed from now on.
-        free: how many threads find a free core now.
-        clock: seconds, but for those that are no part of a step.
-        chosen: hears of the number after each trial.
+        set_threads: sets the number for later computations.
+        free: returns the number of threads that find a free core now.
+        clock: seconds, without those that don't belong to a step.
+        chosen: called with the number after each trial.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class ThreadTuner:
         self._best: float | None = None  # seconds per image
         others = [number for number in reversed(self.numbers) if number != start]
         self._waiting = [start, *others] if others else []  # to be timed in the trial under way, the present one first
-        self._paces: dict[int, float] = {}  # of those that were
-        self._reference = math.inf  # a pace that is surely reached
+        self._paces: dict[int, float] = {}  # of the numbers that were timed
+        self._reference = math.inf  # a pace that is certainly reached
         self._before = start
         self._taken: list[float] = []
         self._skip = WARM_UP
@@ -95,15 +95,15 @@ class ThreadTuner:
 
     @property
     def use(self) -> ThreadUse:
-        """What to remember."""
+        """The state to remember."""
         return ThreadUse(self.choice, self._best, dict(self._images))
 
     def adopt(self, *, per_epoch: bool = False, use: ThreadUse | None = None) -> None:
         """Learn about the training before it begins.
 
         Args:
-            per_epoch: a change has effect at the next epoch only, so whole epochs are timed.
-            use: how the sessions before used threads. Their choice is taken over without another trial.
+            per_epoch: a change takes effect only at the next epoch, so whole epochs are timed.
+            use: how earlier sessions used threads. Their choice is kept without another trial.
         """
         self._per_epoch = per_epoch
         if use is None:
@@ -114,12 +114,12 @@ class ThreadTuner:
             self._use(self.choice)
 
     def begin(self) -> None:
-        """Hear that training goes on now."""
+        """Start: training goes on now."""
         self._use(self._waiting[0] if self._waiting else self.choice)
         self._mark, self._done, self._epoch_images = self._clock(), 0, 0
 
     def step(self, done: int) -> None:
-        """Hear that ``done`` images of an iteration have been trained on, at the end of each batch."""
+        """Note that ``done`` images of an iteration are trained on, at the end of each batch."""
         images = done - self._done if done > self._done else done
         self._done = done
         self._images[self._in_use] = self._images.get(self._in_use, 0) + images
@@ -128,12 +128,12 @@ class ThreadTuner:
             return
         now = self._clock()
         seconds, self._mark = now - self._mark, now
-        if images >= self._full:  # a smaller batch at the end has another pace
+        if images >= self._full:  # a smaller last batch has another pace
             self._full = images
             self._hear(seconds / images)
 
     def end(self) -> None:
-        """Hear that training pauses."""
+        """Stop: training pauses."""
         if self._per_epoch and self._epoch_images:
             self._hear((self._clock() - self._mark) / self._epoch_images)
         self._use(self.choice)
@@ -144,7 +144,7 @@ class ThreadTuner:
             self._in_use = number
 
     def _hear(self, pace: float) -> None:
-        """Take one measurement, and decide with which number to go on."""
+        """Process one measurement, and choose the next number."""
         self._since += 1
         if len(self.numbers) < 2:
             return
@@ -156,7 +156,7 @@ class ThreadTuner:
             self._watch(pace)
 
     def _compare(self, pace: float) -> None:
-        """Within a trial."""
+        """Process a pace within a trial."""
         self._taken.append(pace)
         hopeless = pace > HOPELESS * min([self._reference, *self._paces.values()])
         if len(self._taken) < (1 if self._per_epoch else TIMED) and not hopeless:
@@ -176,7 +176,7 @@ class ThreadTuner:
         self._chosen(self.choice)
 
     def _watch(self, pace: float) -> None:
-        """Between trials: start another one when it is time."""
+        """Between trials: start another one when it is due."""
         self._recent.append(pace)
         if len(self._recent) < (2 if self._per_epoch else RECENT):
             return
@@ -185,7 +185,7 @@ class ThreadTuner:
         if self._since < (self._gap // GAP if self._per_epoch else self._gap):
             return
         if present > SLOWER * self._best or self._freer():
-            # the present number comes last and is timed anew: what slowed it down may be over by then
+            # the present number comes last and is timed anew: the cause of its slow-down may be over by then
             self._waiting = [*(number for number in reversed(self.numbers) if number != self.choice), self.choice]
             self._paces, self._reference, self._before = {}, present, self.choice
             self._skip = WARM_UP
@@ -206,10 +206,10 @@ def tuner(
     """Make the tuner of one training and set the first number.
 
     Args:
-        choice: what was asked for.
-        on_cpu: training computes on the CPU. Elsewhere the load alone decides.
-        clock: as of ``ThreadTuner``.
-        say: hears the line for users of a busy machine.
+        choice: the value of ``--threads``.
+        on_cpu: training computes on the CPU. Elsewhere only the load decides.
+        clock: as in ``ThreadTuner``.
+        say: called with the line about a busy machine.
     """
     import torch
 
@@ -236,7 +236,7 @@ def tuner(
 
 
 def candidates(load: Load) -> tuple[int, ...]:
-    """Numbers of threads worth a trial: one, all, a half, a quarter, and as many as find a free core; ascending."""
+    """Numbers of threads worth a trial, ascending: one, all, a half, a quarter, and the number of free cores."""
     cores = load.cores
     wanted = {1, cores, max(1, cores // 2), max(1, cores // 4), min(load.free, cores)}
     return tuple(sorted(wanted))

@@ -1,4 +1,4 @@
-"""What long work tells of its progress."""
+"""Callbacks for the progress of long work."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from .job import Job
 
 
 class Watch:
-    """Told of everything that happens in a task; this one is silent."""
+    """Receives every event of a task; this base class ignores them."""
 
     def look_at(self, job: Job) -> None:
-        """Hear that a task's data is looked at, before anything is trained."""
+        """A task's data is being read, before anything is trained."""
 
     def expect(self, tasks: int) -> None:
-        """Hear how many tasks there are to train."""
+        """The number of tasks to train is known."""
 
     def start(self, job: Job) -> None:
-        """Hear that a task begins."""
+        """A task begins."""
 
     def stage(self, what: str, done: int, total: int) -> None:
-        """Hear that ``done`` of ``total`` images have gone through ``what`` ("decode", "features", ...)."""
+        """``done`` of ``total`` images have passed ``what`` ("decode", "features", ...)."""
 
     def announce(self, epoch: int, total: int) -> None:
-        """Hear that training starts after ``epoch`` of ``total`` epochs."""
+        """Training starts after ``epoch`` of ``total`` epochs."""
 
     def step(self, done: int, total: int) -> None:
-        """Hear that ``done`` of ``total`` images of this epoch have been seen."""
+        """``done`` of ``total`` images of this epoch have been trained on."""
 
     def epoch(self, record: EpochRecord) -> None:
-        """Hear that an epoch is finished."""
+        """An epoch is finished."""
 
     def note(self, message: str) -> None:
-        """Hear something the user should read."""
+        """A message for the user."""
 
     def stop(self) -> None:
-        """Hear that the task is over, one way or the other."""
+        """The task has ended, successfully or not."""

@@ -1,7 +1,7 @@
-"""The cache folder: how large it may get, what lies in it, and what goes first when it is full.
+"""The cache folder: its limit, its content, and what is removed first when it is full.
 
-Decoded images (``pictures/``) and features (``features/``) share one limit. What was used longest ago goes first, and
-nothing that a process has open: whoever maps a file holds a shared lock on it (``hold``), as long as it is mapped.
+Decoded images (``pictures/``) and features (``features/``) share one limit. The longest unused entries go first, but
+nothing that a process has open: a process that maps a file holds a shared lock on it (``hold``) as long as it does.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ LIMIT_VARIABLE = "ADBENCH_CACHE_LIMIT"
 
 DEFAULT_LIMIT = 50 * 10**9
 DISK_SHARE = 0.1
-"""Of the whole disk; the smaller of the two is the default limit."""
+"""Share of the whole disk; the smaller of the two is the default limit."""
 
 Kind = Literal["images", "features"]
 
 FOLDERS: dict[Kind, str] = {"images": "pictures", "features": "features"}
-"""Where each kind lies in the cache folder."""
+"""Folder of each kind in the cache folder."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that can be made again: a store of images, or a file of features.
+    """An entry of the cache: a store of images, or a file of features.
 
-    ``used`` is when it was last used, in seconds since 1970.
+    ``used`` is the time of its last use, in seconds since 1970.
     """
 
     kind: Kind
@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def about(self) -> str:
-        """What it holds, for people; "" where that can't be read."""
+        """Description of its content for people; "" if it can't be read."""
         path = self.path / "store.json" if self.path.is_dir() else self.path
         with suppress(OSError, ValueError), os.fdopen(_open_unused(path), "rb") as stream:
             return str(integrity.unseal(stream.readline(1 << 20)).get("about", ""))
@@ -80,7 +80,7 @@ def places(root: Path | None = None) -> tuple[Path, ...]:
 
 
 def entries(folders: Iterable[Path] | None = None) -> list[Entry]:
-    """What lies in the cache, the one used longest ago first; temporary files are left out."""
+    """The entries of the cache, the longest unused first; temporary files are left out."""
     found = []
     for folder in places() if folders is None else folders:
         kind: Kind = "images" if folder.name == FOLDERS["images"] else "features"
@@ -101,14 +101,14 @@ def _entry(kind: Kind, path: Path) -> Entry:
 
 
 def _open_unused(path: Path) -> int:
-    """Open a file to look at it, which is no use of it, where the system can tell the two apart."""
-    with suppress(PermissionError):  # somebody else's file
+    """Open a file to inspect it, which doesn't count as use where the system can tell the difference."""
+    with suppress(PermissionError):  # another user's file
         return os.open(path, os.O_RDONLY | getattr(os, "O_NOATIME", 0))
     return os.open(path, os.O_RDONLY)
 
 
 def total(folders: Sequence[Path]) -> int:
-    """Bytes in some folders, with what is being written there."""
+    """Bytes in some folders, including files that are being written."""
     size = sum(entry.bytes for entry in entries(folders))
     for folder in folders:
         for path in files.temporaries(folder):
@@ -120,20 +120,20 @@ def total(folders: Sequence[Path]) -> int:
 
 
 def hold(stream: BinaryIO) -> None:
-    """Keep an open file from being removed for room, until it and whatever maps it are closed."""
+    """Keep an open file from being removed, until it and all its mappings are closed."""
     if fcntl is not None:
         with suppress(OSError):  # it is about to be removed, which what is open outlives; or there are no locks
             fcntl.flock(stream.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def touch(path: Path) -> None:
-    """Remember that a file is used now. Its time of change stays."""
+    """Note that a file is used now. Its modification time stays."""
     with suppress(OSError):
         os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
 def in_use(entry: Entry) -> bool:
-    """Whether a process has the entry open. Windows doesn't tell, but doesn't remove what is open either."""
+    """Whether a process has the entry open. Windows doesn't tell, but doesn't remove open files either."""
     if fcntl is None:
         return False
     inside = entry.path.iterdir() if entry.path.is_dir() else [entry.path]
@@ -154,13 +154,13 @@ def _is_held(path: Path) -> bool:
 
 
 def make_room(need: int, folders: Sequence[Path], most: int, *, must: bool = False) -> bool:
-    """Remove what was used longest ago until ``need`` bytes more fit, on the disk and into ``most`` bytes in all.
+    """Remove the longest unused entries until ``need`` more bytes fit on the disk and into ``most`` bytes in all.
 
     Args:
         need: bytes to be written.
-        folders: what counts, and where things may go.
+        folders: the folders that count, and from which entries may go.
         most: bytes that the folders may take.
-        must: remove what can be, even where that is not enough.
+        must: remove what can be removed, even if that is not enough.
 
     Returns:
         Whether they fit.
@@ -182,18 +182,18 @@ def make_room(need: int, folders: Sequence[Path], most: int, *, must: bool = Fal
 
 
 def remove(entry: Entry) -> bool:
-    """Remove an entry at once, so that nobody meets half of it; return whether it is gone."""
+    """Remove an entry at once, so that no process sees half of it; return whether it is gone."""
     with suppress(OSError):
         files.remove(entry.path)
     return not entry.path.exists()
 
 
 def prune(most: int | None = None, root: Path | None = None) -> list[Entry]:
-    """Bring the cache within its limit, and return what was removed. What is in use stays."""
+    """Reduce the cache to its limit, and return the removed entries. Entries in use stay."""
     folders = places(root)
     before = entries(folders)
     most = limit(root) if most is None else most
     if sum(entry.bytes for entry in before) > most:
-        gc.collect()  # lets go of what is mapped by objects that nobody refers to
+        gc.collect()  # unmaps files of unreachable objects
     make_room(0, folders, most, must=True)
     return [entry for entry in before if not entry.path.exists()]

@@ -1,6 +1,6 @@
-"""What to do when memory runs out: the same batch in more parts, where that gives the same results.
+"""Handles out of memory: the same batch in more parts, where that gives the same results.
 
-Where the loss of a batch is the mean of its images' losses, its gradient is the sum of those of its parts, so that an
+If the loss of a batch is the mean of its images' losses, its gradient is the sum of those of its parts, so the
 optimiser takes the same steps. That does not hold for batch norm in training, whose statistics are those of a part.
 """
 
@@ -34,13 +34,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class MicroBatches:
-    """In how many passes a batch goes through: one, until memory runs out, and then twice as many for good.
+    """Splits a batch into micro-batches: none until memory runs out, then twice as many each time, for good.
 
     Args:
-        what: what goes through, for the message: "training".
-        say: hears, once for each change, that there are more passes now.
-        relieve: frees memory that can be done without, and says whether there was any. It is asked first.
-        splits: a batch may be split; else memory that runs out is an error.
+        what: the kind of work, for the message: "training".
+        say: called with a line of text at each change.
+        relieve: frees memory that isn't needed, and returns whether there was any. It is called first.
+        splits: whether a batch may be split; if not, too little memory is an error.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class MicroBatches:
         self._lock = threading.Lock()
 
     def rows(self, batch: int) -> int:
-        """Rows of a batch of ``batch`` that go through at once."""
+        """Rows of a batch of ``batch`` that are processed at once."""
         return _rows(batch, self.count)
 
     def backward(
@@ -67,16 +67,16 @@ class MicroBatches:
         *,
         scale: Callable[[Tensor], Tensor] = lambda loss: loss,
     ) -> Tensor:
-        """Give the optimiser's parameters the gradients of the mean loss of a batch, and no others.
+        """Set the gradients of the optimiser's parameters to those of the mean loss of a batch.
 
         Args:
             losses: takes a part of each of ``tensors`` and returns the loss of each row, (b,).
             tensors: each (B, ...), the rows of one batch.
-            optimizer: whose gradients are set; it takes no step.
-            scale: of the loss before its gradient is taken, as a ``GradScaler`` has it.
+            optimizer: its gradients are set; it takes no step.
+            scale: factor of the loss before its gradient is taken, as in a ``GradScaler``.
 
         Returns:
-            The mean loss, () and without a gradient.
+            The mean loss, (), without a gradient.
 
         Raises:
             TaskError: not even a single row fits into memory, or the batch must not be split.
@@ -95,7 +95,7 @@ class MicroBatches:
         return self._until_it_fits(tensors, once)
 
     def map(self, function: Callable[..., T], tensors: Sequence[Tensor]) -> list[T]:
-        """Call ``function`` on one part after the other of the rows of ``tensors``, and list what it returns.
+        """Call ``function`` on each part of the rows of ``tensors`` in order, and list the results.
 
         Raises:
             TaskError: not even a single row fits into memory.
@@ -103,12 +103,12 @@ class MicroBatches:
         return self._until_it_fits(tensors, lambda parts: [function(*part) for part in parts])
 
     def more(self, batch: int, count: int, error: BaseException) -> None:
-        """Free memory, or take twice as many passes as ``count``, with which it failed, from now on.
+        """Free memory, or use twice as many micro-batches as ``count``, with which it failed, from now on.
 
-        Where several threads fail with the same count, that is one reason and not several.
+        If several threads fail with the same count, it doubles once.
 
         Raises:
-            TaskError: a single row of ``batch`` went through at once already, or the batch must not be split.
+            TaskError: a single row of ``batch`` was processed at once already, or the batch must not be split.
         """
         with self._lock:
             if self.count > count or (self.relieve is not None and self.relieve()):
@@ -128,7 +128,10 @@ class MicroBatches:
                 ) from error
             self.count = 2 * count
             if self.say:
-                self.say(f"Out of memory: {self.what} goes on in {self.count} passes per batch, with the same results.")
+                self.say(
+                    f"Out of memory: {self.what} goes on in {self.count} micro-batches per batch, "
+                    "with the same results."
+                )
 
     def _until_it_fits(self, tensors: Sequence[Tensor], work: Callable[[Sequence[Sequence[Tensor]]], T]) -> T:
         batch = len(tensors[0])
@@ -141,7 +144,7 @@ class MicroBatches:
                 if not is_out_of_memory(error) or _is_recorded():
                     raise
                 self.more(batch, count, error)
-            free()  # out here, since the error holds on to everything that was computed
+            free()  # outside the handler, since the error keeps everything that was computed
 
 
 def _rows(batch: int, count: int) -> int:
@@ -149,7 +152,7 @@ def _rows(batch: int, count: int) -> int:
 
 
 def _is_recorded() -> bool:
-    """Whether what runs here is recorded as a graph: another try would be recorded behind what failed."""
+    """Whether the present code is recorded as a CUDA graph: another try would be recorded after the failed one."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 

@@ -1,4 +1,4 @@
-"""Bytes as people write and read them."""
+"""Parses and formats sizes in bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_bytes(text: str, owner: str) -> int:
     """Turn "4GB", "512 MiB" or "0" into bytes.
 
     Raises:
-        OptionError: ``owner``, where the text stands, holds something else.
+        OptionError: the text is no number of bytes; the message names ``owner``.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
     if found is None or found[2].upper() not in _UNITS:
@@ -24,13 +24,13 @@ def parse_bytes(text: str, owner: str) -> int:
 
 
 def bytes_of(variable: str) -> int | None:
-    """The bytes that a variable of the environment gives; None where it is not set. Raises ``OptionError``."""
+    """Bytes in an environment variable; None if it is not set. Raises ``OptionError``."""
     text = os.environ.get(variable, "").strip()
     return parse_bytes(text, variable) if text else None
 
 
 def bytes_text(size: float) -> str:
-    """Write bytes in the unit in which they have one to three digits: "1.2 GB", "34 MB"; few are "0.1 KB"."""
+    """Format bytes in the unit that gives one to three digits: "1.2 GB", "34 MB"; small sizes are "0.1 KB"."""
     units = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"))
     factor, unit = next((each for each in units if size >= 0.9995 * each[0]), (10**3, "KB"))
     number = max(size / factor, 0.1) if size else 0.0

@@ -1,7 +1,7 @@
-"""Lower triangular matrices in three eighths of the space of square ones in float32.
+"""Packs lower triangular matrices into three eighths of the space of square float32 ones.
 
-Only the triangle is kept, and of each number 24 bits: a whole number that counts for all of its row in units of one
-power of two. So a number is right to 2^-24 of the largest one in its row, as floats are for that one.
+Only the triangle is stored, with 24 bits for each number: an integer in units of a power of two that is common to its
+row. So a number is accurate to 2^-24 of the largest one in its row, as a float is for that one.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import torch
 
 BITS = 23
-"""Of a number without its sign."""
+"""Bits of a number without its sign."""
 
 LARGEST = 2**BITS - 1
 
 SMALLEST = 126
-"""Of exponents, so that their powers of two are float32, too."""
+"""Range of exponents whose powers of two are float32, too."""
 
 AT_ONCE = 2**20
-"""Numbers that are worked on at once."""
+"""Numbers that are processed at once."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """P packed matrices (D, D), their rows one after the other: T = D (D + 1) / 2 numbers each.
+    """P packed matrices (D, D), row after row: T = D (D + 1) / 2 numbers each.
 
     A number is ``(256 * high + low) * 2 ** exponent`` of its row: ``high`` (P, T) int16, ``low`` (P, T) uint8,
     ``exponent`` (P, D) int16.
@@ -46,7 +46,7 @@ class Packed:
 
 
 def round_rows(matrices: torch.Tensor) -> torch.Tensor:
-    """Round float32 matrices (P, D, D) to what ``pack`` keeps of them; the rounded ones are packed without loss."""
+    """Round float32 matrices (P, D, D) to the precision of ``pack``, which then packs them without loss."""
     units = _units(_exponents(matrices))
     return _whole(matrices, units).mul_(units)
 
@@ -67,7 +67,7 @@ def pack(matrices: torch.Tensor) -> Packed:
 
 
 def unpack(packed: Packed) -> torch.Tensor:
-    """Matrices (P, D, D) in float32, exactly what ``round_rows`` gave."""
+    """Unpack matrices (P, D, D) in float32, exactly those of ``round_rows``."""
     count, rows = packed.exponent.shape
     lower = _lower(rows, packed.high.device)
     matrices = torch.zeros(count, rows, rows, device=packed.high.device)
@@ -79,23 +79,23 @@ def unpack(packed: Packed) -> torch.Tensor:
 
 
 def packed_bytes(rows: int) -> int:
-    """Bytes of one packed matrix of so many rows."""
+    """Bytes of one packed matrix with this number of rows."""
     return 3 * (rows * (rows + 1) // 2) + 2 * rows
 
 
 def _lower(rows: int, device: torch.device) -> torch.Tensor:
-    """Where the triangle lies in a matrix that is written row by row, (T,) int64."""
+    """Indices of the triangle in a matrix that is stored row by row, (T,) int64."""
     return torch.ones(rows, rows, dtype=torch.bool, device=device).tril_().flatten().nonzero()[:, 0]
 
 
 def _parts(count: int, rows: int) -> Iterator[slice]:
-    """A few matrices at a time, which stay in the processor's cache."""
+    """A few matrices at a time, which fit into the processor's cache."""
     step = max(1, AT_ONCE // rows**2)
     return (slice(start, start + step) for start in range(0, count, step))
 
 
 def _exponents(matrices: torch.Tensor) -> torch.Tensor:
-    """For each row (P, D) that of the power of two in which its largest number has 23 bits, int16."""
+    """Exponent for each row (P, D) of the power of two in which its largest number has 23 bits, int16."""
     largest = torch.frexp(torch.linalg.vector_norm(matrices, float("inf"), dim=2)).exponent
     return (largest - BITS).clamp_(-SMALLEST, SMALLEST).to(torch.int16)
 

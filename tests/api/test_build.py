@@ -1,4 +1,4 @@
-"""How a method is built: with a context, or with a device alone as in adbench 0.1."""
+"""Building a method: with a context, or with only a device as in adbench 0.1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTEXT = BuildContext(CPU, seed=7, dataset="mvtec", classes=("screw",), train_i
 
 
 class Plain(Detector):
-    """Takes what the base class takes."""
+    """Takes the arguments of the base class."""
 
 
 class Old(Detector):
@@ -88,7 +88,7 @@ OLD = {
 
 @pytest.mark.parametrize("build", NEW.values(), ids=NEW)
 def test_a_build_that_asks_for_the_context_gets_it(build):
-    """By the name or the annotation of its second parameter, whatever kind of callable it is."""
+    """The name or the annotation of its second parameter decides, for any kind of callable."""
     assert takes_context(build)
     detector = Method("m", "", build).make(Options(), CONTEXT)
     assert detector.context is CONTEXT
@@ -98,7 +98,7 @@ def test_a_build_that_asks_for_the_context_gets_it(build):
 
 @pytest.mark.parametrize("build", OLD.values(), ids=OLD)
 def test_a_build_of_0_1_gets_the_device(build):
-    """Anything else is given the device alone, and its detector has a context with nothing else in it."""
+    """Any other build gets only the device, and its detector's context has nothing else."""
     assert not takes_context(build)
     detector = Method("m", "", build).make(Options(), CONTEXT)
     assert detector.given is CPU
@@ -107,6 +107,6 @@ def test_a_build_of_0_1_gets_the_device(build):
 
 
 def test_something_else_than_a_detector_is_refused():
-    """The message names the method and what came."""
+    """The message has the method and the returned type."""
     with pytest.raises(TaskError, match=r"m: build returned a dict.*wanted a Detector"):
         Method("m", "", lambda options, context: {}).make(Options(), CONTEXT)

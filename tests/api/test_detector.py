@@ -1,4 +1,4 @@
-"""What a detector is besides its fit and score: steps that are checked, and a torch module."""
+"""A detector's parts besides fit and score: checked steps, and a torch module."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CONTEXT = BuildContext(CPU)
 
 @pytest.mark.parametrize(("done", "total"), [(-1, 3), (4, 3), (0, -1)])
 def test_a_step_beyond_its_total_is_refused(done, total):
-    """Where it is made, so that the traceback leads to the method."""
+    """The error is raised where the step is made, so that the traceback leads to the method."""
     with pytest.raises(TaskError, match=f"a Step: found {done} of {total}"):
         Step(done, total)
     assert Step(0, 0).done == 0
 
 
 class Trained(Detector):
-    """A mean and a layer, and scores by both."""
+    """Has a mean and a layer, and scores with both."""
 
     def __init__(self, options, context):
         super().__init__(options, context)
@@ -37,7 +37,7 @@ class Trained(Detector):
 
 
 def test_a_detector_is_a_module():
-    """Images in, image scores and maps out, without gradients; parameters are found."""
+    """It maps images to image scores and maps, without gradients; parameters are found."""
     detector = Trained(Options(), CONTEXT)
     module = detector.module()
     images = torch.rand(4, 3, 8, 6)
@@ -50,7 +50,7 @@ def test_a_detector_is_a_module():
 
 
 def test_a_module_moves_the_tensors_of_its_detector():
-    """to(...) moves parameters and plain tensors alike; on the meta device both are gone from memory."""
+    """to(...) moves parameters and plain tensors; on the meta device both leave the memory."""
     detector = Trained(Options(), CONTEXT)
     module = detector.module().double()
     assert detector.mean.dtype == detector.layer.weight.dtype == torch.float64
@@ -60,7 +60,7 @@ def test_a_module_moves_the_tensors_of_its_detector():
 
 
 def test_a_module_of_a_method_without_maps():
-    """None stands in place of the maps."""
+    """Maps are None."""
 
     class NoMaps(Detector):
         def score(self, batch):

@@ -1,4 +1,4 @@
-"""Post-processing of maps against SciPy and NumPy, and the laws that it obeys."""
+"""Post-processing of maps against SciPy and NumPy, and its laws."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def some(height: int, width: int, *, seed: int = 3) -> torch.Tensor:
     st.integers(1, 30), st.integers(1, 30), st.sampled_from([0.0, 0.1, 0.7, 4.0, 15.0]), st.sampled_from(sorted(SCIPY))
 )
 def test_smoothing_is_that_of_scipy(height, width, sigma, border):
-    """Whatever the size and the border, kernels wider than the map included: the same to rounding."""
+    """For any size and border, including kernels wider than the map, both agree up to rounding."""
     drawn = some(height, width)
     found = maps.gaussian(drawn, sigma, border=border)
     for one, smoothed in zip(drawn.numpy(), found.numpy(), strict=True):
@@ -50,7 +50,7 @@ def test_smoothing_keeps_the_type_and_the_sum():
 
 
 def test_upsampling_keeps_corners_where_asked():
-    """With the corners aligned the corner pixels stay; otherwise each pixel of the map becomes a block's middle."""
+    """With aligned corners the corner pixels stay; otherwise each pixel of the map becomes a block's centre."""
     drawn = some(3, 4)
     aligned = maps.upsample(drawn, (9, 13), align_corners=True)
     assert torch.equal(aligned[:, [0, 0, -1, -1], [0, -1, 0, -1]], drawn[:, [0, 0, -1, -1], [0, -1, 0, -1]])
@@ -70,7 +70,7 @@ def test_the_top_is_what_sorting_gives(height, width, share):
 
 
 def test_the_highest_pixel():
-    """The top of a single pixel is the maximum."""
+    """The top share of a single pixel is the maximum."""
     drawn = some(5, 6)
     assert torch.equal(maps.highest(drawn), torch.from_numpy(drawn.numpy().max(axis=(1, 2))))
     assert torch.equal(maps.highest(drawn), maps.top_mean(drawn, 1e-9))

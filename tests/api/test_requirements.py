@@ -1,4 +1,4 @@
-"""What a method needs beside images: the messages where it is missing, and that nothing else is asked for."""
+"""Requirements of a method besides images: messages if they are missing, and none otherwise."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEEDS = Requirements(auxiliary=(TEXTURES, TEACHER))
 
 
 def test_what_is_missing_is_said_whole():
-    """Method, purpose, source, licence, what it costs to go without, and how to give it, in one error."""
+    """One error has method, purpose, source, licence, the cost of going without, and the option."""
     with pytest.raises(UsageError) as caught:
         require("needy", NEEDS, NeedyOptions(), {})
     assert str(caught.value) == (
@@ -26,14 +26,14 @@ def test_what_is_missing_is_said_whole():
 
 
 def test_the_options_decide_whether_it_is_needed(tmp_path):
-    """With an option that goes without, with the folder given, or only to score: nothing is missing."""
+    """Nothing is missing with an option that goes without, with the folder given, or only to score."""
     require("needy", NEEDS, NeedyOptions(textures="none"), {})
     require("needy", NEEDS, NeedyOptions(), {"textures": tmp_path})
     require("needy", NEEDS, NeedyOptions(), {}, training=False)
 
 
 def test_auxiliary_data_is_needed_unless_it_says_otherwise():
-    """The default is that no options go without it."""
+    """By default all options need it."""
     from adbench import Auxiliary
 
     with pytest.raises(UsageError, match=r"m needs teacher: its weights. Give --aux teacher=FILE"):
@@ -42,7 +42,7 @@ def test_auxiliary_data_is_needed_unless_it_says_otherwise():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_unknown_names_are_refused_with_the_known_ones(training):
-    """A slip of the key is no silence."""
+    """A misspelt name is an error."""
     with pytest.raises(UnknownNameError, match=r"'texture': wanted one of teacher, textures. Did you mean 'textures'"):
         require("needy", NEEDS, NeedyOptions(), {"texture": Path("x")}, training=training)
     with pytest.raises(UsageError, match="--aux textures: found no auxiliary data in plain"):
@@ -50,7 +50,7 @@ def test_unknown_names_are_refused_with_the_known_ones(training):
 
 
 def test_a_path_must_be_there_and_of_its_kind(tmp_path):
-    """A file where a folder is wanted, a folder where a file is, and nothing at all."""
+    """A file in place of a folder, a folder in place of a file, and a missing path are refused."""
     file = tmp_path / "file"
     file.write_bytes(b"")
     for given, found in (
@@ -63,7 +63,7 @@ def test_a_path_must_be_there_and_of_its_kind(tmp_path):
 
 
 def test_a_missing_package_is_named_with_what_pip_installs():
-    """Whether it trains or scores; a package that is there is not imported for the question."""
+    """A missing package is refused in training and in scoring; an installed one is not imported for the check."""
     there, gone = Package("json", "json", "reads"), Package("no_such_one", "no-such>=2", "searches")
     for training in (True, False):
         with pytest.raises(UsageError, match=r'no_such_one: searches. Install it: pip install "no-such>=2"'):

@@ -1,4 +1,4 @@
-"""Feature tables: the same numbers wherever they are kept, and nothing half-made is ever used."""
+"""Feature tables: the same numbers wherever they are stored, and no half-written one is ever used."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Source:
 
 
 def place_of(kind: str, folder: Path) -> FeatureCache:
-    """A cache in which a table can be kept in memory only, on disk only, or nowhere."""
+    """A cache that can keep a table only in memory, only on disk, or nowhere."""
     cache = FeatureCache(budget=PLENTY if kind == "memory" else 0, folder=folder)
     if kind != "disk":
         cache.files = feature_files.FeatureFiles(folder, limit=0)
@@ -60,7 +60,7 @@ def assert_equal(expected: list[torch.Tensor], found: list[torch.Tensor]) -> Non
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_tables_are_the_direct_computation(place, dtype, channels_last, tmp_path):
-    """In every place, type and memory format a table hands out exactly what was computed."""
+    """A table returns exactly the computed values in every place, type and memory format."""
     source = Source(dtype, channels_last)
     table = place_of(place, tmp_path).table("key", COUNT, source, CPU)
     assert table.place == place
@@ -74,7 +74,7 @@ def test_tables_are_the_direct_computation(place, dtype, channels_last, tmp_path
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("budget", "place"), [(PLENTY, "device"), (None, "device"), (0, "disk")])
 def test_tables_on_a_gpu(budget, place, tmp_path):
-    """On a GPU, tables lie on the device where they fit, and come back there from anywhere."""
+    """On a GPU, tables are on the device where they fit, and return to it from anywhere."""
     device = torch.device("cuda", 0)
     source = Source(torch.bfloat16, channels_last=True)
 
@@ -94,7 +94,7 @@ def test_tables_on_a_gpu(budget, place, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("kept", "place"), [("on disk", "disk"), ("in memory", "memory"), ("nowhere", "none")])
 def test_tables_leave_a_gpu_that_runs_out_of_memory(kept, place, monkeypatch, tmp_path):
-    """They go on from their file, else from the CPU's memory, else they are computed anew; the numbers stay."""
+    """They move to their file, else to the CPU's memory, else they are computed anew; the numbers stay."""
     device = torch.device("cuda", 0)
 
     def compute(rows: torch.Tensor) -> list[torch.Tensor]:
@@ -115,7 +115,7 @@ def test_tables_leave_a_gpu_that_runs_out_of_memory(kept, place, monkeypatch, tm
 
 
 def test_tables_leave_a_cpu_that_runs_out_of_memory_where_they_have_a_file(tmp_path):
-    """They go on from there with the same numbers; one without a file stays, as to compute it takes longest."""
+    """They move there with the same numbers; a table without a file stays, since computing it takes longest."""
     cache = FeatureCache(budget=PLENTY, folder=tmp_path)
     filed, unused = (cache.table(key, COUNT, Source(torch.bfloat16), CPU) for key in ("filed", "unused"))
     taken = filed.bytes
@@ -135,7 +135,7 @@ def test_tables_leave_a_cpu_that_runs_out_of_memory_where_they_have_a_file(tmp_p
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """One table in memory and one on disk, made from a source that remembers how it was asked."""
+    """One table in memory and one on disk, from a source that counts its calls."""
     folder = tmp_path_factory.mktemp("features")
     return [place_of(place, folder).table("key", COUNT, Source(torch.bfloat16), CPU) for place in ("memory", "disk")]
 
@@ -143,7 +143,7 @@ def kept(tmp_path_factory):
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.integers(0, COUNT - 1), min_size=0, max_size=30))
 def test_any_order_gives_the_same_rows(kept, rows):
-    """Whatever rows are asked for, in whatever order and however often, each is the one computed."""
+    """Any rows, in any order and any number of times, are the computed ones."""
     expected = Source(torch.bfloat16)(torch.tensor(rows, dtype=torch.int64))
     for table in kept:
         for want, got in zip(expected, table.gather(torch.tensor(rows, dtype=torch.int64)), strict=True):
@@ -181,7 +181,7 @@ def test_tables_survive_a_restart(budget, tmp_path):
 
 
 def test_asking_again_gives_the_same_table(tmp_path):
-    """Within a process a table in use is shared, and one no longer in use is still there."""
+    """A process shares a table that is in use, and still finds one that is no longer in use."""
     source, cache = Source(), FeatureCache(budget=PLENTY, folder=tmp_path)
     table = cache.table("key", COUNT, source, CPU)
     assert cache.table("key", COUNT, source, CPU) is table
@@ -195,7 +195,7 @@ def test_asking_again_gives_the_same_table(tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "header", "empty", "flipped", "last level", "deep", "negative"])
 def test_damaged_files_are_not_used(damage, tmp_path):
-    """A file that isn't exactly what was written is made anew, with one sentence."""
+    """A file that differs from what was written is made anew, with one sentence."""
     FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
     (path,) = tmp_path.iterdir()
     content = path.read_bytes()
@@ -225,7 +225,7 @@ def flipped(data: bytes, place: int) -> bytes:
 
 
 def test_broken_off_leaves_nothing_behind(tmp_path):
-    """Ctrl-C or an error in the middle leaves no file, and the next run computes the whole table."""
+    """After Ctrl-C or an error there is no file, and the next run computes the whole table."""
 
     def broken(rows: torch.Tensor) -> list[torch.Tensor]:
         if 8 in rows:
@@ -241,7 +241,7 @@ def test_broken_off_leaves_nothing_behind(tmp_path):
 
 
 def test_unfinished_files_of_the_dead_are_removed(tmp_path):
-    """What a killed process left half-written is never read, and goes when nobody has written to it for long."""
+    """A killed process's half-written file is never read, and is removed after a long time without a write."""
     old, new = (tmp_path / f"a-{digit * 32}.part" for digit in "0f")  # as adbench 0.1 named them
     for path in (old, new):
         path.write_bytes(b"half")
@@ -253,7 +253,7 @@ def test_unfinished_files_of_the_dead_are_removed(tmp_path):
 
 
 def test_a_file_that_goes_meanwhile_is_no_failure(monkeypatch, tmp_path):
-    """Another process may finish or remove a table between the look into the folder and the look at the file."""
+    """Another process may finish or remove a table between listing the folder and reading the file."""
     gone = tmp_path / "a.part"
     gone.write_bytes(b"half")
     original = Path.stat
@@ -286,7 +286,7 @@ def test_two_writers_of_the_same_table(tmp_path):
 @pytest.mark.parametrize("call", ["put", "finish"])
 @pytest.mark.parametrize("budget", [PLENTY, 0])
 def test_a_full_disk_is_no_failure(call, budget, monkeypatch, tmp_path):
-    """When the disk fills up, the table stays in memory or is computed as asked, and no file is left."""
+    """When the disk is full, the table stays in memory or is computed on demand, and no file is left."""
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -300,14 +300,14 @@ def test_a_full_disk_is_no_failure(call, budget, monkeypatch, tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_no_failure(tmp_path):
-    """Where the cache folder can't be written, tables are kept in memory only."""
+    """If the cache folder can't be written, tables are kept only in memory."""
     (tmp_path / "file").write_text("in the way")
     table = FeatureCache(budget=PLENTY, folder=tmp_path / "file" / "features").table("key", COUNT, Source(), CPU)
     assert table.place == "memory"
 
 
 def test_unused_tables_give_way_to_new_ones(tmp_path):
-    """The budget holds: what is unused for longest goes, what is in use stays, what has no room goes to disk."""
+    """The budget holds: the longest unused table goes, tables in use stay, others go to disk."""
     size = COUNT * (5 * 4 * 6 + 3 * 2 * 3) * 4
     cache = FeatureCache(budget=2 * size, folder=tmp_path)
     used = cache.table("used", COUNT, Source(), CPU)
@@ -321,7 +321,7 @@ def test_unused_tables_give_way_to_new_ones(tmp_path):
 
 
 def test_unused_tables_do_not_pile_up(tmp_path):
-    """However many tables a process goes through, only the last few unused ones stay."""
+    """However many tables a process uses, only the last few unused ones stay."""
     cache = FeatureCache(budget=PLENTY, folder=tmp_path)
     for number in range(2 * feature_cache.IDLE_TABLES):
         cache.table(f"class {number}", COUNT, Source(), CPU)
@@ -332,7 +332,7 @@ def test_unused_tables_do_not_pile_up(tmp_path):
 
 
 def test_disk_limit_removes_what_was_used_longest_ago(tmp_path):
-    """Files over the limit go, the one used longest ago first; a table greater than the limit isn't written."""
+    """Files over the limit go, the longest unused first; a table larger than the limit isn't written."""
     FeatureCache(budget=0, folder=tmp_path).table("key", COUNT, Source(), CPU)
     (path,) = tmp_path.iterdir()
     files = feature_files.FeatureFiles(tmp_path, limit=2 * path.stat().st_size)
@@ -377,7 +377,7 @@ def test_features_share_the_limit_of_the_cache(monkeypatch, tmp_path):
 
 
 def test_budgets_from_the_environment(monkeypatch, tmp_path):
-    """Both budgets can be set by name, and a text that is none gets a message naming the variable."""
+    """Both budgets can be set by environment variables, and the message about a bad value names the variable."""
     monkeypatch.setenv(feature_cache.BUDGET_VARIABLE, "0")
     monkeypatch.setenv(feature_cache.DISK_VARIABLE, "0")
     assert FeatureCache(folder=tmp_path).table("key", COUNT, Source(), CPU).place == "none"
@@ -387,7 +387,7 @@ def test_budgets_from_the_environment(monkeypatch, tmp_path):
 
 
 def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):
-    """Without a budget, a table that needs more than half of what is free isn't kept in memory."""
+    """Without a budget, a table that needs more than half of the free memory isn't kept in memory."""
     size = COUNT * (5 * 4 * 6 + 3 * 2 * 3) * 4
     monkeypatch.setattr(feature_cache, "_free", lambda _: 2 * size - 2)
     assert FeatureCache(folder=tmp_path).table("key", COUNT, Source(), CPU).place == "disk"
@@ -396,7 +396,7 @@ def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):
 
 
 def test_more_levels_than_a_header_has_room_for_are_not_written(tmp_path):
-    """Nothing broken is stored, and the features are kept in memory."""
+    """No broken file is stored, and the features stay in memory."""
 
     def compute(rows: torch.Tensor) -> list[torch.Tensor]:
         return [torch.ones(len(rows), 1, 1, 1)] * 200

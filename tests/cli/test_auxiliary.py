@@ -1,4 +1,4 @@
-"""--aux NAME=PATH in the commands: asked for before anything is decoded, in the run's identity by content."""
+"""--aux NAME=PATH in the commands: required before anything is decoded, and in the run's identity by content."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_content_names_the_run_and_not_the_path(tiny_data, tmp_path, texture
 
 
 def test_a_checkpoint_is_scored_without_it(tiny_data, tmp_path, textures):
-    """What scoring needs is in the state; a name that the method does not know is refused all the same."""
+    """The state contains what scoring needs; an unknown name is still refused."""
     assert run(tiny_data, tmp_path / "results", "--aux", f"textures={textures}").exit_code == 0
     checkpoint = only_run(tmp_path / "results") / "last.pt"
     stored = json.loads((checkpoint.parent / "result.json").read_text())["metrics"]
@@ -88,14 +88,14 @@ def test_a_checkpoint_is_scored_without_it(tiny_data, tmp_path, textures):
     ],
 )
 def test_slips_are_refused(tiny_data, tmp_path, word, text):
-    """Each with one line and exit code 2."""
+    """Each is one line with exit code 2."""
     done = run(tiny_data, tmp_path, "--aux", word)
     assert done.exit_code == 2
     assert text in line_of(done)
 
 
 def test_an_empty_folder_is_refused(tiny_data, tmp_path):
-    """It has nothing that could be used, or tell two runs apart."""
+    """An empty folder is useless, and could not distinguish two runs."""
     (tmp_path / "empty").mkdir()
     done = run(tiny_data, tmp_path / "results", "--aux", f"textures={tmp_path / 'empty'}")
     assert done.exit_code == 2
@@ -103,7 +103,7 @@ def test_an_empty_folder_is_refused(tiny_data, tmp_path):
 
 
 def test_list_methods_shows_what_is_needed():
-    """A second table beside the options', with source, licence and what it costs to go without."""
+    """A second table beside the options' has source, licence and the cost of going without."""
     shown = json.loads(adbench("list", "methods", "needy", "--plugin", NEEDY, "--format", "json").stdout)
     rows = {row["requirement"]: row for row in shown[1]["rows"]}
     assert rows["textures"]["kind"] == "folder"
@@ -113,7 +113,7 @@ def test_list_methods_shows_what_is_needed():
 
 
 def test_check_method_takes_it_too(textures):
-    """Without it there is nothing to check; with it all checks pass, reopened without it included."""
+    """Without it there is nothing to check; with it all checks pass, including that of reopening without it."""
     checked = adbench("check-method", "needy", "--plugin", NEEDY, "--aux", f"textures={textures}", "-o", "size=32")
     assert checked.exit_code == 0, checked.output
     with pytest.raises(UsageError, match="needy needs textures"):
@@ -121,7 +121,7 @@ def test_check_method_takes_it_too(textures):
 
 
 def test_a_state_that_lacks_what_scoring_needs_is_caught(textures):
-    """A detector that opens auxiliary data to score can't be reopened by a report: check-method says so."""
+    """A report can't reopen a detector that needs auxiliary data to score: check-method says so."""
 
     class Forgetful(needy_method.Needy):
         def score(self, batch):

@@ -1,4 +1,4 @@
-"""The commands that look after the cache, and what a run says about the disk."""
+"""The commands for the cache, and what a run reports about the disk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listed() -> list[dict[str, object]]:
 
 
 def test_the_cache_is_listed_pruned_and_cleared(cache, tiny_data, tmp_path):
-    """What a run leaves is shown with its size; a limit removes what was used first, clearing removes the rest."""
+    """A run's files are shown with their size; a limit removes the first used, clearing removes the rest."""
     assert listed() == []
     assert run_tiny(tiny_data, tmp_path / "results", *RUN).exit_code == 0
     rows = listed()
@@ -51,7 +51,7 @@ def test_the_cache_is_listed_pruned_and_cleared(cache, tiny_data, tmp_path):
 
 
 def test_pruning_removes_what_killed_runs_left(cache):
-    """Unfinished files of the cache folder and of its two parts."""
+    """Unfinished files of the cache folder and of its two parts are removed."""
     for place in (cache, cache / "pictures", cache / "features"):
         place.mkdir(exist_ok=True)
         (place / f".a-{'0' * 32}.tmp").write_bytes(b"half")
@@ -60,7 +60,7 @@ def test_pruning_removes_what_killed_runs_left(cache):
 
 
 def test_a_run_keeps_to_the_limit(cache, tiny_data, tmp_path):
-    """Images that a task needs are decoded beyond it, with a sentence, and go when the run ends."""
+    """Images that a task needs are decoded beyond the limit, with a sentence, and go when the run ends."""
     done = run_tiny(tiny_data, tmp_path, *RUN, "--cache-limit", "100KB")
     assert done.exit_code == 0, done.stderr
     assert "takes more than its limit of 100 KB (ADBENCH_CACHE_LIMIT) until the run ends." in done.stderr
@@ -69,14 +69,14 @@ def test_a_run_keeps_to_the_limit(cache, tiny_data, tmp_path):
 
 @pytest.mark.parametrize("words", [("cache", "prune"), ("cache", "list"), ("run", "-m", "random", "-d", "demo")])
 def test_a_limit_that_is_none_is_a_mistake(words):
-    """Told before anything is done."""
+    """The mistake is reported before anything is done."""
     done = adbench(*words, "--cache-limit", "plenty")
     assert done.exit_code == 2
     assert "--cache-limit: found 'plenty', wanted a number of bytes such as 4GB or 512MB." in done.stderr
 
 
 def test_a_run_says_beforehand_what_it_will_leave(tiny_data, tmp_path):
-    """One line for each variant before its first task is trained: for each task, in all, and in the cache."""
+    """There is one line for each variant before its first task is trained: for each task, in all, and in the cache."""
     done = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1")
     lines = done.stderr.splitlines()
     (place,) = [number for number, line in enumerate(lines) if ": leaves about " in line]
@@ -89,7 +89,7 @@ def test_a_run_says_beforehand_what_it_will_leave(tiny_data, tmp_path):
 
 
 def test_disk_use_counts_tasks_and_kept_checkpoints(tiny, tiny_data, tmp_path, monkeypatch):
-    """Each variant is told of once; oracle checkpoints count; a disk that is too small is told of, too."""
+    """Each variant is reported once; oracle checkpoints count; a disk that is too small is reported, too."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 25 * 10**9))
     plain = [job_for(tiny, tiny_data, tmp_path / "results", seed=seed) for seed in range(3)]
     oracle = job_for(tiny, tiny_data, tmp_path / "results", keep="oracle", overrides=(("lr", 0.1),))

@@ -1,4 +1,4 @@
-"""Several classes as one set of images: every image once, and the features of single classes used again."""
+"""Several classes as one set of images: every image once, with the cached features of single classes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEIGHT, WIDTH = 6, 10
 
 
 class Backbone:
-    """Two levels that tell images and places apart, and a count of the images seen."""
+    """Two levels that depend on image and position, and a count of the images seen."""
 
     key = "fake"
 
@@ -57,7 +57,7 @@ def all_features(images: Images, backbone: Backbone) -> list[torch.Tensor]:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.booleans())
 def test_every_image_of_every_class_comes_once(counts, shuffle):
-    """In order, or in an order of torch's seed that mixes the classes."""
+    """Images come in order, or in an order of torch's seed that mixes the classes."""
     separate = torch.cat([all_images(each) for each in parts(*counts)])
     joint = JointImages(parts(*counts, shuffle=shuffle))
     assert len(joint) == sum(counts) == len(joint.store.samples)
@@ -71,7 +71,7 @@ def test_every_image_of_every_class_comes_once(counts, shuffle):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_cached_features_are_the_direct_ones(tmp_path, shuffle):
-    """Each row comes from the table of its own class, at whichever place of the batch."""
+    """Each row comes from the table of its own class, at any place of the batch."""
     cache, backbone = FeatureCache(folder=tmp_path), Backbone()
     cached = JointImages(parts(5, 3, 9, cache=cache, shuffle=shuffle))
     torch.manual_seed(4)
@@ -83,7 +83,7 @@ def test_cached_features_are_the_direct_ones(tmp_path, shuffle):
 
 
 def test_features_are_shared_with_runs_of_single_classes(tmp_path):
-    """What a run of one class computed is not computed again, nor the other way round."""
+    """Features computed in a run of one class are not computed again, nor the other way round."""
     cache, backbone = FeatureCache(folder=tmp_path), Backbone()
     one, other = parts(5, 3, cache=cache)
     all_features(one, backbone)
@@ -94,7 +94,7 @@ def test_features_are_shared_with_runs_of_single_classes(tmp_path):
 
 
 def test_a_place_without_room_computes_each_time(tmp_path, monkeypatch):
-    """Where no table has room, features are still right."""
+    """If no table fits, features are still right."""
     monkeypatch.setenv("ADBENCH_FEATURE_DISK", "0")
     cache, backbone = FeatureCache(budget=0, folder=tmp_path), Backbone()
     joint = JointImages(parts(5, 3, cache=cache))
@@ -104,7 +104,7 @@ def test_a_place_without_room_computes_each_time(tmp_path, monkeypatch):
 
 
 def test_augmented_copies_are_of_the_joint_set(tmp_path):
-    """Turned copies have tables of their own, and the plain images are not turned by them."""
+    """Rotated copies have their own tables, and don't change the unrotated images."""
     joint = JointImages(parts(5, 3, cache=FeatureCache(folder=tmp_path)))
     plain = all_images(joint)
     turned = joint.augmented(rotation=20, copies=2)
@@ -116,7 +116,7 @@ def test_augmented_copies_are_of_the_joint_set(tmp_path):
 
 
 def test_no_image_is_an_iteration_without_batches():
-    """A zero-shot method may iterate over its training images, too; a class without any adds nothing."""
+    """A zero-shot method may iterate over its training images, too; a class without any adds none."""
     nothing = Images(empty_store((HEIGHT, WIDTH)), CPU, 4, shuffle=True)
     backbone = Backbone()
     assert (len(nothing), list(nothing), list(nothing.features(backbone))) == (0, [], [])
@@ -125,7 +125,7 @@ def test_no_image_is_an_iteration_without_batches():
 
 
 def test_what_was_left_out_of_each_class_is_told():
-    """Masks stay where all of the stores have some; skipped files of all are listed."""
+    """There are masks if all stores have some; the skipped files of all are listed."""
     one, other = made_store("a", 2), made_store("b", 3)
     assert joined([one, other]).masks is None
     masks = [np.full((len(each.samples), HEIGHT, WIDTH), number, np.uint8) for number, each in enumerate((one, other))]

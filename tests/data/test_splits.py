@@ -1,4 +1,4 @@
-"""Which training images are held out, and which are the few of a few-shot run."""
+"""The choice of held-out training images, and of the images of a few-shot run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adbench.data.splits import draw
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1), st.data())
 def test_shots_are_a_nested_draw_in_order(count, seed, data):
-    """The seed alone decides; fewer shots are a part of more, and the order of the samples stays."""
+    """Only the seed decides; more shots include fewer, and the order of the samples stays."""
     most = data.draw(st.integers(1, count))
     fewer = data.draw(st.integers(1, most))
     samples = [f"{number:03d}" for number in range(count)]
@@ -23,5 +23,5 @@ def test_shots_are_a_nested_draw_in_order(count, seed, data):
 
 
 def test_seeds_draw_other_images():
-    """Ten seeds give ten choices of 5 among 60, so that a mean over seeds says something."""
+    """Ten seeds give ten choices of 5 among 60, so that a mean over seeds is useful."""
     assert len({draw(range(60), 5, seed) for seed in range(10)}) == 10

@@ -1,4 +1,4 @@
-"""Packed triangular matrices: small, exact once rounded, and right to the last bits of a float."""
+"""Packed triangular matrices: small, exact once rounded, and accurate to the last bits of a float."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def triangles(count: int, rows: int, seed: int = 0, spread: float = 3.0) -> torc
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(1, 5), rows=st.integers(1, 40), seed=st.integers(0, 99), spread=st.floats(0, 9))
 def test_rounded_matrices_are_packed_without_loss(count, rows, seed, spread):
-    """What was rounded comes back bit by bit, and rounding it again changes nothing."""
+    """Rounded matrices are unpacked bit by bit, and rounding them again changes nothing."""
     rounded = round_rows(triangles(count, rows, seed, spread))
     assert torch.equal(rounded, unpack(pack(rounded)))
     assert torch.equal(rounded, round_rows(rounded))
@@ -28,7 +28,7 @@ def test_rounded_matrices_are_packed_without_loss(count, rows, seed, spread):
 @settings(max_examples=40, deadline=None)
 @given(rows=st.integers(1, 40), seed=st.integers(0, 99))
 def test_rounding_is_right_to_24_bits_of_a_rows_largest_number(rows, seed):
-    """Half a unit of the last of 23 bits and the sign."""
+    """The error is at most half a unit of the last of 23 bits and the sign."""
     matrices = triangles(3, rows, seed)
     largest = matrices.abs().amax(dim=2, keepdim=True)
     error = (round_rows(matrices).double() - matrices.double()).abs()
@@ -36,7 +36,7 @@ def test_rounding_is_right_to_24_bits_of_a_rows_largest_number(rows, seed):
 
 
 def test_numbers_at_the_limits():
-    """Zeros, the largest fraction below a power of two, the smallest and the largest floats."""
+    """Zeros, the largest fraction below a power of two, the smallest and the largest floats are exact."""
     for value in (0.0, 1 - 2.0**-24, -1.0, 2.0**-149, 1e-42, 3e38):
         rounded = round_rows(torch.full((1, 3, 3), value).tril_())
         assert torch.isfinite(rounded).all()
@@ -44,7 +44,7 @@ def test_numbers_at_the_limits():
 
 
 def test_the_size_is_three_eighths():
-    """Three bytes for each number of the triangle, and two for each row."""
+    """There are three bytes for each number of the triangle, and two for each row."""
     for rows in (1, 20, 550):
         packed = pack(round_rows(triangles(2, rows)))
         size = sum(part.nbytes for part in (packed.high, packed.low, packed.exponent))
@@ -54,7 +54,7 @@ def test_the_size_is_three_eighths():
 
 
 def test_whoever_reads_the_docstring_gets_the_numbers():
-    """The formula gives the matrix without our code."""
+    """The documented formula gives the matrix without our code."""
     rounded = round_rows(triangles(2, 4))
     packed = pack(rounded)
     numbers = (256 * packed.high.double() + packed.low.double()).tolist()

@@ -1,4 +1,4 @@
-"""PaDiM against a plain computation with NumPy, and the laws that its parts obey."""
+"""PaDiM against a plain computation with NumPy, and the laws of its parts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def plain_vectors(detector: PaDiM, pixels: torch.Tensor) -> np.ndarray:
 
 
 def plain_distances(train_vectors: np.ndarray, vectors: np.ndarray, epsilon: float) -> np.ndarray:
-    """Mahalanobis distances (N, h, w), position by position as the paper's equations (1) and (2) stand."""
+    """Mahalanobis distances (N, h, w), position by position, by equations (1) and (2) of the paper."""
     distances = np.empty(vectors.shape[:3])
     for row, column in np.ndindex(*vectors.shape[1:3]):
         known = train_vectors[:, row, column].astype(np.float64)
@@ -73,7 +73,7 @@ def plain_distances(train_vectors: np.ndarray, vectors: np.ndarray, epsilon: flo
     epsilon=st.sampled_from([0.01, 0.1]),
 )
 def test_distances_are_those_of_a_plain_computation(count, batch_size, dimensions, grid, epsilon):
-    """One pass in batches gives what np.cov and an inverse give, with fewer images than dimensions too."""
+    """One pass in batches gives the numbers of np.cov and an inverse, also with fewer images than dimensions."""
     images = TinyImages(count, size=(16 * grid[0], 16 * grid[1]), batch_size=batch_size)
     detector = fitted(replace(SMALL, dimensions=dimensions, epsilon=epsilon), images)
     pixels = some_images(3, (16 * grid[0], 16 * grid[1]))
@@ -113,7 +113,7 @@ def test_one_training_image_is_enough():
 
 
 def test_the_score_is_the_largest_of_the_smoothed_map():
-    """Distances are brought to the input's size, smoothed, and the largest counts for the image."""
+    """Distances are resized to the input's size and smoothed; the largest is the image's score."""
     detector = fitted()
     pixels = some_images()
 
@@ -126,7 +126,7 @@ def test_the_score_is_the_largest_of_the_smoothed_map():
     assert torch.equal(scores.map.amax(dim=(1, 2)), scores.image)
 
 
-def test_a_image_alone_scores_as_in_a_batch():
+def test_an_image_alone_scores_as_in_a_batch():
     """No other image matters."""
     detector = fitted()
     pixels = some_images()
@@ -140,7 +140,7 @@ def test_a_image_alone_scores_as_in_a_batch():
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 50), (100, 40)])
 def test_any_input_size_works(size):
-    """Layers whose sizes are no multiples of each other still line up."""
+    """Layers whose sizes are not multiples of each other still line up."""
     detector = fitted(images=TinyImages(4, size=size))
 
     scores = detector.score(TinyBatch(some_images(2, size)))
@@ -150,7 +150,7 @@ def test_any_input_size_works(size):
 
 
 def test_state_goes_into_a_fresh_detector():
-    """Channels, means and matrices survive a file, and nothing but tensors is in it."""
+    """Channels, means and matrices survive a file, and it holds only tensors."""
     detector = fitted()
     file = io.BytesIO()
     torch.save(detector.state_dict(), file)
@@ -188,7 +188,7 @@ def test_a_checkpoint_takes_less_than_half_and_its_size_is_known_before(monkeypa
 
 
 def test_state_that_does_not_fit_is_refused():
-    """Another number of channels, a missing part, or another size: each is named."""
+    """Another number of channels, a missing part and another size are each named."""
     state = fitted().state_dict()
     with pytest.raises(CheckpointError, match=r"found 7 channels .* wanted 5 of 19"):
         make(replace(SMALL, dimensions=5)).load_state_dict(state)
@@ -203,21 +203,21 @@ def test_state_that_does_not_fit_is_refused():
 
 
 def test_a_detector_that_was_not_fitted_says_so():
-    """Scores of nothing are an error, not zeros."""
+    """Scoring without a fit is an error, not zeros."""
     with pytest.raises(CheckpointError, match="fitted"):
         make().score(TinyBatch(some_images()))
 
 
 def test_fit_has_one_epoch_and_none_after_a_resume():
-    """All is learned in one pass, and a state that holds it needs no other."""
+    """One pass learns everything, and a state that holds it needs no other."""
     detector = make()
     assert [(epoch.number, epoch.total) for epoch in detector.fit(TinyImages())] == [(0, 1), (1, 1)]
     detector.epoch = 1
     assert list(detector.fit(TinyImages())) == []
 
 
-def test_channels_hang_on_the_seed():
-    """They are drawn once, without repetition, from all layers; all are taken where there are fewer."""
+def test_channels_depend_on_the_seed():
+    """They are drawn once, without repetition, from all layers; all are taken if there are fewer."""
     assert torch.equal(make(seed=3).chosen, make(seed=3).chosen)
     assert not torch.equal(make(seed=3).chosen, make(seed=4).chosen)
     assert len(make().chosen.unique()) == 7
@@ -242,7 +242,7 @@ def test_the_paper_preset_is_the_papers():
 
 
 def test_the_cpu_preset_finds_a_defect():
-    """From pixels to a map with the real small backbone: a bright square stands out, where it is."""
+    """With the real small backbone, a bright square stands out in the map, at its position."""
     options = replace(PRESETS["cpu"].options, size=(96, 128), amp="off")
     detector = build(options, CPU)
     draw = torch.Generator().manual_seed(0)
@@ -265,7 +265,7 @@ def test_the_cpu_preset_finds_a_defect():
 
 
 def test_the_plugin_offers_padim_without_torch():
-    """Listing methods costs nothing."""
+    """Listing the methods imports no torch."""
     (method,) = adbench_methods()
     assert (method.name, sorted(method.presets)) == ("padim", ["cpu", "paper", "quick"])
     command = "import sys, adbench_plugins.padim as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"

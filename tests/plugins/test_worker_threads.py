@@ -1,4 +1,4 @@
-"""Worker threads: in order within a chain, side by side between chains, and every error heard."""
+"""Worker threads: in order within a chain, side by side between chains, and every error is raised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def two_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_threads")
 def test_each_chain_keeps_its_order():
-    """Whatever runs when, the work of each of three chains is done in the order in which it was put."""
+    """The work of each of three chains is done in the order in which it was put."""
     done: list[list[tuple[int, int]]] = [[], [], []]
 
     def steps(chain: int, piece: int) -> Iterator[int]:
@@ -50,7 +50,7 @@ def test_each_chain_keeps_its_order():
 
 @pytest.mark.parametrize(("budget", "shares"), [(2, [1, 1]), (3, [1, 1, 1]), (6, [2, 2, 2])])
 def test_chains_run_side_by_side_each_on_its_share_of_the_threads(two_threads, budget, shares):
-    """As many as there are threads meet, each with its share of torch's threads; the caller has all."""
+    """As many chains as threads run at once, each with its share of torch's threads; the caller has all."""
     torch.set_num_threads(budget)
     meeting = threading.Barrier(len(shares), timeout=30)
 
@@ -95,7 +95,7 @@ def test_no_more_steps_at_a_time_than_torch_has_threads():
 
 @pytest.mark.parametrize(("budget", "device"), [(2, "meta"), (1, "cpu")])
 def test_one_thread_and_other_devices_work_at_once(two_threads, budget, device):
-    """With nothing to share there are no threads, and the work is done when ``put`` returns."""
+    """Without threads to share, the work is done when ``put`` returns."""
     torch.set_num_threads(budget)
     before = threading.active_count()
     done: list[int] = []
@@ -134,7 +134,7 @@ def _endless() -> Iterator[int]:
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("kind", [ValueError, SystemExit])
 def test_an_error_ends_all_chains(kind):
-    """What a step raised comes out of a later ``put``, and then no thread is left, though another chain was at work."""
+    """A step's error is raised by a later ``put``, and no thread is left, even if another chain was at work."""
     others = threading.active_count()
 
     def work() -> None:
@@ -167,7 +167,7 @@ def test_an_error_in_the_last_work_is_heard(budget):
 
 @pytest.mark.usefixtures("two_threads")
 def test_leaving_early_waits_for_no_more_than_the_step_under_way():
-    """After Ctrl-C the threads end with the step that they are in, and leave the rest of the work undone."""
+    """After Ctrl-C the threads end with their present step, and drop the rest of the work."""
     others = threading.active_count()
     begun, go_on, taken = threading.Event(), threading.Event(), []
 
@@ -194,7 +194,7 @@ def test_leaving_early_waits_for_no_more_than_the_step_under_way():
 
 @pytest.mark.parametrize(("budget", "expected"), [(2, [True]), (1, [])])
 def test_memory_of_the_threads_is_given_back(two_threads, budget, expected, monkeypatch):
-    """Freed memory goes back to the system when the threads have ended; without threads there is nothing to do."""
+    """Freed memory returns to the system when the threads have ended; without threads there is nothing to do."""
     torch.set_num_threads(budget)
     others = threading.active_count()
     given_back: list[bool] = []
@@ -207,7 +207,7 @@ def test_memory_of_the_threads_is_given_back(two_threads, budget, expected, monk
 
 @pytest.mark.usefixtures("two_threads")
 def test_no_more_than_a_few_pieces_wait():
-    """``put`` waits where a chain is behind, so that features of a whole epoch never pile up."""
+    """``put`` waits for a chain that is behind, so that features of a whole epoch never pile up."""
     go_on, put = threading.Event(), []
 
     def wait() -> Iterator[int]:
@@ -233,7 +233,7 @@ def test_no_more_than_a_few_pieces_wait():
 
 @pytest.mark.usefixtures("two_threads")
 def test_decoders_trained_side_by_side_learn_what_they_learn_in_turn():
-    """Three decoders in threads and without: the same mini-batches in the same order, so the same weights."""
+    """Three decoders in threads or without have the same mini-batches in the same order, so the same weights."""
     options = replace(
         CFlowOptions(), size=(32, 48), batch_size=3, fibres=16, blocks=2, cond_channels=8, meta_epochs=2,
         sub_epochs=2, lr=1e-3, warmup=0, rotation=0.0, amp="off", layers=(1, 2, 3),

@@ -1,4 +1,4 @@
-"""The checks of a method: each one catches what it is there for, and the built-in methods pass."""
+"""The checks of a method: each one finds its fault, and the built-in methods pass."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def failures(method: Method) -> dict[str, str]:
 
 
 def test_an_honest_method_passes_every_check_that_can_be_made():
-    """Nothing fails, and nothing but the GPU is skipped."""
+    """Nothing fails, and only the GPU check is skipped."""
     results = check_method.run(bad.method_of(bad.Honest))
     assert [result.check for result in results if result.outcome == "failed"] == []
     skipped = {result.check for result in results if result.outcome == "skipped"}
@@ -59,7 +59,7 @@ def test_the_built_in_methods_pass(name):
 
 @pytest.mark.parametrize("file", [SAMPLE, SAMPLE_0_1], ids=["of the guide", "of 0.1"])
 def test_the_samples_pass(file):
-    """What plugin authors start from keeps the rules, and so does what they started from with adbench 0.1."""
+    """The sample from which plugin authors start passes, and so does that of adbench 0.1."""
     check_method.check_method("sample", plugin_files=[file])
 
 
@@ -86,7 +86,7 @@ def test_the_samples_pass(file):
     ],
 )
 def test_each_check_catches_a_method_made_to_fail_it(detector, check, reason):
-    """One rule broken, and the check of that rule says so."""
+    """A method that breaks one rule fails the check of that rule."""
     found = failures(bad.method_of(detector))
     assert check in found
     assert re.search(reason, found[check])
@@ -97,24 +97,24 @@ def test_each_check_catches_a_method_made_to_fail_it(detector, check, reason):
     [bad.ReadsTestFiles, bad.StaysInMemory, bad.ForgetsAPart, bad.NormalisesByTheBatch, bad.NeedsTwoImages],
 )
 def test_a_single_fault_fails_a_single_check(detector):
-    """The other checks still pass, so that a report points at the fault."""
+    """The other checks still pass, so a report points at the fault."""
     assert len(failures(bad.method_of(detector))) == 1
 
 
 def test_a_method_that_does_not_run_is_not_tried_further():
-    """One failure says it; the rest is skipped."""
+    """One failure reports it; the rest is skipped."""
     results = check_method.run(bad.method_of(bad.WrongShape))
     assert [result.outcome for result in results] == ["passed", "failed", *["skipped"] * 9]
 
 
-def test_what_hangs_on_the_seed_is_skipped_without_one():
-    """Where the same seed trains another detector, nobody can tell whether it saw test images or resumes."""
+def test_what_depends_on_the_seed_is_skipped_without_one():
+    """If the same seed trains another detector, peeking at test images and resuming can't be checked."""
     outcomes = {result.check: result.outcome for result in check_method.run(bad.method_of(bad.IgnoresTheSeed))}
     assert outcomes["fit sees no test image"] == outcomes["resumes to the same numbers"] == "skipped"
 
 
 def test_options_that_json_changes_are_caught():
-    """A tuple in a tuple comes back from JSON as a list, and so from every checkpoint."""
+    """A tuple in a tuple becomes a list in JSON, and so in every checkpoint."""
     method = bad.method_of(bad.Honest)
     nested = Preset(replace(bad.HonestOptions(), nested=((1, 2),)))
     found = failures(replace(method, presets={"cpu": nested}))
@@ -125,12 +125,12 @@ def test_options_that_json_changes_are_caught():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_method_for_the_cpu_alone_is_caught():
-    """Where there is a GPU, a method must work there, too."""
+    """On a machine with a GPU, a method must also work there."""
     assert list(failures(bad.method_of(bad.WorksOnTheCpuOnly))) == ["works on a GPU"]
 
 
 def test_check_method_lists_all_failures():
-    """A failing test of a plugin says everything that is wrong at once."""
+    """A failing test of a plugin lists all faults at once."""
     with pytest.raises(AssertionError, match=r"NormalisesByTheBatch failed 1 of 11 checks:\nscores alone equal"):
         check_method.check_method("NormalisesByTheBatch", plugin_files=[PLUGIN])
 
@@ -139,7 +139,7 @@ def test_check_method_lists_all_failures():
 
 
 def test_options_are_made_small_but_not_what_the_user_gave():
-    """Two epochs in all, small batches and float32; epochs that multiply others are one."""
+    """There are two epochs in all, small batches and float32; factors of the number of epochs become 1."""
 
     @dataclass(frozen=True)
     class Long(Options):
@@ -156,7 +156,7 @@ def test_options_are_made_small_but_not_what_the_user_gave():
 
 
 def test_a_method_of_a_fixed_size_is_tried_at_that_size():
-    """What takes no small images gets those of its preset."""
+    """A method that takes no small images gets images of its preset's size."""
 
     def build(options, device):
         if options.size != (64, 64):
@@ -172,7 +172,7 @@ def test_a_method_of_a_fixed_size_is_tried_at_that_size():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=6), st.floats(0.5, 10), st.floats(-5, 5))
 def test_a_difference_is_a_part_of_the_spread(values, scale, shift):
-    """It is 0 of the same scores, and neither another unit nor another zero changes it."""
+    """It is 0 for equal scores, and neither another unit nor another zero changes it."""
     one = torch.tensor(values, dtype=torch.float64)
     other = one.flip(0)
     scores, turned = evaluate.TestScores(one, None, None), evaluate.TestScores(other, None, None)
@@ -186,7 +186,7 @@ def test_a_difference_is_a_part_of_the_spread(values, scale, shift):
 
 
 def test_the_command_says_one_line_each_and_fails_with_1():
-    """Exit code 0 where all is well, 1 where a check failed, and the table says which."""
+    """Exit code 0 if all checks pass, 1 if one failed, and the table says which."""
     done = adbench("check-method", "Honest", "--plugin", PLUGIN, "--format", "json")
     assert done.exit_code == 0
     rows = json.loads(done.stdout)[0]["rows"]
@@ -202,7 +202,7 @@ def test_the_command_says_one_line_each_and_fails_with_1():
     "words", [("nobody",), ("random", "-p", "huge"), ("random", "-o", "size=8"), ("padim", "-o", "weights=/no/file")]
 )
 def test_a_users_mistake_ends_with_2(words):
-    """An unknown method or preset, a wrong option, missing weights: one line, exit code 2."""
+    """An unknown method or preset, a wrong option or missing weights: one line, exit code 2."""
     done = adbench("check-method", *words)
     assert done.exit_code == UsageError.exit_code
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""The limit of the cache: what goes, in which order, and what stays."""
+"""The limit of the cache: which entries go, in which order, and which stay."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs locks that end with
 
 
 def put(root: Path, name: str, size: int, age: float, *, kind: cache.Kind = "features", about: str = "") -> Path:
-    """Something of so many bytes that was used so many seconds ago."""
+    """An entry with this number of bytes, used this number of seconds ago."""
     path = root / cache.FOLDERS[kind] / name
     inside = path if kind == "features" else path / "store.json"
     inside.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def names(root: Path) -> list[str]:
 
 
 def test_the_limit_is_the_smaller_of_50_gb_and_a_tenth_of_the_disk(tmp_path, monkeypatch):
-    """A small disk is not filled, a large one not either; a variable says otherwise."""
+    """Neither a small nor a large disk is filled; a variable sets another limit."""
     monkeypatch.delenv(cache.LIMIT_VARIABLE, raising=False)
     for disk, expected in ((100 * 10**9, 10 * 10**9), (10**13, 50 * 10**9)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, disk=disk: shutil._ntuple_diskusage(disk, 0, disk))
@@ -60,7 +60,7 @@ def test_the_limit_is_the_smaller_of_50_gb_and_a_tenth_of_the_disk(tmp_path, mon
     must=st.booleans(),
 )
 def test_what_was_used_longest_ago_goes_first_and_no_more_than_needed(tmp_path_factory, sizes, need, most, must):
-    """What stays is what was used last; it is as much as fits, and nothing goes where that would not be enough."""
+    """The last used entries stay, as many as fit; none goes if that would not be enough."""
     root = tmp_path_factory.mktemp("cache")
     for number, size in enumerate(sizes):
         put(root, str(number), size, age=100 + number, kind="images" if number % 2 else "features")
@@ -75,7 +75,7 @@ def test_what_was_used_longest_ago_goes_first_and_no_more_than_needed(tmp_path_f
 
 
 def test_images_and_features_share_the_limit(tmp_path):
-    """Old images make room for new features."""
+    """Old images are removed for new features."""
     put(tmp_path, "old", 60, 200, kind="images")
     put(tmp_path, "new", 60, 100)
     assert cache.make_room(30, cache.places(tmp_path), 100)
@@ -83,7 +83,7 @@ def test_images_and_features_share_the_limit(tmp_path):
 
 
 def test_a_full_disk_counts_as_a_limit(tmp_path, monkeypatch):
-    """Where less is free than the limit allows, things go until there is room on the disk."""
+    """If the disk has less free space than the limit allows, entries go until there is enough."""
     put(tmp_path, "a", 60, 200)
     put(tmp_path, "b", 60, 100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 10))
@@ -92,7 +92,7 @@ def test_a_full_disk_counts_as_a_limit(tmp_path, monkeypatch):
 
 
 def test_what_is_being_written_counts_and_stays(tmp_path):
-    """Another process that fills a file is not robbed of it."""
+    """A file that another process is writing is never removed."""
     from adbench.util import files
 
     put(tmp_path, "a", 60, 100)
@@ -126,7 +126,7 @@ def test_what_is_mapped_stays_until_it_is_released(tmp_path):
 
 @posix
 def test_what_another_process_maps_stays_until_that_ends(tmp_path):
-    """However it ends, nobody is left behind who would keep the file for ever."""
+    """However a process ends, no other one is left that would keep the file for ever."""
     path = put(tmp_path, "a", 4096, 100)
     program = (
         "import sys, mmap; from pathlib import Path; from adbench.util import cache\n"
@@ -146,7 +146,7 @@ def test_what_another_process_maps_stays_until_that_ends(tmp_path):
 
 
 def test_a_removed_file_stays_readable_for_who_has_it_open(tmp_path):
-    """On POSIX, one that is removed although it is mapped gives the same bytes to the end."""
+    """On POSIX, a mapped file that is removed has the same bytes to the end."""
     if os.name != "posix":
         pytest.skip("Windows doesn't remove what is open")
     path = put(tmp_path, "a", 4096, 100, about="x")
@@ -160,7 +160,7 @@ def test_a_removed_file_stays_readable_for_who_has_it_open(tmp_path):
 
 
 def test_entries_tell_what_they_are(tmp_path):
-    """Kind, size and what they hold, the one used longest ago first; neither links nor unfinished files."""
+    """Entries have kind, size and description, the longest unused first; links and unfinished files are left out."""
     put(tmp_path, "f", 200, 100, about="60 images through resnet18")
     put(tmp_path, "i", 100, 300, kind="images", about="60 images of /data")
     put(tmp_path, "broken", 0, 200)
@@ -176,7 +176,7 @@ def test_entries_tell_what_they_are(tmp_path):
 
 
 def test_a_look_is_no_use(tmp_path):
-    """Who lists the cache doesn't change what goes first; who uses an entry does, and its time of change stays."""
+    """Listing the cache doesn't change the order; using an entry does, and its modification time stays."""
     path = put(tmp_path, "f", 200, 300, about="60 images")
     changed = path.stat().st_mtime_ns
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Where memory runs out, batches go in more passes, and the numbers stay."""
+"""If memory runs out, batches are split into micro-batches, and the numbers stay."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ def detectors() -> list[Any]:
 
 
 @pytest.mark.parametrize("index", [0, 1])
-@pytest.mark.parametrize("passes", [2, 4, 8])
-def test_more_passes_give_the_optimiser_the_same_gradients(index, passes):
-    """A batch in 2, 4 or 8 passes leaves the loss and all gradients of the batch in one."""
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_micro_batches_give_the_optimiser_the_same_gradients(index, parts):
+    """2, 4 or 8 micro-batches give the loss and all gradients of the whole batch."""
     torch.manual_seed(0)
     detector, step = detectors()[index]
     optimizer = detector.optimizer if index == 0 else detector.optimizers[0]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = {key: value.clone() for key, value in enumerate(parameters)}
     results = []
-    for count in (1, passes):
+    for count in (1, parts):
         detector.micro_batches.count = count
         for key, parameter in enumerate(parameters):
             parameter.data.copy_(state[key])
@@ -86,8 +86,8 @@ def test_more_passes_give_the_optimiser_the_same_gradients(index, passes):
         torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
 
 
-def test_training_goes_on_in_smaller_passes_and_says_so_once():
-    """An allocator that refuses the whole batch's tensors gets halves, for the rest of the run, and says it once."""
+def test_training_goes_on_in_micro_batches_and_says_so_once():
+    """An allocator that refuses the whole batch's tensors gets halves for the rest of the run, with one message."""
     seed_everything(0)
     detector, step = detectors()[0]
     said: list[str] = []
@@ -96,7 +96,7 @@ def test_training_goes_on_in_smaller_passes_and_says_so_once():
         losses = [step() for _ in range(3)]
     assert allocator.refused == 1
     assert detector.micro_batches.count == 2
-    assert said == ["Out of memory: training goes on in 2 passes per batch, with the same results."]
+    assert said == ["Out of memory: training goes on in 2 micro-batches per batch, with the same results."]
     seed_everything(0)
     _, step = detectors()[0]
     torch.testing.assert_close(torch.stack(losses), torch.stack([step() for _ in range(3)]), rtol=1e-4, atol=1e-4)
@@ -116,8 +116,8 @@ def test_memory_that_can_be_done_without_goes_first():
             raise torch.OutOfMemoryError("too large")
         return len(x)
 
-    passes = MicroBatches(relieve=relieve)
-    assert passes.map(refuse_wholes, [torch.ones(4)]) == [2, 2]
+    micro_batches = MicroBatches(relieve=relieve)
+    assert micro_batches.map(refuse_wholes, [torch.ones(4)]) == [2, 2]
     assert events == ["try 4", "relieve", "try 4", "relieve", "try 4", "relieve", "try 2", "try 2"]
     rest, events = [True], []
     assert MicroBatches(relieve=relieve).map(refuse_wholes, [torch.ones(1)]) == [1]
@@ -126,7 +126,7 @@ def test_memory_that_can_be_done_without_goes_first():
 
 @pytest.mark.parametrize("where", ["fit", "score"])
 def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkeypatch, where):
-    """In training and in scoring: the run says it, takes no more passes, and ends in the same numbers."""
+    """In training and in scoring the run reports it, makes no micro-batches, and ends in the same numbers."""
     limits = []
 
     def check() -> None:
@@ -177,7 +177,7 @@ def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkey
     assert results[0].metrics == results[1].metrics
 
 
-def test_too_little_for_a_single_image_is_an_error_with_the_way_out():
+def test_too_little_for_a_single_image_is_an_error_with_a_hint():
     """Halving ends at one image; then the message suggests smaller sizes."""
     _, step = detectors()[0]
     with SmallAllocator(limit=100), pytest.raises(TaskError, match="Use a smaller --size"):
@@ -185,7 +185,7 @@ def test_too_little_for_a_single_image_is_an_error_with_the_way_out():
 
 
 def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, tmp_path):
-    """A detector that does not allow it, as one with batch norm, is told to take smaller batches."""
+    """The message for a detector that does not allow it, such as one with batch norm, suggests smaller batches."""
 
     def fit(detector, images):
         net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.BatchNorm2d(2))
@@ -209,16 +209,16 @@ def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, 
 
 def test_another_error_is_not_taken_for_a_lack_of_memory():
     """Only errors of allocators are tried again."""
-    passes = MicroBatches()
+    micro_batches = MicroBatches()
     with pytest.raises(RuntimeError, match="wrong"):
-        passes.map(lambda x: (_ for _ in ()).throw(RuntimeError("wrong")), [torch.ones(4)])
-    assert passes.count == 1
+        micro_batches.map(lambda x: (_ for _ in ()).throw(RuntimeError("wrong")), [torch.ones(4)])
+    assert micro_batches.count == 1
 
 
-def test_two_threads_that_fail_together_double_the_passes_once():
-    """Two decoders that run out of memory side by side ask for twice as many passes, not four times."""
+def test_two_threads_that_fail_together_double_the_micro_batches_once():
+    """Two decoders that run out of memory side by side double the micro-batches once, not twice."""
     said: list[str] = []
-    passes, both_failed = MicroBatches(say=said.append), threading.Barrier(2)
+    micro_batches, both_failed = MicroBatches(say=said.append), threading.Barrier(2)
 
     def sum_of_halves(x: torch.Tensor) -> int:
         if len(x) > 4:
@@ -227,9 +227,9 @@ def test_two_threads_that_fail_together_double_the_passes_once():
         return int(x.sum())
 
     with ThreadPoolExecutor(2) as pool:
-        sums = list(pool.map(lambda _: sum(passes.map(sum_of_halves, [torch.arange(8)])), range(2)))
+        sums = list(pool.map(lambda _: sum(micro_batches.map(sum_of_halves, [torch.arange(8)])), range(2)))
     assert sums == [28, 28]
-    assert passes.count == 2
+    assert micro_batches.count == 2
     assert len(said) == 1
 
 
@@ -252,16 +252,16 @@ def test_what_counts_as_out_of_memory(error, expected):
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 6))
 def test_parts_are_the_whole_in_order(batch, doublings):
-    """Whatever the batch and the number of passes: every row goes through once, in order, in at most so many parts."""
-    passes = MicroBatches()
-    passes.count = 2**doublings
-    parts = passes.map(lambda x: x, [torch.arange(batch)])
+    """For any batch and number of micro-batches, every row is processed once, in order, in at most that many parts."""
+    micro_batches = MicroBatches()
+    micro_batches.count = 2**doublings
+    parts = micro_batches.map(lambda x: x, [torch.arange(batch)])
     assert torch.cat(parts).tolist() == list(range(batch))
-    assert len(parts) <= passes.count
+    assert len(parts) <= micro_batches.count
 
 
 def test_a_run_records_that_memory_was_short(tiny_data, tmp_path, monkeypatch):
-    """Scoring that runs out of memory ends with the same scores, and the result says in how many passes."""
+    """Scoring that runs out of memory ends with the same scores, and the result has the number of micro-batches."""
     tiny = plugins.load([TINY]).method("tiny")
     free, _ = run_one(tiny, job_for(tiny, tiny_data, tmp_path / "free", epochs=1))
     kind = type(tiny.build(tiny.options(), CPU))
@@ -279,8 +279,8 @@ def test_a_run_records_that_memory_was_short(tiny_data, tmp_path, monkeypatch):
     assert short.metrics.pixel_auroc == pytest.approx(free.metrics.pixel_auroc)
 
 
-def test_calibration_goes_in_passes_too():
-    """CFLOW-AD's maxima over the training images are the same where memory is short."""
+def test_calibration_goes_in_micro_batches_too():
+    """CFLOW-AD's maxima over the training images are the same if memory is short."""
     torch.manual_seed(0)
     options = replace(CFlowOptions(), size=(32, 48), layers=(1,), blocks=1, cond_channels=8, fibres=16, batch_size=4,
                       amp="off", meta_epochs=1, sub_epochs=1, rotation=0.0, warmup=0)  # fmt: skip
@@ -296,22 +296,22 @@ def test_calibration_goes_in_passes_too():
     torch.testing.assert_close(detector.maxima, wanted)
 
 
-def test_what_is_recorded_is_not_tried_again(monkeypatch):
+def test_a_recorded_step_is_not_tried_again(monkeypatch):
     """While a GPU records a step, a second try would be recorded after the remains of the first."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    passes = MicroBatches(say=pytest.fail)
+    micro_batches = MicroBatches(say=pytest.fail)
 
     def refuse(*_: torch.Tensor) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(torch.OutOfMemoryError):
-        passes.map(refuse, [torch.ones(8)])
-    assert passes.count == 1
+        micro_batches.map(refuse, [torch.ones(8)])
+    assert micro_batches.count == 1
 
 
 @pytest.mark.gpu
-def test_the_paper_preset_trains_on_a_card_of_six_gigabytes():
+def test_the_paper_preset_trains_on_a_gpu_of_six_gigabytes():
     """MSFlow at 512 x 512 with wide_resnet50_2's channels and batches of 8, the process limited to 6 GB."""
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
