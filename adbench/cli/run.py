@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..api.registry import Registry
     from ..results.records import Result
     from ..results.variants import Names
+    from ..run.checkpoint import AnyCheckpoint
     from ..run.heatmaps import Kind
     from ..run.job import Job
     from ..run.plan import Outcome
@@ -266,21 +267,22 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
          amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
          test_split: str | None, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored."""
+    from ..run import checkpoint as checkpoints
     from ..run import plan as suite
     from ..run import trial
 
-    checkpoint = _checkpoint(checkpoint, results)
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
     reader = registry.dataset(dataset)
     root = arguments.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     overrides = arguments.overrides([chosen], changes, short)
+    saved = checkpoints.read(_checkpoint(checkpoint, results))
     plan = suite.Plan(
         methods=[chosen],
         overrides=overrides,
         dataset=reader,
-        classes=suite.choose_classes(reader, root, classes or trial.trained_on(checkpoint, dataset) or "all"),
+        classes=suite.choose_classes(reader, root, classes or trial.trained_on(saved, dataset) or "all"),
         data_root=root,
         preset=preset,
         auxiliary=arguments.auxiliary([chosen], auxiliary),
@@ -290,7 +292,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         test=test_split,
     )
     arguments.compute_with(threads, say)
-    _run_trials(plan.jobs(), registry, checkpoint, overrides[method], format_)
+    _run_trials(plan.jobs(), registry, saved, overrides[method], format_)
 
 
 def _checkpoint(given: Path, results: Path) -> Path:
@@ -311,7 +313,7 @@ def _checkpoint(given: Path, results: Path) -> Path:
 
 
 def _run_trials(
-    jobs: Sequence[Job], registry: Registry, checkpoint: Path, changes: Mapping[str, Any], format_: str
+    jobs: Sequence[Job], registry: Registry, saved: AnyCheckpoint, changes: Mapping[str, Any], format_: str
 ) -> None:
     """Score class after class; a failure doesn't stop the others."""
     from .. import report
@@ -323,7 +325,7 @@ def _run_trials(
         for job in jobs:
             watch.start(job)
             try:
-                trials.append(trial.run(job, registry, checkpoint, changes=changes, watch=watch))
+                trials.append(trial.run(job, registry, saved, changes=changes, watch=watch))
             except AdbenchError as error:
                 errors.append(error)
                 if len(jobs) > 1:

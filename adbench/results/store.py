@@ -188,6 +188,10 @@ class RunFolder:
             with self._writing(path.name) as own:
                 files.link_or_copy(path, own)
 
+    def checkpoint(self, name: str) -> Path:
+        """The path of a checkpoint such as "last", whether it is there or not."""
+        return self.path / f"{name}.pt"
+
     def has_oracles(self) -> bool:
         """Whether a model that was best on the test set was kept."""
         return any(self.path.glob(f"{ORACLE}*.pt"))

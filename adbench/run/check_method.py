@@ -28,8 +28,8 @@ from ..api.detector import Detector
 from ..api.method import Method
 from ..api.requirements import require
 from ..util.errors import PLUGIN_ERRORS, UsageError, described
+from . import checkpoint
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
-from .engine import model_state
 from .evaluate import TestScores
 from .session import Session
 
@@ -245,8 +245,7 @@ def _state(subject: _Subject) -> str:
     """A checkpoint contains everything needed to score, also after a start with another seed."""
     bench, store = subject.bench, subject.bench.made.test(1)
     fresh = bench.reopened(1)
-    fresh.load_state_dict(through_a_file(model_state(subject.detector), bench.device))
-    fresh.epoch = subject.detector.epoch
+    checkpoint.hand_over(subject.detector, fresh, through_a_file)
     _require(difference(subject.scores, bench.score(fresh, store)), SAME, "a loaded state's scores differ")
     return ""
 
@@ -300,7 +299,7 @@ def _resumes(subject: _Subject) -> str:
     broken = bench.build(0)
     if bench.train(broken, shown=store, epochs=1):
         raise _SkippedError("it trains in a single epoch")
-    state = through_a_file(Session().to_state(broken, bench.device), bench.device)
+    state = through_a_file(Session().to_state(broken, bench.device))
     resumed = bench.build(0)
     Session.from_state(state, resumed, bench.device)
     bench.train(resumed, shown=store)
@@ -331,8 +330,7 @@ def _on_gpu(subject: _Subject) -> str:
     there = replace(here, device=torch.device("cuda"))
     there.score(there.fitted(0, shown=store), store)
     moved = there.reopened(0)
-    moved.load_state_dict(through_a_file(model_state(subject.detector), there.device))
-    moved.epoch = subject.detector.epoch
+    checkpoint.hand_over(subject.detector, moved, through_a_file)
     _require(difference(subject.scores, there.score(moved, store)), ON_GPU, "the CPU's state scores differ there")
     return torch.cuda.get_device_name()
 

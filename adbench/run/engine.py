@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
-from ..api import options as options_module
 from ..api import registry as plugins
 from ..api.detector import Detector, Epoch
 from ..api.scores import MAIN_METRICS, Metrics
 from ..backbones.feature_cache import FeatureCache
 from ..results import store
 from ..results.records import EpochRecord, Result, Timing
-from ..stats import thresholds
 from ..util import devices, threads
 from ..util.memory import MicroBatches, is_out_of_memory
-from . import loop, summary, thread_tuner
+from . import checkpoint, loop, summary, thread_tuner
 from .class_run import ClassRun, training_images
 from .evaluate import images_per_second
 from .job import ResolvedJob
@@ -136,7 +132,7 @@ class _Run:
             detector, session = self._begin()  # a wrong backbone shows here, before images are decoded
             self._open_images()
             if self.announce:
-                self.announce(detector.checkpoint_bytes() or total_bytes(model_state(detector)))
+                self.announce(detector.checkpoint_bytes() or total_bytes(checkpoint.model_state(detector)))
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
         except loop.CannotResumeError as error:
@@ -235,34 +231,13 @@ class _Run:
     # -- the end
 
     def _checkpoint(self, detector: Detector, session: Session) -> dict[str, Any]:
-        """What ``adbench test --checkpoint`` needs: the model without its optimiser."""
-        return {
-            "adbench_checkpoint": 1,
-            "method": self.job.method,
-            "options": options_module.to_json(self.options),
-            "dataset": self.job.dataset,
-            "class": self.job.class_name,
-            "seed": self.job.seed,
-            "epoch": detector.epoch,
-            **self._thresholds(detector),
-            "eval_size": self.job.eval_size,
-            "holdout": self.job.holdout,
-            "setting": self.job.setting,
-            "shots": self.job.shots,
-            "classes": list(self.job.classes),
-            "train_images": self.resolved.context.train_images,
-            "validation": session.validation,
-            "state": model_state(detector),
-        }
-
-    def _thresholds(self, detector: Detector) -> dict[str, Any]:
-        """The thresholds as a checkpoint holds them: of one class beside the rest, of several by class."""
+        """What ``adbench test --checkpoint`` needs."""
         final = self.final_at == detector.epoch
-        found = {
-            each.name: thresholds.to_checkpoint(each.threshold if final else None, detector.score_scale)
-            for each in self.classes
-        }
-        return {"class_thresholds": found} if len(found) > 1 else next(iter(found.values()))
+        judged = {each.name: each.threshold if final else None for each in self.classes}
+        return checkpoint.payload(
+            detector, self.job, self.options, judged,
+            train_images=self.resolved.context.train_images, validation=session.validation,
+        )  # fmt: skip
 
     def _store(self, detector: Detector, session: Session) -> tuple[Result, ...]:
         name, *whose = self.oracle or ("",)
@@ -305,16 +280,3 @@ class _Run:
                 features=session.feature_seconds * share,
             ),
         )
-
-
-def model_state(detector: Detector) -> dict[str, Any]:
-    """The detector's state without what only training needs, as a checkpoint holds it."""
-    return {
-        name: value for name, value in detector.state_dict().items() if not _only_trains(getattr(detector, name, None))
-    }
-
-
-def _only_trains(part: object) -> bool:
-    if isinstance(part, list):
-        return bool(part) and all(map(_only_trains, part))
-    return isinstance(part, (torch.optim.Optimizer, torch.amp.GradScaler))

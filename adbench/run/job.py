@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -222,28 +222,6 @@ def build_context(job: Job, device: torch.device, *, train_images: int) -> Build
         setting=job.setting,
         shots=job.shots,
         auxiliary=dict(job.auxiliary),
-    )
-
-
-def saved_context(
-    saved: Mapping[str, Any], device: torch.device, auxiliary: Mapping[str, Path] | None = None
-) -> BuildContext:
-    """What a checkpoint of adbench was built for; those of adbench 0.1 are of one class.
-
-    Args:
-        saved: the checkpoint.
-        device: where it is built now.
-        auxiliary: auxiliary data that is at hand now, by name.
-    """
-    return BuildContext(
-        device=device,
-        seed=saved["seed"],
-        dataset=saved["dataset"],
-        classes=tuple(saved.get("classes") or [saved["class"]]),
-        train_images=saved.get("train_images", 0),
-        setting=saved.get("setting", "one-class"),
-        shots=saved.get("shots"),
-        auxiliary=auxiliary or {},
     )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api import options as options_module
 from ..api.data import Sample, Task, relative_path
 from ..api.detector import Detector
 from ..api.options import Options
@@ -21,11 +20,12 @@ from ..results.records import Result
 from ..results.store import RunFolder, stored_text
 from ..util import capacity, devices
 from ..util.digests import Digests
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataError, TaskError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataError, described
 from ..util.files import cache_folder
+from . import checkpoint
+from .checkpoint import Checkpoint
 from .evaluate import score_all
 from .identity import data_digest
-from .job import saved_context
 from .standing import named_in
 
 DIFFERENCE = 0.05
@@ -111,24 +111,14 @@ class Reopener:
             UsageError: the method, its weights or the precision are not available here.
             TaskError: building it failed.
         """
-        saved = folder.load_checkpoint("last", self.device)
-        if saved is None:
-            raise CheckpointError(
-                f"checkpoint {folder.path / 'last.pt'}", found="no such file", hint="Compute the run with --force"
-            )
+        hint = "Compute the run again with --force"
+        saved = checkpoint.read(folder.checkpoint("last"), hint=hint)
         method = self.registry.method(result.method)
-        try:
-            options = options_module.from_json(method.options, saved["options"], owner=method.name)
-            options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
-            devices.seed_everything(result.seed)
-            detector = method.make(options, saved_context(saved, self.device))
-            detector.load_state_dict(saved["state"])
-            detector.epoch = int(saved["epoch"])
-        except UsageError:
-            raise
-        except PLUGIN_ERRORS as error:
-            raise TaskError(f"checkpoint of {result.variant} can't be used", found=described(error)) from error
-        return detector, options
+        if not isinstance(saved, Checkpoint):
+            raise CheckpointError(f"checkpoint {saved.path}", found="another program's", wanted="adbench's", hint=hint)
+        options = saved.options_for(method)
+        options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
+        return checkpoint.build(saved, method, options, saved.context(self.device)), options
 
     def score(
         self, result: Result, folder: RunFolder, samples: Sequence[Sample], watch: Watch | None = None

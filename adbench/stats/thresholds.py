@@ -14,6 +14,7 @@ were held out give an honest threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -86,11 +87,15 @@ def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np
 
 @dataclass(frozen=True)
 class Stored:
-    """A threshold as a checkpoint holds it: ``useless`` says why it decided nothing on the run's own test set."""
+    """A threshold as a checkpoint holds it, for scores of the detector's ``score_scale``.
+
+    ``useless`` says why it decided nothing on the run's own test set.
+    """
 
     value: float
     rule: str
     useless: str | None = None
+    score_scale: int = 1
 
 
 def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
@@ -99,14 +104,23 @@ def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
     return {"threshold": found, "threshold_useless": judged and judged.useless, "score_scale": score_scale}
 
 
-def from_checkpoint(saved: Mapping[str, Any], score_scale: int) -> Stored | None:
-    """Read the threshold of a checkpoint; None where it has none, or one on another scale of scores."""
-    if not saved.get("threshold") or saved.get("score_scale", 1) != score_scale:
+def from_checkpoint(saved: Mapping[str, Any]) -> Stored | None:
+    """Read the threshold of a checkpoint, whoever wrote it; None where it has none.
+
+    Raises:
+        ValueError: a field is odd; the text says what it holds.
+    """
+    found, useless, scale = saved.get("threshold"), saved.get("threshold_useless"), saved.get("score_scale", 1)
+    if not found:
         return None
-    value, rule = saved["threshold"]
-    return Stored(float(value), str(rule), saved.get("threshold_useless"))
-
-
-def has_old_scale(saved: Mapping[str, Any], score_scale: int) -> bool:
-    """Whether a checkpoint's threshold is on another scale, and so means nothing for the scores of today."""
-    return bool(saved.get("threshold")) and saved.get("score_scale", 1) != score_scale
+    if not isinstance(found, (list, tuple)) or len(found) != 2:
+        raise ValueError(repr(found))
+    value, rule = found
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(repr(value))
+    for text in (rule, useless):
+        if not isinstance(text, str) and (text is not None or text is rule):
+            raise ValueError(repr(text))
+    if isinstance(scale, bool) or not isinstance(scale, int):
+        raise ValueError(f"score_scale {scale!r}")
+    return Stored(float(value), rule, useless, scale)

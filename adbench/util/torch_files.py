@@ -91,7 +91,7 @@ def load(path: Path, device: torch.device | str = "cpu", *, hint: str = "") -> d
         CheckpointError: the file is missing, damaged or unreadable, or holds something else than a dict.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save")
+        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save", hint=hint)
     try:
         damage = integrity.damage_of(path)
         if damage:

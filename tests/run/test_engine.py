@@ -30,7 +30,7 @@ from adbench.backbones.feature_cache import FeatureCache
 from adbench.data import image_store
 from adbench.results import store
 from adbench.results.variants import protocol_text
-from adbench.run import engine, evaluate, trial
+from adbench.run import checkpoint, engine, evaluate, trial
 from adbench.run.reopen import Reopener
 from adbench.util import devices
 from adbench.util.errors import DataError, WeightsError
@@ -403,7 +403,7 @@ def test_a_detector_is_built_for_its_context(tiny_data, tmp_path):
     result, folder = run_one(watching, job)
     expected = BuildContext(torch.device("cpu"), 5, "folder", ("bolts",), result.train_images)
     assert result.train_images == 3
-    trial.run(job, registry_of(watching), folder.path / "last.pt")
+    trial.run(job, registry_of(watching), checkpoint.read(folder.path / "last.pt"))
     Reopener(registry_of(watching), [tiny_data], "cpu").detector(result, folder)
     assert seen == [expected] * 3
 
@@ -422,7 +422,7 @@ def test_a_validation_of_the_methods_own_is_in_the_protocol(tiny_data, tmp_path)
     result, folder = run_one(method, job)
     assert result.protocol.validation == 0.25
     assert "0.25 of the training images for validation" in protocol_text(result.protocol)
-    tested = trial.run(job, registry_of(method), folder.path / "last.pt")
+    tested = trial.run(job, registry_of(method), checkpoint.read(folder.path / "last.pt"))
     assert tested.protocol.validation == 0.25
     other = made_method(one_epoch)
     plain, _ = run_one(other, job_for(other, tiny_data, tmp_path / "plain"))

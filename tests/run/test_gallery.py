@@ -19,7 +19,7 @@ from adbench.results import run_files, store
 from adbench.results.store import ImageScore
 from adbench.run import gallery
 from adbench.run.reopen import Reopener
-from adbench.util.errors import CheckpointError, DataError, TaskError
+from adbench.util.errors import CheckpointError, DataError
 
 
 def made(*rows: tuple[str, float]) -> list[ImageScore]:
@@ -151,7 +151,7 @@ def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_dat
     with pytest.raises(CheckpointError, match="no such file"):
         reopener.detector(result, copy)
     copy.save_checkpoint("last", {"something": 1})
-    with pytest.raises(TaskError, match="can't be used"):
+    with pytest.raises(CheckpointError, match="found another program's, wanted adbench's"):
         reopener.detector(result, copy)
     with pytest.raises(UsageError):
         reopener.detector(replace(result, method="nobody"), folder)

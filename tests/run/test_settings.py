@@ -15,7 +15,7 @@ from adbench.api import registry as plugins
 from adbench.api.data import SETTINGS
 from adbench.results import store
 from adbench.results.records import Result
-from adbench.run import engine, plan, trial
+from adbench.run import checkpoint, engine, plan, trial
 from adbench.run.job import Job, ResolvedJob
 from adbench.run.standing import Inspector
 from adbench.util.errors import DataError, OptionError, UnknownNameError
@@ -83,12 +83,12 @@ def test_a_class_scores_as_it_does_in_a_run_of_its_own_model(tiny, tiny_data, tm
     for each, result in zip(resolved.classes, results, strict=True):
         job = replace(job_for(tiny, tiny_data, tmp_path), class_name=each.name)
         watch = Notes()
-        found = trial.run(job, registry_of(tiny), each.folder.path / "last.pt", watch=watch)
+        found = trial.run(job, registry_of(tiny), checkpoint.read(each.folder.path / "last.pt"), watch=watch)
         assert (found.metrics, found.threshold) == (result.metrics, result.threshold)
         assert found.protocol == replace(result.protocol, epoch_policy="the checkpoint's")
         assert watch.notes == []
     assert results[0].threshold.value != results[1].threshold.value
-    assert trial.trained_on(resolved.folder.path / "last.pt", "folder") == "bolts,nuts"
+    assert trial.trained_on(checkpoint.read(resolved.folder.path / "last.pt"), "folder") == "bolts,nuts"
 
 
 def test_the_order_of_the_classes_moves_no_number(tiny, tiny_data, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from runs import Notes, brightness, job_for, made_method, registry_of, run_one
 from adbench import Epoch, Method
 from adbench.results.records import Result
 from adbench.results.store import RunFolder
-from adbench.run import trial
+from adbench.run import checkpoint, trial
 from adbench.run.job import Job
 from adbench.util.errors import CheckpointError, OptionError
 
@@ -24,11 +25,16 @@ def trained(tiny, tiny_data, tmp_path_factory) -> tuple[Job, Result, RunFolder]:
     return job, *run_one(tiny, job)
 
 
+def scored(job: Job, method: Method, path: Path, **more: Any) -> trial.Trial:
+    """What a file scores."""
+    return trial.run(job, registry_of(method), checkpoint.read(path), **more)
+
+
 def test_our_last_checkpoint_gives_exactly_the_metrics_of_its_run(tiny, trained, tiny_data, tmp_path):
     """A run's last.pt contains its options: scored from the method's defaults, every digit is the same."""
     _, result, folder = trained
     job = job_for(tiny, tiny_data, tmp_path)
-    again = trial.run(job, registry_of(tiny), folder.path / "last.pt")
+    again = scored(job, tiny, folder.path / "last.pt")
     assert again.metrics == result.metrics
     assert (again.method, again.dataset, again.class_name, again.epoch) == ("tiny", "folder", "bolts", 2)
 
@@ -37,7 +43,7 @@ def test_maps_are_compared_where_the_run_compared_them(tiny, tiny_data, tmp_path
     """A checkpoint of a run at the images' own size is evaluated there, with a message."""
     job = job_for(tiny, tiny_data, tmp_path, eval_size="native", epochs=1)
     result, folder = run_one(tiny, job)
-    again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "last.pt")
+    again = scored(job_for(tiny, tiny_data, tmp_path), tiny, folder.path / "last.pt")
     assert again.metrics == result.metrics
     assert again.protocol == replace(result.protocol, epoch_policy="the checkpoint's")
 
@@ -47,7 +53,7 @@ def test_a_threshold_is_not_judged_on_other_scores(tiny, tiny_data, tmp_path):
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1))
     job, registry = job_for(tiny, tiny_data, tmp_path), registry_of(tiny)
     found = [
-        trial.run(job, registry, folder.path / "last.pt", changes=changes).threshold
+        trial.run(job, registry, checkpoint.read(folder.path / "last.pt"), changes=changes).threshold
         for changes in ({}, {"batch_size": 2}, {"size": (48, 48)})
     ]
     assert found == [result.threshold, result.threshold, None]
@@ -59,7 +65,9 @@ def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
     saved = torch.load(folder.path / "last.pt", weights_only=True)
     torch.save({**saved, "score_scale": 7}, tmp_path / "old.pt")
     notes = Notes()
-    found = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), tmp_path / "old.pt", watch=notes)
+    found = trial.run(
+        job_for(tiny, tiny_data, tmp_path), registry_of(tiny), checkpoint.read(tmp_path / "old.pt"), watch=notes
+    )
     assert found.metrics == result.metrics
     assert found.threshold is None
     assert any("is not used: it was suggested for scores of an older scale of tiny" in note for note in notes.notes)
@@ -69,13 +77,15 @@ def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, tiny_data, tmp_path):
     """The oracle's checkpoint gives the value in the result."""
     result, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle"))
     best = next(best for best in result.oracle if best.metric == "pixel_auroc")
-    again = trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), folder.path / "oracle_pixel_auroc.pt")
+    again = trial.run(
+        job_for(tiny, tiny_data, tmp_path), registry_of(tiny), checkpoint.read(folder.path / "oracle_pixel_auroc.pt")
+    )
     assert (again.metrics.pixel_auroc, again.epoch) == (best.value, best.epoch)
 
 
 def test_nothing_is_stored(tiny, trained, tiny_data, tmp_path):
     """A trial stores no file in the results folder."""
-    trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), trained[2].path / "last.pt")
+    scored(job_for(tiny, tiny_data, tmp_path), tiny, trained[2].path / "last.pt")
     assert not list(tmp_path.iterdir())
 
 
@@ -83,17 +93,17 @@ def test_what_the_user_gives_counts_more_than_what_the_checkpoint_says(tiny, tra
     """A given value counts even if it is the preset's own: the checkpoint was made with another."""
     _, result, folder = trained
     job = job_for(tiny, tiny_data, tmp_path)
-    changed = trial.run(job, registry_of(tiny), folder.path / "last.pt", changes={"size": (64, 64)})
+    changed = scored(job, tiny, folder.path / "last.pt", changes={"size": (64, 64)})
     assert changed.metrics != result.metrics
     with pytest.raises(OptionError, match="size"):
-        trial.run(job, registry_of(tiny), folder.path / "last.pt", changes={"size": (8, 8)})
+        scored(job, tiny, folder.path / "last.pt", changes={"size": (8, 8)})
 
 
 def test_another_class_than_the_trained_one_is_reported(tiny, trained, tiny_data, tmp_path):
     """Scoring nuts with a model of bolts is allowed, with a message."""
     job = replace(job_for(tiny, tiny_data, tmp_path), class_name="nuts")
     watch = Notes()
-    trial.run(job, registry_of(tiny), trained[2].path / "last.pt", watch=watch)
+    scored(job, tiny, trained[2].path / "last.pt", watch=watch)
     assert len(watch.notes) == 1
     assert "was trained on folder/bolts and is scored on folder/nuts" in watch.notes[0]
 
@@ -102,7 +112,7 @@ def test_a_checkpoint_of_another_method_is_refused(tiny, trained, tiny_data, tmp
     """The message names the other method and gives a hint."""
     other = made_method(lambda detector, images: iter([Epoch(1, 1)]))
     with pytest.raises(CheckpointError, match=r"found method 'tiny', wanted 'made'. Use --method tiny"):
-        trial.run(job_for(other, tiny_data, tmp_path), registry_of(other), trained[2].path / "last.pt")
+        scored(job_for(other, tiny_data, tmp_path), other, trained[2].path / "last.pt")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04\x95", "a list", "half"])
@@ -117,14 +127,14 @@ def test_a_file_that_is_no_checkpoint_is_refused(tiny, trained, tiny_data, tmp_p
     else:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checkpoint .*model\.pt") as caught:
-        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), path)
+        scored(job_for(tiny, tiny_data, tmp_path), tiny, path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_checkpoint_is_named(tiny, tiny_data, tmp_path):
     """The message says that there is no such file."""
     with pytest.raises(CheckpointError, match=r"nowhere\.pt: found no such file"):
-        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), Path("nowhere.pt"))
+        scored(job_for(tiny, tiny_data, tmp_path), tiny, Path("nowhere.pt"))
 
 
 def test_weights_that_do_not_fit_are_refused(tiny, trained, tiny_data, tmp_path):
@@ -133,7 +143,7 @@ def test_weights_that_do_not_fit_are_refused(tiny, trained, tiny_data, tmp_path)
     saved["state"]["model"]["weight"] = torch.zeros(5, 3, 1, 1)
     torch.save(saved, tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="does not fit Tiny"):
-        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), tmp_path / "model.pt")
+        scored(job_for(tiny, tiny_data, tmp_path), tiny, tmp_path / "model.pt")
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tiny, tiny_data, tmp_path):
@@ -148,7 +158,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tiny, tiny_data, tmp_path):
 
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"state": Evil()}))
     with pytest.raises(CheckpointError):
-        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), tmp_path / "model.pt")
+        scored(job_for(tiny, tiny_data, tmp_path), tiny, tmp_path / "model.pt")
     assert not mark.exists()
 
 
@@ -161,7 +171,7 @@ def test_a_damaged_checkpoint_is_refused(tiny, trained, tiny_data, tmp_path, pla
     data[data.index(weights) + 4 * place + 3] ^= 1
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"last.pt is damaged: found another content in .*data/\d"):
-        trial.run(job_for(tiny, tiny_data, tmp_path), registry_of(tiny), path)
+        scored(job_for(tiny, tiny_data, tmp_path), tiny, path)
 
 
 def test_the_authors_checkpoint_is_completed_on_training_images(tiny_data, tmp_path):
@@ -179,7 +189,9 @@ def test_the_authors_checkpoint_is_completed_on_training_images(tiny_data, tmp_p
 
     theirs = Method("theirs", "", build)
     torch.save({"net": torch.nn.Linear(2, 1).state_dict()}, tmp_path / "authors.pt")
-    result = trial.run(job_for(theirs, tiny_data, tmp_path), registry_of(theirs), tmp_path / "authors.pt")
+    result = trial.run(
+        job_for(theirs, tiny_data, tmp_path), registry_of(theirs), checkpoint.read(tmp_path / "authors.pt")
+    )
     assert seen == [["train"] * 6]
     assert result.epoch is None
     assert result.metrics.image_auroc == 1

@@ -15,7 +15,7 @@ from runs import ONE, TINY, adbench, job_for, made_method, only_run, registry_of
 from adbench import Epoch, Scores
 from adbench.data.splits import FEWEST, split
 from adbench.results import store
-from adbench.run import trial
+from adbench.run import checkpoint, trial
 from adbench.stats import thresholds
 
 lists = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=20)
@@ -130,17 +130,35 @@ def test_a_threshold_above_all_of_a_good_test_set_is_not_useless():
     assert thresholds.judge(2.0, "", np.array([False, False]), np.array([0.0, 1.0])).useless is None
 
 
-def test_a_checkpoint_gives_back_its_threshold_on_its_own_scale_only():
-    """A threshold for another scale of scores is not used; files without a scale have the first scale."""
+def test_a_checkpoint_gives_back_its_threshold_with_its_scale():
+    """What a run wrote comes back; files without a scale have the first."""
     judged = thresholds.judge(0.5, "the rule", np.array([False, True]), np.array([0.7, 0.9]))
-    saved = thresholds.to_checkpoint(judged, 2)
-    assert thresholds.from_checkpoint(saved, 2) == thresholds.Stored(0.5, "the rule", judged.useless)
     assert judged.useless is not None
-    assert thresholds.from_checkpoint(saved, 1) is None
-    assert thresholds.from_checkpoint({"threshold": [0.5, "r"]}, 1) == thresholds.Stored(0.5, "r")
-    assert thresholds.from_checkpoint({"threshold": []}, 1) is None
-    assert [thresholds.has_old_scale(saved, scale) for scale in (1, 2)] == [True, False]
-    assert not thresholds.has_old_scale(thresholds.to_checkpoint(None, 1), 2)
+    assert thresholds.from_checkpoint(thresholds.to_checkpoint(judged, 2)) == thresholds.Stored(
+        0.5, "the rule", judged.useless, 2
+    )
+    assert thresholds.from_checkpoint({"threshold": [0.5, "r"]}) == thresholds.Stored(0.5, "r")
+    assert thresholds.from_checkpoint({"threshold": []}) is None
+    assert thresholds.from_checkpoint(thresholds.to_checkpoint(None, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"threshold": [1.0]},
+        {"threshold": ["a", "b"]},
+        {"threshold": 0.5},
+        {"threshold": [float("nan"), "r"]},
+        {"threshold": [True, "r"]},
+        {"threshold": [0.5, None]},
+        {"threshold": [0.5, "r"], "score_scale": "2"},
+        {"threshold": [0.5, "r"], "threshold_useless": 3},
+    ],
+)
+def test_an_odd_threshold_is_refused(fields):
+    """A checkpoint may come from anybody."""
+    with pytest.raises(ValueError, match=r"."):
+        thresholds.from_checkpoint(fields)
 
 
 # ---------------------------------------------------------------- in a run
@@ -188,7 +206,7 @@ def test_the_last_checkpoint_carries_the_threshold(tiny, tiny_data, tmp_path, mo
             with pytest.raises(KeyboardInterrupt):
                 run_one(tiny, job)
     result, folder = run_one(tiny, job)
-    again = trial.run(job, registry_of(tiny), folder.path / "last.pt")
+    again = trial.run(job, registry_of(tiny), checkpoint.read(folder.path / "last.pt"))
     assert again.threshold == result.threshold is not None
 
 
@@ -202,7 +220,7 @@ def test_a_fit_that_ends_early_has_a_threshold_too(tiny_data, tmp_path):
     job = job_for(method, tiny_data, tmp_path)
     result, folder = run_one(method, job)
     assert result.threshold is not None
-    assert trial.run(job, registry_of(method), folder.path / "last.pt").threshold == result.threshold
+    assert trial.run(job, registry_of(method), checkpoint.read(folder.path / "last.pt")).threshold == result.threshold
 
 
 def test_held_out_images_are_not_trained_on(tiny, tiny_data, tmp_path):
@@ -255,7 +273,7 @@ def test_a_run_says_that_its_threshold_is_useless(tiny_data, tmp_path, monkeypat
     wanted = f"The suggested threshold of bolts is useless, since {said}. Run with --holdout 0.1."
     assert wanted in " ".join(done.stdout.split())
     saved = torch.load(only_run(tmp_path) / "last.pt", weights_only=True)
-    assert thresholds.from_checkpoint(saved, 1).useless == said
+    assert thresholds.from_checkpoint(saved).useless == said
 
 
 def test_a_run_counts_ties(tiny_data, tmp_path):

@@ -1,0 +1,103 @@
+"""The fields of a checkpoint, taken out one by one and checked, since the file may come from anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from ..api.data import EvalSize, Setting
+from ..util.errors import CheckpointError
+
+
+class Fields:
+    """Takes the fields of a checkpoint out of it, each of its type, or raises ``CheckpointError``."""
+
+    def __init__(self, path: Path, saved: Mapping[str, Any], hint: str) -> None:
+        self.path, self.saved, self.hint = path, saved, hint
+
+    def take(self, name: str, fits: Callable[[Any], bool], wanted: str, *default: Any) -> Any:
+        """A field that ``fits``; without a ``default`` it must be there."""
+        if name not in self.saved and default:
+            return default[0]
+        value = self.saved.get(name)
+        if name not in self.saved or not (fits(value) or (default and value is default[0])):
+            raise self.odd(name, _shown(value) if name in self.saved else "nothing", wanted)
+        return value
+
+    def odd(self, name: str, found: str, wanted: str) -> CheckpointError:
+        """The error that says what a field holds."""
+        return CheckpointError(f"checkpoint {self.path}, '{name}'", found=found, wanted=wanted, hint=self.hint)
+
+    def text(self, name: str) -> str:
+        """A text that isn't empty."""
+        return str(self.take(name, lambda value: isinstance(value, str) and value != "", "a text"))
+
+    def whole(self, name: str, least: int, *default: int) -> int:
+        """A whole number."""
+        return int(self.take(name, lambda value: _is_whole(value, least), f"a whole number from {least} up", *default))
+
+    def share(self, name: str, most: float) -> float:
+        """A part of something; 0 where it isn't said."""
+        return float(self.take(name, lambda value: _is_share(value, most), f"a number from 0 to {most:g}", 0.0))
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A dict with texts for keys."""
+        found: Mapping[str, Any] = self.take(name, _is_table, "a dict with texts for keys")
+        return found
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        """A list of texts; None where there is none."""
+        found = self.take(name, _are_texts, "a list of texts", None)
+        return None if found is None else tuple(found)
+
+    def setting(self) -> Setting:
+        """How it was trained."""
+        found: Setting = self.take("setting", _is_setting, "one of " + ", ".join(get_args(Setting)), "one-class")
+        return found
+
+    def shots(self) -> int | None:
+        """Training images of each class in the setting "few-shot"."""
+        found: int | None = self.take("shots", lambda value: _is_whole(value, 1), "a number or None", None)
+        return found
+
+    def eval_size(self) -> EvalSize | None:
+        """Where maps are compared; lists, as other writers may leave them, become sizes."""
+
+        def fits(value: Any) -> bool:
+            return value == "native" if isinstance(value, str) else isinstance(value, (list, tuple)) and _is_size(value)
+
+        found = self.take("eval_size", fits, "height and width, 'native' or None", None)
+        return (int(found[0]), int(found[1])) if isinstance(found, (list, tuple)) else found
+
+
+def _shown(value: object) -> str:
+    """A value in a few letters; of others than numbers and texts the type."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        text = repr(value)
+        return text if len(text) <= 40 else f"{text[:40]}..."
+    return f"a {type(value).__name__}" if not isinstance(value, (list, tuple)) else f"a list of {len(value)}"
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_size(value: Any) -> bool:
+    return len(value) == 2 and all(_is_whole(side, 1) for side in value)
+
+
+def _is_share(value: object, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most  # so no NaN
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+
+
+def _is_setting(value: object) -> bool:
+    return isinstance(value, str) and value in get_args(Setting)
