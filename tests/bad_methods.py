@@ -122,6 +122,9 @@ class SavesNoData(Honest):
 
 class ReadsTestFiles(Honest):
     def fit(self, images):
+        if len(images) == 0:  # zero-shot: no path leads to the test images
+            yield from super().fit(images)
+            return
         folder = images.store.samples[0].path.parents[2] / "test"
         found = [np.asarray(Image.open(path)).mean() / 255 for path in sorted(folder.glob("*/*.png"))]
         for epoch in super().fit(images):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from runs import ONE, adbench, adbench_process, line_of, only_run, run_tiny
 
+from adbench.cli.main import NO_SPINNING
+
 
 def test_asked_for_is_stored_and_put_back(tiny_data, tmp_path):
     """``--threads 2`` is in the result and in the task's line; afterwards the process has its old number."""
@@ -36,8 +38,10 @@ def test_every_command_that_computes_has_the_option(command):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is what torch ships for Linux")
-def test_threads_that_wait_sleep(tiny_data, tmp_path):
+def test_threads_that_wait_sleep(tiny_data, tmp_path, monkeypatch):
     """The OpenMP library that torch loads reports that it doesn't spin."""
+    for name in NO_SPINNING:  # an earlier test may have started the command in this process
+        monkeypatch.delenv(name, raising=False)
     words = ("run", "-m", "random", "-d", "folder", "--data-root", tiny_data, "-c", "bolts", "-p", "paper")
     done = adbench_process(*words, cwd=tmp_path, OMP_DISPLAY_ENV="verbose")
     assert done.returncode == 0, done.stderr
