@@ -1,13 +1,17 @@
 """The group of all commands, and the one place that turns errors into messages and exit codes.
 
 Results go to standard output, messages to standard error. Exit codes: 0 done, 1 a task failed, 2 a mistake in the
-command or the data, 130 stopped with Ctrl-C. Heavy modules are imported only by the commands that need them.
+command or the data, 130 stopped with Ctrl-C or SIGTERM. Heavy modules are imported only by the commands that need them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -53,7 +57,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _sigterm_is_ctrl_c():
+                return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
@@ -76,6 +81,24 @@ class _Group(click.Group):
                 raise
             broken = AdbenchError("adbench broke", found=described(error), hint="See the traceback with --debug")
             raise _FailureError(str(broken)) from error
+
+
+@contextlib.contextmanager
+def _sigterm_is_ctrl_c() -> Iterator[None]:
+    """Make a first SIGTERM act as Ctrl-C, and ignore more of them. Only a program's main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _innermost_file(error: BaseException) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -114,26 +112,28 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         test=test_split,
     )
     arguments.compute_with(threads)  # around training; each training finds and reports its own number
-    outcomes = _run_jobs(plan.jobs(), registry)
-    made = [result for outcome in outcomes for result in outcome.results]
-    if made and (maps or page):
-        from ..run.reopen import Reopener
+    jobs, outcomes = plan.jobs(), list[suite.Outcome]()
+    with _saying_how_far(jobs, outcomes):
+        _run_jobs(jobs, registry, outcomes)
+        made = [result for outcome in outcomes for result in outcome.results]
+        if made and (maps or page):
+            from ..run.reopen import Reopener
 
-        reopener = Reopener(registry, [root], device)
-        if maps:
-            _save_maps(made, results, reopener, maps, outcomes)
-        if page:
-            try:
-                names = _names(made, results)
-                place = write_report(made, results / REPORT, results, "image_auroc", reopener, names=names)
-                say(f"Report: {place}")
-            except AdbenchError as error:  # the results are stored, and their table follows
-                warn(str(error))
-    _end_of_run(outcomes, format_)
+            reopener = Reopener(registry, [root], device)
+            if maps:
+                _save_maps(made, results, reopener, maps, outcomes)
+            if page:
+                try:
+                    names = _names(made, results)
+                    place = write_report(made, results / REPORT, results, "image_auroc", reopener, names=names)
+                    say(f"Report: {place}")
+                except AdbenchError as error:  # the results are stored, and their table follows
+                    warn(str(error))
+        _end_of_run(outcomes, format_)
 
 
-def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
-    """Run with progress on standard error; Ctrl-C and SIGTERM end with one sentence."""
+def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome]) -> None:
+    """Run with progress on standard error, and add what comes of each job to ``outcomes``."""
     from ..run import plan as suite
     from ..util import devices
     from .progress import ConsoleWatch
@@ -146,31 +146,22 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry) -> list[Outcome]:
         slow = devices.resolve_device(job.device).type == "cpu"
         return "--preset cpu takes minutes." if shorter and slow else ""
 
-    outcomes: list[Outcome] = []
-    try:
-        with _polite_kill_is_ctrl_c(), ConsoleWatch(console(), len(jobs), advice=advice) as watch:
-            for outcome in suite.run_here(jobs, registry, watch=watch):
-                outcomes.append(outcome)
-                watch.note(_outcome_line(outcome))
-    except KeyboardInterrupt:
-        same = "the same command without --force" if jobs[0].force else "the same command"
-        done = sum(outcome.result is not None for outcome in outcomes)
-        say(f"Stopped with {done} of {len(jobs)} tasks done; {same} goes on from here.")
-        raise click.exceptions.Exit(STOPPED) from None
-    return outcomes
+    with ConsoleWatch(console(), len(jobs), advice=advice) as watch:
+        for outcome in suite.run_here(jobs, registry, watch=watch):
+            outcomes.append(outcome)
+            watch.note(_outcome_line(outcome))
 
 
 @contextlib.contextmanager
-def _polite_kill_is_ctrl_c() -> Iterator[None]:
-    """Make SIGTERM act as Ctrl-C. Only a program's main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _saying_how_far(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[None]:
+    """Say how many tasks were done where the user stops the command, be it in training or after it."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    except KeyboardInterrupt:
+        same = "the same command without --force" if jobs and jobs[0].force else "the same command"
+        done = sum(outcome.result is not None for outcome in outcomes)
+        say(f"Stopped with {done} of {len(jobs)} tasks done; {same} goes on from here.")
+        raise click.exceptions.Exit(STOPPED) from None
 
 
 def _outcome_line(outcome: Outcome) -> str:

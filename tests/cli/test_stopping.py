@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
+import pytest
 from runs import TINY, adbench, adbench_process, files_in, metrics_of, only_run, posix_only, run_tiny
 
 from adbench.results import store
@@ -88,3 +90,36 @@ def test_sigterm_is_as_good_as_ctrl_c(tiny_data, tmp_path):
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopped with 0 of 1 tasks done; the same command goes on from here." in errors
+
+
+@posix_only
+def test_sigterm_while_results_are_read_is_ctrl_c(ran, monkeypatch):
+    """A command that only looks at results stops with the same word and exit code."""
+
+    def kill(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(store, "read_all", kill)
+    before = signal.getsignal(signal.SIGTERM)
+    done = adbench("leaderboard", "--results", ran)
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@posix_only
+@pytest.mark.parametrize("place", ["adbench.data.image_store.open_store", "adbench.report.page.write"])
+def test_sigterm_before_and_after_training_says_how_far_it_got(tiny_data, tmp_path, monkeypatch, place):
+    """While images are opened and while the report is drawn; a second SIGTERM does no harm."""
+
+    def kill(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(place, kill)
+    stopped = run_tiny(tiny_data, tmp_path, "-c", "bolts", "--report", "-o", "epochs=1")
+    assert (stopped.exit_code, stopped.stdout) == (130, "")
+    done = 1 if place.endswith("write") else 0
+    last = f"Stopped with {done} of 1 tasks done; the same command goes on from here."
+    assert stopped.stderr.splitlines()[-1] == last
+    assert "Traceback" not in stopped.stderr
