@@ -32,8 +32,15 @@ if TYPE_CHECKING:
 def option_text(key: str, value: Any) -> str:
     """Write an option's value as it is given after -o: "256x640" for a size, "2,3" for other tuples."""
     if isinstance(value, (tuple, list)):
-        return ("x" if key == "size" else ",").join(map(str, value))
+        return ("x" if key in SIZES else ",").join(map(str, value))
     return str(value)
+
+
+SIZES = ("size", "resize_to")
+"""Options that are a height and a width."""
+
+LATER: Mapping[str, Any] = {"resize_to": None, "interpolation": "lanczos"}
+"""Options that adbench 0.1 did not have, with the values by which it worked: results without them mean these."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,11 @@ Share = Annotated[float, Range(0, 1)]
 """The type of an option that is a part of something: from 0 to 1."""
 
 
+Resize = Literal["stretch", "crop"]
+
+Interpolation = Literal["lanczos", "bicubic", "bilinear", "nearest", "bilinear-aliased"]
+
+
 @dataclass(frozen=True)
 class Options:
     """What the engine must know of any method; a method's own options extend it.
@@ -76,9 +88,17 @@ class Options:
     size: Size = (256, 256)
     """Height and width of the input in pixels."""
 
-    resize: Literal["stretch", "crop"] = "stretch"
+    resize: Resize = "stretch"
     """How an image gets to that size: stretch ignores the aspect ratio, crop fits the shorter side and cuts the centre
     out."""
+
+    resize_to: Size | None = None
+    """Height and width that an image is resized to before its centre of the input's size is cut out: stretched to
+    them, or covering them with crop; none for the size itself."""
+
+    interpolation: Interpolation = "lanczos"
+    """How pixels of the resized image are computed: all but nearest and bilinear-aliased take all pixels into account
+    where the image shrinks, as Pillow does; bilinear-aliased is that of OpenCV, from the four nearest pixels."""
 
     batch_size: Count = 8
     """Images in a batch, in training and in scoring."""
@@ -193,7 +213,7 @@ def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
     known = option_types(kind)
     if key not in known:
         raise UnknownNameError(f"option of {owner}", key, known, hint=f"See adbench list methods {owner}")
-    if key == "size" and "," in text and not text.strip().startswith(("(", "[")):
+    if key in SIZES and "," in text and not text.strip().startswith(("(", "[")):
         # 128,256 reads as height and width and as two sizes
         raise OptionError(
             f"option {key} of {owner}", found=f"'{text}'", wanted=type_name(known[key]),
@@ -303,11 +323,20 @@ def type_name(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(kind, str(kind))
 
 
+def naming(options: Options) -> dict[str, Any]:
+    """The options as names of runs know them: without those of ``LATER`` whose values are those of adbench 0.1."""
+    return {key: value for key, value in asdict(options).items() if key not in LATER or LATER[key] != value}
+
+
 def check(options: Options, *, owner: str) -> None:
     """Refuse values that no task can work with. Raises ``OptionError``."""
     if min(options.size) < SMALLEST_SIZE:
         found = "x".join(map(str, options.size))
         raise OptionError(f"option size of {owner}", found=found, wanted=f"at least {SMALLEST_SIZE} pixels each way")
+    whole = options.resize_to
+    if whole is not None and (whole[0] < options.size[0] or whole[1] < options.size[1]):
+        wanted = f"at least the size, {option_text('size', options.size)}, which is cut out of it"
+        raise OptionError(f"option resize_to of {owner}", found=option_text("resize_to", whole), wanted=wanted)
     for key, kind in option_types(type(options)).items():
         value = getattr(options, key)
         if not _in_range(kind, value):
@@ -350,7 +379,7 @@ def from_json(kind: type[O], values: Mapping[str, Any], *, owner: str) -> O:
         OptionError: a value of another type, or out of its range.
     """
     known = option_types(kind)
-    typed: dict[str, Any] = {}
+    typed: dict[str, Any] = {key: value for key, value in LATER.items() if key not in values}
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"option of {owner}", key, known)

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +18,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
+from ..api.options import Interpolation
 from ..util import files
 from ..util.errors import UsageError, first_line
+from .framing import Box, Framing
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
 """An environment variable, so that other processes that decode images see it, too."""
@@ -29,7 +30,14 @@ PILLOWS_PIXELS = 178_956_970
 """Pixels above which Pillow refuses a file as an attack: a few bytes may unpack to any size."""
 
 Bytes = npt.NDArray[np.uint8]
-Resize = Literal["stretch", "crop"]
+
+RESAMPLING = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
+"""Pillow's filters by the names of options."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})
 """Formats in which black is not quite black around a defect, so that masks need a threshold."""
@@ -57,11 +65,11 @@ class _BadError(Exception):
         self.problem = Problem(path, found, hint)
 
 
-def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Problem:
-    """Decode an image and its mask, check that they match, and resize both to ``size``; or say what is wrong.
+def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
+    """Decode an image and its mask, check that they match, and resize both to the input's size; or say what is wrong.
 
-    Images are resampled by LANCZOS, masks by the nearest pixel, as in the papers. The orientation in a camera's EXIF
-    data is ignored, as in the papers.
+    Images are resampled by the framing's interpolation, masks by the nearest pixel, as in the papers. The orientation
+    in a camera's EXIF data is ignored, as in the papers.
     """
     try:
         data = _bytes_of(sample.path, "the image")
@@ -75,36 +83,24 @@ def decode_sample(sample: Sample, size: Size, resize: Resize) -> Decoded | Probl
     except _BadError as error:
         return error.problem
     return Decoded(
-        image=np.asarray(fit(image, size, resize, Image.Resampling.LANCZOS)),
-        mask=None if mask is None else np.asarray(fit(mask, size, resize, Image.Resampling.NEAREST)),
+        image=np.asarray(fit(image, framing, framing.interpolation)),
+        mask=None if mask is None else np.asarray(fit(mask, framing, "nearest")),
         size=(image.height, image.width),
         digest=digest.digest(),
     )
 
 
-def fit(image: Image.Image, size: Size, resize: Resize, filter_: Image.Resampling) -> Image.Image:
-    """Resize an image or mask to ``size`` (height, width).
-
-    "stretch" ignores the aspect ratio; "crop" keeps it and takes the largest part around the centre.
-    """
-    height, width = size
-    return image.resize((width, height), filter_, box=shown_part((image.height, image.width), size, resize))
-
-
-def shown_part(own: Size, size: Size, resize: Resize) -> tuple[float, float, float, float]:
-    """The part of an image of size ``own`` that is shown at ``size``, in its own pixels: left, top, right, bottom."""
-    if resize == "stretch":
-        return 0, 0, own[1], own[0]
-    scale = max(size[1] / own[1], size[0] / own[0])
-    across, down = min(size[1] / scale, own[1]), min(size[0] / scale, own[0])
-    left, top = (own[1] - across) / 2, (own[0] - down) / 2
-    return left, top, left + across, top + down
+def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:
+    """Resize an image or mask to the input's size: the part of it that is seen, in one go."""
+    height, width = framing.size
+    part = framing.shown_part((image.height, image.width))
+    if interpolation == "bilinear-aliased":  # transform() looks at the four nearest pixels, whatever the scale
+        return image.transform((width, height), Image.Transform.EXTENT, part, Image.Resampling.BILINEAR)
+    return image.resize((width, height), RESAMPLING[interpolation], box=part)
 
 
-def decode_mask(
-    sample: Sample, own: Size, part: tuple[float, float, float, float], size: Size | None
-) -> Bytes | Problem:
-    """Read one mask again and cut ``part`` out of it (see ``shown_part``); or say what is wrong.
+def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Bytes | Problem:
+    """Read one mask again and cut ``part`` out of it (see ``Framing.shown_part``); or say what is wrong.
 
     Args:
         sample: a sample whose image has size ``own``; without a mask no pixel is marked.

@@ -14,24 +14,24 @@ from scipy.ndimage import label as label_regions
 from ..api.data import EvalSize, Problem, Size
 from ..util.errors import TaskError
 from . import decode
-from .decode import Bytes, Resize
+from .decode import Bytes
+from .framing import Framing
 from .image_store import Store, problem_error
 
 if TYPE_CHECKING:
     import torch
 
 
-def open_ground_truth(store: Store, *, size: Size, resize: Resize, eval_size: EvalSize | None = None) -> GroundTruth:
+def open_ground_truth(store: Store, framing: Framing, *, eval_size: EvalSize | None = None) -> GroundTruth:
     """Prepare the ground truth of the test images in ``store``.
 
-    With ``resize`` "crop", only the part that the method saw is evaluated. "native" compares in the image's own
+    Of images that are cropped, only the part that the method saw is evaluated. "native" compares in the image's own
     pixels, and rounds a crop's borders to whole pixels. It reads the masks from their files again, one at a time.
 
     Args:
-        store: the decoded test images, with masks of ``size``.
-        size: the method's input size.
-        resize: how images are resized to it.
-        eval_size: size at which masks and maps are compared; None for ``size``.
+        store: the decoded test images, with masks of the input's size.
+        framing: how images got to that size.
+        eval_size: size at which masks and maps are compared; None for the input's.
 
     Raises:
         DataError: a mask has changed since the images were decoded, and can't be used now.
@@ -41,12 +41,12 @@ def open_ground_truth(store: Store, *, size: Size, resize: Resize, eval_size: Ev
         return GroundTruth.of(labels, store.masks)
     wanted = None if eval_size == "native" else eval_size
     with decode.quiet():
-        return GroundTruth.of_sizes(labels, _masks(store, size, resize, wanted))
+        return GroundTruth.of_sizes(labels, _masks(store, framing, wanted))
 
 
-def _masks(store: Store, size: Size, resize: Resize, wanted: Size | None) -> Iterator[Bytes]:
+def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Bytes]:
     for sample, own in zip(store.samples, store.sizes, strict=True):
-        mask = decode.decode_mask(sample, own, decode.shown_part(own, size, resize), wanted)
+        mask = decode.decode_mask(sample, own, framing.shown_part(own), wanted)
         if isinstance(mask, Problem):
             raise problem_error([mask])
         yield mask

@@ -28,7 +28,8 @@ from ..util.files import cache_folder
 from ..util.numerics import NUMERICS
 from ..util.sizes import bytes_text
 from . import decode
-from .decode import Bytes, Decoded, Resize, decode_sample
+from .decode import Bytes, Decoded, decode_sample
+from .framing import Framing
 
 FORMAT = 3
 """Version of the store's format; another number makes all stores anew."""
@@ -69,8 +70,7 @@ def open_store(
     samples: Sequence[Sample],
     *,
     root: Path,
-    size: Size,
-    resize: Resize = "stretch",
+    framing: Framing,
     skip_bad: bool = False,
     problems: Sequence[Problem] = (),
     watch: Watch | None = None,
@@ -84,8 +84,7 @@ def open_store(
     Args:
         samples: images, and masks of the defective ones.
         root: the data set's folder, for messages.
-        size: height and width in pixels.
-        resize: "stretch", or "crop" to keep the aspect ratio and cut the centre out.
+        framing: how images get to the size of the input.
         skip_bad: leave broken samples out and record them instead of refusing.
         problems: found by the reader of the data set.
         watch: called with ("decode", done, total).
@@ -96,7 +95,7 @@ def open_store(
     """
     samples, unmasked = _without_unmasked(samples)
     problems = (*problems, *unmasked)
-    order = _Order(samples, size, resize)
+    order = _Order(samples, framing)
     folder = cache_folder() / "pictures" / order.key()
     with decode.quiet():
         try:
@@ -142,8 +141,7 @@ class _Order:
     """The wanted content of a store."""
 
     samples: tuple[Sample, ...]
-    size: Size
-    resize: Resize
+    framing: Framing
 
     @property
     def with_masks(self) -> bool:
@@ -152,14 +150,14 @@ class _Order:
     @property
     def bytes(self) -> int:
         """Disk space that the store needs."""
-        return len(self.samples) * math.prod(self.size) * (4 if self.with_masks else 3)
+        return len(self.samples) * math.prod(self.framing.size) * (4 if self.with_masks else 3)
 
     def key(self) -> str:
         """The store's name: a digest of its files' paths and contents, which are read once and remembered."""
         contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
         most = decode.most_pixels()
         limit = () if most == decode.PILLOWS_PIXELS else (most,)  # a store with another limit may lack other images
-        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, self.size, self.resize, *limit)).encode())
+        digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, *self.framing.facts, *limit)).encode())
         for sample in self.samples:
             for path in (sample.path, sample.mask):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
@@ -171,7 +169,7 @@ class _Order:
         waiting: deque[Future[Decoded | Problem]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for number in numbers:
-                waiting.append(pool.submit(decode_sample, self.samples[number], self.size, self.resize))
+                waiting.append(pool.submit(decode_sample, self.samples[number], self.framing))
                 if len(waiting) >= 4 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -194,8 +192,9 @@ def _read(folder: Path, order: _Order) -> Store | None:
     try:
         facts = integrity.unseal((folder / "store.json").read_bytes())
         kept = [int(number) for number in facts["kept"]]
-        images = _map(folder / "pictures.bin", (len(kept), *order.size, 3), facts["pictures"])
-        masks = _map(folder / "masks.bin", (len(kept), *order.size), facts["masks"]) if order.with_masks else None
+        shape = (len(kept), *order.framing.size)
+        images = _map(folder / "pictures.bin", (*shape, 3), facts["pictures"])
+        masks = _map(folder / "masks.bin", shape, facts["masks"]) if order.with_masks else None
         sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
         content = str(facts["content"])
         samples = tuple(order.samples[number] for number in kept)
@@ -318,11 +317,11 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
                 continue
             images.add(decoded.image)
             if order.with_masks:
-                masks.add(np.zeros(order.size, np.uint8) if decoded.mask is None else decoded.mask)
+                masks.add(np.zeros(order.framing.size, np.uint8) if decoded.mask is None else decoded.mask)
             kept.append(number)
             sizes.append(decoded.size)
             content.update(decoded.digest)
-        about = f"{len(kept)} images of {place_of(order.samples)} at {size_text(order.size)}"
+        about = f"{len(kept)} images of {place_of(order.samples)} at {size_text(order.framing.size)}"
         facts = {"about": about, "kept": kept, "sizes": sizes, "content": content.hexdigest()}
         facts |= {"pictures": images.finish(), "masks": masks.finish()}
     with (own / "store.json").open("wb") as stream:

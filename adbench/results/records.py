@@ -42,7 +42,8 @@ class Protocol:
     training images of each class in the setting "few-shot". ``classes`` names the classes of one model in the setting
     "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results
     that are older than a field it has its default. ``validation`` is the part of the training images that the method
-    kept for its own validation.
+    kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
+    centre; None if nothing was cut off that way.
     """
 
     size: Size
@@ -62,6 +63,7 @@ class Protocol:
     classes: tuple[str, ...] = ()
     test: str | None = None
     validation: float = 0.0
+    resize_to: Size | None = None
 
     @property
     def setting_words(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from ..api.data import size_text
+from ..api.options import LATER
 from .records import Protocol, Result, variant_name
 from .serialization import canonical
 
@@ -210,7 +211,7 @@ def _same_images(run: Result, other: Result) -> bool:
 def _configuration(run: Result) -> dict[str, Any]:
     """Every option, with digests of contents in place of files, and how it was evaluated."""
     files = {key: digest[:12] for key, digest in run.identity.files.items()} if run.identity else {}
-    return {**run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
+    return {**LATER, **run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
 
 
 def _conditions(run: Result) -> dict[str, Any]:
@@ -277,12 +278,13 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
     size, masks = size_text(protocol.size), size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
-    crop = ", the crop alone" if protocol.resize == "crop" else ""
+    crop = ", the crop alone" if protocol.resize == "crop" or protocol.resize_to else ""
+    whole = f" of {size_text(protocol.resize_to)}" if protocol.resize_to else ""
     tested = f"test split {protocol.test}" if protocol.test else ""
     return {
         "setting": _setting_part(protocol),
         "test": tested,
-        "input": f"{size} by {protocol.resize} ({protocol.picture_resampling})",
+        "input": f"{size}{whole} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
         "validation": f"{protocol.validation:g} of the training images for validation" if protocol.validation else "",

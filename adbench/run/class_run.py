@@ -15,6 +15,7 @@ from ..api.options import Options
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data import image_store
+from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth
 from ..data.images import Images
 from ..data.joint_images import JointImages
@@ -59,8 +60,7 @@ def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watc
     return image_store.open_store(
         task.train if training else task.test,
         root=task.root,
-        size=options.size,
-        resize=options.resize,
+        framing=Framing.of(options),
         skip_bad=skip_bad,
         problems=task.problems if training else (),
         watch=watch.stage,
@@ -122,8 +122,7 @@ class ClassRun:
             for task, part in _opened(resolved)
         )
         self.good = rest[0] if rest else self.train
-        size, resize = options.size, options.resize
-        self.ground_truth = open_ground_truth(self.test.store, size=size, resize=resize, eval_size=eval_size)
+        self.ground_truth = open_ground_truth(self.test.store, Framing.of(options), eval_size=eval_size)
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",

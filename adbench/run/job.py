@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import torch
 
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
-from ..api.options import Options
+from ..api.options import Options, naming
 from ..data import splits
 from ..results import serialization, store
 from ..results.records import Identity, setting_text
@@ -119,7 +119,7 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
         "method": job.method,
         "preset": job.preset,
         "changed": sorted(key for key, _ in job.overrides),
-        "options": {**asdict(job.options), "amp": amp, **identity.files},
+        "options": {**naming(job.options), "amp": amp, **identity.files},
         "dataset": job.dataset,
         "class": job.class_name,
         "data": identity.data,

@@ -14,6 +14,7 @@ from ..api.detector import Detector
 from ..api.options import Options
 from ..api.registry import Registry
 from ..data import decode
+from ..data.framing import Framing
 from ..data.image_store import Store, Watch
 from ..data.images import Images
 from ..results.records import Result
@@ -163,7 +164,7 @@ def _decode(samples: Sequence[Sample], options: Options) -> Store:
     decoded = []
     with decode.quiet():
         for sample in samples:
-            one = decode.decode_sample(sample, options.size, options.resize)
+            one = decode.decode_sample(sample, Framing.of(options))
             if not isinstance(one, decode.Decoded):
                 raise DataError(f"{one.path}", found=one.found, hint=one.hint)
             decoded.append(one)

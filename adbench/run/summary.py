@@ -99,7 +99,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
     return Protocol(
         size=options.size,
         resize=options.resize,
-        picture_resampling="lanczos",
+        picture_resampling=options.interpolation,
         mask_size=job.eval_size or options.size,
         mask_resampling="nearest",
         epoch_policy="last",
@@ -113,6 +113,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
         shots=job.shots,
         classes=job.classes if job.setting == "multi-class" else (),
         test=job.test,
+        resize_to=options.resize_to,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from ..api.registry import Registry
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
+from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
 from ..results.records import Protocol
@@ -98,7 +99,7 @@ def run(
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    ground_truth = open_ground_truth(test.store, size=options.size, resize=options.resize, eval_size=eval_size)
+    ground_truth = open_ground_truth(test.store, Framing.of(options), eval_size=eval_size)
     stored = ours.threshold_of(job.class_name) if ours else None
     if stored and stored.score_scale != detector.score_scale:
         watch.note(

@@ -15,7 +15,19 @@ from adbench import Method, Options
 from adbench.api import registry as plugins
 from adbench.api.data import Size
 from adbench.api.method import Preset, real_overrides, resolve
-from adbench.api.options import Count, Positive, Range, check, from_json, option_meanings, option_types, parse, to_json
+from adbench.api.options import (
+    Count,
+    Positive,
+    Range,
+    check,
+    from_json,
+    naming,
+    option_meanings,
+    option_text,
+    option_types,
+    parse,
+    to_json,
+)
 from adbench.results.records import variant_name
 from adbench.util.errors import OptionError, UnknownNameError
 
@@ -177,7 +189,8 @@ def test_what_python_prints_is_parsed_back(value):
 
 def test_every_base_option_can_be_given_as_text():
     """The command line can parse the type of every option of the base class."""
-    texts = {"size": "64", "resize": "crop", "batch_size": "2", "amp": "off"}
+    texts = {"size": "64", "resize": "crop", "resize_to": "96x80", "interpolation": "bicubic"}
+    texts |= {"batch_size": "2", "amp": "off"}
 
     assert set(texts) == set(option_types(Options))
     for key, text in texts.items():
@@ -348,3 +361,39 @@ def test_list_methods_shows_meanings():
     rows = {row["option"]: row for row in table["rows"]}
     assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]
     assert rows["sigma"]["meaning"] in adbench("list", "methods", "padim").stdout
+
+
+# ---------------------------------------------------------------- resize, then crop
+
+
+def test_a_size_to_resize_to_is_read_and_written_like_a_size():
+    """One number is a square; none, JSON and back; two numbers by a comma are two sizes."""
+    assert parse(Options, "resize_to", "448", owner="m") == (448, 448)
+    assert parse(Options, "resize_to", "none", owner="m") is None
+    options = Options(size=(392, 392), resize_to=(448, 500))
+    assert option_text("resize_to", options.resize_to) == "448x500"
+    assert from_json(Options, to_json(options), owner="m") == options
+    with pytest.raises(OptionError, match="For several sizes run once for each"):
+        parse(Options, "resize_to", "448,500", owner="m")
+
+
+@pytest.mark.parametrize("whole", [(391, 500), (500, 391)])
+def test_a_crop_larger_than_the_image_is_refused(whole):
+    """The message names the size that is to be cut out."""
+    with pytest.raises(OptionError, match=r"option resize_to of m: found .*, wanted at least the size, 392x392"):
+        check(Options(size=(392, 392), resize_to=whole), owner="m")
+
+
+def test_options_of_0_1_keep_their_meaning():
+    """Options that came later have the values by which 0.1 worked where they are missing, and are in no name then."""
+
+    @dataclass(frozen=True)
+    class Newer(Options):
+        interpolation: Literal["lanczos", "bicubic"] = "bicubic"
+
+    old = {"size": [256, 256], "resize": "stretch", "batch_size": 8, "amp": "off"}
+    assert from_json(Newer, old, owner="m").interpolation == "lanczos"
+    assert from_json(Options, old, owner="m") == Options(amp="off")
+    assert set(naming(Options())) == set(old)
+    assert naming(Newer())["interpolation"] == "bicubic"
+    assert naming(Options(resize_to=(300, 300)))["resize_to"] == (300, 300)

@@ -16,9 +16,11 @@ from PIL import Image
 
 from adbench.api.data import Problem, Sample
 from adbench.data.decode import MEGAPIXELS, Decoded, decode_sample, fit, most_pixels, quiet, to_rgb
+from adbench.data.framing import Framing
 from adbench.util.errors import UsageError
 
 SIZE = (16, 24)
+SMALL = Framing((4, 6))
 RAMP = np.linspace(0, 255, 24 * 16).round().astype(np.uint8).reshape(SIZE)
 COLOURS = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 90)], axis=2)
 NEAREST, LANCZOS = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
@@ -36,14 +38,14 @@ def save(path: Path, pixels, **options) -> Path:
     return path
 
 
-def decode(path: Path, mask: Path | None = None, size=(4, 6), resize="stretch") -> Decoded:
-    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), size, resize)
+def decode(path: Path, mask: Path | None = None, framing=SMALL) -> Decoded:
+    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), framing)
     assert isinstance(done, Decoded), done
     return done
 
 
 def refuse(path: Path, mask: Path | None = None) -> Problem:
-    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), (4, 6), "stretch")
+    done = decode_sample(Sample(path, int(mask is not None), "cut", mask), SMALL)
     assert isinstance(done, Problem)
     return done
 
@@ -130,7 +132,7 @@ def test_kinds_of_images(name, tmp_path):
     image.save(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.array_equal(expected, decode(path, size=SIZE).image)
+        assert np.array_equal(expected, decode(path, framing=Framing(SIZE)).image)
 
 
 @given(peak=st.integers(0, 65535))
@@ -151,7 +153,7 @@ def test_12_bits(tmp_path):
     pixels = bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
     path = tmp_path / "12.tif"
     path.write_bytes(b"II*\0" + struct.pack("<I", 12) + pixels + b"\0" + struct.pack("<H", 8) + entries + bytes(4))
-    assert decode(path, size=(1, 2)).image[0, :, 0].tolist() == [255, 128]
+    assert decode(path, framing=Framing((1, 2))).image[0, :, 0].tolist() == [255, 128]
 
 
 @pytest.mark.parametrize(("white", "factor"), [(1.0, 1), (255.0, 255), (65535.0, 65535)])
@@ -222,7 +224,7 @@ def test_images_are_resized_by_lanczos_and_masks_by_nearest(tmp_path):
     pixels = random.integers(0, 256, (31, 47, 3), dtype=np.uint8)
     mask = (random.random((31, 47)) > 0.7).astype(np.uint8) * 255
 
-    done = decode(save(tmp_path / "a.png", pixels), save(tmp_path / "m.png", mask), size=(16, 24))
+    done = decode(save(tmp_path / "a.png", pixels), save(tmp_path / "m.png", mask), framing=Framing((16, 24)))
 
     assert done.size == (31, 47)
     assert np.array_equal(done.image, np.asarray(Image.fromarray(pixels).resize((24, 16), LANCZOS)))
@@ -239,7 +241,7 @@ def test_any_shape_fits_into_any_other(source, target, resize):
     """Height and width are the wanted ones, whatever the aspect ratio."""
     image = Image.new("RGB", (source[1], source[0]), (9, 8, 7))
 
-    fitted = np.asarray(fit(image, target, resize, LANCZOS))
+    fitted = np.asarray(fit(image, Framing(target, resize), "lanczos"))
 
     assert fitted.shape == (*target, 3)
     assert (fitted == (9, 8, 7)).all()
@@ -252,7 +254,7 @@ def test_crop_keeps_the_centre_and_the_aspect_ratio(height, width):
     pixels[height // 2 - 10 : height // 2 + 10, width // 2 - 10 : width // 2 + 10] = 1
     pixels[:5, :5] = 2
 
-    fitted = np.asarray(fit(Image.fromarray(pixels), (20, 20), "crop", NEAREST))
+    fitted = np.asarray(fit(Image.fromarray(pixels), Framing((20, 20), "crop"), "nearest"))
 
     assert (fitted == 1).sum() == 10 * 10
     assert (fitted[5:15, 5:15] == 1).all()
@@ -266,7 +268,7 @@ def test_crop_is_torchvisions(tmp_path):
     path = save(tmp_path / "wide.png", np.random.default_rng(1).integers(0, 256, (64, 96, 3), dtype=np.uint8))
     with Image.open(path) as image:
         expected = Compose([Resize(32, InterpolationMode.LANCZOS), CenterCrop(32)])(image)
-    difference = np.asarray(expected).astype(int) - decode(path, size=(32, 32), resize="crop").image
+    difference = np.asarray(expected).astype(int) - decode(path, framing=Framing((32, 32), "crop")).image
     assert np.abs(difference).max() <= 1
 
 
@@ -274,17 +276,19 @@ def test_crop_is_torchvisions(tmp_path):
 @given(
     shape=st.tuples(st.integers(8, 60), st.integers(8, 60)),
     size=st.tuples(st.integers(4, 40), st.integers(4, 40)),
+    more=st.tuples(st.integers(0, 12), st.integers(0, 12)),
     place=st.tuples(st.floats(0, 0.6), st.floats(0, 0.6)),
 )
-@settings(max_examples=40, deadline=None)
-def test_masks_lie_on_their_defects(resize, shape, size, place):
-    """For all shapes, a mask is where its image's defect is: their centres agree to a pixel."""
+@settings(max_examples=60, deadline=None)
+def test_masks_lie_on_their_defects(resize, shape, size, more, place):
+    """For all shapes, cropped after resizing or not, a mask is where its image's defect is, to a pixel."""
     drawn = np.zeros(shape, np.uint8)
     top, left = (int(part * side) for part, side in zip(place, shape, strict=True))
     drawn[top : top + max(2, shape[0] // 3), left : left + max(2, shape[1] // 3)] = 1
     image = Image.fromarray(drawn * 255)
-    soft = np.asarray(fit(image, size, resize, Image.Resampling.BOX)).astype(float)
-    mask = np.asarray(fit(Image.fromarray(drawn), size, resize, NEAREST))
+    framing = Framing(size, resize, (size[0] + more[0], size[1] + more[1]) if any(more) else None)
+    soft = np.asarray(fit(image, framing, "bilinear")).astype(float)
+    mask = np.asarray(fit(Image.fromarray(drawn), framing, "nearest"))
     assert set(np.unique(mask)) <= {0, 1}
     if mask.any() and soft.any():
         for axis in (0, 1):
@@ -320,7 +324,7 @@ def test_whatever_is_not_black_is_a_defect(tmp_path, mask):
     """Class numbers count from 1, as in VisA, however many bits a mask has."""
     image = save(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
 
-    assert decode(image, save(tmp_path / "m.tif", mask), size=(2, 2)).mask.tolist() == [[0, 1], [0, 1]]
+    assert decode(image, save(tmp_path / "m.tif", mask), framing=Framing((2, 2))).mask.tolist() == [[0, 1], [0, 1]]
 
 
 def test_jpeg_masks_are_cut_in_the_middle(tmp_path):
@@ -330,7 +334,7 @@ def test_jpeg_masks_are_cut_in_the_middle(tmp_path):
     mask = save(tmp_path / "m.jpg", drawn, quality=60)
     with Image.open(mask) as kept:
         assert (np.asarray(kept) > 0).sum() > (drawn > 0).sum()
-    found = decode(save(tmp_path / "p.png", drawn), mask, size=(40, 40)).mask
+    found = decode(save(tmp_path / "p.png", drawn), mask, framing=Framing((40, 40))).mask
     assert np.array_equal(found, drawn > 0)
 
 
@@ -422,6 +426,6 @@ def test_broken_bytes_never_break_more_than_their_image(tmp_path, kind, changes)
     path = tmp_path / "a.bin"
     path.write_bytes(data)
 
-    done = decode_sample(Sample(path), (4, 6), "stretch")
+    done = decode_sample(Sample(path), SMALL)
 
     assert done.path == path if isinstance(done, Problem) else done.image.shape == (4, 6, 3)

@@ -19,6 +19,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from adbench import Epoch
 from adbench.api.data import Sample
+from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, Resized, open_ground_truth
 from adbench.data.image_store import Store, open_store
 from adbench.metrics import curves
@@ -133,12 +134,12 @@ def make_images(root: Path) -> tuple[Sample, ...]:
 
 @pytest.fixture
 def stored(tmp_path) -> Store:
-    return open_store(make_images(tmp_path), root=tmp_path, size=(32, 32))
+    return open_store(make_images(tmp_path), root=tmp_path, framing=Framing((32, 32)))
 
 
 def test_native_is_each_images_own_size(stored):
     """Good images have a size without a mask, and every mask pixel in the files counts."""
-    ground_truth = open_ground_truth(stored, size=(32, 32), resize="stretch", eval_size="native")
+    ground_truth = open_ground_truth(stored, Framing((32, 32)), eval_size="native")
     assert ground_truth.sizes == ((40, 60), (50, 100), (30, 30))
     assert ground_truth.region_sizes.tolist() == [100, 100]
     assert ground_truth.positions[0] == 40 * 60 + 20 * 100 + 45
@@ -146,19 +147,37 @@ def test_native_is_each_images_own_size(stored):
 
 def test_a_crop_is_evaluated_alone(stored, tmp_path):
     """Parts that the method never saw don't count: masks are cropped like the images."""
-    cropped = open_store(make_images(tmp_path), root=tmp_path, size=(32, 32), resize="crop")
-    ground_truth = open_ground_truth(cropped, size=(32, 32), resize="crop", eval_size="native")
+    cropped = open_store(make_images(tmp_path), root=tmp_path, framing=Framing((32, 32), "crop"))
+    ground_truth = open_ground_truth(cropped, Framing((32, 32), "crop"), eval_size="native")
     assert ground_truth.sizes == ((40, 40), (50, 50), (30, 30))
     assert ground_truth.region_sizes.tolist() == [100, 100]
     assert ground_truth.positions[0] == 40 * 40 + 20 * 50 + 20
 
 
-@pytest.mark.parametrize("resize", ["stretch", "crop"])
-def test_the_inputs_size_asked_for_is_the_inputs_size(stored, tmp_path, resize):
+def test_a_part_of_a_resized_image_is_evaluated_alone(tmp_path):
+    """Of 40 x 40 pixels to which images were stretched, the central 32 x 32 are compared: four fifths each way."""
+    framing = Framing((32, 32), resize_to=(40, 40))
+    cut = open_store(make_images(tmp_path), root=tmp_path, framing=framing)
+    ground_truth = open_ground_truth(cut, framing, eval_size="native")
+    assert ground_truth.sizes == ((32, 48), (40, 80), (24, 24))
+    assert ground_truth.region_sizes.tolist() == [100, 100]
+    assert ground_truth.positions[0] == 32 * 48 + (20 - 5) * 80 + 45 - 10
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        Framing((24, 32)),
+        Framing((24, 32), "crop"),
+        Framing((24, 32), resize_to=(30, 36)),
+        Framing((24, 32), "crop", (30, 36), "bicubic"),
+    ],
+)
+def test_the_inputs_size_asked_for_is_the_inputs_size(stored, tmp_path, framing):
     """Masks read again at the input's size are those of the store, cropped or not."""
-    store = open_store(make_images(tmp_path), root=tmp_path, size=(24, 32), resize=resize)
-    plain = open_ground_truth(store, size=(24, 32), resize=resize)
-    again = open_ground_truth(store, size=(24, 32), resize=resize, eval_size=(24, 32))
+    store = open_store(make_images(tmp_path), root=tmp_path, framing=framing)
+    plain = open_ground_truth(store, framing)
+    again = open_ground_truth(store, framing, eval_size=(24, 32))
     assert np.array_equal(plain.positions, again.positions)
     assert again.sizes == ((24, 32),) * 3
 
@@ -167,7 +186,7 @@ def test_a_mask_that_broke_meanwhile_is_named(stored, tmp_path):
     """The mask was intact when the store was made; now it is an error that names its file."""
     (tmp_path / "1_mask.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"1_mask\.png"):
-        open_ground_truth(stored, size=(32, 32), resize="stretch", eval_size="native")
+        open_ground_truth(stored, Framing((32, 32)), eval_size="native")
 
 
 # ---------------------------------------------------------------- in a run

@@ -18,6 +18,7 @@ from PIL import Image
 
 from adbench.api.data import Problem, Sample
 from adbench.data import decode, image_store
+from adbench.data.framing import Framing
 from adbench.data.image_store import open_store
 from adbench.util.cache import entries, prune
 from adbench.util.errors import DataError
@@ -38,9 +39,9 @@ def decoded(monkeypatch) -> list[Sample]:
     """The samples that were decoded so far."""
     seen: list[Sample] = []
 
-    def count(sample, size, resize):
+    def count(sample, framing):
         seen.append(sample)
-        return decode.decode_sample(sample, size, resize)
+        return decode.decode_sample(sample, framing)
 
     monkeypatch.setattr(image_store, "decode_sample", count)
     return seen
@@ -79,8 +80,8 @@ def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
     samples = make(tmp_path)
     bare = replace(samples[-1], mask=None)
     with pytest.raises(DataError, match="without a mask"):
-        open_store([*samples[:-1], bare], root=tmp_path, size=SIZE)
-    opened = open_store([*samples[:-1], bare], root=tmp_path, size=SIZE, skip_bad=True)
+        open_store([*samples[:-1], bare], root=tmp_path, framing=Framing(SIZE))
+    opened = open_store([*samples[:-1], bare], root=tmp_path, framing=Framing(SIZE), skip_bad=True)
     assert bare not in opened.samples
     assert [problem.path for problem in opened.skipped] == [bare.path]
 
@@ -88,8 +89,8 @@ def test_a_defect_without_a_mask_beside_others_with_one_is_a_problem(tmp_path):
 def test_stores_without_masks(tmp_path):
     """If no sample has a mask there are none; if some have, the others' masks are empty."""
     samples = make(tmp_path, good=2, bad=1)
-    assert open_store(samples[:2], root=tmp_path, size=SIZE).masks is None
-    masks = open_store(samples, root=tmp_path, size=SIZE).masks
+    assert open_store(samples[:2], root=tmp_path, framing=Framing(SIZE)).masks is None
+    masks = open_store(samples, root=tmp_path, framing=Framing(SIZE)).masks
     assert [bool(mask.any()) for mask in masks] == [False, False, True]
 
 
@@ -132,12 +133,12 @@ def test_broken_input(kind, tmp_path, cache):
 
     for _ in range(2):
         with pytest.raises(DataError) as caught:
-            open_store(samples, root=tmp_path, size=SIZE)
+            open_store(samples, root=tmp_path, framing=Framing(SIZE))
         assert str(caught.value).startswith(f"{culprit}: found ")
         assert found in str(caught.value)
         assert "or use --skip-bad" in str(caught.value)
 
-        store = open_store(samples, root=tmp_path, size=SIZE, skip_bad=True)
+        store = open_store(samples, root=tmp_path, framing=Framing(SIZE), skip_bad=True)
         assert store.samples == tuple(samples[:-1])
         assert len(store.images) == len(store.masks) == len(store.sizes) == len(samples) - 1
         assert [problem.path for problem in store.skipped] == [culprit]
@@ -152,8 +153,8 @@ def test_several_problems(tmp_path):
     samples[3].path.unlink()
     reader = Problem(tmp_path / "test" / "hole", "no image", "Add some")
     with pytest.raises(DataError, match=r"hole: found no image \(2 more problems\)\. Add some, or use --skip-bad"):
-        open_store(samples, root=tmp_path, size=SIZE, problems=[reader])
-    store = open_store(samples, root=tmp_path, size=SIZE, problems=[reader], skip_bad=True)
+        open_store(samples, root=tmp_path, framing=Framing(SIZE), problems=[reader])
+    store = open_store(samples, root=tmp_path, framing=Framing(SIZE), problems=[reader], skip_bad=True)
     assert [problem.path for problem in store.skipped] == [reader.path, samples[0].path, samples[3].path]
 
 
@@ -161,7 +162,7 @@ def test_nothing_left(tmp_path):
     """Even --skip-bad needs one image."""
     sample = Sample(tmp_path / "gone.png")
     with pytest.raises(DataError, match="no image that can be used"):
-        open_store([sample], root=tmp_path, size=SIZE, skip_bad=True)
+        open_store([sample], root=tmp_path, framing=Framing(SIZE), skip_bad=True)
 
 
 @pytest.mark.skipif(os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="needs access rights")
@@ -170,9 +171,9 @@ def test_access_rights_put_right(tmp_path):
     samples = make(tmp_path)
     samples[1].path.chmod(0)
     with pytest.raises(DataError, match=r"1\.png: found the image cannot be read"):
-        open_store(samples, root=tmp_path, size=SIZE)
+        open_store(samples, root=tmp_path, framing=Framing(SIZE))
     samples[1].path.chmod(0o600)
-    assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == len(samples)
+    assert len(open_store(samples, root=tmp_path, framing=Framing(SIZE)).samples) == len(samples)
 
 
 def test_problems_are_looked_at_again(tmp_path, cache, monkeypatch):
@@ -183,8 +184,8 @@ def test_problems_are_looked_at_again(tmp_path, cache, monkeypatch):
         patch.setattr(
             image_store, "decode_sample", lambda s, *rest: bad if s == samples[1] else decode.decode_sample(s, *rest)
         )
-        assert open_store(samples, root=tmp_path, size=SIZE, skip_bad=True).skipped == (bad,)
-    store = open_store(samples, root=tmp_path, size=SIZE)
+        assert open_store(samples, root=tmp_path, framing=Framing(SIZE), skip_bad=True).skipped == (bad,)
+    store = open_store(samples, root=tmp_path, framing=Framing(SIZE))
     assert store.samples == tuple(samples)
     assert not leftovers(cache)
 
@@ -196,13 +197,13 @@ def test_later_runs_decode_nothing(tmp_path, decoded, monkeypatch):
     """The second opening reads the store and finds the same content; so does another path to the same files."""
     samples = make(tmp_path)
     heard = []
-    first = open_store(samples, root=tmp_path, size=SIZE, watch=lambda *facts: heard.append(facts))
+    first = open_store(samples, root=tmp_path, framing=Framing(SIZE), watch=lambda *facts: heard.append(facts))
     assert heard == [("decode", done, 6) for done in range(1, 7)]
     assert len(decoded) == 6
-    second = open_store(samples, root=tmp_path, size=SIZE, watch=lambda *facts: heard.append(facts))
+    second = open_store(samples, root=tmp_path, framing=Framing(SIZE), watch=lambda *facts: heard.append(facts))
     monkeypatch.chdir(tmp_path)
     near = [Sample(Path(s.path.name), s.label, s.defect, s.mask and s.mask.relative_to(tmp_path)) for s in samples]
-    third = open_store(near, root=Path(), size=SIZE)
+    third = open_store(near, root=Path(), framing=Framing(SIZE))
     assert len(decoded) == 6
     assert len(heard) == 6
     for other in (second, third):
@@ -218,11 +219,11 @@ def test_another_image_with_the_old_length_and_times_is_decoded(tmp_path):
     path = samples[0].path.with_suffix(".bmp")
     write(path, np.full((20, 30, 3), 50, np.uint8))
     times = path.stat()
-    before = open_store([Sample(path)], root=tmp_path, size=SIZE)
+    before = open_store([Sample(path)], root=tmp_path, framing=Framing(SIZE))
     write(path, np.full((20, 30, 3), 90, np.uint8))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert path.stat().st_size == times.st_size
-    after = open_store([Sample(path)], root=tmp_path, size=SIZE)
+    after = open_store([Sample(path)], root=tmp_path, framing=Framing(SIZE))
     assert (int(before.images.max()), int(after.images.max())) == (50, 90)
 
 
@@ -237,23 +238,23 @@ def test_images_that_change_while_they_are_read_make_no_store(tmp_path, monkeypa
 
     monkeypatch.setattr(image_store, "_fill", slow)
     with pytest.raises(DataError, match="changed while they were read"):
-        open_store(samples, root=tmp_path, size=SIZE)
+        open_store(samples, root=tmp_path, framing=Framing(SIZE))
     monkeypatch.undo()
-    assert not open_store(samples, root=tmp_path, size=SIZE).images[0].any()
+    assert not open_store(samples, root=tmp_path, framing=Framing(SIZE)).images[0].any()
 
 
 def test_what_makes_another_store(tmp_path, decoded):
     """Another size, resizing, list of samples or content is decoded anew; a touched file is not."""
     samples = make(tmp_path)
-    keys = [open_store(samples, root=tmp_path, size=SIZE).key]
-    keys.append(open_store(samples, root=tmp_path, size=(16, 16)).key)
-    keys.append(open_store(samples, root=tmp_path, size=SIZE, resize="crop").key)
-    keys.append(open_store(samples[::-1], root=tmp_path, size=SIZE).key)
-    keys.append(open_store(samples[1:], root=tmp_path, size=SIZE).key)
+    keys = [open_store(samples, root=tmp_path, framing=Framing(SIZE)).key]
+    keys.append(open_store(samples, root=tmp_path, framing=Framing((16, 16))).key)
+    keys.append(open_store(samples, root=tmp_path, framing=Framing(SIZE, "crop")).key)
+    keys.append(open_store(samples[::-1], root=tmp_path, framing=Framing(SIZE)).key)
+    keys.append(open_store(samples[1:], root=tmp_path, framing=Framing(SIZE)).key)
     os.utime(samples[0].path, (1, 1))
-    assert open_store(samples, root=tmp_path, size=SIZE).key == keys[0]
+    assert open_store(samples, root=tmp_path, framing=Framing(SIZE)).key == keys[0]
     write(samples[-1].mask, np.ones((20, 30), np.uint8))
-    store = open_store(samples, root=tmp_path, size=SIZE)
+    store = open_store(samples, root=tmp_path, framing=Framing(SIZE))
     assert store.masks[-1].all()
     assert len({*keys, store.key}) == 6
     assert len(decoded) == 5 + 5 * 6
@@ -262,15 +263,15 @@ def test_what_makes_another_store(tmp_path, decoded):
 def test_content_depends_on_bytes(tmp_path):
     """The digest of the content depends on the bytes of images and masks, not on names or times."""
     samples = make(tmp_path / "a")
-    first = open_store(samples, root=tmp_path, size=SIZE).content
+    first = open_store(samples, root=tmp_path, framing=Framing(SIZE)).content
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     copied = [
         Sample(tmp_path / "b" / s.path.name, s.label, s.defect, s.mask and tmp_path / "b" / "masks" / s.mask.name)
         for s in samples
     ]
-    assert open_store(copied, root=tmp_path, size=(8, 8)).content == first
+    assert open_store(copied, root=tmp_path, framing=Framing((8, 8))).content == first
     write(copied[-1].mask, np.ones((20, 30), np.uint8))
-    assert open_store(copied, root=tmp_path, size=(8, 8)).content != first
+    assert open_store(copied, root=tmp_path, framing=Framing((8, 8))).content != first
 
 
 def _flip(path: Path) -> None:
@@ -311,13 +312,13 @@ DAMAGE = {
 def test_damaged_stores_are_made_again(kind, tmp_path, cache, decoded):
     """A store with anything missing, cut or changed is replaced, with one sentence."""
     samples, said = make(tmp_path), []
-    first = open_store(samples, root=tmp_path, size=SIZE, say=said.append)
+    first = open_store(samples, root=tmp_path, framing=Framing(SIZE), say=said.append)
     image_store, masks = np.array(first.images), np.array(first.masks)
     assert said == []
     (folder,) = (cache / "pictures").iterdir()
     DAMAGE[kind](folder)
     for _ in range(2):
-        found = open_store(samples, root=tmp_path, size=SIZE, say=said.append)
+        found = open_store(samples, root=tmp_path, framing=Framing(SIZE), say=said.append)
         assert np.array_equal(image_store, found.images)
         assert np.array_equal(masks, found.masks)
         assert found.sizes == first.sizes
@@ -335,9 +336,9 @@ def test_another_process_was_faster(tmp_path, cache, monkeypatch):
 
     def meanwhile(what: str, done: int, total: int) -> None:
         if done == total and not nested:
-            nested.append(open_store(samples, root=tmp_path, size=SIZE))
+            nested.append(open_store(samples, root=tmp_path, framing=Framing(SIZE)))
 
-    store = open_store(samples, root=tmp_path, size=SIZE, watch=meanwhile)
+    store = open_store(samples, root=tmp_path, framing=Framing(SIZE), watch=meanwhile)
     assert len(nested) == 1
     assert np.array_equal(nested[0].images, store.images)
     assert [path.name for path in (cache / "pictures").iterdir()] == [store.key]
@@ -347,10 +348,11 @@ def test_two_processes_at_once(tmp_path, cache):
     """Two processes that build the same store at the same time both get it."""
     samples = make(tmp_path, good=30)
     program = (
-        "import sys, time; from pathlib import Path; from adbench.data import image_store; from adbench import Sample\n"
+        "import sys, time; from pathlib import Path; from adbench import Sample\n"
+        "from adbench.data import image_store; from adbench.data.framing import Framing\n"
         "samples = [Sample(Path(p)) for p in sys.argv[2:]]\n"
         "while time.time() < float(sys.argv[1]): pass\n"
-        "store = image_store.open_store(samples, root=Path(), size=(64, 64))\n"
+        "store = image_store.open_store(samples, root=Path(), framing=Framing((64, 64)))\n"
         "print(store.key, int(store.images.astype('int64').sum()))\n"
     )
     arguments = [sys.executable, "-c", program, str(time.time() + 1.5), *(str(s.path) for s in samples)]
@@ -375,7 +377,7 @@ def test_a_store_that_vanishes(tmp_path, cache):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image_store, "_fill", fill_and_remove)
-        assert len(open_store(samples, root=tmp_path, size=SIZE).images) == 6
+        assert len(open_store(samples, root=tmp_path, framing=Framing(SIZE)).images) == 6
     assert len(removed) == 1
 
 
@@ -390,10 +392,10 @@ def test_a_full_disk_is_named(code, tmp_path, cache, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(DataError, match=r"image cache .*set ADBENCH_CACHE to another folder") as caught:
-            open_store(samples, root=tmp_path, size=SIZE)
+            open_store(samples, root=tmp_path, framing=Framing(SIZE))
     assert os.strerror(code) in str(caught.value)
     assert list((cache / "pictures").iterdir()) == []
-    assert len(open_store(samples, root=tmp_path, size=SIZE).samples) == 6
+    assert len(open_store(samples, root=tmp_path, framing=Framing(SIZE)).samples) == 6
 
 
 def test_old_stores_make_room_for_new_ones(tmp_path, cache, monkeypatch):
@@ -401,12 +403,12 @@ def test_old_stores_make_room_for_new_ones(tmp_path, cache, monkeypatch):
     samples, said = make(tmp_path), []
     monkeypatch.setenv("ADBENCH_CACHE_LIMIT", "20KB")
     for side in (16, 32, 48):  # 6, 24 and 54 KB
-        open_store(samples, root=tmp_path, size=(side, side), say=said.append)
+        open_store(samples, root=tmp_path, framing=Framing((side, side)), say=said.append)
         assert len(list((cache / "pictures").iterdir())) == 1
-    opened = open_store(samples, root=tmp_path, size=(48, 48))
+    opened = open_store(samples, root=tmp_path, framing=Framing((48, 48)))
     assert [text.split(" take ")[1].split(".")[0] for text in said] == ["25 KB", "55 KB"]
     assert "more than its limit of 20 KB (ADBENCH_CACHE_LIMIT)" in said[0]
-    other = open_store(samples[1:], root=tmp_path, size=SIZE)
+    other = open_store(samples[1:], root=tmp_path, framing=Framing(SIZE))
     assert {path.name for path in (cache / "pictures").iterdir()} == {opened.key, other.key}
     assert prune() == []
     large, small = opened.key, other.key
@@ -417,7 +419,7 @@ def test_old_stores_make_room_for_new_ones(tmp_path, cache, monkeypatch):
 
 def test_a_store_says_what_it_holds(tmp_path, cache):
     """Who lists the cache sees how many images from where, and their size."""
-    open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    open_store(make(tmp_path), root=tmp_path, framing=Framing(SIZE))
     (entry,) = entries()
     assert entry.about == f"6 images of {tmp_path} at {SIZE[0]}x{SIZE[1]}"
     assert entry.bytes > 6 * 4 * SIZE[0] * SIZE[1]
@@ -427,7 +429,7 @@ def test_too_little_space_is_reported_before_decoding(tmp_path, decoded, monkeyp
     """A disk without space for the store is reported before anything is decoded."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
     with pytest.raises(DataError, match=r"found 1 MB free of the 24 MB needed.*ADBENCH_CACHE"):
-        open_store(make(tmp_path), root=tmp_path, size=(1000, 1000))
+        open_store(make(tmp_path), root=tmp_path, framing=Framing((1000, 1000)))
     assert not decoded
 
 
@@ -435,7 +437,7 @@ def test_a_cache_that_is_a_file(tmp_path, cache):
     """A cache folder that cannot be made is a clear error."""
     cache.write_text("")
     with pytest.raises(DataError, match=r"image cache .*ADBENCH_CACHE"):
-        open_store(make(tmp_path), root=tmp_path, size=SIZE)
+        open_store(make(tmp_path), root=tmp_path, framing=Framing(SIZE))
 
 
 def test_a_break_leaves_nothing(tmp_path, cache):
@@ -446,7 +448,7 @@ def test_a_break_leaves_nothing(tmp_path, cache):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        open_store(make(tmp_path), root=tmp_path, size=SIZE, watch=stop)
+        open_store(make(tmp_path), root=tmp_path, framing=Framing(SIZE), watch=stop)
     assert list((cache / "pictures").iterdir()) == []
 
 
@@ -459,13 +461,13 @@ def test_what_killed_processes_left_is_removed(tmp_path, cache):
         days_ago = time.time() - 3 * 24 * 3600
         for path in (folder / "pictures.bin", folder) if folder == old else (folder,):
             os.utime(path, (days_ago, days_ago))
-    open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    open_store(make(tmp_path), root=tmp_path, framing=Framing(SIZE))
     assert leftovers(cache) == [fresh]
 
 
 def test_stores_are_read_only(tmp_path):
     """The images of later runs can't be changed by accident."""
-    store = open_store(make(tmp_path), root=tmp_path, size=SIZE)
+    store = open_store(make(tmp_path), root=tmp_path, framing=Framing(SIZE))
     for part in (store.images, store.masks):
         with pytest.raises(ValueError, match="read-only"):
             part[0] = 0

@@ -428,3 +428,17 @@ def test_a_validation_of_the_methods_own_is_in_the_protocol(tiny_data, tmp_path)
     plain, _ = run_one(other, job_for(other, tiny_data, tmp_path / "plain"))
     assert plain.protocol.validation == 0
     assert "validation" not in protocol_text(plain.protocol)
+
+
+def test_a_crop_of_resized_images_is_in_the_protocol(tiny_data, tmp_path):
+    """What the method saw, how it was resampled, and that the rest of the masks does not count."""
+    method = made_method(one_epoch)
+    job = job_for(method, tiny_data, tmp_path, resize_to=(80, 80), interpolation="bicubic", eval_size="native")
+    result, _ = run_one(method, job)
+    assert (result.protocol.size, result.protocol.resize_to) == ((64, 64), (80, 80))
+    text = protocol_text(result.protocol)
+    assert "64x64 of 80x80 by stretch (bicubic)" in text
+    assert "the crop alone" in text
+    plain, _ = run_one(method, job_for(method, tiny_data, tmp_path))
+    assert "64x64 by stretch (lanczos)" in protocol_text(plain.protocol)
+    assert "crop" not in protocol_text(plain.protocol)
