@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from adbench.api.data import Setting
 from adbench.api.scores import Metrics
 from adbench.report.render import render
 from adbench.report.tables import Table
@@ -32,14 +33,19 @@ def make_result(
     finished: str = "2024-01-01T00:00:00+00:00",
     backbone: str | None = None,
     options: Mapping[str, Any] | None = None,
+    setting: Setting = "one-class",
+    shots: int | None = None,
+    classes: tuple[str, ...] = (),
+    test: str | None = None,
 ) -> Result:
     """A result with every field; its run's name shows its arguments."""
     changed = dict(overrides or {})
     chosen = {"size": list(size), "amp": amp, **(options or {})}
     chosen.update({key: list(value) if isinstance(value, tuple) else value for key, value in changed.items()})
+    how = f"{setting}{shots}{classes}{test}-" if setting != "one-class" or test else ""
     return Result(
         schema=SCHEMA,
-        run=f"{preset}-seed{seed}-{amp}-{'x'.join(map(str, chosen['size']))}-{sorted(changed)}",
+        run=f"{preset}-{how}seed{seed}-{amp}-{'x'.join(map(str, chosen['size']))}-{sorted(changed)}",
         method=method,
         preset=preset,
         overrides=changed,
@@ -64,6 +70,10 @@ def make_result(
             backbone=backbone,
             backbone_weights="0123456789ab" if backbone else None,
             precision=amp,
+            setting=setting,
+            shots=shots,
+            classes=classes,
+            test=test,
         ),
         metrics=Metrics(image_auroc=image, pixel_auroc=pixel, aupro=aupro),
         last_epoch=4,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from ..api.method import Published
+from ..api.data import Setting
+from ..api.method import POLICIES, Policy, Published
 from ..api.scores import MAIN_METRICS
-from ..results.records import Result
+from ..results.records import Result, setting_text, variant_name
 from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
 from . import missing
@@ -33,10 +33,16 @@ class _Series:
     title: str
     kind: Kind
     of: Callable[[str], float | None]
+    mean: float | None = None
+    """What is told as the mean, where the classes have no values of their own."""
 
     def column(self) -> Column[_Row]:
         """The series as a column of the comparison."""
-        return Column(self.key, self.title, lambda row: mean(map(self.of, row.classes)), self.kind)
+
+        def cell(row: _Row) -> float | None:
+            return self.mean if row.is_mean and self.mean is not None else mean(map(self.of, row.classes))
+
+        return Column(self.key, self.title, cell, self.kind)
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,21 @@ class _Row:
 
     name: str
     classes: Sequence[str]
+    is_mean: bool = False
+
+
+MEAN = "mean"
+"""The class under which a published mean over all classes of a data set stands."""
 
 
 @dataclass(frozen=True)
 class _Reference:
     """One source of published numbers for one metric: the value of each class."""
 
-    policy: Literal["last", "oracle"]
+    policy: Policy
     source: str
     values: Mapping[str, float]
+    mean: float | None = None
 
 
 def compare(
@@ -166,7 +178,7 @@ def _table(
         notes += doubt_notes(confidence, shown, [metric])
     notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
-    footer = _Row(f"mean ({len(common)})", common)
+    footer = _Row(f"mean ({len(common)})", common, is_mean=True)
     return Table(title, tuple(columns), tuple(_Row(name, [name]) for name in classes), tuple(notes), (footer,))
 
 
@@ -222,53 +234,94 @@ def _fewer_notes(series: Sequence[_Series], common: Sequence[str]) -> list[str]:
 def _against_published(
     dataset: str, variants: Sequence[Variant], metric: str, classes: Sequence[str], published: PublishedNumbers
 ) -> tuple[list[_Series], list[str]]:
-    """Columns with the authors' numbers and the gaps, and notes on their sources."""
+    """Columns with the authors' numbers and the gaps to ours of the same setting, and notes on their sources."""
     series: list[_Series] = []
     notes: list[str] = []
-    for method in dict.fromkeys(variant.method for variant in variants):
-        numbers = [p for p in published.get(method, ()) if p.dataset == dataset and p.metric == metric]
-        references = [
-            reference
-            for policy in ("last", "oracle")
-            if (reference := _reference(numbers, policy, classes)) is not None
+    oracles: list[Variant] = []
+    compared: list[Variant] = []
+    for method, setting, shots in dict.fromkeys(map(_how, variants)):
+        numbers = [
+            number
+            for number in published.get(method, ())
+            if (number.dataset, number.metric, number.setting, number.shots) == (dataset, metric, setting, shots)
         ]
-        if not references:
-            notes.append(f"Nothing is published for {TITLES[metric]} of {method} on these classes of {dataset}.")
-        for reference in references:
-            key = f"{method} published ({reference.policy})"
-            theirs = _Series(key, key, "percent", reference.values.get)
+        own = [variant for variant in variants if _how(variant) == (method, setting, shots)]
+        words = setting_text(setting, shots)
+        found = [each for policy in POLICIES if (each := _reference(numbers, policy, classes)) is not None]
+        if not found:
+            of = f"{method}{f' ({words})' if words else ''}"
+            notes.append(f"Nothing is published for {TITLES[metric]} of {of} on these classes of {dataset}.")
+        for reference in found:
+            key = f"{method} published ({', '.join(filter(None, (words, reference.policy)))})"
+            theirs = _Series(key, key, "percent", reference.values.get, reference.mean)
             series.append(theirs)
-            for variant in (each for each in variants if each.method == method):
+            for variant in own if reference.values else ():
                 series += _gap(variant, metric, theirs, reference.policy)
-            notes.append(f"{key}: {reference.source}.")
-    ours = [each.label for each in variants if any(f"{each.label} gap" in one.key for one in series)]
-    others = [each.label for each in variants if each.label in ours and each.label != each.method]
+                compared.append(variant)
+                oracles += [variant] if reference.policy == "oracle" else []
+            notes += [f"{key}: {reference.source}.", *_reference_notes(key, reference)]
+        if setting == "multi-class" and found:
+            trained = ", ".join(f"{each.label} of {len(each.all_runs[0].protocol.classes)}" for each in own)
+            notes.append(f"The published model is one of all classes of the data set; ours: {trained}.")
+    usual = {variant.label: variant_name(*_how(variant)[:1], "paper", {}, _words(variant)) for variant in compared}
+    others = [label for label, name in usual.items() if label != name]
     if others:
         notes.append(f"Not the papers' set-up, so the gap is not one of reproduction: {', '.join(others)}.")
-    if any("(oracle)" in each.key for each in series):
-        oracles = [each for each in variants if any(f"{each.label} (oracle)" == one.key for one in series)]
-        notes += [oracle_module.NOTE, oracle_module.evaluations_note(oracles)]
+    if oracles:
+        shown = list({variant.label: variant for variant in oracles}.values())
+        notes += [oracle_module.NOTE, oracle_module.evaluations_note(shown)]
     return series, notes
 
 
-def _reference(
-    numbers: Sequence[Published], policy: Literal["last", "oracle"], classes: Sequence[str]
-) -> _Reference | None:
-    """The source that has most of the classes; of two, a paper's table before a log, which names epochs."""
-    by_source: dict[str, list[Published]] = {}
+def _how(variant: Variant) -> tuple[str, Setting, int | None]:
+    """The method of a variant, and the setting and the shots that all of its runs share."""
+    protocol = variant.all_runs[0].protocol
+    return variant.method, protocol.setting, protocol.shots
+
+
+def _words(variant: Variant) -> tuple[str, ...]:
+    return variant.all_runs[0].protocol.setting_words
+
+
+def _reference(numbers: Sequence[Published], policy: Policy, classes: Sequence[str]) -> _Reference | None:
+    """The source that has most of the classes; of two, a paper's table before a log, which names epochs.
+
+    Configurations of one source count like sources. Where none has any of the classes, one that tells the mean alone.
+    """
+    by_source: dict[tuple[str, str], list[Published]] = {}
     for number in numbers:
-        if number.policy == policy and number.class_name in classes:
-            by_source.setdefault(number.source, []).append(number)
+        if number.policy == policy and number.class_name in (*classes, MEAN):
+            by_source.setdefault((number.source, number.configuration), []).append(number)
     if not by_source:
         return None
-    source = max(by_source, key=lambda each: (len(by_source[each]), by_source[each][0].epoch is None))
-    return _Reference(policy, source, {number.class_name: number.value for number in by_source[source]})
+
+    def order(source: tuple[str, str]) -> tuple[int, bool]:
+        found = [number for number in by_source[source] if number.class_name != MEAN]
+        return len(found), by_source[source][0].epoch is None
+
+    source, configuration = chosen = max(by_source, key=order)
+    values = {number.class_name: number.value for number in by_source[chosen]}
+    total = values.pop(MEAN, None)
+    told = f"{source}, configuration {configuration}" if configuration else source
+    return _Reference(policy, told, values, None if values else total)
 
 
-def _gap(variant: Variant, metric: str, theirs: _Series, policy: Literal["last", "oracle"]) -> list[_Series]:
-    """Ours minus theirs under the same policy. Our oracle gets a column, too; our last epoch has one already."""
+def _reference_notes(key: str, reference: _Reference) -> list[str]:
+    notes = []
+    if reference.policy == "unknown":
+        notes.append(f"{key}: the source doesn't say of which epoch, so it stands beside our last.")
+    if reference.mean is not None:
+        notes.append(f"{key}: only the mean over all classes of the data set is published, so no gap is shown.")
+    return notes
+
+
+def _gap(variant: Variant, metric: str, theirs: _Series, policy: Policy) -> list[_Series]:
+    """Ours minus theirs under the same policy, our last where theirs is unknown.
+
+    Our oracle gets a column, too; our last epoch has one already.
+    """
     key = f"{variant.label} gap ({policy})"
-    if policy == "last":
+    if policy != "oracle":
         return [_difference(key, _last(variant, metric), theirs)]
     name = f"{variant.label} (oracle)"
     ours = _Series(name, name, "percent", lambda class_name: variant.oracle(class_name, metric))

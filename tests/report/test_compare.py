@@ -227,3 +227,81 @@ def test_few_variants_stand_side_by_side():
     """Up to four variants are columns."""
     (table,) = seen(report.compare(many(4), ["a"], metrics=["image_auroc"]), "people")
     assert len([column for column in table.columns if column.kind == "percent"]) == 4
+
+
+# ---------------------------------------------------------------- settings
+
+
+FEW = (
+    Published("folder", "x", "image_auroc", 0.6, "last", "few", setting="few-shot", shots=1),
+    Published("folder", "x", "image_auroc", 0.7, "last", "few", setting="few-shot", shots=4),
+    Published("folder", "x", "image_auroc", 0.8, "unknown", "few", setting="few-shot", shots=4, configuration="large"),
+    Published("folder", "mean", "image_auroc", 0.85, "last", "many", setting="multi-class"),
+)
+
+
+def test_published_numbers_meet_ours_of_the_same_setting_and_shots():
+    """Four shots are set against four shots, and never against one shot or the full training set."""
+    results = [make_result("a", "x", image=0.9), make_result("a", "x", image=0.75, setting="few-shot", shots=4)]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": (*PUBLISHED[:1], *FEW)})
+    (row,) = records_of(table)
+    assert row["a published (last)"] == 0.95
+    assert row["a gap (last)"] == pytest.approx(0.9 - 0.95)
+    assert row["a published (few-shot=4, last)"] == 0.7
+    assert row["a:few-shot=4 gap (last)"] == pytest.approx(0.75 - 0.7)
+    assert row["setting"] == "one-class | few-shot"
+    assert not any("Not the papers' set-up" in note for note in table.notes)
+
+
+def test_a_published_number_of_an_unknown_epoch_is_marked():
+    """It stands beside our last, with its configuration, under its own name."""
+    results = [make_result("a", "x", image=0.75, setting="few-shot", shots=4)]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": FEW})
+    (row,) = records_of(table)
+    assert row["a published (few-shot=4, unknown)"] == 0.8
+    assert row["a:few-shot=4 gap (unknown)"] == pytest.approx(0.75 - 0.8)
+    said = "\n".join(table.notes)
+    assert "a published (few-shot=4, unknown): few, configuration large." in said
+    assert (
+        "a published (few-shot=4, unknown): the source doesn't say of which epoch, so it stands beside our last."
+        in said
+    )
+
+
+def test_a_published_mean_without_classes_stands_in_the_row_of_the_mean():
+    """Our classes may be fewer than those of the data set, so no gap is shown; the note says so."""
+    results = [make_result("a", name, setting="multi-class", classes=("x", "y")) for name in "xy"]
+    (table,) = report.compare(results, ["a"], metrics=["image_auroc"], vs_published={"a": FEW})
+    key = "a published (multi-class, last)"
+    assert [row[key] for row in records_of(table)] == [None, None]
+    assert footer_of(table)[key] == 0.85
+    assert not any("gap" in column.key for column in table.columns)
+    said = "\n".join(table.notes)
+    assert f"{key}: only the mean over all classes of the data set is published, so no gap is shown." in said
+    assert "The published model is one of all classes of the data set; ours: a:multi-class of 2." in said
+
+
+def test_settings_and_sets_of_classes_are_rows_of_their_own():
+    """Runs of several settings are never averaged, nor models of other sets of classes."""
+    results = [
+        make_result(),
+        make_result(setting="few-shot", shots=1),
+        make_result(preset="cpu", setting="few-shot", shots=4, overrides={"lr": 1.0}),
+        make_result(setting="zero-shot"),
+        make_result(setting="multi-class", classes=("bolts", "nuts")),
+        make_result(setting="multi-class", classes=("bolts", "gears", "nuts", "screws")),
+    ]
+    found = labels(results)
+    assert found >= {"msflow", "msflow:few-shot=1", "msflow:cpu,few-shot=4,lr=1.0", "msflow:zero-shot"}
+    assert "msflow:multi-class,classes=bolts+nuts" in found
+    assert len(found) == 6
+    assert labels(results[4:5]) == {"msflow:multi-class"}
+
+
+def test_another_test_split_is_a_board_of_its_own():
+    """Numbers on other test images don't compare, so they share neither a table nor a mean."""
+    results = [make_result(fingerprint="a"), make_result(test="private", fingerprint="b")]
+    one, other = boards(results)
+    assert (one.title, other.title) == ("folder", "folder, test split private")
+    assert [variant.label for board in (one, other) for variant in board.variants] == ["msflow", "msflow:test=private"]
+    assert one.remarks == other.remarks == ()

@@ -258,3 +258,23 @@ def test_list_runs_and_trials():
     assert [row["class"] for row in records_of(table)] == ["x", "y"]
     with pytest.raises(ResultError):
         report.trial_table([])
+
+
+def test_settings_are_rows_of_their_own_and_marked():
+    """Each setting ranks as a variant with its name; the protocol tells it, and programs have a column."""
+    results = [
+        make_result(image=0.9),
+        make_result(image=0.7, setting="few-shot", shots=2),
+        make_result(image=0.8, setting="multi-class", classes=("bolts", "nuts")),
+        make_result(image=0.6, setting="zero-shot"),
+    ]
+    (table,) = report.leaderboard(results)
+    rows = [(row["variant"], row["setting"]) for row in records_of(table)]
+    assert rows == [
+        ("msflow", "one-class"), ("msflow:multi-class", "multi-class"), ("msflow:few-shot=2", "few-shot"),
+        ("msflow:zero-shot", "zero-shot"),
+    ]  # fmt: skip
+    said = "\n".join(table.notes)
+    assert "msflow:few-shot=2: few-shot: 2 training images of each class; 64x64" in said
+    assert "msflow:multi-class: multi-class: one model of bolts, nuts; 64x64" in said
+    assert "msflow:zero-shot: zero-shot: no training image; 64x64" in said
