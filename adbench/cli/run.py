@@ -298,7 +298,7 @@ def _checkpoint(given: Path, results: Path) -> Path:
         runs = find_runs(store.read_all(results).results, [str(given)], results)
     except (ResultError, UnknownNameError):  # it was a file that doesn't exist
         return given
-    if len(runs) > 1:
+    if len({(run.dataset, run.method, run.run) for run in runs}) > 1:  # classes of one model share its checkpoint
         raise UsageError(f"--checkpoint {given}", found=f"{len(runs)} runs of that name", wanted="the folder of one")
     return folder_of(results, runs[0]).path / "last.pt"
 

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 
 def methods(registry: Registry) -> Table[Method]:
-    """A table of all methods: name, presets, paper."""
+    """A table of all methods: name, presets, settings, paper."""
     columns: tuple[Column[Method], ...] = (
         Column("method", "method", lambda method: method.name, role="key"),
         Column("summary", "summary", lambda method: method.summary),
         Column("presets", "presets", lambda method: ", ".join(method.presets)),
+        Column("settings", "settings", lambda method: ", ".join(method.settings)),
         Column("paper", "paper", lambda method: method.paper),
     )
     return Table("Methods", columns, tuple(registry.methods.values()), ("adbench list methods NAME shows options",))
@@ -73,7 +74,8 @@ def options_of(method: Method) -> Table[_Option]:
     title = f"Options of {method.name}: {method.summary}"
     meanings = option_meanings(method.options)
     rows = tuple(_Option(key, kind, meanings[key]) for key, kind in option_types(method.options).items())
-    return Table(title, columns, rows, ("* another value for some classes",))
+    notes = ("* another value for some classes", f"Settings that it supports: {', '.join(method.settings)}")
+    return Table(title, columns, rows, notes)
 
 
 @dataclass(frozen=True)

@@ -126,13 +126,19 @@ def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Li
         *protocols.columns_of_rows(lambda line: line.metric, lambda line: line.runs),
         *protocols.columns(lambda line: line.runs),
     )  # fmt: skip
-    notes = (NOTE, *_alone_notes(variants), *board.remarks, *protocols.notes())
+    notes = (NOTE, *_alone_notes(variants), *_joint_notes(variants), *board.remarks, *protocols.notes())
     return Table(title, columns, tuple(lines), notes, tuple(footers))
 
 
 def _alone_notes(variants: Sequence[Variant]) -> list[str]:
     alone = [each.label for each in variants if any(run.evaluations == 1 for run in each.all_runs)]
     return [f"Evaluated once, so that the oracle is the last epoch itself: {', '.join(alone)}."] if alone else []
+
+
+def _joint_notes(variants: Sequence[Variant]) -> list[str]:
+    joint = [each.label for each in variants if any(run.protocol.setting == "multi-class" for run in each.all_runs)]
+    names = ", ".join(joint)
+    return [f"One model of several classes has one epoch, the best by their mean: {names}."] if joint else []
 
 
 def _evaluations(variant: Variant) -> list[int]:

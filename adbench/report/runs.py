@@ -16,7 +16,7 @@ from . import missing
 from .leaderboard import some
 from .missing import Scored
 from .protocols import setting_column
-from .score_notes import NO_THRESHOLD, ties_text, useless_text
+from .score_notes import NO_IMAGE, NO_THRESHOLD, is_zero_shot, ties_text, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
 
@@ -195,7 +195,9 @@ def class_table(board: Board, name: str) -> Table[Variant]:
         Column("fit_seconds", "fit s", lambda variant: variant.timing(name, "fit"), "seconds"),
         *timing_columns([run for variant in having for run in variant.runs[name]], lambda variant: variant.runs[name]),
     )
-    notes = _threshold_notes(suggested)
+    unseen = [variant.label for variant in having if is_zero_shot(variant.runs[name][0])]
+    notes = _threshold_notes({label: found for label, found in suggested.items() if label not in unseen})
+    notes += [f"No threshold for {', '.join(unseen)}: {NO_IMAGE}"] if unseen else []
     if any(len(variant.runs[name]) > 1 for variant in having):
         one = "threshold, charts and images" if shown else "charts and images below"
         notes.append(f"The metrics are means over the seeds; {one} show one seed.")

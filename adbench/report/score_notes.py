@@ -11,6 +11,8 @@ from ..results.variants import Variant
 
 NO_THRESHOLD = "the training scores are too few, or all equal. Run with --holdout 0.1."
 
+NO_IMAGE = "a zero-shot method sees no good image that could suggest one."
+
 LISTED = 6
 """Number of runs up to which a note names each."""
 
@@ -43,6 +45,11 @@ def useless_text(threshold: Threshold) -> str:
     return f"useless, since {threshold.useless}. {hint}"
 
 
+def is_zero_shot(run: Result) -> bool:
+    """Whether there was no good image that could suggest a threshold."""
+    return run.protocol.setting == "zero-shot"
+
+
 def _useless(variants: Sequence[Variant]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for label, run in _runs(variants):
@@ -55,16 +62,18 @@ def _sources(variants: Sequence[Variant]) -> list[str]:
     rules: dict[str, list[str]] = {}
     for variant in variants:
         for run in variant.all_runs:
-            none = "held-out" if run.held_out_images else ""
+            none = "zero-shot" if is_zero_shot(run) else "held-out" if run.held_out_images else ""
             labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else none, [])
             if variant.label not in labels:
                 labels.append(variant.label)
-    untold, unheld = rules.pop("", []), rules.pop("held-out", [])
+    untold, unheld, unseen = rules.pop("", []), rules.pop("held-out", []), rules.pop("zero-shot", [])
     lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items()]
     if untold:
         lines.append(f"No threshold for {', '.join(untold)}: {NO_THRESHOLD}")
     if unheld:
         lines.append(f"No threshold for {', '.join(unheld)}: the held-out scores are all equal.")
+    if unseen:
+        lines.append(f"No threshold for {', '.join(unseen)}: {NO_IMAGE}")
     if any("training" in rule for rule in rules):
         lines.append("Training scores are lower than those of new good images; --holdout 0.1 gives honest ones.")
     return lines

@@ -18,7 +18,7 @@ def find_runs(stored: Sequence[Result], names: Sequence[str], results: Path) -> 
     """Find the runs that the names stand for, in the order in which they are stored.
 
     A name is a run's name in ``adbench list runs``, its folder or a file in it, or any part of
-    ``DATASET/CLASS/METHOD/RUN`` that only one run has.
+    ``DATASET/CLASS/METHOD/RUN`` that only one run has. A run of a model of several classes has a result of each.
 
     Args:
         stored: all runs.
@@ -41,7 +41,7 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
     if not found:
         runs = [run.run for run in stored]
         raise UnknownNameError("run", name, get_close_matches(name, runs), hint="See adbench list runs")
-    if len(found) > 1:
+    if len({(run.dataset, run.method, run.run) for run in found}) > 1:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         listed = ", ".join(map(_text, found[:LISTED]))
         raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")

@@ -61,13 +61,21 @@ def test_a_multi_class_run_works_with_all_that_reads_results(several, tiny_data,
     shown = adbench("heatmaps", folder, "--results", several, *words)
     assert shown.exit_code == 0, shown.stderr
     assert len(list((folder / "maps").glob("**/*.png"))) >= 7
-    tested = adbench(
-        "test", "-m", "tiny", "-d", "folder", *words, "--checkpoint", folder / "last.pt", "--format", "json"
-    )
+    test = ("test", "-m", "tiny", "-d", "folder", "--results", several, *words, "--format", "json", "--checkpoint")
+    tested = adbench(*test, folder / "last.pt")
     rows = json.loads(tested.stdout)[0]["rows"]
     stored = json.loads((folder / "result.json").read_text())["metrics"]
     assert [row["class"] for row in rows] == ["bolts", "nuts"]
     assert rows[1]["aupro"] == stored["aupro"]
+    named = adbench(*test, "multi-class")
+    assert [row["aupro"] for row in json.loads(named.stdout)[0]["rows"]] == [row["aupro"] for row in rows]
+
+
+def test_what_a_setting_means_for_thresholds_and_oracles_is_said(several):
+    """Zero-shot has no image for a threshold, and one model of several classes has one oracle epoch."""
+    shown = " ".join(board(several, "--threshold", "--oracle").split())
+    assert "No threshold for tiny:zero-shot,epochs=1: a zero-shot method sees no good image" in shown
+    assert "One model of several classes has one epoch, the best by their mean: tiny:multi-class,epochs=1." in shown
 
 
 @pytest.mark.parametrize(

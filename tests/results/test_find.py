@@ -62,3 +62,16 @@ def test_an_unknown_name_is_a_mistake_with_the_nearest_one(stored, tmp_path):
     """For a typing error the message suggests the right name."""
     with pytest.raises(UnknownNameError, match="Did you mean 'cpu-seed0-11aa'"):
         find_runs(stored, ["cpu-seed0-11ab"], tmp_path)
+
+
+def test_a_run_of_one_model_of_several_classes_is_one_run(tmp_path):
+    """Its name, or a part of it, stands for the results of all its classes; a folder for one of them."""
+    joint = [
+        replace(make_result("tiny", name, setting="multi-class", classes=("bolts", "nuts")), run="cpu-multi-class-77")
+        for name in ("bolts", "nuts")
+    ]
+    for name in ("cpu-multi-class-77", "class-77"):
+        assert find_runs(joint, [name], tmp_path) == joint
+    place = folder_of(tmp_path, joint[1]).path
+    place.mkdir(parents=True)
+    assert find_runs(joint, [str(place)], tmp_path) == joint[1:]
