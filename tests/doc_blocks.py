@@ -1,4 +1,4 @@
-"""Finds the code blocks of README and docs, and says what each one is."""
+"""Finds the code blocks of README and docs, and their kinds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """What it is, by its language and content; "other" for what no test knows how to check."""
+        """Its kind, by language and content; "other" if no test can check it."""
         if self.language == "indented":
             if self.text.split()[0] in PROGRAMS:
                 return "commands"
@@ -91,13 +91,13 @@ def blocks(kind: str) -> list[Block]:
 
 
 def plugins() -> dict[str, str]:
-    """The sources of the plugins that the guide prints, beside the sample, by the name of their method or data set."""
+    """Sources of the guide's plugins besides the sample, by the name of their method or data set."""
     sources = [block.text for block in blocks("plugin") if block.text != SAMPLE.read_text(encoding="utf-8")]
     return {re.findall(r'\b(?:Method|Dataset)\("(\w+)"', source)[0]: source for source in sources}
 
 
 def commands_of(block: Block) -> Iterator[list[str]]:
-    """The command lines of a block as words, without comments, assignments and what is piped or redirected."""
+    """Command lines of a block as words, without comments, assignments, pipes and redirections."""
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         while words:
@@ -109,6 +109,6 @@ def commands_of(block: Block) -> Iterator[list[str]]:
 
 
 def inline_code(page: Path) -> list[str]:
-    """What stands between backquotes in the text of a page, outside blocks."""
+    """Text between backquotes in a page, outside blocks."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     return re.findall(r"`([^`\n]+)`", text)

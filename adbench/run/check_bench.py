@@ -1,4 +1,4 @@
-"""What ``checks`` puts a method on: images made on the spot, options made small, and a training loop."""
+"""The set-up of ``check_method``: generated images, small options, and a training loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .evaluate import TestScores, score_all
 from .session import kept_random_state
 
 SIZE: Size = (96, 128)
-"""Of the images; not square, so that height and width taken for each other show."""
+"""Size of the images; not square, so that confused height and width show."""
 
 TRAIN, GOOD, BAD = 12, 3, 4
 """Images of each kind: the last batch of training is smaller, and so is that of the test images."""
@@ -35,14 +35,14 @@ TRAIN, GOOD, BAD = 12, 3, 4
 TRAIN_BATCH, TEST_BATCH = 8, 4
 
 EPOCHS = 2
-"""Enough to break off after the first one."""
+"""Enough epochs to stop after the first one."""
 
 LAST_EPOCH = 6
-"""Where training is stopped if the options did not make it short."""
+"""Epochs after which training stops if the options did not make it short."""
 
 
 class MadeImages:
-    """Good images and defective ones with masks, as files in MVTec's layout and decoded.
+    """Generated good images and defective ones with masks, as files in MVTec layout and decoded.
 
     Args:
         folder: an empty folder for the files.
@@ -55,7 +55,7 @@ class MadeImages:
         self.train = self._write("train", "good", TRAIN, draw=0)
 
     def test(self, draw: int) -> Store:
-        """Draw test images and write them over those that were there; another ``draw``, other images."""
+        """Draw test images and overwrite the earlier ones; another ``draw`` gives other images."""
         good = self._write("test", "good", GOOD, draw=draw)
         bad = self._write("test", "spot", BAD, draw=draw)
         assert bad.masks is not None
@@ -65,7 +65,7 @@ class MadeImages:
         return Store(name, good.samples + bad.samples, images, masks, (self.size,) * (GOOD + BAD), name)
 
     def other_class(self) -> Store:
-        """Draw training images of a second class: those of the first turned upside down and inverted."""
+        """Draw training images of a second class: those of the first, upside down and inverted."""
         turned = np.ascontiguousarray(255 - self.train.images[:, ::-1])
         return replace(self.train, key=f"{self.train.key} of another class", images=turned)
 
@@ -122,17 +122,17 @@ def rows_of(store: Store, rows: Sequence[int]) -> Store:
 
 
 def small_options(method: Method, preset: str | None, changes: Mapping[str, Any], *, size: Size | None) -> Options:
-    """The options of a preset, made small: few epochs, small batches, float32; what the user gives stays.
+    """The options of a preset, made small: few epochs, small batches, float32; the user's changes stay.
 
     Args:
         method: whose options.
-        preset: its name; None for "cpu", or "quick" or "paper" where there is none.
-        changes: options that the user gave.
-        size: of the images; None for the preset's own.
+        preset: its name; None for "cpu", or else "quick" or "paper".
+        changes: the user's options.
+        size: size of the images; None for the preset's own.
 
     Raises:
         UnknownNameError: the method has no such preset.
-        OptionError: a value that no task can work with.
+        OptionError: a value that no task can use.
     """
     name = preset or next(each for each in ("cpu", "quick", "paper") if each in method.presets)
     chosen = find_preset(method, name).options
@@ -152,7 +152,7 @@ def small_options(method: Method, preset: str | None, changes: Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class CheckBench:
-    """A method with small options on a device, and the images that it is tried on."""
+    """A method with small options on a device, and the images for its checks."""
 
     method: Method
     options: Options
@@ -171,28 +171,28 @@ class CheckBench:
         return self.method.make(self.options, context)
 
     def reopened(self, seed: int) -> Detector:
-        """Make a detector that is to get a state and only scores; so it gets no auxiliary data."""
+        """Make a detector that will load a state and only score; it gets no auxiliary data."""
         return replace(self, auxiliary={}).build(seed)
 
     def images(self, store: Store, batch_size: int = TEST_BATCH, *, shuffle: bool = False) -> Images:
-        """Images as a method gets them; nothing is cached."""
+        """Images as a method gets them, without a cache."""
         return Images(store, self.device, batch_size, shuffle=shuffle)
 
     def train(
         self, detector: Detector, *, shown: Store, epochs: int = LAST_EPOCH, images: Images | None = None
     ) -> bool:
-        """Drive ``fit`` as the engine does, scoring ``shown`` at each milestone; say whether it got to its end.
+        """Drive ``fit`` as the engine does, and score ``shown`` at each milestone; return whether it reached its end.
 
         Args:
-            detector: what is trained, from its ``epoch`` on.
+            detector: the detector, trained from its ``epoch`` on.
             shown: test images.
             epochs: training stops after this one.
             images: the training images; by default those of one class.
 
         Raises:
-            TaskError: ``fit`` reports what it must not.
+            TaskError: ``fit`` reports something invalid.
         """
-        images = self.training("one-class") if images is None else images  # which may be none in number
+        images = self.training("one-class") if images is None else images  # it may have no images
         for epoch in loop.epochs(detector, images, name=self.method.name):
             last = epoch.number >= epoch.total
             if epoch.milestone or last:
@@ -214,24 +214,24 @@ class CheckBench:
         return JointImages([one, self.images(self.made.other_class(), self.options.batch_size, shuffle=True)])
 
     def _glance(self, detector: Detector, store: Store) -> None:
-        """Score as an evaluation between epochs does, and look at nothing."""
+        """Score as in an evaluation between epochs, and drop the scores."""
         with kept_random_state(self.device), torch.no_grad():
             for batch in self.images(store):
                 detector.score(batch)
 
     def fitted(self, seed: int, *, shown: Store) -> Detector:
-        """Build and train to the end."""
+        """Build a detector and train it to the end."""
         detector = self.build(seed)
         self.train(detector, shown=shown)
         return detector
 
     def score(self, detector: Detector, store: Store, batch_size: int = TEST_BATCH) -> TestScores:
-        """Score all images, refusing wrong shapes and what is not finite."""
+        """Score all images; refuse wrong shapes and values that are not finite."""
         return score_all(detector, self.images(store, batch_size), name=self.method.name)
 
 
 def difference(one: TestScores, other: TestScores) -> float:
-    """The largest difference of any score or pixel, as a part of the spread of ``one``'s."""
+    """The largest difference of any score or pixel, as a share of the spread of ``one``."""
     worst = 0.0
     for part in ("image", "maps", "region_maps"):
         left, right = getattr(one, part), getattr(other, part)
@@ -246,7 +246,7 @@ def difference(one: TestScores, other: TestScores) -> float:
 
 
 def through_a_file(payload: Any) -> Any:
-    """Save and load as checkpoints are, onto the CPU: what is not data alone is refused."""
+    """Save and load a payload as checkpoints are, onto the CPU; anything but data is refused."""
     stream = io.BytesIO()
     torch.save(payload, stream)
     stream.seek(0)

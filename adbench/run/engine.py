@@ -1,4 +1,4 @@
-"""One model from data to results: open, build, fit, score, evaluate and store class by class.
+"""Runs one model from data to results: open, build, fit, score, evaluate, and store class by class.
 
 The engine draws the progress, evaluates, saves and stops *between* two yields of ``Detector.fit``.
 """
@@ -35,21 +35,21 @@ def run(
     watch: Watch | None = None,
     announce: Callable[[int], None] | None = None,
 ) -> tuple[Result, ...]:
-    """Train one model, or go on with it where an earlier run of it was broken off.
+    """Train one model, or resume it if an earlier run was stopped.
 
     Args:
         resolved: the task.
-        registry: where its method is found.
+        registry: finds its method.
         cache: keeps features for other tasks.
-        watch: hears of the progress.
-        announce: hears, before training, how many bytes a checkpoint will have.
+        watch: called with the progress.
+        announce: called before training with the bytes of a checkpoint.
 
     Returns:
         The result of each class of the job.
 
     Raises:
-        UsageError: something in the data or the options that the user can put right.
-        TaskError: training or scoring went wrong.
+        UsageError: a fault of the data or the options that the user can correct.
+        TaskError: training or scoring failed.
     """
     watch = watch or Watch()
     with resolved.folder.lock():
@@ -73,7 +73,7 @@ def _discard(resolved: ResolvedJob) -> None:
 
 
 class _Run:
-    """The life of one task in this process."""
+    """One task in this process."""
 
     def __init__(
         self,
@@ -93,22 +93,22 @@ class _Run:
         self.tuner = thread_tuner.tuner(
             self.job.threads,
             on_cpu=self.device.type == "cpu",
-            clock=lambda: time.perf_counter() - cache.seconds,  # features are no part of a step
+            clock=lambda: time.perf_counter() - cache.seconds,  # features don't count as steps
             say=watch.note,
         )
         self.saver = Saver(resolved.folder, self.device)
         self.oracle: tuple[str, int, int | None] | None = None
-        """The oracle checkpoint saved last: its name, its epoch, and the epoch of the thresholds in it."""
+        """The oracle checkpoint saved last: its name, its epoch, and the epoch of its thresholds."""
         self.classes: Sequence[ClassRun] = ()
         self.scoring = MicroBatches("scoring", self._say, self._let_go_of_features)
         self.final_at: int | None = None
-        """The epoch whose scores and thresholds are to be stored; None before the last one."""
+        """The epoch whose scores and thresholds are stored; None before the last one."""
 
     def _say(self, message: str) -> None:
         self.watch.note(f"{self.job.method} {self.job.class_names}: {message}")
 
     def _let_go_of_features(self) -> bool:
-        """Make room on the device; whether there was any to make."""
+        """Free device memory; return whether there was any to free."""
         freed = self.cache.leave(self.device)
         if freed:
             self._say(f"Out of memory: {freed / 1e9:.1f} GB of cached features are moved off {self.device}.")
@@ -129,7 +129,7 @@ class _Run:
     def results(self) -> tuple[Result, ...]:
         """Fit, evaluate and store."""
         try:
-            detector, session = self._begin()  # a wrong backbone shows here, before images are decoded
+            detector, session = self._begin()  # a wrong backbone raises here, before images are decoded
             self._open_images()
             if self.announce:
                 self.announce(detector.checkpoint_bytes() or total_bytes(checkpoint.model_state(detector)))
@@ -139,13 +139,13 @@ class _Run:
             self._say(f"{error} Starting again.")
             _discard(self.resolved)
             return self.results()
-        if self.final_at != detector.epoch:  # trained to the end before a break, or fit ended before the total it told
+        if self.final_at != detector.epoch:  # trained to the end before a break, or fit ended before its total
             self._evaluate(detector, session, last=True)
         return self._store(detector, session)
 
     def _begin(self) -> tuple[Detector, Session]:
-        """Build the detector, and put it where a broken-off run left it."""
-        if self.job.keep != "oracle":  # those of an earlier start would not be the best of this run
+        """Build the detector, and load the state of a stopped run."""
+        if self.job.keep != "oracle":  # those of an earlier start may not be the best of this run
             self.resolved.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
         detector = self.method.make(self.options, self.resolved.context)
@@ -153,7 +153,7 @@ class _Run:
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
             session = Session() if saved is None else Session.from_state(saved, detector, self.device)
-        except Exception as error:  # a detector raises whatever a state of another shape leads it to
+        except Exception as error:  # a state of another shape makes a detector raise any error
             if is_out_of_memory(error):
                 raise
             raise loop.CannotResumeError("the saved state cannot be used.") from error
@@ -164,7 +164,7 @@ class _Run:
         return detector, session
 
     def _epochs(self, detector: Detector, session: Session) -> Iterator[Epoch]:
-        """Train to the end, timing only what ``fit`` does itself."""
+        """Train to the end; only the work of ``fit`` itself is timed."""
         if session.complete:
             return
         for epoch in loop.epochs(
@@ -183,7 +183,7 @@ class _Run:
 
     @contextmanager
     def _working(self, session: Session) -> Iterator[None]:
-        """What surrounds the method's own work: timing, and the choice of the number of threads."""
+        """Surround the method's own work: timing, and the choice of the number of threads."""
         self.tuner.begin()
         with session.timing("fit", self.cache):
             yield
@@ -191,7 +191,7 @@ class _Run:
         session.threads = self.tuner.use
 
     def _finish_epoch(self, detector: Detector, session: Session, epoch: Epoch) -> None:
-        """Between two yields: evaluate where it is due, record, save."""
+        """Between two yields: evaluate if it is due, record, save."""
         seconds = session.take_epoch_seconds()
         last = epoch.number >= epoch.total
         metrics = self._evaluate(detector, session, last=last) if last or self._due(epoch) else None
@@ -220,7 +220,7 @@ class _Run:
         return session.mean(detector.epoch)
 
     def _keep_oracles(self, detector: Detector, session: Session, before: Mapping[str, int]) -> None:
-        """Keep the best epoch on the test set, which ranks nothing and is marked as oracle."""
+        """Keep the best epoch on the test set, an oracle, which never ranks."""
         best = session.best_epochs()
         better = [name for name in MAIN_METRICS if best.get(name) == detector.epoch != before.get(name)]
         if better and self.job.keep == "oracle":
@@ -231,7 +231,7 @@ class _Run:
     # -- the end
 
     def _checkpoint(self, detector: Detector, session: Session) -> dict[str, Any]:
-        """What ``adbench test --checkpoint`` needs."""
+        """Content of a checkpoint for ``adbench test --checkpoint``."""
         final = self.final_at == detector.epoch
         judged = {each.name: each.threshold if final else None for each in self.classes}
         return checkpoint.payload(
@@ -241,13 +241,13 @@ class _Run:
 
     def _store(self, detector: Detector, session: Session) -> tuple[Result, ...]:
         name, *whose = self.oracle or ("",)
-        if whose == [detector.epoch, self.final_at]:  # it is the same model with the same thresholds
+        if whose == [detector.epoch, self.final_at]:  # the same model with the same thresholds
             self.saver.link(name, "last")
         else:
             self.saver.save(["last"], self._checkpoint(detector, session))
         self.saver.wait()  # before speed is measured
         used = session.threads.most_used if session.threads else None
-        with threads.using(used):  # the one number in the result is that of all timings in it
+        with threads.using(used):  # the number in the result is that of all its timings
             speed = images_per_second(
                 detector, self.classes[0].test, self.scoring.rows(self.classes[0].test.batch_size)
             )

@@ -1,4 +1,4 @@
-"""A folder in which the commands of the docs find what they name."""
+"""A folder with the files that commands in the docs name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory) -> Path:
-    """The sample, the plugins that the guide prints as NAME.py, a folder of textures, and an empty folder DIR."""
+    """The sample, the guide's plugins as NAME.py, a folder of textures, and an empty folder DIR."""
     folder = tmp_path_factory.mktemp("desk")
     shutil.copytree(ROOT / "docs" / "sample_plugin", folder / "docs" / "sample_plugin")
     shutil.copy(SAMPLE, folder)

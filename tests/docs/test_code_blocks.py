@@ -1,4 +1,4 @@
-"""Every code block of README and docs is run, parsed or compared with the code, or listed here with its reason."""
+"""Every code block of README and docs is run, parsed, compared with the code, or listed here with a reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 UNCHECKED = {
     ("architecture.md", "cli"): "a drawing; test_architecture.py holds the order of the wings",
 }
-"""Blocks that no test can check: (page, first word) -> reason. What commands print above it needs none."""
+"""Blocks that no test can check: (page, first word) -> reason. The output of a command above it needs none."""
 
 CPU = torch.device("cpu")
 
@@ -40,13 +40,13 @@ CPU = torch.device("cpu")
 
 
 def test_every_block_is_checked_or_listed():
-    """A block that no test knows how to check stands in ``UNCHECKED``, and nothing else stands there."""
+    """A block that no test can check is in ``UNCHECKED``, and no other block is."""
     unknown = {(block.page.name, block.text.split()[0]) for block in blocks("other")}
     assert unknown == set(UNCHECKED)
 
 
 def test_blocks_are_found():
-    """The pages hold the blocks that they are known to hold, so that an empty list can't pass."""
+    """The pages have the known numbers of blocks, so that an empty list can't pass."""
     kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
     assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
     assert set(plugins()) == {"bank", "student", "painted", "flat"}
@@ -77,12 +77,12 @@ RUNS = {
     "student": ("-o", "epochs=2"),
     "painted": ("-o", "epochs=2", "-o", "batch_size=4"),
 }
-"""What the methods that the guide prints are run with here, beside a small size."""
+"""Options for the runs of the guide's methods here, besides a small size."""
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_methods_of_the_guide_run(name, desk, tiny_data, tmp_path, monkeypatch):
-    """A method that the guide prints trains and scores by its own command, shortened."""
+    """Each method of the guide trains and scores by its own command, shortened."""
     monkeypatch.chdir(desk)
     auxiliary = ["--aux", "textures=textures"] if name == "painted" else []
     found = adbench(
@@ -99,13 +99,13 @@ def test_methods_of_the_guide_run(name, desk, tiny_data, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_methods_of_the_guide_keep_the_rules(name, desk):
-    """A method that the guide prints passes check-method."""
+    """Each method of the guide passes check-method."""
     auxiliary = {"textures": desk / "textures"} if name == "painted" else None
     checks.check_method(name, plugin_files=[desk / f"{name}.py"], auxiliary=auxiliary)
 
 
 def test_auxiliary_data_is_asked_for(desk, tiny_data, tmp_path, monkeypatch):
-    """The guide's method with auxiliary data is refused without it, by a message that says what to do."""
+    """The guide's method with auxiliary data is refused without it, with a message that says what to do."""
     monkeypatch.chdir(desk)
     found = adbench(
         "run",
@@ -126,7 +126,7 @@ def test_auxiliary_data_is_asked_for(desk, tiny_data, tmp_path, monkeypatch):
 
 
 def test_the_data_set_of_the_guide_can_be_read(desk, tmp_path):
-    """The reader that the guide prints finds its splits, and a run scores the test split that it names."""
+    """The guide's reader finds its splits, and a run scores the named test split."""
     made = make_class(tmp_path / "made", "nuts", train=8, bad=2, good=2)
     parts = {"train": ("good", "train/good", 4), "validation": ("good", "train/good", 4)}
     for split in ("indoor", "outdoor"):
@@ -179,7 +179,7 @@ class OneBatch:
 
 
 class WithNetwork(Detector):
-    """What a fragment of the guide stands in: it has a network, and an optimiser for it."""
+    """The surroundings of a fragment of the guide: a network and an optimiser for it."""
 
     def __init__(self, options, context):
         super().__init__(options, context)
@@ -200,7 +200,7 @@ def run_autocast(text: str, desk: Path) -> None:
 
 
 def run_micro_batches(text: str, desk: Path) -> None:
-    """The loss goes down, and is the same in parts where memory runs out."""
+    """The loss falls, and is the same in parts if memory runs out."""
     names: dict[str, Any] = {"Detector": WithNetwork}
     exec(text, names)
     losses = []
@@ -215,7 +215,7 @@ def run_micro_batches(text: str, desk: Path) -> None:
 
 
 def run_fit(text: str, desk: Path) -> None:
-    """Begun anew and after two epochs, it goes on to the last one."""
+    """Both a fresh start and a resume after two epochs reach the last one."""
 
     @dataclass(frozen=True)
     class WithEpochs(public.Options):
@@ -238,7 +238,7 @@ def run_checks(text: str, desk: Path) -> None:
 
 
 def run_stored_maps(text: str, desk: Path) -> None:
-    """The maps that a run stores come back as the guide says."""
+    """The maps that a run stores are restored as in the guide."""
     from adbench.run.heatmaps import _write_raw
 
     given = np.linspace(-1, 3, 2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
@@ -260,24 +260,24 @@ FRAGMENTS: dict[str, Callable[[str, Path], None]] = {
     "from adbench import checks": run_checks,
     'with np.load("maps.npz") as stored:': run_stored_maps,
 }
-"""What a fragment needs around it, by its first line."""
+"""Surroundings of a fragment, by its first line."""
 
 
 def test_every_fragment_is_run():
-    """No fragment without a harness, and no harness without a fragment."""
+    """Every fragment has surroundings, and all surroundings have a fragment."""
     assert {block.text.splitlines()[0] for block in blocks("fragment")} == set(FRAGMENTS)
 
 
 @pytest.mark.parametrize("block", blocks("fragment"), ids=str)
 def test_fragments_run(block, desk, monkeypatch):
-    """A part of a program does what the page says, with what it needs around it."""
+    """A fragment does what the page says, in its surroundings."""
     monkeypatch.chdir(desk)
     FRAGMENTS[block.text.splitlines()[0]](block.text, desk)
 
 
 @pytest.mark.parametrize("block", blocks("outline"), ids=str)
 def test_outlines_train(block):
-    """A method in outline builds and trains; what it leaves out ("...") is filled in."""
+    """An outlined method builds and trains; the parts it leaves out ("...") are filled in."""
     names = {name: getattr(public, name) for name in public.__all__}
     names |= {"dataclass": dataclass, "replace": replace, "backbones": backbones, "maps": maps, "torch": torch}
     exec(block.text, names)

@@ -1,4 +1,4 @@
-"""Every command line in README and docs can be given as it stands."""
+"""Every command line in README and docs is valid as written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Parsed:
 
 
 def find(group: click.Command, words: list[str]) -> tuple[click.Command, list[str]]:
-    """Follow words through groups to a command; the words that are left are its own."""
+    """Follow words through groups to a command; the remaining words are its own."""
     while isinstance(group, click.Group) and words and not words[0].startswith("-"):
         assert words[0] in group.commands, f"no command {words[0]}"
         group, words = group.commands[words[0]], words[1:]
@@ -50,7 +50,7 @@ def parse(group: click.Command, words: list[str]) -> Parsed:
 
 
 def is_name(text: object) -> bool:
-    """Whether a word is meant as it stands, and not as a placeholder such as METHOD."""
+    """Whether a word is literal, and not a placeholder such as METHOD."""
     return isinstance(text, str) and not text.isupper() and text != "all"
 
 
@@ -79,7 +79,7 @@ def check_adbench(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """Parse a command line of a benchmark, or compile what stands behind -c."""
+    """Parse a command line of a benchmark, or compile the code after -c."""
     if words[0] == "-c":
         compile(words[1], "-c", "exec")
         return
@@ -94,7 +94,7 @@ def check_python(words: list[str]) -> None:
 
 
 def check_pip(words: list[str]) -> None:
-    """Only this project, or a folder, is installed, with extras that there are."""
+    """Only this project or a folder is installed, with existing extras."""
     assert words[0] == "install"
     for word in (word for word in words[1:] if not word.startswith("-")):
         name, extras = re.fullmatch(r"([^\[]+)(?:\[(.+)\])?", word).groups()
@@ -104,7 +104,7 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_pytest(words: list[str]) -> None:
-    """Paths are there."""
+    """Paths exist."""
     assert all((ROOT / word).exists() for word in words if not word.startswith("-") and "/" in word)
 
 
@@ -113,7 +113,7 @@ CHECKS = {"adbench": check_adbench, "python": check_python, "pip": check_pip, "p
 
 @pytest.mark.parametrize("block", blocks("commands"), ids=str)
 def test_commands_exist(block, desk, monkeypatch):
-    """Each command line is parsed by the real commands; methods, presets, options and settings in it exist."""
+    """The real commands parse each command line; its methods, presets, options and settings exist."""
     monkeypatch.chdir(desk)
     assert set(CHECKS) == set(PROGRAMS)
     lines = list(commands_of(block))
@@ -134,7 +134,7 @@ def test_commands_exist(block, desk, monkeypatch):
     ids=" ".join,
 )  # fmt: skip
 def test_wrong_commands_are_noticed(words):
-    """The check of commands fails on what does not exist."""
+    """The check of commands fails for names that don't exist."""
     with pytest.raises((click.UsageError, UsageError, AssertionError)):
         check_adbench(words)
 
@@ -148,7 +148,7 @@ def lists() -> list[list[str]]:
 
 @pytest.mark.parametrize("words", lists(), ids=" ".join)
 def test_lists_of_the_docs_run(words, desk, monkeypatch):
-    """``adbench list`` of what is installed or in a plugin file runs as printed."""
+    """``adbench list`` of installed or plugin items runs as printed."""
     monkeypatch.chdir(desk)
     found = adbench(*words)
     assert found.exit_code == 0, found.output
@@ -156,7 +156,7 @@ def test_lists_of_the_docs_run(words, desk, monkeypatch):
 
 
 def inline_commands() -> Iterator[tuple[str, str]]:
-    """The commands between backquotes with their pages; "list runs|methods" is two commands."""
+    """Commands between backquotes, with their pages; "list runs|methods" is two commands."""
     for page in PAGES:
         for code in inline_code(page):
             if code.startswith("adbench "):
@@ -167,7 +167,7 @@ def inline_commands() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "code"), sorted(set(inline_commands())))
 def test_commands_in_the_text_exist(page, code):
-    """A command in a sentence or a table exists, and so do the options that stand behind it."""
+    """A command in a sentence or a table exists, and so do its options."""
     words = code.split()[1:]
     command, rest = find(app, [] if words[0] in ("COMMAND", "...") else words)
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}

@@ -1,4 +1,4 @@
-"""What README and docs name is there: classes with their fields, hooks, functions, arguments, checks, headings."""
+"""Names in README and docs exist: classes with their fields, hooks, functions, arguments, checks, headings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED = {
 
 
 def functions(body: list[ast.stmt]) -> dict[str, str]:
-    """The functions of a module or class as they are declared, without their bodies: name -> "def ..."."""
+    """Declarations of the functions of a module or class, without their bodies: name -> "def ..."."""
     found = {}
     for node in body:
         if isinstance(node, ast.FunctionDef):
@@ -44,7 +44,7 @@ def tree_of(module: str) -> ast.Module:
 
 
 def declared(kind: type) -> list[str]:
-    """The fields of a class as they are declared, "size: Size = (256, 256)", and of ``Detector`` its methods."""
+    """Declarations of the fields of a class, "size: Size = (256, 256)", and for ``Detector`` of its methods."""
     (body,) = (node.body for node in tree_of(kind.__module__).body if getattr(node, "name", "") == kind.__name__)
     methods = functions(body) if kind is Detector else {}
     public = [line for name, line in methods.items() if name == "__init__" or name[0] != "_"]
@@ -53,30 +53,30 @@ def declared(kind: type) -> list[str]:
 
 
 def shown() -> dict[str, list[str]]:
-    """The classes in the guide's blocks of declarations with their lines."""
+    """The classes in the guide's blocks of declarations, with their lines."""
     text = "\n".join(block.text for block in blocks("declarations"))
     found = re.findall(r"^class (\w+)(?:\(\w+\))?:\n((?:    .*\n)+)", text, flags=re.MULTILINE)
     return {name: [line.strip() for line in lines.splitlines()] for name, lines in found}
 
 
 def normal(line: str) -> str:
-    """The line with whichever quotes it is written."""
+    """The line with either kind of quotes."""
     return line if line.startswith("def ") else ast.unparse(ast.parse(line))
 
 
 def test_the_guide_shows_the_contract():
-    """All classes that a plugin uses, and the guide declares no other."""
+    """All classes that a plugin uses are declared in the guide, and no others."""
     assert set(shown()) == NEEDED
 
 
 @pytest.mark.parametrize("name", sorted(shown()))
 def test_declarations_are_those_of_the_code(name):
-    """Names, types and defaults of a class are the code's, and of a detector the methods, too."""
+    """Names, types and defaults of a class are those of the code, and for a detector the methods, too."""
     assert sorted(map(normal, shown()[name])) == sorted(declared(getattr(adbench, name)))
 
 
 def test_the_guide_shows_every_hook():
-    """Each with its exact signature, and none that isn't there."""
+    """Each hook is shown with its exact signature, and no other hook."""
     lines = [line for block in blocks("declarations") for line in block.text.splitlines() if line.startswith("def ")]
     assert sorted(lines) == sorted(functions(tree_of(hooks.__name__).body).values())
     assert len(lines) == len([name for name in vars(hooks) if name.startswith("adbench_")])
@@ -94,7 +94,7 @@ def dotted_names() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "name"), sorted(set(dotted_names())))
 def test_names_in_the_text_exist(page, name):
-    """``adbench.part.name`` in a sentence can be imported: the guide once named a function that there was not."""
+    """``adbench.part.name`` in a sentence can be imported."""
     found, parts = adbench, name.split(".")[1:]
     for part in parts:
         if not hasattr(found, part):
@@ -116,14 +116,14 @@ MADE_IN_INIT = {"size", "micro_batches", "context", "options", "device"}
 
 @pytest.mark.parametrize(("owner", "name"), sorted(set(used_names())))
 def test_attributes_in_the_guide_exist(owner, name):
-    """``images.split`` and the like in a sentence of the guide are attributes of what it is about."""
+    """``images.split`` and the like in the guide's sentences are attributes of the named object."""
     kind = OWNERS.get(owner, Detector)
     declared = getattr(kind, "__annotations__", {})
     assert hasattr(kind, name) or name in declared or name in MADE_IN_INIT
 
 
 def test_arguments_in_the_guide_exist():
-    """A call in a table of the guide can be made: its arguments are those of the function."""
+    """The calls in the guide's tables are valid: their arguments are those of the functions."""
     calls = [code for code in inline_code(GUIDE) if re.fullmatch(r"(images|maps|backbones)\.\w+\(.*\)", code)]
     assert len(calls) >= 8
     for code in calls:
@@ -144,7 +144,7 @@ def test_the_guide_lists_every_check():
 
 
 def test_anchors_lead_somewhere():
-    """A link to a heading, on the same page or another, finds it."""
+    """A link to a heading, on the same page or another, leads to it."""
     anchors = {}
     for page in PAGES:
         heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The plugin guide says what the code says, and its sample works: as a file, and installed for real."""
+"""The plugin guide agrees with the code, and its sample works: as a file, and installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "docs" / "sample_plugin"
 SAMPLE = PACKAGE / "adbench_sample.py"
 SAMPLE_0_1 = ROOT / "tests" / "plugin_0_1" / "adbench_sample.py"
-"""The sample as it stood in adbench 0.1, which goes on working."""
+"""The sample of adbench 0.1, which still works."""
 
 GUIDE = (ROOT / "docs" / "plugin-guide.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```\w+\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)
@@ -52,7 +52,7 @@ def adbench(environment: dict[str, str], *arguments: str) -> subprocess.Complete
 
 
 def test_it_is_found_when_installed(installed, tiny_data, tmp_path):
-    """Installing makes it a method like any other, by its entry point alone."""
+    """After installation its entry point alone makes it a method like any other."""
     found = adbench(
         installed, *RUN, "--class", "nuts", "--data-root", str(tiny_data), "--results", str(tmp_path), "--device", "cpu"
     )
@@ -64,7 +64,7 @@ def test_it_is_found_when_installed(installed, tiny_data, tmp_path):
 
 
 def test_installed_and_given_as_a_file_is_one_too_many(installed):
-    """The clash names both places."""
+    """The message about the clash names both places."""
     found = adbench(installed, "list", "methods", "--plugin", str(SAMPLE))
 
     assert found.returncode == 2
@@ -74,7 +74,7 @@ def test_installed_and_given_as_a_file_is_one_too_many(installed):
 
 @pytest.fixture(scope="module")
 def as_files(tiny_data, tmp_path_factory) -> dict[str, list[dict[str, object]]]:
-    """The results of the sample of today and that of 0.1, each given as a file, on both classes."""
+    """Results of today's sample and of that of 0.1, each given as a file, on both classes."""
     found = {}
     for name, file in (("now", SAMPLE), ("0.1", SAMPLE_0_1)):
         results = tmp_path_factory.mktemp("results")
@@ -87,7 +87,7 @@ def as_files(tiny_data, tmp_path_factory) -> dict[str, list[dict[str, object]]]:
 
 @pytest.mark.parametrize("version", ["now", "0.1"])
 def test_it_works_as_a_file(as_files, version):
-    """--plugin FILE needs no packaging, and a bright square on noise is found; the same with a plugin of 0.1."""
+    """--plugin FILE needs no packaging, and a bright square on noise is found, also with a plugin of 0.1."""
     assert [result["class_name"] for result in as_files[version]] == ["bolts", "nuts"]
     for result in as_files[version]:
         assert result["metrics"]["image_auroc"] > 0.9
@@ -95,7 +95,7 @@ def test_it_works_as_a_file(as_files, version):
 
 
 def test_it_gives_the_numbers_of_0_1(as_files):
-    """The sample of today and that of 0.1 are one method, written for two versions of the contract."""
+    """Both samples are one method, written for two versions of the contract."""
     now, then = ([result["metrics"] for result in as_files[version]] for version in ("now", "0.1"))
     assert now == then
 
@@ -119,7 +119,7 @@ def test_it_is_far_from_random_on_demo(tmp_path):
 
 
 def test_a_image_alone_scores_as_in_a_batch():
-    """The guide's own test of the first wall holds for the guide's own method."""
+    """The guide's own test, that scores don't depend on the batch, holds for its method."""
     from adbench.data.images import Batch
 
     method = registry.load([SAMPLE]).methods["sample"]
@@ -153,5 +153,5 @@ def test_it_imports_no_torch():
 
 @pytest.mark.parametrize("name", ["adbench_sample.py", "pyproject.toml"])
 def test_the_guide_quotes_the_sample(name):
-    """What a reader copies is what is tested."""
+    """The guide shows exactly the tested code."""
     assert (PACKAGE / name).read_text(encoding="utf-8") in BLOCKS
