@@ -1,4 +1,4 @@
-"""The options of a method: their types and ranges, from text and presets, to JSON and back."""
+"""The options of a method: their types and ranges, and their conversion from text and JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def option_text(key: str, value: Any) -> str:
-    """Write an option's value as it is given after -o: "256x640" for a size, "2,3" for other tuples."""
+    """Format an option's value as after -o: "256x640" for a size, "2,3" for other tuples."""
     if isinstance(value, (tuple, list)):
         return ("x" if key in SIZES else ",").join(map(str, value))
     return str(value)
@@ -45,10 +45,10 @@ LATER: Mapping[str, Any] = {"resize_to": None, "interpolation": "lanczos"}
 
 @dataclass(frozen=True)
 class Range:
-    """What numbers an option takes: from ``low`` (left out where ``above``) to ``high``.
+    """The numbers that an option takes: from ``low`` (excluded with ``above``) to ``high``.
 
-    It stands in the option's type, as in ``lr: Annotated[float, Range(0, above=True)]``, and is checked
-    wherever the value comes from. NaN and infinity are in no range.
+    It is part of the option's type, as in ``lr: Annotated[float, Range(0, above=True)]``, and is checked for values
+    from any source. NaN and infinity are in no range.
     """
 
     low: float = -inf
@@ -64,13 +64,13 @@ class Range:
 
 
 Count = Annotated[int, Range(1)]
-"""The type of an option that counts something: 1 or more."""
+"""The type of an option that counts: 1 or more."""
 
 Positive = Annotated[float, Range(0, above=True)]
 """The type of an option such as a learning rate: any number above 0."""
 
 Share = Annotated[float, Range(0, 1)]
-"""The type of an option that is a part of something: from 0 to 1."""
+"""The type of an option that is a share: from 0 to 1."""
 
 
 Resize = Literal["stretch", "crop"]
@@ -80,39 +80,39 @@ Interpolation = Literal["lanczos", "bicubic", "bilinear", "nearest", "bilinear-a
 
 @dataclass(frozen=True)
 class Options:
-    """What the engine must know of any method; a method's own options extend it.
+    """The options of every method; a method's own options extend them.
 
-    The text below an option says what it means: ``adbench list methods NAME`` shows it.
+    The text below an option gives its meaning, which ``adbench list methods NAME`` shows.
     """
 
     size: Size = (256, 256)
     """Height and width of the input in pixels."""
 
     resize: Resize = "stretch"
-    """How an image gets to that size: stretch ignores the aspect ratio, crop fits the shorter side and cuts the centre
+    """How an image is resized to it: stretch ignores the aspect ratio, crop fits the shorter side and cuts the centre
     out."""
 
     resize_to: Size | None = None
-    """Height and width that an image is resized to before its centre of the input's size is cut out: stretched to
-    them, or covering them with crop; none for the size itself."""
+    """Height and width to which an image is resized before its centre of the input's size is cut out: stretched to
+    them, or covering them with crop; none for the input's size."""
 
     interpolation: Interpolation = "lanczos"
-    """How pixels of the resized image are computed: all but nearest and bilinear-aliased take all pixels into account
-    where the image shrinks, as Pillow does; bilinear-aliased is that of OpenCV, from the four nearest pixels."""
+    """How pixels of the resized image are computed. All but nearest and bilinear-aliased use all pixels where the image
+    shrinks, as Pillow does; bilinear-aliased uses the four nearest pixels, as OpenCV does."""
 
     batch_size: Count = 8
     """Images in a batch, in training and in scoring."""
 
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
-    """Precision of the heavy arithmetic: off is fp32, auto what the machine does well."""
+    """Precision of the heavy arithmetic: off is fp32, auto the fastest that the machine has in hardware."""
 
 
 @dataclass(frozen=True)
 class BackboneOptions(Options):
-    """Options of a method that looks through a frozen backbone."""
+    """Options of a method with a frozen backbone."""
 
     backbone: str = "wide_resnet50_2"
-    """The frozen network that features come from: see adbench list backbones."""
+    """The frozen network that computes the features: see adbench list backbones."""
 
     layers: tuple[int, ...] = (1, 2, 3)
     """Levels of the backbone: 1 to 4 are its outputs at strides 4, 8, 16 and 32 (layer1 to layer4 of a ResNet)."""
@@ -125,15 +125,15 @@ class BackboneOptions(Options):
 
 
 SMALLEST_SIZE = 32
-"""Pixels; below that, a backbone's deepest level is less than one position."""
+"""Pixels; with fewer, a backbone's deepest level has less than one position."""
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
 
 def option_types(kind: type[Options]) -> dict[str, Any]:
-    """Name and type of each option, with its range where it has one, in the order of declaration.
+    """Name and type of each option, with its range if it has one, in the order of declaration.
 
-    A class that declares an inherited option again without a range, for another default, keeps the inherited range.
+    A class that redeclares an inherited option without a range, for another default, keeps the inherited range.
     """
     found: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -144,7 +144,7 @@ def option_types(kind: type[Options]) -> dict[str, Any]:
 
 
 def _with_range_of(inherited: Any, own: Any) -> Any:
-    """A type with the range of the one that it takes the place of, unless it has its own or is not for numbers."""
+    """Give a type the range of the type that it replaces, unless it has its own or is not for numbers."""
     if get_origin(inherited) is tuple and get_origin(own) is tuple and len(get_args(inherited)) == len(get_args(own)):
         return tuple[tuple(map(_with_range_of, get_args(inherited), get_args(own)))]  # type: ignore[misc]
     ranges = _ranges(inherited)
@@ -156,7 +156,7 @@ def _with_range_of(inherited: Any, own: Any) -> Any:
 
 
 def _ranges(kind: Any) -> list[Range]:
-    """The ranges of a type that may also be None."""
+    """The ranges of a type, which may also allow None."""
     if get_origin(kind) is Annotated:
         inner, *extras = get_args(kind)
         return [extra for extra in extras if isinstance(extra, Range)] or _ranges(inner)
@@ -177,9 +177,9 @@ def _is_numeric(kind: Any) -> bool:
 
 
 def option_meanings(kind: type[Options]) -> dict[str, str]:
-    """What each option means: the text below it in its class, or in the class that it is redeclared from.
+    """Meaning of each option: the text below it in its class, or in the class that declared it first.
 
-    An option without such a text has an empty one, and so has every option of a class whose source is not at hand.
+    An option without such a text has an empty one; so have all options of a class without available source.
     """
     found: dict[str, str] = {}
     for base in kind.__mro__:
@@ -204,7 +204,7 @@ def _texts_below_fields(kind: type) -> dict[str, str]:
 
 
 def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
-    """Turn the text of one option into its typed value.
+    """Parse the text of one option.
 
     Raises:
         UnknownNameError: ``owner`` has no such option.
@@ -226,7 +226,7 @@ def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
 
 
 def _convert(kind: Any, text: str) -> Any:
-    """Convert text to a type; raises ValueError where it does not fit."""
+    """Convert text to a type. Raises ``ValueError`` if it does not fit."""
     origin = get_origin(kind)
     if origin is Annotated:
         return _within(kind, _convert(get_args(kind)[0], text))
@@ -249,7 +249,7 @@ def _convert(kind: Any, text: str) -> Any:
 
 
 def _within(kind: Any, value: Any) -> Any:
-    """Hand a value on; raises ValueError where it is out of its type's range."""
+    """Return a value. Raises ``ValueError`` if it is out of its type's range."""
     if not _in_range(kind, value):
         raise ValueError(value)
     return value
@@ -290,7 +290,7 @@ def _convert_bool(text: str) -> bool:
 
 
 def _in_range(kind: Any, value: Any) -> bool:
-    """Whether a value is in the range that its type asks for; of a tuple each, and every number finite."""
+    """Whether a value is finite and in its type's range; for a tuple, whether each of its values is."""
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *extras = get_args(kind)
@@ -307,7 +307,7 @@ def _in_range(kind: Any, value: Any) -> bool:
 
 
 def type_name(kind: Any) -> str:
-    """Name an option's type for people: "a whole number", "HxW", "one of zeros, reflect"."""
+    """Describe an option's type: "a whole number", "HxW", "one of zeros, reflect"."""
     if kind == Size:
         return "HxW, such as 256x640, or one number for a square"
     origin = get_origin(kind)
@@ -324,12 +324,12 @@ def type_name(kind: Any) -> str:
 
 
 def naming(options: Options) -> dict[str, Any]:
-    """The options as names of runs know them: without those of ``LATER`` whose values are those of adbench 0.1."""
+    """The options in names of runs: without those of ``LATER`` that have the values of adbench 0.1."""
     return {key: value for key, value in asdict(options).items() if key not in LATER or LATER[key] != value}
 
 
 def check(options: Options, *, owner: str) -> None:
-    """Refuse values that no task can work with. Raises ``OptionError``."""
+    """Refuse values that no task can use. Raises ``OptionError``."""
     if min(options.size) < SMALLEST_SIZE:
         found = "x".join(map(str, options.size))
         raise OptionError(f"option size of {owner}", found=found, wanted=f"at least {SMALLEST_SIZE} pixels each way")
@@ -344,7 +344,7 @@ def check(options: Options, *, owner: str) -> None:
 
 
 def _is_of(kind: Any, value: Any) -> bool:
-    """Whether a value is of an option's type, whatever its range; of a type that options don't have, any is."""
+    """Whether a value has an option's type, whatever its range; True for types that options don't have."""
     origin = get_origin(kind)
     if origin is Annotated:
         return _is_of(get_args(kind)[0], value)
@@ -367,12 +367,12 @@ def _is_of(kind: Any, value: Any) -> bool:
 
 
 def to_json(options: Options) -> dict[str, Any]:
-    """The options as JSON would hold them: tuples become lists."""
+    """Convert options to JSON's types: tuples become lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
 
 
 def from_json(kind: type[O], values: Mapping[str, Any], *, owner: str) -> O:
-    """Take ``to_json``'s form back, whoever wrote it.
+    """Make options from JSON's types, and check them.
 
     Raises:
         UnknownNameError: ``owner`` has no such option.

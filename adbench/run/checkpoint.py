@@ -1,7 +1,7 @@
-"""The one way from a file to a detector and back: what a checkpoint holds, and whether it fits.
+"""The one path from a file to a detector and back: a checkpoint's fields, and whether it fits.
 
-Files come from other people as well. So each field is checked, and a state must have every part that it was written
-with: what is missing would stay random, and its scores would look like any others.
+Files come from other people as well. So each field is checked, and a state must have every part that was written: a
+missing part would stay random, and its scores would look like any others.
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MARK, VERSION = "adbench_checkpoint", 1
-"""The field that tells adbench's own checkpoints, and what stands in it; a higher number is of a newer adbench."""
+"""The field that marks adbench's own checkpoints, and its value; a higher number is of a newer adbench."""
 
 MOST_HELD_OUT = 0.5
-"""Of the training images that ``--holdout`` may keep."""
+"""Range of the share of training images for ``--holdout``."""
 
 NAMED = 5
-"""So many parts of a state are named in a message."""
+"""Number of a state's parts that a message lists."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """One of adbench's own checkpoints; each field was checked.
+    """A checkpoint of adbench with checked fields.
 
     Attributes:
         path: the file.
         method: its name.
-        options: as JSON holds them.
-        dataset: what it was trained on.
-        classes: likewise; several in the setting "multi-class".
+        options: in JSON's types.
+        dataset: the data set of its training.
+        classes: the classes of its training; several in the setting "multi-class".
         seed: of the run.
-        epoch: finished epochs.
+        epoch: number of finished epochs.
         state: of the detector, on the CPU.
-        parts: the parts that the state was written with; None in files of adbench 0.1.
-        thresholds: what the run suggested, by class; none where it suggested nothing.
-        eval_size: where maps are compared; None for the input's size.
-        holdout: part of the training images that was kept from training.
-        setting: how it was trained.
+        parts: the parts of the written state; None in files of adbench 0.1.
+        thresholds: the run's suggestions by class; empty if it suggested nothing.
+        eval_size: size at which maps are compared; None for the input's size.
+        holdout: held-out part of the training images.
+        setting: the setting of its training.
         shots: training images of each class in the setting "few-shot".
-        train_images: how many images it was trained on; 0 in files of adbench 0.1.
-        validation: part of the training images that the method kept for a validation of its own.
+        train_images: number of training images; 0 in files of adbench 0.1.
+        validation: part of the training images that the method held out for its own validation.
     """
 
     path: Path
@@ -83,11 +83,11 @@ class Checkpoint:
     validation: float
 
     def options_for(self, method: Method, changes: Mapping[str, Any] | None = None) -> Options:
-        """The options that it was trained with, but for what the user changes now.
+        """The options of its training with the user's changes.
 
         Raises:
-            CheckpointError: another method's, or options that the method doesn't have.
-            OptionError: a change that no task can work with.
+            CheckpointError: the checkpoint is another method's, or the method lacks an option.
+            OptionError: a change that no task can use.
         """
         if self.method != method.name:
             raise CheckpointError(
@@ -104,7 +104,7 @@ class Checkpoint:
         return options
 
     def context(self, device: torch.device, auxiliary: Mapping[str, Path] | None = None) -> BuildContext:
-        """What it was built for, on the device where it is built now, with auxiliary data that is at hand now."""
+        """The context of its training, on the present device, with the present auxiliary data."""
         return BuildContext(
             device=device,
             seed=self.seed,
@@ -117,7 +117,7 @@ class Checkpoint:
         )
 
     def threshold_of(self, class_name: str) -> Stored | None:
-        """The suggested threshold for a class; that of a single class counts for any."""
+        """The suggested threshold for a class; that of a single class is for any class."""
         if len(self.classes) == 1:
             return self.thresholds.get(self.classes[0])
         return self.thresholds.get(class_name)
@@ -125,7 +125,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, eq=False)
 class AuthorsCheckpoint:
-    """A checkpoint that a method's authors, or anybody else, wrote: nothing but a state."""
+    """A checkpoint from a method's authors, or from anyone else: only a state."""
 
     path: Path
     state: Mapping[str, Any]
@@ -146,15 +146,15 @@ def payload(
     train_images: int,
     validation: float,
 ) -> dict[str, Any]:
-    """What a checkpoint file of a run holds: the model without its optimiser, and what is needed to score with it.
+    """Content of a run's checkpoint file: the model without its optimiser, and what scoring needs.
 
     Args:
         detector: at the end of an epoch.
-        job: what was asked for.
-        options: final ones.
+        job: the job.
+        options: resolved options.
         judged: the suggested threshold of each class.
-        train_images: how many images it was trained on.
-        validation: part of them that the method kept for a validation of its own.
+        train_images: number of training images.
+        validation: part of them that the method held out for its own validation.
     """
     state = model_state(detector)
     found = {name: thresholds.to_checkpoint(each, detector.score_scale) for name, each in judged.items()}
@@ -180,7 +180,7 @@ def payload(
 
 
 def model_state(detector: Detector) -> dict[str, Any]:
-    """The detector's state without what only training needs."""
+    """The detector's state without the parts that only training needs."""
     return {
         name: value for name, value in detector.state_dict().items() if not _only_trains(getattr(detector, name, None))
     }
@@ -203,7 +203,7 @@ def read(path: Path, *, hint: str = "") -> AnyCheckpoint:
         hint: what the user can do about a file that can't be used.
 
     Raises:
-        CheckpointError: the file is missing, damaged or unreadable, or a field of adbench's own is odd.
+        CheckpointError: the file is missing, damaged or unreadable, or a field of adbench's own is invalid.
     """
     saved = torch_files.load(path, hint=hint)
     if MARK not in saved:
@@ -237,7 +237,7 @@ def read(path: Path, *, hint: str = "") -> AnyCheckpoint:
 
 
 def _thresholds(fields: Fields, classes: tuple[str, ...]) -> dict[str, Stored]:
-    """The thresholds by class: of a single class they stand beside the other fields."""
+    """The thresholds by class; for a single class they are beside the other fields."""
     if len(classes) == 1:
         of_class: Mapping[str, Any] = {classes[0]: fields.saved}
     else:
@@ -257,12 +257,12 @@ def _thresholds(fields: Fields, classes: tuple[str, ...]) -> dict[str, Stored]:
 
 
 def build(saved: AnyCheckpoint, method: Method, options: Options, context: BuildContext) -> Detector:
-    """Build a detector and put it where a checkpoint left it.
+    """Build a detector and load a checkpoint into it.
 
     Raises:
         CheckpointError: the checkpoint doesn't fit the method.
-        UsageError: what the method needs can't be had here.
-        TaskError: building broke off.
+        UsageError: a requirement of the method is missing here.
+        TaskError: building failed.
     """
     devices.seed_everything(context.seed)
     try:
@@ -276,10 +276,10 @@ def build(saved: AnyCheckpoint, method: Method, options: Options, context: Build
 
 
 def restore(detector: Detector, saved: AnyCheckpoint) -> None:
-    """Put a freshly built detector where a checkpoint left it, its ``epoch`` as well.
+    """Load a checkpoint into a freshly built detector, and set its ``epoch``.
 
     Raises:
-        CheckpointError: the state lacks a part, has one too many, or doesn't fit.
+        CheckpointError: the state lacks a part, has an additional one, or doesn't fit.
         TaskError: memory ran out.
     """
     thing = f"checkpoint {saved.path}"
@@ -294,11 +294,11 @@ def restore(detector: Detector, saved: AnyCheckpoint) -> None:
 
 
 def hand_over(trained: Detector, fresh: Detector, through: Callable[[Any], Any]) -> None:
-    """Put a freshly built detector where another one is, as a checkpoint would. Raises what ``restore`` raises.
+    """Load one detector's state into a freshly built one, as a checkpoint would. Raises the same errors as ``restore``.
 
     Args:
-        trained: the detector that has the state.
-        fresh: the one that gets it.
+        trained: the detector with the state.
+        fresh: the detector that loads it.
         through: writes the state to a file and reads it back.
     """
     state = model_state(trained)
@@ -317,27 +317,27 @@ def _load(detector: Detector, state: Mapping[str, Any], thing: str) -> None:
         raise CheckpointError(**{**error.parts, "thing": named}) from error
     except UsageError:
         raise
-    except PLUGIN_ERRORS as error:  # a method raises whatever an odd state leads it to
+    except PLUGIN_ERRORS as error:  # an odd state makes a method raise any error
         if is_out_of_memory(error):
             raise TaskError(f"{thing} has no room in memory", found=described(error)) from error
         raise CheckpointError(f"{thing} does not fit {type(detector).__name__}", found=described(error)) from error
 
 
 def _loads_by_default(detector: Detector) -> bool:
-    """Whether the method leaves loading to ``Detector``; one that loads by itself has its own say of what it needs."""
+    """Whether ``Detector`` loads the state; a method's own loading decides for itself what it needs."""
     return type(detector).load_state_dict is Detector.load_state_dict
 
 
 def _parts_of(detector: Detector) -> frozenset[str]:
-    """The parts of a freshly built detector's state; those that ``fit`` makes are not among them yet."""
+    """The parts of a freshly built detector's state, without those that ``fit`` makes."""
     try:
         return frozenset(model_state(detector))
-    except PLUGIN_ERRORS:  # a state_dict of the method's own, which wants a fitted detector
+    except PLUGIN_ERRORS:  # the method's own state_dict needs a fitted detector
         return frozenset()
 
 
 def _require_parts(detector: Detector, found: frozenset[str], written: frozenset[str] | None, thing: str) -> None:
-    """Refuse a state without all the parts that it was ``written`` with, and that the detector has by itself."""
+    """Refuse a state without all parts that were ``written``, and all that the detector has before ``fit``."""
     wanted = written or frozenset()
     if _loads_by_default(detector):
         wanted |= _parts_of(detector)
@@ -348,7 +348,7 @@ def _require_parts(detector: Detector, found: frozenset[str], written: frozenset
 
 
 def _require_own_parts(detector: Detector, found: frozenset[str], thing: str) -> None:
-    """Refuse an authors' state that is not of this detector's parts; parts that ``fit`` makes may be missing."""
+    """Refuse an authors' state with other parts than this detector's; parts that ``fit`` makes may be missing."""
     wanted = _parts_of(detector)
     if wanted - found or any(not hasattr(detector, name) for name in found):
         parts = f"the parts of a {type(detector).__name__} ({_listed(wanted)})"

@@ -21,18 +21,18 @@ from ..util import capacity, devices
 from ..util.errors import DataError, OptionError
 
 NAMED = 3
-"""Of more classes that are trained together a message only says how many they are."""
+"""Up to this many jointly trained classes, a message lists their names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """How tasks are run, whatever they are of.
+    """Settings of a run that are independent of its data.
 
-    ``eval_size`` is where maps and masks are compared, None for the input's size; ``holdout`` the part of
-    the training images that is kept from training, for the threshold. ``threads`` is how many torch computes
-    with: a number, "auto" to find the fastest, or None for what torch has. ``keep`` says which checkpoints are
-    kept: that of the last epoch, or those of the best epochs on the test set as well. ``shots`` are the training images
-    of each class in the setting "few-shot". ``test`` names the test split that is scored, where a data set has several.
+    ``eval_size`` is the size at which maps and masks are compared; None is the input's size. ``holdout`` is the part
+    of the training images that is held out for the threshold. ``threads`` is torch's number of threads, "auto" to find
+    the fastest, or None for torch's own. ``keep`` says which checkpoints are kept: that of the last epoch, or also
+    those of the best epochs on the test set. ``shots`` is the number of training images of each class in the setting
+    "few-shot". ``test`` names the test split to score, if a data set has several.
     """
 
     device: str = "auto"
@@ -55,9 +55,9 @@ class RunSettings:
 class Job(RunSettings):
     """One model to train, small and picklable: names and numbers, nothing opened yet.
 
-    ``options`` are final but for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are those
-    that the model is trained on, sorted by name, so that their order moves no number: ``class_name`` where it is given.
-    In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` holds the paths of the
+    ``options`` are final except for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are
+    those of the model, sorted by name, so that their order moves no number; by default the only one is ``class_name``.
+    In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` has the paths of the
     method's auxiliary data by name.
 
     Raises:
@@ -106,13 +106,13 @@ class Job(RunSettings):
 def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
 
-    What can move a number counts, the oracle's by ``eval_every`` among them, and what the variant is called;
-    where it ran (device, folders) does not. The name is the same in every process and on every platform, and for all
-    classes that are trained together.
+    Everything that can move a number counts, including ``eval_every`` for the oracle, and so does the variant's name.
+    The place of the run (device, folders) does not. The name is the same in every process, on every platform, and for
+    all classes that are trained together.
 
     Args:
         job: the task to run.
-        identity: the contents of the data, and of files that options name, wherever they lie; and the code.
+        identity: of the data, of the files that options name, and of the code.
         amp: the precision that ``job.options.amp`` was resolved to.
     """
     facts = {
@@ -147,11 +147,11 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ResolvedClass:
-    """One class of a job, and where its result goes.
+    """One class of a job, and the folder of its result.
 
-    ``task`` trains on what the setting leaves of the training images of the ``whole`` task, without those ``held_out``
-    for the threshold; ``shots`` are the images that were drawn in the setting "few-shot". ``identity`` is that of the
-    whole.
+    ``task`` has the training images that the setting allows, from those of the ``whole`` task, without those
+    ``held_out`` for the threshold. ``shots`` are the images that were drawn in the setting "few-shot". ``identity`` is
+    that of the whole task.
     """
 
     task: Task
@@ -168,10 +168,10 @@ class ResolvedClass:
 
     @property
     def good(self) -> tuple[thresholds.Source, tuple[Sample, ...]]:
-        """The good images that suggest a threshold, and where they come from.
+        """The good images that suggest a threshold, and their source.
 
-        Those held out; else the validation images of the data set, but for few-shot and zero-shot, which may see no
-        more images than they train on; else the training images.
+        These are the held-out images; else the validation images of the data set, except for few-shot and zero-shot,
+        which may see no more images than they train on; else the training images.
         """
         if self.held_out:
             return "held-out", self.held_out
@@ -192,17 +192,17 @@ class ResolvedJob:
 
     @property
     def folder(self) -> store.RunFolder:
-        """The folder of the first class: that of the lock, and of the state to go on from."""
+        """The folder of the first class, which has the lock and the state."""
         return self.classes[0].folder
 
     @property
     def whole(self) -> list[Task]:
-        """The tasks of all classes with all of their images."""
+        """The tasks of all classes, with all their images."""
         return [each.whole for each in self.classes]
 
     @property
     def context(self) -> BuildContext:
-        """What the method is built for."""
+        """The context in which the method is built."""
         images = sum(len(each.task.train) for each in self.classes)
         return build_context(self.job, self.device, train_images=images)
 
@@ -212,7 +212,7 @@ class ResolvedJob:
 
 
 def build_context(job: Job, device: torch.device, *, train_images: int) -> BuildContext:
-    """What a method is built for to run a job."""
+    """Make the context in which a job's method is built."""
     return BuildContext(
         device=device,
         seed=job.seed,
@@ -226,16 +226,16 @@ def build_context(job: Job, device: torch.device, *, train_images: int) -> Build
 
 
 def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
-    """Resolve device and precision and name the run; nothing is opened or trained.
+    """Resolve device and precision, and name the run; nothing is opened or trained.
 
     Args:
         job: the job.
-        tasks: that of each of its classes, in their order.
+        tasks: the tasks of its classes, in their order.
         identity: of the job with these tasks.
 
     Raises:
-        UsageError: the device or the precision can't be had here, sizes that need more memory than there is, or
-            fewer training images than the setting wants.
+        UsageError: this machine lacks the device or the precision, sizes need more memory than there is, or the
+            setting needs more training images than there are.
     """
     tasks = [task.with_test(job.test) for task in tasks]
     capacity.require_input(job.options.size, max(len(task.test) for task in tasks))

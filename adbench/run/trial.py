@@ -1,4 +1,4 @@
-"""``adbench test``: score the test images with a checkpoint; nothing is trained or stored."""
+"""``adbench test``: scores the test images with a checkpoint; nothing is trained or stored."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .watch import Watch
 
 @dataclass(frozen=True)
 class Trial:
-    """What a checkpoint scored on one class; ``epoch`` and ``threshold`` are None where it doesn't say.
+    """Scores of a checkpoint on one class; ``epoch`` and ``threshold`` are None if it lacks them.
 
-    Of the ``test_images``, ``tied_images`` share their score with another one.
-    There is no threshold either where the user changed what scores depend on.
+    Of the ``test_images``, ``tied_images`` share their score with another one. There is also no threshold if the user
+    changed something on which scores depend.
     """
 
     method: str
@@ -57,15 +57,15 @@ def run(
 ) -> Trial:
     """Score the test images of one class with a checkpoint of adbench or of the method's authors.
 
-    adbench's own checkpoints carry their options and the size at which maps are compared; for the authors'
-    those of ``job`` count, and what such a checkpoint lacks (``Detector.calibrate``) is found on the training images.
+    adbench's own checkpoints contain their options and the size at which maps are compared. For the authors'
+    checkpoints those of ``job`` count; ``Detector.calibrate`` computes what they lack from the training images.
 
     Args:
         job: the class to score, and the method.
-        registry: where the method and the data set are found.
+        registry: finds the method and the data set.
         saved: the checkpoint.
-        changes: options that the user gave; they count more than those in the checkpoint.
-        watch: hears of the progress.
+        changes: the user's options, which override those in the checkpoint.
+        watch: called with the progress.
 
     Raises:
         CheckpointError: it does not fit the method.
@@ -126,12 +126,12 @@ def run(
 
 
 def _as_saved(job: Job, saved: Checkpoint) -> Job:
-    """The job with what a checkpoint of adbench says of its training and of how its maps are compared."""
+    """The job with the checkpoint's training setting and evaluation size."""
     return replace(job, eval_size=saved.eval_size, holdout=saved.holdout)
 
 
 def _protocol(saved: AnyCheckpoint, scored: Protocol) -> Protocol:
-    """How a checkpoint was trained and is scored now."""
+    """The protocol: how a checkpoint was trained and is scored now."""
     if not isinstance(saved, Checkpoint):
         return replace(scored, epoch_policy="the checkpoint's")
     scored = replace(scored, epoch_policy="the checkpoint's", validation=saved.validation)
@@ -142,7 +142,7 @@ def _protocol(saved: AnyCheckpoint, scored: Protocol) -> Protocol:
 
 
 def trained_on(saved: AnyCheckpoint, dataset: str) -> str | None:
-    """The classes of ``dataset`` that one of adbench's own checkpoints is of, as "a,b"; None for any other."""
+    """The classes of ``dataset`` in a checkpoint of adbench, as "a,b"; None for any other."""
     if not isinstance(saved, Checkpoint) or saved.dataset != dataset:
         return None
     return ",".join(saved.classes)
