@@ -40,7 +40,7 @@ SIZES = ("size", "resize_to")
 """Options that are a height and a width."""
 
 LATER: Mapping[str, Any] = {"resize_to": None, "interpolation": "lanczos"}
-"""Options that adbench 0.1 did not have, with the values by which it worked: results without them mean these."""
+"""Options that adbench 0.1 did not have, with its implicit values, which results without them have."""
 
 
 @dataclass(frozen=True)

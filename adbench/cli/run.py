@@ -154,7 +154,7 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome]) 
 
 @contextlib.contextmanager
 def _saying_how_far(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[None]:
-    """Say how many tasks were done where the user stops the command, be it in training or after it."""
+    """Say how many tasks were done if the user stops the command, in training or after it."""
     try:
         yield
     except KeyboardInterrupt:

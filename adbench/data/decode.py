@@ -91,10 +91,10 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
 
 
 def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:
-    """Resize an image or mask to the input's size: the part of it that is seen, in one go."""
+    """Cut out the shown part of an image or mask and resize it to the input's size, in one step."""
     height, width = framing.size
     part = framing.shown_part((image.height, image.width))
-    if interpolation == "bilinear-aliased":  # transform() looks at the four nearest pixels, whatever the scale
+    if interpolation == "bilinear-aliased":  # transform() uses the four nearest pixels at any scale
         return image.transform((width, height), Image.Transform.EXTENT, part, Image.Resampling.BILINEAR)
     return image.resize((width, height), RESAMPLING[interpolation], box=part)
 

@@ -1,4 +1,4 @@
-"""How an image gets to the size of the input: which part of it is seen, and between which pixels."""
+"""Framing: how an image is resized to the input's size, and which part of it is shown."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Framing:
-    """How images get to ``size``, the height and width of the input.
+    """How images are resized to ``size``, the height and width of the input.
 
     Attributes:
-        size: what is cut out of the centre of the resized image.
+        size: size of the part that is cut out of the centre of the resized image.
         resize: "stretch" ignores the aspect ratio, "crop" keeps it.
-        resize_to: height and width that the whole image is stretched to, or that it covers with "crop"; None for
+        resize_to: height and width to which the whole image is stretched, or which it covers with "crop"; None for
             ``size``.
-        interpolation: between which pixels.
+        interpolation: how pixels are computed.
     """
 
     size: Size
@@ -30,17 +30,17 @@ class Framing:
 
     @classmethod
     def of(cls, options: Options) -> Framing:
-        """What a method's options ask for."""
+        """The framing in a method's options."""
         return cls(options.size, options.resize, options.resize_to, options.interpolation)
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What names decoded images; a framing that adbench 0.1 knew has the same facts as there."""
+        """Facts that name decoded images; for a framing of adbench 0.1 they are the same as there."""
         later = (self.resize_to, self.interpolation)
         return (self.size, self.resize, *(later if later != (None, "lanczos") else ()))
 
     def shown_part(self, own: Size) -> Box:
-        """The part that is seen of an image whose height and width are ``own``."""
+        """The part that is shown of an image of height and width ``own``."""
         if self.resize_to is None:
             return self._fitted(own)
         height, width = self._resized(own)
@@ -50,7 +50,7 @@ class Framing:
         return left * across, top * down, right, bottom
 
     def _fitted(self, own: Size) -> Box:
-        """The largest part around the centre that has the aspect ratio of ``size``; with "stretch" all of it."""
+        """The largest part around the centre with the aspect ratio of ``size``; with "stretch" the whole image."""
         if self.resize == "stretch":
             return 0, 0, own[1], own[0]
         scale = max(self.size[1] / own[1], self.size[0] / own[0])

@@ -34,7 +34,7 @@ class _Series:
     kind: Kind
     of: Callable[[str], float | None]
     mean: float | None = None
-    """What is told as the mean, where the classes have no values of their own."""
+    """The mean of classes that have no values of their own."""
 
     def column(self) -> Column[_Row]:
         """The series as a column of the comparison."""
@@ -55,7 +55,7 @@ class _Row:
 
 
 MEAN = "mean"
-"""The class under which a published mean over all classes of a data set stands."""
+"""Class name of a published mean over all classes of a data set."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The fields of a checkpoint, taken out one by one and checked, since the file may come from anybody."""
+"""Reads and checks the fields of a checkpoint one by one, since the file may come from other people."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..util.errors import CheckpointError
 
 
 class Fields:
-    """Takes the fields of a checkpoint out of it, each of its type, or raises ``CheckpointError``."""
+    """Reads the fields of a checkpoint, each of its type, or raises ``CheckpointError``."""
 
     def __init__(self, path: Path, saved: Mapping[str, Any], hint: str) -> None:
         self.path, self.saved, self.hint = path, saved, hint
 
     def take(self, name: str, fits: Callable[[Any], bool], wanted: str, *default: Any) -> Any:
-        """A field that ``fits``; without a ``default`` it must be there."""
+        """A field that ``fits``; without a ``default`` it must exist."""
         if name not in self.saved and default:
             return default[0]
         value = self.saved.get(name)
@@ -26,7 +26,7 @@ class Fields:
         return value
 
     def odd(self, name: str, found: str, wanted: str) -> CheckpointError:
-        """The error that says what a field holds."""
+        """The error about a field, with its value."""
         return CheckpointError(f"checkpoint {self.path}, '{name}'", found=found, wanted=wanted, hint=self.hint)
 
     def text(self, name: str) -> str:
@@ -38,21 +38,21 @@ class Fields:
         return int(self.take(name, lambda value: _is_whole(value, least), f"a whole number from {least} up", *default))
 
     def share(self, name: str, most: float) -> float:
-        """A part of something; 0 where it isn't said."""
+        """A share; 0 if the field is missing."""
         return float(self.take(name, lambda value: _is_share(value, most), f"a number from 0 to {most:g}", 0.0))
 
     def table(self, name: str) -> Mapping[str, Any]:
-        """A dict with texts for keys."""
+        """A dict with texts as keys."""
         found: Mapping[str, Any] = self.take(name, _is_table, "a dict with texts for keys")
         return found
 
     def texts(self, name: str) -> tuple[str, ...] | None:
-        """A list of texts; None where there is none."""
+        """A list of texts; None if the field is missing."""
         found = self.take(name, _are_texts, "a list of texts", None)
         return None if found is None else tuple(found)
 
     def setting(self) -> Setting:
-        """How it was trained."""
+        """The setting of its training."""
         found: Setting = self.take("setting", _is_setting, "one of " + ", ".join(get_args(Setting)), "one-class")
         return found
 
@@ -62,7 +62,7 @@ class Fields:
         return found
 
     def eval_size(self) -> EvalSize | None:
-        """Where maps are compared; lists, as other writers may leave them, become sizes."""
+        """Size at which maps are compared; lists, which other writers may leave, become sizes."""
 
         def fits(value: Any) -> bool:
             return value == "native" if isinstance(value, str) else isinstance(value, (list, tuple)) and _is_size(value)
@@ -72,7 +72,7 @@ class Fields:
 
 
 def _shown(value: object) -> str:
-    """A value in a few letters; of others than numbers and texts the type."""
+    """Describe a value briefly; by its type, if it is neither a number nor a text."""
     if value is None or isinstance(value, (bool, int, float, str)):
         text = repr(value)
         return text if len(text) <= 40 else f"{text[:40]}..."

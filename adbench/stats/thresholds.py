@@ -38,7 +38,7 @@ OUTLIER = 0.1
 Floats = NDArray[np.float64]
 
 Source = Literal["training", "held-out", "validation"]
-"""Where the good images come from."""
+"""Source of the good images."""
 
 
 def suggest(scores: NDArray[np.floating], *, source: Source) -> tuple[float, str] | None:
@@ -105,10 +105,10 @@ def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
 
 
 def from_checkpoint(saved: Mapping[str, Any]) -> Stored | None:
-    """Read the threshold of a checkpoint, whoever wrote it; None where it has none.
+    """Read the threshold of a checkpoint from any writer; None if it has none.
 
     Raises:
-        ValueError: a field is odd; the text says what it holds.
+        ValueError: a field is invalid; the text has its value.
     """
     found, useless, scale = saved.get("threshold"), saved.get("threshold_useless"), saved.get("score_scale", 1)
     if not found:

@@ -46,7 +46,7 @@ def test_all_settings_rank_side_by_side_and_can_be_chosen(several):
 
 
 def test_a_setting_without_results_is_told(ran, tiny_method):
-    """The error names the settings that there are."""
+    """The error lists the stored settings."""
     found = adbench("leaderboard", "--results", ran, "--plugin", tiny_method, "--setting", "few-shot")
     assert (found.exit_code, line_of(found)) == (
         2, "Error: results of --setting few-shot: found those of one-class only."
@@ -54,7 +54,7 @@ def test_a_setting_without_results_is_told(ran, tiny_method):
 
 
 def test_a_multi_class_run_works_with_all_that_reads_results(several, tiny_data, tmp_path):
-    """Report, heat maps and test take the results and the checkpoint of a class as those of any run."""
+    """Report, heat maps and test use the results and the checkpoint of a class like those of any run."""
     (folder,) = (several / "folder/nuts/tiny").glob("*multi-class*")
     words = ("--data-root", tiny_data, "--plugin", TINY)
     assert adbench("report", "--results", several, *words, "--no-images", "-o", tmp_path / "page").exit_code == 0
@@ -90,7 +90,7 @@ def test_what_a_setting_means_for_thresholds_and_oracles_is_said(several):
     ],
 )
 def test_what_contradicts_itself_is_one_error(tiny_data, tmp_path, words, told):
-    """Exit code 2 and a sentence that says what would be right; nothing is trained."""
+    """Exit code 2, with a sentence about what would be right; nothing is trained."""
     done = run_tiny(tiny_data, tmp_path, *words)
     assert done.exit_code == 2
     assert told in done.stderr

@@ -1,4 +1,4 @@
-"""Which part of an image is seen and how its pixels are computed, against torchvision, torch and Pillow."""
+"""The shown part of an image and its pixels, against torchvision, torch and Pillow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODES = {
 def test_the_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(
     interpolation, height, width, whole, size
 ):
-    """Published set-ups such as 256 -> 224 and 329 -> 288: the same pixels, but for rounding."""
+    """Published set-ups such as 256 -> 224 and 329 -> 288 have the same pixels, up to rounding."""
     image = drawn(height, width)
     expected = Compose([Resize(whole, MODES[interpolation]), CenterCrop(size)])(image)
     found = seen(image, Framing((size, size), "crop", (whole, whole), interpolation))
@@ -48,7 +48,7 @@ def test_the_shorter_side_is_resized_and_the_centre_cropped_as_torchvision_does(
 
 
 def test_the_whole_image_is_stretched_before_its_centre_is_cropped():
-    """Published set-ups such as 448 -> 392, and heights and widths of their own."""
+    """Published set-ups such as 448 -> 392, and other heights and widths."""
     image = drawn(200, 310)
     for whole, size in (((448, 448), (392, 392)), ((96, 160), (80, 100)), ((97, 161), (80, 100))):
         expected = Compose([Resize(whole, InterpolationMode.BICUBIC), CenterCrop(size)])(image)
@@ -60,7 +60,7 @@ def test_the_whole_image_is_stretched_before_its_centre_is_cropped():
 
 @pytest.mark.parametrize("size", [(50, 60), (200, 90), (300, 400)])
 def test_bilinear_without_antialiasing_is_torchs(size):
-    """That of OpenCV and of torch: from the four nearest pixels, also where the image shrinks."""
+    """It is OpenCV's and torch's: from the four nearest pixels, also where the image shrinks."""
     image = drawn(200, 240)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
     expected = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=False)
@@ -71,7 +71,7 @@ def test_bilinear_without_antialiasing_is_torchs(size):
 
 
 def test_antialiasing_smooths_where_images_shrink():
-    """A fine checkerboard becomes grey, but not from four pixels alone."""
+    """A fine checkerboard becomes grey, but not from only four pixels."""
     board = Image.fromarray((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8).repeat(1, 0))
     for interpolation in ("lanczos", "bicubic", "bilinear"):
         assert np.abs(seen(board, Framing((8, 8), interpolation=interpolation)) - 127).max() < 20
@@ -87,7 +87,7 @@ def test_antialiasing_smooths_where_images_shrink():
     fitted=st.booleans(),
 )
 def test_the_seen_part_lies_within_the_image_around_its_centre(own, size, more, resize, fitted):
-    """Whatever the shapes: never beyond the border, not empty, and centred to half a pixel of the resized image."""
+    """For any shapes it is within the border, not empty, and centred to half a pixel of the resized image."""
     whole = None if fitted else (size[0] + more[0], size[1] + more[1])
     left, top, right, bottom = Framing(size, resize, whole).shown_part(own)
     assert 0 <= left < right <= own[1]
@@ -99,7 +99,7 @@ def test_the_seen_part_lies_within_the_image_around_its_centre(own, size, more, 
 
 
 def test_a_framing_of_0_1_keeps_the_names_of_its_images():
-    """Decoded images of adbench 0.1 are found again; anything newer is named apart."""
+    """Decoded images of adbench 0.1 are found again; newer framings have other names."""
     assert Framing.of(Options()).facts == ((256, 256), "stretch")
     others = [Framing((256, 256), resize_to=(300, 300)), Framing((256, 256), interpolation="bicubic")]
     assert len({Framing((256, 256)).facts, *(each.facts for each in others)}) == 3

@@ -63,7 +63,7 @@ def test_it_is_found_when_installed(installed, tiny_data, tmp_path):
     assert result["method_package"] == "adbench-sample 0.1.0"
 
 
-def test_installed_and_given_as_a_file_is_one_too_many(installed):
+def test_installed_and_given_as_a_file_is_an_error(installed):
     """The message about the clash names both places."""
     found = adbench(installed, "list", "methods", "--plugin", str(SAMPLE))
 
@@ -118,7 +118,7 @@ def test_it_is_far_from_random_on_demo(tmp_path):
     assert means["sample", "pixel_auroc"] > means["random", "pixel_auroc"] + 0.4
 
 
-def test_a_image_alone_scores_as_in_a_batch():
+def test_an_image_alone_scores_as_in_a_batch():
     """The guide's own test, that scores don't depend on the batch, holds for its method."""
     from adbench.data.images import Batch
 

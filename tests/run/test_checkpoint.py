@@ -1,4 +1,4 @@
-"""From a file to a detector and back: fields that are odd and states that are not whole are refused."""
+"""From a file to a detector and back: invalid fields and incomplete states are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adbench.util.errors import CheckpointError
 
 @pytest.fixture(scope="module")
 def saved(tiny, tiny_data, tmp_path_factory) -> dict:
-    """What the checkpoint of a run of the tiny method holds."""
+    """Content of a checkpoint of the tiny method."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path_factory.mktemp("results"), epochs=1))
     return torch.load(folder.checkpoint("last"), weights_only=True)
 
@@ -40,7 +40,7 @@ def test_a_run_comes_back_as_it_was_written(tiny, saved, tiny_data, tmp_path):
 
 
 def test_a_checkpoint_of_adbench_01_is_read(tiny, saved, tiny_data, tmp_path):
-    """Fields that it did not have are optional; it scores what the new one scores."""
+    """Its missing fields are optional, and it gives the same scores as a new one."""
     old = {name: saved[name] for name in ("adbench_checkpoint", "method", "options", "dataset", "class", "seed",
                                           "epoch", "threshold", "eval_size", "holdout", "state")}  # fmt: skip
     job, registry = job_for(tiny, tiny_data, tmp_path), registry_of(tiny)
@@ -85,7 +85,7 @@ MISSING = object()
     ],
 )
 def test_an_odd_field_is_named(saved, tmp_path, field, value, found):
-    """Whoever wrote the file: one sentence with its path, the field, what it holds and what was wanted."""
+    """For a file of any writer, one sentence has its path, the field, the found value and the wanted one."""
     content = {name: each for name, each in saved.items() if name != field}
     if field == "class":
         del content["classes"]  # which says it as well
@@ -108,7 +108,7 @@ def test_an_odd_field_is_named(saved, tmp_path, field, value, found):
     ],
 )
 def test_odd_options_are_the_checkpoints_fault(tiny, saved, tmp_path, change, found):
-    """They were not given by the user, so the message names the file."""
+    """The user did not give them, so the message names the file."""
     path = written({**saved, "options": {**saved["options"], **change}}, tmp_path)
     with pytest.raises(CheckpointError) as caught:
         checkpoint.read(path).options_for(tiny)
@@ -117,7 +117,7 @@ def test_odd_options_are_the_checkpoints_fault(tiny, saved, tmp_path, change, fo
 
 
 def test_an_odd_checkpoint_is_the_users_mistake(saved, tiny_data, tiny_method, tmp_path):
-    """Adbench test says it in one line and with exit code 2."""
+    """``adbench test`` prints one line, with exit code 2."""
     path = written({**saved, "epoch": "last"}, tmp_path)
     done = adbench("test", "-m", "tiny", "--plugin", tiny_method, "-d", "folder", "--data-root", tiny_data,
                    "--checkpoint", path)  # fmt: skip
@@ -129,7 +129,7 @@ def test_an_odd_checkpoint_is_the_users_mistake(saved, tiny_data, tiny_method, t
 
 
 class Two(Detector):
-    """Two parts from the start, and one that fit makes."""
+    """Has two parts from the start, and one that fit makes."""
 
     def __init__(self, options, device):
         super().__init__(options, device)
@@ -146,7 +146,7 @@ class Two(Detector):
 
 
 class OwnLoader(Two):
-    """Takes what there is, under other names as well."""
+    """Loads its parts under other names, too."""
 
     def load_state_dict(self, state):
         super().load_state_dict({"second" if name == "old" else name: value for name, value in state.items()})
@@ -184,7 +184,7 @@ def test_a_whole_state_gives_the_detector_back(two, tmp_path):
 @pytest.mark.parametrize("version", ["new", "0.1"])
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_a_state_without_a_part_is_refused(two, tmp_path, name, version):
-    """What is missing would stay random: no metrics of that, with or without a list of the parts in the file."""
+    """A missing part would stay random: there are no metrics, with or without a list of parts in the file."""
     content = without(two, name)
     if version == "0.1":
         del content["parts"]
@@ -193,19 +193,19 @@ def test_a_state_without_a_part_is_refused(two, tmp_path, name, version):
 
 
 def test_a_part_that_fit_makes_is_missed_too(two, tmp_path):
-    """The file lists its parts, so one that a new detector doesn't have yet can't go missing."""
+    """The file lists its parts, so a part that a new detector doesn't have yet can't go missing."""
     with pytest.raises(CheckpointError, match="found no 'centre'"):
         opened(without(two, "centre"), tmp_path)
 
 
 def test_an_unknown_part_is_refused(two, tmp_path):
-    """A part that the file doesn't list was added by somebody."""
+    """Someone added a part that the file doesn't list."""
     with pytest.raises(CheckpointError, match="found also 'third', wanted 'centre', 'first', 'second'"):
         opened(without(two, state={"third": torch.ones(1)}), tmp_path)
 
 
 def test_a_method_that_loads_by_itself_has_its_own_say(two, tmp_path):
-    """Parts under the names of an older version are its business, as far as the file is whole."""
+    """A method may load parts under the names of an older version, if the file is complete."""
     renamed = without(two, "second", state={"old": two["state"]["second"]})
     renamed["parts"] = list(renamed["state"])
     found = opened(renamed, tmp_path, OwnLoader)
@@ -216,7 +216,7 @@ def test_a_method_that_loads_by_itself_has_its_own_say(two, tmp_path):
 
 @pytest.mark.parametrize("names", [("second",), ("first", "second")])
 def test_an_authors_state_without_a_part_is_refused(two, tmp_path, names):
-    """A file that is no checkpoint of adbench must have the parts that a new detector has."""
+    """A foreign file must have the parts of a new detector."""
     state = {name: value for name, value in two["state"].items() if name in ("first", "second")}
     assert opened(state, tmp_path).epoch == 0
     for name in names:
@@ -226,7 +226,7 @@ def test_an_authors_state_without_a_part_is_refused(two, tmp_path, names):
 
 
 def test_an_authors_state_of_another_model_is_refused(two, tmp_path):
-    """Tensors of other names are not taken as attributes."""
+    """Tensors with other names don't become attributes."""
     state = {name: value for name, value in two["state"].items() if name != "centre"}
     with pytest.raises(CheckpointError, match=r"found .*'conv\.weight'"):
         opened({**state, "conv.weight": torch.ones(1)}, tmp_path)
@@ -234,13 +234,13 @@ def test_an_authors_state_of_another_model_is_refused(two, tmp_path):
 
 @pytest.mark.parametrize("odd", [{"first": 3}, {"first": {"weight": 3}}, {"first": torch.ones(2)}, {"first": None}])
 def test_a_part_of_another_kind_is_the_checkpoints_fault(two, tmp_path, odd):
-    """Whatever loading it raises is told as a checkpoint that doesn't fit."""
+    """Any error of loading is reported as a checkpoint that doesn't fit."""
     with pytest.raises(CheckpointError, match=r"a\.pt.*does not fit Two"):
         opened(without(two, state=odd), tmp_path)
 
 
 def test_a_score_that_uses_the_epoch_is_the_runs(tiny_data, tmp_path):
-    """Adbench test sets the detector's epoch, as the run had it when it scored."""
+    """``adbench test`` sets the detector's epoch to that of the run when it scored."""
 
     def fit(detector, images):
         for number in (1, 2, 3):
