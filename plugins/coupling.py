@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from FrEIA.modules import AllInOneBlock, PermuteRandom
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from .flows import at_least_float32
+from .freia import AllInOneBlock, PermuteRandom
 
 Precision = torch.dtype | None
 """Precision of matrix products, those of subnets and of rotations; None keeps the precision of their input.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import hashlib
 import io
 import math
@@ -10,11 +12,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
@@ -125,14 +128,49 @@ def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Byte
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings, and replace Pillow's limit of pixels by ours."""
+    """Silence the warnings of Pillow and of libtiff, and use our own limit of pixels instead of Pillow's."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet_libtiff():
             warnings.filterwarnings("ignore", module=r"PIL\b")
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def _quiet_libtiff() -> Iterator[None]:
+    """Take libtiff's handlers of messages away, which write to standard error past Python.
+
+    What is wrong with a file Pillow raises as well. Where libtiff is a part of Pillow's own code, as on Windows, its
+    handlers can't be reached and stay.
+    """
+    library = _libtiff()
+    setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler] if library else []
+    before = [setter(None) for setter in setters]
+    try:
+        yield
+    finally:
+        for setter, handler in zip(setters, before, strict=True):
+            setter(handler)
+
+
+@cache
+def _libtiff() -> ctypes.CDLL | None:
+    """The libtiff that Pillow uses: the one in its package, or else the system's."""
+    if not features.check("libtiff"):
+        return None
+    package = Path(Image.__file__).parent
+    bundled = [*package.parent.glob("pillow.libs/libtiff*"), *package.glob(".dylibs/libtiff*")]
+    name = next(map(str, bundled), None) or ctypes.util.find_library("tiff")
+    try:
+        library = ctypes.CDLL(name) if name else None
+        for setter in ("TIFFSetErrorHandler", "TIFFSetWarningHandler") if library else ():
+            function = getattr(library, setter)
+            function.argtypes, function.restype = [ctypes.c_void_p], ctypes.c_void_p
+    except (OSError, AttributeError):
+        return None
+    return library
 
 
 def most_pixels() -> float:

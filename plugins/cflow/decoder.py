@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
-from FrEIA.framework import SequenceINN
 
 from ..coupling import Precision
+from ..freia import SequenceINN
 from .block import Subnet, VectorBlock
 
 NARROW = 128

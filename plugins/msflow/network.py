@@ -12,12 +12,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from FrEIA.framework import GraphINN, InputNode, Node, OutputNode, SequenceINN
-from FrEIA.modules import InvertibleModule
 from torch import nn
 
 from ..coupling import ChannelNorm, CodedConv, Conv, FastPermute, MapBlock, Precision
 from ..flows import at_least_float32, position_code
+from ..freia import GraphINN, InputNode, InvertibleModule, Node, OutputNode, SequenceINN
 
 # FrEIA wants the height and width of a map, but uses only the number of dimensions.
 ANY_SIZE = (1, 1)

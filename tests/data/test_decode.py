@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
+import sys
 import warnings
 from pathlib import Path
 
@@ -429,3 +431,26 @@ def test_broken_bytes_never_break_more_than_their_image(tmp_path, kind, changes)
     done = decode_sample(Sample(path), SMALL)
 
     assert done.path == path if isinstance(done, Problem) else done.image.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "tiff_lzw", "jpeg"])
+def test_a_damaged_tiff_is_one_problem_and_nothing_else(tmp_path, compression, capfd):
+    """Libtiff's own messages don't reach standard error, and are heard again afterwards."""
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(4).integers(0, 255, (48, 40, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path, compression=compression)
+    data = bytearray(path.read_bytes())
+    for place in range(60, 400, 7):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+    with quiet():
+        found = decode_sample(Sample(path, 0, "good", None), (32, 32), "stretch")
+        with quiet():  # one stage within another
+            pass
+        decode_sample(Sample(path, 0, "good", None), (32, 32), "stretch")
+    assert isinstance(found, Problem) or compression == "jpeg"  # whose damage may only change pixels
+    assert capfd.readouterr().err == ""
+    if compression != "jpeg" and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            Image.open(path).load()
+        assert capfd.readouterr().err
