@@ -23,7 +23,7 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--data", type=click.Path(path_type=Path, exists=True), envvar=REAL_DATA, show_envvar=True,
                      help="A folder of MVTec-layout classes. [default: that of demo]"),
         click.option("--class", "class_name", help="One of them. [default: brick of demo]"),
-        click.option("--images", "--pictures", default=32, show_default=True, help="So many of each part."),
+        click.option("--images", "--pictures", default=32, show_default=True, help="Number of images of each part."),
         click.option("--size", default=256, show_default=True),
         click.option("--batch", default=8, show_default=True),
         click.option("--rounds", default=3, show_default=True, help="Epochs of each side; the median counts."),

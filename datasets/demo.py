@@ -98,7 +98,7 @@ def _build_at(folder: Path) -> None:
         raise DataError(
             f"demo images at {folder}",
             found=error.strerror or str(error),
-            wanted="room for about 20 MB",
+            wanted="space for about 20 MB",
             hint="Free some space, or set ADBENCH_CACHE to another folder",
         ) from error
 

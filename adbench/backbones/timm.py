@@ -63,7 +63,7 @@ def load(name: str, layers: tuple[int, ...], path: str | Path | None) -> TimmPar
         used = tuple(sorted(set(positions)))
         if path is None:
             page = f"https://huggingface.co/timm/{model}"
-            with weights_module.ways_out(name, page):
+            with weights_module.download_hints(name, page):
                 net = timm.create_model(model, pretrained=True, features_only=True, out_indices=used)
         else:
             state = weights_module.from_file(path)

@@ -96,7 +96,7 @@ def from_torchvision(name: str) -> State:
     path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
     if not path.exists():
         prefix = re.search(r"-([0-9a-f]{8,})\.", path.name)
-        with ways_out(name, url):
+        with download_hints(name, url):
             path.parent.mkdir(parents=True, exist_ok=True)
             # writes under another name, checks the hash, and renames: a broken download is never used
             torch.hub.download_url_to_file(
@@ -124,7 +124,7 @@ def from_package() -> State:
 
 
 @contextmanager
-def ways_out(name: str, url: str) -> Iterator[None]:
+def download_hints(name: str, url: str) -> Iterator[None]:
     """Turn any error of a download into one that lists three remedies."""
     try:
         yield

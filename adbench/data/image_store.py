@@ -255,7 +255,7 @@ def _read_whole(folder: Path, order: _Order) -> Store | None:
 
 def _no_room(folder: Path, found: str) -> DataError:
     return DataError(
-        f"image cache {folder}", found=found, wanted="room for the decoded images",
+        f"image cache {folder}", found=found, wanted="space for the decoded images",
         hint="Free some space, or set ADBENCH_CACHE to another folder",
     )  # fmt: skip
 

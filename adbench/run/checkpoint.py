@@ -319,7 +319,7 @@ def _load(detector: Detector, state: Mapping[str, Any], thing: str) -> None:
         raise
     except PLUGIN_ERRORS as error:  # an odd state makes a method raise any error
         if is_out_of_memory(error):
-            raise TaskError(f"{thing} has no room in memory", found=described(error)) from error
+            raise TaskError(f"{thing} doesn't fit into memory", found=described(error)) from error
         raise CheckpointError(f"{thing} does not fit {type(detector).__name__}", found=described(error)) from error
 
 

@@ -150,7 +150,7 @@ def _is_held(path: Path) -> bool:
     return False
 
 
-# ---------------------------------------------------------------- room
+# ---------------------------------------------------------------- space
 
 
 def make_room(need: int, folders: Sequence[Path], most: int, *, must: bool = False) -> bool:

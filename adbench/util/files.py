@@ -168,7 +168,7 @@ def replace_folder(own: Path, place: Path, *, attempts: int = 5) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder at once, so that nobody sees half of a folder.
+    """Remove a file or a folder at once, so that no process sees half of a folder.
 
     Raises:
         OSError: it isn't there, or it can't be removed: on Windows, because it is open.

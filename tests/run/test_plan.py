@@ -123,7 +123,7 @@ def test_a_failing_class_does_not_stop_the_others(registry, tiny_data, tmp_path)
 
 
 def test_an_unforeseen_error_becomes_one_of_ours_and_keeps_its_cause(registry, tiny_data, tmp_path, monkeypatch):
-    """A method that raises anything fails alone, with its name, the first line of the reason, and the way out."""
+    """A method that raises anything fails alone, with its name, the first line of the reason, and a hint."""
     from adbench.run import engine
 
     cause = ZeroDivisionError("division\nby zero")

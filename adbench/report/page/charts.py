@@ -97,7 +97,7 @@ def nice_ticks(low: float, high: float, *, count: int = 5, whole: bool = False) 
 
 
 def padded(values: Iterable[float], *, share: float = 0.08) -> tuple[float, float]:
-    """A range around values with some room on either side."""
+    """A range around values with a margin on either side."""
     found = list(values)
     low, high = min(found), max(found)
     room = (high - low) * share or abs(high) * share or 1.0
@@ -211,7 +211,7 @@ def histogram(
         reach = 1.02 * (high - low)
         low, high = max(low - reach, min(low, line[0])), min(high + reach, max(high, line[0]))
     counts = [_count(values, low, high, bins) for values in (good, bad)]
-    peak = 1.25 * max(1, *counts[0], *counts[1])  # room for the names
+    peak = 1.25 * max(1, *counts[0], *counts[1])  # space for the names
     x, y = Axis("score", low, high), Axis("images", -peak, peak, whole=True)
     width = (high - low) / bins
     bars = tuple(
