@@ -324,13 +324,16 @@ class RunFolder:
 def _writing(path: Path) -> Iterator[None]:
     """Turn an error of a full or read-only disk into one that names the path.
 
-    torch.save reports a failed write as RuntimeError.
+    torch.save reports a failed write as a RuntimeError about its own source file; what went wrong stands behind it.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
         hint = "Free some space or permit writing there, or choose another folder with --results"
-        raise ResultError(f"{path} can't be written", found=_reason(error), hint=hint) from error
+        raise ResultError(f"{path} can't be written", found=_reason(cause or error), hint=hint) from error
 
 
 _EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)

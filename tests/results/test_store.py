@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
 import math
 import os
@@ -187,6 +189,36 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
     with pytest.raises(ResultError, match=r"scores\.csv.*No space left.*--results"):
         folder.write_result(make_result(), SCORES, EPOCHS)
     assert list(folder.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tensor", [torch.ones(100), torch.ones(200_000)], ids=["small", "large"])
+def test_a_checkpoint_that_has_no_room_says_why(tmp_path, monkeypatch, tensor):
+    """The message names the file and what the system said, not a source file of torch; nothing half is left."""
+    folder = RunFolder(tmp_path, "demo", "a", "tiny", "run")
+    folder.save_checkpoint("last", {"weight": torch.zeros(2)})
+    monkeypatch.setattr(store.files, "write", _onto_a_full_disk)
+    with pytest.raises(ResultError, match=r"last\.pt can't be written: found No space left on device\. Free") as caught:
+        folder.save_checkpoint("last", {"weight": tensor})
+    assert "inline_container" not in str(caught.value)
+    assert torch.equal(folder.load_checkpoint("last")["weight"], torch.zeros(2))
+
+
+def _onto_a_full_disk(_, fill):
+    """Write where there is room for 512 bytes."""
+
+    class Full(io.RawIOBase):
+        room = 512
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.room -= len(data)
+            if self.room < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return len(data)
+
+    fill(Full())
 
 
 def test_discard_keeps_the_lock(tmp_path):
