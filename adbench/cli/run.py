@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,9 +147,36 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome]) 
         return "--preset cpu takes minutes." if shorter and slow else ""
 
     with ConsoleWatch(console(), len(jobs), advice=advice) as watch:
+        failures = _Failures(watch.note)
         for outcome in suite.run_here(jobs, registry, watch=watch):
             outcomes.append(outcome)
-            watch.note(_outcome_line(outcome))
+            if outcome.error is not None:
+                failures.add(outcome.job, outcome.error)
+            else:
+                watch.note(_outcome_line(outcome))
+        failures.end()
+
+
+class _Failures:
+    """Shows the errors of tasks as they come, and one that several tasks of a method share only once."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._shared: dict[tuple[str, str], dict[str, None]] = {}
+
+    def add(self, job: Job, error: AdbenchError) -> None:
+        """Show an error, unless it was shown for another task of the method."""
+        tasks = self._shared.setdefault((job.method, str(error)), {})
+        if not tasks:
+            self._note(f"✗ {job.title}: {error}")
+        tasks[job.title.removeprefix(f"{job.method} · ")] = None
+
+    def end(self) -> None:
+        """Name the tasks whose error was shown for another one."""
+        for (method, _), tasks in self._shared.items():
+            if len(tasks) > 1:
+                first, *others = tasks
+                self._note(f"✗ {method}: the same error as on {first} on {', '.join(others)}")
 
 
 @contextlib.contextmanager
@@ -170,8 +197,7 @@ def _outcome_line(outcome: Outcome) -> str:
     from .progress import duration
 
     job = outcome.job
-    if outcome.result is None:
-        return f"✗ {job.title}: {outcome.error}"
+    assert outcome.result is not None
     if outcome.reused:
         missing = job.keep == "oracle" and not folder_of(job.results, outcome.result).has_oracles()
         there = "already there, but without oracle checkpoints" if missing else "already there, nothing to compute"
@@ -309,26 +335,31 @@ def _run_trials(
     """Score class after class; a failure doesn't stop the others."""
     from .. import report
     from ..run import trial
+    from ..run.plan import foreseen
     from .progress import ConsoleWatch
 
-    trials, errors = [], []
+    trials: list[trial.Trial] = []
+    errors: list[AdbenchError] = []
     with ConsoleWatch(console(), len(jobs)) as watch:
+        failures = _Failures(watch.note)
         for job in jobs:
             watch.start(job)
             try:
                 trials.append(trial.run(job, registry, saved, changes=changes, watch=watch))
-            except AdbenchError as error:
-                errors.append(error)
+            except PLUGIN_ERRORS as error:
+                errors.append(foreseen(error, job.method))
                 if len(jobs) > 1:
-                    watch.note(f"✗ {job.dataset}/{job.class_name}: {error}")
+                    failures.add(job, errors[-1])
             finally:
                 watch.stop()
+        failures.end()
     if trials:
         print_tables([report.trial_table(trials)], format_)
-    if errors and not trials:
+    if len(jobs) == 1 and errors:
         raise errors[0]
     if errors:
-        raise click.exceptions.Exit(AdbenchError.exit_code)
+        all_mistakes = not trials and all(isinstance(error, UsageError) for error in errors)
+        raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
 
 
 @click.command("check-method")

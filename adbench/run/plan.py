@@ -150,7 +150,7 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
                     raise problem_error(task.problems)
                 tasks[place] = task
             except PLUGIN_ERRORS as error:
-                tasks[place] = _foreseen(error, f"reading {dataset}/{class_name}")
+                tasks[place] = foreseen(error, f"reading {dataset}/{class_name}")
     return tasks
 
 
@@ -164,7 +164,7 @@ def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
     return found
 
 
-def _foreseen(error: BaseException, what: str) -> AdbenchError:
+def foreseen(error: BaseException, what: str) -> AdbenchError:
     """Turn any error into one of adbench; an unforeseen one becomes its cause."""
     if isinstance(error, AdbenchError):
         return error
@@ -235,7 +235,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             results = engine.run(now, registry, cache=cache, watch=watch, announce=announce)
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
-            outcome = Outcome(resolved.job, error=_foreseen(error, resolved.job.method))
+            outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))
             _let_go(error)
         finally:
             watch.stop()
@@ -267,6 +267,6 @@ def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Ou
             watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")
         return resolved
     except PLUGIN_ERRORS as error:
-        return Outcome(job, error=_foreseen(error, job.method))
+        return Outcome(job, error=foreseen(error, job.method))
     finally:
         watch.stop()

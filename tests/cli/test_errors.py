@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from runs import TINY, adbench, line_of, only_run, run_tiny
 
 from adbench.results import store
@@ -194,3 +195,46 @@ def test_a_plugin_that_exits_elsewhere_is_named(tmp_path):
     done = adbench("run", "-m", "random", "-d", "exiting", "--plugin", plugin, "--results", tmp_path)
     assert (done.exit_code, done.stdout) == (2, "")
     assert line_of(done) == f"Error: {plugin}: found a call of sys.exit('no data'). Correct that plugin."
+
+
+def test_an_error_that_tasks_share_is_shown_once(tiny_data, tmp_path):
+    """Weights that can't be used are told for the first class; the last line names the others."""
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(b"no weights")
+    done = adbench("run", "-m", "padim,random", "-p", "cpu", "-d", "folder", "--data-root", tiny_data, "--seeds", "0,1",
+                   "-o", f"padim.weights={weights}", "--size", "64", "--results", tmp_path / "results")  # fmt: skip
+    assert done.exit_code == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("✗")]
+    assert lines[0].startswith(f"✗ padim · folder/bolts · seed 0: weights file {weights}: found nothing that reads as")
+    assert lines[1] == (
+        "✗ padim: the same error as on folder/bolts · seed 0 on folder/bolts · seed 1, folder/nuts · seed 0, "
+        "folder/nuts · seed 1"
+    )
+    assert len(lines) == 2
+    assert "4 of 8 tasks failed; the others are stored." in done.stderr
+
+
+def test_a_checkpoint_that_fits_no_class_is_one_error(ran, tiny_data, tmp_path):
+    """Adbench test over several classes says once what is wrong, and its exit code is that of a mistake."""
+    saved = torch.load(next(ran.glob("folder/bolts/tiny/*/last.pt")), weights_only=True)
+    del saved["state"]["model"]
+    torch.save(saved, tmp_path / "a.pt")
+    done = adbench("test", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", tiny_data, "-c", "all",
+                   "--checkpoint", tmp_path / "a.pt")  # fmt: skip
+    assert (done.exit_code, done.stdout) == (2, "")
+    lines = [line for line in done.stderr.splitlines() if line.startswith(("✗", "Error"))]
+    assert lines[0].startswith(
+        f"✗ tiny · folder/bolts · seed 0: checkpoint {tmp_path / 'a.pt'}, 'state': found no 'mod"
+    )
+    assert lines[1:] == ["✗ tiny: the same error as on folder/bolts · seed 0 on folder/nuts · seed 0"]
+
+
+def test_a_method_that_breaks_on_a_checkpoint_is_no_bug_of_adbench(ran, tiny_data, tmp_path):
+    """Whatever its score raises is told in the method's name."""
+    saved = next(ran.glob("folder/bolts/tiny/*/last.pt"))
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(TINY.read_text().replace("maps = (self.model", "maps = 1 / 0 + (self.model"))
+    done = adbench("test", "-m", "tiny", "--plugin", plugin, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
+                   "--checkpoint", saved)  # fmt: skip
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert line_of(done).startswith("Error: tiny broke off: found ZeroDivisionError: division by zero.")
