@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ..api import registry as plugins
@@ -18,7 +19,7 @@ from ..results import store
 from ..results.records import EpochRecord, Result, Timing
 from ..util import devices, threads
 from ..util.memory import MicroBatches, is_out_of_memory
-from . import checkpoint, loop, summary, thread_tuner
+from . import checkpoint, loop, summary, thread_tuner, verify
 from .class_run import ClassRun, training_images
 from .evaluate import images_per_second
 from .job import ResolvedJob
@@ -88,6 +89,7 @@ class _Run:
         self.method = registry.method(resolved.job.method)
         self.package = registry.package_of(resolved.job.method)
         self.began = time.monotonic()
+        self.building = 0.0
         devices.reset_peak_memory(self.device)
         self.cache = cache
         self.tuner = thread_tuner.tuner(
@@ -148,7 +150,9 @@ class _Run:
         if self.job.keep != "oracle":  # those of an earlier start may not be the best of this run
             self.resolved.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
+        started = time.monotonic()
         detector = self.method.make(self.options, self.resolved.context)
+        self.building = time.monotonic() - started
         detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._let_go_of_features
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
@@ -259,7 +263,26 @@ class _Run:
                 folder.take_checkpoints(self.resolved.folder)
             curve = session.records_of(each.name)
             stored.insert(0, folder.write_result(result, each.image_scores(), curve, each.histograms))
+        self._verify(detector)
         return tuple(stored)
+
+    def _verify(self, detector: Detector) -> None:
+        """Say if the checkpoint doesn't bring the detector back. The results are right, and stored, all the same."""
+        path, test = self.resolved.folder.checkpoint("last"), self.classes[0].test
+        if not verify.is_worth_it(path, began=self.began, building=self.building):
+            return
+        context = replace(self.resolved.context, auxiliary={})  # as it is reopened
+        problem = verify.problem(
+            path,
+            detector,
+            lambda saved: checkpoint.build(saved, self.method, self.options, context),
+            test.part(0, min(test.batch_size, len(test))),
+        )
+        if problem:
+            self._say(
+                f"the checkpoint last.pt is of no use: {problem} The metrics are those of the trained detector. "
+                f"adbench check-method {self.job.method} tells more."
+            )
 
     def _describe(self, run: ClassRun, detector: Detector, session: Session, speed: float | None) -> Result:
         total = session.earlier_seconds + time.monotonic() - self.began
