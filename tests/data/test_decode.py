@@ -444,10 +444,10 @@ def test_a_damaged_tiff_is_one_problem_and_nothing_else(tmp_path, compression, c
         data[place] ^= 0xFF
     path.write_bytes(data)
     with quiet():
-        found = decode_sample(Sample(path, 0, "good", None), (32, 32), "stretch")
+        found = decode_sample(Sample(path, 0, "good", None), SMALL)
         with quiet():  # one stage within another
             pass
-        decode_sample(Sample(path, 0, "good", None), (32, 32), "stretch")
+        decode_sample(Sample(path, 0, "good", None), SMALL)
     assert isinstance(found, Problem) or compression == "jpeg"  # whose damage may only change pixels
     assert capfd.readouterr().err == ""
     if compression != "jpeg" and sys.platform == "linux":

@@ -71,4 +71,4 @@ def test_csv_reads_back_exactly(rows):
     assert [unguarded(row["name"]) for row in read] == [name for name, _ in rows]
     for row, (_, number) in zip(read, rows, strict=True):
         finite = number is not None and abs(number) < float("inf")
-        assert float(row["number"]) == number if finite else row["number"] == ""
+        assert type(number)(row["number"]) == number if finite else row["number"] == ""
