@@ -252,9 +252,10 @@ def test_a_resumed_run_reuses_the_choice(tiny, tiny_data, tmp_path, machine, tor
     monkeypatch.setattr(threads, "this_machine", lambda: machine)
     monkeypatch.setenv("TINY_SURVIVES", "1")
     told: list[int] = []
-    before, really = torch.get_num_threads(), torch.set_num_threads
+    really = torch.set_num_threads
     monkeypatch.setattr(torch, "set_num_threads", lambda number: (told.append(number), really(number)))
     result, _ = run_one(tiny, job)
     assert result.environment.threads == 2
-    path = [before, 1, 2, before]  # the free core, the number of the state, and the number put back
-    assert told == [after for at, after in pairwise(path) if at != after]
+    start, end = told[: told.index(2)], told[told.index(2) + 1 :]
+    assert set(start) <= {1}  # the free core
+    assert len(end) <= 1  # the number before the run, put back
