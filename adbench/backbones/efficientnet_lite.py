@@ -80,8 +80,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, outputs, H / stride, W / stride)."""
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = F.relu6(self._bn0(self._expand_conv(x)), inplace=True) if self.expands else x
+        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
         y = cast(Tensor, self._bn2(self._project_conv(y)))
         return x + y if self.adds else y
 
@@ -106,7 +106,7 @@ class EfficientNetLite0(nn.Module):
 
     def stages(self) -> list[nn.Module]:
         """Four parts that end at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
-        stem = [self._conv_stem, self._bn0, nn.ReLU6()]
+        stem = [self._conv_stem, self._bn0, nn.ReLU6(inplace=True)]
         parts = [list(self._blocks)[start:end] for start, end in pairwise((0, *_LEVEL_ENDS))]
         return [nn.Sequential(*stem, *parts[0]), *(nn.Sequential(*part) for part in parts[1:])]
 
