@@ -26,7 +26,8 @@ def averaged(features: Sequence[Tensor], patch: int = 3) -> Tensor:
         float32 (B, h, w, C_1 + ... + C_L).
     """
     grid = features[0].shape[2:]
-    parts = [_resized(F.avg_pool2d(layer.float(), patch, stride=1, padding=patch // 2), grid) for layer in features]
+    layers = map(_prepared, features)
+    parts = [_resized(F.avg_pool2d(layer, patch, stride=1, padding=patch // 2), grid) for layer in layers]
     return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
 
 
@@ -53,7 +54,7 @@ def flat_pooled(features: Sequence[Tensor], dimensions: int, target: int, patch:
     grid = features[0].shape[2:]
     is_split = target % len(features) == 0  # no window of the second pooling covers two layers
     own = target // len(features) if is_split else dimensions
-    parts = [_resized(_convolved(layer.float(), dimensions, own, patch), grid) for layer in features]
+    parts = [_resized(_convolved(_prepared(layer), dimensions, own, patch), grid) for layer in features]
     joined = torch.cat(parts, dim=1).permute(0, 2, 3, 1)  # (B, h, w, L * own)
     return joined if is_split else F.adaptive_avg_pool1d(joined.flatten(1, 2), target).unflatten(1, grid)
 
@@ -61,12 +62,11 @@ def flat_pooled(features: Sequence[Tensor], dimensions: int, target: int, patch:
 def _convolved(layer: Tensor, dimensions: int, target: int, patch: int) -> Tensor:
     """Pool each flattened patch to ``dimensions`` and then to ``target``: (B, C, h, w) -> (B, target, h, w).
 
-    The windows repeat after C / G channels, where G divides all three numbers: G groups share one kernel.
+    The windows repeat after C / G channels, where G divides all three numbers: the same kernel for each of G groups.
     """
     groups = gcd(layer.shape[1], dimensions, target)
     kernel = _kernel(layer.shape[1] // groups, dimensions // groups, target // groups, patch).to(layer)
-    pooled = F.conv2d(layer.reshape(-1, kernel.shape[1], *layer.shape[2:]), kernel, padding=patch // 2)
-    return pooled.reshape(len(layer), target, *layer.shape[2:])
+    return F.conv2d(layer, kernel.repeat(groups, 1, 1, 1), padding=patch // 2, groups=groups)
 
 
 @lru_cache(maxsize=32)
@@ -79,6 +79,11 @@ def _kernel(channels: int, dimensions: int, target: int, patch: int) -> Tensor:
 def _pooling(length: int, count: int) -> Tensor:
     """Adaptive average pooling in one dimension as a matrix, float64 (count, length)."""
     return F.adaptive_avg_pool1d(torch.eye(length, dtype=torch.float64)[:, None], count)[:, 0].T
+
+
+def _prepared(layer: Tensor) -> Tensor:
+    """Lay a layer out channel by channel at each position, in which all that follows is several times as fast."""
+    return layer.float().contiguous(memory_format=torch.channels_last)
 
 
 def _resized(planes: Tensor, grid: torch.Size) -> Tensor:
