@@ -179,6 +179,23 @@ def busy(method: str, changes: tuple[str, ...], rounds: int, loops: int, plain: 
     benchmark.run((*words, *(word for change in changes for word in ("-o", change))), rounds, loops, plain, _console())
 
 
+@app.command()
+@click.option("--threads", default=2, show_default=True, help="Threads of torch.")
+@click.option("--rounds", default=3, show_default=True, help="Repetitions in turn; the median counts.")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(["coreset", "large", "search", "class"]),
+    help="Only this; may be repeated. [default: all]",
+)
+def patchcore(threads: int, rounds: int, parts: tuple[str, ...]) -> None:
+    """PatchCore's coreset and search beside plain ones, and beside anomalib's where it is installed."""
+    from . import patchcore as benchmark
+
+    benchmark.run(parts or benchmark.PARTS, threads, rounds, _console())
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

@@ -1,0 +1,320 @@
+"""Measures PatchCore's two heavy parts, the choice of the coreset and the search, beside plain ones and anomalib's.
+
+anomalib 2.7 needs an environment of its own; where it can be imported, its rows are in the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import numpy as np
+import psutil
+import torch
+from adbench_plugins.patchcore import PatchCoreOptions
+from adbench_plugins.patchcore.coreset import KCentre
+from adbench_plugins.patchcore.model import PatchCore
+from adbench_plugins.patchcore.neighbours import Neighbours
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from .setting import describe_machine
+
+T = TypeVar("T")
+
+PARTS = ("coreset", "large", "search", "class")
+
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Measured:
+    """Seconds and the highest additional memory of some work."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+
+
+@contextmanager
+def measured() -> Iterator[Measured]:
+    """Measure the time and, by looking every 2 ms, the memory of this process."""
+    process, found, done = psutil.Process(), Measured(), threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            found.bytes = max(found.bytes, process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began = time.perf_counter()
+    try:
+        yield found
+    finally:
+        found.seconds = time.perf_counter() - began
+        done.set()
+        watcher.join()
+
+
+def run(parts: tuple[str, ...], threads: int, rounds: int, console: Console) -> None:
+    """Measure and print a table for each part.
+
+    Args:
+        parts: some of ``PARTS``.
+        threads: of torch.
+        rounds: repetitions in turn; the median counts.
+        console: prints the tables.
+    """
+    torch.set_num_threads(threads)
+    console.print(describe_machine(CPU), highlight=False, soft_wrap=True)
+    if "coreset" in parts:
+        console.print(_coresets(rounds))
+    if "large" in parts:
+        console.print(_large())
+    if "search" in parts:
+        console.print(_search(rounds))
+    if "class" in parts:
+        console.print(_whole_class())
+
+
+# ---------------------------------------------------------------- coreset
+
+
+def blocked(rows: Tensor, start: int, count: int) -> Tensor:
+    """The picks of adbench from a first one, (count,)."""
+    search = KCentre(rows)
+    search.from_row(start)
+    return torch.cat([torch.tensor([start]), *(some.rows for some in search.picks(count - 1))])
+
+
+def plain(rows: Tensor, start: int, count: int) -> Tensor:
+    """The picks of the plain loop, which subtracts each pick from all rows, (count,)."""
+    nearest = torch.linalg.vector_norm(rows - rows[start], dim=1)
+    picks = [start]
+    while len(picks) < count:
+        picks.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, torch.linalg.vector_norm(rows - rows[picks[-1]], dim=1))
+    return torch.tensor(picks)
+
+
+def shortfalls(rows: Tensor, picks: Tensor) -> Tensor:
+    """How much nearer each pick is than the farthest row, relative, in float64, (len(picks) - 1,).
+
+    All are 0 for greedy k-centre in exact arithmetic, and below 1e-6 where float32 chose between rows that tie.
+    """
+    centres = rows[picks].double()
+    farthest = torch.zeros(len(picks), dtype=torch.float64)
+    own = torch.zeros(len(picks), dtype=torch.float64)
+    for start in range(0, len(rows), 4096):
+        part = rows[start : start + 4096].double()
+        nearest = torch.cdist(part, centres).cummin(1).values  # after each pick
+        farthest = torch.maximum(farthest, nearest.amax(0))
+        inside = ((picks >= start) & (picks < start + len(part))).nonzero()[:, 0]
+        inside = inside[inside > 0]
+        own[inside] = nearest[picks[inside] - start, inside - 1]
+    return 1 - own[1:] / farthest[:-1]
+
+
+def _coresets(rounds: int, size: int = 50_000) -> Table:
+    table = Table(title=f"Coreset: 1 % of {size:,} normal rows")
+    for column in ("numbers", "program", "seconds", "adbench is faster by", "same picks", "ties", "memory, MB"):
+        table.add_column(column, justify="right" if column != "program" else "left")
+    for dimensions in (128, 384):
+        drawn = torch.randn(size, dimensions, generator=torch.Generator().manual_seed(dimensions))
+        programs: dict[str, Callable[[], Tensor]] = {
+            "adbench": partial(blocked, drawn, 0, size // 100),
+            "plain loop": partial(plain, drawn, 0, size // 100),
+        }
+        _rows_of(table, str(dimensions), drawn, programs, rounds)
+        anomalib = _anomalibs_sampler(drawn)
+        if anomalib:
+            programs = {"adbench": partial(anomalib.blocked, size // 100), "anomalib": anomalib.picks}
+            _rows_of(table, f"{dimensions}, projected to {anomalib.rows.shape[1]}", anomalib.rows, programs, rounds)
+    return table
+
+
+def _rows_of(table: Table, numbers: str, rows: Tensor, programs: dict[str, Callable[[], Tensor]], rounds: int) -> None:
+    """Add a row for each program; the first one is adbench's. ``rows`` are those that are picked from."""
+    found, times, memory = {}, {name: [] for name in programs}, dict.fromkeys(programs, 0)
+    for _ in range(rounds):
+        for name, program in programs.items():
+            with measured() as work:
+                found[name] = program()
+            times[name].append(work.seconds)
+            memory[name] = max(memory[name], work.bytes)
+    ours, *_ = programs
+    for name in programs:
+        seconds = median(times[name])
+        same = int((found[name] == found[ours]).sum())
+        gaps = shortfalls(rows, found[name])
+        is_greedy = float(gaps.max()) < 1e-6
+        table.add_row(
+            numbers, name, f"{seconds:.2f}", f"{seconds / median(times[ours]):.0f}",
+            f"{same} of {len(found[ours])}", f"{int((gaps > 1e-12).sum())}" if is_greedy else "not greedy",
+            f"{memory[name] / 1e6:.0f}",
+        )  # fmt: skip
+    table.add_section()
+
+
+class AnomalibsSampler:
+    """anomalib's sampler for 1 % of some rows, which it projects first. Raises ``ImportError`` without anomalib.
+
+    Args:
+        drawn: (N, D).
+    """
+
+    def __init__(self, drawn: Tensor) -> None:
+        from anomalib.models.components.sampling import KCenterGreedy
+
+        self.drawn, self.sampler = drawn, KCenterGreedy(embedding=drawn, sampling_ratio=0.01)
+        self.first = int(self.picks()[0])  # it is random
+
+    @property
+    def rows(self) -> Tensor:
+        """The projected rows."""
+        features: Tensor = self.sampler.features
+        return features
+
+    def picks(self) -> Tensor:
+        """Project and pick."""
+        np.random.seed(0)  # of the projection
+        torch.manual_seed(0)  # of the first pick
+        with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):  # its progress
+            return torch.tensor([int(each) for each in self.sampler.select_coreset_idxs()])
+
+    def blocked(self, count: int) -> Tensor:
+        """Project as it does, and pick by adbench."""
+        return blocked(self.sampler.model.transform(self.drawn), self.first, count)
+
+
+def _anomalibs_sampler(drawn: Tensor) -> AnomalibsSampler | None:
+    try:
+        return AnomalibsSampler(drawn)
+    except ImportError:
+        return None
+
+
+def _large(size: int = 160_000) -> Table:
+    rows = torch.randn(size, 128, generator=torch.Generator().manual_seed(0))
+    table = Table(title=f"Coreset: 10 % of {size:,} normal rows of 128 numbers ({rows.nbytes / 1e6:.0f} MB)")
+    for column in ("picks", "seconds", "blocks", "ties", "additional memory, MB"):
+        table.add_column(column, justify="right")
+    with measured() as work:
+        search = KCentre(rows)
+        search.from_row(0)
+        found = list(search.picks(len(rows) // 10 - 1))
+    picks, ties = sum(len(some.rows) for some in found) + 1, sum(some.ties for some in found)
+    table.add_row(f"{picks}", f"{work.seconds:.1f}", f"{len(found)}", f"{ties}", f"{work.bytes / 1e6:.0f}")
+    return table
+
+
+# ---------------------------------------------------------------- search
+
+
+def _search(rounds: int, sizes: tuple[int, int, int] = (4096, 8560, 1024)) -> Table:
+    draw, (asked, kept, dimensions) = torch.Generator().manual_seed(0), sizes
+    queries, bank = (torch.randn(count, dimensions, generator=draw) for count in (asked, kept))
+    neighbours = Neighbours(bank)
+    limit = "limit: the product alone"
+    programs: dict[str, Callable[[], Any]] = {
+        limit: lambda: queries @ bank.T,
+        "adbench": lambda: neighbours.find(queries).squares[:, 0].sqrt(),
+        "plain: torch.cdist and min": lambda: torch.cdist(queries, bank).min(1).values,
+    }
+    anomalib = _anomalibs_search(bank)
+    if anomalib:
+        programs["anomalib"] = partial(anomalib, queries)
+    with_exact = torch.cdist(queries[:256].double(), bank.double()).amin(1)
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    error, memory = {}, dict.fromkeys(programs, 0)
+    for _ in range(rounds):
+        for name, program in programs.items():
+            with measured() as work:
+                found = program()
+            times[name].append(work.seconds)
+            memory[name] = max(memory[name], work.bytes)
+            error[name] = float((found[:256] / with_exact - 1).abs().max()) if name != limit else None
+    table = Table(title=f"Search: {asked:,} queries in a bank of {kept:,} rows of {dimensions:,} numbers")
+    for column in ("program", "seconds", "share of the limit", "largest error of a distance", "memory, MB"):
+        table.add_column(column, justify="right" if column != "program" else "left")
+    for name in programs:
+        seconds = median(times[name])
+        relative = "" if error[name] is None else f"{error[name]:.0e}"
+        share = f"{median(times[limit]) / seconds:.0%}"
+        table.add_row(name, f"{seconds:.3f}", share, relative, f"{memory[name] / 1e6:.0f}")
+    return table
+
+
+def _anomalibs_search(bank: Tensor) -> Callable[[Tensor], Tensor] | None:
+    try:
+        from anomalib.models.image.patchcore.torch_model import PatchcoreModel
+    except ImportError:
+        return None
+    model = PatchcoreModel(layers=["layer2"], backbone="resnet18", pre_trained=False)
+    model.memory_bank = bank
+
+    def find(queries: Tensor) -> Tensor:
+        distances: Tensor = model.nearest_neighbors(queries, n_neighbors=1)[0]
+        return distances.flatten()
+
+    return find
+
+
+# ---------------------------------------------------------------- a class
+
+
+class RandomFeatures(torch.nn.Module):
+    """Stands for wide_resnet50_2: features of its sizes, random and always the same for an image's number."""
+
+    channels, strides = (512, 1024), (8, 16)
+
+
+class RandomImages:
+    """Square images that are nothing but their features, made when they are read."""
+
+    def __init__(self, count: int, side: int) -> None:
+        self.count, self.side = count, side
+
+    def __len__(self) -> int:
+        return self.count
+
+    def features(self, backbone: RandomFeatures) -> Iterator[list[Tensor]]:
+        """One image at a time, in a random order."""
+        for number in torch.randperm(self.count).tolist():
+            draw = torch.Generator().manual_seed(number)
+            sides = (self.side // stride for stride in backbone.strides)
+            yield [
+                torch.randn(1, channels, side, side, generator=draw)
+                for channels, side in zip(backbone.channels, sides, strict=True)
+            ]
+
+
+def _whole_class(count: int = 209, side: int = 512) -> Table:
+    """Fit and score with the channels of wide_resnet50_2."""
+    options = PatchCoreOptions(size=(side, side), share=0.01, amp="off")
+    detector = PatchCore(options, CPU, RandomFeatures())  # type: ignore[arg-type]
+    images = RandomImages(count, side)
+    torch.manual_seed(0)
+    with measured() as fit:
+        for _ in detector.fit(images):  # type: ignore[arg-type]
+            pass
+    bank = detector.state_dict()["bank"]
+    features = next(images.features(detector.backbone))  # type: ignore[arg-type]
+    with measured() as score:
+        detector.score(SimpleNamespace(features=lambda _: features, size=options.size))  # type: ignore[arg-type]
+    title = f"A class of {count} images at {side} x {side} with the channels of wide_resnet50_2, share 0.01"
+    table = Table(title=title)
+    for column in ("", "seconds", "additional memory, GB"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(f"fit: a bank of {tuple(bank.shape)}", f"{fit.seconds:.0f}", f"{fit.bytes / 1e9:.2f}")
+    table.add_row("score an image", f"{score.seconds:.2f}", f"{score.bytes / 1e9:.2f}")
+    return table
