@@ -3,6 +3,7 @@
 These names are what a plugin needs; importing them does not import torch.
 """
 
+from .api.backbone import BackboneEntry, Network
 from .api.context import BuildContext
 from .api.data import Dataset, Sample, Task
 from .api.detector import Detector, Epoch, Step
@@ -16,12 +17,14 @@ from .util.errors import AdbenchError, UsageError
 __all__ = [
     "AdbenchError",
     "Auxiliary",
+    "BackboneEntry",
     "BackboneOptions",
     "BuildContext",
     "Dataset",
     "Detector",
     "Epoch",
     "Method",
+    "Network",
     "Options",
     "Package",
     "Preset",

@@ -93,9 +93,9 @@ def _plain_adam() -> None:
 
 def _norms_apart() -> None:
     """Keep batch norms as separate layers."""
-    from adbench.backbones import registry
+    from adbench.backbones import levels
 
-    registry._fold_norms = lambda trunk: trunk.requires_grad_(False)
+    levels.fold_norms = lambda trunk: None
 
 
 def _no_worker_threads() -> None:

@@ -185,10 +185,48 @@ class WorksOnTheCpuOnly(Honest):
         return Scores(torch.from_numpy(found.image.numpy()), found.map)
 
 
+class WithNetwork(Honest):
+    """Looks at features of a small module of its own."""
+
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.network = torch.nn.Conv2d(3, 3, 1).eval().requires_grad_(False).to(self.device)
+
+    def fit(self, images):
+        for epoch in super().fit(images):
+            for _ in images.features(self.network):
+                self.after_a_batch()
+            yield epoch
+
+    def after_a_batch(self):
+        pass
+
+
+class MovesItsBackbone(WithNetwork):
+    """A moving average, such as a teacher's."""
+
+    def after_a_batch(self):
+        self.network.weight.mul_(0.99)
+
+
+class TrainsItsBackbone(WithNetwork):
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.network.requires_grad_(True)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
+
+
+class LeavesItsBackboneInTraining(WithNetwork):
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.network.train()
+
+
 BAD = (
     BreaksInFit, DivergingLoss, WrongShape, NotFinite, NormalisesByTheBatch, NormalisesByWhatItSaw, IgnoresTheSeed,
     ForgetsAPart, SavesNoData, ReadsTestFiles, LearnsFromWhatItScores, StartsAgain, ResumesWithoutItsMomentum,
-    StaysInMemory, LeavesTensors, WorksOnTheCpuOnly, NeedsTwoImages, NeedsAnImage,
+    StaysInMemory, LeavesTensors, WorksOnTheCpuOnly, NeedsTwoImages, NeedsAnImage, MovesItsBackbone, TrainsItsBackbone,
+    LeavesItsBackboneInTraining,
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 from adbench import Method
 from adbench.api import registry
+from adbench.api.backbone_table import LITE0
 from adbench.backbones import efficientnet_lite
-from adbench.backbones.table import LITE0
 from adbench.util import threads
 
 

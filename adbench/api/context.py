@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .backbone import BackboneEntry
 from .data import Setting
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class BuildContext:
         auxiliary: the user's files and folders for ``Requirements.auxiliary``, by name. They are for ``fit`` and
             ``calibrate``. A detector that only scores a checkpoint gets none, so its state must contain everything
             that ``score`` needs.
+        backbones: plugins' backbones that the options name; ``backbones.from_options`` finds them here.
     """
 
     device: torch.device
@@ -39,3 +41,4 @@ class BuildContext:
     setting: Setting = "one-class"
     shots: int | None = None
     auxiliary: Mapping[str, Path] = field(default_factory=dict)
+    backbones: Mapping[str, BackboneEntry] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Every hook that a plugin can implement. Both return lists, and each is called once."""
+"""Every hook that a plugin can implement. Each returns a list, and is called once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pluggy
 
+from .backbone import BackboneEntry
 from .data import Dataset
 from .method import Method
 
@@ -22,4 +23,10 @@ def adbench_methods() -> Sequence[Method]:
 @hookspec
 def adbench_datasets() -> Sequence[Dataset]:
     """Return the data sets that this plugin reads."""
+    raise NotImplementedError
+
+
+@hookspec
+def adbench_backbones() -> Sequence[BackboneEntry]:
+    """Return the backbones of this plugin."""
     raise NotImplementedError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ FREEZE = "Freeze it with module.eval().requires_grad_(False), or call module(bat
 
 _keys: WeakKeyDictionary[nn.Module, tuple[object, str]] = WeakKeyDictionary()
 """For modules with a digested state: what shows that it is unchanged, and the key."""
+
+_changed: WeakSet[nn.Module] = WeakSet()
+"""Modules whose state changed after features were computed."""
 
 
 def as_backbone(given: AnyBackbone) -> Backbone:
@@ -48,11 +52,18 @@ class ModuleBackbone:
 
     @property
     def key(self) -> str:
-        """The module's class with a digest of its structure and state, hashed again only after a change of a tensor."""
+        """The module's class with a digest of its structure and state."""
+        return self._note_state()
+
+    def _note_state(self) -> str:
+        """Return the key, hashed again only after a change of a tensor; remember that there was one."""
         unchanged = tuple((value.data_ptr(), value._version) for value in _tensors(self.module))
         known = _keys.get(self.module)
         if known is None or known[0] != unchanged:
-            known = _keys[self.module] = (unchanged, _key(self.module))
+            found = (unchanged, _key(self.module))
+            if known is not None and known[1] != found[1]:
+                _changed.add(self.module)
+            known = _keys[self.module] = found
         return known[1]
 
     def __call__(self, images: Tensor, /) -> list[Tensor]:
@@ -61,6 +72,7 @@ class ModuleBackbone:
         Raises:
             TaskError: the module returns something else.
         """
+        self._note_state()
         with torch.no_grad():
             found = self.module(images)
         values = list(found.values()) if isinstance(found, Mapping) else found
@@ -71,6 +83,21 @@ class ModuleBackbone:
             if level.ndim != 4 or len(level) != len(images):
                 raise _wrong(self.module, f"shape {tuple(level.shape)}")
         return list(levels)
+
+
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Refuse modules whose state changes, within the block, between two uses as a backbone: caching is in vain there.
+
+    Raises:
+        TaskError: one did; the message names it.
+    """
+    before = list(_changed)
+    yield
+    for module in _changed:
+        if module not in before:
+            name = type(module).__name__
+            raise TaskError(f"{name} as a backbone", found="weights that changed between two uses", hint=FREEZE)
 
 
 def _wrong(module: nn.Module, found: str) -> TaskError:

@@ -115,7 +115,8 @@ class BackboneOptions(Options):
     """The frozen network that computes the features: see adbench list backbones."""
 
     layers: tuple[int, ...] = (1, 2, 3)
-    """Levels of the backbone: 1 to 4 are its outputs at strides 4, 8, 16 and 32 (layer1 to layer4 of a ResNet)."""
+    """Levels of the backbone: 1 to 4 are its outputs at strides 4, 8, 16 and 32 (layer1 to layer4 of a ResNet). Of a
+    vision transformer (timm:vit_...) they are its blocks, from 1."""
 
     padding: Literal["zeros", "reflect"] = "zeros"
     """How the backbone's convolutions pad their input."""

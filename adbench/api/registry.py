@@ -7,41 +7,83 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pluggy
 
+from ..util import source
 from ..util.errors import PLUGIN_ERRORS, PluginError, UnknownNameError, described
 from . import hooks as hookspecs
+from .backbone import BackboneEntry
+from .backbone_table import is_built_in
+from .context import BuildContext
 from .data import Dataset
 from .method import Method
+from .options import Options
 
 GROUP = "adbench"
 
-Named = TypeVar("Named", Method, Dataset)
+OWN_PLUGINS = "adbench_plugins"
+"""The package of adbench's own methods."""
+
+KINDS: Mapping[type, str] = {Method: "method", Dataset: "dataset", BackboneEntry: "backbone"}
+"""What hooks return, and what people call it."""
+
+Named = TypeVar("Named", Method, Dataset, BackboneEntry)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Origin of a method: its plugin's module, and "NAME VERSION" of its distribution ("" for a file)."""
+    """Origin of a method or backbone: its plugin's module, and "NAME VERSION" of its distribution ("" for a file)."""
 
     module: str
     distribution: str = ""
 
+    @property
+    def label(self) -> str:
+        """What counts in a digest of its code besides the source: for an installed plugin its distribution and version.
+
+        For adbench's own plugins these don't count: the version changes with every release, whether or not a number
+        moves.
+        """
+        return "" if self.module.partition(".")[0] == OWN_PLUGINS else self.distribution
+
+    def sources(self, *things: object) -> list[source.Module]:
+        """Its module, and for an installed plugin also those that define some of its functions and classes."""
+        names = [self.module]
+        if self.distribution:  # a plugin file must give the same without being loaded
+            names += defining_modules(*things)
+        return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
+
+
+def defining_modules(*things: object) -> list[str]:
+    """Names of the modules that define functions or classes."""
+    found = []
+    for thing in things:
+        while isinstance(thing, partial):
+            thing = thing.func
+        name = getattr(thing, "__module__", None)
+        if isinstance(name, str):
+            found.append(name)
+    return found
+
 
 @dataclass(frozen=True)
 class Registry:
-    """All methods and data sets by name; ``broken`` has a line for each skipped plugin."""
+    """All methods, data sets and plugins' backbones by name; ``broken`` has a line for each skipped plugin."""
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
     broken: tuple[str, ...] = ()
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    backbones: Mapping[str, BackboneEntry] = field(default_factory=dict)
+    backbone_origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def method(self, name: str) -> Method:
         """Find a method. Raises ``UnknownNameError`` with the nearest name."""
@@ -54,14 +96,39 @@ class Registry:
         origin = self.origins.get(method)
         if origin is not None and origin.distribution:
             return origin.distribution
-        module = sys.modules.get(getattr(self.method(method).build, "__module__", ""))
-        return "unknown" if module is None else Path(module.__file__ or module.__name__).name
+        return _file_of(getattr(self.method(method).build, "__module__", ""))
+
+    def origin_of_backbone(self, name: str) -> str:
+        """Distribution and version of a plugin's backbone, or the file of a loose plugin."""
+        origin = self.backbone_origins[name]
+        return origin.distribution or _file_of(origin.module)
+
+    def backbones_in(self, options: Mapping[str, Any]) -> dict[str, BackboneEntry]:
+        """The plugins' backbones that options name; a method gets no others, since their code moves its numbers."""
+        named = texts_in(options)
+        return {name: entry for name, entry in self.backbones.items() if name in named}
+
+    def offering(self, context: BuildContext, options: Options) -> BuildContext:
+        """The context in which a method of these options is built, with the backbones that they name."""
+        return replace(context, backbones=self.backbones_in(vars(options)))
 
     def dataset(self, name: str) -> Dataset:
         """Find a data set. Raises ``UnknownNameError`` with the nearest name."""
         if name not in self.datasets:
             raise UnknownNameError("dataset", name, self.datasets, hint="Use --dataset folder --data-root DIR")
         return self.datasets[name]
+
+
+def texts_in(options: Mapping[str, Any]) -> set[str]:
+    """All texts among the values of options."""
+    values = [value if isinstance(value, (tuple, list)) else (value,) for value in options.values()]
+    return {text for each in values for text in each if isinstance(text, str)}
+
+
+def _file_of(module: str) -> str:
+    """Name of a loaded module's file."""
+    found = sys.modules.get(module)
+    return "unknown" if found is None else Path(getattr(found, "__file__", None) or found.__name__).name
 
 
 def load(plugin_files: Sequence[Path] = ()) -> Registry:
@@ -100,12 +167,20 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
             reject(plugin, error)
     methods = _collect(manager, "adbench_methods", Method, reject)
     datasets = _collect(manager, "adbench_datasets", Dataset, reject)
+    backbones = _collect(manager, "adbench_backbones", BackboneEntry, reject)
     return Registry(
         methods={name: method for name, (_, method) in methods.items()},
         datasets={name: dataset for name, (_, dataset) in datasets.items()},
         broken=tuple(broken),
         origins={name: origins[plugin] for name, (plugin, _) in methods.items()},
+        backbones={name: _with_code(entry, origins[plugin]) for name, (plugin, entry) in backbones.items()},
+        backbone_origins={name: origins[plugin] for name, (plugin, _) in backbones.items()},
     )
+
+
+def _with_code(entry: BackboneEntry, origin: Origin) -> BackboneEntry:
+    """The entry with a digest of its code as it was imported."""
+    return replace(entry, code=source.Sources().digest(origin.sources(entry.build), label=origin.label))
 
 
 class _UnusableError(Exception):
@@ -189,7 +264,7 @@ def _collect(
             if item.name in found:
                 both = " and ".join(sorted((plugin, found[item.name][0])))
                 raise PluginError(
-                    f"two plugins offer the {kind.__name__.lower()} '{item.name}': {both}",
+                    f"two plugins offer the {KINDS[kind]} '{item.name}': {both}",
                     hint="Rename one, or uninstall one",
                 )
             found[item.name] = (plugin, item)
@@ -213,4 +288,6 @@ def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> li
             raise _UnusableError(f"{hook} returned a list with a {type(item).__name__}, {wanted}")
         if not isinstance(item.name, str) or not item.name:
             raise _UnusableError(f"{hook} returned a {kind.__name__} with the name {item.name!r}, wanted a text")
+        if kind is BackboneEntry and is_built_in(item.name):
+            raise _UnusableError(f"{hook} returned the backbone {item.name}, which adbench has itself: rename it")
     return offered

@@ -8,20 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..api.backbone_table import BackboneInfo, backbone_names, describe
     from .registry import Backbone, from_options, load
-    from .table import BackboneInfo, backbone_names, describe
     from .weights import file_digest
 
 __all__ = ["Backbone", "BackboneInfo", "backbone_names", "describe", "file_digest", "from_options", "load"]
 
 _MODULES = {
-    "Backbone": "registry",
-    "from_options": "registry",
-    "load": "registry",
-    "BackboneInfo": "table",
-    "backbone_names": "table",
-    "describe": "table",
-    "file_digest": "weights",
+    "Backbone": ".registry",
+    "from_options": ".registry",
+    "load": ".registry",
+    "BackboneInfo": "..api.backbone_table",
+    "backbone_names": "..api.backbone_table",
+    "describe": "..api.backbone_table",
+    "file_digest": ".weights",
 }
 
 
@@ -30,4 +30,4 @@ def __getattr__(name: str) -> Any:
 
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return getattr(import_module(_MODULES[name], __name__), name)

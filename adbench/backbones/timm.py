@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..api.backbone import Network
+from ..api.backbone_table import STRIDES, TIMM_PREFIX
 from ..util.errors import OptionError, UnknownNameError, UsageError
+from . import vit
 from . import weights as weights_module
-from .table import STRIDES, TIMM_PREFIX
-
-
-@dataclass(frozen=True, eq=False)
-class TimmParts:
-    """A loaded timm model: the network, its channels, its normalisation, and its weights' digest."""
-
-    trunk: nn.Module
-    channels: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    weights_hash: str
+from .extractor import hide_in_state_dict
+from .levels import check_layers
+from .vit import BlockOptions
 
 
 class TimmTrunk(nn.Module):
@@ -35,6 +29,7 @@ class TimmTrunk(nn.Module):
         self.net = net
         self.order = tuple(order)
         self.channels_behind = "NHWC" in str(getattr(net, "output_fmt", ""))
+        hide_in_state_dict(self, "net")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> one (B, C, h, w) per layer."""
@@ -44,13 +39,20 @@ class TimmTrunk(nn.Module):
         return [maps[position] for position in self.order]
 
 
-def load(name: str, layers: tuple[int, ...], path: str | Path | None) -> TimmParts:
-    """Build ``timm:NAME`` with its published weights, or with those of a file.
+def build(name: str, blocks: BlockOptions, layers: tuple[int, ...], weights: Path | None, pretrained: bool) -> Network:
+    """Build ``timm:NAME``; see ``adbench.api.backbone.Build``. A vision transformer's layers are its blocks.
+
+    Args:
+        name: as on the command line.
+        blocks: what a vision transformer gives out.
+        layers: the outputs.
+        weights: a file; None for the published weights.
+        pretrained: whether it gets weights.
 
     Raises:
         UsageError: timm isn't installed, or the model has no feature maps.
         UnknownNameError: timm has no such model.
-        OptionError: the model has no level at the stride of a layer.
+        OptionError: the model has no level at the stride of a layer, or no such block.
         WeightsError: the weights can't be found or don't fit.
     """
     timm = _import(name)
@@ -58,27 +60,57 @@ def load(name: str, layers: tuple[int, ...], path: str | Path | None) -> TimmPar
     if not timm.is_model(model.partition(".")[0]):
         near = get_close_matches(model, timm.list_models(), n=5, cutoff=0.3)
         raise UnknownNameError("timm model", model, near, hint='See python -c "import timm; timm.list_models()"')
-    with torch.random.fork_rng(devices=[]):  # building draws random values, which are replaced at once
+    with torch.random.fork_rng(devices=[]):  # to look at it only
+        net = vit.create(timm, model)
+    if net is None:
+        blocks.refuse(name)
+        return _levels(timm, model, name, layers, weights, pretrained)
+    if not pretrained:
+        net = vit.create(timm, model)
+    elif weights is not None:
+        vit.load_file(net, name, weights)
+    else:
+        with _download_hints(name, model):
+            net = vit.create(timm, model, pretrained=True)
+    return vit.network(name, net, blocks, layers)
+
+
+def _levels(
+    timm: Any, model: str, name: str, layers: tuple[int, ...], weights: Path | None, pretrained: bool
+) -> Network:
+    """A convolutional model, or another one with maps at several strides."""
+    check_layers(name, layers)
+    with torch.random.fork_rng(devices=[]):
         positions = _positions(_create(timm, model, name), name, layers)
-        used = tuple(sorted(set(positions)))
-        if path is None:
-            page = f"https://huggingface.co/timm/{model}"
-            with weights_module.download_hints(name, page):
-                net = timm.create_model(model, pretrained=True, features_only=True, out_indices=used)
-        else:
-            state = weights_module.from_file(path)
-            weights_module.check(timm.create_model(model, num_classes=0).state_dict(), state, name=name, path=path)
-            overlay = {"state_dict": {key: value.float() for key, value in state.items()}}
-            net = timm.create_model(
-                model, pretrained=True, features_only=True, out_indices=used, pretrained_cfg_overlay=overlay
-            )
+    used = tuple(sorted(set(positions)))
+    if pretrained:
+        net = _with_weights(timm, model, name, used, weights)
+    else:
+        net = timm.create_model(model, pretrained=False, features_only=True, out_indices=used)
     channels = dict(zip(used, net.feature_info.channels(), strict=True))
-    return TimmParts(
-        trunk=TimmTrunk(net, [used.index(position) for position in positions]),
+    return Network(
+        TimmTrunk(net, [used.index(position) for position in positions]),
         channels=tuple(channels[position] for position in positions),
+        strides=tuple(STRIDES[layer - 1] for layer in layers),
         mean=tuple(net.pretrained_cfg["mean"]),
         std=tuple(net.pretrained_cfg["std"]),
-        weights_hash=weights_module.state_digest(net.state_dict()),
+    )
+
+
+def _download_hints(name: str, model: str) -> AbstractContextManager[None]:
+    return weights_module.download_hints(name, f"https://huggingface.co/timm/{model}")
+
+
+def _with_weights(timm: Any, model: str, name: str, used: tuple[int, ...], path: Path | None) -> Any:
+    """The feature model with its published weights, or with those of a file."""
+    if path is None:
+        with _download_hints(name, model):
+            return timm.create_model(model, pretrained=True, features_only=True, out_indices=used)
+    state = weights_module.from_file(path)
+    weights_module.check(timm.create_model(model, num_classes=0).state_dict(), state, name=name, path=path)
+    overlay = {"state_dict": {key: value.float() for key, value in state.items()}}
+    return timm.create_model(
+        model, pretrained=True, features_only=True, out_indices=used, pretrained_cfg_overlay=overlay
     )
 
 

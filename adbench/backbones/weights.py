@@ -15,9 +15,9 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
+from ..api.backbone_table import LITE0
 from ..util import torch_files
 from ..util.errors import WeightsError, first_line
-from .table import LITE0
 
 State = dict[str, Tensor]
 """A state dict: parameters and buffers by name."""
@@ -167,18 +167,27 @@ def assign(
     return state_digest(body)
 
 
-def own(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy all values of ``net`` that are still in the memory of ``state``, so that no outside change reaches them."""
-    borrowed = {value.untyped_storage().data_ptr() for value in state.values()}
+def places(net: nn.Module) -> frozenset[int]:
+    """Addresses of all values of ``net``; those of weights that were read may be mapped from their file."""
+    return frozenset(each.untyped_storage().data_ptr() for each in (*net.parameters(), *net.buffers()))
+
+
+def own(net: nn.Module, borrowed: frozenset[int]) -> None:
+    """Copy all values of ``net`` that still lie at one of ``places``, so that no change of a file reaches them."""
     for tensor in (*net.parameters(), *net.buffers()):
         if tensor.untyped_storage().data_ptr() in borrowed:
             tensor.data = tensor.data.clone()
 
 
 def check(
-    wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], *, name: str, path: str | Path | None = None
+    wanted: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    path: str | Path | None = None,
+    whole: bool = False,
 ) -> None:
-    """Check that ``state`` has everything in ``wanted``, with its shape.
+    """Check that ``state`` has everything in ``wanted``, with its shape; if ``whole``, also that it has nothing else.
 
     Raises:
         WeightsError: it does not; the message names the first keys.
@@ -192,6 +201,9 @@ def check(
     other = [f"{key} of shape {found} instead of {want}" for key, (found, want) in shapes.items() if found != want]
     if other:
         raise WeightsError(thing, found=_some(other), hint=hint)
+    left = [key for key in state if key not in wanted and not _is_counter(key)] if whole else []
+    if left:
+        raise WeightsError(thing, found=f"also {_some(left)}, which {name} does not have", hint=hint)
 
 
 def _unwrap(content: Any, path: Path) -> State:

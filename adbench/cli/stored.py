@@ -131,7 +131,7 @@ def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
     from ..report import lists
 
     if what == "backbones":
-        return [lists.backbones()]
+        return [lists.backbones(registry)]
     if what == "datasets":
         return [lists.datasets(registry)]
     if not name:

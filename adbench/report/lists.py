@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..api.backbone_table import describe
 from ..api.data import Dataset
 from ..api.method import Method, Preset
 from ..api.options import option_meanings, option_text, option_types, to_json, type_name
 from ..api.registry import Registry
-from ..backbones.table import BackboneInfo, describe
 from ..util.cache import LIMIT_VARIABLE, Entry
 from ..util.sizes import bytes_text
 from .tables import Column, Table
@@ -43,15 +43,34 @@ def datasets(registry: Registry) -> Table[Dataset]:
     return Table("Data sets", columns, tuple(registry.datasets.values()))
 
 
-def backbones() -> Table[BackboneInfo]:
-    """A table of all backbones."""
-    columns: tuple[Column[BackboneInfo], ...] = (
-        Column("backbone", "backbone", lambda info: info.name, role="key"),
-        Column("channels", "channels", lambda info: ", ".join(map(str, info.channels))),
-        Column("weights", "weights", lambda info: info.weights),
+@dataclass(frozen=True)
+class _Backbone:
+    """One backbone: its channels, or a plugin's words about it; its weights, and who offers it."""
+
+    name: str
+    channels: str
+    weights: str
+    origin: str
+
+
+def backbones(registry: Registry) -> Table[_Backbone]:
+    """A table of all backbones: adbench's own, and those of plugins."""
+    columns: tuple[Column[_Backbone], ...] = (
+        Column("backbone", "backbone", lambda each: each.name, role="key"),
+        Column("channels", "channels", lambda each: each.channels),
+        Column("weights", "weights", lambda each: each.weights),
+        Column("origin", "from", lambda each: each.origin),
     )
-    note = "Channels at strides 4, 8, 16 and 32. Any timm model: timm:NAME"
-    return Table("Backbones", columns, describe(), (note,))
+    rows = [
+        *(_Backbone(info.name, ", ".join(map(str, info.channels)), info.weights, "adbench") for info in describe()),
+        *(_Backbone(entry.name, entry.summary, entry.weights, registry.origin_of_backbone(entry.name))
+          for entry in registry.backbones.values()),
+    ]  # fmt: skip
+    notes = (
+        "Channels at strides 4, 8, 16 and 32, which are layers 1 to 4.",
+        "Any timm model: timm:NAME. The layers of a vision transformer (timm:vit_...) are its blocks, from 1.",
+    )
+    return Table("Backbones", columns, tuple(rows), notes)
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,9 @@ class Identity:
 
     ``data`` is a digest of the images and masks: their names, labels and contents. ``code`` is a digest of the method's
     source (``source.digest``). ``numerics`` is the number of the core's numerics (``util/numerics.py``). ``files`` has
-    a digest of the content of each file that an option names, by the option's name, and of auxiliary data as
-    "aux.NAME". ``classes`` has the digest of the images of each class of a multi-class model; otherwise it is empty.
+    a digest of the content of each file that an option names, by the option's name, of auxiliary data as "aux.NAME",
+    and of the code of a plugin's backbone as "backbone.NAME". ``classes`` has the digest of the images of each class of
+    a multi-class model; otherwise it is empty.
     """
 
     data: str

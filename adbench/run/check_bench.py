@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..api import options
+from ..api import module_backbone, options
 from ..api.context import BuildContext
 from ..api.data import Sample, Setting, Size
 from ..api.detector import Detector
 from ..api.method import Method, find_preset
 from ..api.options import Options
+from ..api.registry import Registry
 from ..data.image_store import Store, empty_store
 from ..data.images import Images
 from ..data.joint_images import JointImages
@@ -159,6 +160,7 @@ class CheckBench:
     made: MadeImages
     device: torch.device
     auxiliary: Mapping[str, Path] = field(default_factory=dict)
+    registry: Registry = field(default_factory=lambda: Registry({}, {}))
 
     def build(self, seed: int, setting: Setting = "one-class") -> Detector:
         """Make the detector as the engine does, for the images of ``training(setting)``."""
@@ -168,7 +170,7 @@ class CheckBench:
             self.device, seed, "check", classes, len(self.training(setting)), setting,
             shots=1 if setting == "few-shot" else None, auxiliary=self.auxiliary,
         )  # fmt: skip
-        return self.method.make(self.options, context)
+        return self.method.make(self.options, self.registry.offering(context, self.options))
 
     def reopened(self, seed: int) -> Detector:
         """Make a detector that will load a state and only score; it gets no auxiliary data."""
@@ -190,15 +192,16 @@ class CheckBench:
             images: the training images; by default those of one class.
 
         Raises:
-            TaskError: ``fit`` reports something invalid.
+            TaskError: ``fit`` reports something invalid, or trains a module while its features are cached.
         """
         images = self.training("one-class") if images is None else images  # it may have no images
-        for epoch in loop.epochs(detector, images, name=self.method.name):
-            last = epoch.number >= epoch.total
-            if epoch.milestone or last:
-                self._glance(detector, shown)
-            if epoch.number >= epochs:
-                return last
+        with module_backbone.unchanged():
+            for epoch in loop.epochs(detector, images, name=self.method.name):
+                last = epoch.number >= epoch.total
+                if epoch.milestone or last:
+                    self._glance(detector, shown)
+                if epoch.number >= epochs:
+                    return last
         return True
 
     def training(self, setting: Setting) -> Images:

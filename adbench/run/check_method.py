@@ -24,10 +24,11 @@ import torch
 
 from ..api import options as options_module
 from ..api import registry
+from ..api.data import Size
 from ..api.detector import Detector
 from ..api.method import Method
 from ..api.requirements import require
-from ..util.errors import PLUGIN_ERRORS, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, SizeError, UsageError, described
 from . import checkpoint
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
 from .evaluate import TestScores
@@ -87,10 +88,13 @@ def run(
     Raises:
         UsageError: an unknown method or preset, an unmet requirement, or a user's mistake that the method reports.
     """
+    plugins = registry.Registry({}, {})
+    if isinstance(method, str) or plugin_files:
+        plugins = registry.load([Path(file) for file in plugin_files])
     if isinstance(method, str):
-        method = registry.load([Path(file) for file in plugin_files]).method(method)
+        method = plugins.method(method)
     with tempfile.TemporaryDirectory(prefix="adbench-check-", ignore_cleanup_errors=True) as folder:
-        subject = _Subject(method, preset, dict(changes or {}), dict(auxiliary or {}), Path(folder))
+        subject = _Subject(method, plugins, preset, dict(changes or {}), dict(auxiliary or {}), Path(folder))
         results: list[CheckResult] = []
         for title, check in _CHECKS.items():
             if watch:
@@ -145,21 +149,37 @@ class _Subject:
     """The method under test; what several checks need is made once."""
 
     def __init__(
-        self, method: Method, preset: str | None, changes: dict[str, Any], auxiliary: dict[str, Path], folder: Path
+        self,
+        method: Method,
+        plugins: registry.Registry,
+        preset: str | None,
+        changes: dict[str, Any],
+        auxiliary: dict[str, Path],
+        folder: Path,
     ) -> None:
-        self.method, self.preset, self.changes, self.auxiliary, self.folder = method, preset, changes, auxiliary, folder
+        self.method, self.plugins, self.preset = method, plugins, preset
+        self.changes, self.auxiliary, self.folder = changes, auxiliary, folder
 
     @cached_property
     def _begun(self) -> tuple[CheckBench, Detector]:
-        """Options with which the method trains, on small images or else on images of its preset's size."""
-        sizes = [None] if "size" in self.changes else [SIZE, None]
+        """Options with which the method trains, on small images or else on images of its preset's size.
+
+        If its backbone takes multiples of some number only, the small size is rounded to these.
+        """
+        sizes: list[Size | None] = [None] if "size" in self.changes else [SIZE, None]
         for number, size in enumerate(sizes):
             options = small_options(self.method, self.preset, self.changes, size=size)
             require(self.method.name, self.method.requirements, options, self.auxiliary)
             images = MadeImages(self.folder / str(number), options.size)
-            bench = CheckBench(self.method, options, images, torch.device("cpu"), self.auxiliary)
+            bench = CheckBench(self.method, options, images, torch.device("cpu"), self.auxiliary, self.plugins)
             try:
                 return bench, bench.fitted(0, shown=images.test(1))
+            except SizeError as error:
+                if size is None:
+                    raise
+                fitting = _rounded(size, error.multiple)
+                if fitting not in sizes:
+                    sizes.insert(number + 1, fitting)
             except UsageError:
                 if size is None:
                     raise
@@ -197,6 +217,12 @@ class _Subject:
         """Skip a check that needs the same scores from the same seed if they differ."""
         if not self.again[0] <= SAME:
             raise _SkippedError("can't be told while the same seed gives other scores")
+
+
+def _rounded(size: Size, multiple: int) -> Size:
+    """The nearest size whose sides are multiples of a number."""
+    height, width = (max(1, round(side / multiple)) * multiple for side in size)
+    return height, width
 
 
 def _require(found: float, limit: float, what: str) -> None:

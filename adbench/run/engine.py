@@ -87,6 +87,7 @@ class _Run:
         self.resolved, self.watch, self.announce = resolved, watch, announce
         self.job, self.options, self.device = resolved.job, resolved.options, resolved.device
         self.method = registry.method(resolved.job.method)
+        self.context = registry.offering(resolved.context, resolved.options)
         self.package = registry.package_of(resolved.job.method)
         self.began = time.monotonic()
         self.building = 0.0
@@ -151,7 +152,7 @@ class _Run:
             self.resolved.folder.discard_oracles()
         devices.seed_everything(self.job.seed)
         started = time.monotonic()
-        detector = self.method.make(self.options, self.resolved.context)
+        detector = self.method.make(self.options, self.context)
         self.building = time.monotonic() - started
         detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._let_go_of_features
         try:
@@ -271,7 +272,7 @@ class _Run:
         path, test = self.resolved.folder.checkpoint("last"), self.classes[0].test
         if not verify.is_worth_it(path, began=self.began, building=self.building):
             return
-        context = replace(self.resolved.context, auxiliary={})  # as it is reopened
+        context = replace(self.context, auxiliary={})  # as it is reopened
         problem = verify.problem(
             path,
             detector,

@@ -6,31 +6,33 @@ A stored number is reused only for the same identity; ``standing`` says whether 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..api.backbone_table import TRANSFORMERS
 from ..api.data import Task, relative_path
-from ..api.method import Method
 from ..api.options import Options
+from ..api.registry import defining_modules, texts_in
 from ..results.records import Identity
-from ..util import numerics
+from ..util import numerics, source
 from ..util.digests import Digests, Watch
 from ..util.errors import UsageError, WeightsError
-from . import source
 from .job import Job
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
 
-OWN_PLUGINS = "adbench_plugins"
-"""The package of adbench's own methods."""
-
 DATA_DIGITS = 32
 
 AUXILIARY = "aux."
 """Prefix of auxiliary data among the files of an identity, besides names of options."""
+
+BACKBONE = "backbone."
+"""Prefix of the code of backbones among the files of an identity."""
+
+BLOCKS = "layers are blocks"
+"""In place of a digest, for transformers of timm: in adbench 0.1 their layers were strides."""
 
 
 class Identifier:
@@ -83,8 +85,7 @@ class Identifier:
             UnknownNameError: there is no such method.
         """
         origin = self.registry.origins.get(method)
-        own = origin is not None and origin.module.partition(".")[0] == OWN_PLUGINS
-        return self._sources.digest(self._roots(method), label="" if origin is None or own else origin.distribution)
+        return self._sources.digest(self._roots(method), label=origin.label if origin else "")
 
     def about_to_import(self, method: str) -> None:
         """Fix a method's code as it is now, before building it imports the rest."""
@@ -92,13 +93,13 @@ class Identifier:
 
     def _roots(self, method: str) -> list[source.Module]:
         origin, found = self.registry.origins.get(method), self.registry.method(method)
-        names = [origin.module] if origin else []
-        if origin is None or origin.distribution:  # a plugin file must give the same without being loaded
-            names += _modules(found)
-        return [module for name in dict.fromkeys(names) if (module := source.module_of(name)) is not None]
+        if origin is not None:
+            return origin.sources(found.build, found.options)
+        names = dict.fromkeys(defining_modules(found.build, found.options))
+        return [module for name in names if (module := source.module_of(name)) is not None]
 
     def _files(self, job: Job, watch: Watch | None) -> dict[str, str]:
-        found: dict[str, str] = {}
+        found = backbone_codes(self.registry, vars(job.options))
         for key, path in file_options(job.options).items():
             digest = self.digests.of([path])[path]
             if digest is None:
@@ -108,6 +109,16 @@ class Identifier:
         for name, path in job.auxiliary:
             found[f"{AUXILIARY}{name}"] = auxiliary_digest(name, path, self.digests, watch)
         return found
+
+
+def backbone_codes(registry: Registry, options: Mapping[str, Any]) -> dict[str, str]:
+    """The code of backbones that options name, as among the files of an identity: plugins', and timm's transformers.
+
+    For other backbones of adbench ``NUMERICS`` counts.
+    """
+    codes = {name: entry.code for name, entry in registry.backbones_in(options).items()}
+    codes |= {text: BLOCKS for text in texts_in(options) if text.startswith(TRANSFORMERS)}
+    return {f"{BACKBONE}{name}": codes[name] for name in sorted(codes)}
 
 
 def file_options(options: Options) -> dict[str, Path]:
@@ -158,14 +169,3 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
 def file_code_digest(plugin_file: Path) -> str:
     """Digest of the code of a ``--plugin`` file's methods, without loading it."""
     return source.Sources().digest([source.Module(plugin_file.stem, plugin_file)])
-
-
-def _modules(method: Method) -> Iterator[str]:
-    """Names of the modules that build a method and define its options."""
-    build: Any = method.build
-    while isinstance(build, partial):
-        build = build.func
-    for thing in (build, method.options):
-        name = getattr(thing, "__module__", None)
-        if isinstance(name, str):
-            yield name

@@ -119,7 +119,8 @@ class Reopener:
             raise CheckpointError(f"checkpoint {saved.path}", found="another program's", wanted="adbench's", hint=hint)
         options = saved.options_for(method)
         options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
-        return checkpoint.build(saved, method, options, saved.context(self.device)), options
+        context = self.registry.offering(saved.context(self.device), options)
+        return checkpoint.build(saved, method, options, context), options
 
     def score(
         self, result: Result, folder: RunFolder, samples: Sequence[Sample], watch: Watch | None = None

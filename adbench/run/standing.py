@@ -23,7 +23,7 @@ from ..util import numerics
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, ResultError
 from ..util.files import cache_folder
-from .identity import Identifier, data_digest, file_code_digest
+from .identity import BACKBONE, Identifier, backbone_codes, data_digest, file_code_digest
 from .job import Job
 
 State = Literal["current", "stale", "unchecked"]
@@ -32,6 +32,7 @@ Place = tuple[str, str, Path, str | None]
 """Possible place of a task: data set, class, root and test split."""
 
 IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
+BACKBONE_CODE, NO_BACKBONE = "the backbone's code changed", "its backbone is not at hand"
 OLDER = "identity unknown: made by an older adbench"
 NO_IMAGES, NO_CODE = "its images are not at hand", "its method is not at hand"
 UNREAD = "its images have not been read here yet"
@@ -100,10 +101,16 @@ class Inspector:
             return self._standing_of_older(result, bool(codes), tasks)
         trained_on = made.classes or {result.class_name: made.data}
         images = {self._state_of_images(result, name, digest) for name, digest in trained_on.items()}
-        stale = (*_reasons(made, codes), *([IMAGES] if IMAGES in images else []))
+        there, here = _backbones(made), backbone_codes(self.registry, result.options)
+        changed = any(there.get(key) != code for key, code in here.items())
+        stale = (
+            *_reasons(made, codes), *([BACKBONE_CODE] if changed else []), *([IMAGES] if IMAGES in images else []),
+        )  # fmt: skip
         if stale:
             return Standing("stale", stale)
-        unknown = ([] if codes else [NO_CODE]) + [state for state in (UNREAD, NO_IMAGES) if state in images]
+        missing = {code for key, code in there.items() if key not in here} - self._codes_of_files(result)
+        unknown = [*([] if codes else [NO_CODE]), *([NO_BACKBONE] if missing else [])]
+        unknown += [state for state in (UNREAD, NO_IMAGES) if state in images]
         return Standing("unchecked", tuple(unknown)) if unknown else Standing("current")
 
     def _state_of_images(self, result: Result, class_name: str, made: str) -> str | None:
@@ -132,6 +139,10 @@ class Inspector:
         """Digests of the present code of a result's method; none if it is not on this machine."""
         if result.method in self.registry.methods:
             return {self._identifier.code(result.method)}
+        return self._codes_of_files(result)
+
+    def _codes_of_files(self, result: Result) -> set[str]:
+        """Digests of the present plugin files of a result's command."""
         files = [Path(name) for name in named_in(result.command, "--plugin")]
         return {self._code_of_file(file) for file in files if file.is_file()}
 
@@ -205,11 +216,18 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         setting = (how.setting, how.shots, how.classes, how.test)
         made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
         reasons = _reasons(run.identity, {now.code})
+        if run.identity and _backbones(run.identity) != _backbones(now):
+            reasons = (*reasons, BACKBONE_CODE)
         if run.identity and (run.identity.classes or run.identity.data) != (now.classes or now.data):
             reasons = (*reasons, IMAGES)
         if made == asked and reasons:
             found.append((run, Standing("stale", reasons)))
     return max(found, key=lambda each: each[0].finished, default=None)
+
+
+def _backbones(identity: Identity) -> dict[str, str]:
+    """The code of backbones in an identity."""
+    return {key: code for key, code in identity.files.items() if key.startswith(BACKBONE)}
 
 
 def _reasons(made: Identity | None, codes: set[str]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def run(
     test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     given = dict(job.auxiliary)
     context = ours.context(device, given) if ours else build_context(job, device, train_images=len(task.train))
-    detector = checkpoint.build(saved, method, options, context)
+    detector = checkpoint.build(saved, method, options, registry.offering(context, options))
     if not ours:
         train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
         train.prefetch_with(test)

@@ -5,6 +5,7 @@
     └── UsageError            exit code 2: something the user can put right
         ├── UnknownNameError  a method, dataset, class, backbone, preset or option that does not exist
         ├── OptionError       an option with a value that does not fit
+        │   └── SizeError     images of a size that a backbone does not take
         ├── DataError         a missing or broken data set, image or mask
         ├── WeightsError      backbone weights that cannot be found or loaded
         ├── CheckpointError   a checkpoint that does not fit the method
@@ -98,6 +99,25 @@ class UnknownNameError(UsageError):
 
 class OptionError(UsageError):
     """An option with a value that does not fit its type or its bounds."""
+
+
+class SizeError(OptionError):
+    """Images of a size that a backbone does not take: both sides must be multiples of ``multiple``."""
+
+    def __init__(self, name: str, size: tuple[int, int], multiple: int) -> None:
+        """Offer the nearest sizes to ``size``, which is height and width, for the backbone ``name``."""
+        below = [max(1, side // multiple) * multiple for side in size]
+        above = [-(-side // multiple) * multiple for side in size]
+        nearest = dict.fromkeys("x".join(map(str, sides)) for sides in (below, above))
+        super().__init__(
+            f"size {size[0]}x{size[1]} with backbone {name}", wanted=f"multiples of {multiple}",
+            hint=f"Choose --size {' or '.join(nearest)}",
+        )  # fmt: skip
+        self.name, self.size, self.multiple = name, size, multiple
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by its arguments, of which ``multiple`` is one."""
+        return SizeError, (self.name, self.size, self.multiple)
 
 
 class DataError(UsageError):

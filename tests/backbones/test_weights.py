@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import random_network
 
+from adbench.api.backbone_table import LITE0
 from adbench.backbones import registry
-from adbench.backbones.table import LITE0
 from adbench.util.errors import WeightsError
 
 CPU = torch.device("cpu")

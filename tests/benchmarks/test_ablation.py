@@ -23,8 +23,8 @@ from flow_doubles import TinyBackbone, TinyImages, train
 from FrEIA.modules import AllInOneBlock
 from rich.console import Console
 
-from adbench.backbones import registry
-from adbench.backbones.table import LITE0
+from adbench.api.backbone_table import LITE0
+from adbench.backbones import levels, registry
 from adbench.util import devices
 from benchmarks import ablation
 from benchmarks.__main__ import app
@@ -39,7 +39,7 @@ def put_back(monkeypatch) -> None:
         (adbench_plugins.coupling.FastBlock, "forward"),
         (adbench_plugins.cflow.block.VectorBlock, "couple"),
         (torch.optim.Adam, "__init__"),
-        (registry, "_fold_norms"),
+        (levels, "fold_norms"),
         (WorkerThreads, "__init__"),
         (GraphedStep, "__init__"),
     ):

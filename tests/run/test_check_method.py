@@ -51,6 +51,11 @@ def test_an_honest_method_passes_every_check_that_can_be_made():
     check_method.check_method(bad.method_of(bad.Honest))
 
 
+def test_a_frozen_module_as_a_backbone_passes():
+    """A method with a plain module that stays as it is keeps every rule."""
+    assert failures(bad.method_of(bad.WithNetwork)) == {}
+
+
 @pytest.mark.parametrize("name", ["random", "padim", "msflow", "cflow"])
 def test_the_built_in_methods_pass(name):
     """Adbench's own methods keep its rules."""
@@ -68,6 +73,9 @@ def test_the_samples_pass(file):
     [
         (bad.BreaksInFit, "works on the CPU", "ZeroDivisionError: no luck"),
         (bad.DivergingLoss, "works on the CPU", "loss in epoch 1: found nan"),
+        (bad.MovesItsBackbone, "works on the CPU", "Conv2d as a backbone: found weights that changed between two uses"),
+        (bad.TrainsItsBackbone, "works on the CPU", r"found weight that requires a gradient\. Freeze it with"),
+        (bad.LeavesItsBackboneInTraining, "works on the CPU", r"found Conv2d in training mode\. Freeze it with"),
         (bad.WrongShape, "shapes and finite values", r"Scores\.map: found shape"),
         (bad.NotFinite, "shapes and finite values", r"Scores\.image: found NaN or infinity"),
         (bad.NormalisesByTheBatch, "scores alone equal scores in a batch", "in a batch the scores differ"),

@@ -25,7 +25,7 @@ from adbench.results.records import Identity
 from adbench.results.store import read_all
 from adbench.results.variants import boards
 from adbench.run import engine, plan, standing
-from adbench.run.identity import Identifier
+from adbench.run.identity import Identifier, backbone_codes
 from adbench.run.job import Job, prepare, run_name
 from adbench.run.reopen import Reopener
 from adbench.run.standing import Inspector
@@ -114,6 +114,33 @@ def edit(place: Place) -> None:
 
 
 # ---------------------------------------------------------------- what counts as another identity
+
+
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [("resnet18", "cpu-seed0-77304fa1"), ("timm:test_resnet", "cpu-seed0-bc5c624f")],
+)
+def test_runs_of_an_older_adbench_keep_their_names(backbone, name):
+    """A stored run with a backbone of adbench is found again: what the identity holds of plugins' changes no name."""
+    options = BackboneOptions(backbone=backbone, amp="off")
+    job = Job(
+        method="padim", preset="cpu", overrides=(("backbone", backbone),), options=options, dataset="folder",
+        class_name="bolts", data_root=Path("data"),
+    )  # fmt: skip
+    files = backbone_codes(plugins.load(), vars(options))
+    assert run_name(job, Identity("d" * 32, "c" * 16, 1, files), amp="off") == name
+
+
+def test_layers_of_transformers_are_no_longer_strides(place):
+    """Runs of adbench 0.1 with one of timm's transformers are stale: their layers meant something else."""
+    (run,) = read_all(place.results).results
+    options = {**run.options, "backbone": "timm:vit_tiny_patch16_224"}
+    inspector = Inspector(plugins.load([place.plugin]))
+    assert inspector.standing(run).state == "current"
+    assert inspector.standing(replace(run, options=options)).reason == "the backbone's code changed"
+    files = backbone_codes(inspector.registry, options)
+    known = replace(run, options=options, identity=replace(run.identity, files=files))
+    assert inspector.standing(known).state == "current"
 
 
 def test_a_run_that_would_come_out_the_same_is_there_already(place):

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from adbench.api import registry as plugins
-from adbench.run import identity, plan, source
+from adbench.run import identity, plan
 from adbench.run.job import Job
-from adbench.run.source import Module
 from adbench.run.watch import Watch
+from adbench.util import source
+from adbench.util.source import Module
 
 PLUGIN = """
     from helper import scale

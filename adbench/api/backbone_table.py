@@ -13,6 +13,9 @@ LITE0 = "efficientnet_lite0"
 TIMM_PREFIX = "timm:"
 """Prefix of a backbone's name that is a timm model."""
 
+TRANSFORMERS = tuple(TIMM_PREFIX + kind for kind in ("vit_", "deit", "eva", "flexivit", "aimv2", "test_vit"))
+"""Beginnings of names of backbones whose layers are blocks. adbench 0.1 counted them by stride."""
+
 STRIDES = (4, 8, 16, 32)
 """Pixels of the image per position of layers 1 to 4."""
 
@@ -55,6 +58,16 @@ _BACKBONES = (
 def describe() -> tuple[BackboneInfo, ...]:
     """All backbones except timm's; the default of both papers comes first."""
     return _BACKBONES
+
+
+def find(name: str) -> BackboneInfo:
+    """The backbone of a name. Raises ``KeyError`` if there is none."""
+    return {info.name: info for info in _BACKBONES}[name]
+
+
+def is_built_in(name: str) -> bool:
+    """Whether adbench itself has a backbone of this name, timm's models included."""
+    return name.startswith(TIMM_PREFIX) or name in backbone_names()
 
 
 def backbone_names() -> tuple[str, ...]:
