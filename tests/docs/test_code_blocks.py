@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from conftest import make_class
 from doc_blocks import ALL_BLOCKS, GUIDE, blocks, plugins
 from runs import adbench, only_run
@@ -49,7 +50,7 @@ def test_blocks_are_found():
     """The pages have the known numbers of blocks, so that an empty list can't pass."""
     kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
     assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
-    assert set(plugins()) == {"bank", "student", "painted", "flat"}
+    assert set(plugins()) == {"bank", "student", "painted", "flat", "shufflenet"}
     text = GUIDE.read_text(encoding="utf-8")
     assert len(re.findall("^```", text, re.MULTILINE)) == 2 * sum(
         block.language != "indented" for block in ALL_BLOCKS if block.page == GUIDE
@@ -157,6 +158,22 @@ def test_the_data_set_of_the_guide_can_be_read(desk, tmp_path):
     assert "indoor/" not in scores.read_text()
 
 
+def test_the_backbone_of_the_guide_works(desk, tmp_path):
+    """The guide's network gives the channels and strides that it tells, frozen and as a trainable copy."""
+    entry = registry.load([desk / "shufflenet.py"]).backbones["shufflenet_v2_x1_0"]
+    with torch.random.fork_rng():
+        torch.save(torchvision.models.get_model(entry.name, weights=None).state_dict(), tmp_path / "weights.pt")
+    backbone = backbones.load(
+        entry.name, layers=(1, 3), weights=tmp_path / "weights.pt", device=CPU, offered={entry.name: entry}
+    )
+    images = torch.rand(1, 3, 64, 96)
+    assert [tuple(each.shape[1:]) for each in backbone(images)] == [(24, 16, 24), (232, 4, 6)]
+    assert backbone.channels == (24, 232)
+    assert backbone.strides == (4, 16)
+    copy = backbone.trainable_copy().eval()
+    torch.testing.assert_close(copy(images)[1], backbone(images)[1], rtol=1e-3, atol=1e-4)
+
+
 # ---------------------------------------------------------------- fragments and outlines
 
 
@@ -253,10 +270,45 @@ def run_stored_maps(text: str, desk: Path) -> None:
     assert [*names["scores"]] == [0.5, 2.5]
 
 
+def options_of(name: str, desk: Path, layers: tuple[int, ...]) -> public.BackboneOptions:
+    """Options with a backbone of random weights, in a file."""
+    path = desk / f"{name.removeprefix('timm:')}.pt"
+    with torch.random.fork_rng():
+        model = name.removeprefix("timm:")
+        net = timm_model(model) if model != name else torchvision.models.get_model(name, weights=None)
+    torch.save(net.state_dict(), path)
+    return public.BackboneOptions(size=(64, 64), backbone=name, layers=layers, weights=str(path), amp="off")
+
+
+def timm_model(name: str) -> torch.nn.Module:
+    return pytest.importorskip("timm").create_model(name)
+
+
+def run_adapted(text: str, desk: Path) -> None:
+    """The last stage gets gradients, and nothing else does."""
+    names: dict[str, Any] = {"Detector": Detector, "backbones": backbones}
+    exec(text, names)
+    detector = names["Adapted"](options_of("resnet18", desk, (1, 2)), BuildContext(CPU))
+    batch = Batch.of(OneBatch().images)
+    sum(level.square().mean() for level in detector.network(batch.images)).backward()
+    trained = {name for name, value in detector.network.named_parameters() if value.grad is not None}
+    assert trained == {name for name, _ in detector.network.named_parameters() if "layer2" in name} != set()
+
+
+def run_all_tokens(text: str, desk: Path) -> None:
+    """The sequence has the class token and all patches."""
+    names: dict[str, Any] = {"Detector": Detector, "backbones": backbones, "torch": torch}
+    exec(text, names)
+    detector = names["AllTokens"](options_of("timm:test_vit", desk, (2, 3)), BuildContext(CPU))
+    assert detector.sequence(Batch.of(OneBatch().images)).shape == (2, 1 + 16, 64)
+
+
 FRAGMENTS: dict[str, Callable[[str, Path], None]] = {
     "with self.autocast():": run_autocast,
     "class Mine(Detector):": run_micro_batches,
     "def fit(self, images):": run_fit,
+    "class Adapted(Detector):": run_adapted,
+    "class AllTokens(Detector):": run_all_tokens,
     "from adbench import checks": run_checks,
     'with np.load("maps.npz") as stored:': run_stored_maps,
 }

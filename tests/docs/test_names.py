@@ -21,7 +21,7 @@ from adbench.run.check_method import _CHECKS
 
 NEEDED = {
     *("Method", "BuildContext", "Options", "BackboneOptions", "Preset", "Detector", "Epoch", "Step", "Scores"),
-    *("Requirements", "Package", "Auxiliary", "Dataset", "Task", "Sample"),
+    *("Requirements", "Package", "Auxiliary", "Dataset", "Task", "Sample", "BackboneEntry", "Network"),
 }
 """Classes whose fields the guide must show."""
 
