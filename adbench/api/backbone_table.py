@@ -13,7 +13,7 @@ LITE0 = "efficientnet_lite0"
 TIMM_PREFIX = "timm:"
 """Prefix of a backbone's name that is a timm model."""
 
-TRANSFORMERS = tuple(TIMM_PREFIX + kind for kind in ("vit_", "deit", "eva", "flexivit", "aimv2", "test_vit"))
+TRANSFORMERS = tuple(TIMM_PREFIX + kind for kind in ("vit_", "vitamin", "deit", "eva", "flexivit", "aimv2", "test_vit"))
 """Beginnings of names of backbones whose layers are blocks. adbench 0.1 counted them by stride."""
 
 STRIDES = (4, 8, 16, 32)

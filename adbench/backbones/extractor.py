@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..api.backbone import Network
-from ..util.errors import OptionError, SizeError, TaskError
+from ..util.errors import OptionError, SizeError, TaskError, first_line
 
 PADDINGS = ("zeros", "reflect")
 POOLS = ("none", "avg", "max")
@@ -54,7 +54,7 @@ class Extractor(nn.Module):
 
         Raises:
             SizeError: H or W is no multiple of what the network needs.
-            OptionError: the images are too small for padding by reflection.
+            OptionError: the images are too small for padding by reflection, or of another size than the only one.
             TaskError: the network of a plugin returns something else.
         """
         height, width = images.shape[2:]
@@ -63,6 +63,8 @@ class Extractor(nn.Module):
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         try:
             found = self.network(x)
+        except AssertionError as error:  # a transformer of timm that takes images of one size
+            raise OptionError(f"size {height}x{width} with backbone {self.name}", found=first_line(error)) from error
         except RuntimeError as error:
             if self.padding == "reflect" and "Padding size" in str(error):
                 raise self._too_small(height, width) from error

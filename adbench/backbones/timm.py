@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def build(name: str, blocks: BlockOptions, layers: tuple[int, ...], weights: Pat
     elif weights is not None:
         vit.load_file(net, name, weights)
     else:
-        with _download_hints(name, model):
+        with _download_hints(name, model), _quiet():
             net = vit.create(timm, model, pretrained=True)
     return vit.network(name, net, blocks, layers)
 
@@ -104,14 +105,27 @@ def _download_hints(name: str, model: str) -> AbstractContextManager[None]:
 def _with_weights(timm: Any, model: str, name: str, used: tuple[int, ...], path: Path | None) -> Any:
     """The feature model with its published weights, or with those of a file."""
     if path is None:
-        with _download_hints(name, model):
+        with _download_hints(name, model), _quiet():
             return timm.create_model(model, pretrained=True, features_only=True, out_indices=used)
     state = weights_module.from_file(path)
     weights_module.check(timm.create_model(model, num_classes=0).state_dict(), state, name=name, path=path)
     overlay = {"state_dict": {key: value.float() for key, value in state.items()}}
-    return timm.create_model(
-        model, pretrained=True, features_only=True, out_indices=used, pretrained_cfg_overlay=overlay
-    )
+    with _quiet():
+        return timm.create_model(
+            model, pretrained=True, features_only=True, out_indices=used, pretrained_cfg_overlay=overlay
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep timm from warning of the classifier's weights, which are left out on purpose."""
+    logger = logging.getLogger("timm")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _import(name: str) -> Any:

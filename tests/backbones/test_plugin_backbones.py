@@ -16,7 +16,10 @@ from adbench import BackboneEntry, BuildContext, Network, hookimpl
 from adbench.api import registry as plugins
 from adbench.api.options import BackboneOptions
 from adbench.backbones import registry
+from adbench.results.run_files import folder_of
+from adbench.results.store import read_all
 from adbench.run import check_method
+from adbench.run.reopen import Reopener
 from adbench.util.errors import OptionError, PluginError, SizeError, TaskError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -129,6 +132,14 @@ def test_a_run_with_it_is_stale_once_its_code_changes(plugin, tiny_data, tmp_pat
     path = only_run(results) / "result.json"
     path.write_text(json.dumps({**stored, "command": f"adbench run --plugin {plugin}"}))  # as outside pytest
     assert states(None, tiny_data, results) == [("current", "")]
+    found = adbench(
+        "test", "-m", "sample", "--plugin", SAMPLE, "--plugin", plugin, "-d", "folder", "--data-root", tiny_data,
+        "-c", "bolts", "--checkpoint", only_run(results) / "last.pt", "--device", "cpu", "--format", "json",
+    )  # fmt: skip
+    assert found.exit_code == 0, found.stderr
+    (result,) = read_all(results).results
+    reopener = Reopener(plugins.load([SAMPLE, plugin]), [tiny_data], "cpu")
+    assert reopener.detector(result, folder_of(results, result))[0].backbone.name == "stripes"
     edit(plugin)
     assert states(plugin, tiny_data, results) == [("stale", "the backbone's code changed")]
     again = run(plugin, tiny_data, results)
@@ -221,6 +232,20 @@ def test_a_builder_must_make_new_modules(plugin):
     backbone = loaded(entry("one", net), layers=(1,))
     with pytest.raises(TaskError, match="the same module again"):
         backbone.trainable_copy()
+
+
+def test_a_network_that_takes_one_size_says_so():
+    """Its assertion is told as a wrong size, as for transformers whose positions can't be interpolated."""
+
+    class Fixed(nn.Module):
+        def forward(self, x):
+            torch._assert(x.shape[2] == 24, f"Input height ({x.shape[2]}) doesn't match model (24)")
+            return [x]
+
+    backbone = loaded(BackboneEntry("fixed", "", lambda *_: Network(Fixed(), (3,), (1,))), layers=(1,))
+    assert backbone(torch.rand(1, 3, 24, 24))[0].shape == (1, 3, 24, 24)
+    with pytest.raises(OptionError, match=r"size 32x32 with backbone fixed: found Input height \(32\) doesn't match"):
+        backbone(torch.rand(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize(

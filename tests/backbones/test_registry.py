@@ -305,6 +305,15 @@ def test_timm_model_from_a_file(tmp_path):
         registry.load("timm:no_such_net", device=CPU)
 
 
+def test_timm_says_nothing_of_the_classifier(tmp_path, caplog):
+    """Weights that a feature extractor doesn't need are no reason to warn."""
+    timm = pytest.importorskip("timm")
+    with torch.random.fork_rng():
+        torch.save(timm.create_model("test_efficientnet").state_dict(), tmp_path / "timm.pt")
+    registry.load("timm:test_efficientnet", layers=(1,), weights=tmp_path / "timm.pt", device=CPU)
+    assert caplog.records == []
+
+
 def test_table_costs_no_torch():
     """Listing the backbones imports no torch."""
     code = "import sys, adbench.api.backbone_table as t; sys.exit(len(t.describe()) < 10 or 'torch' in sys.modules)"
