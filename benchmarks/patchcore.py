@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 from types import SimpleNamespace
@@ -27,6 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from adbench.util.memory import free
+
 from .setting import describe_machine
 
 T = TypeVar("T")
@@ -38,15 +40,17 @@ CPU = torch.device("cpu")
 
 @dataclass
 class Measured:
-    """Seconds and the highest additional memory of some work."""
+    """Seconds, seconds of all processors, and the highest additional memory of some work."""
 
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     bytes: int = 0
 
 
 @contextmanager
 def measured() -> Iterator[Measured]:
     """Measure the time and, by looking every 2 ms, the memory of this process."""
+    free()  # memory that the allocator keeps would hide what the work takes
     process, found, done = psutil.Process(), Measured(), threading.Event()
     before = process.memory_info().rss
 
@@ -56,13 +60,45 @@ def measured() -> Iterator[Measured]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     try:
         yield found
     finally:
-        found.seconds = time.perf_counter() - began
+        found.seconds, found.cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
         done.set()
         watcher.join()
+
+
+@dataclass
+class Runs:
+    """Repeated work: its measurements, and what it returned last."""
+
+    works: list[Measured] = field(default_factory=list)
+    result: Any = None
+
+    @property
+    def seconds(self) -> float:
+        """Median."""
+        return median(work.seconds for work in self.works)
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """Seconds, seconds of all processors, and MB."""
+        cpu = median(work.cpu_seconds for work in self.works)
+        return f"{self.seconds:.2f}", f"{cpu:.2f}", f"{max(work.bytes for work in self.works) / 1e6:.0f}"
+
+
+def in_turn(programs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Runs]:
+    """Run all programs once in each round, so that noise affects all alike."""
+    found = {name: Runs() for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            found[name].result = None
+            with measured() as work:
+                result = program()
+            found[name].works.append(work)
+            found[name].result = result
+    return found
 
 
 def run(parts: tuple[str, ...], threads: int, rounds: int, console: Console) -> None:
@@ -72,7 +108,7 @@ def run(parts: tuple[str, ...], threads: int, rounds: int, console: Console) -> 
         parts: some of ``PARTS``.
         threads: of torch.
         rounds: repetitions in turn; the median counts.
-        console: prints the tables.
+        console: prints the tables. MB are those that the work takes in addition to the rows.
     """
     torch.set_num_threads(threads)
     console.print(describe_machine(CPU), highlight=False, soft_wrap=True)
@@ -126,7 +162,7 @@ def shortfalls(rows: Tensor, picks: Tensor) -> Tensor:
 
 def _coresets(rounds: int, size: int = 50_000) -> Table:
     table = Table(title=f"Coreset: 1 % of {size:,} normal rows")
-    for column in ("numbers", "program", "seconds", "adbench is faster by", "same picks", "ties", "memory, MB"):
+    for column in ("numbers", "program", "same picks", "ties", "seconds", "CPU s", "MB", "adbench is faster by"):
         table.add_column(column, justify="right" if column != "program" else "left")
     for dimensions in (128, 384):
         drawn = torch.randn(size, dimensions, generator=torch.Generator().manual_seed(dimensions))
@@ -144,24 +180,13 @@ def _coresets(rounds: int, size: int = 50_000) -> Table:
 
 def _rows_of(table: Table, numbers: str, rows: Tensor, programs: dict[str, Callable[[], Tensor]], rounds: int) -> None:
     """Add a row for each program; the first one is adbench's. ``rows`` are those that are picked from."""
-    found, times, memory = {}, {name: [] for name in programs}, dict.fromkeys(programs, 0)
-    for _ in range(rounds):
-        for name, program in programs.items():
-            with measured() as work:
-                found[name] = program()
-            times[name].append(work.seconds)
-            memory[name] = max(memory[name], work.bytes)
-    ours, *_ = programs
-    for name in programs:
-        seconds = median(times[name])
-        same = int((found[name] == found[ours]).sum())
-        gaps = shortfalls(rows, found[name])
-        is_greedy = float(gaps.max()) < 1e-6
-        table.add_row(
-            numbers, name, f"{seconds:.2f}", f"{seconds / median(times[ours]):.0f}",
-            f"{same} of {len(found[ours])}", f"{int((gaps > 1e-12).sum())}" if is_greedy else "not greedy",
-            f"{memory[name] / 1e6:.0f}",
-        )  # fmt: skip
+    found = in_turn(programs, rounds)
+    ours, *_ = found.values()
+    for name, runs in found.items():
+        gaps = shortfalls(rows, runs.result)
+        ties = f"{int((gaps > 1e-12).sum())}" if float(gaps.max()) < 1e-6 else "not greedy"
+        same = f"{int((runs.result == ours.result).sum())} of {len(ours.result)}"
+        table.add_row(numbers, name, same, ties, *runs.cells, f"{runs.seconds / ours.seconds:.0f}")
     table.add_section()
 
 
@@ -206,14 +231,14 @@ def _anomalibs_sampler(drawn: Tensor) -> AnomalibsSampler | None:
 def _large(size: int = 160_000) -> Table:
     rows = torch.randn(size, 128, generator=torch.Generator().manual_seed(0))
     table = Table(title=f"Coreset: 10 % of {size:,} normal rows of 128 numbers ({rows.nbytes / 1e6:.0f} MB)")
-    for column in ("picks", "seconds", "blocks", "ties", "additional memory, MB"):
+    for column in ("picks", "blocks", "ties", "seconds", "CPU s", "MB"):
         table.add_column(column, justify="right")
     with measured() as work:
         search = KCentre(rows)
         search.from_row(0)
         found = list(search.picks(len(rows) // 10 - 1))
     picks, ties = sum(len(some.rows) for some in found) + 1, sum(some.ties for some in found)
-    table.add_row(f"{picks}", f"{work.seconds:.1f}", f"{len(found)}", f"{ties}", f"{work.bytes / 1e6:.0f}")
+    table.add_row(f"{picks}", f"{len(found)}", f"{ties}", *Runs([work]).cells)
     return table
 
 
@@ -233,24 +258,14 @@ def _search(rounds: int, sizes: tuple[int, int, int] = (4096, 8560, 1024)) -> Ta
     anomalib = _anomalibs_search(bank)
     if anomalib:
         programs["anomalib"] = partial(anomalib, queries)
-    with_exact = torch.cdist(queries[:256].double(), bank.double()).amin(1)
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    error, memory = {}, dict.fromkeys(programs, 0)
-    for _ in range(rounds):
-        for name, program in programs.items():
-            with measured() as work:
-                found = program()
-            times[name].append(work.seconds)
-            memory[name] = max(memory[name], work.bytes)
-            error[name] = float((found[:256] / with_exact - 1).abs().max()) if name != limit else None
+    exact = torch.cdist(queries[:256].double(), bank.double()).amin(1)
     table = Table(title=f"Search: {asked:,} queries in a bank of {kept:,} rows of {dimensions:,} numbers")
-    for column in ("program", "seconds", "share of the limit", "largest error of a distance", "memory, MB"):
+    for column in ("program", "largest error of a distance", "seconds", "CPU s", "MB", "share of the limit"):
         table.add_column(column, justify="right" if column != "program" else "left")
-    for name in programs:
-        seconds = median(times[name])
-        relative = "" if error[name] is None else f"{error[name]:.0e}"
-        share = f"{median(times[limit]) / seconds:.0%}"
-        table.add_row(name, f"{seconds:.3f}", share, relative, f"{memory[name] / 1e6:.0f}")
+    found = in_turn(programs, rounds)
+    for name, runs in found.items():
+        error = "" if name == limit else f"{float((runs.result[:256] / exact - 1).abs().max()):.0e}"
+        table.add_row(name, error, *runs.cells, f"{found[limit].seconds / runs.seconds:.0%}")
     return table
 
 
@@ -313,8 +328,8 @@ def _whole_class(count: int = 209, side: int = 512) -> Table:
         detector.score(SimpleNamespace(features=lambda _: features, size=options.size))  # type: ignore[arg-type]
     title = f"A class of {count} images at {side} x {side} with the channels of wide_resnet50_2, share 0.01"
     table = Table(title=title)
-    for column in ("", "seconds", "additional memory, GB"):
+    for column in ("", "seconds", "CPU s", "MB"):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row(f"fit: a bank of {tuple(bank.shape)}", f"{fit.seconds:.0f}", f"{fit.bytes / 1e9:.2f}")
-    table.add_row("score an image", f"{score.seconds:.2f}", f"{score.bytes / 1e9:.2f}")
+    table.add_row(f"fit: a bank of {tuple(bank.shape)}", *Runs([fit]).cells)
+    table.add_row("score an image", *Runs([score]).cells)
     return table

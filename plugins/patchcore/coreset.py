@@ -1,14 +1,15 @@
-"""The coreset: rows chosen by greedy k-centre, each the one farthest from all rows chosen before (algorithm 1).
+"""Greedy k-centre: rows chosen one by one, each the one farthest from all rows chosen before (algorithm 1).
 
-The plain loop reads all rows for each pick. Here picks come in blocks, and they are the same ones:
+The plain loop compares all rows with each pick. Here picks come in blocks, and they are the same ones:
 
-1. Take the B rows with the largest distance to their nearest pick. All other rows are at most at the ``limit``.
-2. Pick within these B rows, whose distances to each other are one matrix product. A pick is the farthest row of all as
-   long as its distance is above the limit: rows outside of the block can only come nearer.
-3. One more product brings the distances of all rows up to date with all picks of the block.
+1. The distance of a row from its nearest pick can only fall, so a distance from some of the picks is an upper bound.
+   Take the rows with the largest bounds, and compare only these with the picks that their bounds don't count yet. All
+   other rows are at most at the ``limit``.
+2. Pick within the block of the farthest of them, whose distances to each other are one matrix product. A pick is the
+   farthest row of all as long as its distance is above the limit.
 
-So most of the work is matrix products, and rows are read once for hundreds of picks. Products are float64, with the
-rows' mean as the origin: their rounding is far below the gaps between rows, even where these are close together.
+So most rows are never compared with most picks, and the rest are matrix products instead of passes over memory. The
+products are float64, with a point among the rows as the origin: their rounding is far below the gaps between rows.
 """
 
 from __future__ import annotations
@@ -23,14 +24,11 @@ from torch import Tensor
 EQUAL = 1e-12
 """Relative difference of squared distances that is rounding: such rows tie, and the lowest one is picked."""
 
-ZERO = 5e-16
-"""Squared distance that is rounding, as a share of D times the largest squared norm."""
-
 TIE = 2e-6
 """Relative difference of squared distances within which float32, as in plain loops, may pick another row."""
 
-BLOCK = 1024
-"""Most rows of a block; a 128th of few rows, so that memory stays small beside them."""
+ZERO = 5e-16
+"""Squared distance that is rounding, as a share of D times the largest squared norm."""
 
 SCRATCH = {"cpu": 2**22, "cuda": 2**28}
 """Most bytes of distances that are computed at once: what a processor's cache holds, or enough for a GPU."""
@@ -52,38 +50,39 @@ class Picks:
 
 
 class KCentre:
-    """Picks rows by greedy k-centre.
-
-    ``nearest`` (N,), float64, is the squared distance of each row from its nearest pick, or a smaller bound that holds
-    from the start. Besides the rows it takes 16 bytes a row, and less than a quarter of the rows' bytes in all.
+    """Picks rows by greedy k-centre. It takes less than a quarter of the rows' memory in addition.
 
     Args:
         rows: float32 (N, D); they are not copied.
-        nearest: the bounds at the start: see ``mean_distances``, ``matrix_norms`` and ``from_row``.
     """
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
-        self.origin = torch.zeros(rows.shape[1], dtype=torch.float64, device=rows.device)
-        self.origin = torch.stack([part.sum(0) for _, part in self._parts()]).sum(0) / len(rows)
-        self.norms = torch.cat([part.square_().sum(1) for _, part in self._parts()])  # (N,)
-        self.nearest = torch.full_like(self.norms, float("inf"))
-        self.block = min(max(len(rows) // 128, 32), BLOCK)
+        self.origin = rows[:: max(1, len(rows) // 1024)].double().mean(0)
+        self.norms = torch.cat([part.square_().sum(1) for part in map(self._centred, self._parts())])  # (N,)
+        self.bounds = torch.full_like(self.norms, float("inf"))  # of squared distances from the nearest pick
+        self.counted = torch.zeros(len(rows), dtype=torch.int32, device=rows.device)  # picks that the bounds count
+        self.picked = torch.empty(0, dtype=torch.int64, device=rows.device)
+        self.block = min(max(len(rows) // 128, 32), 1024)
+        """Rows of a block."""
+        self.compared = 12 * self.block
+        """Rows that are compared with picks for a block."""
         self._zero = ZERO * rows.shape[1] * float(self.norms.max())
-        self._has_picks = False
 
     def from_row(self, row: int) -> None:
         """Start with a row as the first pick, which ``picks`` does not yield."""
-        self._add(torch.tensor([row]))
+        self.picked = torch.tensor([row], device=self.rows.device)
+        self._compare(torch.arange(len(self.rows), device=self.rows.device))
+        self.bounds[row] = 0
 
     def from_means(self, rows: Tensor) -> None:
         """Start as the approximate greedy sampler: bounds are the mean distances to some rows, (m,) int64.
 
         These rows are not picked as such, and the bounds stay.
         """
-        for where, squares in self._less_own_norms(rows):
-            squares += self.norms[where, None]
-            self.nearest[where] = squares.clamp_(min=0).sqrt_().mean(1).square_()
+        centres, norms = self._centred(self.rows[rows]), self.norms[rows]
+        means = [self._squares(part, centres, norms).sqrt_().mean(1) for part in map(self._centred, self._parts())]
+        self.bounds = torch.cat(means).square_()
 
     def from_all(self) -> None:
         """Start as the exact greedy sampler: bounds are the norms of the rows of the N x N matrix of distances.
@@ -91,82 +90,108 @@ class KCentre:
         They exceed all distances, so they only choose the first pick. The sum of squared distances from all rows needs
         no matrix: about the rows' mean it is N |x|^2 + sum |x_j|^2. The first pick is the row farthest from the mean.
         """
-        self.nearest = len(self.rows) * self.norms + self.norms.sum()
+        mean = torch.stack([part.sum(0) for part in map(self._centred, self._parts())]).sum(0) / len(self.rows)
+        about_mean = [(part - mean).square_().sum(1) for part in map(self._centred, self._parts())]
+        squares = torch.cat(about_mean)
+        self.bounds = len(self.rows) * squares + squares.sum()
 
     def picks(self, count: int) -> Iterator[Picks]:
         """Pick ``count`` rows, and yield them block by block.
 
         It ends early if each row equals a picked one: another pick would repeat one.
         """
+        compared = self.compared
         while count > 0:
-            found = self._picks_of_a_block(count)
-            if not len(found.rows):
-                if self._has_picks:
-                    return
-                found = Picks(torch.tensor([0]), torch.zeros(1, dtype=torch.float64), 1)  # all rows are equal
-            self._add(found.rows)
-            count -= len(found.rows)
+            rows, limit = self._farthest(compared)
+            has_fallen = self._compare(rows)
+            farthest = float(self.bounds[rows].max())
+            if limit > self._zero and farthest <= limit / (1 - TIE):
+                compared *= 1 if has_fallen else 2  # twice, if as many rows as were compared tie
+                continue
+            if farthest <= self._zero and len(self.picked):
+                return
+            found = self._picks_among(rows, limit, count)
+            compared, count = self.compared, count - len(found.rows)
             yield found
 
-    def _picks_of_a_block(self, count: int) -> Picks:
-        """The next picks, at most ``count``; none if every row equals a picked one."""
-        top = self.nearest.topk(min(self.block + 1, len(self.nearest)))
-        block, limit = top.indices, 0.0
-        if len(block) > self.block:
-            block, limit = block[:-1], float(top.values[-1])
-        block = block.sort().values  # so that the first of equal rows is the lowest
-        nearest, between = self.nearest[block].cpu().numpy(), self._between(block).cpu().numpy()
-        lowest = max(limit / (1 - EQUAL), self._zero)
+    def distances(self) -> Tensor:
+        """Distance of each row from its nearest pick, float64 (N,)."""
+        self._compare(torch.arange(len(self.rows), device=self.rows.device))
+        return self.bounds.sqrt()
+
+    def _farthest(self, count: int, among: Tensor | None = None) -> tuple[Tensor, float]:
+        """The rows with the largest bounds in ascending order, and the largest bound of the others."""
+        bounds = self.bounds if among is None else self.bounds[among]
+        rows, limit = torch.arange(len(bounds), device=bounds.device), 0.0
+        if count < len(bounds):
+            top = bounds.topk(count + 1)
+            rows, limit = top.indices[:-1].sort().values, float(top.values[-1])
+        return (rows if among is None else among[rows]), limit
+
+    def _picks_among(self, rows: Tensor, limit: float, count: int) -> Picks:
+        """At most ``count`` picks among some rows, in ascending order, while all others are at most at the limit."""
+        block, own_limit = self._farthest(self.block, rows)
+        bounds = self.bounds[block].cpu().numpy()
+        between = self._squares(self._centred(self.rows[block]), self._centred(self.rows[block]), self.norms[block])
+        squares = between.cpu().numpy()
+        lowest = max(max(limit, own_limit) / (1 - TIE), self._zero)
         picked, radii, ties = [], [], 0
-        while len(picked) < count and (farthest := nearest.max()) > lowest:
-            row = int(np.argmax(nearest >= farthest * (1 - EQUAL)))
+        while len(picked) < count and (farthest := bounds.max()) > lowest:
+            row = int(np.argmax(bounds >= farthest * (1 - EQUAL)))  # the lowest of equal ones
             picked.append(row)
             radii.append(farthest)
-            nearest[row] = 0
-            ties += max(nearest.max(), limit) >= farthest * (1 - TIE)
-            np.minimum(nearest, between[row], out=nearest)
-        rows = block.cpu()[picked]
-        if not picked and float(top.values[0]) > self._zero:  # more rows tie than a block has
-            rows = (self.nearest >= top.values[0] * (1 - EQUAL)).nonzero()[0].cpu()
-            radii, ties = [float(top.values[0])], 1
-        return Picks(rows, torch.tensor(radii, dtype=torch.float64).sqrt_(), int(ties))
+            bounds[row] = 0
+            ties += bool(bounds.max() >= farthest * (1 - TIE))
+            np.minimum(bounds, squares[row], out=bounds)
+        if not picked:  # more rows tie than a block has, or all rows are equal
+            farthest = self.bounds[rows].max()
+            first = rows[self.bounds[rows] >= farthest * (1 - EQUAL)][:1]
+            self._add(first)
+            return Picks(first.cpu(), farthest.sqrt().cpu()[None], 1)
+        self.bounds[block] = torch.from_numpy(bounds).to(block.device)
+        self._add(block[picked])
+        self.counted[block] = len(self.picked)
+        return Picks(block.cpu()[picked], torch.tensor(radii, dtype=torch.float64).sqrt_(), ties)
 
-    def _add(self, picked: Tensor) -> None:
-        """Bring the distances of all rows up to date with some picks, (m,)."""
-        picked = picked.to(self.rows.device)
-        for where, squares in self._less_own_norms(picked):
-            found = squares.amin(1).add_(self.norms[where]).clamp_(min=0)
-            torch.minimum(self.nearest[where], found, out=self.nearest[where])
-        self.nearest[picked] = 0
-        self._has_picks = True
+    def _add(self, rows: Tensor) -> None:
+        self.picked = torch.cat((self.picked, rows))
+        self.bounds[rows] = 0
 
-    def _between(self, rows: Tensor) -> Tensor:
-        """Squared distances between some rows, float64 (B, B)."""
-        chosen, norms = self._centred(self.rows[rows]), self.norms[rows]
-        return torch.addmm(norms, chosen, chosen.T, alpha=-2).add_(norms[:, None])
+    def _compare(self, rows: Tensor) -> bool:
+        """Bring the bounds of some rows up to date with all picks, and return whether any had not been."""
+        counted, order = self.counted[rows].sort()
+        rows, last = rows[order], len(self.picked)
+        first = int(counted[0])
+        step = max(64, self._scratch // (8 * self.rows.shape[1]))
+        for start in range(first, last, step):
+            stop = min(start + step, last)
+            centres, norms = self._centred(self.rows[self.picked[start:stop]]), self.norms[self.picked[start:stop]]
+            since, sizes = counted.clamp(min=start)[counted < stop].unique_consecutive(return_counts=True)
+            groups = rows[: int(sizes.sum())].split(sizes.tolist())
+            for skipped, some in zip((since - start).tolist(), groups, strict=True):
+                self._lower(some, centres[skipped:], norms[skipped:])
+        self.counted[rows] = last
+        return first < last
 
-    def _less_own_norms(self, centres: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Squared distances of all rows from some centres, without the rows' own squared norms.
+    def _lower(self, rows: Tensor, centres: Tensor, norms: Tensor) -> None:
+        """Lower the bounds of some rows to their squared distances from some centres, (m, D)."""
+        for part in rows.split(max(64, self._scratch // (8 * sum(centres.shape)))):
+            squares = torch.addmm(norms, self._centred(self.rows[part]), centres.T, alpha=-2)
+            nearest = squares.amin(1).add_(self.norms[part]).clamp_(min=0)
+            self.bounds[part] = torch.minimum(self.bounds[part], nearest)
 
-        Args:
-            centres: numbers of rows, int64 (m,).
+    def _squares(self, rows: Tensor, centres: Tensor, norms: Tensor) -> Tensor:
+        """Squared distances of rows (n, D) from centres (m, D) about the origin, float64 (n, m)."""
+        squares = torch.addmm(norms, rows, centres.T, alpha=-2)
+        return squares.add_(rows.square().sum(1, keepdim=True)).clamp_(min=0)
 
-        Yields:
-            A part of the rows, and float64 (n, m), which the next part overwrites.
-        """
-        centres = centres.to(self.rows.device)
-        chosen, norms, squares = self._centred(self.rows[centres]), self.norms[centres], self.norms.new_empty(0)
-        for where, part in self._parts(len(centres)):
-            squares = squares if len(squares) >= len(part) else part.new_empty(len(part), len(centres))
-            yield where, torch.addmm(norms, part, chosen.T, alpha=-2, out=squares[: len(part)])
+    @property
+    def _scratch(self) -> int:
+        return min(SCRATCH.get(self.rows.device.type, 2**22), self.rows.nbytes // 16)
 
-    def _parts(self, more: int = 0) -> Iterator[tuple[slice, Tensor]]:
-        """The rows about their origin, float64 (n, D), part by part, with memory for ``more`` numbers a row."""
-        scratch = min(SCRATCH.get(self.rows.device.type, 2**22), self.rows.nbytes // 10)
-        step = max(64, scratch // (8 * (self.rows.shape[1] + more)))
-        for start in range(0, len(self.rows), step):
-            where = slice(start, start + step)
-            yield where, self._centred(self.rows[where])
+    def _parts(self) -> Iterator[Tensor]:
+        """The rows, in parts that float64 copies of may be made."""
+        return iter(self.rows.split(max(64, self._scratch // (16 * self.rows.shape[1]))))
 
     def _centred(self, rows: Tensor) -> Tensor:
         return rows.double().sub_(self.origin)
