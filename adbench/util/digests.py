@@ -1,5 +1,8 @@
 """Digests of files' contents. Each file is read once, and its digest kept in a small index in the cache folder.
 
+The index stays small: each write to it also looks at some of the digests that were not looked at for longest, and drops
+those whose file is gone.
+
 A digest is kept with the file's size, inode and times of change, so that an unchanged file is not read again. A change
 that leaves all of these the same may be missed. On POSIX no program can keep the time of the last status change;
 elsewhere a program that sets the time of modification back can.
@@ -27,8 +30,14 @@ Signature = tuple[int, int, int, int]
 
 INDEX = "digests.sqlite"
 
-FORMAT = 1
+FORMAT = 2
 """Version of the index; another number makes it anew."""
+
+MOST = 1_000_000
+"""Most digests in the index, some 200 MB. Beyond it those seen longest ago go, and their files are read again."""
+
+LOOKED_AT = 200
+"""Digests, besides as many as are written, that a write looks at: whether their files still exist."""
 
 WORKERS = 4
 """Worker threads that read and hash."""
@@ -44,9 +53,12 @@ PATIENCE = 5.0
 
 _AT_ONCE = 500  # variables in one query; SQLite's smallest limit is 999
 
+_FACTS = "path, size, inode, modified, changed, digest"
+
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS files "
-    "(path BLOB PRIMARY KEY, size INTEGER, inode INTEGER, modified INTEGER, changed INTEGER, digest TEXT) WITHOUT ROWID"
+    "CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, inode INTEGER, modified INTEGER, "
+    "changed INTEGER, digest TEXT, seen INTEGER) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS oldest ON files (seen)",
 )
 
 
@@ -113,7 +125,7 @@ class Digests:
             wanted = list(keys)
             for start in range(0, len(wanted), _AT_ONCE):
                 part = wanted[start : start + _AT_ONCE]
-                query = f"SELECT * FROM files WHERE path IN ({','.join('?' * len(part))})"
+                query = f"SELECT {_FACTS} FROM files WHERE path IN ({','.join('?' * len(part))})"
                 for key, size, inode, modified, changed, digest in index.execute(query, part):
                     if signatures[keys[key]] == (size, inode, modified, changed):
                         found[keys[key]] = digest
@@ -124,8 +136,11 @@ class Digests:
 
     def _remember(self, rows: Sequence[tuple[object, ...]]) -> None:
         def write(index: sqlite3.Connection) -> None:
+            now = time.time_ns()
             with index:
-                index.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+                index.executemany(f"INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, {now})", rows)
+                _drop_missing(index, LOOKED_AT + len(rows), now)
+                _drop_oldest(index)
 
         if rows:
             self._with_index(write)
@@ -139,7 +154,8 @@ class Digests:
                     if index.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
                         index.execute("DROP TABLE IF EXISTS files")
                         index.execute(f"PRAGMA user_version = {FORMAT}")
-                    index.execute(_SCHEMA)
+                    for statement in _SCHEMA:
+                        index.execute(statement)
                     work(index)
                 return
             except (sqlite3.OperationalError, OSError):  # locked for long, read-only, or the disk is full
@@ -147,6 +163,23 @@ class Digests:
             except (sqlite3.DatabaseError, ValueError, TypeError):  # no index, or not one of ours
                 with contextlib.suppress(OSError):
                     self.path.unlink()
+
+
+def _drop_missing(index: sqlite3.Connection, number: int, now: int) -> None:
+    """Look at the ``number`` digests that were not looked at for longest; drop those whose file is gone."""
+    query = "SELECT path FROM files WHERE seen <> ? ORDER BY seen LIMIT ?"
+    old = [key for (key,) in index.execute(query, (now, number))]
+    missing = [key for key in old if not os.path.exists(os.fsdecode(key))]
+    index.executemany("UPDATE files SET seen = ? WHERE path = ?", [(now, key) for key in old])
+    index.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in missing])
+
+
+def _drop_oldest(index: sqlite3.Connection) -> None:
+    """Keep the ``MOST`` digests that were seen last."""
+    (count,) = index.execute("SELECT count(*) FROM files").fetchone()
+    if count > MOST:
+        oldest = "SELECT path FROM files ORDER BY seen LIMIT ?"
+        index.execute(f"DELETE FROM files WHERE path IN ({oldest})", (count - MOST,))
 
 
 def signature(path: Path) -> Signature | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -163,6 +164,41 @@ def test_processes_that_hash_at_the_same_time_share_the_index(tmp_path, files):
     printed = [process.communicate(timeout=60)[0] for process in running]
     assert printed == [f"{sorted(Digests(tmp_path / 'other').of(part).values())}\n" for part in parts]
     assert Digests(tmp_path).bytes_to_read(files) == 0
+
+
+def remembered(folder: Path) -> set[str]:
+    """Names of the files whose digests are in the index."""
+    with contextlib.closing(sqlite3.connect(folder / digests.INDEX)) as index:
+        return {Path(os.fsdecode(key)).name for (key,) in index.execute("SELECT path FROM files")}
+
+
+def test_digests_of_files_that_are_gone_leave_the_index(tmp_path, files, reads, monkeypatch):
+    """A few are looked at with each write, and in the end all; those of files that exist stay."""
+    monkeypatch.setattr(digests, "LOOKED_AT", 30)
+    Digests(tmp_path).of(files)
+    for path in files[::2]:
+        path.unlink()
+    counts = []
+    for number in range(7):
+        new = tmp_path / f"new{number}.bmp"
+        new.write_bytes(b"new")
+        Digests(tmp_path).of([new])
+        counts.append(len(remembered(tmp_path)))
+    assert counts[0] > counts[3] > counts[-1] == 107
+    assert remembered(tmp_path) == {path.name for path in files[1::2]} | {f"new{number}.bmp" for number in range(7)}
+    assert Digests(tmp_path).bytes_to_read(files[1::2]) == 0
+
+
+def test_the_index_never_holds_more_than_the_limit(tmp_path, files, reads, monkeypatch):
+    """Those seen longest ago go first. Their files are read again, and get the same digests."""
+    monkeypatch.setattr(digests, "MOST", 60)
+    monkeypatch.setattr(digests, "LOOKED_AT", 0)
+    before = {path: Digests(tmp_path).of([path])[path] for path in files}
+    kept = remembered(tmp_path)
+    assert len(kept) == 60
+    assert kept >= {path.name for path in files[-20:]}
+    assert Digests(tmp_path).of(files) == before
+    assert len(remembered(tmp_path)) == 60
 
 
 def test_progress_is_reported_where_files_are_read(tmp_path, files, reads):
