@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from runs import TINY, run_tiny
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,6 +20,9 @@ from adbench.api import registry
 from adbench.api.backbone_table import LITE0
 from adbench.backbones import efficientnet_lite
 from adbench.util import threads
+
+settings.register_profile("adbench", deadline=None)  # a busy machine is no failure
+settings.load_profile("adbench")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -40,7 +40,8 @@ class SavingPolicy:
 
     began: float = field(default_factory=time.monotonic)
     spent: float = 0.0
-    per_byte: float = 1 / BYTES_PER_SECOND
+    last: tuple[int, float] = (int(BYTES_PER_SECOND), 1.0)
+    """Bytes and seconds of the last save, from which the next one's seconds are estimated."""
 
     def due(self, epoch: int, total: int, size: int) -> bool:
         """Whether to save after ``epoch`` (from 1) of ``total``, when a state has ``size`` bytes."""
@@ -52,12 +53,14 @@ class SavingPolicy:
 
     def _has_time(self, size: int) -> bool:
         allowed = TIME_SHARE * (time.monotonic() - self.began) + FREE_SECONDS
-        return self.spent + size * self.per_byte <= allowed
+        last_size, last_seconds = self.last
+        # a ratio of sizes is exactly 1 for equal ones, and a state without tensors takes time as well
+        return self.spent + last_seconds * (max(size, 1) / last_size) <= allowed
 
     def saved(self, size: int, seconds: float) -> None:
         """Count a save of ``size`` bytes that took ``seconds``."""
         self.spent += seconds
-        self.per_byte = seconds / max(size, 1)
+        self.last = max(size, 1), seconds
 
 
 class Saver:
