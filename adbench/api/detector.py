@@ -89,8 +89,9 @@ class Detector:
     def __init__(self, options: Any, device: BuildContext | torch.device) -> None:
         """Store the options, the device and the context; a method builds its modules after calling this.
 
-        ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop: it goes on after memory
-        runs out, if the method sets ``micro_batching``.
+        ``self.micro_batches.backward(losses, features, optimizer)`` is for the training loop. If memory runs out, it
+        frees cached features and tries again, with the buffers of all modules in attributes set back; after that it
+        goes on in micro-batches, if the method sets ``micro_batching``.
 
         Args:
             options: the method's options.
@@ -101,7 +102,10 @@ class Detector:
         self.options = options
         self.context = device if isinstance(device, BuildContext) else BuildContext(device)
         self.device = self.context.device
-        self.micro_batches = MicroBatches(splits=self.micro_batching)
+        self.micro_batches = MicroBatches(
+            splits=self.micro_batching,
+            modules=lambda: _modules_in([value for name, value in vars(self).items() if name not in self.frozen]),
+        )
 
     @property
     def passes(self) -> MicroBatches:
@@ -192,6 +196,17 @@ class Detector:
 
 def _state_of(value: Any) -> Any:
     return value.state_dict() if hasattr(value, "state_dict") else value
+
+
+def _modules_in(value: Any) -> Iterator[nn.Module]:
+    """The modules in nested lists, tuples and dicts."""
+    from torch import nn
+
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, (list, tuple, Mapping)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _modules_in(each)
 
 
 def _is_tensor(value: Any) -> bool:

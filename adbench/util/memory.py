@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +18,7 @@ import torch
 from .errors import TaskError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ class MicroBatches:
         say: called with a line of text at each change.
         relieve: frees memory that isn't needed, and returns whether there was any. It is called first.
         splits: whether a batch may be split; if not, too little memory is an error.
+        modules: returns the modules whose buffers are set back before a batch that must not be split is tried again:
+            batch norm's running statistics count it once.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class MicroBatches:
         relieve: Callable[[], bool] | None = None,
         *,
         splits: bool = True,
+        modules: Callable[[], Iterable[nn.Module]] = tuple,
     ) -> None:
-        self.what, self.say, self.relieve, self.splits = what, say, relieve, splits
+        self.what, self.say, self.relieve, self.splits, self.modules = what, say, relieve, splits, modules
         self.count = 1
         self._lock = threading.Lock()
 
@@ -82,6 +85,7 @@ class MicroBatches:
             TaskError: not even a single row fits into memory, or the batch must not be split.
         """
         batch = len(tensors[0])
+        buffers = None if self.splits or _is_recorded() else _Buffers(self.modules())
 
         def once(parts: Sequence[Sequence[Tensor]]) -> Tensor:
             optimizer.zero_grad()
@@ -92,7 +96,7 @@ class MicroBatches:
                 total = total + loss.detach()
             return total
 
-        return self._until_it_fits(tensors, once)
+        return self._until_it_fits(tensors, once, buffers)
 
     def map(self, function: Callable[..., T], tensors: Sequence[Tensor]) -> list[T]:
         """Call ``function`` on each part of the rows of ``tensors`` in order, and list the results.
@@ -133,7 +137,12 @@ class MicroBatches:
                     "with the same results."
                 )
 
-    def _until_it_fits(self, tensors: Sequence[Tensor], work: Callable[[Sequence[Sequence[Tensor]]], T]) -> T:
+    def _until_it_fits(
+        self,
+        tensors: Sequence[Tensor],
+        work: Callable[[Sequence[Sequence[Tensor]]], T],
+        buffers: _Buffers | None = None,
+    ) -> T:
         batch = len(tensors[0])
         while True:
             count = self.count
@@ -145,6 +154,27 @@ class MicroBatches:
                     raise
                 self.more(batch, count, error)
             free()  # outside the handler, since the error keeps everything that was computed
+            if buffers is not None:
+                buffers.restore()
+
+
+class _Buffers:
+    """The present buffers of all modules that are in training."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        self._kept = [
+            (module, name, buffer, buffer.detach().clone())
+            for module in dict.fromkeys(inner for outer in modules for inner in outer.modules())
+            if module.training
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Set all of them back, also those that other tensors have replaced."""
+        for module, name, buffer, value in self._kept:
+            buffer.copy_(value)
+            setattr(module, name, buffer)
 
 
 def _rows(batch: int, count: int) -> int:

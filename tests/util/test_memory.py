@@ -207,6 +207,62 @@ def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, 
     assert [detector.micro_batching for detector, _ in detectors()] == [True, True]
 
 
+class Centred(torch.nn.Module):
+    """Batch norm, and a running centre that each step in training replaces by another tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+        self.register_buffer("centre", torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.norm(x)
+        if self.training:
+            self.centre = 0.5 * self.centre + out.detach().abs().mean(dim=(0, 2, 3))
+        return out - self.centre[:, None, None]
+
+
+class Normed(Detector):
+    """Trains modules with batch norm in a list; ``failures`` says where memory runs out, one try after another."""
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        super().__init__(None, CPU)
+        torch.manual_seed(5)
+        self.backbone = Centred()
+        self.parts = {"heads": [Centred(), Centred().eval()]}
+        self.failures = list(failures)
+        self.micro_batches.relieve = lambda: True
+
+    def losses(self, x: torch.Tensor) -> torch.Tensor:
+        trained, evaluated = self.parts["heads"]
+        out = trained(x)
+        self.refuse("forward")
+        out.register_hook(lambda _: self.refuse("backward"))
+        self.backbone(x)  # frozen: nobody keeps or sets back its buffers
+        return (out + evaluated(x)).square().mean(dim=(1, 2, 3))
+
+    def refuse(self, where: str) -> None:
+        if self.failures[:1] == [where]:
+            raise torch.OutOfMemoryError(self.failures.pop(0))
+
+
+@pytest.mark.parametrize("failures", [["forward"], ["backward"], ["forward", "backward", "forward"]])
+def test_a_batch_that_is_tried_again_counts_once_in_running_statistics(failures):
+    """Wherever memory ran out, and however often, all values are those of a training with enough memory."""
+    states = []
+    for detector in (Normed([]), Normed(failures)):
+        trained, _ = detector.parts["heads"]
+        optimizer = torch.optim.SGD(trained.parameters(), 0.1)
+        for batch in torch.randn(4, 6, 3, 5, 5, generator=torch.Generator().manual_seed(1)):
+            detector.micro_batches.backward(detector.losses, [batch], optimizer)
+            optimizer.step()
+        assert not detector.failures
+        states.append(trained.state_dict())
+    enough, short = states
+    assert int(short["norm.1.num_batches_tracked"]) == 4
+    assert all(torch.equal(enough[name], short[name]) for name in enough)
+
+
 def test_another_error_is_not_taken_for_a_lack_of_memory():
     """Only errors of allocators are tried again."""
     micro_batches = MicroBatches()
