@@ -213,21 +213,24 @@ def _save_maps(
     """Write the maps of a run's results; a failure doesn't stop the others."""
     from ..run.heatmaps import save
 
+    names = _names(made, results)
     new = {result.run for outcome in outcomes if not outcome.reused for result in outcome.results}
     with status_line() as show:
         for result in made:
-            name = f"maps of {result.variant} on {result.dataset}/{result.class_name}"
-            show(name)
-            watch = counted(show, name)
+            variant = names.of(result)
+            task = f"maps of {variant} on {result.dataset}/{result.class_name}"
+            show(task)
+            watch = counted(show, task)
             try:
-                save(result, results, reopener, kind, force=result.run in new, watch=watch, warn=warn)
+                save(
+                    result, results, reopener, kind, variant=variant, force=result.run in new, watch=watch, warn=warn
+                )
             except AdbenchError as error:
                 warn(str(error))
             except PLUGIN_ERRORS as error:  # the results are stored, and their table follows
                 if arguments.debugging(click.get_current_context()):
                     raise
-                thing = f"maps of {result.variant} on {result.class_name} can't be made"
-                warn(str(TaskError(thing, found=described(error))))
+                warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:

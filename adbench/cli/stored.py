@@ -233,18 +233,24 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     """
     from ..results.find import find_runs
+    from ..results.variants import Names
     from ..run.heatmaps import save
     from ..run.reopen import Reopener
 
-    chosen = find_runs(_read(results, None, None), runs, results)
+    stored = _read(results, None, None)
+    chosen = find_runs(stored, runs, results)
+    names = Names(stored, chosen)
     arguments.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)
     with status_line() as show:
         for result in chosen:
-            name = f"{result.method} · {result.dataset}/{result.class_name} · seed {result.seed}"
-            show(name)
-            watch = counted(show, name)
-            place = save(result, results, reopener, "raw" if raw else "png", force=force, watch=watch, warn=warn)
+            variant = names.of(result)
+            task = f"{variant} · {result.dataset}/{result.class_name} · seed {result.seed}"
+            show(task)
+            place = save(
+                result, results, reopener, "raw" if raw else "png", variant=variant, force=force,
+                watch=counted(show, task), warn=warn,
+            )  # fmt: skip
             print_path(place)
 
 
@@ -257,7 +263,7 @@ def write_report(
     from ..run import gallery
 
     with status_line() as show:
-        made = gallery.of_results(stored, results, reopener, watch=show) if reopener else None
+        made = gallery.of_results(stored, results, reopener, names=names, watch=show) if reopener else None
         return page.write(
             stored,
             folder,

@@ -68,8 +68,12 @@ class Protocol:
     @property
     def setting_words(self) -> tuple[str, ...]:
         """What a variant's name says of the setting and the test split: none for one class and the usual test."""
-        words = (setting_text(self.setting, self.shots), f"test={self.test}" if self.test else "")
-        return tuple(filter(None, words))
+        return setting_words(self.setting, self.shots, self.test)
+
+
+def setting_words(setting: Setting, shots: int | None = None, test: str | None = None) -> tuple[str, ...]:
+    """What a variant's name says of the setting and the test split: none for one class and the usual test."""
+    return tuple(filter(None, (setting_text(setting, shots), f"test={test}" if test else "")))
 
 
 def setting_text(setting: Setting, shots: int | None = None) -> str:
@@ -185,15 +189,28 @@ class Result:
     def changes(self) -> dict[str, Any]:
         """The user's changes, with digests of contents in place of files, wherever the files lie."""
         files = self.identity.files if self.identity else {}
-        digests = {key: digest[:12] for key, digest in files.items()}
-        if self.protocol.backbone_weights:
-            digests["weights"] = self.protocol.backbone_weights
-        return {key: value if value is None else digests.get(key, value) for key, value in self.overrides.items()}
+        return changes_by_content(self.overrides, files, self.protocol.backbone_weights)
 
     @property
     def variant(self) -> str:
         """The method's name and its differences from the ``paper`` preset: "msflow:cpu,lr=0.001"."""
         return variant_name(self.method, self.preset, self.changes, self.protocol.setting_words)
+
+
+def changes_by_content(
+    changes: Mapping[str, Any], files: Mapping[str, str], backbone_weights: str | None
+) -> dict[str, Any]:
+    """A user's changes, with digests of contents in place of files.
+
+    Args:
+        changes: options and their values.
+        files: the digest of each file that an option names.
+        backbone_weights: the digest of the backbone's weights, however a file holds them.
+    """
+    digests = {key: digest[:12] for key, digest in files.items()}
+    if backbone_weights:
+        digests["weights"] = backbone_weights
+    return {key: value if value is None else digests.get(key, value) for key, value in changes.items()}
 
 
 def variant_name(method: str, preset: str, overrides: Mapping[str, Any], setting: Sequence[str] = ()) -> str:

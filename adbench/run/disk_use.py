@@ -8,10 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..api.scores import MAIN_METRICS
-from ..results.records import variant_name
 from ..util import cache, files
 from ..util.sizes import bytes_text
 from .job import Job
+
+
+Configuration = tuple[str, tuple[tuple[str, object], ...]]
+"""The differences between the variants of one command: the method and the user's changes."""
 
 
 class DiskUse:
@@ -23,17 +26,17 @@ class DiskUse:
     """
 
     def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
-        self._left = Counter(map(_variant, jobs))
+        self._left = Counter(map(_configuration, jobs))
         self._say = say
-        self._said: set[str] = set()
+        self._said: set[Configuration] = set()
 
-    def announce(self, job: Job, checkpoint: int) -> None:
-        """Note the size of this job's checkpoint in bytes."""
-        variant = _variant(job)
-        if variant in self._said:
+    def announce(self, job: Job, variant: str, checkpoint: int) -> None:
+        """Note the name of this job's variant, and the size of its checkpoint in bytes."""
+        configuration = _configuration(job)
+        if configuration in self._said:
             return
         kept = 1 + len(MAIN_METRICS) if job.keep == "oracle" else 1
-        count = self._left[variant]
+        count = self._left[configuration]
         each = f"{'up to' if kept > 1 else 'about'} {bytes_text(kept * checkpoint)}"
         whole = f" for each of {count} tasks, {bytes_text(kept * checkpoint * count)} in all" if count > 1 else ""
         text = f"{variant}: leaves {each}{whole} in {job.results}"
@@ -43,12 +46,12 @@ class DiskUse:
             )
         free = _free(job.results)
         short = f" Only {bytes_text(free)} are free there." if free < kept * checkpoint * count else ""
-        self._said.add(variant)
+        self._said.add(configuration)
         self._say(f"{text}.{short}")
 
 
-def _variant(job: Job) -> str:
-    return variant_name(job.method, job.preset, dict(job.overrides))
+def _configuration(job: Job) -> Configuration:
+    return job.method, job.overrides
 
 
 def _free(folder: Path) -> int:

@@ -34,7 +34,7 @@ def run(
     *,
     cache: FeatureCache | None = None,
     watch: Watch | None = None,
-    announce: Callable[[int], None] | None = None,
+    announce: Callable[[str, int], None] | None = None,
 ) -> tuple[Result, ...]:
     """Train one model, or resume it if an earlier run was stopped.
 
@@ -43,7 +43,7 @@ def run(
         registry: finds its method.
         cache: keeps features for other tasks.
         watch: called with the progress.
-        announce: called before training with the bytes of a checkpoint.
+        announce: called before training with the variant's name and the bytes of a checkpoint.
 
     Returns:
         The result of each class of the job.
@@ -82,7 +82,7 @@ class _Run:
         registry: plugins.Registry,
         cache: FeatureCache,
         watch: Watch,
-        announce: Callable[[int], None] | None,
+        announce: Callable[[str, int], None] | None,
     ) -> None:
         self.resolved, self.watch, self.announce = resolved, watch, announce
         self.job, self.options, self.device = resolved.job, resolved.options, resolved.device
@@ -135,7 +135,8 @@ class _Run:
             detector, session = self._begin()  # a wrong backbone raises here, before images are decoded
             self._open_images()
             if self.announce:
-                self.announce(detector.checkpoint_bytes() or total_bytes(checkpoint.model_state(detector)))
+                size = detector.checkpoint_bytes() or total_bytes(checkpoint.model_state(detector))
+                self.announce(summary.variant(self.resolved, detector), size)
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
         except loop.CannotResumeError as error:

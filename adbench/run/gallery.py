@@ -17,7 +17,7 @@ from ..api.data import Size
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..results.store import ImageScore, RunFolder
-from ..results.variants import boards
+from ..results.variants import Names, boards
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described
 from . import overlay
 from .overlay import Polygon, Scale
@@ -99,7 +99,12 @@ def run_key(result: Result) -> RunKey:
 
 
 def of_results(
-    results: Sequence[Result], stored: Path, reopener: Reopener, *, watch: Callable[[str], None] | None = None
+    results: Sequence[Result],
+    stored: Path,
+    reopener: Reopener,
+    *,
+    names: Names | None = None,
+    watch: Callable[[str], None] | None = None,
 ) -> dict[RunKey, Gallery | NoGallery]:
     """Make the galleries of a report: one for each variant and class, of its first seed.
 
@@ -107,11 +112,12 @@ def of_results(
         results: the reported results.
         stored: the folder of all results.
         reopener: finds their images and detectors.
+        names: names of the variants; by default from these results alone.
         watch: called with the class and variant that are being scored.
     """
     shown = [
         (variant.label, runs[0])
-        for board in boards(results) for variant in board.variants for runs in variant.runs.values()
+        for board in boards(results, names=names) for variant in board.variants for runs in variant.runs.values()
     ]  # fmt: skip
     side = next((side for limit, side in SIDES if len(shown) <= limit), SMALLEST_SIDE)
     limit = ALL_BYTES // max(len(shown), 1)

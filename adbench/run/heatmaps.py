@@ -36,6 +36,7 @@ def save(
     reopener: Reopener,
     kind: Kind,
     *,
+    variant: str | None = None,
     force: bool = False,
     watch: Watch | None = None,
     warn: Callable[[str], None] | None = None,
@@ -47,6 +48,7 @@ def save(
         results: the folder of all results.
         reopener: finds its images and its detector.
         kind: "png" for overlays, "raw" for the maps themselves.
+        variant: the name of its variant among all stored runs; by default that of this run alone.
         force: write them again.
         watch: called with ("score", done, total) and ("write", done, total).
         warn: called with a line of text if the new scores differ from the result's.
@@ -58,6 +60,7 @@ def save(
         ResultError: the method makes no maps, or they can't be written.
         AdbenchError: the run's images or checkpoint are no longer available.
     """
+    variant = variant or result.variant
     folder = folder_of(results, result)
     place = folder.path / ("maps" if kind == "png" else "maps.npz")
     if place.exists() and not force:
@@ -66,13 +69,13 @@ def save(
     paths, stored = [each.path for each in scores], np.array([each.score for each in scores])
     rescored = reopener.score(result, folder, reopener.samples(result, paths), watch)
     if rescored.maps is None:
-        raise ResultError(f"maps of {result.variant}", found="a method that makes none")
+        raise ResultError(f"maps of {variant}", found="a method that makes none")
     remark = scores_differ(stored, rescored.image, float(stored.std()))
     if remark and warn:
-        warn(f"{result.variant} on {result.dataset}/{result.class_name}: {remark}")
+        warn(f"{variant} on {result.dataset}/{result.class_name}: {remark}")
     try:
         if kind == "png":
-            _write_overlays(place, result, paths, rescored, rescored.maps, watch)
+            _write_overlays(place, result, variant, paths, rescored, rescored.maps, watch)
         else:
             if watch:
                 watch("write", 0, len(paths))
@@ -89,6 +92,7 @@ def save(
 def _write_overlays(
     place: Path,
     result: Result,
+    variant: str,
     paths: Sequence[str],
     rescored: Rescored,
     maps: NDArray[np.float32],
@@ -103,7 +107,7 @@ def _write_overlays(
             Image.fromarray(drawn).save(own / name, "PNG")
             if watch:
                 watch("write", row + 1, len(paths))
-        _write_scale(own, result, scale)
+        _write_scale(own, result, variant, scale)
         files.replace_folder(own, place)
 
 
@@ -121,14 +125,14 @@ def file_names(paths: Sequence[str]) -> list[str]:
     ]
 
 
-def _write_scale(folder: Path, result: Result, scale: Scale) -> None:
+def _write_scale(folder: Path, result: Result, variant: str, scale: Scale) -> None:
     """Explain the colours beside the overlays, for people and for programs."""
     what = f"the {LOW_PERCENTILE:g}th and {HIGH_PERCENTILE:g}th percentile of all test pixels of {result.class_name}"
-    lines = (f"{result.variant}, seed {result.seed}, epoch {result.last_epoch}", f"From and to: {what}.")
+    lines = (f"{variant}, seed {result.seed}, epoch {result.last_epoch}", f"From and to: {what}.")
     Image.fromarray(legend(scale, [*lines, "White line: the outline of the ground truth."])).save(folder / "_scale.png")
     facts = {
         "run": result.run,
-        "variant": result.variant,
+        "variant": variant,
         "dataset": result.dataset,
         "class": result.class_name,
         "epoch": result.last_epoch,

@@ -20,7 +20,15 @@ from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
 from ..data.ground_truth import RESAMPLING
 from ..results import store
-from ..results.records import Environment, Protocol, Result, Timing
+from ..results.records import (
+    Environment,
+    Protocol,
+    Result,
+    Timing,
+    changes_by_content,
+    setting_words,
+    variant_name,
+)
 from ..util import devices
 from ..util.memory import MicroBatches
 from .evaluate import TestScores
@@ -105,7 +113,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
         epoch_policy="last",
         aupro_map=scores.aupro_map,
         backbone=options.backbone if isinstance(options, BackboneOptions) else None,
-        backbone_weights=getattr(getattr(detector, "backbone", None), "weights_hash", None),
+        backbone_weights=_backbone_weights(detector),
         precision=options.amp,
         map_resampling=RESAMPLING if job.eval_size else None,
         holdout=job.holdout,
@@ -115,6 +123,18 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
         test=job.test,
         resize_to=options.resize_to,
     )
+
+
+def variant(resolved: ResolvedJob, detector: Detector) -> str:
+    """The name of a job's variant before there is a result, as ``Result.variant`` gives it later."""
+    job = resolved.job
+    changes = changes_by_content(dict(job.overrides), resolved.identity.files, _backbone_weights(detector))
+    return variant_name(job.method, job.preset, changes, setting_words(job.setting, job.shots, job.test))
+
+
+def _backbone_weights(detector: Detector) -> str | None:
+    weights_hash: str | None = getattr(getattr(detector, "backbone", None), "weights_hash", None)
+    return weights_hash
 
 
 def _parameters(detector: Detector) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from runs import adbench, job_for, run_tiny
 
+from adbench.results.store import read_all
 from adbench.run.disk_use import DiskUse
 
 RUN = ("-c", "bolts", "-o", "epochs=1")
@@ -77,14 +78,15 @@ def test_a_limit_that_is_none_is_a_mistake(words):
 
 def test_a_run_says_beforehand_what_it_will_leave(tiny_data, tmp_path):
     """There is one line for each variant before its first task is trained: for each task, in all, and in the cache."""
-    done = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1")
+    done = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1", "--shots", "2")
     lines = done.stderr.splitlines()
     (place,) = [number for number, line in enumerate(lines) if ": leaves about " in line]
     assert place < next(number for number, line in enumerate(lines) if "epoch 1/1" in line)
-    assert lines[place].startswith("tiny:epochs=1: leaves about ")
+    assert lines[place].startswith("tiny:few-shot=2,epochs=1: leaves about ")
+    assert {run.variant for run in read_all(tmp_path).results} == {"tiny:few-shot=2,epochs=1"}
     assert " for each of 4 tasks, " in lines[place]
     assert f" in all in {tmp_path}, beside at most " in lines[place]
-    again = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1")
+    again = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1", "--shots", "2")
     assert ": leaves about " not in again.stderr  # nothing is computed
 
 
@@ -96,10 +98,10 @@ def test_disk_use_counts_tasks_and_kept_checkpoints(tiny, tiny_data, tmp_path, m
     said: list[str] = []
     use = DiskUse([*plain, oracle], said.append)
     for job in (*plain, oracle):
-        use.announce(job, 2 * 10**9)
+        use.announce(job, f"the name of {job.overrides}", 2 * 10**9)
     assert len(said) == 2
-    assert said[0].startswith("tiny: leaves about 2.0 GB for each of 3 tasks, 6.0 GB in all in ")
-    assert said[1] == f"tiny:lr=0.1: leaves up to 8.0 GB in {tmp_path / 'results'}."
+    assert said[0].startswith("the name of (): leaves about 2.0 GB for each of 3 tasks, 6.0 GB in all in ")
+    assert said[1] == f"the name of (('lr', 0.1),): leaves up to 8.0 GB in {tmp_path / 'results'}."
     said.clear()
-    DiskUse(plain, said.append).announce(plain[0], 10**10)
+    DiskUse(plain, said.append).announce(plain[0], "tiny", 10**10)
     assert said[0].endswith(" Only 25 GB are free there.")

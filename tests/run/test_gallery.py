@@ -17,6 +17,7 @@ from adbench import Epoch, Scores, UsageError
 from adbench.api import registry as plugins
 from adbench.results import run_files, store
 from adbench.results.store import ImageScore
+from adbench.results.variants import Names
 from adbench.run import gallery
 from adbench.run.reopen import Reopener
 from adbench.util.errors import CheckpointError, DataError
@@ -193,7 +194,7 @@ def test_names_that_are_no_text_keep_their_images(tmp_path, registry):
 
 
 def test_fifteen_classes_share_the_space_of_a_page(tmp_path, monkeypatch):
-    """Each variant and class has one gallery, and all together stay below the limit of bytes."""
+    """Each variant and class has one gallery, named as in tables; all together stay below the limit of bytes."""
     results = [make_result(class_name=f"class{number}", seed=seed) for number in range(15) for seed in (0, 1)]
     for result in results:
         folder = run_files.folder_of(tmp_path, result)
@@ -206,7 +207,10 @@ def test_fifteen_classes_share_the_space_of_a_page(tmp_path, monkeypatch):
         raise DataError("nothing here")
 
     monkeypatch.setattr(gallery, "make", make)
-    found = gallery.of_results(store.read_all(tmp_path).results, tmp_path, object())
+    stored, said = store.read_all(tmp_path).results, []
+    names = Names([*stored, replace(stored[0], protocol=replace(stored[0].protocol, precision="bf16"))])
+    found = gallery.of_results(stored, tmp_path, object(), names=names, watch=said.append)
+    assert {line.rpartition(" ")[2] for line in said} == {names.of(stored[0])} != {stored[0].variant}
     assert len(asked) == len(found) == 15
     assert {each.reason for each in found.values()} == {"nothing here."}
     assert {side for side, _ in asked} == {256}

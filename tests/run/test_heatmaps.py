@@ -18,6 +18,7 @@ from adbench.api import registry
 from adbench.api.data import Sample
 from adbench.data.image_store import Store
 from adbench.results import run_files, store
+from adbench.results.variants import Names
 from adbench.run import heatmaps
 from adbench.run.reopen import Reopener, Rescored
 from adbench.util.errors import ResultError
@@ -81,6 +82,22 @@ def test_maps_that_are_there_are_not_made_again(results, tiny_data):
     assert scale.stat().st_mtime_ns > before
 
 
+def test_maps_name_their_variant_as_tables_do(tiny_data, tmp_path):
+    """Where runs differ in more than their changes, the board's names say so, and so do the maps of either command."""
+    for words in ((), ("--eval-size", "32", "--save-maps")):
+        assert run_tiny(tiny_data, tmp_path, *ONE, *words).exit_code == 0
+    stored = store.read_all(tmp_path).results
+    names = Names(stored)
+    plain = next(run.run for run in stored if run.protocol.map_resampling is None)
+    words = ("--results", tmp_path, "--data-root", tiny_data, "--plugin", TINY)
+    assert adbench("heatmaps", plain, *words).exit_code == 0
+    found = {}
+    for run in stored:
+        scale = json.loads((run_files.folder_of(tmp_path, run).path / "maps" / "_scale.json").read_text())
+        found[names.of(run)] = scale["variant"]
+    assert found == {name: name for name in ("tiny:epochs=1", "tiny:epochs=1,eval-size=32x32")}
+
+
 def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
     """Each writes under its own temporary name and leaves nothing of it; the last one to finish wins."""
     (result,) = store.read_all(results).results
@@ -133,7 +150,7 @@ def test_the_table_follows_when_maps_break(tiny_data, tmp_path, monkeypatch):
     monkeypatch.setattr(heatmaps, "overlay", broken)
     done = run_tiny(tiny_data, tmp_path, *ONE, "--save-maps", "--format", "json")
     assert done.exit_code == 0, done.stderr
-    assert "maps of tiny:epochs=1 on bolts can't be made: found ValueError: no such colour." in done.stderr
+    assert "maps of tiny:epochs=1 on folder/bolts can't be made: found ValueError: no such colour." in done.stderr
     assert json.loads(done.stdout)
 
 
