@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..api.backbone_table import LITE0
-from ..util import torch_files
+from ..util import integrity, torch_files
 from ..util.errors import WeightsError, first_line
 
 State = dict[str, Tensor]
@@ -64,10 +64,16 @@ def from_file(path: str | Path) -> State:
     The values may be mapped from the file itself: copy those that must outlive it.
 
     Raises:
-        WeightsError: the file is missing, broken, or holds something else.
+        WeightsError: the file is missing, damaged, or holds something else.
     """
     path = Path(path)
     try:
+        damage = integrity.damage_of(path)
+        if damage:
+            raise WeightsError(
+                f"weights file {path} is damaged", found=f"another content in {damage}", wanted="what was written",
+                hint="Fetch it again",
+            )  # fmt: skip
         content = torch_files.read(path, mmap=is_zipfile(path))
     except OSError as error:
         raise _unreadable(path, error) from error

@@ -6,6 +6,7 @@ such as a cluster's, needs nothing else.
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -18,7 +19,16 @@ from ..api.method import Method, real_overrides, require_setting, resolve
 from ..api.requirements import require
 from ..results.records import Result
 from ..util.cache import prune
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, TaskError, UnknownNameError, UsageError, described
+from ..util.errors import (
+    PLUGIN_ERRORS,
+    AdbenchError,
+    DataError,
+    TaskError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    described,
+)
 from .disk_use import DiskUse
 from .job import Job, ResolvedJob, RunSettings, prepare
 from .watch import Watch
@@ -195,8 +205,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
     """Run jobs in order in this process; a failing one doesn't stop the others.
 
-    Jobs with unusable data come first, so that this is known before hours of training, and then jobs that are done
-    already.
+    Jobs that can't be built or whose data are unusable come first, so that this is known before hours of training, and
+    with them jobs that are done already.
 
     Args:
         jobs: what to run.
@@ -211,8 +221,9 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
     tasks = load_tasks(jobs, registry)
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
+    builds = _Builds(identifier) if len(jobs) > 1 else None
     for job in jobs:
-        ready = _prepare(job, tasks, identifier, watch)
+        ready = _prepare(job, tasks, identifier, builds, watch)
         if isinstance(ready, Outcome):
             yield ready
         else:
@@ -243,8 +254,49 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
     prune()  # images of a task may have grown the cache over its limit
 
 
-def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Outcome | ResolvedJob:
-    """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
+class _Builds:
+    """Builds each configuration of a method once before images are decoded, which may take many minutes.
+
+    Weights that don't fit or an option that the method refuses show only then.
+    """
+
+    def __init__(self, identifier: Identifier) -> None:
+        self._identifier = identifier
+        self._tried: dict[str, WeightsError | None] = {}
+
+    def require(self, resolved: ResolvedJob) -> None:
+        """Build a detector and drop it, unless another job's with the same options was built.
+
+        Raises:
+            WeightsError: the weights can't be used, for this job or an earlier one with the same options.
+            BaseException: whatever else building raises.
+        """
+        from ..util.memory import free
+
+        job, registry = resolved.job, self._identifier.registry
+        key = repr((job.method, resolved.options, job.auxiliary))
+        if key not in self._tried:
+            self._identifier.about_to_import(job.method)
+            try:
+                registry.method(job.method).make(resolved.options, resolved.context)
+            except WeightsError as error:
+                self._tried[key] = error
+                _let_go(error)
+            else:
+                self._tried[key] = None
+            gc.collect()  # a detector may hold itself, and the next one shall not come on top of it
+            free()
+        if (problem := self._tried[key]) is not None:
+            raise problem
+
+
+def _prepare(
+    job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds | None, watch: Watch
+) -> Outcome | ResolvedJob:
+    """Do everything before training; return the stored results, an error, or a resolved job with decoded images.
+
+    Without ``builds`` the job is the only one: it is built and its images are decoded when it runs.
+    """
     from .class_run import check_images
     from .standing import predecessor
 
@@ -260,13 +312,17 @@ def _prepare(job: Job, tasks: Tasks, identifier: Identifier, watch: Watch) -> Ou
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
             return Outcome(job, results, reused=True)
-        check_images(resolved, watch)
+        if builds is not None:
+            builds.require(resolved)
+            check_images(resolved, watch)
         stale = predecessor(job, resolved.identity)
         if stale is not None:
             run, standing = stale
             watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")
         return resolved
     except PLUGIN_ERRORS as error:
-        return Outcome(job, error=foreseen(error, job.method))
+        outcome = Outcome(job, error=foreseen(error, job.method))
+        _let_go(error)
+        return outcome
     finally:
         watch.stop()

@@ -88,11 +88,12 @@ def run(
     capacity.require_eval_size(eval_size)
     if task.problems and not job.skip_bad:
         raise problem_error(task.problems)
-    cache = FeatureCache(say=watch.note)
-    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     given = dict(job.auxiliary)
     context = ours.context(device, given) if ours else build_context(job, device, train_images=len(task.train))
+    # before images are decoded: it may not fit
     detector = checkpoint.build(saved, method, options, registry.offering(context, options))
+    cache = FeatureCache(say=watch.note)
+    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
     if not ours:
         train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
         train.prefetch_with(test)

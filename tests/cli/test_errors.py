@@ -9,6 +9,7 @@ import pytest
 import torch
 from runs import TINY, adbench, line_of, only_run, run_tiny
 
+from adbench.backbones.table import LITE0
 from adbench.results import store
 
 
@@ -212,6 +213,37 @@ def test_an_error_that_tasks_share_is_shown_once(tiny_data, tmp_path):
     )
     assert len(lines) == 2
     assert "4 of 8 tasks failed; the others are stored." in done.stderr
+
+
+@pytest.mark.parametrize("fault", ["names", "shape", "damage", "no file"])
+def test_weights_of_no_use_are_found_before_images_are_decoded(tiny_data, tmp_path, monkeypatch, weight_files, fault):
+    """One message for all classes, exit code 2, and no image in the cache."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    weights, wanted = tmp_path / "weights.pt", f"weights for {LITE0} in {tmp_path / 'weights.pt'}: found "
+    state = torch.load(weight_files("resnet18" if fault == "names" else LITE0), weights_only=True)
+    if fault == "names":
+        torch.save(state, weights)
+        wanted += "no "
+    elif fault == "shape":
+        name = next(iter(state))
+        torch.save({**state, name: state[name][:1]}, weights)
+        wanted += f"{name} of shape "
+    elif fault == "damage":
+        torch.save(state, weights)
+        data = bytearray(weights.read_bytes())
+        data[data.index(next(iter(state.values())).numpy().tobytes()[:32]) + 5] ^= 4
+        weights.write_bytes(data)
+        wanted = f"weights file {weights} is damaged: found another content in "
+    else:
+        wanted = f"weights file {weights}: found no such file"
+    done = adbench("run", "-m", "padim", "-p", "cpu", "-d", "folder", "--data-root", tiny_data, "--size", "64",
+                   "--weights", weights, "--results", tmp_path / "results")  # fmt: skip
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.count(str(weights)) == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("✗")]
+    assert lines[0].startswith(f"✗ padim · folder/bolts · seed 0: {wanted}")
+    assert lines[1:] == ["✗ padim: the same error as on folder/bolts · seed 0 on folder/nuts · seed 0"]
+    assert not list((tmp_path / "cache" / "pictures").glob("*"))
 
 
 def test_a_checkpoint_that_fits_no_class_is_one_error(ran, tiny_data, tmp_path):

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import traceback
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,8 +18,9 @@ from runs import TINY, Notes
 from adbench import Dataset, Detector, Epoch, Method, Task, UsageError
 from adbench.api import registry as plugins
 from adbench.api.data import Problem
+from adbench.data import image_store
 from adbench.run import plan as suite
-from adbench.util.errors import DataError, TaskError, UnknownNameError
+from adbench.util.errors import DataError, OptionError, TaskError, UnknownNameError, WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +166,44 @@ def test_a_bad_class_is_reported_before_the_first_one_is_trained(registry, copie
     (second,) = running
     assert second.job.class_name == "bolts"
     assert second.result is not None
+
+
+@pytest.mark.parametrize("kind", [WeightsError, OptionError])
+def test_what_cannot_be_built_is_reported_before_images_are_decoded(registry, tiny_data, tmp_path, monkeypatch, kind):
+    """Weights are the same for all classes and are tried once; other mistakes may be those of one class."""
+    built = []
+
+    def build(options, context):
+        built.append(context.classes)
+        raise kind("these", found="nothing of use")
+
+    monkeypatch.setattr(image_store, "open_store", lambda *_, **__: pytest.fail("images were decoded"))
+    bad = plugins.Registry({"bad": Method("bad", "", build)}, registry.datasets)
+    found = outcomes(bad, plan(bad, tiny_data, tmp_path, "bad", preset="paper"))
+    assert [str(outcome.error) for outcome in found] == ["these: found nothing of use."] * 2
+    assert built == ([("bolts",)] if kind is WeightsError else [("bolts",), ("nuts",)])
+
+
+def test_a_job_is_built_twice_at_the_most(registry, tiny_data, tmp_path, monkeypatch):
+    """Of jobs with the same options one is built to try them; a single job finds its mistakes as it begins."""
+    tiny, built = registry.method("tiny"), []
+
+    def build(options, context):
+        built.append((context.classes[0], options.lr))
+        return tiny.build(options, context)
+
+    counting = plugins.Registry({"tiny": replace(tiny, build=build)}, registry.datasets)
+    outcomes(counting, plan(counting, tiny_data, tmp_path / "one", classes=["nuts"]))
+    assert [name for name, _ in built] == ["nuts"]
+    built.clear()
+    outcomes(counting, plan(counting, tiny_data, tmp_path / "two", seeds=(0, 1)))
+    assert [name for name, _ in built] == ["bolts", "bolts", "bolts", "nuts", "nuts"]
+    built.clear()
+    outcomes(counting, plan(counting, tiny_data, tmp_path / "big", preset="big"))
+    assert built == [("bolts", 0.05), ("nuts", 0.1)] * 2
+    built.clear()
+    outcomes(counting, plan(counting, tiny_data, tmp_path / "big", preset="big"))
+    assert built == []
 
 
 def test_problems_that_a_reader_found_are_no_error_with_skip_bad(registry, copied, tmp_path):

@@ -11,6 +11,7 @@ import torch
 from runs import Notes, brightness, job_for, made_method, registry_of, run_one
 
 from adbench import Epoch, Method
+from adbench.data import image_store
 from adbench.results.records import Result
 from adbench.results.store import RunFolder
 from adbench.run import checkpoint, trial
@@ -137,8 +138,9 @@ def test_a_missing_checkpoint_is_named(tiny, tiny_data, tmp_path):
         scored(job_for(tiny, tiny_data, tmp_path), tiny, Path("nowhere.pt"))
 
 
-def test_weights_that_do_not_fit_are_refused(tiny, trained, tiny_data, tmp_path):
-    """For a checkpoint with other shapes the message says that it doesn't fit."""
+def test_weights_that_do_not_fit_are_refused(tiny, trained, tiny_data, tmp_path, monkeypatch):
+    """For a checkpoint with other shapes the message says that it doesn't fit, before images are decoded."""
+    monkeypatch.setattr(image_store, "open_store", lambda *_, **__: pytest.fail("images were decoded"))
     saved = torch.load(trained[2].path / "last.pt", weights_only=True)
     saved["state"]["model"]["weight"] = torch.zeros(5, 3, 1, 1)
     torch.save(saved, tmp_path / "model.pt")
