@@ -19,7 +19,7 @@ from ..results import store
 from ..results.records import EpochRecord, Result, Timing
 from ..util import devices, threads
 from ..util.memory import MicroBatches, is_out_of_memory
-from . import checkpoint, loop, summary, thread_tuner, verify
+from . import checkpoint, loop, rebuild, summary, thread_tuner, verify
 from .class_run import ClassRun, training_images
 from .evaluate import images_per_second
 from .job import ResolvedJob
@@ -36,7 +36,7 @@ def run(
     watch: Watch | None = None,
     announce: Callable[[str, int], None] | None = None,
 ) -> tuple[Result, ...]:
-    """Train one model, or resume it if an earlier run was stopped.
+    """Train one model, or resume it if an earlier run was stopped; score anew the classes whose results were removed.
 
     Args:
         resolved: the task.
@@ -60,8 +60,11 @@ def run(
             _discard(resolved)
         elif resolved.is_finished():
             return tuple(each.folder.read_result() for each in resolved.classes)
+        cache = cache or FeatureCache(say=watch.note)
         with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
-            running = _Run(resolved, registry, cache or FeatureCache(say=watch.note), watch, announce)
+            if not resolved.job.force and rebuild.lost_results(resolved, registry, cache, watch):
+                return tuple(each.folder.read_result() for each in resolved.classes)
+            running = _Run(resolved, registry, cache, watch, announce)
             try:
                 return running.results()
             finally:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from runs import TINY, Notes, brightness, curve_of, files_in, job_for, made_method, registry_of, resolve, scores_of
 
 from adbench import Dataset, Detector, Epoch, Method, Sample, Task, UsageError
@@ -163,14 +164,49 @@ def test_a_run_that_is_killed_between_two_results_writes_the_rest(tiny, tiny_dat
     assert not list(tmp_path.rglob("state.pt"))
 
 
-def test_a_class_whose_result_was_removed_is_computed_again(tiny, tiny_data, tmp_path):
-    """The others' results are the same afterwards."""
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_class_whose_result_was_removed_is_scored_again(tiny, tiny_data, tmp_path, lost):
+    """Nothing is trained; its files have the numbers of before, its curve and oracle those of the last epoch."""
+    job = joint_job(tiny, tiny_data, tmp_path, eval_every=1, lr=0.3, keep="oracle")
+    before, resolved = run_job(tiny, job)
+    folder = resolved.classes[lost].folder
+    scores, curve, files = scores_of(folder), curve_of(folder), files_in(folder.path)
+    shutil.rmtree(folder.path)
+    watch = Notes()
+    after, _ = run_job(tiny, job, watch)
+    assert watch.epochs == []
+    assert f"the result of {CLASSES[lost]} is gone. It is made again from the model of" in watch.notes[0]
+    assert (scores_of(folder), files_in(folder.path)) == (scores, files)
+    rows = curve_of(folder)
+    assert rows[-1] == curve[-1]
+    assert [(row["loss"], row["image_auroc"]) for row in rows[:-1]] == [(row["loss"], "") for row in curve[:-1]]
+    kept = tuple(best for best in before[lost].oracle if best.epoch == 4)
+    digests = {**before[lost].files, "epochs.csv": after[lost].files["epochs.csv"]}
+    assert after[lost] == replace(before[lost], oracle=kept, files=digests)
+    assert after[1 - lost] == before[1 - lost]
+    one, other = (each.folder.path / "last.pt" for each in resolved.classes)
+    assert one.samefile(other)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "missing", "of another epoch", "forced"])
+def test_a_removed_result_is_trained_again_without_a_checkpoint_of_use(tiny, tiny_data, tmp_path, fault):
+    """The reason is said, and the numbers are the same as those of a whole training."""
     job = joint_job(tiny, tiny_data, tmp_path)
     before, resolved = run_job(tiny, job)
     shutil.rmtree(resolved.classes[1].folder.path)
-    after, _ = run_job(tiny, job)
+    path = resolved.folder.checkpoint("last")
+    if fault == "damaged":
+        path.write_bytes(path.read_bytes()[:-400])
+    elif fault == "missing":
+        path.unlink()
+    elif fault == "of another epoch":
+        torch.save({**torch.load(path, weights_only=True), "epoch": 3}, path)
+    watch = Notes()
+    after, _ = run_job(tiny, replace(job, force=fault == "forced"), watch)
+    assert watch.epochs == [1, 2, 3, 4]
+    said = [note for note in watch.notes if "the result of nuts is gone. It can't be made again" in note]
+    assert len(said) == (fault != "forced")
     assert [result.metrics for result in after] == [result.metrics for result in before]
-    assert resolved.is_finished()
 
 
 def test_the_oracle_of_several_classes_is_one_epoch(tiny, tiny_data, tmp_path):
