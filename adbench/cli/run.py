@@ -222,9 +222,7 @@ def _save_maps(
             show(task)
             watch = counted(show, task)
             try:
-                save(
-                    result, results, reopener, kind, variant=variant, force=result.run in new, watch=watch, warn=warn
-                )
+                save(result, results, reopener, kind, variant=variant, force=result.run in new, watch=watch, warn=warn)
             except AdbenchError as error:
                 warn(str(error))
             except PLUGIN_ERRORS as error:  # the results are stored, and their table follows

@@ -12,7 +12,6 @@ from ..util import cache, files
 from ..util.sizes import bytes_text
 from .job import Job
 
-
 Configuration = tuple[str, tuple[tuple[str, object], ...]]
 """The differences between the variants of one command: the method and the user's changes."""
 
