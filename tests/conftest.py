@@ -169,7 +169,7 @@ def machine(monkeypatch) -> threads.Machine:
 @pytest.fixture
 def torch_threads(monkeypatch) -> list[int]:
     """Records torch's number of threads without setting it: a test must not depend on the machine's load."""
-    told = [torch.get_num_threads()]
-    monkeypatch.setattr(torch, "set_num_threads", told.append)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: told[-1])
-    return told
+    numbers = [torch.get_num_threads()]
+    monkeypatch.setattr(torch, "set_num_threads", numbers.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: numbers[-1])
+    return numbers

@@ -185,8 +185,10 @@ def require_setting(methods: Sequence[Method], setting: Setting) -> None:
     """Refuse a setting that one of the methods does not support. Raises ``UsageError`` with the supported ones."""
     unfit = [method for method in methods if setting not in method.settings]
     if unfit:
-        told = (f"{each.name} does not support --setting {setting}, only {', '.join(each.settings)}" for each in unfit)
-        raise UsageError("; ".join(told))
+        reasons = (
+            f"{each.name} does not support --setting {setting}, only {', '.join(each.settings)}" for each in unfit
+        )
+        raise UsageError("; ".join(reasons))
 
 
 def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: str, class_name: str) -> Options:

@@ -183,7 +183,7 @@ class FeatureCache:
         if count < 1:
             raise ValueError(f"a feature table of {count} rows")
         name = _name(key, count, chunk, device)
-        compute = _in_passes(compute)
+        compute = _in_micro_batches(compute)
         with self._lock:
             entry = self._entries.get(f"{name} {device}")
             table = entry.handle() if entry else None
@@ -245,7 +245,7 @@ class FeatureCache:
             levels, mapped = found
             return _Rows(levels, mapped, "disk")
         cpu = torch.device("cpu")
-        if rows.flat[0].device != cpu and self._make_room("memory", cpu, rows.bytes):
+        if rows.flat[0].device != cpu and self._free_space("memory", cpu, rows.bytes):
             with contextlib.suppress(RuntimeError, MemoryError):
                 return _Rows(rows.levels, [flat.cpu() for flat in rows.flat], "memory")
         return None
@@ -325,14 +325,14 @@ class FeatureCache:
         if in_memory:
             places.append(("memory", torch.device("cpu")))
         for place, where in places:
-            if self._make_room(place, where, total_bytes(levels, count)):
+            if self._free_space(place, where, total_bytes(levels, count)):
                 # both allocators raise RuntimeError when they are out of memory
                 with contextlib.suppress(RuntimeError, MemoryError):
                     flat = [torch.empty(count, level.items, dtype=level.type, device=where) for level in levels]
                     return _Rows(levels, flat, place)
         return None
 
-    def _make_room(self, place: Place, where: torch.device, need: int) -> bool:
+    def _free_space(self, place: Place, where: torch.device, need: int) -> bool:
         """Forget unused tables, the longest unused first, until ``need`` bytes fit into the budget."""
         used = sum(entry.rows.bytes for entry in self._entries.values() if _is_at(entry.rows, place, where))
         idle = [(name, entry) for name, entry in self._idle() if _is_at(entry.rows, place, where)]
@@ -351,7 +351,7 @@ class FeatureCache:
         return [(name, entry) for name, entry in self._entries.items() if entry.handle() is None]
 
 
-def _in_passes(compute: Compute) -> Compute:
+def _in_micro_batches(compute: Compute) -> Compute:
     """Compute fewer rows at a time if memory runs out."""
     micro_batches = MicroBatches("the backbone")
 

@@ -167,7 +167,7 @@ class FeatureFiles:
         """Start a table's file; None if it fits neither disk nor limit. ``about`` describes it for people."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not self._make_room(_offsets(levels, count)[-1]):
+            if not self._free_space(_offsets(levels, count)[-1]):
                 return None
             return Writer(self._path(name), levels, count, about)
         except OSError:
@@ -176,10 +176,10 @@ class FeatureFiles:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
 
-    def _make_room(self, need: int) -> bool:
-        if self.limit is not None and not cache.make_room(need, [self.folder], self.limit):
+    def _free_space(self, need: int) -> bool:
+        if self.limit is not None and not cache.free_space(need, [self.folder], self.limit):
             return False
-        return cache.make_room(need, [self.folder, *self.others], cache.limit(self.folder))
+        return cache.free_space(need, [self.folder, *self.others], cache.limit(self.folder))
 
 
 def _offsets(levels: Sequence[Level], count: int) -> list[int]:

@@ -42,7 +42,7 @@ def prune() -> None:
     swept = files.sweep(folder) + sum(files.sweep(place) for place in cache.places())
     if swept:
         say(f"Removed {swept} unfinished files and folders of killed runs.")
-    _tell(cache.prune(), cache.entries())
+    _print_removed(cache.prune(), cache.entries())
 
 
 @cache_.command()
@@ -58,10 +58,10 @@ def clear(only: Literal["images", "features"] | None) -> None:
     for entry in cache.entries():
         if only in (None, entry.kind) and not cache.in_use(entry) and cache.remove(entry):
             removed.append(entry)
-    _tell(removed, cache.entries())
+    _print_removed(removed, cache.entries())
 
 
-def _tell(removed: Sequence[Entry], left: Sequence[Entry]) -> None:
+def _print_removed(removed: Sequence[Entry], left: Sequence[Entry]) -> None:
     from ..util.sizes import bytes_text
 
     def text(entries: Sequence[Entry]) -> str:

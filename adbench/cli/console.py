@@ -49,13 +49,13 @@ def now_and_then(clock: Callable[[], float] = time.monotonic) -> Callable[[str],
     """Make a function that prints a text if it printed none in the last ``LOG_EVERY`` seconds."""
     last = clock()
 
-    def hear(text: str) -> None:
+    def show(text: str) -> None:
         nonlocal last
         if clock() - last >= LOG_EVERY:
             last = clock()
             say(text)
 
-    return hear
+    return show
 
 
 def counted(show: Callable[[str], None], name: str) -> Callable[[str, int, int], None]:

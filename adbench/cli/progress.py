@@ -61,7 +61,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self.fraction = 0.0
         self.first_fraction = 0.0
         self.training_since: float | None = None
-        self.heard = self.started
+        self.last_call = self.started
         self.aside = 0.0
         self.results: list[str] = []
 
@@ -104,32 +104,32 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
 
         Features are computed once and don't count for the pace; evaluations recur and do.
         """
-        gap = self._hear()
+        gap = self._count_time()
         if what == "features":
             self.aside += gap
-        self._tell([f"{what} {done}/{total}"])
+        self._show_facts([f"{what} {done}/{total}"])
 
     def announce(self, epoch: int, total: int) -> None:
         """Remember the number of epochs."""
         self.epochs_done, self.epochs_total = epoch, total
         self.fraction = self.first_fraction = epoch / max(total, 1)
-        self._hear()
-        self.training_since, self.aside = self.heard, 0.0
+        self._count_time()
+        self.training_since, self.aside = self.last_call, 0.0
 
     def step(self, done: int, total: int) -> None:
         """Move the bar within an epoch."""
         if self.training_since is None or not self.epochs_total:
             return
-        self._hear()
+        self._count_time()
         self.fraction = min(1.0, (self.epochs_done + done / max(total, 1)) / self.epochs_total)
         self._show()
         self._warn_if_long()
 
     def epoch(self, record: EpochRecord) -> None:
         """Show the finished epoch, its loss and the time left."""
-        self._hear()
+        self._count_time()
         if self.training_since is None:
-            self.training_since = self.heard - record.seconds
+            self.training_since = self.last_call - record.seconds
         self.epochs_done, self.epochs_total = record.number, record.total
         self.fraction = record.number / max(record.total, 1)
         self.results = [] if record.loss is None else [f"loss {record.loss:.4g}"]
@@ -150,10 +150,10 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
 
     # -- shown
 
-    def _hear(self) -> float:
+    def _count_time(self) -> float:
         """Seconds since the engine's last call."""
-        before, self.heard = self.heard, time.monotonic()
-        return self.heard - before
+        before, self.last_call = self.last_call, time.monotonic()
+        return self.last_call - before
 
     def _trained(self) -> float:
         """Seconds since training started, without the features."""
@@ -169,9 +169,9 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     def _show(self, *, force: bool = False) -> None:
         left = self.left()
         waiting = [] if left is None or self.fraction >= 1 else [f"{duration(left)} left"]
-        self._tell([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
+        self._show_facts([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
 
-    def _tell(self, facts: list[str], *, force: bool = False) -> None:
+    def _show_facts(self, facts: list[str], *, force: bool = False) -> None:
         """Show facts, the most important first: on the bar at once, in a log now and then."""
         now = time.monotonic()
         if self.bars and self.bar is not None:
@@ -204,8 +204,8 @@ def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
     shortest = min(SHORTEST_NAME, cell_len(name))
     while len(kept) > 2 and width - cell_len(_join(kept)) - 1 < (cell_len(name) if len(kept) > 3 else shortest):
         kept.pop()
-    room = max(0, width - cell_len(_join(kept)) - 1)
-    shown = name if cell_len(name) <= room else set_cell_size(name, max(0, room - 1)) + "…" * (room > 0)
+    space = max(0, width - cell_len(_join(kept)) - 1)
+    shown = name if cell_len(name) <= space else set_cell_size(name, max(0, space - 1)) + "…" * (space > 0)
     return shown, _join(kept)
 
 

@@ -113,7 +113,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     )
     arguments.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
-    with _saying_how_far(jobs, outcomes):
+    with _report_if_stopped(jobs, outcomes):
         _run_jobs(jobs, registry, outcomes)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
@@ -180,7 +180,7 @@ class _Failures:
 
 
 @contextlib.contextmanager
-def _saying_how_far(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[None]:
+def _report_if_stopped(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[None]:
     """Say how many tasks were done if the user stops the command, in training or after it."""
     try:
         yield

@@ -242,7 +242,7 @@ def _make(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say
                 return store
     except OSError as error:
         found = error.strerror or str(error)
-    raise _no_room(folder.parent, found)
+    raise _no_space(folder.parent, found)
 
 
 def _read_whole(folder: Path, order: _Order) -> Store | None:
@@ -253,7 +253,7 @@ def _read_whole(folder: Path, order: _Order) -> Store | None:
         return None
 
 
-def _no_room(folder: Path, found: str) -> DataError:
+def _no_space(folder: Path, found: str) -> DataError:
     return DataError(
         f"image cache {folder}", found=found, wanted="space for the decoded images",
         hint="Free some space, or set ADBENCH_CACHE to another folder",
@@ -264,14 +264,14 @@ def _build(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Sa
     """Decode everything into a temporary folder, then rename it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     most = cache.limit()
-    if not cache.make_room(order.bytes, cache.places(), most, must=True) and say:
+    if not cache.free_space(order.bytes, cache.places(), most, must=True) and say:
         say(
             f"The decoded images of {root} take {bytes_text(order.bytes)}. With them and what is in use, the cache "
             f"takes more than its limit of {bytes_text(most)} ({cache.LIMIT_VARIABLE}) until the run ends."
         )
     free = shutil.disk_usage(folder.parent).free
     if free < order.bytes:
-        raise _no_room(folder.parent, f"{free / 1e6:.0f} MB free of the {order.bytes / 1e6:.0f} MB needed")
+        raise _no_space(folder.parent, f"{free / 1e6:.0f} MB free of the {order.bytes / 1e6:.0f} MB needed")
     with files.new_folder(folder) as own:
         _fill(own, order, watch)
         if order.key() != folder.name:

@@ -374,11 +374,11 @@ def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single:
 def _overlap_area(limit: float) -> Callable[[_Sweep], Rows]:
     def area(swept: _Sweep) -> Rows:
         """Area up to a false-positive rate of ``limit``, divided by ``limit``; the last line is cut there."""
-        room = np.clip(limit * swept.all_good - (swept.alarms - swept.added), 0, swept.added)
-        part = room / np.where(swept.added > 0, swept.added, 1)
+        left = np.clip(limit * swept.all_good - (swept.alarms - swept.added), 0, swept.added)
+        part = left / np.where(swept.added > 0, swept.added, 1)
         height = swept.hits - swept.gained * (1 - 0.5 * part)
         whole: Rows = limit * swept.all_good * swept.all_hits
-        covered: Rows = np.einsum("bk,bk->b", room, height) / whole[:, 0]
+        covered: Rows = np.einsum("bk,bk->b", left, height) / whole[:, 0]
         return covered
 
     return area

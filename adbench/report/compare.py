@@ -134,12 +134,12 @@ def _side_by_side(
     many = len(variants) > MANY
     every = not many if every_pair is None else every_pair
     values: AnyTable = _table(board, variants, metric, published, confidence)
-    told = pairs.table(board, variants, metric, confidence, every=every) if confidence is not None else None
+    pair_table = pairs.table(board, variants, metric, confidence, every=every) if confidence is not None else None
     if not many or by_class or published is not None:
-        return [values] if told is None else [values, told]
+        return [values] if pair_table is None else [values, pair_table]
     tables: list[AnyTable] = [across.table(board, variants, metric, confidence), replace(values, audience="programs")]
-    if told is not None:
-        tables.append(told if every else replace(told, audience="programs"))
+    if pair_table is not None:
+        tables.append(pair_table if every else replace(pair_table, audience="programs"))
     return tables
 
 
@@ -302,8 +302,8 @@ def _reference(numbers: Sequence[Published], policy: Policy, classes: Sequence[s
     source, configuration = chosen = max(by_source, key=order)
     values = {number.class_name: number.value for number in by_source[chosen]}
     total = values.pop(MEAN, None)
-    told = f"{source}, configuration {configuration}" if configuration else source
-    return _Reference(policy, told, values, None if values else total)
+    where = f"{source}, configuration {configuration}" if configuration else source
+    return _Reference(policy, where, values, None if values else total)
 
 
 def _reference_notes(key: str, reference: _Reference) -> list[str]:

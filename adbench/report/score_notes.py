@@ -66,14 +66,14 @@ def _sources(variants: Sequence[Variant]) -> list[str]:
             labels = rules.setdefault(re.sub(r" of \d+", " of", run.threshold.rule) if run.threshold else none, [])
             if variant.label not in labels:
                 labels.append(variant.label)
-    untold, unheld, unseen = rules.pop("", []), rules.pop("held-out", []), rules.pop("zero-shot", [])
+    without_rule, all_equal, without_images = rules.pop("", []), rules.pop("held-out", []), rules.pop("zero-shot", [])
     lines = [f"Thresholds of {', '.join(labels)}: {rule}." for rule, labels in rules.items()]
-    if untold:
-        lines.append(f"No threshold for {', '.join(untold)}: {NO_THRESHOLD}")
-    if unheld:
-        lines.append(f"No threshold for {', '.join(unheld)}: the held-out scores are all equal.")
-    if unseen:
-        lines.append(f"No threshold for {', '.join(unseen)}: {NO_IMAGE}")
+    if without_rule:
+        lines.append(f"No threshold for {', '.join(without_rule)}: {NO_THRESHOLD}")
+    if all_equal:
+        lines.append(f"No threshold for {', '.join(all_equal)}: the held-out scores are all equal.")
+    if without_images:
+        lines.append(f"No threshold for {', '.join(without_images)}: {NO_IMAGE}")
     if any("training" in rule for rule in rules):
         lines.append("Training scores are lower than those of new good images; --holdout 0.1 gives honest ones.")
     return lines

@@ -106,14 +106,14 @@ class _Run:
         self.oracle: tuple[str, int, int | None] | None = None
         """The oracle checkpoint saved last: its name, its epoch, and the epoch of its thresholds."""
         self.classes: Sequence[ClassRun] = ()
-        self.scoring = MicroBatches("scoring", self._say, self._let_go_of_features)
+        self.scoring = MicroBatches("scoring", self._say, self._free_cached_features)
         self.final_at: int | None = None
         """The epoch whose scores and thresholds are stored; None before the last one."""
 
     def _say(self, message: str) -> None:
         self.watch.note(f"{self.job.method} {self.job.class_names}: {message}")
 
-    def _let_go_of_features(self) -> bool:
+    def _free_cached_features(self) -> bool:
         """Free device memory; return whether there was any to free."""
         freed = self.cache.leave(self.device)
         if freed:
@@ -158,7 +158,7 @@ class _Run:
         started = time.monotonic()
         detector = self.method.make(self.options, self.context)
         self.building = time.monotonic() - started
-        detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._let_go_of_features
+        detector.micro_batches.say, detector.micro_batches.relieve = self._say, self._free_cached_features
         try:
             saved = self.resolved.folder.load_checkpoint("state")  # on the CPU: each part moves when it is loaded
             session = Session() if saved is None else Session.from_state(saved, detector, self.device)

@@ -59,7 +59,7 @@ class TestScores:
     def evaluate(self, ground_truth: GroundTruth) -> Metrics:
         """Compare with the ground truth; AUPRO uses ``region_maps`` if the method has them."""
         image = self.image.numpy()
-        return self._with_room(
+        return self._on_maps_that_fit(
             ground_truth,
             lambda maps, region_maps: evaluate_ground_truth(
                 ground_truth, image_scores=image, maps=maps, region_maps=region_maps
@@ -69,11 +69,11 @@ class TestScores:
     def histograms(self, ground_truth: GroundTruth, paths: Sequence[str]) -> ScoreHistograms:
         """Build score histograms of what ``evaluate`` compares; ``paths`` name the images."""
         image = self.image.numpy()
-        return self._with_room(
+        return self._on_maps_that_fit(
             ground_truth, lambda maps, regions: ScoreHistograms.of(ground_truth, paths, image, maps, regions)
         )
 
-    def _with_room(self, ground_truth: GroundTruth, work: Callable[[Maps, Maps], T]) -> T:
+    def _on_maps_that_fit(self, ground_truth: GroundTruth, work: Callable[[Maps, Maps], T]) -> T:
         """Do ``work`` on both maps at the sizes of the ground truth; on the CPU if a GPU has too little memory."""
         try:
             return work(_at_size_of(ground_truth, self.maps), _at_size_of(ground_truth, self.region_maps))
@@ -132,12 +132,12 @@ def score_all(
             if part not in filled:
                 shape = (len(images), *values.shape[1:])
                 where = values.device if values.is_cuda and part != "image" else torch.device("cpu")
-                filled[part] = _room_for(shape, _KEPT_AS[part], where)
+                filled[part] = _allocate(shape, _KEPT_AS[part], where)
             filled[part][done : done + len(values)] = values
     return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
 
 
-def _room_for(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> torch.Tensor:
+def _allocate(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> torch.Tensor:
     """Allocate a tensor; on the CPU if the maps of a whole test set don't fit on the GPU."""
     try:
         return torch.empty(shape, dtype=dtype, device=where)

@@ -186,7 +186,7 @@ def foreseen(error: BaseException, what: str) -> AdbenchError:
     return ours
 
 
-def _let_go(error: BaseException | None) -> None:
+def _free_frames(error: BaseException | None) -> None:
     """Free the local variables of an error's traceback: the detector, its optimiser and the features.
 
     An outcome keeps its error until the end of the run.
@@ -247,7 +247,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))
-            _let_go(error)
+            _free_frames(error)
         finally:
             watch.stop()
         yield outcome
@@ -281,7 +281,7 @@ class _Builds:
                 registry.method(job.method).make(resolved.options, resolved.context)
             except WeightsError as error:
                 self._tried[key] = error
-                _let_go(error)
+                _free_frames(error)
             else:
                 self._tried[key] = None
             gc.collect()  # a detector may hold itself, and the next one shall not come on top of it
@@ -322,7 +322,7 @@ def _prepare(
         return resolved
     except PLUGIN_ERRORS as error:
         outcome = Outcome(job, error=foreseen(error, job.method))
-        _let_go(error)
+        _free_frames(error)
         return outcome
     finally:
         watch.stop()

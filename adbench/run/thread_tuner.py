@@ -130,12 +130,12 @@ class ThreadTuner:
         seconds, self._mark = now - self._mark, now
         if images >= self._full:  # a smaller last batch has another pace
             self._full = images
-            self._hear(seconds / images)
+            self._add_pace(seconds / images)
 
     def end(self) -> None:
         """Stop: training pauses."""
         if self._per_epoch and self._epoch_images:
-            self._hear((self._clock() - self._mark) / self._epoch_images)
+            self._add_pace((self._clock() - self._mark) / self._epoch_images)
         self._use(self.choice)
 
     def _use(self, number: int) -> None:
@@ -143,7 +143,7 @@ class ThreadTuner:
             self._set_threads(number)
             self._in_use = number
 
-    def _hear(self, pace: float) -> None:
+    def _add_pace(self, pace: float) -> None:
         """Process one measurement, and choose the next number."""
         self._since += 1
         if len(self.numbers) < 2:
@@ -218,18 +218,18 @@ def tuner(
         load = machine.load()
         start = min(load.free, load.cores)
 
-        def tell(number: int) -> None:
+        def report(number: int) -> None:
             if on_cpu and (remark := machine.remark("training", number)):
                 say(remark)
 
-        tell(start)
+        report(start)
         return ThreadTuner(
             candidates(load) if on_cpu else (start,),
             start,
             set_threads=torch.set_num_threads,
             free=lambda: machine.load().free,
             clock=clock,
-            chosen=tell,
+            chosen=report,
         )
     number = torch.get_num_threads() if choice is None else choice
     return ThreadTuner((number,), number, set_threads=set_threads, clock=clock)

@@ -153,7 +153,7 @@ def _is_held(path: Path) -> bool:
 # ---------------------------------------------------------------- space
 
 
-def make_room(need: int, folders: Sequence[Path], most: int, *, must: bool = False) -> bool:
+def free_space(need: int, folders: Sequence[Path], most: int, *, must: bool = False) -> bool:
     """Remove the longest unused entries until ``need`` more bytes fit on the disk and into ``most`` bytes in all.
 
     Args:
@@ -195,5 +195,5 @@ def prune(most: int | None = None, root: Path | None = None) -> list[Entry]:
     most = limit(root) if most is None else most
     if sum(entry.bytes for entry in before) > most:
         gc.collect()  # unmaps files of unreachable objects
-    make_room(0, folders, most, must=True)
+    free_space(0, folders, most, must=True)
     return [entry for entry in before if not entry.path.exists()]

@@ -395,7 +395,7 @@ def test_default_budget_leaves_half_of_the_memory(monkeypatch, tmp_path):
     assert FeatureCache(folder=tmp_path).table("other", COUNT, Source(), CPU).place == "memory"
 
 
-def test_more_levels_than_a_header_has_room_for_are_not_written(tmp_path):
+def test_more_levels_than_a_header_holds_are_not_written(tmp_path):
     """No broken file is stored, and the features stay in memory."""
 
     def compute(rows: torch.Tensor) -> list[torch.Tensor]:

@@ -398,7 +398,7 @@ def test_a_full_disk_is_named(code, tmp_path, cache, monkeypatch):
     assert len(open_store(samples, root=tmp_path, framing=Framing(SIZE)).samples) == 6
 
 
-def test_old_stores_make_room_for_new_ones(tmp_path, cache, monkeypatch):
+def test_old_stores_go_where_new_ones_need_their_space(tmp_path, cache, monkeypatch):
     """The limit of the cache holds, and what is open stays, with a sentence, though the limit is then passed."""
     samples, said = make(tmp_path), []
     monkeypatch.setenv("ADBENCH_CACHE_LIMIT", "20KB")

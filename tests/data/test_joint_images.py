@@ -93,7 +93,7 @@ def test_features_are_shared_with_runs_of_single_classes(tmp_path):
     assert backbone.seen == 5 + 3
 
 
-def test_a_place_without_room_computes_each_time(tmp_path, monkeypatch):
+def test_a_place_without_space_computes_each_time(tmp_path, monkeypatch):
     """If no table fits, features are still right."""
     monkeypatch.setenv("ADBENCH_FEATURE_DISK", "0")
     cache, backbone = FeatureCache(budget=0, folder=tmp_path), Backbone()

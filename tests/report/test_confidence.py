@@ -185,9 +185,9 @@ def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_fo
     """The correction is for the compared pairs, and people see p and verdict in the row."""
     results, sure = made({name: 3.0 if name == "a" else 0.5 for name in "abcdef"})
     tables = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure)
-    across, _, told = tables
+    across, _, pair_table = tables
     assert [table.audience for table in tables] == ["people", "programs", "programs"]
-    pairs = json.loads(render([told], "json"))[0]["footers"]
+    pairs = json.loads(render([pair_table], "json"))[0]["footers"]
     assert [(row["first"], row["second"]) for row in pairs] == [("a", name) for name in "bcdef"]
     assert across.column("p_holm") == [None, *(row["p_holm"] for row in pairs)]
     assert across.column("told_apart")[1:] == ["yes"] * 5
@@ -202,9 +202,9 @@ def test_four_methods_at_80_columns_say_which_pair_each_row_is():
     for method in ("msflow", "cflow", "padim", "random"):
         results = [replace(run, preset="cpu") if run.method == method else run for run in results]
     names = ["msflow", "cflow", "padim", "random"]
-    told = report.compare(results, names, metrics=["image_auroc"], confidence=sure)[-1]
+    pairs = report.compare(results, names, metrics=["image_auroc"], confidence=sure)[-1]
     console = Console(width=80, file=io.StringIO(), highlight=False)
-    console.print(terminal.to_rich(told, 80))
+    console.print(terminal.to_rich(pairs, 80))
     lines = console.file.getvalue().splitlines()
     heads = [lines[number - 1] for number, line in enumerate(lines) if line.startswith("───")]
     assert len(heads) == 2
@@ -327,9 +327,9 @@ def test_real_runs_have_intervals_for_every_metric(ran):
 def test_compare_of_real_runs_has_p_values(ran):
     """The stored score histograms of two methods are paired."""
     tables = json.loads(adbench("compare", "tiny", "random", "--results", ran, "--format", "json").stdout)
-    told = [table for table in tables if "p_holm" in table["rows"][0]]
-    assert len(told) == 3
-    assert all(0 < row["p"] <= 1 for table in told for row in table["rows"])
+    pairs = [table for table in tables if "p_holm" in table["rows"][0]]
+    assert len(pairs) == 3
+    assert all(0 < row["p"] <= 1 for table in pairs for row in table["rows"])
 
 
 def test_broken_histograms_give_a_warning(ran, tmp_path):

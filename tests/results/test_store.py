@@ -192,7 +192,7 @@ def test_a_full_disk_names_the_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("tensor", [torch.ones(100), torch.ones(200_000)], ids=["small", "large"])
-def test_a_checkpoint_that_has_no_room_says_why(tmp_path, monkeypatch, tensor):
+def test_a_checkpoint_without_space_on_the_disk_says_why(tmp_path, monkeypatch, tensor):
     """The message names the file and what the system said, not a source file of torch; nothing half is left."""
     folder = RunFolder(tmp_path, "demo", "a", "tiny", "run")
     folder.save_checkpoint("last", {"weight": torch.zeros(2)})
@@ -204,17 +204,17 @@ def test_a_checkpoint_that_has_no_room_says_why(tmp_path, monkeypatch, tensor):
 
 
 def _onto_a_full_disk(_, fill):
-    """Write where there is room for 512 bytes."""
+    """Write where there is space for 512 bytes."""
 
     class Full(io.RawIOBase):
-        room = 512
+        space = 512
 
         def writable(self):
             return True
 
         def write(self, data):
-            self.room -= len(data)
-            if self.room < 0:
+            self.space -= len(data)
+            if self.space < 0:
                 raise OSError(errno.ENOSPC, "No space left on device")
             return len(data)
 

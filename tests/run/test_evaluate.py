@@ -31,9 +31,9 @@ class FullGpu(TorchDispatchMode):
 
 def test_maps_that_do_not_fit_on_a_gpu_are_kept_on_the_cpu() -> None:
     """The tensor for a test set's maps is on the GPU if it fits there, else on the CPU."""
-    assert evaluation._room_for((2, 3), torch.float32, META).device == META
+    assert evaluation._allocate((2, 3), torch.float32, META).device == META
     with FullGpu():
-        assert evaluation._room_for((2, 3), torch.float32, META).device.type == "cpu"
+        assert evaluation._allocate((2, 3), torch.float32, META).device.type == "cpu"
 
 
 class OnGpu:

@@ -83,7 +83,7 @@ def test_the_total_may_be_announced_first(images):
     """A first epoch with fit's starting number announces the total, and is no epoch."""
     announced: list[tuple[int, int]] = []
     made = detector(lambda self, images: iter([Epoch(4, 6), Epoch(5, 6), Epoch(6, 6)]), epoch=4)
-    found = loop.epochs(made, images, name="made", announce=lambda *told: announced.append(told))
+    found = loop.epochs(made, images, name="made", announce=lambda *numbers: announced.append(numbers))
     assert [epoch.number for epoch in found] == [5, 6]
     assert announced == [(4, 6)]
 

@@ -315,7 +315,7 @@ def test_a_method_is_asked_for_a_setting_that_it_lacks(tiny_data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"setting": "multi-class"}, "found bolts, wanted two classes or more"),
         ({"classes": CLASSES, "class_name": ""}, "found bolts, nuts, wanted one class"),
@@ -323,9 +323,9 @@ def test_a_method_is_asked_for_a_setting_that_it_lacks(tiny_data, tmp_path):
         ({"shots": 3}, "found --shots 3, wanted no --shots"),
     ],
 )
-def test_classes_and_shots_fit_the_setting(tiny, tiny_data, tmp_path, changes, told):
+def test_classes_and_shots_fit_the_setting(tiny, tiny_data, tmp_path, changes, message):
     """A job that contradicts itself can't be made."""
-    with pytest.raises(OptionError, match=told):
+    with pytest.raises(OptionError, match=message):
         replace(job_for(tiny, tiny_data, tmp_path), **changes)
 
 

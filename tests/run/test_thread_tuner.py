@@ -251,11 +251,11 @@ def test_a_resumed_run_reuses_the_choice(tiny, tiny_data, tmp_path, machine, tor
     monkeypatch.undo()
     monkeypatch.setattr(threads, "this_machine", lambda: machine)
     monkeypatch.setenv("TINY_SURVIVES", "1")
-    told: list[int] = []
+    numbers: list[int] = []
     really = torch.set_num_threads
-    monkeypatch.setattr(torch, "set_num_threads", lambda number: (told.append(number), really(number)))
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: (numbers.append(number), really(number)))
     result, _ = run_one(tiny, job)
     assert result.environment.threads == 2
-    start, end = told[: told.index(2)], told[told.index(2) + 1 :]
+    start, end = numbers[: numbers.index(2)], numbers[numbers.index(2) + 1 :]
     assert set(start) <= {1}  # the free core
     assert len(end) <= 1  # the number before the run, put back

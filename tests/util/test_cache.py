@@ -64,7 +64,7 @@ def test_what_was_used_longest_ago_goes_first_and_no_more_than_needed(tmp_path_f
     root = tmp_path_factory.mktemp("cache")
     for number, size in enumerate(sizes):
         put(root, str(number), size, age=100 + number, kind="images" if number % 2 else "features")
-    fits = cache.make_room(need, cache.places(root), most, must=must)
+    fits = cache.free_space(need, cache.places(root), most, must=must)
     kept = len(names(root))
     assert names(root) == [str(number) for number in range(kept)]
     assert fits == (sum(sizes[:kept]) + need <= most)
@@ -78,7 +78,7 @@ def test_images_and_features_share_the_limit(tmp_path):
     """Old images are removed for new features."""
     put(tmp_path, "old", 60, 200, kind="images")
     put(tmp_path, "new", 60, 100)
-    assert cache.make_room(30, cache.places(tmp_path), 100)
+    assert cache.free_space(30, cache.places(tmp_path), 100)
     assert names(tmp_path) == ["new"]
 
 
@@ -87,7 +87,7 @@ def test_a_full_disk_counts_as_a_limit(tmp_path, monkeypatch):
     put(tmp_path, "a", 60, 200)
     put(tmp_path, "b", 60, 100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 900, 10))
-    assert cache.make_room(50, cache.places(tmp_path), 10**9)
+    assert cache.free_space(50, cache.places(tmp_path), 10**9)
     assert names(tmp_path) == ["b"]
 
 
@@ -99,8 +99,8 @@ def test_what_is_being_written_counts_and_stays(tmp_path):
     with files.NewFile(tmp_path / "features" / "b") as stream:
         stream.write(bytes(50))
         stream.flush()
-        assert not cache.make_room(0, cache.places(tmp_path), 40)
-        assert cache.make_room(0, cache.places(tmp_path), 60)
+        assert not cache.free_space(0, cache.places(tmp_path), 40)
+        assert cache.free_space(0, cache.places(tmp_path), 60)
     assert names(tmp_path) == ["b"]
 
 
@@ -116,11 +116,11 @@ def test_what_is_mapped_stays_until_it_is_released(tmp_path):
         mapped = np.memmap(stream, np.uint8, mode="r")
     (entry,) = cache.entries(cache.places(tmp_path))
     assert cache.in_use(entry)
-    assert not cache.make_room(0, cache.places(tmp_path), 0, must=True)
+    assert not cache.free_space(0, cache.places(tmp_path), 0, must=True)
     assert path.exists()
     del mapped
     assert not cache.in_use(entry)
-    assert cache.make_room(0, cache.places(tmp_path), 0)
+    assert cache.free_space(0, cache.places(tmp_path), 0)
     assert not path.exists()
 
 
@@ -194,4 +194,4 @@ def test_an_empty_or_missing_cache_is_no_error(tmp_path):
     """There is nothing to list or remove."""
     assert cache.entries(cache.places(tmp_path / "missing")) == []
     assert cache.prune(0, tmp_path / "missing") == []
-    assert cache.make_room(10, cache.places(tmp_path / "missing"), 100)
+    assert cache.free_space(10, cache.places(tmp_path / "missing"), 100)

@@ -131,7 +131,7 @@ def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkey
 
     def check() -> None:
         if limits:
-            raise torch.OutOfMemoryError("no room beside the features")
+            raise torch.OutOfMemoryError("too little memory beside the features")
 
     class Looks(Detector):
         def __init__(self, options, device):
@@ -166,13 +166,13 @@ def test_cached_features_go_before_batches_are_split(tiny_data, tmp_path, monkey
     monkeypatch.setattr(FeatureCache, "leave", leave)
     method = Method("looks", "through a backbone", Looks)
     results = []
-    for name in ("roomy", "tight"):
-        limits[:] = ["tight"] * (name == "tight")
+    for name in ("enough", "short"):
+        limits[:] = ["short"] * (name == "short")
         notes, cache = Notes(), FeatureCache(folder=tmp_path / name / "features")
         result, _ = run_one(method, job_for(method, tiny_data, tmp_path / name), notes, cache)
         results.append(result)
         said = [note for note in notes.notes if "of cached features are moved off cpu" in note]
-        assert len(said) == (name == "tight")
+        assert len(said) == (name == "short")
     assert results[1].passes == {}
     assert results[0].metrics == results[1].metrics
 
@@ -184,7 +184,7 @@ def test_too_little_for_a_single_image_is_an_error_with_a_hint():
         step()
 
 
-def test_a_batch_that_must_not_be_split_is_an_error_with_the_way_out(tiny_data, tmp_path):
+def test_a_batch_that_must_not_be_split_is_an_error_with_a_hint(tiny_data, tmp_path):
     """The message for a detector that does not allow it, such as one with batch norm, suggests smaller batches."""
 
     def fit(detector, images):

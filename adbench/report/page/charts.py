@@ -100,8 +100,8 @@ def padded(values: Iterable[float], *, share: float = 0.08) -> tuple[float, floa
     """A range around values with a margin on either side."""
     found = list(values)
     low, high = min(found), max(found)
-    room = (high - low) * share or abs(high) * share or 1.0
-    return widened(low - room, high + room)
+    margin = (high - low) * share or abs(high) * share or 1.0
+    return widened(low - margin, high + margin)
 
 
 def percent_axis(title: str, values: Sequence[float], top: float) -> Axis:
@@ -115,8 +115,8 @@ def widened(low: float, high: float) -> tuple[float, float]:
     missing = max(abs(low), abs(high)) * NARROWEST + 1e-300 - (high - low)
     if missing <= 0:
         return low, high
-    room = max(missing, 0.5 if low == high else 0.0)
-    return low - room, high + room
+    margin = max(missing, 0.5 if low == high else 0.0)
+    return low - margin, high + margin
 
 
 # ---------------------------------------------------------------- where it is drawn

@@ -117,7 +117,7 @@ def test_ticks_are_written_short(value, step, text):
     assert charts.number_text(value, step) == text
 
 
-def test_padding_leaves_room_even_around_one_value():
+def test_padding_leaves_a_margin_even_around_one_value():
     """A range is never empty."""
     assert charts.padded([0.5, 0.5])[0] < 0.5 < charts.padded([0.5, 0.5])[1]
     assert charts.padded([0.0]) == (-1, 1)
