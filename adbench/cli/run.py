@@ -13,6 +13,7 @@ import click
 
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
 from . import options as arguments
+from . import values
 from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
 from .stored import REPORT, write_report
 
@@ -83,23 +84,23 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     from ..run import plan as suite
 
     registry = load_plugins(plugin_files)
-    chosen = arguments.methods(registry, methods)
+    chosen = values.methods(registry, methods)
     reader = registry.dataset(dataset)
-    root = arguments.root(reader, data_root)
+    root = values.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     plan = suite.Plan(
         methods=chosen,
-        overrides=arguments.overrides(chosen, changes, short),
+        overrides=values.overrides(chosen, changes, short),
         dataset=reader,
         classes=suite.choose_classes(reader, root, classes),
         data_root=root,
         preset=preset,
-        seeds=arguments.seeds(seed, seeds),
-        auxiliary=arguments.auxiliary(chosen, auxiliary),
+        seeds=values.seeds(seed, seeds),
+        auxiliary=values.auxiliary(chosen, auxiliary),
         device=device,
         threads=threads,
         eval_every=eval_every,
-        eval_size=arguments.eval_size(eval_size),
+        eval_size=values.eval_size(eval_size),
         holdout=holdout,
         keep=keep,
         skip_bad=skip_bad,
@@ -107,11 +108,11 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         results=results,
         plugin_files=plugin_files,
         command=shlex.join(["adbench", *sys.argv[1:]]),
-        setting=arguments.setting(setting, shots),
+        setting=values.setting(setting, shots),
         shots=shots,
         test=test_split,
     )
-    arguments.compute_with(threads)  # around training; each training finds and reports its own number
+    values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
     with _report_if_stopped(jobs, outcomes):
         _run_jobs(jobs, registry, outcomes)
@@ -292,9 +293,9 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
     reader = registry.dataset(dataset)
-    root = arguments.root(reader, data_root)
+    root = values.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
-    overrides = arguments.overrides([chosen], changes, short)
+    overrides = values.overrides([chosen], changes, short)
     saved = checkpoints.read(_checkpoint(checkpoint, results))
     plan = suite.Plan(
         methods=[chosen],
@@ -303,13 +304,13 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         classes=suite.choose_classes(reader, root, classes or trial.trained_on(saved, dataset) or "all"),
         data_root=root,
         preset=preset,
-        auxiliary=arguments.auxiliary([chosen], auxiliary),
+        auxiliary=values.auxiliary([chosen], auxiliary),
         trains=False,
         device=device,
         skip_bad=skip_bad,
         test=test_split,
     )
-    arguments.compute_with(threads, say)
+    values.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, saved, overrides[method], format_)
 
 
@@ -366,9 +367,9 @@ def _run_trials(
 @click.command("check-method")
 @click.argument("name", metavar="METHOD")
 @click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
-@click.option("--option", "-o", "changes", multiple=True, metavar="KEY=VALUE", help="Keep an option at this value.")
+@arguments.change_option("Keep an option at this value.")
 @arguments.auxiliary_option
-@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), help="A plugin file.")
+@arguments.plugin_option
 @arguments.threads_option
 @arguments.format_option
 @arguments.debug_option
@@ -376,12 +377,12 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliar
                  plugin_files: tuple[Path, ...], threads: Choice, format_: str) -> None:  # fmt: skip
     """Check a method on a few generated images: does it peek, repeat, save and resume? Takes seconds."""
     method = load_plugins(plugin_files).method(name)
-    chosen = arguments.overrides([method], changes, {})[name]
-    given = arguments.auxiliary([method], auxiliary)[name]
+    chosen = values.overrides([method], changes, {})[name]
+    given = values.auxiliary([method], auxiliary)[name]
     from ..report import lists
     from ..run import check_method
 
-    arguments.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
+    values.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
     with status_line() as show:
         found = check_method.run(
             method,

@@ -13,6 +13,7 @@ import click
 from ..api.scores import MAIN_METRICS
 from ..util.errors import AdbenchError, ResultError, UsageError
 from . import options as arguments
+from . import values
 from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ REPORT = "report"
 
 @click.command()
 @arguments.stored
-@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@arguments.metric_option
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
 @arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
@@ -52,7 +53,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     from .. import report
 
     stored = _of_setting(_read(results, dataset, class_name), setting)
-    chosen = arguments.metric(metric)
+    chosen = values.metric(metric)
     counting = _without_stale(results, stored, load_plugins(plugin_files), data_roots)
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
@@ -94,7 +95,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     published = None
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
-    chosen = tuple(arguments.metric(name) for name in metrics) or MAIN_METRICS
+    chosen = tuple(values.metric(name) for name in metrics) or MAIN_METRICS
     counting = _without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
@@ -195,7 +196,7 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page.  [default: RESULTS/report]")
 @arguments.results_option
 @arguments.chosen
-@click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")
+@arguments.metric_option
 @click.option(
     "--no-images", "--no-pictures", is_flag=True, help="Leave out the galleries, for which a few images are scored."
 )
@@ -205,7 +206,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
             no_images: bool, data_roots: Sequence[Path], device: str, threads: Choice,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Write an HTML report: leaderboard, curves, and the images that methods get wrong."""
-    metric = arguments.metric(metric)
+    metric = values.metric(metric)
     stored = _read(results, dataset, class_name)
     registry = load_plugins(plugin_files)
     counting = _without_stale(results, stored, registry, data_roots)
@@ -213,7 +214,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
     if not no_images:
         from ..run.reopen import Reopener
 
-        arguments.compute_with(threads, say)
+        values.compute_with(threads, say)
         reopener = Reopener(registry, data_roots, device)
     place = output or results / REPORT
     print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks, counting.names))
@@ -240,7 +241,7 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
     stored = _read(results, None, None)
     chosen = find_runs(stored, runs, results)
     names = Names(stored, chosen)
-    arguments.compute_with(threads, say)
+    values.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)
     with status_line() as show:
         for result in chosen:

@@ -1,0 +1,153 @@
+"""Parses the values of the command line's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
+from .options import LAST_SEED
+
+if TYPE_CHECKING:
+    from ..api.data import Dataset, EvalSize, Setting
+    from ..api.method import Method
+    from ..api.registry import Registry
+    from ..util.threads import Choice
+
+
+def methods(registry: Registry, text: str) -> list[Method]:
+    """Turn "all" or "msflow,cflow" into methods. Raises ``UnknownNameError``, or ``OptionError`` for none."""
+    if text.strip() == "all":
+        return list(registry.methods.values())
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError("--method", found=f"'{text}'", wanted="all, or some of " + ", ".join(registry.methods))
+    return [registry.method(name) for name in dict.fromkeys(names)]
+
+
+def root(reader: Dataset, given: Path | None) -> Path:
+    """The data set's folder; a generated one is in the cache. Raises ``DataError`` without a folder."""
+    if not reader.needs_root:
+        from ..util.files import cache_folder
+
+        return cache_folder()
+    if given is None:
+        raise DataError(
+            f"data set {reader.name}", found="no --data-root", wanted="the folder where it lies",
+            hint=f"Give --data-root DIR or set ADBENCH_DATA. {reader.source}".strip(),
+        )  # fmt: skip
+    return given
+
+
+def overrides(
+    methods: Sequence[Method], changes: Sequence[str], short: Mapping[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    """Parse the values of -o and of the short options, method by method.
+
+    Raises:
+        UnknownNameError: no such option or method.
+        OptionError: a value that doesn't fit, or a short option that no method has.
+    """
+    from ..api.options import option_types, parse
+
+    typed: dict[str, dict[str, Any]] = {method.name: {} for method in methods}
+    for key, text in short.items():
+        if text is None:
+            continue
+        having = [method for method in methods if key in option_types(method.options)]
+        if not having:
+            names = ", ".join(method.name for method in methods)
+            raise OptionError(f"--{key}", found=f"no option '{key}' in {names}", wanted="a method that has one")
+        for method in having:
+            typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    for change in changes:
+        name, found, text = change.partition("=")
+        if not found:
+            raise OptionError(f"-o {change}", found="no '='", wanted="KEY=VALUE")
+        owner, dot, key = name.rpartition(".")
+        if dot and owner not in typed:
+            raise UnknownNameError("method in -o", owner, typed)
+        for method in methods:
+            if not dot or method.name == owner:
+                typed[method.name][key] = parse(method.options, key, text, owner=method.name)
+    return typed
+
+
+def auxiliary(methods: Sequence[Method], given: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Sort ``--aux NAME=PATH`` and ``--aux METHOD.NAME=PATH`` by method.
+
+    Raises:
+        UsageError: no path, or a name that none of the methods has.
+    """
+    from ..api.requirements import unknown
+
+    known = {method.name: {each.name for each in method.requirements.auxiliary} for method in methods}
+    found: dict[str, dict[str, Path]] = {method.name: {} for method in methods}
+    for each in given:
+        name, is_there, path = each.partition("=")
+        if not is_there or not path:
+            raise UsageError(f"--aux {each}", found="no path", wanted="NAME=PATH")
+        owner, dot, key = name.rpartition(".")
+        having = [method for method in known if key in known[method] and (not dot or method == owner)]
+        if not having:
+            raise unknown(name, {method.name: method.requirements for method in methods})
+        for method in having:
+            found[method][key] = Path(path).expanduser()
+    return found
+
+
+def compute_with(choice: Choice, say: Callable[[str], object] | None = None) -> None:
+    """Make torch compute with these threads until the command ends; ``say`` gets a line about a busy machine."""
+    from ..util import threads
+
+    click.get_current_context().with_resource(threads.using(choice, say))
+
+
+def seeds(seed: int | None, several: str | None) -> list[int]:
+    """Turn ``--seed 0`` or ``--seeds 0,1,2`` into numbers. Raises ``OptionError``."""
+    if several is None:
+        return [seed or 0]
+    if seed is not None:
+        raise OptionError("--seed and --seeds", found="both", wanted="one of them")
+    words = [word.strip() for word in several.split(",") if word.strip()]
+    if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
+        raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
+    if len(words) == 1 and "," not in several and int(words[0]) > 0:  # one seed 3, or three seeds
+        number = int(words[0])
+        listed = ",".join(map(str, range(number))) if number < 10 else "0,1,2,..."
+        raise OptionError(
+            "--seeds", found=f"the single number {number}", wanted="several seeds such as 0,1,2",
+            hint=f"For {number} seeds give --seeds {listed}; for seed {number} alone give --seed {number}",
+        )  # fmt: skip
+    return list(dict.fromkeys(map(int, words)))
+
+
+def setting(given: Setting | None, shots: int | None) -> Setting:
+    """Turn ``--setting`` and ``--shots`` into a setting. Raises ``OptionError`` where one contradicts the other."""
+    if shots is not None and given not in (None, "few-shot"):
+        raise OptionError("--shots", found=f"--setting {given}", wanted="--setting few-shot")
+    if given == "few-shot" and shots is None:
+        raise OptionError("--setting few-shot", found="no --shots", wanted="--shots K, the training images of a class")
+    return "few-shot" if shots is not None else given or "one-class"
+
+
+def eval_size(text: str | None) -> EvalSize | None:
+    """Turn "native", "256" or "256x640" into a size. Raises ``OptionError``."""
+    if text is None or text.strip().lower() == "native":
+        return None if text is None else "native"
+    words = text.lower().split("x")
+    if len(words) > 2 or not all(word.strip().isascii() and word.strip().isdigit() and int(word) for word in words):
+        raise OptionError("--eval-size", found=f"'{text}'", wanted="native, or HxW such as 256x640")
+    return int(words[0]), int(words[-1])
+
+
+def metric(name: str) -> str:
+    """Check the name of a metric. Raises ``UnknownNameError``."""
+    from ..api.scores import METRIC_NAMES
+
+    if name not in METRIC_NAMES:
+        raise UnknownNameError("metric", name, METRIC_NAMES)
+    return name
