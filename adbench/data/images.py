@@ -96,7 +96,7 @@ class Images:
         return self._batch(self._rows[start:stop], self._augmentation)
 
     def features(self, backbone: AnyBackbone, batch_size: int | None = None) -> Iterator[list[torch.Tensor]]:
-        """Go through all images once as features: for each batch a (B, C, h, w) tensor per layer."""
+        """Features of all images, batch by batch; see ``adbench.api.images.Images.features``."""
         for batch in self.batches(batch_size):
             yield batch.features(backbone)
 

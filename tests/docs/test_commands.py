@@ -19,7 +19,7 @@ from runs import adbench
 from adbench import UsageError
 from adbench.api import registry
 from adbench.api.method import require_setting
-from adbench.cli import values as parsed
+from adbench.cli import values as option_values
 from adbench.cli.main import app
 
 
@@ -71,11 +71,11 @@ def check_adbench(words: list[str]) -> None:
     for method in methods:
         assert (values.get("preset") or "paper") in method.presets
     if methods and "changes" in values:
-        parsed.overrides(methods, [change for change in values["changes"] if "=" in change], {})
+        option_values.overrides(methods, [change for change in values["changes"] if "=" in change], {})
     if methods and "auxiliary" in values:
-        parsed.auxiliary(methods, values["auxiliary"])
+        option_values.auxiliary(methods, values["auxiliary"])
     if methods and "shots" in values:
-        require_setting(methods, parsed.setting(values["setting"], values["shots"]))
+        require_setting(methods, option_values.setting(values["setting"], values["shots"]))
 
 
 def check_python(words: list[str]) -> None:

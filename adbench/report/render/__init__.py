@@ -8,8 +8,7 @@ from typing import Literal
 
 from ...util.text import printable
 from ..tables import AnyTable
-from .paper import to_latex, to_markdown
-from .programs import to_csv, to_json
+from .text import to_csv, to_json, to_latex, to_markdown
 
 
 def write(tables: Sequence[AnyTable], format_: str) -> None:
