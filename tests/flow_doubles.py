@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from adbench_plugins.cflow import CFlowOptions
+from adbench_plugins.cflow.model import CFlow
+from adbench_plugins.msflow import MSFlowOptions
+from adbench_plugins.msflow.model import MSFlow
 from torch import nn
 
 from adbench import Detector
@@ -66,6 +71,32 @@ class TinyImages:
         """Record the arguments."""
         self.asked = (rotation, copies, start)
         return self
+
+
+CPU = torch.device("cpu")
+
+SMALL_CFLOW = CFlowOptions(
+    size=(32, 48), amp="off", layers=(1, 2, 3), batch_size=3, blocks=2, cond_channels=8, rotation=0.0, fibres=16,
+    lr=1e-3, meta_epochs=2, sub_epochs=2, warmup=1,
+)  # fmt: skip
+
+SMALL_MSFLOW = MSFlowOptions(
+    size=(32, 48), amp="off", blocks=(1, 2, 2), cond_channels=8, lr=1e-3,
+    meta_epochs=2, sub_epochs=2, warmup=1, decay_epochs=(3,),
+)  # fmt: skip
+
+
+def small_cflow(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: object) -> CFlow:
+    """A small CFLOW-AD."""
+    torch.manual_seed(seed)
+    return CFlow(replace(SMALL_CFLOW, **changes), CPU, TinyBackbone(channels))  # type: ignore[arg-type]
+
+
+def small_msflow(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: object) -> MSFlow:
+    """A small MSFlow."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    return MSFlow(replace(SMALL_MSFLOW, **changes), CPU, TinyBackbone(channels))  # type: ignore[arg-type]
 
 
 def train(detector: object, images: TinyImages, epochs: int | None = None) -> list[object]:

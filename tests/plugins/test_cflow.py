@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -21,21 +18,16 @@ from flow_doubles import (
     golden_file,
     tensors,
     train,
-    unbroken_and_resumed,
 )
+from flow_doubles import small_cflow as small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adbench.util.errors import CheckpointError, OptionError, TaskError
+from adbench.util.errors import CheckpointError, OptionError
 
 CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-SMALL = CFlowOptions(
-    size=(32, 48), amp="off", layers=(1, 2, 3), batch_size=3, blocks=2, cond_channels=8, rotation=0.0, fibres=16,
-    lr=1e-3, meta_epochs=2, sub_epochs=2, warmup=1,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +46,6 @@ def published(authors_checkpoint: dict[str, object]) -> CFlow:
     detector = small(channels=(8, 16, 32), blocks=8, cond_channels=16)
     detector.load_state_dict(authors_checkpoint)
     return detector
-
-
-def small(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes: object) -> CFlow:
-    torch.manual_seed(seed)
-    return CFlow(replace(SMALL, **changes), CPU, TinyBackbone(channels))
 
 
 @pytest.fixture
@@ -200,15 +187,6 @@ def test_mini_batches_pair_each_fibre_with_its_place() -> None:
         assert torch.equal(code, codes[(fibres[:, 0] % 1000).long()])
 
 
-def test_training_learns_and_reports() -> None:
-    """The loss falls, and meta-epochs end in a milestone."""
-    reports = train(small(meta_epochs=4), TinyImages())
-
-    assert reports[-1].loss < reports[0].loss
-    assert [report.number for report in reports] == list(range(1, 9))
-    assert [report.milestone for report in reports] == [False, True] * 4
-
-
 def test_one_decoder_s_step_leaves_the_others_alone() -> None:
     """No momentum of an earlier step moves a decoder that is not being trained."""
     detector = small()
@@ -219,29 +197,6 @@ def test_one_decoder_s_step_leaves_the_others_alone() -> None:
     detector.step(1, *parts[1])
 
     assert all(torch.equal(a, b) for a, b in zip(before, detector.decoders[0].parameters(), strict=True))
-
-
-def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
-    """Stopped after an epoch, saved, loaded into a new detector and gone on: equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path)
-
-    after = resumed.decoders.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in unbroken.decoders.state_dict().items())
-
-
-@torch.no_grad()
-def test_an_image_scores_alone_as_in_a_batch() -> None:
-    """The maxima come from the training images, so that no other image matters."""
-    detector = small()
-    detector.calibrate(TinyImages())
-    images = torch.rand(3, 3, 37, 54)
-
-    together = detector.score(TinyBatch(images))
-    alone = detector.score(TinyBatch(images[1:2]))
-
-    assert tuple(together.map.shape) == (3, 37, 54)
-    torch.testing.assert_close(alone.image[0], together.image[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(alone.map[0], together.map[1], rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -340,15 +295,6 @@ def test_a_checkpoint_of_another_backbone_is_refused(authors_checkpoint: dict[st
         small().load_state_dict({"fusion_flow": {}})
 
 
-def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
-    """Training breaks off in its epoch instead of going on with broken weights."""
-    images = TinyImages()
-    images.images[0] = float("nan")
-
-    with pytest.raises(TaskError, match="cflow, epoch 1: found a loss of nan"):
-        train(small(), images)
-
-
 def test_presets_are_the_published_set_up() -> None:
     """The paper's sizes per class, and the authors' numbers, come with the method."""
     (method,) = adbench_methods()
@@ -359,22 +305,3 @@ def test_presets_are_the_published_set_up() -> None:
     assert paper.resolve("mvtec", "transistor").size == (128, 128)
     assert len(method.published) == 45
     assert {"oracle"} == {row.policy for row in method.published}
-
-
-@pytest.mark.usefixtures("nothing_is_narrow")
-def test_fp16_scales_its_gradients_and_saves_the_scale() -> None:
-    """Training in fp16 learns as float32 does, and its state goes on with the same scale."""
-    detector, exact = small(amp="fp16"), small()
-    torch.manual_seed(2)
-    losses = [report.loss for report in train(detector, TinyImages())]
-    torch.manual_seed(2)
-    expected = [report.loss for report in train(exact, TinyImages())]
-    loaded = small(amp="fp16", seed=3)
-
-    loaded.load_state_dict(detector.state_dict())
-
-    assert losses == pytest.approx(expected, rel=1e-2)
-    assert losses != expected
-    scales = [scaler.state_dict() for scaler in detector.scalers]
-    assert [scaler.state_dict() for scaler in loaded.scalers] == scales
-    assert all(scales)
