@@ -1,4 +1,4 @@
-"""Results on disk: complete, exact, and with the same names everywhere."""
+"""Results on disk: complete and exact."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,12 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
 
-from adbench.api.options import BackboneOptions
 from adbench.api.scores import METRIC_NAMES, Metrics
 from adbench.results import serialization, store
-from adbench.results.records import Best, EpochRecord, Identity, Result
+from adbench.results.records import Best, EpochRecord, Result
 from adbench.results.store import ImageScore, RunFolder, read_all, safe_name
-from adbench.run.job import Job, run_name
 from adbench.util.errors import CheckpointError, ResultError, TaskError, UnknownNameError
 
 SCORES = [ImageScore("bolts/test/good/ä 1.png", 0, "good", 0.1), ImageScore("bolts/test/cut/2.png", 1, "cut", 1 / 3)]
@@ -45,9 +42,13 @@ def save(root: Path, result: Result) -> RunFolder:
 # ---------------------------------------------------------------- JSON
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
 option_values = st.one_of(
     st.none(), st.booleans(), st.integers(), finite, st.text(), st.lists(st.integers()).map(tuple)
 )
+
+
 metrics = st.builds(Metrics, **{name: st.none() | finite for name in METRIC_NAMES})
 
 
@@ -286,62 +287,6 @@ def test_two_processes_never_compute_the_same_run(tmp_path):
             other.wait()
     with folder.lock():
         pass
-
-
-# ---------------------------------------------------------------- names
-
-JOB = Job("msflow", "cpu", (("lr", 1e-3),), BackboneOptions(weights="/a/w.pth"), "folder", "bolts", Path("/data"))
-
-
-def name_of(job: Job, amp: str = "off", weights: str = "w1", **identity: Any) -> str:
-    return run_name(
-        job, Identity(**{"data": "d", "code": "c", "numerics": 1, "files": {"weights": weights}, **identity}), amp=amp
-    )
-
-
-def test_the_same_configuration_has_the_same_name_everywhere():
-    """Device, folders and command don't change the name; it is fixed across versions."""
-    elsewhere = replace(
-        JOB,
-        data_root=Path("/other"),
-        device="cuda:1",
-        force=True,
-        results=Path("r"),
-        command="x",
-        options=replace(JOB.options, weights="/b/w.pth", amp="off"),
-    )
-    assert name_of(JOB) == name_of(elsewhere) == "cpu-seed0-f593add9"
-
-
-@dataclass(frozen=True)
-class _Options(BackboneOptions):
-    lr: float = 1.0
-
-
-@pytest.mark.parametrize(
-    ("job", "changes"),
-    [
-        (replace(JOB, seed=1), {}),
-        (replace(JOB, eval_every=0), {}),
-        (replace(JOB, preset="quick"), {}),
-        (replace(JOB, method="cflow"), {}),
-        (replace(JOB, dataset="demo"), {}),
-        (replace(JOB, class_name="nuts"), {}),
-        (replace(JOB, overrides=()), {}),
-        (replace(JOB, options=BackboneOptions(size=(64, 96))), {}),
-        (replace(JOB, options=BackboneOptions(layers=(1, 2))), {}),
-        (replace(JOB, options=_Options()), {}),
-        (JOB, {"data": "other"}),
-        (JOB, {"code": "other"}),
-        (JOB, {"numerics": 2}),
-        (JOB, {"amp": "bf16"}),
-        (JOB, {"weights": "w2"}),
-        (replace(JOB, options=BackboneOptions()), {"files": {}}),
-    ],
-)
-def test_another_configuration_has_another_name(job, changes):
-    """Everything that moves a number makes another run."""
-    assert name_of(JOB) != name_of(job, **changes)
 
 
 @pytest.mark.parametrize(

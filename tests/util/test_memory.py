@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import psutil
 import pytest
 import torch
 from adbench_plugins.cflow import CFlowOptions
 from adbench_plugins.cflow.model import CFlow
 from adbench_plugins.msflow import MSFlowOptions
 from adbench_plugins.msflow.model import MSFlow
-from conftest import make_class
 from flow_doubles import TinyBackbone, TinyImages, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +23,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from adbench import Detector, Epoch, Method, Scores
 from adbench.api import registry as plugins
 from adbench.backbones.feature_cache import FeatureCache
-from adbench.run import plan as suite
 from adbench.util.devices import seed_everything
 from adbench.util.errors import TaskError
 from adbench.util.memory import MicroBatches, is_out_of_memory
@@ -380,38 +376,3 @@ def test_the_paper_preset_trains_on_a_gpu_of_six_gigabytes():
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert torch.isfinite(losses).all()
-
-
-# ---------------------------------------------------------------- growth
-
-
-def tensor_bytes() -> int:
-    """Bytes of all living tensors, each storage once."""
-    gc.collect()
-    storages = {}
-    for each in gc.get_objects():
-        if type(each) in (torch.Tensor, torch.nn.Parameter) and each.device.type != "meta":
-            storage = each.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
-
-
-def test_nothing_grows_over_classes(tmp_path):
-    """After fifteen classes in one process, its memory and its tensors are as after the second."""
-    root = tmp_path / "data"
-    names = [f"class{number:02}" for number in range(15)]
-    for number, name in enumerate(names):
-        make_class(root, name, side=80 + number)
-    registry = plugins.load()
-    changes = {"size": (64, 64), "dimensions": 16, "amp": "off"}
-    plan = suite.Plan(
-        methods=[registry.method("padim")], overrides={"padim": changes}, dataset=registry.dataset("folder"),
-        classes=names, data_root=root, preset="cpu", device="cpu", results=tmp_path / "results",
-    )  # fmt: skip
-    process, tensors, resident = psutil.Process(), [], []
-    for outcome in suite.run_here(plan.jobs(), registry):
-        assert outcome.error is None
-        tensors.append(tensor_bytes())
-        resident.append(process.memory_info().rss)
-    assert tensors[-1] <= tensors[1]
-    assert resident[-1] <= resident[1] + 30e6

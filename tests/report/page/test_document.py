@@ -8,26 +8,20 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from made_results import make_result
+from pages import SCORES, Reader, put, record, write
 from runs import TINY, adbench, run_tiny
 
 from adbench.api import registry
-from adbench.api.scores import Metrics, Threshold
+from adbench.api.scores import Threshold
 from adbench.report import page
 from adbench.report.page import figures, templates
-from adbench.report.page.figures import PixelCurves, Shown
-from adbench.report.runs import class_table
 from adbench.report.tables import Column, Table
 from adbench.results import run_files, store
-from adbench.results.records import EpochRecord, Result
-from adbench.results.store import ImageScore
-from adbench.results.variants import boards
 from adbench.run import gallery, overlay
 from adbench.run.reopen import Reopener
 from adbench.util.errors import ResultError
@@ -36,44 +30,8 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
 
+
 NASTY = "<script>alert('x')</script>&\"_nuts"
-
-
-class Reader(HTMLParser):
-    """The content of a page: every element with its attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, tag: str, kind: str | None = None) -> list[dict[str, str | None]]:
-        return [
-            attributes
-            for name, attributes in self.found
-            if name == tag and (kind is None or kind in (attributes.get("class") or "").split())
-        ]
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
-
-
-@pytest.fixture(scope="module")
-def results(tiny_data, tmp_path_factory) -> Path:
-    """Two methods on two classes, two seeds of each."""
-    folder = tmp_path_factory.mktemp("results")
-    done = run_tiny(tiny_data, folder, "-m", "tiny,random", "-p", "cpu", "--seeds", "0,1")
-    assert done.exit_code == 0, done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +42,6 @@ def written(results, tiny_data, tmp_path_factory) -> Path:
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip() == str(out / "index.html")
     return out / "index.html"
-
-
-def write(results: Path, out: Path, *stored, reopener: Reopener | None = None, warn=None) -> Reader:
-    galleries = gallery.of_results(stored, results, reopener) if reopener else None
-    made = page.write(stored, out, stored=results, galleries=galleries, warn=warn)
-    return Reader(made.read_text(encoding="utf-8"))
-
-
-def put(results: Path, result, scores=(), epochs=()) -> Result:
-    folder = run_files.folder_of(results, result)
-    folder.path.mkdir(parents=True)
-    return folder.write_result(result, scores, epochs)
-
-
-SCORES = tuple(ImageScore(f"test/{number}.png", number % 2, "hole" if number % 2 else "good", number / 10)
-               for number in range(10))  # fmt: skip
 
 
 # ---------------------------------------------------------------- what it holds
@@ -290,91 +232,6 @@ def test_a_report_that_fails_leaves_the_run_as_it_is(tiny_data, tmp_path):
     assert done.exit_code == 0
     assert "Warning: " in done.stderr
     assert "bolts" in done.stdout
-
-
-# ---------------------------------------------------------------- curves
-
-
-def test_the_drawn_roc_has_the_area_that_the_metric_says():
-    """Curves over images pass through every threshold, including ties."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, 60)
-    values = draw.integers(0, 12, 60) + 3 * labels
-    scores = [ImageScore("", int(label), "", float(value)) for label, value in zip(labels, values, strict=True)]
-    roc, recall = figures.curve_points(scores)
-    x, y = np.array(roc).T
-    area = float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
-    assert area == pytest.approx(roc_auc_score(labels, values))
-    a, p = np.array(recall).T
-    assert float(np.sum(np.diff(a) * p[1:])) == pytest.approx(average_precision_score(labels, values))
-    assert figures.curve_points([each for each in scores if each.label]) is None
-
-
-def shown(*, epochs=(), run=None) -> Shown:
-    run = run or make_result(oracle={"image_auroc": 0.97})
-    return Shown("m", 0, run, SCORES, epochs)
-
-
-def drawn(plots: figures.Plots) -> Reader:
-    """All charts of a group as SVG, with its notes."""
-    return Reader("".join(map(templates.chart_svg, (each.chart for each in plots.figures))) + " ".join(plots.notes))
-
-
-def record(number: int, value: float | None, loss: float) -> EpochRecord:
-    return EpochRecord(number, 4, loss, None, 1.0, None if value is None else Metrics(image_auroc=value))
-
-
-def test_the_epoch_curve_marks_the_last_epoch_and_the_oracle():
-    """A dot marks the end of the line, a diamond the best epoch; metrics that weren't measured have nothing."""
-    epochs = (record(1, 0.5, 900.0), record(2, 0.97, 30.0), record(3, None, 4.0), record(4, 0.9, 3.0))
-    read = drawn(figures.training_plots([shown(epochs=epochs)]))
-    assert len(read.all("path", "oracle")) == len(read.all("g", "last")) == 1
-    assert "oracle 97.00 at epoch 2" in read.text
-    assert "last 90.00 at epoch 4" in read.text
-    assert len(read.all("svg", "chart")) == 2  # image AUROC and loss
-    assert "loss (log)" in read.text
-    once = figures.training_plots([shown(epochs=epochs[:1])])
-    assert "No epoch curves" in once.notes[0]
-
-
-def test_pixel_curves_are_drawn_where_a_run_has_them():
-    """There are three charts with the PRO curve cut at its limit; a run without them is named."""
-    line = [(0.0, 0.0), (0.2, 0.5), (0.4, 0.7), (1.0, 1.0)]
-    having = replace(shown(), pixels=PixelCurves(line, line, line))
-    read = drawn(figures.pixel_plots([having, replace(shown(), label="other")]))
-    assert len(read.all("svg", "chart")) == 3
-    assert "Without curves over pixels: other." in read.text
-    assert figures.up_to(line, 0.3)[-1] == pytest.approx((0.3, 0.6))
-
-
-def test_a_threshold_stands_in_the_table_and_in_the_histogram(tmp_path):
-    """Its value, rule and both rates are there; a run without one has empty cells, and without any no columns."""
-    threshold = Threshold(0.55, "mean + 3 sd of 20 training scores", 0.4, 0.25)
-    having = replace(make_result(), threshold=threshold)
-    lacking = make_result("padim")
-    having, lacking = (put(tmp_path, result, SCORES) for result in (having, lacking))
-    read = write(tmp_path, tmp_path / "both", having, lacking)
-    assert "Threshold for good or bad: mean + 3 sd of 20 training scores." in read.text
-    assert "Dotted: threshold 0.55, 40.0 % of the good images above it, 25.0 % of defects missed." in read.text
-    assert len(read.all("path", "threshold")) == 1
-    (table,) = [class_table(board, "bolts") for board in boards([having, lacking])]
-    cells = [table.column(key) for key in ("variant", "threshold", "false_alarm_rate", "miss_rate")]
-    assert list(zip(*cells, strict=True)) == [("msflow", 0.55, 0.4, 0.25), ("padim", None, None, None)]
-    bare = write(tmp_path, tmp_path / "bare", lacking)
-    assert "Threshold for good or bad" not in bare.text
-    assert "Dotted" not in bare.text
-    assert "threshold" not in [column.key for column in class_table(*boards([lacking]), "bolts").columns]
-
-
-def test_rules_that_differ_name_their_variants(tmp_path):
-    """Each rule names its variants."""
-    runs = [replace(make_result(name), threshold=Threshold(1.0, f"rule of {name}", None, None)) for name in ("a", "b")]
-    runs = [put(tmp_path, run, SCORES) for run in runs]
-    text = write(tmp_path, tmp_path / "page", *runs).text
-    assert "rule of a (a); rule of b (b)" in text
-    assert "Dotted: threshold 1." in text
 
 
 # ---------------------------------------------------------------- tables
