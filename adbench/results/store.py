@@ -18,7 +18,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -29,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, first_line
-from ..util.text import csv_text
+from ..util.text import csv_text, safe_name, stored_text
 from . import serialization
 from .records import EpochRecord, Result
 
@@ -50,9 +49,6 @@ ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
 _RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
-_LONGEST = 60
 
 
 @dataclass(frozen=True)
@@ -71,26 +67,6 @@ class Library:
 
     results: tuple[Result, ...]
     problems: tuple[str, ...]
-
-
-def safe_name(name: str) -> str:
-    """Turn any name into a readable folder name that every system accepts.
-
-    A changed name gets a digest, so that two names never share a folder.
-    """
-    safe = _FORBIDDEN.sub("_", name[:_LONGEST]).rstrip(". ")
-    if not safe or _RESERVED.fullmatch(safe):
-        safe = f"_{safe}"
-    return safe if safe == name else f"{safe}-{_digest(name)}"
-
-
-def stored_text(text: str) -> str:
-    r"""Write bytes of a file's name that are not UTF-8 as escapes ("\udcff"): valid JSON and readable CSV."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 class RunFolder:

@@ -15,10 +15,10 @@ from ..api.options import Options, naming
 from ..data import splits
 from ..results import serialization, store
 from ..results.records import Identity, setting_text
-from ..results.store import _digest, safe_name
 from ..stats import thresholds
 from ..util import capacity, devices
 from ..util.errors import DataError, OptionError
+from ..util.text import digest_of_text, safe_name
 
 NAMED = 3
 """Up to this many jointly trained classes, a message lists their names."""
@@ -142,7 +142,7 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     if job.holdout:
         facts["holdout"] = job.holdout
         words.append(f"holdout{job.holdout:g}")
-    return "-".join([*words, _digest(serialization.canonical(facts))])
+    return "-".join([*words, digest_of_text(serialization.canonical(facts))])
 
 
 @dataclass(frozen=True, eq=False)

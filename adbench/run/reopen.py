@@ -18,11 +18,12 @@ from ..data.framing import Framing
 from ..data.image_store import Store, Watch
 from ..data.images import Images
 from ..results.records import Result
-from ..results.store import RunFolder, stored_text
+from ..results.store import RunFolder
 from ..util import capacity, devices
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataError, described
 from ..util.files import cache_folder
+from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .evaluate import score_all

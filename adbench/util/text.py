@@ -1,4 +1,4 @@
-"""Makes text safe on a terminal, in XML and in a spreadsheet.
+"""Makes text safe on a terminal, in XML, in a spreadsheet and as the name of a folder.
 
 Names of classes, files and methods come from other people. A terminal would obey control characters in them, and a
 spreadsheet would run a cell that begins with "=" as a formula.
@@ -7,6 +7,7 @@ spreadsheet would run a cell that begins with "=" as a formula.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import re
@@ -20,6 +21,10 @@ _UNSAFE = re.compile(
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that a spreadsheet runs as a formula, or that is guarded already (OWASP, "CSV Injection")."""
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_LONGEST = 60
 
 
 def printable(text: str) -> str:
@@ -71,10 +76,31 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
         cells = [_csv_cell(cell) for cell in row]
         # before Python 3.13, csv does not quote a lone carriage return, at which a reader starts a new row
         (quoting if any("\r" in cell for cell in cells if isinstance(cell, str)) else writer).writerow(cells)
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return stored_text(text.getvalue())
 
 
 def _csv_cell(cell: object) -> object:
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return guarded(cell) if isinstance(cell, str) else cell
+
+
+def safe_name(name: str) -> str:
+    """Turn any name into a readable folder name that every system accepts.
+
+    A changed name gets a digest, so that two names never share a folder.
+    """
+    safe = _FORBIDDEN.sub("_", name[:_LONGEST]).rstrip(". ")
+    if not safe or _RESERVED.fullmatch(safe):
+        safe = f"_{safe}"
+    return safe if safe == name else f"{safe}-{digest_of_text(name)}"
+
+
+def stored_text(text: str) -> str:
+    r"""Write bytes of a file's name that are not UTF-8 as escapes ("\udcff"): valid JSON and readable CSV."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def digest_of_text(text: str) -> str:
+    """8 hex digits of a text, which may be no UTF-8."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

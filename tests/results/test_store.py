@@ -22,7 +22,7 @@ from made_results import make_result
 from adbench.api.scores import METRIC_NAMES, Metrics
 from adbench.results import serialization, store
 from adbench.results.records import Best, EpochRecord, Result
-from adbench.results.store import ImageScore, RunFolder, read_all, safe_name
+from adbench.results.store import ImageScore, RunFolder, read_all
 from adbench.util.errors import CheckpointError, ResultError, TaskError, UnknownNameError
 
 SCORES = [ImageScore("bolts/test/good/ä 1.png", 0, "good", 0.1), ImageScore("bolts/test/cut/2.png", 1, "cut", 1 / 3)]
@@ -287,33 +287,6 @@ def test_two_processes_never_compute_the_same_run(tmp_path):
             other.wait()
     with folder.lock():
         pass
-
-
-@pytest.mark.parametrize(
-    "name", ["bolts", "metal nut", "schraube ä", "零件", "v1.2", ".hidden", "x" * 60, "msflow:cpu"[:6]]
-)
-def test_harmless_names_stay_as_they_are(name):
-    """Blanks, dots and letters of any script stay."""
-    assert name == safe_name(name)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=100) | st.sampled_from(["CON", "nul.txt", "com1", "a.", "a ", "..", ".", "", "a/b", "LPT1.x"]))
-def test_safe_names_are_safe(name):
-    """No name contains what Windows forbids, leaves its folder, is too long, or is empty."""
-    safe = safe_name(name)
-    assert safe
-    assert not set(safe) & set('<>:"/\\|?*\0\n')
-    assert safe not in (".", "..")
-    assert safe[-1] not in ". "
-    assert safe.split(".")[0].lower() not in ("con", "prn", "aux", "nul", "com1", "lpt1")
-    assert len(safe) <= 70
-    assert (Path("root") / safe).parent == Path("root")
-
-
-def test_names_that_change_do_not_meet():
-    """Two names that would give the same folder name don't."""
-    assert len({safe_name(name) for name in ("a:b", "a/b", "a_b", "a_b.", "x" * 70, "x" * 71)}) == 6
 
 
 # ---------------------------------------------------------------- all runs

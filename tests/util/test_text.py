@@ -1,17 +1,18 @@
-"""Other people's names on a terminal, in XML, in JSON and in a spreadsheet."""
+"""Other people's names on a terminal, in XML, in JSON, in a spreadsheet and as folders."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adbench.util.text import csv_text, guarded, json_escaped, printable, unguarded
+from adbench.util.text import csv_text, guarded, json_escaped, printable, safe_name, unguarded
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.text(
     st.sampled_from("'=+-@\t\r\n\x1b\x9b\x00\u202e\udcff\ufffea\" ,é"), max_size=8
@@ -72,3 +73,30 @@ def test_csv_reads_back_exactly(rows):
     for row, (_, number) in zip(read, rows, strict=True):
         finite = number is not None and abs(number) < float("inf")
         assert type(number)(row["number"]) == number if finite else row["number"] == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["bolts", "metal nut", "schraube ä", "零件", "v1.2", ".hidden", "x" * 60, "msflow:cpu"[:6]]
+)
+def test_harmless_names_stay_as_they_are(name):
+    """Blanks, dots and letters of any script stay."""
+    assert name == safe_name(name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=100) | st.sampled_from(["CON", "nul.txt", "com1", "a.", "a ", "..", ".", "", "a/b", "LPT1.x"]))
+def test_safe_names_are_safe(name):
+    """No name contains what Windows forbids, leaves its folder, is too long, or is empty."""
+    safe = safe_name(name)
+    assert safe
+    assert not set(safe) & set('<>:"/\\|?*\0\n')
+    assert safe not in (".", "..")
+    assert safe[-1] not in ". "
+    assert safe.split(".")[0].lower() not in ("con", "prn", "aux", "nul", "com1", "lpt1")
+    assert len(safe) <= 70
+    assert (Path("root") / safe).parent == Path("root")
+
+
+def test_names_that_change_do_not_meet():
+    """Two names that would give the same folder name don't."""
+    assert len({safe_name(name) for name in ("a:b", "a/b", "a_b", "a_b.", "x" * 70, "x" * 71)}) == 6
