@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from ..api.detector import Detector
 from ..api.registry import Registry
 from ..backbones.feature_cache import FeatureCache
-from ..results.records import Best, Result
+from ..results.records import Best, EpochRecord, Result
 from ..results.run_files import read_epochs
+from ..results.store import RunFolder
 from ..util.errors import CheckpointError, ResultError
 from ..util.memory import MicroBatches
 from . import checkpoint, summary
 from .checkpoint import Checkpoint
 from .class_run import ClassRun
-from .job import ResolvedJob
+from .job import ResolvedClass, ResolvedJob
 from .session import Session
 from .watch import Watch
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """A trained model, and what the classes that kept their results say of its training.
+
+    ``epochs`` is the epoch curve without metrics, which are those of single classes.
+    """
+
+    detector: Detector
+    validation: float
+    folder: RunFolder
+    results: Sequence[Result]
+    epochs: Sequence[EpochRecord]
 
 
 def lost_results(resolved: ResolvedJob, registry: Registry, cache: FeatureCache, watch: Watch) -> bool:
@@ -42,44 +58,58 @@ def lost_results(resolved: ResolvedJob, registry: Registry, cache: FeatureCache,
     lost = [each for each in resolved.classes if not each.folder.is_finished()]
     if not finished or resolved.folder.checkpoint("state").exists():
         return False
-    source, who = finished[0].folder, f"{resolved.job.method} {resolved.job.class_names}"
-    gone = ", ".join(each.name for each in lost)
+    names = ", ".join(each.name for each in lost)
+    gone = f"{resolved.job.method} {resolved.job.class_names}: the result of {names} is gone."
     try:
-        kept = [each.folder.read_result() for each in finished]
-        saved = checkpoint.read(source.checkpoint("last"))
-        if not isinstance(saved, Checkpoint) or saved.epoch != kept[0].last_epoch:
-            raise CheckpointError(f"checkpoint {saved.path}", found="another one than that of its result")
-        epochs = read_epochs(source, kept[0])
-        method = registry.method(resolved.job.method)
-        detector = checkpoint.build(saved, method, resolved.options, resolved.context)
+        model = _read_model(finished, resolved, registry)
     except (CheckpointError, ResultError) as error:
-        watch.note(f"{who}: the result of {gone} is gone. It can't be made again from the others' model: {error}")
+        watch.note(f"{gone} It can't be made again from the model of {finished[0].name}: {error}")
         return False
     watch.note(
-        f"{who}: the result of {gone} is gone. It is made again from the model of {finished[0].name}; its epoch curve "
-        "and oracle have the last epoch alone."
+        f"{gone} It is made again from the model of {finished[0].name}; its epoch curve and oracle have the last epoch "
+        "alone."
     )
-    detector.micro_batches.say = watch.note
-    scoring = MicroBatches("scoring", watch.note)
+    model.detector.micro_batches.say = watch.note
     for each in reversed(lost):  # as after training: the first class's result is the last one
-        session = Session([replace(record, metrics=None) for record in epochs], validation=saved.validation)
-        run = ClassRun(
-            each, resolved.options, resolved.device, eval_size=resolved.job.eval_size, skip_bad=resolved.job.skip_bad,
-            cache=cache, watch=watch,
-        )  # fmt: skip
-        session.evaluated[saved.epoch] = {
-            each.name: run.evaluate(detector, session, method=method.name, scoring=scoring, last=True)
-        }
-        run.suggest(detector, session, method=method.name, scoring=scoring)
-        made = summary.summarize(
-            resolved, run, kept[0].method_package, detector, session,
-            micro_batches=(detector.micro_batches, scoring), timing=kept[0].timing,
-        )  # fmt: skip
-        each.folder.take_checkpoints(source)
-        each.folder.write_result(
-            _with_training_of(made, kept), run.image_scores(), session.records_of(each.name), run.histograms
-        )
+        _score(each, model, resolved, cache, watch)
     return True
+
+
+def _read_model(finished: Sequence[ResolvedClass], resolved: ResolvedJob, registry: Registry) -> _Model:
+    """Read the model from the first class that is there.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged, or not that of the results.
+        ResultError: a result can't be read.
+    """
+    folder = finished[0].folder
+    results = [each.folder.read_result() for each in finished]
+    saved = checkpoint.read(folder.checkpoint("last"))
+    if not isinstance(saved, Checkpoint) or saved.epoch != results[0].last_epoch:
+        raise CheckpointError(f"checkpoint {saved.path}", found="another one than that of its result")
+    epochs = [replace(record, metrics=None) for record in read_epochs(folder, results[0])]
+    method = registry.method(resolved.job.method)
+    detector = checkpoint.build(saved, method, resolved.options, resolved.context)
+    return _Model(detector, saved.validation, folder, results, epochs)
+
+
+def _score(own: ResolvedClass, model: _Model, resolved: ResolvedJob, cache: FeatureCache, watch: Watch) -> None:
+    """Score one class, and store its result."""
+    job, detector, name = resolved.job, model.detector, resolved.job.method
+    session, scoring = Session(list(model.epochs), validation=model.validation), MicroBatches("scoring", watch.note)
+    run = ClassRun(
+        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache, watch=watch
+    )
+    metrics = run.evaluate(detector, session, method=name, scoring=scoring, last=True)
+    session.evaluated[detector.epoch] = {own.name: metrics}
+    run.suggest(detector, session, method=name, scoring=scoring)
+    made = summary.summarize(
+        resolved, run, model.results[0].method_package, detector, session,
+        micro_batches=(detector.micro_batches, scoring), timing=model.results[0].timing,
+    )  # fmt: skip
+    own.folder.take_checkpoints(model.folder)
+    result = _with_training_of(made, model.results)
+    own.folder.write_result(result, run.image_scores(), session.records_of(own.name), run.histograms)
 
 
 def _with_training_of(made: Result, kept: Sequence[Result]) -> Result:
@@ -87,16 +117,14 @@ def _with_training_of(made: Result, kept: Sequence[Result]) -> Result:
 
     The epoch of an oracle is one for all classes. The value there is only known if that is the last epoch.
     """
-    one = kept[0]
     epochs = {best.metric: best.epoch for each in kept for best in each.oracle}
     values = {name: getattr(made.metrics, name) for name, epoch in epochs.items() if epoch == made.last_epoch}
-    oracle = tuple(Best(name, value, made.last_epoch) for name, value in values.items() if value is not None)
     return replace(
         made,
-        oracle=oracle,
-        evaluations=one.evaluations,
-        environment=one.environment,
-        peak_memory_bytes=one.peak_memory_bytes,
-        passes=one.passes,
-        finished=one.finished,
+        oracle=tuple(Best(name, value, made.last_epoch) for name, value in values.items() if value is not None),
+        evaluations=kept[0].evaluations,
+        environment=kept[0].environment,
+        peak_memory_bytes=kept[0].peak_memory_bytes,
+        passes=kept[0].passes,
+        finished=kept[0].finished,
     )
