@@ -221,7 +221,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
     tasks = load_tasks(jobs, registry)
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
-    builds = _Builds(identifier) if len(jobs) > 1 else None
+    builds = _Builds(identifier)
     for job in jobs:
         ready = _prepare(job, tasks, identifier, builds, watch)
         if isinstance(ready, Outcome):
@@ -257,7 +257,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
 class _Builds:
     """Builds each configuration of a method once before images are decoded, which may take many minutes.
 
-    Weights that don't fit or an option that the method refuses show only then.
+    Only building shows weights that don't fit, or an option that the method refuses.
     """
 
     def __init__(self, identifier: Identifier) -> None:
@@ -290,13 +290,8 @@ class _Builds:
             raise problem
 
 
-def _prepare(
-    job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds | None, watch: Watch
-) -> Outcome | ResolvedJob:
-    """Do everything before training; return the stored results, an error, or a resolved job with decoded images.
-
-    Without ``builds`` the job is the only one: it is built and its images are decoded when it runs.
-    """
+def _prepare(job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, watch: Watch) -> Outcome | ResolvedJob:
+    """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
     from .class_run import check_images
     from .standing import predecessor
 
@@ -312,9 +307,8 @@ def _prepare(
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
             return Outcome(job, results, reused=True)
-        if builds is not None:
-            builds.require(resolved)
-            check_images(resolved, watch)
+        builds.require(resolved)
+        check_images(resolved, watch)
         stale = predecessor(job, resolved.identity)
         if stale is not None:
             run, standing = stale
