@@ -190,10 +190,10 @@ def test_jobs_with_the_same_options_are_built_once_more_to_try_them(registry, ti
 
     def build(options, context):
         built.append((context.classes[0], options.lr))
-        return tiny.build(options, context)
+        return tiny.make(options, context)
 
     counting = plugins.Registry({"tiny": replace(tiny, build=build)}, registry.datasets)
-    outcomes(counting, plan(counting, tiny_data, tmp_path / "two", seeds=(0, 1)))
+    assert all(each.result for each in outcomes(counting, plan(counting, tiny_data, tmp_path / "two", seeds=(0, 1))))
     assert [name for name, _ in built] == ["bolts", "bolts", "bolts", "nuts", "nuts"]
     built.clear()
     outcomes(counting, plan(counting, tiny_data, tmp_path / "big", preset="big"))

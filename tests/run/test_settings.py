@@ -182,7 +182,9 @@ def test_a_class_whose_result_was_removed_is_scored_again(tiny, tiny_data, tmp_p
     assert [(row["loss"], row["image_auroc"]) for row in rows[:-1]] == [(row["loss"], "") for row in curve[:-1]]
     kept = tuple(best for best in before[lost].oracle if best.epoch == 4)
     digests = {**before[lost].files, "epochs.csv": after[lost].files["epochs.csv"]}
-    assert after[lost] == replace(before[lost], oracle=kept, files=digests)
+    other = before[1 - lost]  # says what is known of the training
+    shared = {"timing": other.timing, "peak_memory_bytes": other.peak_memory_bytes, "finished": other.finished}
+    assert after[lost] == replace(before[lost], oracle=kept, files=digests, **shared)
     assert after[1 - lost] == before[1 - lost]
     one, other = (each.folder.path / "last.pt" for each in resolved.classes)
     assert one.samefile(other)
