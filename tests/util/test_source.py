@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adbench.api import registry as plugins
+from adbench.results.store import RunFolder
 from adbench.run import identity, plan
 from adbench.run.job import Job
 from adbench.run.watch import Watch
@@ -206,11 +207,18 @@ def test_a_run_is_named_by_the_code_that_runs(tiny_data, tmp_path, monkeypatch):
     ]
     first = digest(path)
 
-    class Editor(Watch):
-        """Edits the model after the first look at the images, and after the first task."""
+    look = RunFolder.is_finished
 
-        def expect(self, tasks: int) -> None:
+    def edit_and_look(folder: RunFolder) -> bool:
+        """Edit the model after the run got its first name, before it is imported."""
+        if "adbench_test_lazy_model" not in sys.modules:
             model.write_text(MODEL.replace("maps = ", "maps = -"))
+        return look(folder)
+
+    monkeypatch.setattr(RunFolder, "is_finished", edit_and_look)
+
+    class Editor(Watch):
+        """Edits the model once it is imported."""
 
         def stop(self) -> None:
             if "adbench_test_lazy_model" in sys.modules:
