@@ -278,7 +278,8 @@ class _Builds:
         if key not in self._tried:
             self._identifier.about_to_import(job.method)
             try:
-                registry.method(job.method).make(resolved.options, resolved.context)
+                context = registry.offering(resolved.context, resolved.options)
+                registry.method(job.method).make(resolved.options, context)
             except WeightsError as error:
                 self._tried[key] = error
                 _free_frames(error)

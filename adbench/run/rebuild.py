@@ -89,7 +89,8 @@ def _read_model(finished: Sequence[ResolvedClass], resolved: ResolvedJob, regist
         raise CheckpointError(f"checkpoint {saved.path}", found="another one than that of its result")
     epochs = [replace(record, metrics=None) for record in read_epochs(folder, results[0])]
     method = registry.method(resolved.job.method)
-    detector = checkpoint.build(saved, method, resolved.options, resolved.context)
+    context = registry.offering(resolved.context, resolved.options)
+    detector = checkpoint.build(saved, method, resolved.options, context)
     return _Model(detector, saved.validation, folder, results, epochs)
 
 
