@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 import torch
-from adbench.backbones.table import LITE0
 from runs import TINY, adbench, line_of, only_run, run_tiny
 
+from adbench.api.backbone_table import LITE0
 from adbench.results import store
 
 
