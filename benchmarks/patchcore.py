@@ -9,18 +9,18 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import psutil
 import torch
 from adbench_plugins.patchcore import PatchCoreOptions
-from adbench_plugins.patchcore.coreset import KCentre
+from adbench_plugins.patchcore.coreset import KCentre, Picks
 from adbench_plugins.patchcore.model import PatchCore
 from adbench_plugins.patchcore.neighbours import Neighbours
 from rich.console import Console
@@ -31,74 +31,64 @@ from adbench.util.memory import free
 
 from .setting import describe_machine
 
-T = TypeVar("T")
-
 PARTS = ("coreset", "large", "search", "class")
 
 CPU = torch.device("cpu")
 
 
 @dataclass
-class Measured:
-    """Seconds, seconds of all processors, and the highest additional memory of some work."""
-
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    bytes: int = 0
-
-
-@contextmanager
-def measured() -> Iterator[Measured]:
-    """Measure the time and, by looking every 2 ms, the memory of this process."""
-    free()  # memory that the allocator keeps would hide what the work takes
-    process, found, done = psutil.Process(), Measured(), threading.Event()
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not done.wait(0.002):
-            found.bytes = max(found.bytes, process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began, began_cpu = time.perf_counter(), time.process_time()
-    try:
-        yield found
-    finally:
-        found.seconds, found.cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
-        done.set()
-        watcher.join()
-
-
-@dataclass
 class Runs:
-    """Repeated work: its measurements, and what it returned last."""
+    """Repeated work: seconds, seconds of all processors, the additional memory, and what it returned last."""
 
-    works: list[Measured] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    bytes: int = 0
     result: Any = None
 
     @property
-    def seconds(self) -> float:
-        """Median."""
-        return median(work.seconds for work in self.works)
-
-    @property
     def cells(self) -> tuple[str, str, str]:
-        """Seconds, seconds of all processors, and MB."""
-        cpu = median(work.cpu_seconds for work in self.works)
-        return f"{self.seconds:.2f}", f"{cpu:.2f}", f"{max(work.bytes for work in self.works) / 1e6:.0f}"
+        """Median seconds, those of all processors, and MB."""
+        return f"{median(self.seconds):.2f}", f"{median(self.cpu_seconds):.2f}", f"{self.bytes / 1e6:.0f}"
+
+    def time(self, program: Callable[[], Any]) -> None:
+        """Run once more."""
+        self.result = None
+        began, began_cpu = time.perf_counter(), time.process_time()
+        self.result = program()
+        self.seconds.append(time.perf_counter() - began)
+        self.cpu_seconds.append(time.process_time() - began_cpu)
 
 
 def in_turn(programs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Runs]:
-    """Run all programs once in each round, so that noise affects all alike."""
+    """Run all programs once in each round, so that noise affects all alike, and then once more for their memory."""
     found = {name: Runs() for name in programs}
     for _ in range(rounds):
         for name, program in programs.items():
-            found[name].result = None
-            with measured() as work:
-                result = program()
-            found[name].works.append(work)
-            found[name].result = result
+            found[name].time(program)
+    for name, program in programs.items():
+        found[name].bytes = additional_bytes(program)
     return found
+
+
+def additional_bytes(program: Callable[[], Any]) -> int:
+    """The most memory that this process takes in addition while it runs a program, looked up every 2 ms."""
+    free()  # memory that the allocator keeps would hide what the program takes
+    process, most, done = psutil.Process(), 0, threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.002):
+            most = max(most, process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        program()
+    finally:
+        done.set()
+        watcher.join()
+    return most
 
 
 def run(parts: tuple[str, ...], threads: int, rounds: int, console: Console) -> None:
@@ -111,6 +101,7 @@ def run(parts: tuple[str, ...], threads: int, rounds: int, console: Console) -> 
         console: prints the tables. MB are those that the work takes in addition to the rows.
     """
     torch.set_num_threads(threads)
+    blocked(torch.randn(1000, 16), 0, 10)  # libraries take memory when they are first used
     console.print(describe_machine(CPU), highlight=False, soft_wrap=True)
     if "coreset" in parts:
         console.print(_coresets(rounds))
@@ -186,7 +177,7 @@ def _rows_of(table: Table, numbers: str, rows: Tensor, programs: dict[str, Calla
         gaps = shortfalls(rows, runs.result)
         ties = f"{int((gaps > 1e-12).sum())}" if float(gaps.max()) < 1e-6 else "not greedy"
         same = f"{int((runs.result == ours.result).sum())} of {len(ours.result)}"
-        table.add_row(numbers, name, same, ties, *runs.cells, f"{runs.seconds / ours.seconds:.0f}")
+        table.add_row(numbers, name, same, ties, *runs.cells, f"{median(runs.seconds) / median(ours.seconds):.0f}")
     table.add_section()
 
 
@@ -233,12 +224,15 @@ def _large(size: int = 160_000) -> Table:
     table = Table(title=f"Coreset: 10 % of {size:,} normal rows of 128 numbers ({rows.nbytes / 1e6:.0f} MB)")
     for column in ("picks", "blocks", "ties", "seconds", "CPU s", "MB"):
         table.add_column(column, justify="right")
-    with measured() as work:
+
+    def work() -> list[Picks]:
         search = KCentre(rows)
         search.from_row(0)
-        found = list(search.picks(len(rows) // 10 - 1))
-    picks, ties = sum(len(some.rows) for some in found) + 1, sum(some.ties for some in found)
-    table.add_row(f"{picks}", f"{len(found)}", f"{ties}", *Runs([work]).cells)
+        return list(search.picks(len(rows) // 10 - 1))
+
+    runs = in_turn({"": work}, 1)[""]
+    picks, ties = sum(len(some.rows) for some in runs.result) + 1, sum(some.ties for some in runs.result)
+    table.add_row(f"{picks}", f"{len(runs.result)}", f"{ties}", *runs.cells)
     return table
 
 
@@ -265,7 +259,7 @@ def _search(rounds: int, sizes: tuple[int, int, int] = (4096, 8560, 1024)) -> Ta
     found = in_turn(programs, rounds)
     for name, runs in found.items():
         error = "" if name == limit else f"{float((runs.result[:256] / exact - 1).abs().max()):.0e}"
-        table.add_row(name, error, *runs.cells, f"{found[limit].seconds / runs.seconds:.0%}")
+        table.add_row(name, error, *runs.cells, f"{median(found[limit].seconds) / median(runs.seconds):.0%}")
     return table
 
 
@@ -319,17 +313,15 @@ def _whole_class(count: int = 209, side: int = 512) -> Table:
     detector = PatchCore(options, CPU, RandomFeatures())  # type: ignore[arg-type]
     images = RandomImages(count, side)
     torch.manual_seed(0)
-    with measured() as fit:
-        for _ in detector.fit(images):  # type: ignore[arg-type]
-            pass
-    bank = detector.state_dict()["bank"]
+    fit, score = Runs(), Runs()
+    fit.bytes = additional_bytes(lambda: fit.time(lambda: list(detector.fit(images))))  # type: ignore[arg-type]
     features = next(images.features(detector.backbone))  # type: ignore[arg-type]
-    with measured() as score:
-        detector.score(SimpleNamespace(features=lambda _: features, size=options.size))  # type: ignore[arg-type]
+    batch: Any = SimpleNamespace(features=lambda _: features, size=options.size)
+    score.bytes = additional_bytes(lambda: score.time(lambda: detector.score(batch)))
     title = f"A class of {count} images at {side} x {side} with the channels of wide_resnet50_2, share 0.01"
     table = Table(title=title)
     for column in ("", "seconds", "CPU s", "MB"):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row(f"fit: a bank of {tuple(bank.shape)}", *Runs([fit]).cells)
-    table.add_row("score an image", *Runs([score]).cells)
+    table.add_row(f"fit: a bank of {tuple(detector.state_dict()['bank'].shape)}", *fit.cells)
+    table.add_row("score an image", *score.cells)
     return table

@@ -21,16 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-EQUAL = 1e-12
-"""Relative difference of squared distances that is rounding: such rows tie, and the lowest one is picked."""
-
 TIE = 2e-6
 """Relative difference of squared distances within which float32, as in plain loops, may pick another row."""
 
-ZERO = 5e-16
-"""Squared distance that is rounding, as a share of D times the largest squared norm."""
+ROUNDING = 5e-16
+"""Error of a squared distance in float64, as a share of D + 3 times the largest squared norm. Rows that differ by less
+tie, and the lowest one is picked, as in a plain loop over equal ones."""
 
-SCRATCH = {"cpu": 2**22, "cuda": 2**28}
+SCRATCH = {"cpu": 2**21, "cuda": 2**28}
 """Most bytes of distances that are computed at once: what a processor's cache holds, or enough for a GPU."""
 
 
@@ -63,11 +61,11 @@ class KCentre:
         self.bounds = torch.full_like(self.norms, float("inf"))  # of squared distances from the nearest pick
         self.counted = torch.zeros(len(rows), dtype=torch.int32, device=rows.device)  # picks that the bounds count
         self.picked = torch.empty(0, dtype=torch.int64, device=rows.device)
-        self.block = min(max(len(rows) // 128, 32), 1024)
+        self.block = min(max(len(rows) // 128, 32), 512)
         """Rows of a block."""
         self.compared = 12 * self.block
         """Rows that are compared with picks for a block."""
-        self._zero = ZERO * rows.shape[1] * float(self.norms.max())
+        self._rounding = ROUNDING * (rows.shape[1] + 3) * float(self.norms.max())
 
     def from_row(self, row: int) -> None:
         """Start with a row as the first pick, which ``picks`` does not yield."""
@@ -105,10 +103,10 @@ class KCentre:
             rows, limit = self._farthest(compared)
             has_fallen = self._compare(rows)
             farthest = float(self.bounds[rows].max())
-            if limit > self._zero and farthest <= limit / (1 - TIE):
+            if limit > self._rounding and farthest <= limit / (1 - TIE):
                 compared *= 1 if has_fallen else 2  # twice, if as many rows as were compared tie
                 continue
-            if farthest <= self._zero and len(self.picked):
+            if farthest <= self._rounding and len(self.picked):
                 return
             found = self._picks_among(rows, limit, count)
             compared, count = self.compared, count - len(found.rows)
@@ -134,10 +132,10 @@ class KCentre:
         bounds = self.bounds[block].cpu().numpy()
         between = self._squares(self._centred(self.rows[block]), self._centred(self.rows[block]), self.norms[block])
         squares = between.cpu().numpy()
-        lowest = max(max(limit, own_limit) / (1 - TIE), self._zero)
+        lowest = max(limit, own_limit) / (1 - TIE) + self._rounding
         picked, radii, ties = [], [], 0
         while len(picked) < count and (farthest := bounds.max()) > lowest:
-            row = int(np.argmax(bounds >= farthest * (1 - EQUAL)))  # the lowest of equal ones
+            row = int(np.argmax(bounds >= farthest - self._rounding))  # the lowest of equal ones
             picked.append(row)
             radii.append(farthest)
             bounds[row] = 0
@@ -145,7 +143,7 @@ class KCentre:
             np.minimum(bounds, squares[row], out=bounds)
         if not picked:  # more rows tie than a block has, or all rows are equal
             farthest = self.bounds[rows].max()
-            first = rows[self.bounds[rows] >= farthest * (1 - EQUAL)][:1]
+            first = rows[self.bounds[rows] >= farthest - self._rounding][:1]
             self._add(first)
             return Picks(first.cpu(), farthest.sqrt().cpu()[None], 1)
         self.bounds[block] = torch.from_numpy(bounds).to(block.device)
@@ -187,7 +185,7 @@ class KCentre:
 
     @property
     def _scratch(self) -> int:
-        return min(SCRATCH.get(self.rows.device.type, 2**22), self.rows.nbytes // 16)
+        return min(SCRATCH.get(self.rows.device.type, 2**21), self.rows.nbytes // 16)
 
     def _parts(self) -> Iterator[Tensor]:
         """The rows, in parts that float64 copies of may be made."""
