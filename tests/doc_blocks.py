@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "plugin-guide.md"
 SAMPLE = ROOT / "docs" / "sample_plugin" / "adbench_sample.py"
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 PROGRAMS = ("adbench", "pip", "pytest", "python")
 
 INDENT = "    "
