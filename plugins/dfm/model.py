@@ -50,27 +50,20 @@ def principal_components(vectors: torch.Tensor, share: float) -> Components:
 
     There are fewer images than dimensions, so the eigenvectors of the N x N products between vectors are found, in
     float64. The number of components is that of anomalib's program, by which the published numbers were made: the
-    most that keep less than ``share`` of the variance, and at least one.
+    most that keep less than ``share`` of the variance. That may be none, as for a single image; then the residual is
+    the distance from the mean.
 
     Args:
-        vectors: float32 (N, D), N >= 2; centred in place.
+        vectors: float32 (N, D); centred in place.
         share: of the variance, in (0, 1].
-
-    Raises:
-        TaskError: fewer than two vectors, or all are the same.
     """
-    if len(vectors) < 2:
-        raise TaskError("dfm", found=f"{len(vectors)} training image", wanted="at least 2", hint="Use --shots 2 or more")
     mean = vectors.mean(dim=0, dtype=torch.float64 if vectors.device.type != "mps" else None).float()
     vectors -= mean
-    products = _products(vectors)
-    squares, directions = torch.linalg.eigh(products)  # ascending
+    squares, directions = torch.linalg.eigh(_products(vectors))  # ascending
     squares, directions = squares.flip(0).clamp(min=0), directions.flip(1)
-    if not squares[0] > 0:
-        raise TaskError("dfm", found="training images with the same features", wanted="images that differ")
-    kept = squares.cumsum(0) / squares.sum()
-    count = max(1, int((kept < share).sum()))
-    count = min(count, int((squares > squares[0] * 1e-12).sum()))  # the others are rounding errors
+    below = squares.cumsum(0) < share * squares.sum()
+    real = squares > squares[0] * 1e-12  # the others are rounding errors
+    count = int((below & real).sum())
     scaled = (directions[:, :count] / squares[:count].sqrt()).to(vectors)
     return Components(mean, vectors.T @ scaled, (squares[:count] / len(vectors)).to(vectors))
 
@@ -104,6 +97,13 @@ class DFM(Detector):
         if not vectors:
             raise TaskError("dfm", found="no training image")
         self.components = principal_components(torch.cat(vectors), self.options.variance)
+        if self.options.score == "likelihood" and not len(self.components.variance):
+            raise TaskError(
+                "dfm with -o score=likelihood",
+                found="no component that stays below the share of the variance",
+                wanted="at least one",
+                hint="Take more training images or a larger -o variance=",
+            )
         yield Epoch(1, 1)
 
     def score(self, batch: Batch) -> Scores:
