@@ -41,10 +41,15 @@ class Block:
         if self.language == "indented":
             if self.text.split()[0] in PROGRAMS:
                 return "commands"
-            return "output" if self.after_command and not re.search(r"\s--\w", self.text) else "other"
+            return "output" if self.after_command and not self._has_options() else "other"
         if self.language == "python":
             return _kind_of_python(self.text)
         return self.language if self.language in ("toml", "cfg", "json") else "other"
+
+    def _has_options(self) -> bool:
+        """Whether an option stands in it, but for lines that print a command."""
+        printed = [line for line in self.text.splitlines() if line and line.split()[0] not in PROGRAMS]
+        return any(re.search(r"\s--\w", line) for line in printed)
 
 
 def _kind_of_python(text: str) -> str:
