@@ -49,7 +49,8 @@ PRESETS = {
         replace(PAPER, backbone="resnet18", pooling=2), "The published small variant: resnet18, averaged over 2 x 2"
     ),
     "cpu": Preset(
-        replace(PAPER, backbone="efficientnet_lite0", batch_size=8), "A small backbone at 256 x 256: seconds on a laptop"
+        replace(PAPER, backbone="efficientnet_lite0", batch_size=8),
+        "A small backbone at 256 x 256: seconds on a laptop",
     ),
 }
 

@@ -26,8 +26,11 @@ CHUNK_BYTES = 2**27
 
 @dataclass(frozen=True)
 class Components:
-    """The principal components of N vectors of D dimensions: their mean (D,), the first K directions as the
-    orthonormal columns of ``basis`` (D, K), and the variance (K,) of the vectors along each of them; all float32."""
+    """The first K principal components of vectors of D dimensions, all float32.
+
+    ``mean`` is (D,), ``basis`` has the directions as its orthonormal columns, (D, K), and ``variance`` (K,) is that of
+    the vectors along each of them.
+    """
 
     mean: torch.Tensor
     basis: torch.Tensor
