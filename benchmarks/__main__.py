@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ def _precisions(device: Any) -> list[str]:
 @click.group()
 def app() -> None:
     """Measure adbench beside plain loops, in turn in one process, so that noise affects both alike."""
+
+
+@app.result_callback()
+def free_models(_: object) -> None:
+    """Free the models of a benchmark: they hold themselves, and 9 GB of MSFlow's would stay beside the next ones."""
+    gc.collect()
 
 
 @app.command()

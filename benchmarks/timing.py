@@ -1,4 +1,4 @@
-"""Clocks for benchmarks: stages of an epoch, alternating rounds, operations, the matrix rate, and peak memory."""
+"""Clocks for benchmarks: stages of an epoch, alternating rounds, the machine's matrix rate, and peak memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any
 
 import psutil
 import torch
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
 
 MATRIX = 2048
 BATCH, CHANNELS, SIDE = 8, 512, 32
@@ -88,25 +86,6 @@ def in_turn(works: dict[str, Callable[[], object]], rounds: int, device: torch.d
         for name, work in works.items():
             seconds[name].append(timed(work, device))
     return seconds
-
-
-class _NoModules(ModuleTracker):
-    """Tracks nothing. Torch's own tracker keeps the tensors of all steps until the end: 10 GB for a few of MSFlow's."""
-
-    def __enter__(self) -> _NoModules:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-def operations(work: Callable[[], object]) -> int:
-    """Floating-point operations of all matrix products and convolutions of ``work`` in this thread."""
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _NoModules()
-    with counter:
-        work()
-    return int(counter.get_total_flops())
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device) -> float:

@@ -13,12 +13,13 @@ from statistics import median
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from adbench.backbones.feature_cache import FeatureCache
 from adbench.util.devices import DTYPES
 
 from .setting import Ours, Setting, plain
-from .timing import Stages, in_turn, matrix_rate, no_stage, operations, peak_memory, timed
+from .timing import Stages, in_turn, matrix_rate, no_stage, peak_memory, timed
 
 STAGES = ("decode", "backbone", "features", "flow forward", "backward", "optimiser", "steps")
 
@@ -101,11 +102,11 @@ def _limit(setting: Setting, ours: Ours, amp: str) -> float:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)  # products in other threads are not counted
-        with ours.kernel_by_kernel():
-            count = operations(ours.epoch)
+        with ours.kernel_by_kernel(), FlopCounterMode(display=False) as counter:
+            ours.epoch()
     finally:
         torch.set_num_threads(threads)
-    return count / matrix_rate(DTYPES[amp], setting.device)
+    return counter.get_total_flops() / matrix_rate(DTYPES[amp], setting.device)
 
 
 def _memory(setting: Setting, side: str, amp: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import shutil
@@ -14,15 +15,14 @@ from click import Command
 from click.testing import CliRunner
 from conftest import make_class
 from torch import device as torch_device
-from torch import empty, float32, nn, randn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import empty, float32, nn
 
 import adbench.stats.thresholds
-from benchmarks import busy
+from benchmarks import busy, train
 from benchmarks.__main__ import app
 from benchmarks.thresholds import RULES
 from benchmarks.thresholds import main as thresholds
-from benchmarks.timing import Stages, in_turn, matrix_rate, operations, peak_memory
+from benchmarks.timing import Stages, in_turn, matrix_rate, peak_memory
 
 CPU = torch_device("cpu")
 
@@ -125,26 +125,22 @@ def test_the_matrix_rate_is_a_rate():
     assert matrix_rate(float32, CPU) > 1e9
 
 
-def test_operations_are_counted_without_keeping_what_was_computed():
-    """The count is torch's own, twice the multiplications; the tensors of a step are gone before the next one."""
-    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+def test_a_benchmark_leaves_no_model_behind(monkeypatch, tmp_path):
+    """Models that hold themselves are gone with their command, so that two benchmarks never take memory together."""
     alive: list[weakref.ref[object]] = []
-    left: list[int] = []
 
-    def three_steps() -> None:
-        for _ in range(3):
-            x = randn(5, 8, requires_grad=True)
-            alive.append(weakref.ref(x))
-            net(x).sum().backward()
-            del x
-            left.append(sum(each() is not None for each in alive))
+    def run(*_: object) -> None:
+        model = nn.Linear(2, 2)
+        model.step = model.forward  # as a detector's graphs hold its step
+        alive.append(weakref.ref(model))
 
-    forward = 2 * 5 * (8 * 16 + 16 * 4)
-    assert operations(three_steps) == 3 * 3 * forward  # a backward pass has two products for each one
-    assert left == [0, 0, 0]
-    with FlopCounterMode(display=False) as theirs:
-        three_steps()
-    assert theirs.get_total_flops() == 9 * forward
+    monkeypatch.setattr(train, "run", run)
+    gc.disable()
+    try:
+        printed("train", "--device", "cpu", "--weights", tmp_path, "--data", tmp_path, "--class", "bolts")
+    finally:
+        gc.enable()
+    assert [model() for model in alive] == [None]
 
 
 @pytest.mark.slow
