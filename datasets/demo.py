@@ -57,7 +57,7 @@ def load(root: Path, class_name: str) -> Task:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether all images and masks are there; some are missing if somebody cleared half of the cache."""
+    """Whether all images and masks are there; some are missing where a part of the cache was deleted."""
     return all(
         len(images_in(folder / name / "train" / GOOD)) == TRAIN
         and len(images_in(folder / name / "test" / GOOD)) == TEST_GOOD

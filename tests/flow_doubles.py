@@ -104,7 +104,7 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
     reports = []
     for report in detector.fit(images):  # type: ignore[attr-defined]
         if report.number == detector.epoch:  # type: ignore[attr-defined]
-            continue  # it only tells how many there will be
+            continue  # it only says how many there will be
         detector.epoch = report.number  # type: ignore[attr-defined]
         reports.append(report)
         if len(reports) == epochs:

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import pairwise
 from math import inf
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -25,15 +24,12 @@ from typing import (
 from ..util.errors import OptionError, UnknownNameError
 from .data import Size
 
-if TYPE_CHECKING:
-    pass
-
 
 def option_text(key: str, value: Any) -> str:
-    """Format an option's value as after -o: "256x640" for a size, "2,3" for other tuples."""
+    """Format an option's value as after -o: "256x640" for a size, "2,3" for other tuples, "none", "true"."""
     if isinstance(value, (tuple, list)):
         return ("x" if key in SIZES else ",").join(map(str, value))
-    return str(value)
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 SIZES = ("size", "resize_to")
@@ -318,7 +314,8 @@ def type_name(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))
     if origin in (Union, types.UnionType):
-        return " or ".join("none" if each is type(None) else type_name(each) for each in get_args(kind))
+        names = ["none" if each is type(None) else type_name(each) for each in get_args(kind)]
+        return (", or " if any("," in name for name in names) else " or ").join(names)
     if origin is tuple:
         return f"{type_name(get_args(kind)[0])} or several, separated by commas"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}.get(kind, str(kind))

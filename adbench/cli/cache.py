@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from ..util.cache import Entry
 
 
-@click.group("cache")
+@click.group("cache", short_help="Manage the cache of decoded images and features.")
 def cache_() -> None:
     """Manage the cache of decoded images and features, which are made again when they are missing."""
 
 
-@cache_.command("list")
+@cache_.command("list", short_help="List what is cached, and the limit.")
 @arguments.cache_limit_option
 @arguments.format_option
 @arguments.debug_option
@@ -31,7 +31,7 @@ def list_(format_: str) -> None:
     print_tables([lists.cached(cache.entries(), cache.limit(), files.cache_folder())], format_)
 
 
-@cache_.command()
+@cache_.command(short_help="Remove what is over the limit, longest unused first.")
 @arguments.cache_limit_option
 @arguments.debug_option
 def prune() -> None:
@@ -45,7 +45,7 @@ def prune() -> None:
     _print_removed(cache.prune(), cache.entries())
 
 
-@cache_.command()
+@cache_.command(short_help="Remove all that no run is using.")
 @click.option("--only", type=click.Choice(["images", "features"]), help="Keep the other kind.")
 @arguments.debug_option
 def clear(only: Literal["images", "features"] | None) -> None:

@@ -146,7 +146,7 @@ def cache_limit_option(command: Command) -> Command:
         "--cache-limit", metavar="SIZE", callback=_cache_limit, expose_value=False,
         envvar="ADBENCH_CACHE_LIMIT", show_envvar=True,
         help="Let cached images and features take at most so many bytes, such as 100GB.  "
-        "[default: 50GB or a tenth of the disk]",
+        "[default: the smaller of 50GB and a tenth of the disk]",
     )(command)  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def plugin_option(command: Command) -> Command:
     """Add ``--plugin``."""
     return click.option(
         "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path),
-        help="A Python file with a hookimpl.",
+        help="A Python file that offers methods or data sets; may be given several times.",
     )(command)  # fmt: skip
 
 
@@ -279,7 +279,8 @@ def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Co
         click.option("--backbone", help="Short for -o backbone=NAME."),
         click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
         click.option("--size", help="Input size; short for -o size=HxW."),
-        click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]), help="Precision: -o amp=..."),
+        click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]),
+                     help="Precision: off is fp32, auto the fastest that the device has. Short for -o amp=NAME."),
         device_option,
         threads_option,
         megapixels_option,

@@ -269,7 +269,7 @@ def _names(made: Sequence[Result], results: Path) -> Names:
     return Names([*stored, *made], made)
 
 
-@click.command()
+@click.command(short_help="Score the test images with a checkpoint.")
 @click.option("--method", "-m", required=True, help="The method that the checkpoint belongs to.")
 @click.option(
     "--checkpoint",
@@ -364,7 +364,7 @@ def _run_trials(
         raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
 
 
-@click.command("check-method")
+@click.command("check-method", short_help="Test a method on a few generated images; takes seconds.")
 @click.argument("name", metavar="METHOD")
 @click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
 @arguments.change_option("Keep an option at this value.")

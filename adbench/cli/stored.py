@@ -63,7 +63,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     print_tables(tables, format_)
 
 
-@click.command()
+@click.command(short_help="Compare methods, or variants of one, class by class.")
 @click.argument("methods", nargs=-1, required=True, metavar="METHOD...")
 @arguments.stored
 @click.option(
@@ -111,7 +111,7 @@ def _confidence(results: Path) -> Confidence:
     return confidence.stored(results, warn)
 
 
-@click.command("list")
+@click.command("list", short_help="List methods, datasets, backbones or stored runs.")
 @click.argument("what", type=click.Choice(["methods", "datasets", "backbones", "runs"]))
 @click.argument("name", required=False)
 @arguments.stored
@@ -147,7 +147,7 @@ def results_() -> None:
     """Manage stored results."""
 
 
-@results_.command("stale")
+@results_.command("stale", short_help="List or remove the stored runs that are stale.")
 @arguments.stored
 @arguments.looked_up
 @click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
@@ -192,7 +192,7 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
         raise click.exceptions.Exit(AdbenchError.exit_code)
 
 
-@click.command("report")
+@click.command("report", short_help="Write an HTML report with curves and images.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the page.  [default: RESULTS/report]")
 @arguments.results_option
 @arguments.chosen

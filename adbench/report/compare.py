@@ -286,7 +286,7 @@ def _words(variant: Variant) -> tuple[str, ...]:
 def _reference(numbers: Sequence[Published], policy: Policy, classes: Sequence[str]) -> _Reference | None:
     """The source that has most of the classes; of two, a paper's table before a log, which names epochs.
 
-    Configurations of one source count like sources. Where none has any of the classes, one that tells the mean alone.
+    Configurations of one source count like sources. Where none has any of the classes, one with the mean alone.
     """
     by_source: dict[tuple[str, str], list[Published]] = {}
     for number in numbers:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # tables without intervals need no NumPy
     from ..stats.comparison import Difference, Resampled
     from ..stats.intervals import Interval
 
-APART = 0.05
+SIGNIFICANT = 0.05
 """Two methods differ significantly if the corrected p-value is below this."""
 
 INTERVALS = "95 %: interval over test images, of the mean over seeds (docs/statistics.md); sd: over seeds."
@@ -89,8 +89,8 @@ class Confidence:
     def best(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[float | None]:
         """p-values of "no other variant is better" in the mean over classes, one for each variant.
 
-        Classes without the metric don't count. A variant without score histograms has None. All have None if that
-        variant may be the best, or if the images are not the same.
+        Classes without the metric don't count. A variant without score histograms has None. All have None if the first
+        variant, the one with the highest mean, lacks them, or if the images are not the same.
 
         Args:
             variants: in the order of their rank.
@@ -126,8 +126,8 @@ class Confidence:
         if not classes or any(each is None for each in found):
             return [""] * len(variants)
         adjusted = comparison.holm([each.p_value if each else None for each in found], comb(len(variants), 2))
-        apart = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < APART}
-        letters = iter(comparison.groups(len(known), apart))
+        different = {pair for pair, p in zip(pairs, adjusted, strict=True) if p is not None and p < SIGNIFICANT}
+        letters = iter(comparison.groups(len(known), different))
         return ["" if variant.label in missing else next(letters) for variant in variants]
 
     def _of(self, variant: Variant, class_name: str) -> tuple[ScoreHistograms, ...] | None:

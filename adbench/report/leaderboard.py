@@ -13,7 +13,7 @@ from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError
 from . import missing
 from . import oracle as oracle_module
-from .confidence import APART, MISSING_HISTOGRAMS, Confidence
+from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import doubt_columns, doubt_notes
 from .protocols import Protocols, setting_column
 from .score_notes import threshold_notes, tie_notes
@@ -137,7 +137,7 @@ def _confidence_notes(
     if letters and len(confidence.unknown(variants)) < len(variants):
         notes.append(
             "Methods that share a letter are not significantly different (every pair, paired bootstrap over the same "
-            f"images, Holm's correction, p >= {APART})."
+            f"images, Holm's correction, p >= {SIGNIFICANT})."
         )
     unknown = confidence.unknown(variants)
     if unknown:
@@ -164,7 +164,7 @@ def _rate_columns(threshold: bool) -> list[Column[_Row]]:
 
 BEST_NOTE = (
     "could be best: not significantly worse than the best (comparisons with the best by a paired bootstrap over the "
-    f"same images, p >= {APART}; docs/statistics.md)."
+    f"same images, p >= {SIGNIFICANT}; docs/statistics.md)."
 )
 
 
@@ -178,7 +178,7 @@ def _best_columns(letters: bool) -> list[Column[_Row]]:
 
 
 def _verdict(p_value: float | None) -> str | None:
-    return None if p_value is None else "yes" if p_value >= APART else "no"
+    return None if p_value is None else "yes" if p_value >= SIGNIFICANT else "no"
 
 
 def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:

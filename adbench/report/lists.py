@@ -93,7 +93,8 @@ def options_of(method: Method) -> Table[_Option]:
     title = f"Options of {method.name}: {method.summary}"
     meanings = option_meanings(method.options)
     rows = tuple(_Option(key, kind, meanings[key]) for key, kind in option_types(method.options).items())
-    notes = ("* another value for some classes", f"Settings that it supports: {', '.join(method.settings)}")
+    varies = any(preset.per_class for preset in method.presets.values())
+    notes = (*(["* another value for some classes"] if varies else []), f"Settings: {', '.join(method.settings)}.")
     return Table(title, columns, rows, notes)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from ..results.variants import TITLES, Board, Variant, mean
 from ..stats import comparison, intervals
 from ..stats.intervals import Interval
-from .confidence import APART, MISSING_HISTOGRAMS, Confidence
+from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import seeds_text
 from .protocols import Protocols, of_class
 from .tables import Audience, Column, Table, cell_text
@@ -84,7 +84,7 @@ def bootstrap_notes(pairs: Collection[Pair], confidence: Confidence, variants: S
         return [NO_HISTOGRAMS]
     notes = [
         f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
-        f"{APART} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
+        f"{SIGNIFICANT} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
     ]
     unknown = confidence.unknown(variants)
     return [*notes, f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}"] if unknown else notes
@@ -189,4 +189,4 @@ def verdict(p_value: float | None) -> str | None:
     """Say whether a corrected p-value is significant; None without one."""
     if p_value is None:
         return None
-    return "yes" if p_value < APART else "no"
+    return "yes" if p_value < SIGNIFICANT else "no"

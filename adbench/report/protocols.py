@@ -51,7 +51,7 @@ class Protocols:
         self.values = {part: self._values(part, [name for name in metrics if name in MOVES[part]]) for part in MOVES}
         """Each part that moves only some metrics, with its values, if it moves any metric in this table."""
         self.common = {part: self._values(part, MOVES[part]) for part in MOVES}
-        """The same, if it moves any metric of theirs: equal values are not marked, but told."""
+        """The same, if it moves any metric of theirs: equal values are not marked, but named."""
         alone = len(self.metrics) == 1
         self.apart = () if alone else tuple(part for part, values in self.values.items() if len(values) > 1)
         """The parts that have their own columns."""

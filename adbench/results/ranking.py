@@ -81,7 +81,8 @@ def class_notes(board: Board, lines: Sequence[Line], rest: Sequence[Line], metri
     if rest and lines:
         names = ", ".join(f"{line.variant.label} ({len(line.classes)} of {len(classes)})" for line in rest)
         notes.append(
-            f"Not ranked, for want of {TITLES[metric]} in half of the classes: {names}. Means over their own classes."
+            f"Not ranked, since they have no {TITLES[metric]} in half of the classes: {names}. "
+            "Means over their own classes."
         )
     elif rest:
         notes.append(

@@ -77,7 +77,7 @@ def setting_words(setting: Setting, shots: int | None = None, test: str | None =
 
 
 def setting_text(setting: Setting, shots: int | None = None) -> str:
-    """A setting as names tell it: "few-shot=4"; empty for "one-class"."""
+    """A setting as it stands in names: "few-shot=4"; empty for "one-class"."""
     if setting == "one-class":
         return ""
     return setting if shots is None else f"{setting}={shots}"

@@ -216,7 +216,7 @@ class _Subject:
     def need_repeatable(self) -> None:
         """Skip a check that needs the same scores from the same seed if they differ."""
         if not self.again[0] <= SAME:
-            raise _SkippedError("can't be told while the same seed gives other scores")
+            raise _SkippedError("can't be checked while the same seed gives other scores")
 
 
 def _rounded(size: Size, multiple: int) -> Size:
@@ -337,7 +337,7 @@ def _memory(subject: _Subject) -> str:
     """A dropped detector frees its tensors."""
     _, gone, left = subject.again
     if not gone:
-        raise _FailedError("somebody still holds the detector")
+        raise _FailedError("the detector is still in memory: something outside it, such as a global, refers to it")
     if left > 0:
         raise _FailedError(f"{left} tensors are left behind")
     return ""

@@ -285,8 +285,8 @@ class _Run:
         )
         if problem:
             self._say(
-                f"the checkpoint last.pt is of no use: {problem} The metrics are those of the trained detector. "
-                f"adbench check-method {self.job.method} tells more."
+                f"the checkpoint last.pt can't be used: {problem} The metrics are those of the trained detector. "
+                f"adbench check-method {self.job.method} says more."
             )
 
     def _describe(self, run: ClassRun, detector: Detector, session: Session, speed: float | None) -> Result:

@@ -37,7 +37,7 @@ def is_worth_it(path: Path, *, began: float, building: float) -> bool:
 
 
 def problem(path: Path, detector: Detector, build: Callable[[checkpoint.AnyCheckpoint], Detector], batch: Batch) -> str:
-    """Say what is wrong with a checkpoint; "" where it scores as its detector does, or where that can't be told.
+    """Say what is wrong with a checkpoint; "" where it scores as its detector does, or where that can't be known.
 
     Args:
         path: the checkpoint.

@@ -196,7 +196,7 @@ def holm(p_values: Sequence[float | None], family: int | None = None) -> list[fl
     return adjusted
 
 
-def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
+def groups(count: int, different: set[tuple[int, int]]) -> list[str]:
     """Letters for ``count`` methods in the order of their rank; those that share one don't differ significantly.
 
     The compact letter display by Piepho, "An algorithm for a letter-based representation of all-pairwise
@@ -204,10 +204,10 @@ def groups(count: int, apart: set[tuple[int, int]]) -> list[str]:
 
     Args:
         count: number of methods.
-        apart: pairs of numbers of methods that differ significantly, the lower number first.
+        different: pairs of numbers of methods that differ significantly, the lower number first.
     """
     columns = [set(range(count))]
-    for first, second in sorted(apart):
+    for first, second in sorted(different):
         split: list[set[int]] = []
         for column in columns:
             if first in column and second in column:

@@ -60,7 +60,7 @@ class Entry:
 
 
 def limit(root: Path | None = None) -> int:
-    """Bytes that images and features may take: ``ADBENCH_CACHE_LIMIT``, or 50 GB or a tenth of the disk.
+    """Bytes that images and features may take: ``ADBENCH_CACHE_LIMIT``, or a tenth of the disk, but at most 50 GB.
 
     Raises:
         OptionError: the variable holds no number of bytes.
@@ -133,7 +133,7 @@ def touch(path: Path) -> None:
 
 
 def in_use(entry: Entry) -> bool:
-    """Whether a process has the entry open. Windows doesn't tell, but doesn't remove open files either."""
+    """Whether a process has the entry open. Windows doesn't say it, but doesn't remove open files either."""
     if fcntl is None:
         return False
     inside = entry.path.iterdir() if entry.path.is_dir() else [entry.path]

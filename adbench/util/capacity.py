@@ -69,7 +69,7 @@ def _physical() -> Iterator[int]:
         if ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes)):
             yield kilobytes.value * 1024
         return
-    with suppress(OSError, ValueError):  # a system that doesn't tell
+    with suppress(OSError, ValueError):  # a system that doesn't say it
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

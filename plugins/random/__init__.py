@@ -1,4 +1,4 @@
-"""Random scores: the table's values for a method that knows nothing."""
+"""Random scores: what every metric gives for a method that knows nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def adbench_methods() -> Sequence[Method]:
     return [
         Method(
             name="random",
-            summary="Random scores, which rank at 0.5: the yardstick of a broken board",
+            summary="Random scores: AUROC about 0.5, whatever the images",
             build=build,
             presets=PRESETS,
             settings=("one-class", "multi-class", "few-shot", "zero-shot"),

@@ -16,6 +16,7 @@ from adbench.api import registry as plugins
 from adbench.api.data import Size
 from adbench.api.method import Preset, real_overrides, resolve
 from adbench.api.options import (
+    BackboneOptions,
     Count,
     Positive,
     Range,
@@ -27,6 +28,7 @@ from adbench.api.options import (
     option_types,
     parse,
     to_json,
+    type_name,
 )
 from adbench.results.records import variant_name
 from adbench.util.errors import OptionError, UnknownNameError
@@ -90,7 +92,7 @@ def test_text_becomes_typed(key, text, expected):
         ("rate", "0", "a number, above 0 up"),
         ("rate", "-1", "a number, above 0 up"),
         ("parts", "2,0", "a whole number, from 1 up or several"),
-        ("share", "1.5", "a number, above 0 to 1 or none"),
+        ("share", "1.5", "a number, above 0 to 1, or none"),
         ("batch_size", "0", "a whole number, from 1 up"),
         ("epochs", "1.5", "a whole number"),
         ("rotate", "maybe", "true or false"),
@@ -397,3 +399,13 @@ def test_options_of_0_1_keep_their_meaning():
     assert set(naming(Options())) == set(old)
     assert naming(Newer())["interpolation"] == "bicubic"
     assert naming(Options(resize_to=(300, 300)))["resize_to"] == (300, 300)
+
+
+def test_words_of_an_option_are_those_that_it_reads():
+    """None and booleans are written as they are typed; a type with a comma in it is set off from "none"."""
+    assert [option_text("key", value) for value in (None, True, False, 0.5, "None")] == [
+        *("none", "true", "false", "0.5", "None")
+    ]
+    kinds = option_types(Options)
+    assert type_name(kinds["resize_to"]) == "HxW, such as 256x640, or one number for a square, or none"
+    assert type_name(option_types(BackboneOptions)["weights"]) == "a text or none"

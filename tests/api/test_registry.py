@@ -81,7 +81,7 @@ def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
     ],
 )
 def test_a_wrong_hook_is_named_and_skipped(monkeypatch, hooks, reason):
-    """A mistyped hook, one that raises, a wrong return value and wrong arguments are all told."""
+    """A mistyped hook, one that raises, a wrong return value and wrong arguments are all reported."""
     install(monkeypatch, odd=module("odd", **hooks), good=module("good", adbench_methods=lambda: [method("fine")]))
 
     registry = plugins.load()

@@ -50,7 +50,7 @@ def loaded(entry: BackboneEntry, **changes) -> registry.Backbone:
 
 
 def test_a_plugins_network_becomes_a_backbone(plugin):
-    """It is frozen, normalises, and has the channels and strides that its builder tells."""
+    """It is frozen, normalises, and has the channels and strides that its builder gives."""
     backbone = loaded(entry_of(plugin))
     images = torch.rand(2, 3, 32, 48)
     found = backbone(images)
@@ -212,7 +212,7 @@ def entry(name: str, network: object = None) -> BackboneEntry:
     ],
 )
 def test_a_wrong_offer_is_named_and_skipped(monkeypatch, returned, reason):
-    """Wrong types and names that adbench has itself are told; other plugins go on."""
+    """Wrong types and names that adbench has itself are reported; other plugins go on."""
     found = offer(monkeypatch, odd=returned, good=[entry("fine")])
     assert list(found.backbones) == ["fine"]
     assert len(found.broken) == 1
@@ -235,7 +235,7 @@ def test_a_builder_must_make_new_modules(plugin):
 
 
 def test_a_network_that_takes_one_size_says_so():
-    """Its assertion is told as a wrong size, as for transformers whose positions can't be interpolated."""
+    """Its assertion is reported as a wrong size, as for transformers whose positions can't be interpolated."""
 
     class Fixed(nn.Module):
         def forward(self, x):
@@ -257,6 +257,6 @@ def test_a_network_that_takes_one_size_says_so():
     ],
 )
 def test_what_its_builder_returns_is_checked(network, message):
-    """A builder that returns no ``Network``, or a network that returns no list of maps, is told so."""
+    """A builder that returns no ``Network``, or a network that returns no list of maps, is refused with the reason."""
     with pytest.raises(TaskError, match=message):
         loaded(entry("odd", network), layers=(1,))(torch.rand(1, 3, 32, 32))

@@ -199,7 +199,7 @@ def test_a_plugin_that_exits_elsewhere_is_named(tmp_path):
 
 
 def test_an_error_that_tasks_share_is_shown_once(tiny_data, tmp_path):
-    """Weights that can't be used are told for the first class; the last line names the others."""
+    """Weights that can't be used are reported for the first class; the last line names the others."""
     weights = tmp_path / "weights.pt"
     weights.write_bytes(b"no weights")
     done = adbench("run", "-m", "padim,random", "-p", "cpu", "-d", "folder", "--data-root", tiny_data, "--seeds", "0,1",
@@ -262,7 +262,7 @@ def test_a_checkpoint_that_fits_no_class_is_one_error(ran, tiny_data, tmp_path):
 
 
 def test_a_method_that_breaks_on_a_checkpoint_is_no_bug_of_adbench(ran, tiny_data, tmp_path):
-    """Whatever its score raises is told in the method's name."""
+    """Whatever its score raises is reported in the method's name."""
     saved = next(ran.glob("folder/bolts/tiny/*/last.pt"))
     plugin = tmp_path / "tiny.py"
     plugin.write_text(TINY.read_text().replace("maps = (self.model", "maps = 1 / 0 + (self.model"))

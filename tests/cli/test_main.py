@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from runs import ONE, TINY, adbench, files_in, line_of, metrics_of, only_run, run_tiny
 
 from adbench.cli import main
@@ -182,3 +183,12 @@ def test_another_adbench_beside_ours_is_reported(monkeypatch, points, what):
     assert "adbench 0.1.11 is installed as well" in said
     assert what in said
     assert "pip uninstall adbench" in said
+
+
+@pytest.mark.parametrize("group", [[], ["cache"], ["results"]])
+def test_no_summary_of_a_command_is_cut(group):
+    """At 80 columns the help of a group shows the whole summary of each of its commands."""
+    done = CliRunner().invoke(main.app, [*group, "--help"], terminal_width=80)
+    summaries = done.stdout.partition("Commands:")[2]
+    assert summaries.count("\n") > 1
+    assert "..." not in summaries

@@ -79,7 +79,7 @@ def test_what_a_setting_means_for_thresholds_and_oracles_is_said(several):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--setting", "few-shot"), "--setting few-shot: found no --shots, wanted --shots K"),
         (("--setting", "zero-shot", "--shots", "2"), "--shots: found --setting zero-shot, wanted --setting few-shot"),
@@ -89,9 +89,9 @@ def test_what_a_setting_means_for_thresholds_and_oracles_is_said(several):
         (("--test-split", "private", *ONE), "unknown test split of folder/bolts 'private': wanted one of test"),
     ],
 )
-def test_what_contradicts_itself_is_one_error(tiny_data, tmp_path, words, told):
+def test_what_contradicts_itself_is_one_error(tiny_data, tmp_path, words, message):
     """Exit code 2, with a sentence about what would be right; nothing is trained."""
     done = run_tiny(tiny_data, tmp_path, *words)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert not list(tmp_path.rglob("result.json"))

@@ -159,7 +159,7 @@ def test_the_data_set_of_the_guide_can_be_read(desk, tmp_path):
 
 
 def test_the_backbone_of_the_guide_works(desk, tmp_path):
-    """The guide's network gives the channels and strides that it tells, frozen and as a trainable copy."""
+    """The guide's network gives the channels and strides that it gives, frozen and as a trainable copy."""
     entry = registry.load([desk / "shufflenet.py"]).backbones["shufflenet_v2_x1_0"]
     with torch.random.fork_rng():
         torch.save(torchvision.models.get_model(entry.name, weights=None).state_dict(), tmp_path / "weights.pt")

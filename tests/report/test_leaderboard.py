@@ -261,7 +261,7 @@ def test_list_runs_and_trials():
 
 
 def test_settings_are_rows_of_their_own_and_marked():
-    """Each setting ranks as a variant with its name; the protocol tells it, and programs have a column."""
+    """Each setting ranks as a variant with its name; the protocol says it, and programs have a column."""
     results = [
         make_result(image=0.9),
         make_result(image=0.7, setting="few-shot", shots=2),

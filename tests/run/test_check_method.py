@@ -89,7 +89,7 @@ def test_the_samples_pass(file):
         (bad.NeedsAnImage, "works in its settings", "zero-shot: RuntimeError: generator raised StopIteration"),
         (bad.StartsAgain, "resumes to the same numbers", "epoch 1 after epoch 0|count from self.epoch|differ"),
         (bad.ResumesWithoutItsMomentum, "resumes to the same numbers", "gone on after epoch 1, the scores differ"),
-        (bad.StaysInMemory, "memory is released", "somebody still holds the detector"),
+        (bad.StaysInMemory, "memory is released", "the detector is still in memory"),
         (bad.LeavesTensors, "memory is released", "1 tensors are left behind"),
     ],
 )

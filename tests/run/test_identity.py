@@ -122,11 +122,11 @@ def test_images_that_change_while_other_tasks_run_stop_their_task(place):
     options = registry.method("tiny").options(epochs=1)
     task = registry.dataset("folder").load(place.data, "bolts")
     job = Job("tiny", "cpu", (), options, "folder", "bolts", place.data, device="cpu", results=place.folder / "new")
-    bench = prepare(job, [task], Identifier(registry).of(job, [task]))
+    resolved = prepare(job, [task], Identifier(registry).of(job, [task]))
     place.write_mask(1, 44)
     with pytest.raises(DataError, match="files that changed since the run began"):
-        engine.run(bench, registry)
-    assert not bench.folder.is_finished()
+        engine.run(resolved, registry)
+    assert not resolved.folder.is_finished()
 
 
 def test_the_same_weights_by_two_paths_are_one_row():

@@ -1,4 +1,4 @@
-"""A checkpoint that doesn't bring its detector back is told when it is written."""
+"""A checkpoint that doesn't bring its detector back is reported when it is written."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ def notes_of(kind, data, folder):
     ],
 )
 def test_a_state_that_loses_a_part_is_told_by_the_run(tiny_data, tmp_path, kind, reason):
-    """The results are stored as they are; a note says that the checkpoint is of no use, and why."""
+    """The results are stored as they are; a note says that the checkpoint can't be used, and why."""
     result, notes = notes_of(kind, tiny_data, tmp_path)
     assert result.metrics.image_auroc is not None
     (note,) = notes
-    assert note.startswith("made bolts: the checkpoint last.pt is of no use: ")
+    assert note.startswith("made bolts: the checkpoint last.pt can't be used: ")
     assert reason in note
-    assert note.endswith("adbench check-method made tells more.")
+    assert note.endswith("adbench check-method made says more.")
 
 
 @pytest.mark.parametrize("kind", [Whole, Unsteady, Redrawn])
