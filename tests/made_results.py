@@ -11,7 +11,7 @@ from adbench.api.scores import Metrics
 from adbench.report.render import render
 from adbench.report.tables import Table
 from adbench.results.records import Best, Environment, Protocol, Result, Timing
-from adbench.results.store import SCHEMA
+from adbench.results.result_file import SCHEMA
 
 
 def make_result(

@@ -147,7 +147,8 @@ class Result:
     short. ``files`` has the SHA-256 digests of the files beside the result, by name. ``held_out_images`` were held out
     of the training, besides the ``train_images``. ``tied_images`` is the number of test images that share their score
     with another one. ``shots`` names the training images that were drawn in the setting "few-shot", before any were
-    held out. In results that are older than a field it is None, or empty for ``files``.
+    held out. ``digest`` is that of the stored numbers. In results that are older than a field it is None, or empty for
+    ``files``.
     """
 
     schema: int
@@ -184,6 +185,7 @@ class Result:
     tied_images: int | None = None
     identity: Identity | None = None
     shots: tuple[str, ...] = ()
+    digest: str | None = None
 
     @property
     def changes(self) -> dict[str, Any]:

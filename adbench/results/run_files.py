@@ -17,7 +17,8 @@ from ..api.scores import METRIC_NAMES, Metrics
 from ..util.errors import ResultError, TaskError, first_line
 from ..util.text import unguarded
 from .records import EpochRecord, Result
-from .store import EPOCHS, HISTOGRAMS, SCORES, ImageScore, RunFolder
+from .result_file import EPOCHS, TOLERANCE
+from .store import HISTOGRAMS, SCORES, ImageScore, RunFolder
 
 if TYPE_CHECKING:
     from ..metrics.histograms import ScoreHistograms
@@ -27,9 +28,6 @@ Row = Mapping[str, str]
 
 LARGEST = 1e300
 """Limit of numbers, so that the difference of two is finite."""
-
-TOLERANCE = 1e-6
-"""Tolerance between a metric of stored scores and the stored metric, where there is no digest."""
 
 _AGAIN = "Compute the run again with --force"
 

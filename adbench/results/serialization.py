@@ -14,6 +14,10 @@ R = TypeVar("R")
 
 _PLAIN: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float), bool: (bool,)}
 
+_TYPE_NAMES: dict[Any, str] = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object", list: "a list",
+}  # fmt: skip
+
 
 def to_text(record: Any) -> str:
     """Write a dataclass as readable JSON.
@@ -31,7 +35,12 @@ def from_text(kind: type[R], text: str) -> R:
     Raises:
         ValueError: not JSON, or a field that is missing or of another type; the message names it.
     """
-    return cast(R, _decode(kind, json.loads(text), kind.__name__))
+    return from_content(kind, json.loads(text))
+
+
+def from_content(kind: type[R], content: Any) -> R:
+    """Like ``from_text``, with the JSON as Python's lists, dictionaries, texts and numbers."""
+    return cast(R, _decode(kind, content, kind.__name__))
 
 
 def canonical(value: Any) -> str:
@@ -83,7 +92,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return {key: _decode(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
     if kind is float and value is None:
         return math.nan
-    _check(value, _PLAIN[kind], where, kind.__name__)
+    _check(value, _PLAIN[kind], where, _TYPE_NAMES[kind])
     return kind(value)
 
 
@@ -118,7 +127,14 @@ def _decode_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 
 def _check(value: Any, wanted: tuple[type, ...], where: str, name: str) -> None:
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        raise ValueError(f"{where} is {type(value).__name__}, wanted {name}")
+        raise ValueError(f"{where} is {_json_type(value)}, wanted {name}")
+
+
+def _json_type(value: Any) -> str:
+    """A value's type in the words of JSON."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return _TYPE_NAMES[type(value)]
 
 
 @cache

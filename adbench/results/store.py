@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +28,9 @@ from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, first_line
 from ..util.text import csv_text, safe_name, stored_text
-from . import serialization
+from . import result_file, serialization
 from .records import EpochRecord, Result
+from .result_file import EPOCHS
 
 if TYPE_CHECKING:
     import torch
@@ -38,12 +38,9 @@ if TYPE_CHECKING:
     from ..metrics.histograms import ScoreHistograms
 
 
-SCHEMA = 1
-"""Version of ``result.json``; a higher one comes from a newer adbench."""
-
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
 
-SCORES, EPOCHS, HISTOGRAMS = "scores.csv", "epochs.csv", "evidence.npz"
+SCORES, HISTOGRAMS = "scores.csv", "evidence.npz"
 
 ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
@@ -89,7 +86,7 @@ class RunFolder:
         Raises:
             ResultError: there is none, it can't be read, or a newer adbench wrote it.
         """
-        return _read(self.path / _RESULT)
+        return result_file.read(self.path / _RESULT)
 
     def write_result(
         self,
@@ -101,7 +98,7 @@ class RunFolder:
         """Store a finished run, and remove the state from which it would resume.
 
         Returns:
-            The result as stored, with the digests of the files beside it.
+            The result as stored, with the digests of its numbers and of the files beside it.
 
         Raises:
             ResultError: the files can't be written; then there is no result.
@@ -113,7 +110,7 @@ class RunFolder:
         }
         if histograms is not None:
             digests[HISTOGRAMS] = self.write_histograms(histograms)
-        result = replace(result, files=digests)
+        result = result_file.with_digest(replace(result, files=digests))
         self._write(_RESULT, serialization.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
         return result
@@ -325,34 +322,9 @@ def _epoch_row(record: EpochRecord) -> tuple[object, ...]:
     return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
 
 
-def _read(path: Path) -> Result:
-    again = "Compute it again with --force"
-    try:
-        text = path.read_text(encoding="utf-8")
-        schema = json.loads(text)["schema"]
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise ResultError(
-                f"result {path}", found=f"schema {schema}, written by a newer adbench", wanted=f"schema {SCHEMA}",
-                hint="Upgrade adbench to read it",
-            )  # fmt: skip
-        result = serialization.from_text(Result, text)
-    except FileNotFoundError as error:
-        raise ResultError(f"result {path}", found="no such file", hint=again) from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ResultError(f"result {path} can't be read", found=_reason(error), hint=again) from error
-    return replace(result, overrides={key: _tuples(value) for key, value in result.overrides.items()})
-
-
-def _tuples(value: Any) -> Any:
-    """Turn lists into tuples: a list in an option's value is a tuple that JSON changed."""
-    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, KeyError):
-        return f"no field {error}"
     return first_line(error)
 
 
@@ -373,7 +345,7 @@ def read_all(
     problems = []
     for path in sorted(results.glob(f"*/*/*/*/{_RESULT}")):
         try:
-            result = _read(path)
+            result = result_file.read(path)
         except ResultError as error:
             problems.append(str(error))
             continue

@@ -19,7 +19,6 @@ from ..api.data import relative_path
 from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
 from ..data.ground_truth import RESAMPLING
-from ..results import store
 from ..results.records import (
     Environment,
     Protocol,
@@ -29,6 +28,7 @@ from ..results.records import (
     setting_words,
     variant_name,
 )
+from ..results.result_file import SCHEMA
 from ..util import devices
 from ..util.memory import MicroBatches
 from .evaluate import TestScores
@@ -64,7 +64,7 @@ def summarize(
     task, train, test = own.task, run.train.store, run.test.store
     assert run.scores is not None
     return Result(
-        schema=store.SCHEMA,
+        schema=SCHEMA,
         run=own.folder.run,
         method=job.method,
         preset=job.preset,

@@ -17,7 +17,7 @@ from made_results import make_result
 from runs import run_tiny
 
 from adbench.metrics.metrics import evaluate
-from adbench.results import run_files, store
+from adbench.results import result_file, run_files, store
 from adbench.results.records import Result
 from adbench.results.store import ImageScore, RunFolder
 from adbench.util.errors import ResultError
@@ -60,7 +60,7 @@ def test_a_result_holds_the_digests_of_its_files(copied):
     result, folder = copied
     readers = {
         store.SCORES: run_files.read_scores,
-        store.EPOCHS: run_files.read_epochs,
+        result_file.EPOCHS: run_files.read_epochs,
         store.HISTOGRAMS: run_files.read_histograms,
     }
     assert set(result.files) == set(readers)
@@ -144,7 +144,7 @@ def test_no_bytes_break_the_reader(tmp_path_factory, data):
     folder.path.mkdir(parents=True)
     for name, read in (
         (store.SCORES, run_files.read_scores),
-        (store.EPOCHS, run_files.read_epochs),
+        (result_file.EPOCHS, run_files.read_epochs),
         (store.HISTOGRAMS, run_files.read_histograms),
     ):
         (folder.path / name).write_bytes(data)

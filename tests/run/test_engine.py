@@ -24,7 +24,7 @@ from runs import (
 from adbench import BuildContext, Epoch, Method, Step, UsageError
 from adbench.api.scores import METRIC_NAMES
 from adbench.data import image_store
-from adbench.results import store
+from adbench.results import result_file
 from adbench.results.variants import protocol_text
 from adbench.run import checkpoint, trial
 from adbench.run.reopen import Reopener
@@ -78,7 +78,7 @@ def test_a_result_holds_what_is_needed_to_trust_and_to_redo_it(tiny, tiny_data, 
     job = job_for(tiny, tiny_data, tmp_path, seed=3, command="adbench run -m tiny", overrides=(("lr", 0.01),), lr=0.01)
     result, folder = run_one(tiny, job)
     assert folder.read_result() == result
-    assert (result.schema, result.method, result.preset, result.seed) == (store.SCHEMA, "tiny", "paper", 3)
+    assert (result.schema, result.method, result.preset, result.seed) == (result_file.SCHEMA, "tiny", "paper", 3)
     assert (result.dataset, result.class_name, result.synthetic) == ("folder", "bolts", False)
     assert (result.options["lr"], result.options["epochs"], result.overrides) == (0.01, 4, {"lr": 0.01})
     assert len(result.fingerprint) == 12

@@ -184,7 +184,8 @@ def test_a_class_whose_result_was_removed_is_scored_again(tiny, tiny_data, tmp_p
     digests = {**before[lost].files, "epochs.csv": after[lost].files["epochs.csv"]}
     other = before[1 - lost]  # says what is known of the training
     shared = {"timing": other.timing, "peak_memory_bytes": other.peak_memory_bytes, "finished": other.finished}
-    assert after[lost] == replace(before[lost], oracle=kept, files=digests, **shared)
+    stored = {"oracle": kept, "digest": after[lost].digest}
+    assert after[lost] == replace(before[lost], files=digests, **stored, **shared)
     assert after[1 - lost] == before[1 - lost]
     one, other = (each.folder.path / "last.pt" for each in resolved.classes)
     assert one.samefile(other)
