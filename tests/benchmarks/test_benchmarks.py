@@ -138,9 +138,9 @@ def test_a_benchmark_leaves_no_model_behind(monkeypatch, tmp_path):
     gc.disable()
     try:
         printed("train", "--device", "cpu", "--weights", tmp_path, "--data", tmp_path, "--class", "bolts")
+        assert [model() for model in alive] == [None]
     finally:
         gc.enable()
-    assert [model() for model in alive] == [None]
 
 
 @pytest.mark.slow
