@@ -1,7 +1,9 @@
 """adbench: a benchmark suite for unsupervised industrial anomaly detection.
 
-These names are what a plugin needs; importing them does not import torch.
+These names are what most plugins need; ``adbench.api`` has the rest. Importing them does not import torch.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from .api.backbone import BackboneEntry, Network
 from .api.context import BuildContext
@@ -14,9 +16,13 @@ from .api.requirements import Auxiliary, Package, Requirements
 from .api.scores import Scores
 from .util.errors import AdbenchError, UsageError
 
+if TYPE_CHECKING:
+    from .backbones import Backbone
+
 __all__ = [
     "AdbenchError",
     "Auxiliary",
+    "Backbone",
     "BackboneEntry",
     "BackboneOptions",
     "BuildContext",
@@ -37,3 +43,11 @@ __all__ = [
     "UsageError",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Backbone":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .backbones import Backbone  # imports torch
+
+    return Backbone

@@ -1,4 +1,4 @@
-"""The errors under their old address, for plugins of adbench 0.1; new code imports from ``adbench.util.errors``."""
+"""The errors under their old address, for plugins of adbench 0.1; new code imports from ``adbench.api``."""
 
 from .util.errors import (
     AdbenchError,

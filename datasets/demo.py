@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adbench import Dataset, Task, hookimpl
-from adbench.errors import DataError
-from adbench.types import GOOD
-from adbench.util import files
+from adbench.api import GOOD, DataError, files
 
 from .layout import MASK_ENDING, check_class, images_in, read_class
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adbench import Dataset, Task, hookimpl
-from adbench.errors import DataError
+from adbench.api import DataError
 
 from .layout import ROOT_HINT, check_class, check_root, folders_in, is_class, read_class
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adbench import Sample, Task
-from adbench.errors import DataError, UnknownNameError
-from adbench.types import GOOD, Problem
+from adbench.api import GOOD, DataError, Problem, UnknownNameError
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}

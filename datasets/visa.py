@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.errors import DataError
+from adbench.api import DataError
 
 from .layout import check_class, check_has_test, find_root, is_class, read_class
 

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adbench.errors import CheckpointError
-from adbench.util.errors import first_line
+from adbench.api import CheckpointError, first_line
 
 WARM_UP = 3
 """Eager steps before a capture, in which libraries and the optimiser allocate their memory."""

@@ -9,8 +9,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from adbench.api import maps
-from adbench.errors import CheckpointError, OptionError, TaskError
+from adbench.api import CheckpointError, OptionError, TaskError, maps
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:

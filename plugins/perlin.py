@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adbench.api.data import Size
+from adbench.api import Size
 
 FINEST = 5
 """Lattices have at most 2 to the power of this many cells along each side."""

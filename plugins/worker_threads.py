@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from adbench.util.memory import free
+from adbench.api import memory
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class WorkerThreads(Generic[T]):
         if self._pools:
             # glibc gives each thread a heap, keeps what is freed there, and hands the heap to any later thread: every
             # heap would grow to what the largest chain needs (CFLOW-AD's paper preset: 3.5 GB instead of 2.8)
-            free()
+            memory.free()
 
     def put(self, chain: int, steps: Iterator[T]) -> None:
         """Run a generator to its end in the chain's thread; wait while the chain is ``AHEAD`` pieces behind.

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import adbench
+import adbench.api
+
 ROOT = Path(__file__).parents[1]
 WINGS = ("util", "api", "backbones", "data", "metrics", "stats", "results", "run", "report", "cli")
 """Lowest first: a module imports from its own wing and from those before it."""
@@ -69,6 +72,26 @@ def test_no_circle():
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail("a circle: " + " -> ".join(error.args[1]))
+
+
+def imported_names(folder: str) -> list[tuple[Path, str, str]]:
+    """The imports from adbench in a folder: file, module, name."""
+    return [
+        (path.relative_to(ROOT), node.module, alias.name)
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").partition(".")[0] == "adbench"
+        for alias in node.names
+    ]
+
+
+@pytest.mark.parametrize("folder", ["plugins", "datasets", "docs/sample_plugin"])
+def test_plugins_import_the_public_api_alone(folder):
+    """Built-in methods and data sets need nothing but ``adbench`` and ``adbench.api``, as any other plugin."""
+    public = {"adbench": {*adbench.__all__, "backbones"}, "adbench.api": set(adbench.api.__all__)}
+    found = imported_names(folder)
+    assert found
+    assert [each for each in found if each[2] not in public.get(each[1], ())] == []
 
 
 def test_the_core_imports_no_plugin():

@@ -1,1 +1,109 @@
-"""The API for plugins: methods, options, detectors, scores, data sets, hooks."""
+"""The API for plugins: all that a method, a data set or a backbone may import, under one address.
+
+``from adbench.api import ...`` finds methods, options, detectors, scores, data sets and hooks, all errors, and four
+modules of helpers: ``maps`` (upsampling, smoothing, image scores), ``devices`` (precision), ``memory`` (running out of
+memory) and ``files`` (atomic writes). Importing it does not import torch: ``maps``, ``devices`` and ``memory``, which
+need it, are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..util import files
+from ..util.errors import (
+    AdbenchError,
+    CheckpointError,
+    DataError,
+    OptionError,
+    PluginError,
+    ResultError,
+    SizeError,
+    TaskError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    first_line,
+)
+from .backbone import AnyBackbone, BackboneEntry, Build, Network
+from .context import BuildContext
+from .data import GOOD, Dataset, EvalSize, Problem, Sample, Setting, Size, Task, relative_path, size_text
+from .detector import Detector, Epoch, Step
+from .hooks import hookimpl
+from .images import Batch, Images, Transform
+from .method import Method, Policy, Preset, Published
+from .options import BackboneOptions, Count, Interpolation, Options, Positive, Range, Resize, Share, option_text
+from .requirements import Auxiliary, Package, Requirements
+from .scores import Scores
+
+if TYPE_CHECKING:
+    from ..util import devices, memory
+    from . import maps
+
+__all__ = [
+    "GOOD",
+    "AdbenchError",
+    "AnyBackbone",
+    "Auxiliary",
+    "BackboneEntry",
+    "BackboneOptions",
+    "Batch",
+    "Build",
+    "BuildContext",
+    "CheckpointError",
+    "Count",
+    "DataError",
+    "Dataset",
+    "Detector",
+    "Epoch",
+    "EvalSize",
+    "Images",
+    "Interpolation",
+    "Method",
+    "Network",
+    "OptionError",
+    "Options",
+    "Package",
+    "PluginError",
+    "Policy",
+    "Positive",
+    "Preset",
+    "Problem",
+    "Published",
+    "Range",
+    "Requirements",
+    "Resize",
+    "ResultError",
+    "Sample",
+    "Scores",
+    "Setting",
+    "Share",
+    "Size",
+    "SizeError",
+    "Step",
+    "Task",
+    "TaskError",
+    "Transform",
+    "UnknownNameError",
+    "UsageError",
+    "WeightsError",
+    "devices",
+    "files",
+    "first_line",
+    "hookimpl",
+    "maps",
+    "memory",
+    "option_text",
+    "relative_path",
+    "size_text",
+]
+
+_WITH_TORCH = {"devices": "..util.devices", "maps": ".maps", "memory": "..util.memory"}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(_WITH_TORCH[name], __name__)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from adbench import BackboneOptions, Detector, Epoch, Method, Preset, Scores, hookimpl
-from adbench.api.options import Positive
+from adbench.api import Positive
 
 
 @dataclass(frozen=True)

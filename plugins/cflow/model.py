@@ -16,9 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.errors import CheckpointError, OptionError
-from adbench.util.devices import compute_dtype
-from adbench.util.memory import MicroBatches
+from adbench.api import CheckpointError, OptionError, devices, memory
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
@@ -36,9 +34,8 @@ from . import CFlowOptions
 from .decoder import decoder, log_likelihood
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 
 SCORED_ON_CPU = 2048
@@ -61,7 +58,7 @@ class CFlow(Detector):
         super().__init__(options, context)
         self.options: CFlowOptions = options
         self.backbone = backbone
-        precision = compute_dtype(options.amp)
+        precision = devices.compute_dtype(options.amp)
         self.decoders = nn.ModuleList(
             decoder(channels, options.blocks, options.cond_channels, options.clamp, precision, self.device)
             for channels in backbone.channels
@@ -154,7 +151,7 @@ class CFlow(Detector):
         def peak(*features: torch.Tensor) -> torch.Tensor:
             return torch.stack([level.amax() for level in self.log_likelihoods(features)])  # (L,)
 
-        micro_batches = MicroBatches("calibration", self.micro_batches.say, self.micro_batches.relieve)
+        micro_batches = memory.MicroBatches("calibration", self.micro_batches.say, self.micro_batches.relieve)
         peaks = [each for features in images.features(self.backbone) for each in micro_batches.map(peak, features)]
         self.maxima = torch.stack(peaks).amax(dim=0)
 

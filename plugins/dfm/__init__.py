@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, Method, Preset, hookimpl
-from adbench.api.method import Published
-from adbench.api.options import Count, Interpolation, Range
+from adbench import BackboneOptions, Method, Preset, Published, hookimpl
+from adbench.api import Count, Interpolation, Range
 
 if TYPE_CHECKING:
     from adbench import BuildContext

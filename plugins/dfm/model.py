@@ -10,15 +10,13 @@ import torch
 import torch.nn.functional as F
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import maps
-from adbench.errors import CheckpointError, OptionError, TaskError
+from adbench.api import CheckpointError, OptionError, TaskError, maps
 
 from . import DFMOptions
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 CHUNK_BYTES = 2**27
 """Of vectors that are converted to float64 at once."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, BuildContext, Method, hookimpl
-from adbench.types import Count, Positive, Preset, Published, Range, Share, Size
+from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
+from adbench.api import Count, Positive, Range, Share, Size
 
 if TYPE_CHECKING:
     from .model import MSFlow

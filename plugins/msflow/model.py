@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adbench import Detector, Epoch, Scores
-from adbench.errors import CheckpointError, OptionError
-from adbench.util.devices import compute_dtype
+from adbench.api import CheckpointError, OptionError, devices
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from ..flows import (
@@ -30,9 +29,8 @@ from . import MSFlowOptions
 from .network import MultiScaleFlow, in_scale_order
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 
 class MSFlow(Detector):
@@ -56,7 +54,7 @@ class MSFlow(Detector):
             options.blocks,
             cond_channels=options.cond_channels,
             clamp=options.clamp,
-            precision=compute_dtype(options.amp),
+            precision=devices.compute_dtype(options.amp),
         ).to(self.device)
         self.trained = [p for p in self.flow.parameters() if p.requires_grad]
         self.optimizer = capturable_adam(self.trained, options.lr, self.device)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from adbench import BackboneOptions, BuildContext, Method, hookimpl
-from adbench.types import Count, Positive, Preset, Range, Size
+from adbench import BackboneOptions, BuildContext, Method, Preset, hookimpl
+from adbench.api import Count, Positive, Range, Size
 
 if TYPE_CHECKING:
     from .model import PaDiM

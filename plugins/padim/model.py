@@ -13,16 +13,14 @@ import torch
 import torch.nn.functional as F
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import maps
-from adbench.errors import CheckpointError, TaskError
+from adbench.api import CheckpointError, TaskError, maps
 
 from . import PaDiMOptions
 from .packing import Packed, pack, packed_bytes, round_rows, unpack
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 CHUNK_BYTES = 2**27
 """Of covariances that are factored at once, in float64."""

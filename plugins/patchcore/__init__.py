@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, BuildContext, Method, hookimpl
-from adbench.types import Count, Preset, Published, Range, Size
+from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
+from adbench.api import Count, Range, Size
 
 if TYPE_CHECKING:
     from .model import PatchCore

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from adbench import Detector, Epoch, Scores
-from adbench.api import maps
-from adbench.api.detector import Step
-from adbench.errors import CheckpointError, TaskError
+from adbench import Detector, Epoch, Scores, Step
+from adbench.api import CheckpointError, TaskError, maps
 
 from ..patches import averaged, flat_pooled
 from . import PatchCoreOptions
@@ -23,9 +21,8 @@ from .coreset import KCentre
 from .neighbours import Found, Neighbours
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 STARTS = 10
 """Random patches to which the approximate choice takes mean distances at its start."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adbench import BuildContext, Method, Options, hookimpl
-from adbench.types import Preset
+from adbench import BuildContext, Method, Options, Preset, hookimpl
 
 if TYPE_CHECKING:
     from .model import Random

@@ -16,7 +16,7 @@ from adbench import Detector, Epoch, Options, Scores
 
 if TYPE_CHECKING:
     from adbench import BuildContext
-    from adbench.api.images import Batch, Images
+    from adbench.api import Batch, Images
 
 
 class Random(Detector):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
-from adbench.api.data import Size
-from adbench.api.options import Count, Interpolation, Positive, Range, Resize
+from adbench.api import Count, Interpolation, Positive, Range, Resize, Size
 
 if TYPE_CHECKING:
     from .model import SimpleNet

@@ -16,17 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import maps
-from adbench.errors import OptionError
+from adbench.api import OptionError, maps
 
 from ..flows import require_finite
 from ..patches import flat_pooled
 from . import SimpleNetOptions
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 PATCH = 3
 """Positions on a side of a patch."""

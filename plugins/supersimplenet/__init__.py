@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
-from adbench.api.options import Count, Interpolation, Positive, Range, Share
+from adbench.api import Count, Interpolation, Positive, Range, Share
 
 if TYPE_CHECKING:
     from .model import SuperSimpleNet

@@ -16,17 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import maps
-from adbench.errors import CheckpointError
+from adbench.api import CheckpointError, maps
 
 from .. import perlin
 from ..flows import require_finite, require_fit
 from . import SuperSimpleNetOptions
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch, Images
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch, Images
 
 EVALUATIONS = 10
 """Evaluations in the course of a training, about."""

@@ -198,7 +198,7 @@ def test_memory_of_the_threads_is_given_back(two_threads, budget, expected, monk
     torch.set_num_threads(budget)
     others = threading.active_count()
     given_back: list[bool] = []
-    monkeypatch.setattr(worker_threads, "free", lambda: given_back.append(threading.active_count() == others))
+    monkeypatch.setattr(worker_threads.memory, "free", lambda: given_back.append(threading.active_count() == others))
     with WorkerThreads[int](2, CPU) as threads:
         threads.put(0, iter([1]))
         assert threads.results() == [[1], []]
