@@ -22,7 +22,7 @@ class BuildContext:
         device: where the detector trains and scores.
         seed: of the run; torch's, NumPy's and Python's global generators have it already.
         dataset: name of the data set; empty if there is none, as in ``check-method``.
-        classes: names of the classes to train, in the data set's order.
+        classes: names of the classes to train, sorted.
         train_images: training images, without those held out for the threshold. Broken ones that --skip-bad
             leaves out are counted.
         setting: the kind of training images.

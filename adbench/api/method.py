@@ -15,7 +15,7 @@ from typing import (
     get_args,
 )
 
-from ..util.errors import TaskError, UnknownNameError, UsageError
+from ..util.errors import TaskError, UnknownNameError, UsageError, type_text
 from .context import BuildContext
 from .data import SETTINGS, Setting
 from .detector import Detector
@@ -164,7 +164,7 @@ class Method:
         build: Callable[[Any, Any], Any] = self.build
         detector = build(options, context if takes_context(build) else context.device)
         if not isinstance(detector, Detector):
-            raise TaskError(f"{self.name}: build returned a {type(detector).__name__}", wanted="a Detector")
+            raise TaskError(f"{self.name}: build returned {type_text(detector)}", wanted="a Detector")
         return detector
 
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import Tensor, nn
 
-from ..util.errors import TaskError
+from ..util.errors import TaskError, type_text
 from .backbone import AnyBackbone, Backbone
 
 FREEZE = "Freeze it with module.eval().requires_grad_(False), or call module(batch.images) to train it"
@@ -32,7 +32,7 @@ def as_backbone(given: AnyBackbone) -> Backbone:
         return given  # type: ignore[return-value]
     if not isinstance(given, nn.Module):
         wanted = "one of adbench.backbones, or an nn.Module"
-        raise TaskError("the backbone of features(...)", found=f"a {type(given).__name__}", wanted=wanted)
+        raise TaskError("the backbone of features(...)", found=type_text(given), wanted=wanted)
     return ModuleBackbone(given)
 
 
@@ -78,7 +78,7 @@ class ModuleBackbone:
         values = list(found.values()) if isinstance(found, Mapping) else found
         levels = [values] if isinstance(values, Tensor) else values
         if not isinstance(levels, Sequence) or not all(isinstance(each, Tensor) for each in levels):
-            raise _wrong(self.module, f"a {type(found).__name__}")
+            raise _wrong(self.module, type_text(found))
         for level in levels:
             if level.ndim != 4 or len(level) != len(images):
                 raise _wrong(self.module, f"shape {tuple(level.shape)}")

@@ -6,7 +6,7 @@ import ast
 import inspect
 import textwrap
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from itertools import pairwise
 from math import inf
@@ -267,15 +267,23 @@ def _convert_tuple(kinds: tuple[Any, ...], text: str) -> tuple[Any, ...]:
     if is_size:
         text = text.lower().replace("x", ",")  # 256x640
     if text[:1] + text[-1:] in ("()", "[]"):
-        text = text[1:-1]
-    words = [word.strip() for word in text.split(",") if word.strip()]
+        text = text[1:-1].strip().removesuffix(",")  # Python writes (8,)
+    words = text.split(",") if text else []
     if of_any_length:
-        return tuple(_convert(kinds[0], word) for word in words)
+        return tuple(_convert(kinds[0], word) for word in _filled(words))
     if is_size and len(words) == 1:  # "256" is a square
         words = words * len(kinds)
     if len(words) != len(kinds):
         raise ValueError(text)
-    return tuple(_convert(kind, word) for kind, word in zip(kinds, words, strict=True))
+    return tuple(_convert(kind, word) for kind, word in zip(kinds, _filled(words), strict=True))
+
+
+def _filled(words: Sequence[str]) -> list[str]:
+    """Strip words. Raises ``ValueError`` if one is empty: 64x is no square, but a side is missing."""
+    stripped = [word.strip() for word in words]
+    if not all(stripped):
+        raise ValueError("an empty part")
+    return stripped
 
 
 def _convert_bool(text: str) -> bool:

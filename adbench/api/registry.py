@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 import pluggy
 
 from ..util import source
-from ..util.errors import PLUGIN_ERRORS, PluginError, UnknownNameError, described
+from ..util.errors import PLUGIN_ERRORS, PluginError, UnknownNameError, absent, described, type_text
 from . import hooks as hookspecs
 from .backbone import BackboneEntry
 from .backbone_table import is_built_in
@@ -200,17 +201,27 @@ def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[
     """
     try:
         manager.register(load_module(), plugin)
-        manager.check_pending()  # a mistyped hook would stay silent otherwise
-    except PLUGIN_ERRORS as error:  # a mistyped hook would be ignored silently otherwise
+        _require_known_hooks(manager, plugin)
+    except PLUGIN_ERRORS as error:
         if manager.has_plugin(plugin):
             manager.unregister(name=plugin)
         raise _unusable(error) from error
 
 
+def _require_known_hooks(manager: pluggy.PluginManager, plugin: str) -> None:
+    """Refuse a mistyped hook, which would be ignored in silence otherwise."""
+    known = [name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")]
+    for caller in manager.get_hookcallers(manager.get_plugin(plugin)) or ():
+        if not caller.has_spec():
+            near = get_close_matches(caller.name, known, n=1, cutoff=0.8)
+            wanted = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(known)}"
+            raise _UnusableError(f"a hook '{caller.name}' that does not exist: {wanted}")
+
+
 def _unusable(error: BaseException) -> _UnusableError:
     if isinstance(error, _UnusableError):
         return error
-    if isinstance(error, pluggy.PluginValidationError):  # its last line has the reason
+    if isinstance(error, pluggy.PluginValidationError):  # arguments that the hook does not have
         return _UnusableError(str(error).strip().splitlines()[-1].strip())
     return _UnusableError(described(error))
 
@@ -234,7 +245,7 @@ def _module_name(path: Path) -> str:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise _UnusableError("no such file")
+        raise _UnusableError(absent(path, "file"))
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
     assert spec is not None
@@ -279,13 +290,13 @@ def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> li
         if isinstance(returned, kind):
             raise _UnusableError(f"{hook} returned a {kind.__name__} alone, {wanted}: put it in brackets")
         if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
-            raise _UnusableError(f"{hook} returned a {type(returned).__name__}, {wanted}")
+            raise _UnusableError(f"{hook} returned {type_text(returned)}, {wanted}")
         offered = list(returned)
     except PLUGIN_ERRORS as error:
         raise _unusable(error) from error
     for item in offered:
         if not isinstance(item, kind):
-            raise _UnusableError(f"{hook} returned a list with a {type(item).__name__}, {wanted}")
+            raise _UnusableError(f"{hook} returned a list with {type_text(item)}, {wanted}")
         if not isinstance(item.name, str) or not item.name:
             raise _UnusableError(f"{hook} returned a {kind.__name__} with the name {item.name!r}, wanted a text")
         if kind is BackboneEntry and is_built_in(item.name):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from ..util.errors import UnknownNameError, UsageError
+from ..util.errors import UnknownNameError, UsageError, absent
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ def _require_given(method: str, requirements: Requirements, given: Mapping[str, 
             raise unknown(name, {method: requirements})
         is_right = path.is_dir() if known[name].kind == "folder" else path.is_file()
         if not is_right:
-            found = "no such file or folder" if not path.exists() else "a file" if path.is_file() else "no plain file"
-            if path.is_dir():
-                found = "a folder"
+            found = absent(path, known[name].kind) if path.exists() else "no such file or folder"
             raise UsageError(f"--aux {name}={path}", found=found, wanted=f"a {known[name].kind}: {known[name].purpose}")
 
 

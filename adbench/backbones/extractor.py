@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..api.backbone import Network
-from ..util.errors import OptionError, SizeError, TaskError, first_line
+from ..util.errors import OptionError, SizeError, TaskError, first_line, type_text
 
 PADDINGS = ("zeros", "reflect")
 POOLS = ("none", "avg", "max")
@@ -75,11 +75,11 @@ class Extractor(nn.Module):
         """The maps through the pool; what comes after them is left as it is."""
         count = len(self.layers)
         if not isinstance(found, (list, tuple)) or len(found) < count:
-            what = f"{len(found)} tensors" if isinstance(found, (list, tuple)) else f"a {type(found).__name__}"
+            what = f"{len(found)} tensors" if isinstance(found, (list, tuple)) else type_text(found)
             raise TaskError(f"the network of backbone {self.name} returned", found=what, wanted=f"a list of {count}")
         for each in found:
             if not isinstance(each, Tensor) or each.ndim != 4 or len(each) != images:
-                what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else f"a {type(each).__name__}"
+                what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else type_text(each)
                 raise TaskError(f"the network of backbone {self.name} returned", found=what, wanted="(B, C, h, w)")
         return [*(self.pool(each) for each in found[:count]), *found[count:]]
 

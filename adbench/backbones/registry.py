@@ -22,7 +22,7 @@ from ..api.context import BuildContext
 from ..api.data import Size
 from ..api.options import BackboneOptions
 from ..util import devices
-from ..util.errors import OptionError, SizeError, TaskError, UnknownNameError, WeightsError
+from ..util.errors import OptionError, SizeError, TaskError, UnknownNameError, WeightsError, type_text
 from . import efficientnet_lite, levels, torchvision
 from . import timm as timm_backbone
 from . import weights as weights_module
@@ -159,7 +159,7 @@ class Backbone(nn.Module):
         with torch.random.fork_rng(devices=[]) if pretrained else nullcontext():  # random values are replaced
             network: Any = self._build(self.layers, self._weights, pretrained)
         if not isinstance(network, Network):
-            raise TaskError(f"backbone {self.name}: build returned a {type(network).__name__}", wanted="a Network")
+            raise TaskError(f"backbone {self.name}: build returned {type_text(network)}", wanted="a Network")
         if self._extractor is not None and self._extractor.network is network.module:
             raise TaskError(f"backbone {self.name}: build returned the same module again", wanted="a new one")
         if not len(network.channels) == len(network.strides) == len(self.layers):
@@ -312,6 +312,6 @@ def _reflect(trunk: nn.Module, name: str) -> None:
             continue
         if type(conv) not in (nn.Conv2d, SameConv2d):
             raise OptionError(
-                f"padding of {name}", found=f"a {type(conv).__name__} that cannot reflect", hint="Use padding=zeros"
+                f"padding of {name}", found=f"{type_text(conv)} that cannot reflect", hint="Use padding=zeros"
             )
         conv.padding_mode = "reflect"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..util.errors import OptionError, UsageError
+from ..util.errors import OptionError, UsageError, absent
 
 if TYPE_CHECKING:
     from ..util.threads import Choice
@@ -231,7 +231,7 @@ def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path
         return [folder for folder in folders if folder.is_dir()]
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"--data-root {folder}", found="no such folder", wanted="where a data set lies")
+            raise UsageError(f"--data-root {folder}", found=absent(folder, "folder"), wanted="where a data set lies")
     return folders
 
 

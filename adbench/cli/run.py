@@ -317,15 +317,24 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
 def _checkpoint(given: Path, results: Path) -> Path:
     """The checkpoint file: the given one, or the last epoch's of the given run."""
     from ..results import store
-    from ..results.find import find_runs
+    from ..results.find import find_runs, near
     from ..results.run_files import folder_of
 
-    if given.is_file() or not results.is_dir():
+    if given.is_file():
         return given
+    stored: Sequence[Result] = ()
+    with contextlib.suppress(ResultError):  # no results yet
+        stored = store.read_all(results).results
     try:
-        runs = find_runs(store.read_all(results).results, [str(given)], results)
-    except (ResultError, UnknownNameError):  # it was a file that doesn't exist
-        return given
+        runs = find_runs(stored, [str(given)], results)
+    except UnknownNameError as error:
+        if given.exists():
+            return given
+        alike = near(stored, str(given))
+        raise UsageError(
+            f"--checkpoint {given}", found="no such file, and no such run", wanted=f"a file, or a run in {results}",
+            hint=f"Did you mean {' or '.join(alike)}?" if alike else "See adbench list runs",
+        ) from error  # fmt: skip
     if len({(run.dataset, run.method, run.run) for run in runs}) > 1:  # classes of one model share its checkpoint
         raise UsageError(f"--checkpoint {given}", found=f"{len(runs)} runs of that name", wanted="the folder of one")
     return folder_of(results, runs[0]).path / "last.pt"

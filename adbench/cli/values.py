@@ -112,8 +112,8 @@ def seeds(seed: int | None, several: str | None) -> list[int]:
         return [seed or 0]
     if seed is not None:
         raise OptionError("--seed and --seeds", found="both", wanted="one of them")
-    words = [word.strip() for word in several.split(",") if word.strip()]
-    if not words or not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
+    words = [word.strip() for word in several.strip().removesuffix(",").split(",")]  # "3," is the seed 3
+    if not all(word.isascii() and word.isdigit() and int(word) <= LAST_SEED for word in words):
         raise OptionError("--seeds", found=f"'{several}'", wanted="whole numbers such as 0,1,2")
     if len(words) == 1 and "," not in several and int(words[0]) > 0:  # one seed 3, or three seeds
         number = int(words[0])

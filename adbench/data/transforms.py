@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..api.images import Transform
-from ..util.errors import TaskError
+from ..util.errors import TaskError, type_text
 
 ROTATION_SEED = 2107
 """Seed of the rotated copies; the same for all runs, so that methods and seeds share their features."""
@@ -116,7 +116,7 @@ class Transformed:
     def _checked(self, images: Tensor, generator: torch.Generator) -> Tensor:
         made = self.transform(images, generator)
         if not isinstance(made, Tensor) or made.shape != images.shape:
-            found = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
+            found = f"shape {tuple(made.shape)}" if isinstance(made, Tensor) else type_text(made)
             raise TaskError("the transform of augmented(...) returned", found=found, wanted=f"{tuple(images.shape)}")
         return made
 

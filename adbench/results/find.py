@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..util.errors import UnknownNameError, UsageError
+from ..util.errors import ResultError, UnknownNameError, UsageError
+from . import result_file
 from .records import Result
+from .result_file import RESULT
 from .run_files import folder_of
 
 LISTED = 4
@@ -39,13 +41,30 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
         return exact
     found = _in_folder(stored, Path(name), results) or [run for run in stored if name.strip("/\\") in _text(run)]
     if not found:
-        runs = [run.run for run in stored]
-        raise UnknownNameError("run", name, get_close_matches(name, runs), hint="See adbench list runs")
+        _refuse_moved(name, results)
+        raise UnknownNameError("run", name, near(stored, name), hint="See adbench list runs")
     if len({(run.dataset, run.method, run.run) for run in found}) > 1:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         listed = ", ".join(map(_text, found[:LISTED]))
         raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
     return found
+
+
+def near(stored: Sequence[Result], name: str) -> list[str]:
+    """The names of runs that are most like a text, best first."""
+    return get_close_matches(name, list(dict.fromkeys(run.run for run in stored)), n=3, cutoff=0.4)
+
+
+def _refuse_moved(name: str, results: Path) -> None:
+    """Raise ``ResultError`` for the folder of a result that lies elsewhere than its names say: a renamed folder."""
+    place = Path(name) if Path(name).is_dir() else Path(name).parent
+    if not (place / RESULT).is_file():
+        return
+    run = result_file.read(place / RESULT)
+    raise ResultError(
+        f"folder {place}", found=f"the result of run {_text(run)}", wanted=f"it in {folder_of(results, run).path}",
+        hint="Give the folder its old name, or choose its place with --results",
+    )  # fmt: skip
 
 
 def _in_folder(stored: Sequence[Result], path: Path, results: Path) -> list[Result]:

@@ -20,7 +20,7 @@ from .records import Result
 SCHEMA = 1
 """Version of ``result.json``; a higher one comes from a newer adbench."""
 
-EPOCHS = "epochs.csv"
+RESULT, EPOCHS = "result.json", "epochs.csv"
 
 TOLERANCE = 1e-6
 """Tolerance between a metric of stored scores or epochs and the stored metric, where there is no digest."""

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files, torch_files
-from ..util.errors import ResultError, TaskError, UnknownNameError, first_line
+from ..util.errors import ResultError, TaskError, UnknownNameError, absent, first_line
 from ..util.text import csv_text, safe_name, stored_text
 from . import result_file, serialization
 from .records import EpochRecord, Result
-from .result_file import EPOCHS
+from .result_file import EPOCHS, RESULT
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ SCORES, HISTOGRAMS = "scores.csv", "evidence.npz"
 ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
-_RESULT, _STATE, _LOCK = "result.json", "state.pt", ".lock"
+_STATE, _LOCK = "state.pt", ".lock"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RunFolder:
 
     def is_finished(self) -> bool:
         """Whether there is a result; if so, it is complete."""
-        return (self.path / _RESULT).is_file()
+        return (self.path / RESULT).is_file()
 
     def read_result(self) -> Result:
         """Read the result.
@@ -86,7 +86,7 @@ class RunFolder:
         Raises:
             ResultError: there is none, it can't be read, or a newer adbench wrote it.
         """
-        return result_file.read(self.path / _RESULT)
+        return result_file.read(self.path / RESULT)
 
     def write_result(
         self,
@@ -111,7 +111,7 @@ class RunFolder:
         if histograms is not None:
             digests[HISTOGRAMS] = self.write_histograms(histograms)
         result = result_file.with_digest(replace(result, files=digests))
-        self._write(_RESULT, serialization.to_text(result))
+        self._write(RESULT, serialization.to_text(result))
         (self.path / _STATE).unlink(missing_ok=True)
         return result
 
@@ -203,7 +203,7 @@ class RunFolder:
     def discard(self) -> None:
         """Remove all files of this run except its lock; the result first, so that no part of it looks finished."""
         with _writing(self.path):
-            (self.path / _RESULT).unlink(missing_ok=True)
+            (self.path / RESULT).unlink(missing_ok=True)
             for path in self.path.iterdir() if self.path.is_dir() else ():
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
@@ -340,10 +340,10 @@ def read_all(
         UnknownNameError: no result has that data set, class or method.
     """
     if not results.is_dir():
-        raise ResultError(f"results folder {results}", found="no such folder", hint=START_HERE)
+        raise ResultError(f"results folder {results}", found=absent(results, "folder"), hint=START_HERE)
     found: dict[tuple[str, str, str, str], Result] = {}
     problems = []
-    for path in sorted(results.glob(f"*/*/*/*/{_RESULT}")):
+    for path in sorted(results.glob(f"*/*/*/*/{RESULT}")):
         try:
             result = result_file.read(path)
         except ResultError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..api.data import EvalSize, Setting
-from ..util.errors import CheckpointError
+from ..util.errors import CheckpointError, type_text
 
 
 class Fields:
@@ -76,7 +76,7 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float, str)):
         text = repr(value)
         return text if len(text) <= 40 else f"{text[:40]}..."
-    return f"a {type(value).__name__}" if not isinstance(value, (list, tuple)) else f"a list of {len(value)}"
+    return type_text(value) if not isinstance(value, (list, tuple)) else f"a list of {len(value)}"
 
 
 def _is_whole(value: object, least: int) -> bool:

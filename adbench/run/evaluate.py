@@ -17,7 +17,7 @@ from ..data.images import Batch, Images
 from ..metrics.histograms import ScoreHistograms
 from ..metrics.metrics import evaluate_ground_truth
 from ..util.devices import synchronize
-from ..util.errors import TaskError, WeightsError
+from ..util.errors import TaskError, WeightsError, type_text
 from ..util.memory import MicroBatches, free, is_out_of_memory
 from .session import kept_random_state
 
@@ -199,7 +199,7 @@ def _score(detector: Detector, batch: Batch, micro_batches: MicroBatches, batch_
 def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None:
     """Refuse scores that would spoil the metrics, in the method's name."""
     if not isinstance(scores, Scores):
-        raise TaskError(f"{name}: score returned a {type(scores).__name__}", wanted="Scores")
+        raise TaskError(f"{name}: score returned {type_text(scores)}", wanted="Scores")
     for part in _KEPT_AS:
         shape = (count,) if part == "image" else (count, *size)
         values = getattr(scores, part)
@@ -208,7 +208,7 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
                 raise TaskError(f"{name}: Scores.image", found="None", wanted=f"a tensor of shape {shape}")
             continue
         if not isinstance(values, torch.Tensor):
-            raise TaskError(f"{name}: Scores.{part}", found=f"a {type(values).__name__}", wanted="a tensor")
+            raise TaskError(f"{name}: Scores.{part}", found=type_text(values), wanted="a tensor")
         if tuple(values.shape) != shape:
             raise TaskError(f"{name}: Scores.{part}", found=f"shape {tuple(values.shape)}", wanted=f"shape {shape}")
         if not bool(torch.isfinite(values.to(_KEPT_AS[part]) if part != "image" else values).all()):

@@ -17,7 +17,7 @@ from ..api.registry import defining_modules, texts_in
 from ..results.records import Identity
 from ..util import numerics, source
 from ..util.digests import Digests, Watch
-from ..util.errors import UsageError, WeightsError
+from ..util.errors import UsageError, WeightsError, absent
 from .job import Job
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Identifier:
         for key, path in file_options(job.options).items():
             digest = self.digests.of([path])[path]
             if digest is None:
-                reason = "no such file" if not path.exists() else "a file that can't be read"
+                reason = "a file that can't be read" if path.is_file() else absent(path, "file")
                 raise WeightsError(f"{key} file {path}", found=reason, hint=f"Check the path given as --{key}")
             found[key] = digest
         for name, path in job.auxiliary:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..api.detector import Detector, Epoch, Step
 from ..data.images import Images
-from ..util.errors import TaskError
+from ..util.errors import TaskError, type_text
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def epochs(
 
     fitting = detector.fit(images)
     if not isinstance(fitting, Iterator):
-        raise TaskError(f"{name}: fit", found=f"a {type(fitting).__name__}", wanted="a generator of Epoch")
+        raise TaskError(f"{name}: fit", found=type_text(fitting), wanted="a generator of Epoch")
     while True:
         images.step, own_steps = count, False
         with working():
@@ -74,6 +74,7 @@ def epochs(
         if report is None:
             return
         epoch = _plain(report, name)
+        _check_total(epoch, name)
         if epoch.number == detector.epoch and not seen:
             if announce:
                 announce(epoch.number, epoch.total)
@@ -91,7 +92,7 @@ def epochs(
 def _plain(report: object, name: str) -> Epoch:
     """Convert an epoch to Python's numbers, which can be stored, from tensors of one element and NumPy's numbers."""
     if not isinstance(report, Epoch):
-        raise TaskError(f"{name}: fit yielded a {type(report).__name__}", wanted="an Epoch")
+        raise TaskError(f"{name}: fit yielded {type_text(report)}", wanted="an Epoch")
     return replace(
         report,
         number=_number(report.number, index, f"{name}: Epoch.number", "a whole number"),
@@ -115,7 +116,18 @@ def _number(value: object, convert: Callable[[Any], T], thing: str, wanted: str)
     try:
         return convert(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TaskError(thing, found=f"a {type(value).__name__}", wanted=wanted) from error
+        raise TaskError(thing, found=type_text(value), wanted=wanted) from error
+
+
+def _check_total(epoch: Epoch, name: str) -> None:
+    """Refuse a total that this epoch contradicts; it may change later, as where training stops early."""
+    least = max(1, epoch.number)
+    if epoch.total < least:
+        raise TaskError(
+            f"{name}: fit yielded epoch {epoch.number} of {epoch.total}",
+            wanted=f"a total of at least {least}",
+            hint="Give the number of all epochs as the second argument of Epoch",
+        )
 
 
 def _check(epoch: Epoch, wanted: int, name: str) -> None:

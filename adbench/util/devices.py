@@ -43,7 +43,8 @@ def _find_device(text: str) -> torch.device:
     if text == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     kind, _, number = text.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+    is_number = number.isascii() and number.isdigit()
+    if kind not in ("cpu", "cuda", "mps") or (number and not (kind == "cuda" and is_number)):
         raise OptionError("--device", found=f"'{text}'", wanted="auto, cpu, cuda, cuda:N or mps")
     if kind == "cpu":
         return torch.device("cpu")

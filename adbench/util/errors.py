@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
 
 
 class AdbenchError(Exception):
@@ -61,6 +63,19 @@ def _rebuild(kind: type[AdbenchError], parts: dict[str, str]) -> AdbenchError:
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or the name of its type where the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def type_text(value: object) -> str:
+    """A value's type with its article, for messages: "an int", "a list", or "None"."""
+    name = type(value).__name__
+    return "None" if value is None else f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
+
+
+def absent(path: Path, wanted: Literal["file", "folder"]) -> str:
+    """What lies where a file or a folder is missing: "no such file", "a folder" or "no plain file"."""
+    if not path.exists():
+        return f"no such {wanted}"
+    return "a folder" if path.is_dir() else "a file" if path.is_file() else "no plain file"
 
 
 PLUGIN_ERRORS = (Exception, SystemExit)

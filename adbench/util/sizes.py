@@ -17,7 +17,7 @@ def parse_bytes(text: str, owner: str) -> int:
     Raises:
         OptionError: the text is no number of bytes; the message names ``owner``.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
     if found is None or found[2].upper() not in _UNITS:
         raise OptionError(owner, found=f"'{text}'", wanted="a number of bytes such as 4GB or 512MB")
     return int(float(found[1]) * _UNITS[found[2].upper()])

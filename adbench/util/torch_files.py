@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import integrity
-from .errors import CheckpointError, first_line
+from .errors import CheckpointError, absent, first_line, type_text
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,9 @@ def load(path: Path, device: torch.device | str = "cpu", *, hint: str = "") -> d
         CheckpointError: the file is missing, damaged or unreadable, or holds something else than a dict.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path}", found="no such file", wanted="a file made by torch.save", hint=hint)
+        raise CheckpointError(
+            f"checkpoint {path}", found=absent(path, "file"), wanted="a file made by torch.save", hint=hint
+        )
     try:
         damage = integrity.damage_of(path)
         if damage:
@@ -108,5 +110,5 @@ def load(path: Path, device: torch.device | str = "cpu", *, hint: str = "") -> d
         found = error.strerror or first_line(error)
         raise CheckpointError(f"checkpoint {path} can't be read", found=found, hint=hint) from error
     if not isinstance(saved, dict):
-        raise CheckpointError(f"checkpoint {path}", found=type(saved).__name__, wanted="a dict of state dicts")
+        raise CheckpointError(f"checkpoint {path}", found=type_text(saved), wanted="a dict of state dicts")
     return saved

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class PaDiMOptions(BackboneOptions):
     """The published set-up, WR50-Rd550.
 
-    The paper shrinks images to 256 x 256 and cuts out the central 224 x 224. Here the whole image is resized to
-    224 x 224, since masks are compared whole.
+    As in the paper, images are shrunk to 256 x 256, and the central 224 x 224 are cut out.
     """
 
     size: Size = (224, 224)
+    resize_to: Size | None = (256, 256)
     batch_size: Count = 32
 
     dimensions: Count = 550
@@ -37,13 +37,13 @@ class PaDiMOptions(BackboneOptions):
 PAPER = PaDiMOptions()
 
 PRESETS = {
-    "paper": Preset(PAPER, "The published set-up: 550 of 1792 channels of wide_resnet50_2 at 224 x 224"),
+    "paper": Preset(PAPER, "The published set-up: 550 of 1792 channels of wide_resnet50_2, 224 x 224 of 256 x 256"),
     "quick": Preset(
         replace(PAPER, backbone="resnet18", dimensions=100),
         "The paper's small variant: 100 of 448 channels of resnet18",
     ),
     "cpu": Preset(
-        replace(PAPER, size=(256, 256), batch_size=8, backbone="efficientnet_lite0", dimensions=100),
+        replace(PAPER, size=(256, 256), resize_to=None, batch_size=8, backbone="efficientnet_lite0", dimensions=100),
         "100 of 176 channels of a small backbone at 256 x 256: seconds on a laptop",
     ),
 }

@@ -71,7 +71,7 @@ def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
         ({"adbench_methods": lambda: 1 / 0}, "ZeroDivisionError"),
         ({"adbench_methods": lambda: ["name"]}, "returned a list with a str, wanted a list of Method"),
         ({"adbench_methods": lambda: "name"}, "returned a str, wanted a list of Method"),
-        ({"adbench_methods": lambda: None}, "returned a NoneType, wanted a list of Method"),
+        ({"adbench_methods": lambda: None}, "returned None, wanted a list of Method"),
         ({"adbench_methods": lambda: method("alone")}, "a Method alone, wanted a list of Method: put it in brackets"),
         ({"adbench_methods": lambda: [method("")]}, "with the name '', wanted a text"),
         ({"adbench_methods": lambda: (method(name) for name in "ab" if 1 / 0)}, "ZeroDivisionError"),
@@ -124,10 +124,13 @@ def adbench_methods():
         ("import nothing_at_all", "nothing_at_all"),
         ("def", "Syntax"),
         ("raise SystemExit", r"a call of sys.exit\(None\)"),
-        (HOOK.format("7"), "returned a int, wanted a list of Method"),
+        (HOOK.replace("methods", "method").format([]), r"a hook 'adbench_method' .*: did you mean adbench_methods\?"),
+        (HOOK.replace("methods", "zebra").format([]), "a hook 'adbench_zebra' that does not exist: wanted one of adb"),
+        (HOOK.replace("methods()", "methods(device)").format([]), "device"),
+        (HOOK.format("7"), "returned an int, wanted a list of Method"),
         (HOOK.format("1 / 0"), "ZeroDivisionError: division by zero"),
         (HOOK.format("exit('no GPU')"), r"a call of sys.exit\('no GPU'\)"),
-        (HOOK.format("[object()]"), "a list with a object, wanted a list of Method"),
+        (HOOK.format("[object()]"), "a list with an object, wanted a list of Method"),
     ],
 )
 def test_a_file_that_was_asked_for_must_work(tmp_path, text, message):
@@ -187,3 +190,9 @@ def test_entry_points_are_looked_up_in_the_group_adbench():
 
     assert plugins.GROUP == "adbench"
     assert hasattr(point.load(), "adbench_methods")
+
+
+def test_a_folder_is_no_plugin_file(tmp_path):
+    """A path that exists is not called missing."""
+    with pytest.raises(PluginError, match=f"--plugin {tmp_path}: found a folder"):
+        plugins.load([tmp_path])

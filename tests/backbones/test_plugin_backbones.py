@@ -205,7 +205,7 @@ def entry(name: str, network: object = None) -> BackboneEntry:
     ("returned", "reason"),
     [
         (entry("alone"), "a BackboneEntry alone, wanted a list of BackboneEntry: put it in brackets"),
-        ([nn.Identity()], "a list with a Identity, wanted a list of BackboneEntry"),
+        ([nn.Identity()], "a list with an Identity, wanted a list of BackboneEntry"),
         ([entry("")], "with the name '', wanted a text"),
         ([entry("resnet18")], "the backbone resnet18, which adbench has itself: rename it"),
         ([entry("timm:mine")], "the backbone timm:mine, which adbench has itself: rename it"),
@@ -251,7 +251,7 @@ def test_a_network_that_takes_one_size_says_so():
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Identity(), "build returned a Identity: wanted a Network"),
+        (nn.Identity(), "build returned an Identity: wanted a Network"),
         (Network(nn.Identity(), (3, 3), (1, 1)), "found 2 channels and 2 strides, wanted 1, one for each layer"),
         (Network(nn.Identity(), (3,), (1,)), "returned: found a Tensor, wanted a list of 1"),
     ],

@@ -88,7 +88,14 @@ RUN = ("run", "-d", "folder", "--data-root", "DATA", "--plugin", TINY, "--result
         (("list", "methods", "msflw"), ("unknown method 'msflw'", "Did you mean 'msflow'?")),
         (("list", "backbones", "resnet18"), ("adbench list backbones resnet18", "found a name")),
         (("test", "-m", "random", "-d", "folder", "--data-root", "DATA", "-c", "nuts", "--checkpoint", "nowhere.pt"),
-         ("checkpoint nowhere.pt", "no such file")),
+         ("--checkpoint nowhere.pt", "no such file, and no such run", "See adbench list runs")),
+        (("test", "-m", "random", "-d", "folder", "--data-root", "DATA", "-c", "nuts", "--checkpoint", "cpuseed1",
+          "--results", "BOARD"), ("no such file, and no such run", "a run in", "Did you mean cpu-seed1-")),
+        (("leaderboard", "--results", __file__), ("results folder", "found a file")),
+        ((*RUN, "-m", "tiny", "--plugin", "DATA"), ("--plugin", "found a folder")),
+        ((*RUN, "-m", "tiny", "--size", "64x"), ("option size of tiny", "'64x'", "HxW")),
+        ((*RUN, "-m", "tiny", "--seeds", "0,,1"), ("--seeds", "'0,,1'")),
+        ((*RUN, "-m", "tiny", "--device", "cuda:²"), ("--device", "'cuda:²'", "cuda:N")),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_a_hint(ran, tiny_data, tmp_path, words, texts):

@@ -237,7 +237,8 @@ def test_the_paper_preset_is_the_papers():
 
     assert paper == PaDiMOptions()
     assert (paper.backbone, paper.layers, paper.dimensions) == ("wide_resnet50_2", (1, 2, 3), 550)
-    assert (paper.size, paper.epsilon, paper.sigma) == ((224, 224), 0.01, 4.0)
+    assert (paper.size, paper.resize_to, paper.epsilon, paper.sigma) == ((224, 224), (256, 256), 0.01, 4.0)
+    assert PRESETS["cpu"].options.resize_to is None
     assert (quick.backbone, quick.dimensions) == ("resnet18", 100)
 
 

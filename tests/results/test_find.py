@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from made_results import make_result
 
-from adbench.results.find import find_runs
+from adbench.results.find import find_runs, near
 from adbench.results.run_files import folder_of
-from adbench.util.errors import UnknownNameError, UsageError
+from adbench.util.errors import ResultError, UnknownNameError, UsageError
 
 
 @pytest.fixture
@@ -75,3 +75,21 @@ def test_a_run_of_one_model_of_several_classes_is_one_run(tmp_path):
     place = folder_of(tmp_path, joint[1]).path
     place.mkdir(parents=True)
     assert find_runs(joint, [str(place)], tmp_path) == joint[1:]
+
+
+def test_a_renamed_folder_is_named_with_its_old_name(stored, tmp_path):
+    """The run's name is right there, so it is not called unknown, nor offered as the nearest one."""
+    folder_of(tmp_path, stored[2]).write_result(stored[2], [], [])
+    old = tmp_path / "folder/nuts"
+    moved = old.rename(tmp_path / "folder/renamed")
+    place = moved / old.relative_to(old) / "b/cpu-seed0-33bb"
+    for name in (place, place / "result.json"):
+        with pytest.raises(ResultError, match=r"found the result of run folder/nuts/b/.*, wanted it in .*/nuts/b/"):
+            find_runs(stored, [str(name)], tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cpuseed0", "seed-11aa", "cpu_seed0_11aa"])
+def test_names_that_are_a_little_like_it_are_offered(stored, name):
+    """A part of a run's name with a typing error has neighbours; a word of something else has none."""
+    assert "cpu-seed0-11aa" in near(stored, name)
+    assert near(stored, "nowhere.pt") == []

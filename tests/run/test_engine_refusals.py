@@ -29,7 +29,7 @@ def test_wrong_epoch_numbers_are_refused(tiny_data, tmp_path, numbers):
 def test_a_fit_that_is_no_generator_or_yields_something_else_is_refused(tiny_data, tmp_path):
     """A fit that returns, or yields a number, gets a message for its author."""
     for fit, text in (
-        (lambda detector, images: None, "made: fit: found a NoneType"),
+        (lambda detector, images: None, "made: fit: found None"),
         (lambda detector, images: iter([0.5]), "made: fit yielded a float: wanted an Epoch"),
     ):
         method = made_method(fit)

@@ -121,11 +121,14 @@ def test_numbers_of_torch_and_numpy_become_plain_ones(images, given, plain):
     ("wrong", "text"),
     [
         (Epoch("1", 1), "made: Epoch.number: found a str, wanted a whole number"),
-        (Epoch(1, None), "made: Epoch.total: found a NoneType, wanted a whole number"),
+        (Epoch(1, None), "made: Epoch.total: found None, wanted a whole number"),
         (Epoch(1, 1.0), "made: Epoch.total: found a float, wanted a whole number"),
         (Epoch(1, 1, "0.5"), "made: Epoch.loss: found a str, wanted a number or None"),
         (Epoch(1, 1, torch.ones(2)), "made: Epoch.loss: found a Tensor, wanted a number or None"),
         (Epoch(1, 1, 0.5, [1e-3]), "made: Epoch.learning_rate: found a list, wanted a number or None"),
+        (Epoch(1, 0), "made: fit yielded epoch 1 of 0: wanted a total of at least 1"),
+        (Epoch(0, 0), "made: fit yielded epoch 0 of 0: wanted a total of at least 1"),
+        (Epoch(1, -3), "made: fit yielded epoch 1 of -3: wanted a total of at least 1"),
         (Epoch(1, 1, float("inf")), "made: loss in epoch 1: found inf, wanted a finite number"),
     ],
 )
@@ -133,3 +136,19 @@ def test_what_can_not_be_stored_is_refused_at_once(images, wrong, text):
     """A field of a wrong type is the method's error in its first epoch, not when the run is stored."""
     with pytest.raises(TaskError, match=text):
         list(loop.epochs(detector(lambda self, images: iter([wrong])), images, name="made"))
+
+
+def test_a_total_below_the_epoch_is_refused_and_another_one_is_not(images):
+    """Training may stop early or go on longer than announced, but epoch 3 of 2 is a miscount."""
+    early = detector(lambda self, images: iter([Epoch(1, 9), Epoch(2, 2), Epoch(3, 9)]))
+    assert [epoch.total for epoch in loop.epochs(early, images, name="made")] == [9, 2]
+    wrong = detector(lambda self, images: iter([Epoch(1, 9), Epoch(2, 9), Epoch(3, 2)]))
+    with pytest.raises(TaskError, match="made: fit yielded epoch 3 of 2: wanted a total of at least 3"):
+        list(loop.epochs(wrong, images, name="made"))
+
+
+@pytest.mark.parametrize(("report", "what"), [(3, "an int"), ("text", "a str"), ((1, 2), "a tuple")])
+def test_what_is_no_epoch_is_named(images, report, what):
+    """The type has its article."""
+    with pytest.raises(TaskError, match=f"made: fit yielded {what}: wanted an Epoch"):
+        list(loop.epochs(detector(lambda self, images: iter([report])), images, name="made"))

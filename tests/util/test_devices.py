@@ -94,3 +94,10 @@ def test_autocast_refuses_what_the_device_lacks() -> None:
     """As the option does: fp16 on a CPU."""
     with pytest.raises(OptionError, match="fp16"):
         devices.autocast("fp16", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("text", ["cuda:²", "cuda:٣", "cuda:-1", "cuda:1.0", "cpu:0"])
+def test_a_number_of_a_device_is_a_plain_one(text: str) -> None:
+    """Other digits than 0 to 9 are a mistake in the option, in one line."""
+    with pytest.raises(OptionError, match=f"--device: found '{text}', wanted auto, cpu, cuda, cuda:N or mps"):
+        devices.resolve_device(text)

@@ -60,3 +60,17 @@ def test_the_tree_at_the_top_of_the_module_is_complete():
 def test_an_error_in_one_line(error, line, described):
     """An error of any type is one line; those of adbench are sentences and need no type."""
     assert (errors.first_line(error), errors.described(error)) == (line, described)
+
+
+def test_what_lies_where_something_else_is_wanted(tmp_path):
+    """A path that exists as another kind is not called missing."""
+    (tmp_path / "file").touch()
+    assert errors.absent(tmp_path, "file") == "a folder"
+    assert errors.absent(tmp_path / "file", "folder") == "a file"
+    assert errors.absent(tmp_path / "other", "folder") == "no such folder"
+
+
+@pytest.mark.parametrize(("value", "text"), [(1, "an int"), ([], "a list"), (None, "None"), (OSError(), "an OSError")])
+def test_a_type_has_its_article(value, text):
+    """Messages name a type as people would."""
+    assert errors.type_text(value) == text

@@ -18,7 +18,7 @@ def test_sizes_as_people_write_them(text, expected):
     assert sizes.parse_bytes(text, "BUDGET") == expected
 
 
-@pytest.mark.parametrize("text", ["", "a lot", "-4GB", "4 G B", "4XB", "nan", "1e9"])
+@pytest.mark.parametrize("text", ["", "a lot", "-4GB", "4 G B", "4XB", "nan", "1e9", "٤GB", "4²GB"])
 def test_what_is_no_size_is_refused(text):
     """The message names the option or variable, and gives an example."""
     with pytest.raises(OptionError, match=r"--cache-limit.*4GB"):
