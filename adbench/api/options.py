@@ -342,7 +342,10 @@ def check(options: Options, *, owner: str) -> None:
     whole = options.resize_to
     if whole is not None and (whole[0] < options.size[0] or whole[1] < options.size[1]):
         wanted = f"at least the size, {option_text('size', options.size)}, which is cut out of it"
-        raise OptionError(f"option resize_to of {owner}", found=option_text("resize_to", whole), wanted=wanted)
+        hint = "-o resize_to=none resizes the whole image to the size"
+        raise OptionError(
+            f"option resize_to of {owner}", found=option_text("resize_to", whole), wanted=wanted, hint=hint
+        )
     for key, kind in option_types(type(options)).items():
         value = getattr(options, key)
         if not _in_range(kind, value):

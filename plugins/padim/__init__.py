@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaDiMOptions(BackboneOptions):
-    """The published set-up, WR50-Rd550.
+    """The published set-up, WR50-Rd550: the central 224 x 224 of images of 256 x 256.
 
-    As in the paper, images are shrunk to 256 x 256, and the central 224 x 224 are cut out.
+    Masks are cut out likewise, so what lies outside that part is not scored. The paper does not say how images are
+    resized; here by Lanczos.
     """
 
     size: Size = (224, 224)

@@ -232,12 +232,13 @@ def test_values_that_cannot_work_are_refused(name, value):
 
 
 def test_the_paper_preset_is_the_papers():
-    """WR50-Rd550 and R18-Rd100, epsilon 0.01, sigma 4."""
+    """WR50-Rd550 and R18-Rd100, the centre of 256 x 256, epsilon 0.01, sigma 4."""
     paper, quick = PRESETS["paper"].options, PRESETS["quick"].options
 
     assert paper == PaDiMOptions()
     assert (paper.backbone, paper.layers, paper.dimensions) == ("wide_resnet50_2", (1, 2, 3), 550)
-    assert (paper.size, paper.resize_to, paper.epsilon, paper.sigma) == ((224, 224), (256, 256), 0.01, 4.0)
+    assert (paper.size, paper.resize, paper.resize_to) == ((224, 224), "stretch", (256, 256))
+    assert (paper.epsilon, paper.sigma) == (0.01, 4.0)
     assert PRESETS["cpu"].options.resize_to is None
     assert (quick.backbone, quick.dimensions) == ("resnet18", 100)
 
