@@ -12,6 +12,8 @@ from adbench_plugins import cuda_graph
 from adbench_plugins.cflow import CFlowOptions
 from adbench_plugins.cflow.model import CFlow
 from adbench_plugins.cuda_graph import WARM_UP, Graph, GraphedStep, capturable_adam, load_optimizer
+from adbench_plugins.fastflow import FastFlowOptions
+from adbench_plugins.fastflow.model import FastFlow
 from adbench_plugins.flows import set_learning_rate
 from adbench_plugins.msflow import MSFlowOptions
 from adbench_plugins.msflow.model import MSFlow
@@ -32,7 +34,9 @@ MSFLOW = replace(
     lr=1e-3, warmup=1, decay_epochs=(4,), amp="off",
 )  # fmt: skip
 
-Flow = CFlow | MSFlow
+FASTFLOW = replace(FastFlowOptions(), size=(32, 48), batch_size=3, steps=2, epochs=6, amp="off")
+
+Flow = CFlow | MSFlow | FastFlow
 
 
 @pytest.fixture
@@ -69,6 +73,8 @@ def small(method: str, captured: bool = True, **changes: object) -> Flow:
     detector: Flow
     if method == "cflow":
         detector = CFlow(replace(CFLOW, **changes), CPU, TinyBackbone((4, 6, 9)))
+    elif method == "fastflow":
+        detector = FastFlow(replace(FASTFLOW, **changes), CPU, TinyBackbone((4, 6, 9)))
     else:
         detector = MSFlow(replace(MSFLOW, **changes), CPU, TinyBackbone((4, 6, 9)))
     for each in detector.graphs:
@@ -133,7 +139,7 @@ def test_steps_that_cannot_be_captured_are_eager(gpu: list[str], monkeypatch: py
 
 
 @pytest.mark.usefixtures("one_thread", "gpu")
-@pytest.mark.parametrize("method", ["cflow", "msflow"])
+@pytest.mark.parametrize("method", ["cflow", "msflow", "fastflow"])
 def test_a_refused_capture_is_said_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other decoders don't try again; training continues eagerly with the same result."""
     asked = []
@@ -155,7 +161,7 @@ def test_a_refused_capture_is_said_once(method: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize(("method", "graphs"), [("cflow", 3), ("msflow", 2)])
+@pytest.mark.parametrize(("method", "graphs"), [("cflow", 3), ("msflow", 2), ("fastflow", 2)])
 def test_a_training_by_graphs_is_the_training(method: str, graphs: int, gpu: list[str]) -> None:
     """Training ends in the same losses and weights, bit for bit, and keeps no graph afterwards."""
     wanted, found = small(method, captured=False), small(method)
@@ -164,17 +170,21 @@ def test_a_training_by_graphs_is_the_training(method: str, graphs: int, gpu: lis
     assert not any(each._shapes for each in found.graphs)
     for actual, expected in zip(weights(found), weights(wanted), strict=True):
         assert torch.equal(actual, expected)
-    assert sum(event.startswith("capture") for event in gpu) == graphs  # MSFlow's second one is of smaller batches
+    assert (
+        sum(event.startswith("capture") for event in gpu) == graphs
+    )  # those of a single step have a second one, of smaller batches
     assert gpu.count("replay") > 10
 
 
 def weights(detector: Flow) -> list[Tensor]:
     """All parameters."""
+    if isinstance(detector, FastFlow):
+        return list(detector.network.parameters())
     return list((detector.decoders if isinstance(detector, CFlow) else detector.flow).parameters())
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("method", ["cflow", "msflow"])
+@pytest.mark.parametrize("method", ["cflow", "msflow", "fastflow"])
 def test_steps_are_captured_anew_after_a_state_is_loaded(method: str, gpu: list[str]) -> None:
     """Loading replaces the optimiser's tensors, so an older graph would write to freed memory."""
     detector = small(method, captured=True)
@@ -245,7 +255,7 @@ def device() -> torch.device:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("amp", ["off", "bf16"])
-@pytest.mark.parametrize("method", ["cflow", "msflow"])
+@pytest.mark.parametrize("method", ["cflow", "msflow", "fastflow"])
 def test_on_a_gpu_graphed_steps_are_the_steps(method: str, amp: str, device: torch.device) -> None:
     """Twenty steps at changing rates, some on smaller batches: graphs have the losses of eager steps."""
     channels = (160, 256, 512)
@@ -258,6 +268,8 @@ def test_on_a_gpu_graphed_steps_are_the_steps(method: str, amp: str, device: tor
         if method == "cflow":
             options = replace(CFLOW, fibres=256, blocks=8, cond_channels=128, amp=amp)
             detector = CFlow(options, device, backbone)
+        elif method == "fastflow":
+            detector = FastFlow(replace(FASTFLOW, norm="backbone", steps=4, amp=amp), device, backbone)
         else:
             detector = MSFlow(replace(MSFLOW, blocks=(2, 3, 3), cond_channels=64, amp=amp), device, backbone)
         found = []
