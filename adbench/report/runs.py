@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
 
-from ..api.scores import MAIN_METRICS, METRIC_NAMES, Threshold
+from ..api.scores import MAIN_METRICS, METRIC_NAMES
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Names, Variant, dataset_title, mean, protocol_text
 from ..util.errors import ResultError
@@ -16,7 +16,7 @@ from . import missing
 from .leaderboard import some
 from .missing import Scored
 from .protocols import setting_column
-from .score_notes import NO_IMAGE, NO_THRESHOLD, is_zero_shot, ties_text, useless_text
+from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, ties_text, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns
 
@@ -145,7 +145,9 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     tied = [
         f"{each.tied_images} of {each.test_images} images ({each.class_name})" for each in trials if each.tied_images
     ]
-    useless = {trial.class_name: useless_text(trial.threshold) for trial in trials if trial.threshold}
+    useless = {
+        trial.class_name: useless_text(trial.threshold, trial.protocol.shots) for trial in trials if trial.threshold
+    }
     notes = dict.fromkeys([ties_text(", ".join(tied))] if tied else ())
     notes |= dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
     notes |= dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
@@ -196,7 +198,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
         *timing_columns([run for variant in having for run in variant.runs[name]], lambda variant: variant.runs[name]),
     )
     unseen = [variant.label for variant in having if is_zero_shot(variant.runs[name][0])]
-    notes = _threshold_notes({label: found for label, found in suggested.items() if label not in unseen})
+    notes = _threshold_notes({each.label: each.runs[name][0] for each in having if each.label not in unseen})
     notes += [f"No threshold for {', '.join(unseen)}: {NO_IMAGE}"] if unseen else []
     if any(len(variant.runs[name]) > 1 for variant in having):
         one = "threshold, charts and images" if shown else "charts and images below"
@@ -204,18 +206,21 @@ def class_table(board: Board, name: str) -> Table[Variant]:
     return Table(f"{name}: metrics in % at the last epoch", columns, tuple(having), tuple(notes))
 
 
-def _threshold_notes(suggested: Mapping[str, Threshold | None]) -> list[str]:
-    """The sources of thresholds; a rule that all share is named once."""
-    rules = {label: threshold.rule for label, threshold in suggested.items() if threshold}
+def _threshold_notes(runs: Mapping[str, Result]) -> list[str]:
+    """The sources of the thresholds of variants' runs; a rule that all share is named once."""
+    rules = {label: run.threshold.rule for label, run in runs.items() if run.threshold}
     texts = list(dict.fromkeys(rules.values()))
     if len(texts) > 1:
         texts = [f"{rule} ({', '.join(label for label in rules if rules[label] == rule)})" for rule in texts]
     above = "false alarms: good images above it; missed: defective ones that are not"
-    without = [label for label, threshold in suggested.items() if threshold is None]
+    without: dict[str, list[str]] = {}
+    for label, run in runs.items():
+        if run.threshold is None:
+            without.setdefault(no_threshold_text(images_of(run)), []).append(label)
     notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
-    useless = {label: useless_text(threshold) for label, threshold in suggested.items() if threshold}
+    useless = {label: useless_text(run.threshold, images_of(run)) for label, run in runs.items() if run.threshold}
     notes += [f"The threshold of {label} is {text}" for label, text in useless.items() if text]
-    return [*notes, f"No threshold for {', '.join(without)}: {NO_THRESHOLD}"] if without else notes
+    return [*notes, *(f"No threshold for {', '.join(labels)}: {reason}" for reason, labels in without.items())]
 
 
 @dataclass(frozen=True)
