@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from adbench import BackboneOptions, BuildContext, Method, Preset, hookimpl
+from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
 from adbench.api import Count, Positive, Range, Size
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def adbench_methods() -> Sequence[Method]:
             options=PaDiMOptions,
             presets=PRESETS,
             paper="arXiv 2011.08785",
+            published=Published.read_csv(Path(__file__).with_name("published.csv")),
             settings=("one-class", "multi-class", "few-shot"),
         )
     ]
