@@ -1,0 +1,20 @@
+"""Every method that comes with adbench is described."""
+
+from __future__ import annotations
+
+import pytest
+from doc_blocks import ROOT
+
+from adbench.api import registry
+
+BUILT_IN = sorted(name for name in registry.load().methods if name != "random")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_method_has_a_page_and_stands_in_the_lists(name):
+    """README names it, docs/methods lists it, and its page shows how to run it and where it is from."""
+    page = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"adbench run -m {name} " in page
+    assert "https://arxiv.org/abs/" in page
+    assert f"]({name}.md)" in (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
