@@ -176,8 +176,9 @@ class _Failures:
         """Name the tasks whose error was shown for another one."""
         for (method, _), tasks in self._shared.items():
             if len(tasks) > 1:
-                first, *others = tasks
-                self._note(f"✗ {method}: the same error as on {first} on {', '.join(others)}")
+                _, *others = tasks
+                where = f"{len(others)} other task{'s' if len(others) > 1 else ''}"
+                self._note(f"✗ {method}: the same error in {where}: {', '.join(others)}")
 
 
 @contextlib.contextmanager
@@ -301,7 +302,9 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         methods=[chosen],
         overrides=overrides,
         dataset=reader,
-        classes=suite.choose_classes(reader, root, classes or trial.trained_on(saved, dataset) or "all"),
+        classes=suite.choose_classes(
+            reader, root, trial.trained_on(saved, dataset) or "all" if classes is None else classes
+        ),
         data_root=root,
         preset=preset,
         auxiliary=values.auxiliary([chosen], auxiliary),

@@ -308,8 +308,11 @@ def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequenc
     """Read stored results, and warn about unreadable ones."""
     from ..results import store
 
-    chosen = (class_name or "all").strip()
-    names = [None] if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    chosen = "all" if class_name is None else class_name
+    names = [None] if chosen.strip() == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    if not names:
+        known = sorted({result.class_name for result in store.read_all(results, dataset=dataset).results})
+        raise UsageError(f"--class '{chosen}'", found="no class", wanted="all, or some of " + ", ".join(known))
     libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
     for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
         warn(problem)

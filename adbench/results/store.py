@@ -18,6 +18,7 @@ import hashlib
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -366,3 +367,25 @@ def read_all(
                 raise UnknownNameError(f"{kind} among the results in {results}", name, known)
             kept = [result for result in kept if getattr(result, field) == name]
     return Library(tuple(kept), tuple(problems))
+
+
+def has_results(results: Path) -> bool:
+    """Whether a finished run is stored in a folder."""
+    return any(results.glob(f"*/*/*/*/{RESULT}"))
+
+
+def require_writable(results: Path) -> None:
+    """Check that runs can be stored in a folder, which may not exist yet; nothing is left there.
+
+    Raises:
+        ResultError: no file can be written in it, or in the folder in which it would be made.
+    """
+    place = results.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        found = f"{place}, a file" if place.is_file() else f"{_reason(error)} in {place}"
+        hint = "Permit writing there, or choose another folder with --results"
+        raise ResultError(f"results folder {results} can't be written", found=found, hint=hint) from error

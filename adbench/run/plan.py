@@ -18,6 +18,7 @@ from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..api.requirements import require
 from ..results.records import Result
+from ..results.store import has_results, require_writable
 from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,
@@ -164,6 +165,29 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
     return tasks
 
 
+def require_common(jobs: Sequence[Job], tasks: Tasks) -> None:
+    """Refuse what no job of a command can do, so that one message says it and not one for each class and seed.
+
+    Raises:
+        UsageError: no class has the test split or enough images for the shots, or nothing can be stored.
+    """
+    if len({(job.dataset, job.test, job.shots, job.results, job.force) for job in jobs}) != 1:
+        return
+    job, found = jobs[0], list(tasks.values())
+    whose = f"class {job.class_names} of {job.dataset}" if len(found) == 1 else f"the classes of {job.dataset}"
+    unknown = [error for error in found if isinstance(error, UnknownNameError)]
+    if job.test is not None and len(unknown) == len(found):
+        parts = unknown[0].parts
+        place = job.data_name if len(found) == 1 else job.dataset
+        raise UsageError(f"unknown test split of {place} '{job.test}'", wanted=parts["wanted"], hint=parts["hint"])
+    counts = [len(task.train) for task in found if isinstance(task, Task)]
+    if job.shots is not None and counts and max(counts) < job.shots:
+        most = f"{'at most ' if len(found) > 1 else ''}{max(counts)} training images"
+        raise DataError(whose, found=most, wanted=f"at least the {job.shots} of --shots")
+    if job.force or not has_results(job.results):  # stored results can be shown from a read-only folder
+        require_writable(job.results)
+
+
 def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
     """The tasks of a job's classes. Raises the error of a class that can't be used."""
     found = []
@@ -219,6 +243,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
 
     watch = watch or Watch()
     tasks = load_tasks(jobs, registry)
+    require_common(jobs, tasks)
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
     builds = _Builds(identifier)
@@ -308,6 +333,7 @@ def _prepare(job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, wa
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
             return Outcome(job, results, reused=True)
+        require_writable(job.results)
         builds.require(resolved)
         check_images(resolved, watch)
         stale = predecessor(job, resolved.identity)

@@ -215,8 +215,7 @@ def test_an_error_that_tasks_share_is_shown_once(tiny_data, tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("✗")]
     assert lines[0].startswith(f"✗ padim · folder/bolts · seed 0: weights file {weights}: found nothing that reads as")
     assert lines[1] == (
-        "✗ padim: the same error as on folder/bolts · seed 0 on folder/bolts · seed 1, folder/nuts · seed 0, "
-        "folder/nuts · seed 1"
+        "✗ padim: the same error in 3 other tasks: folder/bolts · seed 1, folder/nuts · seed 0, folder/nuts · seed 1"
     )
     assert len(lines) == 2
     assert "4 of 8 tasks failed; the others are stored." in done.stderr
@@ -249,7 +248,7 @@ def test_weights_of_no_use_are_found_before_images_are_decoded(tiny_data, tmp_pa
     assert done.stderr.count(str(weights)) == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("✗")]
     assert lines[0].startswith(f"✗ padim · folder/bolts · seed 0: {wanted}")
-    assert lines[1:] == ["✗ padim: the same error as on folder/bolts · seed 0 on folder/nuts · seed 0"]
+    assert lines[1:] == ["✗ padim: the same error in 1 other task: folder/nuts · seed 0"]
     assert not list((tmp_path / "cache" / "pictures").glob("*"))
 
 
@@ -265,7 +264,7 @@ def test_a_checkpoint_that_fits_no_class_is_one_error(ran, tiny_data, tmp_path):
     assert lines[0].startswith(
         f"✗ tiny · folder/bolts · seed 0: checkpoint {tmp_path / 'a.pt'}, 'state': found no 'mod"
     )
-    assert lines[1:] == ["✗ tiny: the same error as on folder/bolts · seed 0 on folder/nuts · seed 0"]
+    assert lines[1:] == ["✗ tiny: the same error in 1 other task: folder/nuts · seed 0"]
 
 
 def test_a_method_that_breaks_on_a_checkpoint_is_no_bug_of_adbench(ran, tiny_data, tmp_path):
@@ -277,3 +276,34 @@ def test_a_method_that_breaks_on_a_checkpoint_is_no_bug_of_adbench(ran, tiny_dat
                    "--checkpoint", saved)  # fmt: skip
     assert (done.exit_code, done.stdout) == (1, "")
     assert line_of(done).startswith("Error: tiny broke off: found ZeroDivisionError: division by zero.")
+
+
+@pytest.mark.parametrize("words", [("--seeds", "0,1,2"), ("--seeds", "0,1", "--force")])
+@pytest.mark.parametrize("fault", ["split", "shots", "results"])
+def test_what_no_task_can_do_is_one_line_before_any_image_is_decoded(tiny_data, tmp_path, monkeypatch, fault, words):
+    """The mistake is the command's: no line for each class and seed, and no count of failed tasks."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    results = tmp_path / "results"
+    (tmp_path / "file").touch()
+    given, wanted = {
+        "split": (("--test-split", "indoor"), "unknown test split of folder 'indoor': wanted one of test."),
+        "shots": (("--shots", "90"), "the classes of folder: found at most 6 training images, wanted at least the 90"),
+        "results": (("--results", tmp_path / "file/deep"), "deep can't be written: found "),
+    }[fault]
+    done = adbench("run", "-m", "random", "-p", "cpu", "-d", "folder", "--data-root", tiny_data, "--results", results,
+                   *given, *words)  # fmt: skip
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done).startswith("Error: ")
+    assert wanted in line_of(done)
+    assert not results.exists()
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+@pytest.mark.parametrize("text", [",", "", " , "])
+@pytest.mark.parametrize("command", ["leaderboard", "list", "report"])
+def test_no_class_is_a_mistake_for_stored_results_too(ran, text, command):
+    """As for run, the message names the classes; an empty text doesn't mean all."""
+    what = ("runs",) if command == "list" else ()
+    done = adbench(command, *what, "--results", ran, "-c", text)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == f"Error: --class '{text}': found no class, wanted all, or some of bolts, nuts."

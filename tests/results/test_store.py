@@ -369,3 +369,15 @@ def test_neither_store_nor_report_imports_torch():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert result_file.SCHEMA == 1
+
+
+def test_a_place_for_results_is_tried_and_left_as_it_was(tmp_path):
+    """A folder that doesn't exist yet is not made; one below a file can't be."""
+    store.require_writable(tmp_path / "new/deep")
+    assert not list(tmp_path.iterdir())
+    assert not store.has_results(tmp_path)
+    save(tmp_path, make_result())
+    assert store.has_results(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ResultError, match=r"results folder .*file/deep can't be written: found .*file, a file\."):
+        store.require_writable(tmp_path / "file/deep")
