@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from adbench import Detector, Epoch
-from adbench.errors import CheckpointError
+from adbench.api import CheckpointError
 
 from .cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
 from .flows import require_finite, require_fit, set_learning_rate
 
 if TYPE_CHECKING:
     from adbench import BackboneOptions, BuildContext
-    from adbench.api.backbone import AnyBackbone
-    from adbench.api.images import Images
+    from adbench.api import AnyBackbone, Images
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from adbench import BackboneOptions, BuildContext, Method, hookimpl
-from adbench.api.options import Interpolation
-from adbench.types import Count, Positive, Preset, Published, Range
+from adbench import BackboneOptions, BuildContext, Method, Preset, Published, hookimpl
+from adbench.api import Count, Interpolation, Positive, Range
 
 if TYPE_CHECKING:
     from .model import FastFlow

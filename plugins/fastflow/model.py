@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from adbench import Scores
-from adbench.api import maps
-from adbench.errors import OptionError
-from adbench.util.devices import compute_dtype
+from adbench.api import OptionError, devices, maps
 
 from ..coupling import Precision
 from ..flow_blocks import plain_flow
@@ -26,9 +24,8 @@ from ..flows import at_least_float32, in_double
 from . import FastFlowOptions
 
 if TYPE_CHECKING:
-    from adbench import BuildContext
-    from adbench.api.images import Batch
-    from adbench.backbones import Backbone
+    from adbench import Backbone, BuildContext
+    from adbench.api import Batch
 
 
 class FastFlow(FlowDetector):
@@ -42,7 +39,7 @@ class FastFlow(FlowDetector):
             kernels(options),
             ratio=options.hidden_ratio,
             clamp=options.clamp,
-            precision=compute_dtype(options.amp),
+            precision=devices.compute_dtype(options.amp),
         )
         training = Training(options.epochs, options.evaluate_every, options.lr, options.weight_decay)
         super().__init__(options, context, name="fastflow", backbone=backbone, network=network, training=training)
