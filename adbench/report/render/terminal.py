@@ -1,27 +1,30 @@
-"""Renders tables for a terminal: no number is ever cut, however narrow the terminal is."""
+"""Renders tables for a terminal: no number, word or link is cut, however narrow the terminal is."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.constrain import Constrain
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from ..tables import MISSING, AnyTable, Column, View, people_view
+from .folding import fold, links, longest_piece
 
 GAP = 2
 """Blanks between two columns; one of them is the box's own."""
 
 NARROWEST = 14
-"""Texts and titles are folded to no fewer than this many characters; numbers keep their width."""
+"""Texts are folded to no fewer than this many characters, and to no fewer than their longest word has."""
+
+LONGEST_TITLE_WORD = 24
+"""Longer words of a number's title are cut: the number's column would be too wide."""
 
 SHORT_TITLE = 6
 """Titles of up to this many characters are not folded."""
@@ -66,7 +69,7 @@ def _print(console: Console, tables: Sequence[AnyTable]) -> None:
     for number, table in enumerate(tables):
         if number:
             console.print()
-        console.print(to_rich(table, console.width, said))
+        console.print(to_rich(table, console.width, said), crop=False)
         said.update(table.notes)
 
 
@@ -84,31 +87,53 @@ def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> Renderab
     """
     view = people_view(table)
     widths = _widths(view)
-    parts: list[RenderableType] = [Text(view.title, style="bold")]
-    parts += [_block(view, chosen, fitted) for chosen, fitted in _layout(view, widths, width)]
+    parts: list[RenderableType] = [_line(view.title, width, "bold")]
+    parts += [_Whole(_block(view, chosen, fitted), _total(fitted)) for chosen, fitted in _layout(view, widths, width)]
     notes_width = min(width, max(NARROWEST_NOTE, natural_width(table)))
     notes = [shown for note, shown in zip(table.notes, view.notes, strict=True) if note not in said]
-    parts.extend(Constrain(Text(note, style="dim"), notes_width) for note in notes)
+    parts.extend(_line(note, notes_width, "dim") for note in notes)
     return Group(*parts)
 
 
 @dataclass(frozen=True)
+class _Whole:
+    """A table that gets the width it needs: one with a long link may be wider than the terminal."""
+
+    table: RichTable
+    width: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.table, options.update_width(max(self.width, options.max_width)))
+
+
+@dataclass(frozen=True)
 class _Width:
-    """A column's width without folding, and its least width, in characters."""
+    """A column's width without folding, its least width, and that on a very narrow terminal, in characters."""
 
     wide: int
     narrow: int
+    narrowest: int
 
 
 def _widths(view: View) -> list[_Width]:
     found = []
     for number, (column, title) in enumerate(zip(view.columns, view.titles, strict=True)):
-        cells = max((cell_len(row[number]) for row in (*view.rows, *view.footers)), default=1)
-        words = title.split() if cell_len(title) > SHORT_TITLE else [title]
-        word = min(NARROWEST, max(map(cell_len, words), default=1))
-        fixed = column.kind != "text" or (column.whole and cells <= LONGEST_WHOLE)
-        found.append(_Width(max(cells, cell_len(title)), max(cells if fixed else min(cells, NARROWEST), word)))
+        texts = [row[number] for row in (*view.rows, *view.footers)]
+        cells = max(map(cell_len, texts), default=1)
+        word = cell_len(title) if cell_len(title) <= SHORT_TITLE else _title_word(title)
+        if column.kind != "text" or (column.whole and cells <= LONGEST_WHOLE):
+            narrow = narrowest = max(cells, word)
+        else:
+            narrow = max(min(cells, NARROWEST), max(map(longest_piece, texts), default=1), word)
+            narrowest = max([SHORTEST, *(cell_len(link) for text in texts for link in links(text))])
+        found.append(_Width(max(cells, cell_len(title)), narrow, min(narrow, narrowest)))
     return found
+
+
+def _title_word(title: str) -> int:
+    """The longest part of a title that stays whole: a word such as "s/class", or a part of a variant's name."""
+    words = [cell_len(word) if cell_len(word) <= NARROWEST else longest_piece(word) for word in title.split()]
+    return min(max(words, default=1), LONGEST_TITLE_WORD)
 
 
 def _total(widths: Iterable[int]) -> int:
@@ -119,7 +144,7 @@ def _total(widths: Iterable[int]) -> int:
 def _layout(view: View, widths: Sequence[_Width], width: int) -> list[tuple[list[int], list[int]]]:
     """The columns of each block with their widths. Keys are folded, or kept whole if that takes fewer lines."""
     keys = _keys(view.columns)
-    whole = [_Width(each.wide, each.wide) if number in keys else each for number, each in enumerate(widths)]
+    whole = [replace(each, narrow=each.wide) if number in keys else each for number, each in enumerate(widths)]
     layouts = []
     for tried in (widths, whole):
         chosen = _blocks(view.columns, tried, width)
@@ -128,12 +153,9 @@ def _layout(view: View, widths: Sequence[_Width], width: int) -> list[tuple[list
 
 
 def _lines(view: View, chosen: Sequence[int], fitted: Sequence[int]) -> int:
-    """About the number of lines of a block: its head and its folded rows."""
+    """The number of lines of a block: its head and its folded rows."""
     rows = [view.titles, *view.rows, *view.footers]
-    return sum(
-        max(-(-cell_len(row[number]) // max(each, 1)) or 1 for number, each in zip(chosen, fitted, strict=True))
-        for row in rows
-    )
+    return sum(max(len(fold(row[number], each)) for number, each in zip(chosen, fitted, strict=True)) for row in rows)
 
 
 def _blocks(columns: Sequence[Column[Any]], widths: Sequence[_Width], width: int) -> list[list[int]]:
@@ -180,8 +202,9 @@ def _squeezed(columns: Sequence[Column[Any]], widths: Sequence[_Width], chosen: 
     keys = [place for place, number in enumerate(chosen) if columns[number].kind == "text"]
     if len(chosen) > len(_keys(columns)) + 1:
         return narrow
-    while _total(narrow) > width and any(narrow[place] > SHORTEST for place in keys):
-        widest = max(keys, key=lambda place: narrow[place])
+    least = [widths[number].narrowest for number in chosen]
+    while _total(narrow) > width and any(narrow[place] > least[place] for place in keys):
+        widest = max((place for place in keys if narrow[place] > least[place]), key=lambda place: narrow[place])
         narrow[widest] -= 1
     return narrow
 
@@ -209,20 +232,33 @@ def _block(view: View, chosen: Sequence[int], widths: Sequence[int]) -> RichTabl
     for number, width in zip(chosen, widths, strict=True):
         text = view.columns[number].kind == "text"
         drawn.add_column(
-            Text(view.titles[number]), width=width, justify="left" if text else "right", overflow="fold",
+            _folded(view.titles[number], width), width=width, justify="left" if text else "right", overflow="fold",
             style="cyan" if text and number in keys else "",
         )  # fmt: skip
+
+    def cells(row: Sequence[str]) -> list[Text]:
+        return [_cell(row[number], view.columns[number], width) for number, width in zip(chosen, widths, strict=True)]
+
     for row in view.rows:
-        drawn.add_row(*(_cell(row[number], view.columns[number]) for number in chosen))
+        drawn.add_row(*cells(row))
     if view.footers:
         drawn.add_section()
     for row in view.footers:
-        drawn.add_row(*(_cell(row[number], view.columns[number]) for number in chosen), style="bold")
+        drawn.add_row(*cells(row), style="bold")
     return drawn
 
 
-def _cell(text: str, column: Column[Any]) -> Text:
+def _cell(text: str, column: Column[Any], width: int) -> Text:
     """Text as it is, never as markup; differences in colour."""
     if column.kind != "points" or text == MISSING:
-        return Text(text)
+        return _folded(text, width)
     return Text(text, style={"+": "green", "-": "red"}.get(text[0], ""))
+
+
+def _folded(text: str, width: int) -> Text:
+    return Text("\n".join(fold(text, width)))
+
+
+def _line(text: str, width: int, style: str) -> Text:
+    """A title or a note; a link in it may be longer than the line."""
+    return Text("\n".join(fold(text, width)), style=style, no_wrap=True, overflow="ignore")
