@@ -55,10 +55,18 @@ class _MistakeError(_FailureError):
 class _Group(click.Group):
     """Turns errors into messages and exit codes."""
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **settings)
+        except click.UsageError as error:
+            raise _in_one_line(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _sigterm_is_ctrl_c():
                 return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _in_one_line(error) from error
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
@@ -81,6 +89,32 @@ class _Group(click.Group):
                 raise
             broken = AdbenchError("adbench broke", found=described(error), hint="See the traceback with --debug")
             raise _FailureError(str(broken)) from error
+
+
+def _in_one_line(error: click.UsageError) -> click.ClickException:
+    """A mistake that click found, in the form of adbench's own; the help of a group without a command stays."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        return error
+    hint = f"See {error.ctx.command_path} --help" if error.ctx else ""
+    if isinstance(error, click.NoSuchOption):
+        near = f"Did you mean {' or '.join(error.possibilities)}?" if error.possibilities else hint
+        return _MistakeError(str(UsageError(f"unknown option '{error.option_name}'", hint=near)))
+    missing = isinstance(error, click.MissingParameter)
+    if isinstance(error, click.BadParameter) and error.param is not None and not missing:
+        found, _, _ = error.message.partition(" is not ")
+        name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.human_readable_name
+        return _MistakeError(str(UsageError(name, found=found, wanted=_wanted(error.param.type))))
+    return _MistakeError(str(UsageError(" ".join(error.format_message().split()), hint=hint)))
+
+
+def _wanted(kind: click.ParamType[Any]) -> str:
+    """The values that an option of click takes."""
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(map(str, kind.choices))}"
+    text = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
+    if not isinstance(kind, (click.IntRange, click.FloatRange)) or kind.min is None:
+        return text
+    return f"{text} from {kind.min:g} up" if kind.max is None else f"{text} from {kind.min} to {kind.max}"
 
 
 @contextlib.contextmanager
@@ -116,7 +150,7 @@ def _forget_output() -> None:
     os.close(nowhere)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group("adbench", cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="adbench-suite", message="adbench %(version)s")
 def app() -> None:
     """Benchmark unsupervised industrial anomaly detection.

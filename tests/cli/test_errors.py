@@ -307,3 +307,33 @@ def test_no_class_is_a_mistake_for_stored_results_too(ran, text, command):
     done = adbench(command, *what, "--results", ran, "-c", text)
     assert (done.exit_code, done.stdout) == (2, "")
     assert line_of(done) == f"Error: --class '{text}': found no class, wanted all, or some of bolts, nuts."
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("run", "--seed", "-1"), "--seed: found -1, wanted a whole number from 0 to 4294967295."),
+        (("run", "--holdout", "0.6"), "--holdout: found 0.6, wanted a number from 0 to 0.5."),
+        (("run", "--shots", "0"), "--shots: found 0, wanted a whole number from 1 up."),
+        (("run", "--amp", ""), "--amp: found '', wanted one of auto, off, bf16, fp16."),
+        (("run", "--keep", "first"), "--keep: found 'first', wanted one of last, oracle."),
+        (("run", "-d", "demo"), "Missing option '--method' / '-m'. See adbench run --help."),
+        (("report", "--max-megapixels", "many"), "--max-megapixels: found 'many', wanted a number."),
+        (("leaderboard", "--by-klass"), "unknown option '--by-klass'. Did you mean --by-class or --class?"),
+        (("leaderboard", "more"), "Got unexpected extra argument (more). See adbench leaderboard --help."),
+        (("list", "weights"), "WHAT: found 'weights', wanted one of methods, datasets, backbones, runs."),
+        (("cache", "lost"), "No such command 'lost'. Did you mean 'list'? See adbench cache --help."),
+        (("--plugins",), "unknown option '--plugins'. See adbench --help."),
+    ],
+)
+def test_a_mistake_that_click_finds_is_one_line_too(words, line):
+    """No usage above it, and found and wanted as in all other messages."""
+    done = adbench(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == f"Error: {line}"
+
+
+def test_a_missing_argument_is_one_line():
+    """Its choices are in the same line."""
+    assert "methods, datasets, backbones, runs" in line_of(adbench("list"))
+    assert adbench().output.startswith("Usage: adbench")
