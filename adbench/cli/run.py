@@ -115,7 +115,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
     with _report_if_stopped(jobs, outcomes):
-        _run_jobs(jobs, registry, outcomes)
+        _run_jobs(jobs, registry, outcomes, maps)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener
@@ -133,7 +133,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         _end_of_run(outcomes, format_)
 
 
-def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome]) -> None:
+def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome], maps: Kind | None) -> None:
     """Run with progress on standard error, and add what comes of each job to ``outcomes``."""
     from ..run import plan as suite
     from ..util import devices
@@ -149,7 +149,7 @@ def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome]) 
 
     with ConsoleWatch(console(), len(jobs), advice=advice) as watch:
         failures = _Failures(watch.note)
-        for outcome in suite.run_here(jobs, registry, watch=watch):
+        for outcome in suite.run_here(jobs, registry, watch=watch, maps=maps):
             outcomes.append(outcome)
             if outcome.error is not None:
                 failures.add(outcome.job, outcome.error)

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from ..api.scores import MAIN_METRICS
 from ..util import cache, files
 from ..util.sizes import bytes_text
-from .job import Job
+from .job import Job, ResolvedJob
+
+RESULT_BYTES = 8_000
+"""About the bytes of a class's ``result.json`` and ``epochs.csv``, and of what ``last.pt`` holds besides tensors."""
+
+SCORE_BYTES = 60
+"""About the bytes of a test image in ``scores.csv``."""
+
+HISTOGRAM_BYTES = 2_000
+"""About the bytes of a test image in ``evidence.npz``, where there are masks: less where maps are smooth."""
+
+MAP_BYTES: dict[str, float] = {"raw": 2.0, "png": 2.5}
+"""About the bytes of a pixel of a kept map: in ``maps.npz``, or in an overlay."""
 
 Configuration = tuple[str, tuple[tuple[str, object], ...]]
 """The differences between the variants of one command: the method and the user's changes."""
 
 
 class DiskUse:
-    """Reports once for each variant the size of its checkpoints, and once the limit of the cache.
+    """Reports once for each variant what its runs leave, and once the limit of the cache.
 
     Args:
         jobs: all jobs to compute.
         say: called with each report.
+        maps: which maps are kept beside each result, if any.
     """
 
-    def __init__(self, jobs: Sequence[Job], say: Callable[[str], None]) -> None:
-        self._left = Counter(map(_configuration, jobs))
+    def __init__(
+        self, jobs: Sequence[ResolvedJob], say: Callable[[str], None], *, maps: Literal["png", "raw"] | None = None
+    ) -> None:
+        self._beside: dict[Configuration, list[int]] = {}
+        for resolved in jobs:
+            self._beside.setdefault(_configuration(resolved.job), []).append(bytes_beside(resolved, maps))
         self._say = say
         self._said: set[Configuration] = set()
 
@@ -35,18 +52,31 @@ class DiskUse:
         if configuration in self._said:
             return
         kept = 1 + len(MAIN_METRICS) if job.keep == "oracle" else 1
-        count = self._left[configuration]
-        each = f"{'up to' if kept > 1 else 'about'} {bytes_text(kept * checkpoint)}"
-        whole = f" for each of {count} tasks, {bytes_text(kept * checkpoint * count)} in all" if count > 1 else ""
+        beside = self._beside[configuration]
+        count = len(beside)
+        total = kept * checkpoint * count + sum(beside)
+        each = f"{'up to' if kept > 1 else 'about'} {bytes_text(total / count)}"
+        whole = f" for each of {count} tasks, {bytes_text(total)} in all" if count > 1 else ""
         text = f"{variant}: leaves {each}{whole} in {job.results}"
         if not self._said:
             text += (
                 f", beside at most {bytes_text(cache.limit())} of cached images and features in {files.cache_folder()}"
             )
         free = _free(job.results)
-        short = f" Only {bytes_text(free)} are free there." if free < kept * checkpoint * count else ""
+        short = f" Only {bytes_text(free)} are free there." if free < total else ""
         self._said.add(configuration)
         self._say(f"{text}.{short}")
+
+
+def bytes_beside(resolved: ResolvedJob, maps: Literal["png", "raw"] | None) -> int:
+    """About the bytes that a job's results take without the tensors of checkpoints, which its classes share."""
+    height, width = resolved.options.size
+    total = 0.0
+    for each in resolved.classes:
+        has_masks = any(sample.mask is not None for sample in each.task.test)
+        of_image = SCORE_BYTES + HISTOGRAM_BYTES * has_masks + (MAP_BYTES[maps] * height * width if maps else 0)
+        total += RESULT_BYTES + len(each.task.test) * of_image
+    return round(total)
 
 
 def _configuration(job: Job) -> Configuration:

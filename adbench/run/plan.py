@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
@@ -226,7 +226,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
-def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None) -> Iterator[Outcome]:
+def run_here(
+    jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None, maps: Literal["png", "raw"] | None = None
+) -> Iterator[Outcome]:
     """Run jobs in order in this process; a failing one doesn't stop the others.
 
     Jobs that can't be built or whose data are unusable come first, so that this is known before hours of training, and
@@ -236,6 +238,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         jobs: what to run.
         registry: finds methods and data sets.
         watch: called with the progress.
+        maps: which maps the caller will keep beside each result, if any: their size is announced.
     """
     from ..backbones.feature_cache import FeatureCache
     from . import engine
@@ -254,7 +257,7 @@ def run_here(jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = N
         else:
             resolved_jobs.append(ready)
     cache = FeatureCache(say=watch.note)
-    disk_use = DiskUse([resolved.job for resolved in resolved_jobs], watch.note)
+    disk_use = DiskUse(resolved_jobs, watch.note, maps=maps)
     watch.expect(len(resolved_jobs))
     current: list[Place] = []
     for resolved in resolved_jobs:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-from runs import adbench, job_for, run_tiny
+from runs import adbench, run_tiny
 
 from adbench.results.store import read_all
-from adbench.run.disk_use import DiskUse
 
 RUN = ("-c", "bolts", "-o", "epochs=1")
 
@@ -88,20 +86,3 @@ def test_a_run_says_beforehand_what_it_will_leave(tiny_data, tmp_path):
     assert f" in all in {tmp_path}, beside at most " in lines[place]
     again = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1", "--shots", "2")
     assert ": leaves about " not in again.stderr  # nothing is computed
-
-
-def test_disk_use_counts_tasks_and_kept_checkpoints(tiny, tiny_data, tmp_path, monkeypatch):
-    """Each variant is reported once; oracle checkpoints count; a disk that is too small is reported, too."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12, 25 * 10**9))
-    plain = [job_for(tiny, tiny_data, tmp_path / "results", seed=seed) for seed in range(3)]
-    oracle = job_for(tiny, tiny_data, tmp_path / "results", keep="oracle", overrides=(("lr", 0.1),))
-    said: list[str] = []
-    use = DiskUse([*plain, oracle], said.append)
-    for job in (*plain, oracle):
-        use.announce(job, f"the name of {job.overrides}", 2 * 10**9)
-    assert len(said) == 2
-    assert said[0].startswith("the name of (): leaves about 2.0 GB for each of 3 tasks, 6.0 GB in all in ")
-    assert said[1] == f"the name of (('lr', 0.1),): leaves up to 8.0 GB in {tmp_path / 'results'}."
-    said.clear()
-    DiskUse(plain, said.append).announce(plain[0], "tiny", 10**10)
-    assert said[0].endswith(" Only 25 GB are free there.")
