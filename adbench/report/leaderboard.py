@@ -18,7 +18,7 @@ from .doubts import doubt_columns, doubt_notes
 from .protocols import Protocols, setting_column
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
-from .timing import runs_on, timing_columns
+from .timing import runs_on, timing_columns, timing_notes
 
 
 def leaderboard(
@@ -231,6 +231,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *board.remarks,
         *tie_notes(variants),
         *threshold_notes(variants, shown=threshold),
+        *timing_notes(runs_on(board)),
         *protocols.notes(),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
@@ -281,6 +282,7 @@ def _class_table(
     ]
     notes += missing.of_variants([variant], shown)
     notes += [*_confidence_notes(confidence, [row.line for row in rows], shown, variant.seeds), *board.remarks]
-    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold), *protocols.notes()]
+    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold)]
+    notes += [*timing_notes(runs_on(board)), *protocols.notes()]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))

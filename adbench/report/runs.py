@@ -18,7 +18,7 @@ from .missing import Scored
 from .protocols import setting_column
 from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, ties_text, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
-from .timing import timing_columns
+from .timing import timing_columns, timing_notes
 
 if TYPE_CHECKING:
     from ..run.standing import Standing
@@ -172,6 +172,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
     """Every metric of every variant on one class."""
     having = [variant for variant in board.variants if name in variant.runs]
     defined = [each for each in METRIC_NAMES if any(variant.metric(name, each) is not None for variant in having)]
+    runs = [run for variant in having for run in variant.runs[name]]
     suggested = {variant.label: variant.runs[name][0].threshold for variant in having}
     shown = any(suggested.values())
 
@@ -195,7 +196,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
             else ()
         ),
         Column("fit_seconds", "fit s", lambda variant: variant.timing(name, "fit"), "seconds"),
-        *timing_columns([run for variant in having for run in variant.runs[name]], lambda variant: variant.runs[name]),
+        *timing_columns(runs, lambda variant: variant.runs[name]),
     )
     unseen = [variant.label for variant in having if is_zero_shot(variant.runs[name][0])]
     notes = _threshold_notes({each.label: each.runs[name][0] for each in having if each.label not in unseen})
@@ -203,6 +204,7 @@ def class_table(board: Board, name: str) -> Table[Variant]:
     if any(len(variant.runs[name]) > 1 for variant in having):
         one = "threshold, charts and images" if shown else "charts and images below"
         notes.append(f"The metrics are means over the seeds; {one} show one seed.")
+    notes += timing_notes(runs)
     return Table(f"{name}: metrics in % at the last epoch", columns, tuple(having), tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""Columns that say where timings were measured: the device, and the number of threads on a CPU."""
+"""Columns and notes that say where timings were measured: the device, and the number of threads on a CPU."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def timing_columns(among: Sequence[Result], runs_of: Callable[[Row], Sequence[Re
     if len(_places(among)) < 2:
         return (texts,)
     return texts, Column[Row]("timed_on", "timed on", short, audience="people")
+
+
+def timing_notes(among: Sequence[Result]) -> list[str]:
+    """A note with the threads or the device of all timings of a table, where no column says it."""
+    places = _places(among)
+    return [f"Timed on {places[0][1] or places[0][0]}."] if len(places) == 1 else []
 
 
 def runs_on(board: Board) -> list[Result]:
