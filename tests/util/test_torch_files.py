@@ -28,8 +28,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     """Missing, empty, a folder, text, a cut archive, and a tensor in place of a dict are refused."""
     path = tmp_path / "a.pt"
     (tmp_path / "folder").mkdir()
-    for name in ("missing", "folder"):
-        with pytest.raises(CheckpointError, match="no such file"):
+    for name, found in (("missing", "no such file"), ("folder", "a folder")):
+        with pytest.raises(CheckpointError, match=f"found {found}, wanted a file"):
             torch_files.load(tmp_path / name)
     torch.save({"w": torch.arange(3.0)}, path)
     whole = path.read_bytes()
