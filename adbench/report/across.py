@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..results.variants import TITLES, Board, Variant, mean
 from . import missing, pairs
 from .confidence import INTERVALS, Confidence
-from .doubts import doubt_columns, doubt_notes, seeds_text
+from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .pairs import Pair
 from .protocols import Protocols
 from .tables import Column, Table
@@ -47,7 +47,10 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     if confidence is not None:
         notes += [f"{INTERVALS} {seeds_text(variants)}", *pairs.bootstrap_notes(found.values(), confidence, variants)]
         notes += doubt_notes(confidence, [(variant, common) for variant in variants], [metric])
-    notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
+        if any(variant.seeds > 1 for variant in variants):
+            notes += single_seed_notes([(variant, common) for variant in variants], [metric])
+    absent = missing.of_means([(variant, common) for variant in variants], [metric])
+    notes = [*notes, *absent, *board.remarks, *protocols.notes()]
     known = any(pair.p_holm is not None for pair in found.values())
     columns = _columns(variants, metric, common, classes, protocols, confidence, known)
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"

@@ -14,7 +14,7 @@ from ..util.errors import ResultError, UnknownNameError
 from . import missing
 from . import oracle as oracle_module
 from .confidence import INTERVALS, Confidence
-from .doubts import doubt_columns, doubt_notes, seeds_text
+from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .protocols import Protocols, of_class, setting_column
 from .tables import AnyTable, Column, Kind, Table
 
@@ -176,6 +176,8 @@ def _table(
         notes.append(f"{INTERVALS} {seeds_text(variants)}")
         shown = [(variant, classes) for variant in variants for classes in ([name] for name in variant.runs)]
         notes += doubt_notes(confidence, shown, [metric])
+        several = [(variant, classes) for variant, classes in (*shown, *((each, common) for each in variants))]
+        notes += single_seed_notes([each for each in several if each[0].seeds > 1], [metric])
     notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     footer = _Row(f"mean ({len(common)})", common, is_mean=True)

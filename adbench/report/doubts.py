@@ -64,6 +64,17 @@ def doubt_notes(
     return ["95 % -: no other draw of these test images moves the number."] if unmoved else []
 
 
+def single_seed_notes(shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]) -> list[str]:
+    """Explain a missing spread beside a number, in a table with a column for it."""
+    single = any(
+        len(seed_means(variant, classes, name)) < 2
+        for variant, classes in shown
+        for name in metrics
+        if mean(variant.metric(each, name) for each in classes) is not None
+    )
+    return ["sd -: fewer than two seeds have all of these classes."] if single else []
+
+
 def seeds_text(variants: Sequence[Variant]) -> str:
     """Numbers of seeds of the variants: one number if all have the same."""
     counts = {variant.seeds for variant in variants}

@@ -14,7 +14,7 @@ from ..util.errors import ResultError
 from . import missing
 from . import oracle as oracle_module
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
-from .doubts import doubt_columns, doubt_notes
+from .doubts import doubt_columns, doubt_notes, single_seed_notes
 from .protocols import Protocols, setting_column
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
@@ -134,6 +134,7 @@ def _confidence_notes(
     notes += doubt_notes(confidence, [(line.variant, line.classes) for line in lines], shown)
     if seeds > 1:
         notes.append("sd: standard deviation over seeds.")
+        notes += single_seed_notes([(line.variant, line.classes) for line in lines], shown)
     if letters and len(confidence.unknown(variants)) < len(variants):
         notes.append(
             "Methods that share a letter are not significantly different (every pair, paired bootstrap over the same "
@@ -225,7 +226,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
     notes = (
         *ranking.class_notes(board, lines, rest, metric),
         *ranking.undefined_notes(lines, shown),
-        *missing.of_variants(variants, shown),
+        *missing.of_means([(line.variant, line.classes) for line in (*lines, *rest)], shown),
         *([BEST_NOTE] if any(p is not None for p in best) else []),
         *_confidence_notes(confidence, [*lines, *rest], shown, seeds, letters=letters),
         *board.remarks,
@@ -251,7 +252,9 @@ def _class_table(
         return Line(variant, classes, {name: mean(variant.metric(each, name) for each in classes) for name in shown})
 
     rows = tuple(_Row(line([name]), name) for name in variant.runs)
-    footer = _Row(line(list(variant.runs)), f"mean ({len(rows)})", is_mean=True)
+    counts = {name: sum(variant.metric(each, name) is not None for each in variant.runs) for name in shown}
+    mean_name, notes = missing.mean_title(counts, len(rows))
+    footer = _Row(line(list(variant.runs)), mean_name, is_mean=True)
     columns: tuple[Column[_Row], ...] = (
         Column("class", "class", lambda row: row.name, role="key"),
         constant("dataset", "data set", board.dataset),
@@ -275,11 +278,6 @@ def _class_table(
         *timing_columns(runs_on(board), lambda row: row.runs),
         *protocols.columns(lambda row: row.runs),
     )  # fmt: skip
-    notes = [
-        f"{TITLES[name]} is not defined for every class; its mean is over the others."
-        for name in shown
-        if 0 < sum(variant.metric(each, name) is None for each in variant.runs) < len(rows)
-    ]
     notes += missing.of_variants([variant], shown)
     notes += [*_confidence_notes(confidence, [row.line for row in rows], shown, variant.seeds), *board.remarks]
     notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..api.scores import METRIC_NAMES
@@ -26,12 +26,49 @@ class Scored:
 
 
 def of_variants(variants: Sequence[Variant], metrics: Sequence[str]) -> list[str]:
-    """The notes under a table of variants with some metrics."""
+    """The notes under a table of variants with some metrics, class by class."""
+    return of_means([(variant, list(variant.runs)) for variant in variants], metrics, each_class=True)
+
+
+def of_means(
+    rows: Sequence[tuple[Variant, Sequence[str]]], metrics: Sequence[str], *, each_class: bool = False
+) -> list[str]:
+    """The notes under a table of variants with their means over some classes; only a mean of nothing is "-".
+
+    Args:
+        rows: variants, each with the classes of its means.
+        metrics: fields of ``Metrics``.
+        each_class: whether the single classes are shown.
+    """
 
     def scored(variant: Variant, class_name: str) -> Scored:
         return Scored(variant.label, class_name, lambda name: variant.metric(class_name, name))
 
-    return notes([scored(variant, class_name) for variant in variants for class_name in variant.runs], metrics)
+    def is_missing(metric: str) -> bool:
+        """Whether a mean is: over the classes in which any row has the metric."""
+        defined = {name for variant, classes in rows for name in classes if variant.metric(name, metric) is not None}
+        return any(
+            not defined.intersection(classes)
+            or any(variant.metric(name, metric) is None for name in classes if name in defined)
+            for variant, classes in rows
+        )
+
+    shown = [name for name in metrics if each_class or is_missing(name)]
+    return notes([scored(variant, class_name) for variant, classes in rows for class_name in classes], shown)
+
+
+def mean_title(counts: Mapping[str, int], rows: int) -> tuple[str, list[str]]:
+    """The name of a row of means, and a note where columns have means over different numbers of classes.
+
+    Args:
+        counts: number of classes with a value, by the field of ``Metrics``.
+        rows: number of classes.
+    """
+    fewer = {name: count for name, count in counts.items() if 0 < count < rows}
+    if not fewer:
+        return f"mean ({rows})", []
+    listed = ", ".join(f"{TITLES[name]} over {count}" for name, count in fewer.items())
+    return "mean", [f"Means are over the {rows} classes, but {listed}, where it is defined."]
 
 
 def notes(scored: Sequence[Scored], metrics: Sequence[str]) -> list[str]:

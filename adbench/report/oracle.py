@@ -91,8 +91,8 @@ def _class_line(variant: Variant, metric: str, name: str) -> Line:
 
 
 def _mean_line(variant: Variant, metric: str, classes: Sequence[str]) -> Line:
-    last = mean(variant.metric(name, metric) for name in classes)
-    return Line(variant, metric, classes, last, f"mean ({len(classes)})")
+    scored = [value for name in classes if (value := variant.metric(name, metric)) is not None]
+    return Line(variant, metric, classes, mean(scored), f"mean ({len(scored) or len(classes)})")
 
 
 def _table(board: Board, title: str, lines: Sequence[Line], footers: Sequence[Line] = ()) -> Table[Line]:

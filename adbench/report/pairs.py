@@ -130,7 +130,7 @@ def _notes(
     ]
     if defined:
         notes.append(
-            "Over classes also Wilcoxon's signed-rank test, with the same correction; "
+            "Over classes also Wilcoxon's signed-rank test (- for a single class), with the same correction; "
             f"of {len(defined)} classes its p is {2.0 ** (1 - len(defined)):.2g} at least."
         )
         if len(defined) < len(common):

@@ -100,6 +100,7 @@ class _Trials:
 
     name: str
     trials: Sequence[Trial]
+    is_mean: bool = False
 
     def metric(self, name: str) -> float | None:
         """A field of ``Metrics``."""
@@ -112,7 +113,7 @@ class _Trials:
     @property
     def only(self) -> Trial | None:
         """The trial of a single class."""
-        return None if self.name.startswith("mean (") else self.trials[0]
+        return None if self.is_mean else self.trials[0]
 
 
 def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
@@ -153,7 +154,10 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     notes |= dict.fromkeys(f"Protocol: {protocol_text(trial.protocol)}." for trial in trials)
     notes |= dict.fromkeys(_missing_notes(trials))
     rows = tuple(_Trials(trial.class_name, [trial]) for trial in trials)
-    footers = (_Trials(f"mean ({len(rows)})", trials),) if len(rows) > 1 else ()
+    counts = {name: sum(getattr(each.metrics, name) is not None for each in trials) for name in MAIN_METRICS}
+    mean_name, of_fewer = missing.mean_title(counts, len(rows))
+    footers = (_Trials(mean_name, trials, is_mean=True),) if len(rows) > 1 else ()
+    notes |= dict.fromkeys(of_fewer if footers else ())
     return Table(title, columns, rows, tuple(notes), footers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -223,3 +224,16 @@ def variant_name(method: str, preset: str, overrides: Mapping[str, Any], setting
         *(f"{key}={option_text(key, value)}" for key, value in overrides.items()),
     ]
     return f"{method}:{','.join(differs)}" if differs else method
+
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
+
+
+def in_order(run: Result) -> tuple[bool, bool, list[tuple[str, float]]]:
+    """A key that sorts the variants of a method: presets without changes first, "paper" before the others.
+
+    Others follow by their names, with numbers by their values: noise=0.5 before noise=2.0 before noise=10.
+    """
+    parts = _NUMBER.split(run.variant)
+    values = [(text, float(number or "0")) for text, number in zip(parts[::2], [*parts[1::2], ""], strict=True)]
+    return len(run.overrides) > 0, run.preset != "paper", values

@@ -30,7 +30,7 @@ from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, absent, first_line
 from ..util.text import csv_text, safe_name, stored_text
 from . import result_file, serialization
-from .records import EpochRecord, Result
+from .records import EpochRecord, Result, in_order
 from .result_file import EPOCHS, RESULT
 
 if TYPE_CHECKING:
@@ -355,7 +355,10 @@ def read_all(
             problems.append(f"{path} is left out: a copy of run {result.run}, which is there already.")
     if not found and not problems:
         raise ResultError(f"results folder {results}", found="no finished run", hint=START_HERE)
-    kept = list(found.values())
+    kept = sorted(
+        found.values(),
+        key=lambda run: (run.dataset, run.class_name, run.method, *in_order(run), repr(run.options), run.seed),
+    )
     for kind, field, name in (
         ("data set", "dataset", dataset),
         ("class", "class_name", class_name),

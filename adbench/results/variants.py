@@ -10,7 +10,7 @@ from typing import Any
 
 from ..api.data import size_text
 from ..api.options import LATER
-from .records import Protocol, Result, variant_name
+from .records import Protocol, Result, in_order, variant_name
 from .serialization import canonical
 
 TITLES = {
@@ -181,7 +181,14 @@ def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequenc
     for label, group in by_label.items():
         skipped = {run.class_name: len(run.skipped) for run in group if run.skipped}
         remarks.extend(f"{label}: {count} broken files of {name} were skipped." for name, count in skipped.items())
-    variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in by_label.items())
+    methods = list(dict.fromkeys(run.method for run in runs))
+
+    def place(each: tuple[str, list[Result]]) -> tuple[Any, ...]:
+        run = each[1][0]
+        return methods.index(run.method), *in_order(run)
+
+    ordered = sorted(by_label.items(), key=place)
+    variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in ordered)
     return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks), test)
 
 

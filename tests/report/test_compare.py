@@ -305,3 +305,11 @@ def test_another_test_split_is_a_board_of_its_own():
     assert (one.title, other.title) == ("folder", "folder, test split private")
     assert [variant.label for board in (one, other) for variant in board.variants] == ["msflow", "msflow:test=private"]
     assert one.remarks == other.remarks == ()
+
+
+def test_a_methods_variants_are_compared_with_its_preset():
+    """The reference of all differences is no accident of the order of folders."""
+    results = [make_result("m", overrides={"noise": value}) for value in (1.0, 0.6, 10.0)] + [make_result("m")]
+    table = report.compare(results, ["m"], metrics=["image_auroc"])[0]
+    keys = [column.key for column in table.columns if column.kind == "percent"]
+    assert keys == ["m", "m:noise=0.6", "m:noise=1.0", "m:noise=10.0"]

@@ -363,3 +363,13 @@ def test_every_row_uses_its_own_histograms(ran):
         if variant.method == "random":
             assert all(not np.array_equal(a.image_scores, b.image_scores) for a, b in pairwise(found))
     assert seen == []
+
+
+def test_a_spread_of_a_single_seed_is_explained():
+    """Beside rows of several seeds it is "-", in a ranking and in a comparison."""
+    results = [make_result("a", seed=seed) for seed in range(3)] + [make_result("b")]
+    unknown = Confidence(lambda run: None)
+    (table,) = report.leaderboard(results, confidence=unknown)
+    assert "sd -: fewer than two seeds have all of these classes." in table.notes
+    (table,) = report.leaderboard(results[:3], confidence=unknown)
+    assert not any(note.startswith("sd -") for note in table.notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from made_results import make_result
+from made_results import footer_of, make_result
 
 from adbench import report
 from adbench.api.scores import Metrics
@@ -74,3 +74,22 @@ def test_a_trial_explains_its_gaps(epoch):
     found = report.trial_table([trial]).notes
     assert "pixel AUROC, AUPRO -: no masks (x)." in found
     assert ("epoch -: the checkpoint doesn't say." in found) is (epoch is None)
+
+
+def test_a_ranking_explains_only_what_it_shows():
+    """A class that doesn't count leaves no "-" in the ranking; a row that has one keeps its note."""
+    whole = [make_result("a", "x"), make_result("a", "y", image=None, pixel=None, aupro=None)]
+    assert notes(*whole) == []
+    assert notes(*whole, metric="aupro") == []
+    assert notes(*whole, make_result("b", "x", pixel=None, aupro=None)) == [
+        "pixel AUROC, AUPRO -: the method makes no anomaly maps (b)."
+    ]
+
+
+def test_means_over_fewer_classes_are_not_said_to_be_over_all():
+    """The row of means names a number only where it is that of every column."""
+    results = [make_result("a", "x"), make_result("a", "y"), make_result("a", "z", image=None)]
+    (table,) = report.leaderboard(results, by_class=True)
+    assert footer_of(table)["class"] == "mean"
+    assert "Means are over the 3 classes, but image AUROC over 2, where it is defined." in table.notes
+    assert footer_of(report.leaderboard(results[:2], by_class=True)[0])["class"] == "mean (2)"

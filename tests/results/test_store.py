@@ -381,3 +381,15 @@ def test_a_place_for_results_is_tried_and_left_as_it_was(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ResultError, match=r"results folder .*file/deep can't be written: found .*file, a file\."):
         store.require_writable(tmp_path / "file/deep")
+
+
+def test_stored_runs_come_in_a_natural_order(tmp_path):
+    """Presets come first, then changes by the value of their numbers, whatever the digests of the folders are."""
+    values = [10.0, 0.5, 2.0, 1e-5, 0.05]
+    made = [make_result("m", overrides={"noise": value}) for value in values]
+    made += [make_result("m", preset="cpu"), make_result("m", seed=1), make_result("m")]
+    for number, result in enumerate(made):
+        save(tmp_path, replace(result, run=f"{number}"))
+    found = [(run.preset, run.overrides.get("noise"), run.seed) for run in read_all(tmp_path).results]
+    presets = [("paper", None, 0), ("paper", None, 1), ("cpu", None, 0)]
+    assert found == [*presets, *(("paper", value, 0) for value in sorted(values))]
