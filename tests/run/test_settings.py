@@ -358,7 +358,7 @@ def test_another_test_split_is_another_run_on_a_board_of_its_own(tiny, tiny_data
     assert private.run.startswith("paper-seed0-private-")
     assert private.variant == "tiny:test=private"
     with pytest.raises(UsageError, match=r"unknown test split of folder/bolts 'secret': wanted one of private, public"):
-        replace(made, test="secret").jobs()
+        list(plan.run_here(replace(made, test="secret").jobs(), registry))
 
 
 def test_a_threshold_comes_from_the_validation_images_of_a_data_set(tiny, tiny_data, tmp_path):

@@ -38,7 +38,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         with pytest.raises(CheckpointError, match=r"a\.pt (can't be read|is damaged): found .*\. Do this\."):
             torch_files.load(path, hint="Do this")
     torch.save(torch.ones(3), path)
-    with pytest.raises(CheckpointError, match="found Tensor, wanted a dict"):
+    with pytest.raises(CheckpointError, match="found a Tensor, wanted a dict"):
         torch_files.load(path)
 
 
