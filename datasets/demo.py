@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adbench import Dataset, Task, hookimpl
-from adbench.api import GOOD, DataError, files
+from adbench.api import GOOD, DataError, files, reason
 
 from .layout import MASK_ENDING, check_class, images_in, read_class
 
@@ -95,7 +95,7 @@ def _build_at(folder: Path) -> None:
     except OSError as error:
         raise DataError(
             f"demo images at {folder}",
-            found=error.strerror or str(error),
+            found=reason(error),
             wanted="space for about 20 MB",
             hint="Free some space, or set ADBENCH_CACHE to another folder",
         ) from error

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adbench import Sample, Task
-from adbench.api import GOOD, DataError, Problem, UnknownNameError
+from adbench.api import GOOD, DataError, Problem, UnknownNameError, reason
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -97,9 +97,7 @@ def visible(folder: Path) -> list[Path]:
     try:
         found = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
-        raise DataError(
-            f"folder {folder}", found=error.strerror or str(error), hint="Correct its permissions"
-        ) from error
+        raise DataError(f"folder {folder}", found=reason(error), hint="Correct its permissions") from error
     return sorted(found, key=lambda path: path.name)
 
 

@@ -24,6 +24,7 @@ from ..util.errors import (
     UsageError,
     WeightsError,
     first_line,
+    reason,
 )
 from .backbone import AnyBackbone, BackboneEntry, Build, Network
 from .context import BuildContext
@@ -94,6 +95,7 @@ __all__ = [
     "maps",
     "memory",
     "option_text",
+    "reason",
     "relative_path",
     "size_text",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..api.backbone_table import LITE0
 from ..util import integrity, torch_files
-from ..util.errors import WeightsError, first_line
+from ..util.errors import WeightsError, first_line, reason
 
 State = dict[str, Tensor]
 """A state dict: parameters and buffers by name."""
@@ -239,6 +239,4 @@ def _some(items: Sequence[str]) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> WeightsError:
-    return WeightsError(
-        f"weights file {path}", found=error.strerror or "nothing readable", hint="Check the path given as --weights"
-    )
+    return WeightsError(f"weights file {path}", found=reason(error), hint="Check the path given as --weights")

@@ -23,7 +23,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 from ..api.data import Problem, Sample, Size
 from ..api.options import Interpolation
 from ..util import files
-from ..util.errors import UsageError, first_line
+from ..util.errors import UsageError, first_line, reason
 from .framing import Box, Framing
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
@@ -253,7 +253,7 @@ def _bytes_of(path: Path, what: str) -> bytes:
     except FileNotFoundError:
         raise _BadError(path, f"no such file, {what} is missing", "Put it there") from None
     except OSError as error:
-        raise _BadError(path, f"{what} cannot be read ({error.strerror})", "Check the file") from error
+        raise _BadError(path, f"{what} cannot be read ({reason(error)})", "Check the file") from error
 
 
 def _load(path: Path, data: bytes) -> Image.Image:

@@ -23,7 +23,7 @@ import PIL
 from ..api.data import Problem, Sample, Size, size_text
 from ..util import cache, files, integrity, threads
 from ..util.digests import Digests
-from ..util.errors import DataError
+from ..util.errors import DataError, reason
 from ..util.files import cache_folder
 from ..util.numerics import NUMERICS
 from ..util.sizes import bytes_text
@@ -241,7 +241,7 @@ def _make(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say
             if store is not None:
                 return store
     except OSError as error:
-        found = error.strerror or str(error)
+        found = reason(error)
     raise _no_space(folder.parent, found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api.scores import METRIC_NAMES
-from ..util.errors import ResultError, first_line
+from ..util.errors import ResultError, first_line, reason
 from ..util.text import stored_text
 from . import serialization
 from .records import Result
@@ -49,7 +49,7 @@ def read(path: Path) -> Result:
     except FileNotFoundError as error:
         raise ResultError(f"result {path}", found="no such file", hint=_AGAIN) from error
     except OSError as error:
-        raise ResultError(f"result {path} can't be read", found=error.strerror or first_line(error)) from error
+        raise ResultError(f"result {path} can't be read", found=reason(error)) from error
     except json.JSONDecodeError as error:
         raise ResultError(f"result {path} can't be read", found=f"no JSON: {error}", hint=_AGAIN) from error
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..api.scores import METRIC_NAMES, Metrics
-from ..util.errors import ResultError, TaskError, first_line
+from ..util.errors import ResultError, TaskError, reason
 from ..util.text import unguarded
 from .records import EpochRecord, Result
 from .result_file import EPOCHS, TOLERANCE
@@ -131,8 +131,7 @@ def _unlike(path: Path, found: str, wanted: str = "") -> ResultError:
 
 
 def _unreadable(path: Path, error: Exception) -> ResultError:
-    reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
-    return ResultError(f"{path} can't be read", found=reason, hint=_AGAIN)
+    return ResultError(f"{path} can't be read", found=reason(error), hint=_AGAIN)
 
 
 # ---------------------------------------------------------------- rows

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files, torch_files
-from ..util.errors import ResultError, TaskError, UnknownNameError, absent, first_line
+from ..util.errors import ResultError, TaskError, UnknownNameError, absent, reason
 from ..util.text import csv_text, safe_name, stored_text
 from . import result_file, serialization
 from .records import EpochRecord, Result, in_order
@@ -307,7 +307,7 @@ def _writing(path: Path) -> Iterator[None]:
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__ or cause.__context__
         hint = "Free some space or permit writing there, or choose another folder with --results"
-        raise ResultError(f"{path} can't be written", found=_reason(cause or error), hint=hint) from error
+        raise ResultError(f"{path} can't be written", found=reason(cause or error), hint=hint) from error
 
 
 _EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
@@ -321,12 +321,6 @@ def _epoch_row(record: EpochRecord) -> tuple[object, ...]:
     metrics = record.metrics or Metrics()
     values = tuple(getattr(metrics, name) for name in METRIC_NAMES)
     return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return first_line(error)
 
 
 def read_all(
@@ -389,6 +383,6 @@ def require_writable(results: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=place).close()
     except OSError as error:
-        found = f"{place}, a file" if place.is_file() else f"{_reason(error)} in {place}"
+        found = f"{place}, a file" if place.is_file() else f"{reason(error)} in {place}"
         hint = "Permit writing there, or choose another folder with --results"
         raise ResultError(f"results folder {results} can't be written", found=found, hint=hint) from error

@@ -20,7 +20,7 @@ from ..data.image_store import Watch
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..util import files
-from ..util.errors import ResultError
+from ..util.errors import ResultError, reason
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
 from .reopen import Reopener, Rescored, scores_differ
 
@@ -82,7 +82,7 @@ def save(
             _write_raw(place, paths, rescored, rescored.maps)
     except OSError as error:
         hint = "Free some space or permit writing there"
-        raise ResultError(f"{place} can't be written", found=error.strerror or str(error), hint=hint) from error
+        raise ResultError(f"{place} can't be written", found=reason(error), hint=hint) from error
     return place
 
 

@@ -78,6 +78,11 @@ def absent(path: Path, wanted: Literal["file", "folder"]) -> str:
     return "a folder" if path.is_dir() else "a file" if path.is_file() else "no plain file"
 
 
+def reason(error: BaseException) -> str:
+    """Why reading or writing failed: "Permission denied", without the path that the message names already."""
+    return (isinstance(error, OSError) and error.strerror) or first_line(error)
+
+
 PLUGIN_ERRORS = (Exception, SystemExit)
 """What the code of a plugin may raise. Its ``sys.exit`` must not end a command in silence."""
 

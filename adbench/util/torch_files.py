@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import integrity
-from .errors import CheckpointError, absent, first_line, type_text
+from .errors import CheckpointError, absent, first_line, reason, type_text
 
 if TYPE_CHECKING:
     import torch
@@ -107,8 +107,7 @@ def load(path: Path, device: torch.device | str = "cpu", *, hint: str = "") -> d
             raise CheckpointError(error.thing(f"checkpoint {path}")) from error
         raise CheckpointError(f"checkpoint {path} can't be read", found=error.found, hint=hint) from error
     except OSError as error:
-        found = error.strerror or first_line(error)
-        raise CheckpointError(f"checkpoint {path} can't be read", found=found, hint=hint) from error
+        raise CheckpointError(f"checkpoint {path} can't be read", found=reason(error), hint=hint) from error
     if not isinstance(saved, dict):
         raise CheckpointError(f"checkpoint {path}", found=type_text(saved), wanted="a dict of state dicts")
     return saved

@@ -12,7 +12,7 @@ from ...results.records import Result
 from ...results.variants import TITLES, Board, Names, boards
 from ...run.gallery import Gallery, NoGallery, RunKey, run_key
 from ...util import files
-from ...util.errors import ResultError
+from ...util.errors import ResultError, reason
 from ..leaderboard import leaderboard
 from ..runs import class_table, run_table
 from ..tables import AnyTable
@@ -107,8 +107,8 @@ def write(
         files.sweep(folder)
         files.write(place, lambda stream: stream.write(data))
     except OSError as error:
-        found = error.strerror or str(error)
-        raise ResultError(f"{place} can't be written", found=found, hint="Choose another folder with -o") from error
+        hint = "Choose another folder with -o"
+        raise ResultError(f"{place} can't be written", found=reason(error), hint=hint) from error
     return place
 
 
