@@ -106,7 +106,7 @@ class GraphedStep:
         try:
             shape.graph = capture(self.step, shape.inputs, pool)
         except RuntimeError as error:  # keep only its text: the error itself would keep the captured memory
-            return str(error)
+            return first_line(error)
         return None
 
 
@@ -176,5 +176,4 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
 
 def refusal(reason: str) -> str:
     """The message for users when steps can't be captured."""
-    first = next(iter(reason.strip().splitlines()), "no reason given")
-    return f"Training goes on kernel by kernel, since its steps can't be captured as a CUDA graph: {first}"
+    return f"Training goes on kernel by kernel, since its steps can't be captured as a CUDA graph: {reason}"

@@ -74,6 +74,28 @@ def test_no_circle():
         pytest.fail("a circle: " + " -> ".join(error.args[1]))
 
 
+def test_no_module_uses_private_names_of_another():
+    """What begins with an underscore is used in its own module alone, by import or as an attribute of a module."""
+    found = []
+    for path in sorted(path for folder in ("adbench", "plugins", "datasets") for path in (ROOT / folder).rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = [
+            (node, alias)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("adbench"))
+            for alias in node.names
+        ]
+        modules = {alias.asname or alias.name for _, alias in imported if alias.name.islower()}
+        found += [f"{path.relative_to(ROOT)}: {alias.name}" for _, alias in imported if alias.name.startswith("_")]
+        found += [
+            f"{path.relative_to(ROOT)}: {node.value.id}.{node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+            if node.attr.startswith("_") and not node.attr.startswith("__")
+        ]
+    assert found == []
+
+
 def imported_names(folder: str) -> list[tuple[Path, str, str]]:
     """The imports from adbench in a folder: file, module, name."""
     return [

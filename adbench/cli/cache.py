@@ -63,12 +63,13 @@ def clear(only: Literal["images", "features"] | None) -> None:
 
 def _print_removed(removed: Sequence[Entry], left: Sequence[Entry]) -> None:
     from ..util.sizes import bytes_text
+    from ..util.text import plural
 
     def text(entries: Sequence[Entry]) -> str:
         counts = []
         for name, kind in (("image store", "images"), ("feature file", "features")):
             count = sum(entry.kind == kind for entry in entries)
-            counts.append(f"{count} {name}{'' if count == 1 else 's'}")
+            counts.append(plural(count, name))
         return f"{' and '.join(counts)} ({bytes_text(sum(entry.bytes for entry in entries))})"
 
     say(f"Removed {text(removed)}. {text(left)} are left.")

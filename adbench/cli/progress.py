@@ -16,9 +16,7 @@ from ..results.records import EpochRecord
 from ..run.job import Job
 from ..run.watch import Watch
 from ..util.text import printable
-
-LOG_EVERY = 15.0
-"""Seconds between two lines in a log."""
+from .console import LOG_EVERY
 
 LONG_RUN = 1800.0
 """Seconds for a class above which a run is called long."""

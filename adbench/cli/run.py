@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
+from ..util.text import plural
 from . import options as arguments
 from . import values
 from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
@@ -177,7 +178,7 @@ class _Failures:
         for (method, _), tasks in self._shared.items():
             if len(tasks) > 1:
                 _, *others = tasks
-                where = f"{len(others)} other task{'s' if len(others) > 1 else ''}"
+                where = plural(len(others), "other task")
                 self._note(f"✗ {method}: the same error in {where}: {', '.join(others)}")
 
 

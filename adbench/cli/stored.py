@@ -12,6 +12,7 @@ import click
 
 from ..api.scores import MAIN_METRICS
 from ..util.errors import AdbenchError, ResultError, UsageError
+from ..util.text import plural
 from . import options as arguments
 from . import values
 from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
@@ -177,7 +178,7 @@ def _asks() -> bool:
 
 def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
     """Remove runs from the disk; a failure doesn't keep the others."""
-    count = f"{len(folders)} stale run{'' if len(folders) == 1 else 's'}"
+    count = plural(len(folders), "stale run")
     if ask:
         click.confirm(f"Remove {count} from {results}, with checkpoints and maps?", abort=True, err=True)
     errors: list[AdbenchError] = []

@@ -96,9 +96,9 @@ class GroundTruth:
         flags = _labels(labels)
         if masks is None:
             return cls(flags, None, *_regions(np.zeros((0, 1, 1), dtype=bool)))
-        pixels = _to_numpy("masks", masks)
-        _check_maps("masks", pixels, len(flags), None)
-        _check_finite("masks", pixels)
+        pixels = to_numpy("masks", masks)
+        check_maps("masks", pixels, len(flags), None)
+        check_finite("masks", pixels)
         count, height, width = pixels.shape
         return cls(flags, (count, height, width), *_regions(pixels))
 
@@ -135,7 +135,7 @@ class GroundTruth:
 
 
 def _labels(labels: Values) -> NDArray[np.bool_]:
-    flags = _to_numpy("labels", labels)
+    flags = to_numpy("labels", labels)
     if flags.ndim != 1 or len(flags) == 0:
         raise TaskError("labels", found=f"shape {flags.shape}", wanted="(N,), one label for each image")
     odd = flags[(flags != 0) & (flags != 1)]
@@ -168,11 +168,12 @@ def _is_tensor(values: object) -> bool:
     return hasattr(values, "detach")  # asked in this way, torch is not imported for NumPy arrays
 
 
-def _on_cuda(values: object) -> bool:
+def on_cuda(values: object) -> bool:
+    """Whether values are a tensor on a CUDA device."""
     return bool(getattr(values, "is_cuda", False))
 
 
-def _to_numpy(name: str, values: Values) -> NDArray[Any]:
+def to_numpy(name: str, values: Values) -> NDArray[Any]:
     """Return any input as an array, without a copy where possible.
 
     Raises:
@@ -198,7 +199,8 @@ def tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
     return known.detach().cpu().numpy()
 
 
-def _check_maps(name: str, maps: Scores, images: int, shape: tuple[int, ...] | None) -> None:
+def check_maps(name: str, maps: Scores, images: int, shape: tuple[int, ...] | None) -> None:
+    """Refuse maps that are not (images, H, W), or not of the masks' ``shape``. Raises ``TaskError``."""
     found = tuple(maps.shape)
     if len(found) != 3 or found[0] != images or 0 in found:
         raise TaskError(name, found=f"shape {found}", wanted=f"({images}, H, W), one for each label")
@@ -206,16 +208,18 @@ def _check_maps(name: str, maps: Scores, images: int, shape: tuple[int, ...] | N
         raise TaskError(name, found=f"shape {found}", wanted=f"{shape} as the masks", hint="Resize one of them")
 
 
-def _check_finite(name: str, scores: Scores) -> None:
-    if _is_finite(scores):
+def check_finite(name: str, scores: Scores) -> None:
+    """Refuse scores with NaN or infinity; the message names the first image. Raises ``TaskError``."""
+    if is_finite(scores):
         return
-    first = next(index for index, score in enumerate(scores) if not _is_finite(score))
+    first = next(index for index, score in enumerate(scores) if not is_finite(score))
     found = "NaN" if math.isnan(float(scores[first].max())) else "infinity"
     hint = "Look for a loss that diverged or a division by zero"
     raise TaskError(f"{name} of image {first}", found=found, wanted="finite numbers", hint=hint)
 
 
-def _is_finite(scores: Scores) -> bool:
+def is_finite(scores: Scores) -> bool:
+    """Whether all scores are finite numbers."""
     return math.isfinite(float(scores.min())) and math.isfinite(float(scores.max()))  # both are NaN if any value is
 
 

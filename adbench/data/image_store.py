@@ -27,6 +27,7 @@ from ..util.errors import DataError, reason
 from ..util.files import cache_folder
 from ..util.numerics import NUMERICS
 from ..util.sizes import bytes_text
+from ..util.text import plural
 from . import decode
 from .decode import Bytes, Decoded, decode_sample
 from .framing import Framing
@@ -132,7 +133,7 @@ def _without_unmasked(samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tu
 def problem_error(problems: Sequence[Problem]) -> DataError:
     """Make an error that names the first problem and counts the others."""
     first, more = problems[0], len(problems) - 1
-    others = f" ({more} more problem{'s' if more > 1 else ''})" if more else ""
+    others = f" ({plural(more, 'more problem')})" if more else ""
     return DataError(f"{first.path}", found=first.found + others, hint=f"{first.hint}, or use --skip-bad")
 
 

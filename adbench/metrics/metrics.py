@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..data.ground_truth import Resized
-from ..data.ground_truth import GroundTruth, Values, _check_finite, _check_maps, _is_finite, _on_cuda, _to_numpy
+from ..data.ground_truth import GroundTruth, Values, check_finite, check_maps, is_finite, on_cuda, to_numpy
 
 __all__ = ["GroundTruth", "Metrics", "evaluate", "evaluate_ground_truth"]
 
@@ -82,12 +82,12 @@ def evaluate_ground_truth(
     Raises:
         TaskError: NaN or infinity, or shapes that do not fit the ground truth.
     """
-    scores = _to_numpy("image_scores", image_scores)
+    scores = to_numpy("image_scores", image_scores)
     if scores.shape != ground_truth.labels.shape:
         raise TaskError(
             "image_scores", found=f"shape {scores.shape}", wanted=f"{ground_truth.labels.shape} as the labels"
         )
-    _check_finite("image_scores", scores)
+    check_finite("image_scores", scores)
     image = curve_of(scores, np.flatnonzero(ground_truth.labels))
     pixel = _pixel_curve("maps", maps, ground_truth)
     region = pixel if region_maps is None else _pixel_curve("region_maps", region_maps, ground_truth, limit=AUPRO_LIMIT)
@@ -112,9 +112,9 @@ def _pixel_curve(
         images = _Images(name, maps, ground_truth.sizes)
         return curve_of_images(images, ground_truth.sizes, ground_truth.positions, ground_truth.pixel_weights)
     maps = cast("Values", maps)
-    scores = cast("torch.Tensor", maps).detach() if _on_cuda(maps) else _to_numpy(name, maps)
-    _check_maps(name, scores, len(ground_truth.labels), ground_truth.shape)
-    _check_finite(name, scores)
+    scores = cast("torch.Tensor", maps).detach() if on_cuda(maps) else to_numpy(name, maps)
+    check_maps(name, scores, len(ground_truth.labels), ground_truth.shape)
+    check_finite(name, scores)
     return (
         None
         if ground_truth.shape is None
@@ -132,10 +132,10 @@ class _Images:
 
     def __getitem__(self, number: int) -> Scores:
         values = self.maps[number]
-        scores = cast("torch.Tensor", values).detach() if _on_cuda(values) else _to_numpy(self.name, values)
+        scores = cast("torch.Tensor", values).detach() if on_cuda(values) else to_numpy(self.name, values)
         if tuple(scores.shape) != self.sizes[number]:
             found = f"shape {tuple(scores.shape)}"
             raise TaskError(f"{self.name} of image {number}", found=found, wanted=f"{self.sizes[number]} as its mask")
-        if not _is_finite(scores):
+        if not is_finite(scores):
             raise TaskError(f"{self.name} of image {number}", found="NaN or infinity", wanted="finite numbers")
         return scores

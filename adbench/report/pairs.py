@@ -10,6 +10,7 @@ from typing import Literal
 from ..results.variants import TITLES, Board, Variant, mean
 from ..stats import comparison, intervals
 from ..stats.intervals import Interval
+from ..util.text import plural
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import seeds_text
 from .protocols import Protocols, of_class
@@ -84,7 +85,7 @@ def bootstrap_notes(pairs: Collection[Pair], confidence: Confidence, variants: S
         return [NO_HISTOGRAMS]
     notes = [
         f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
-        f"{SIGNIFICANT} after Holm's correction for {len(pairs)} pair{'s' if len(pairs) > 1 else ''}."
+        f"{SIGNIFICANT} after Holm's correction for {plural(len(pairs), 'pair')}."
     ]
     unknown = confidence.unknown(variants)
     return [*notes, f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}"] if unknown else notes

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..api.data import size_text
 from ..api.options import LATER
+from ..util.text import plural
 from .records import Protocol, Result, in_order, variant_name
 from .serialization import canonical
 
@@ -307,5 +308,5 @@ def _setting_part(protocol: Protocol) -> str:
     if protocol.setting == "multi-class":
         return f"multi-class: one model of {', '.join(protocol.classes)}"
     if protocol.setting == "few-shot":
-        return f"few-shot: {protocol.shots} training image{'' if protocol.shots == 1 else 's'} of each class"
+        return f"few-shot: {plural(protocol.shots or 0, 'training image')} of each class"
     return "" if protocol.setting == "one-class" else "zero-shot: no training image"

@@ -26,6 +26,7 @@ from ..util import devices
 from . import loop
 from .evaluate import TestScores, score_all
 from .session import kept_random_state
+from .verify import largest_difference
 
 SIZE: Size = (96, 128)
 """Size of the images; not square, so that confused height and width show."""
@@ -235,17 +236,8 @@ class CheckBench:
 
 def difference(one: TestScores, other: TestScores) -> float:
     """The largest difference of any score or pixel, as a share of the spread of ``one``."""
-    worst = 0.0
-    for part in ("image", "maps", "region_maps"):
-        left, right = getattr(one, part), getattr(other, part)
-        if left is None and right is None:
-            continue
-        if left is None or right is None or left.shape != right.shape:
-            return float("inf")
-        left, right = left.cpu().double(), right.cpu().double()
-        spread = float(left.max() - left.min()) or max(1.0, float(left.abs().max()))
-        worst = max(worst, float((left - right).abs().max()) / spread)
-    return worst
+    parts = ("image", "maps", "region_maps")
+    return largest_difference((getattr(one, part), getattr(other, part)) for part in parts)
 
 
 def through_a_file(payload: Any) -> Any:

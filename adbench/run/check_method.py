@@ -29,13 +29,12 @@ from ..api.detector import Detector
 from ..api.method import Method
 from ..api.requirements import require
 from ..util.errors import PLUGIN_ERRORS, SizeError, UsageError, described
+from ..util.text import plural
 from . import checkpoint
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
 from .evaluate import TestScores
 from .session import Session
-
-ALIKE = 1e-3
-"""Share of the scores' spread by which a score may change with the batch size: that is rounding."""
+from .verify import ALIKE
 
 SAME = 1e-5
 """Share of the spread within which scores count as the same."""
@@ -235,7 +234,7 @@ def _runs(subject: _Subject) -> str:
     """Build, train and score."""
     epoch = subject.detector.epoch
     size = "x".join(map(str, subject.bench.options.size))
-    return f"{epoch} epoch{'s' if epoch != 1 else ''} at {size}"
+    return f"{plural(epoch, 'epoch')} at {size}"
 
 
 def _shapes(subject: _Subject) -> str:

@@ -23,6 +23,7 @@ from ..util import numerics
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, ResultError
 from ..util.files import cache_folder
+from ..util.text import plural
 from .identity import BACKBONE, Identifier, backbone_codes, data_digest, file_code_digest
 from .job import Job
 
@@ -259,7 +260,7 @@ def sort(inspected: Sequence[Inspected], stored: Iterable[Result] = ()) -> Sorte
     counting = [each for each in inspected if each.standing.state != "stale"]
     if stale and not counting:
         raise ResultError(
-            "there is no result to show", found=f"{_count(len(stale), 'stale run')} ({_summary(stale)})",
+            "there is no result to show", found=f"{plural(len(stale), 'stale run')} ({_summary(stale)})",
             hint="Compute them again with the same command, or look at them with adbench list runs",
         )  # fmt: skip
     remarks: dict[str, tuple[str, ...]] = {}
@@ -277,14 +278,14 @@ def _remarks(inspected: Sequence[Inspected], names: Names) -> Iterator[str]:
     if stale:
         them = "it" if len(stale) == 1 else "them"
         yield (
-            f"{_count(len(stale), 'stale run')} left out ({_summary(stale)}). "
+            f"{plural(len(stale), 'stale run')} left out ({_summary(stale)}). "
             f"The same command computes {them} again; adbench results stale shows {them}."
         )
     unchecked = [each for each in inspected if each.standing.state == "unchecked"]
     if unchecked:
         labels = list(dict.fromkeys(names.of(each.result) for each in unchecked))
         whose = ", ".join(labels) if len(labels) <= NAMED else f"{len(labels)} variants"
-        yield f"{_count(len(unchecked), 'run')} unchecked: {whose} ({_summary(unchecked)})."
+        yield f"{plural(len(unchecked), 'run')} unchecked: {whose} ({_summary(unchecked)})."
 
 
 def _summary(inspected: Sequence[Inspected]) -> str:
@@ -296,7 +297,3 @@ def _summary(inspected: Sequence[Inspected]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{reason} ({count})" for reason, count in counts.items())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf, isnan
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ..api.detector import Detector
 from ..api.scores import Scores
@@ -21,7 +23,7 @@ LARGEST = 10**9
 """Bytes of a checkpoint that is read back; a larger one would take too long, and memory for a second detector."""
 
 ALIKE = 1e-3
-"""Part of the scores' spread by which they may differ: that is rounding."""
+"""Share of the scores' spread by which two computations of the same may differ: that is rounding."""
 
 
 def is_worth_it(path: Path, *, began: float, building: float) -> bool:
@@ -59,14 +61,23 @@ def problem(path: Path, detector: Detector, build: Callable[[checkpoint.AnyCheck
 
 
 def _alike(one: Scores, other: Scores) -> bool:
-    for part in ("image", "map", "region_map"):
-        left, right = getattr(one, part), getattr(other, part)
-        if left is None or right is None:
-            if left is not right:
-                return False
+    parts = ("image", "map", "region_map")
+    return largest_difference((getattr(one, part), getattr(other, part)) for part in parts) <= ALIKE
+
+
+def largest_difference(pairs: Iterable[tuple[Tensor | None, Tensor | None]]) -> float:
+    """The largest difference within pairs of tensors, as a share of the spread of the first of each.
+
+    Infinite where shapes differ or one of a pair is missing; NaN counts as infinite, too.
+    """
+    worst = 0.0
+    for left, right in pairs:
+        if left is None and right is None:
             continue
-        left, right = left.double().cpu(), right.double().cpu()
+        if left is None or right is None or left.shape != right.shape:
+            return inf
+        left, right = left.cpu().double(), right.cpu().double()
         spread = float(left.max() - left.min()) or max(1.0, float(left.abs().max()))
-        if left.shape != right.shape or not float((left - right).abs().max()) <= ALIKE * spread:
-            return False
-    return True
+        share = float((left - right).abs().max()) / spread
+        worst = max(worst, inf if isnan(share) else share)
+    return worst

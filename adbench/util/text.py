@@ -51,6 +51,11 @@ def in_letters(number: int) -> str:
     return (in_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("a") + number % 26)
 
 
+def plural(number: int, thing: str) -> str:
+    """A number of things: "1 thread", "2 threads"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 # ---------------------------------------------------------------- spreadsheets
 
 

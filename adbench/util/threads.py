@@ -19,6 +19,8 @@ from typing import Literal
 
 import psutil
 
+from .text import plural
+
 Choice = int | Literal["auto"] | None
 """``--threads``: a number, "auto", or None to keep torch's number."""
 
@@ -120,8 +122,8 @@ class Machine:
         if load.busy < BUSY or number == self._said:
             return None
         self._said = number
-        cores = _count(load.cores, "core")
-        return f"{cores}, {load.busy:.1f} busy with other work: {doing} with {_count(number, 'thread')}."
+        cores = plural(load.cores, "core")
+        return f"{cores}, {load.busy:.1f} busy with other work: {doing} with {plural(number, 'thread')}."
 
     def _look(self) -> tuple[float, float, float]:
         """The time, and the seconds of computing since the start: of all programs, and of this process."""
@@ -226,8 +228,4 @@ def using(choice: Choice, say: Callable[[str], object] | None = None) -> Iterato
 
 def threads_text(number: int) -> str:
     """Format a number of threads: "1 thread", "2 threads"."""
-    return _count(number, "thread")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return plural(number, "thread")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import inspect
+import os
 import pickle
 
 import pytest
@@ -74,3 +76,12 @@ def test_what_lies_where_something_else_is_wanted(tmp_path):
 def test_a_type_has_its_article(value, text):
     """Messages name a type as people would."""
     assert errors.type_text(value) == text
+
+
+def test_the_reason_of_an_error_of_the_system_has_no_path():
+    """The system's own words; else the first line of the message, else the name of the type."""
+    assert errors.reason(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "a/path")) == os.strerror(
+        errno.ENOENT
+    )
+    assert errors.reason(OSError("no number\nsecond line")) == "no number"
+    assert errors.reason(KeyError()) == "KeyError"
