@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_a_file_is_read_once(tmp_path, files, reads):
     assert Digests(tmp_path).bytes_to_read(files) == 0
     assert Digests(tmp_path).of(files) == first
     assert len(reads) == 200
+
+
+@pytest.mark.slow
+def test_3000_images_of_a_megabyte_are_checked_again_without_a_read(tmp_path, reads):
+    """No content is read the second time, so it takes the time of 3,000 looks at a folder; ``pytest -s`` prints it."""
+    paths = [tmp_path / f"{number:04d}.png" for number in range(3000)]
+    for number, path in enumerate(paths):
+        with path.open("wb") as stream:
+            stream.write(f"{number:08d}".encode())
+            stream.truncate(1_000_000)  # the rest is zeros, which take no space on the disk
+    index, seconds = tmp_path / "index", []
+    for _ in range(2):
+        began = time.perf_counter()
+        assert len(set(Digests(index).of(paths).values())) == 3000
+        seconds.append(time.perf_counter() - began)
+    assert sorted(reads) == paths
+    assert Digests(index).bytes_to_read(paths) == 0
+    print(f"3,000 files of 1 MB: {len(reads)} read in {seconds[0]:.2f} s, then none in {seconds[1]:.2f} s")
 
 
 @pytest.mark.parametrize("change", ["another length", "the same length", "another file", "the same times"])
