@@ -61,11 +61,13 @@ DEIT = replace(
     norm="backbone",
     hidden_ratio=0.16,
 )
+CAIT = replace(DEIT, size=(448, 448), backbone="mcait", layers=(1,))
 
 PRESETS = {
     "paper": Preset(PAPER, "The published set-up with wide_resnet50_2: 500 epochs at 256 x 256"),
     "paper-resnet18": Preset(RESNET18, "The published set-up with resnet18: 500 epochs at 256 x 256"),
     "paper-deit": Preset(DEIT, "The published set-up with a vision transformer, DeiT: 500 epochs at 384 x 384"),
+    "paper-cait": Preset(CAIT, "The published set-up with a vision transformer, CaiT: 500 epochs at 448 x 448"),
     "quick": Preset(
         replace(PAPER, batch_size=8, epochs=20, evaluate_every=5), "As published, but 20 epochs in batches of 8"
     ),
@@ -88,7 +90,8 @@ def build(options: FastFlowOptions, context: BuildContext) -> FastFlow:
 
     from .model import FastFlow
 
-    return FastFlow(options, context, backbones.from_options(options, context, norm=options.norm == "backbone"))
+    is_asked = options.norm == "backbone" and options.backbone.startswith("timm:")  # a plugin's applies its own
+    return FastFlow(options, context, backbones.from_options(options, context, norm=is_asked))
 
 
 @hookimpl

@@ -283,6 +283,7 @@ def test_presets_are_the_published_set_up() -> None:
         pytest.param("paper", (256, 512, 1024), (4, 8, 16), 45.0, marks=pytest.mark.slow),
         ("paper-resnet18", (64, 128, 256), (4, 8, 16), 5.57),
         ("paper-deit", (768,), (16,), 7.07),
+        ("paper-cait", (768,), (16,), 7.07),
     ],
 )
 def test_flows_are_as_large_as_the_programs(
@@ -300,7 +301,7 @@ def test_flows_are_as_large_as_the_programs(
 
 
 def test_a_transformer_has_its_own_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DeiT's preset asks the backbone for its norm and trains none; features stay as they are."""
+    """With a transformer no norm is trained; timm's is asked for its own. Features stay as they are."""
     asked = []
 
     def from_options(options: object, context: object, *, norm: bool) -> TinyBackbone:
@@ -310,15 +311,15 @@ def test_a_transformer_has_its_own_norm(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("adbench.backbones.from_options", from_options)
     detectors = [
         build(replace(PRESETS[name].options, size=(32, 48), layers=(1,), steps=2, amp="off"), BuildContext(CPU))
-        for name in ("paper-deit", "cpu")
+        for name in ("paper-deit", "paper-cait", "cpu")
     ]
     features = TinyBackbone((8,))(TinyImages().images)
     before = features[0].clone()
 
     detectors[0].step(features)
 
-    assert asked == [True, False]
-    assert [len(detector.network.norms) for detector in detectors] == [0, 1]
+    assert asked == [True, False, False]
+    assert [len(detector.network.norms) for detector in detectors] == [0, 0, 1]
     assert torch.equal(features[0], before)
 
 
