@@ -120,3 +120,15 @@ def test_the_core_imports_no_plugin():
     """Built-in methods and data sets are loaded by entry points, like any others."""
     packages = {other.partition(".")[0] for others in imports().values() for other in others}
     assert packages & HANDED_IN == set()
+
+
+def test_tests_mirror_the_tree():
+    """Each test file of a wing lies where its module lies, and its name begins with the module's."""
+    strays = []
+    for path in sorted(path for wing in WINGS for path in (ROOT / "tests" / wing).rglob("test_*.py")):
+        words = path.stem.removeprefix("test_").split("_")
+        names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]
+        folder = ROOT / "adbench" / path.parent.relative_to(ROOT / "tests")
+        if not any((folder / f"{name}.py").exists() for name in names):
+            strays.append(str(path.relative_to(ROOT)))
+    assert strays == []
