@@ -234,6 +234,14 @@ def _save_maps(
                 warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
+def _print_tracebacks(errors: Sequence[BaseException | None]) -> None:
+    import traceback
+
+    for error in errors:
+        if error is not None:
+            traceback.print_exception(error)
+
+
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     """Print the leaderboard of this run's results, and exit with the right code."""
     from .. import report
@@ -249,10 +257,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     if not errors:
         return
     if arguments.debugging(click.get_current_context()):
-        import traceback
-
-        for error in errors:
-            traceback.print_exception(error)
+        _print_tracebacks(errors)
     if len(outcomes) > 1:
         say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
     all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
@@ -405,7 +410,9 @@ def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliar
             watch=lambda check: show(f"checking {name}: {check}"),
         )
     print_tables([lists.checks(name, found)], format_)
-    failed = sum(result.outcome == "failed" for result in found)
+    failed = [result for result in found if result.outcome == "failed"]
     if failed:
-        say(f"{failed} of {len(found)} checks failed.")
+        if arguments.debugging(click.get_current_context()):
+            _print_tracebacks([result.error for result in failed])
+        say(f"{len(failed)} of {len(found)} checks failed.")
         raise click.exceptions.Exit(AdbenchError.exit_code)

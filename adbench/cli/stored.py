@@ -244,16 +244,16 @@ def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_ro
     names = Names(stored, chosen)
     values.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)
-    with status_line() as show:
-        for result in chosen:
-            variant = names.of(result)
-            task = f"{variant} · {result.dataset}/{result.class_name} · seed {result.seed}"
+    for result in chosen:
+        variant = names.of(result)
+        task = f"{variant} · {result.dataset}/{result.class_name} · seed {result.seed}"
+        with status_line() as show:
             show(task)
             place = save(
                 result, results, reopener, "raw" if raw else "png", variant=variant, force=force,
                 watch=counted(show, task), warn=warn,
             )  # fmt: skip
-            print_path(place)
+        print_path(place)  # after the status line is gone: both may be on one terminal
 
 
 def write_report(

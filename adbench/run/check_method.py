@@ -13,9 +13,10 @@ from __future__ import annotations
 import gc
 import json
 import tempfile
+import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -47,11 +48,15 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Result of one check: ``reason`` says briefly what was found, or why it was skipped."""
+    """Result of one check: ``reason`` says briefly what was found, or why it was skipped.
+
+    ``error`` is what the method raised, if it did.
+    """
 
     check: str
     outcome: Outcome
     reason: str = ""
+    error: BaseException | None = field(default=None, compare=False)
 
 
 class _FailedError(Exception):
@@ -138,7 +143,18 @@ def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> Che
     except _FailedError as failed:
         return CheckResult(title, "failed", str(failed))
     except PLUGIN_ERRORS as error:  # any error of a method is its own failure
-        return CheckResult(title, "failed", described(error))
+        return CheckResult(title, "failed", described(error) + _place(error, subject.method), error)
+
+
+def _place(error: BaseException, method: Method) -> str:
+    """The line of the plugin that raised an error, or called what did: ", in my_method.py, line 12"."""
+    functions = vars(method.build).values() if isinstance(method.build, type) else (method.build,)
+    files = [function.__code__.co_filename for function in functions if hasattr(function, "__code__")]
+    if not files:
+        return ""
+    folder = Path(files[0]).parent
+    own = [each for each in traceback.extract_tb(error.__traceback__) if Path(each.filename).parent == folder]
+    return f", in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
 
 
 # ---------------------------------------------------------------- what is tried

@@ -214,3 +214,44 @@ def test_a_users_mistake_ends_with_2(words):
     done = adbench("check-method", *words)
     assert done.exit_code == UsageError.exit_code
     assert done.stdout == ""
+
+
+BROKEN = """
+from adbench import Detector, Epoch, Method, Scores, hookimpl
+
+class Mine(Detector):
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    def score(self, batch):
+        return Scores(image=unknown_name)
+
+@hookimpl
+def adbench_methods():
+    return [Method("mine", "misspelt", Mine)]
+"""
+
+
+def test_an_error_of_a_method_is_found_by_file_and_line(tmp_path):
+    """A misspelt name in ``score``, of a method whose class is its own ``build``."""
+    plugin = tmp_path / "my_method.py"
+    plugin.write_text(BROKEN, encoding="utf-8")
+
+    first = check_method.run("mine", plugin_files=[plugin])[0]
+
+    assert first.reason == "NameError: name 'unknown_name' is not defined, in my_method.py, line 9"
+    assert isinstance(first.error, NameError)
+
+
+def test_debug_shows_the_traceback_of_a_failed_check(tmp_path):
+    """Without ``--debug`` the table alone says what failed."""
+    plugin = tmp_path / "my_method.py"
+    plugin.write_text(BROKEN, encoding="utf-8")
+
+    short = adbench("check-method", "mine", "--plugin", plugin)
+    long = adbench("check-method", "mine", "--plugin", plugin, "--debug")
+
+    assert (short.exit_code, long.exit_code) == (1, 1)
+    assert "Traceback" not in short.output
+    assert "Traceback (most recent call last)" in long.output
+    assert "return Scores(image=unknown_name)" in long.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from runs import TINY, adbench, job_for, made_method, only_run, registry_of, run
 from adbench import Epoch, Scores
 from adbench.api import registry
 from adbench.api.data import Sample
+from adbench.cli import stored
 from adbench.data.image_store import Store
 from adbench.results import run_files, store
 from adbench.results.variants import Names
@@ -217,3 +219,21 @@ def test_a_flat_map_is_kept_as_it_is(tmp_path):
     with np.load(tmp_path / "maps.npz") as stored:
         assert (stored["low"] + stored["maps"] * stored["step"] == 2.5).all()
     assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]
+
+
+def test_a_path_is_printed_after_the_status_line_is_gone(results, tiny_data, monkeypatch):
+    """Both may be on one terminal, where the path would stand behind the status."""
+    (result,) = store.read_all(results).results
+    events = []
+
+    @contextmanager
+    def status_line():
+        events.append("shown")
+        yield lambda text: None
+        events.append("gone")
+
+    monkeypatch.setattr(stored, "status_line", status_line)
+    monkeypatch.setattr(stored, "print_path", lambda path: events.append("path"))
+    words = ("--results", results, "--data-root", tiny_data, "--plugin", TINY, "--force")
+    assert adbench("heatmaps", result.run, *words).exit_code == 0
+    assert events == ["shown", "gone", "path"]
