@@ -25,6 +25,15 @@ settings.register_profile("adbench", deadline=None)  # a busy machine is no fail
 settings.load_profile("adbench")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A bare ``pytest`` runs its files in two processes; with arguments, such as a file, it runs in this one."""
+    if config.invocation_params.args:
+        return 0
+    config.option.dist = "loadfile"  # fixtures of a file are made once
+    return 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Keep the user's cache and the tests' cache apart."""
