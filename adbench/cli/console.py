@@ -80,6 +80,15 @@ def print_path(path: Path) -> None:
     click.echo(printable(str(path)) if sys.stdout.isatty() else os.fsencode(path))
 
 
+def print_tracebacks(errors: Sequence[BaseException | None]) -> None:
+    """Print the tracebacks of those that are there to standard error."""
+    import traceback
+
+    for error in errors:
+        if error is not None:
+            traceback.print_exception(error)
+
+
 def print_tables(tables: Sequence[AnyTable], format_: str) -> None:
     """Write results to standard output and flush it."""
     from ..report import render

@@ -1,4 +1,4 @@
-"""The commands that run something: ``run``, ``test`` and ``check-method``."""
+"""The commands that score images: ``run`` and ``test``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, U
 from ..util.text import plural
 from . import options as arguments
 from . import values
-from .console import STOPPED, console, counted, load_plugins, print_tables, say, status_line, warn
+from .console import STOPPED, console, counted, load_plugins, print_tables, print_tracebacks, say, status_line, warn
 from .stored import REPORT, write_report
 
 if TYPE_CHECKING:
@@ -234,14 +234,6 @@ def _save_maps(
                 warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
-def _print_tracebacks(errors: Sequence[BaseException | None]) -> None:
-    import traceback
-
-    for error in errors:
-        if error is not None:
-            traceback.print_exception(error)
-
-
 def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     """Print the leaderboard of this run's results, and exit with the right code."""
     from .. import report
@@ -257,7 +249,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
     if not errors:
         return
     if arguments.debugging(click.get_current_context()):
-        _print_tracebacks(errors)
+        print_tracebacks(errors)
     if len(outcomes) > 1:
         say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
     all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
@@ -380,39 +372,3 @@ def _run_trials(
     if errors:
         all_mistakes = not trials and all(isinstance(error, UsageError) for error in errors)
         raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
-
-
-@click.command("check-method", short_help="Test a method on a few generated images; takes seconds.")
-@click.argument("name", metavar="METHOD")
-@click.option("--preset", "-p", help="The preset to try, made small.  [default: cpu, or else quick or paper]")
-@arguments.change_option("Keep an option at this value.")
-@arguments.auxiliary_option
-@arguments.plugin_option
-@arguments.threads_option
-@arguments.format_option
-@arguments.debug_option
-def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliary: Sequence[str],
-                 plugin_files: tuple[Path, ...], threads: Choice, format_: str) -> None:  # fmt: skip
-    """Check a method on a few generated images: does it peek, repeat, save and resume? Takes seconds."""
-    method = load_plugins(plugin_files).method(name)
-    chosen = values.overrides([method], changes, {})[name]
-    given = values.auxiliary([method], auxiliary)[name]
-    from ..report import lists
-    from ..run import check_method
-
-    values.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
-    with status_line() as show:
-        found = check_method.run(
-            method,
-            preset=preset,
-            changes=chosen,
-            auxiliary=given,
-            watch=lambda check: show(f"checking {name}: {check}"),
-        )
-    print_tables([lists.checks(name, found)], format_)
-    failed = [result for result in found if result.outcome == "failed"]
-    if failed:
-        if arguments.debugging(click.get_current_context()):
-            _print_tracebacks([result.error for result in failed])
-        say(f"{len(failed)} of {len(found)} checks failed.")
-        raise click.exceptions.Exit(AdbenchError.exit_code)
