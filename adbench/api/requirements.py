@@ -88,6 +88,19 @@ def require(
             )
 
 
+def unmet(requirements: Requirements, options: Any, given: Mapping[str, Path]) -> list[str]:
+    """What a method lacks to be trained with these options: "the package faiss", "--aux textures=DIR".
+
+    Args:
+        requirements: what it needs.
+        options: its options.
+        given: paths of auxiliary data by name.
+    """
+    packages = [f"the package {package.name}" for package in requirements.packages if not _is_installed(package.name)]
+    data = [each for each in requirements.auxiliary if each.name not in given and each.needed(options)]
+    return packages + [f"--aux {each.name}={_placeholder(each)}" for each in data]
+
+
 def _require_packages(method: str, requirements: Requirements) -> None:
     """Raise ``UsageError`` for a package that is not installed."""
     for package in requirements.packages:
@@ -120,14 +133,17 @@ def unknown(name: str, methods: Mapping[str, Requirements]) -> UsageError:
 
 def _ways_to(auxiliary: Auxiliary) -> Sequence[str]:
     """Sentences on where to get auxiliary data, and what happens without it."""
-    placeholder = "DIR" if auxiliary.kind == "folder" else "FILE"
     source = f" ({auxiliary.source})" if auxiliary.source else ""
-    found = [f"Give --aux {auxiliary.name}={placeholder}{source}."]
+    found = [f"Give --aux {auxiliary.name}={_placeholder(auxiliary)}{source}."]
     if auxiliary.licence:
         found.append(f"Licence: {auxiliary.licence.rstrip('.')}.")
     if auxiliary.without:
         found.append(f"Without it: {auxiliary.without.rstrip('.')}.")
     return found
+
+
+def _placeholder(auxiliary: Auxiliary) -> str:
+    return "DIR" if auxiliary.kind == "folder" else "FILE"
 
 
 def _is_installed(name: str) -> bool:

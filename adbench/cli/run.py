@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
-from ..util.text import plural
 from . import options as arguments
 from . import values
-from .console import STOPPED, console, counted, load_plugins, print_tables, print_tracebacks, say, status_line, warn
+from .console import console, counted, load_plugins, print_tables, say, status_line, warn
+from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .stored import REPORT, write_report
 
 if TYPE_CHECKING:
@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--method", "-m", "methods", required=True, help="METHOD[,METHOD...] or all.")
+@click.option(
+    "--method",
+    "-m",
+    "methods",
+    required=True,
+    help="METHOD[,METHOD...], or all: every method but those that lack a package or --aux, and those named "
+    "anomalib:...",
+)
 @arguments.what_to_run
 @arguments.settings_options
 @arguments.test_split_option
@@ -88,16 +95,23 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     chosen = values.methods(registry, methods)
     reader = registry.dataset(dataset)
     root = values.root(reader, data_root)
-    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    overrides = values.overrides(chosen, changes, {"backbone": backbone, "weights": weights, "size": size, "amp": amp})
+    given = values.auxiliary(chosen, auxiliary)
+    class_names = suite.choose_classes(reader, root, classes)
+    if values.is_all(methods):
+        lacking = suite.unmet(chosen, preset, overrides, given, dataset, class_names)
+        chosen = [method for method in chosen if method.name not in lacking]
+        if line := values.left_out(registry, lacking):
+            say(line)
     plan = suite.Plan(
         methods=chosen,
-        overrides=values.overrides(chosen, changes, short),
+        overrides=overrides,
         dataset=reader,
-        classes=suite.choose_classes(reader, root, classes),
+        classes=class_names,
         data_root=root,
         preset=preset,
         seeds=values.seeds(seed, seeds),
-        auxiliary=values.auxiliary(chosen, auxiliary),
+        auxiliary=given,
         device=device,
         threads=threads,
         eval_every=eval_every,
@@ -115,8 +129,8 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     )
     values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
-    with _report_if_stopped(jobs, outcomes):
-        _run_jobs(jobs, registry, outcomes, maps)
+    with report_if_stopped(jobs, outcomes):
+        run_jobs(jobs, registry, outcomes, maps=maps)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener
@@ -132,82 +146,6 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))
         _end_of_run(outcomes, format_)
-
-
-def _run_jobs(jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome], maps: Kind | None) -> None:
-    """Run with progress on standard error, and add what comes of each job to ``outcomes``."""
-    from ..run import plan as suite
-    from ..util import devices
-    from .progress import ConsoleWatch
-
-    for job in jobs:  # a mistake here is one of the command, not of a task
-        devices.resolve_amp(job.options.amp, devices.resolve_device(job.device))
-
-    def advice(job: Job) -> str:
-        shorter = job.preset != "cpu" and "cpu" in registry.method(job.method).presets
-        slow = devices.resolve_device(job.device).type == "cpu"
-        return "--preset cpu takes minutes." if shorter and slow else ""
-
-    with ConsoleWatch(console(), len(jobs), advice=advice) as watch:
-        failures = _Failures(watch.note)
-        for outcome in suite.run_here(jobs, registry, watch=watch, maps=maps):
-            outcomes.append(outcome)
-            if outcome.error is not None:
-                failures.add(outcome.job, outcome.error)
-            else:
-                watch.note(_outcome_line(outcome))
-        failures.end()
-
-
-class _Failures:
-    """Shows the errors of tasks as they come, and one that several tasks of a method share only once."""
-
-    def __init__(self, note: Callable[[str], None]) -> None:
-        self._note = note
-        self._shared: dict[tuple[str, str], dict[str, None]] = {}
-
-    def add(self, job: Job, error: AdbenchError) -> None:
-        """Show an error, unless it was shown for another task of the method."""
-        tasks = self._shared.setdefault((job.method, str(error)), {})
-        if not tasks:
-            self._note(f"✗ {job.title}: {error}")
-        tasks[job.title.removeprefix(f"{job.method} · ")] = None
-
-    def end(self) -> None:
-        """Name the tasks whose error was shown for another one."""
-        for (method, _), tasks in self._shared.items():
-            if len(tasks) > 1:
-                _, *others = tasks
-                where = plural(len(others), "other task")
-                self._note(f"✗ {method}: the same error in {where}: {', '.join(others)}")
-
-
-@contextlib.contextmanager
-def _report_if_stopped(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Iterator[None]:
-    """Say how many tasks were done if the user stops the command, in training or after it."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        same = "the same command without --force" if jobs and jobs[0].force else "the same command"
-        done = sum(outcome.result is not None for outcome in outcomes)
-        say(f"Stopped with {done} of {len(jobs)} tasks done; {same} goes on from here.")
-        raise click.exceptions.Exit(STOPPED) from None
-
-
-def _outcome_line(outcome: Outcome) -> str:
-    from ..results.run_files import folder_of
-    from ..util.threads import threads_text
-    from .progress import duration
-
-    job = outcome.job
-    assert outcome.result is not None
-    if outcome.reused:
-        missing = job.keep == "oracle" and not folder_of(job.results, outcome.result).has_oracles()
-        there = "already there, but without oracle checkpoints" if missing else "already there, nothing to compute"
-        return f"= {job.title}: {there} (--force computes it again)"
-    made = outcome.result.environment
-    used = f", {threads_text(made.threads)}" if made.device == "cpu" else ""
-    return f"✓ {job.title}: {duration(sum(result.timing.total for result in outcome.results))}{used}"
 
 
 def _save_maps(
@@ -245,15 +183,7 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
         if len({names.of(result) for result in results}) > 1:
             tables += report.leaderboard(results, names=names)
         print_tables(tables, format_)
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if not errors:
-        return
-    if arguments.debugging(click.get_current_context()):
-        print_tracebacks(errors)
-    if len(outcomes) > 1:
-        say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
-    all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
-    raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+    exit_if_failed(outcomes)
 
 
 def _names(made: Sequence[Result], results: Path) -> Names:
@@ -353,7 +283,7 @@ def _run_trials(
     trials: list[trial.Trial] = []
     errors: list[AdbenchError] = []
     with ConsoleWatch(console(), len(jobs)) as watch:
-        failures = _Failures(watch.note)
+        failures = Failures(watch.note)
         for job in jobs:
             watch.start(job)
             try:

@@ -18,14 +18,36 @@ if TYPE_CHECKING:
     from ..util.threads import Choice
 
 
+BY_NAME_ONLY = "anomalib:"
+"""How the names of methods begin that run another library's code: "all" leaves them out."""
+
+
+def is_all(text: str) -> bool:
+    """Whether ``--method`` asks for all methods."""
+    return text.strip() == "all"
+
+
 def methods(registry: Registry, text: str) -> list[Method]:
     """Turn "all" or "msflow,cflow" into methods. Raises ``UnknownNameError``, or ``OptionError`` for none."""
-    if text.strip() == "all":
-        return list(registry.methods.values())
+    if is_all(text):
+        return [method for name, method in registry.methods.items() if not name.startswith(BY_NAME_ONLY)]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise OptionError("--method", found=f"'{text}'", wanted="all, or some of " + ", ".join(registry.methods))
     return [registry.method(name) for name in dict.fromkeys(names)]
+
+
+def left_out(registry: Registry, lacking: Mapping[str, Sequence[str]]) -> str:
+    """A line with the methods that ``--method all`` leaves out; empty if there is none.
+
+    Args:
+        registry: all methods.
+        lacking: what each method lacks that can't be trained.
+    """
+    parts = [f"{name} (lacks {' and '.join(lacks)})" for name, lacks in lacking.items()]
+    if others := [name for name in registry.methods if name.startswith(BY_NAME_ONLY)]:
+        parts.append(f"{', '.join(others)} (only where named)")
+    return f"--method all leaves out {', '.join(parts)}. See adbench list methods NAME." if parts else ""
 
 
 def root(reader: Dataset, given: Path | None) -> Path:

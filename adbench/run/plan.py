@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..api import requirements
 from ..api.data import Dataset, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
-from ..api.requirements import require
 from ..results.records import Result
 from ..results.store import has_results, require_writable
 from ..util.cache import prune
@@ -94,7 +94,7 @@ class Plan(RunSettings):
         overrides = real_overrides(method, self.preset, self.overrides[method.name])
         options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
         auxiliary = self.auxiliary.get(method.name, {})
-        require(method.name, method.requirements, options, auxiliary, training=self.trains)
+        requirements.require(method.name, method.requirements, options, auxiliary, training=self.trains)
         settings = {each.name: getattr(self, each.name) for each in fields(RunSettings)}
         if self.eval_size == options.size:
             settings["eval_size"] = None
@@ -111,6 +111,31 @@ class Plan(RunSettings):
             auxiliary=tuple(sorted(auxiliary.items())),
             **settings,
         )
+
+
+def unmet(
+    methods: Sequence[Method],
+    preset: str,
+    overrides: Mapping[str, Mapping[str, Any]],
+    auxiliary: Mapping[str, Mapping[str, Path]],
+    dataset: str,
+    classes: Sequence[str],
+) -> dict[str, list[str]]:
+    """What each method lacks to be trained on these classes, by its name; methods that lack nothing are not named.
+
+    Raises:
+        UnknownNameError: a method has no such preset.
+        OptionError: values that no task can work with.
+    """
+    found = {}
+    for method in methods:
+        lacks: dict[str, None] = {}
+        for name in classes:
+            options = resolve(method, preset, overrides[method.name], dataset, name)
+            lacks |= dict.fromkeys(requirements.unmet(method.requirements, options, auxiliary.get(method.name, {})))
+        if lacks:
+            found[method.name] = list(lacks)
+    return found
 
 
 def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:

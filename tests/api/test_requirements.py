@@ -8,7 +8,7 @@ import pytest
 from needy_method import TEACHER, TEXTURES, NeedyOptions
 
 from adbench import Options, Package, Requirements, UsageError
-from adbench.api.requirements import require
+from adbench.api.requirements import require, unmet
 from adbench.util.errors import UnknownNameError
 
 NEEDS = Requirements(auxiliary=(TEXTURES, TEACHER))
@@ -70,3 +70,11 @@ def test_a_missing_package_is_named_with_what_pip_installs():
             require("m", Requirements(packages=(there, gone)), Options(), {}, training=training)
     with pytest.raises(UsageError, match=r"no_such.inner"):
         require("m", Requirements(packages=(Package("no_such.inner", "x", "y"),)), Options(), {})
+
+
+def test_what_is_unmet_is_said_in_a_few_words(tmp_path):
+    """Missing packages and data are listed, as far as the options need them; what is there is not."""
+    needs = Requirements((Package("json", "json", "reads"), Package("no_such_one", "x", "y")), (TEXTURES, TEACHER))
+    assert unmet(needs, NeedyOptions(), {}) == ["the package no_such_one", "--aux textures=DIR"]
+    assert unmet(NEEDS, NeedyOptions(textures="none"), {}) == []
+    assert unmet(NEEDS, NeedyOptions(), {"textures": tmp_path}) == []
