@@ -255,44 +255,69 @@ def _data_roots(command: Command) -> Command:
 
 def what_to_run(command: Command) -> Command:
     """Add the options of ``run``: the data, and all settings of a method."""
-    return _data_and_method(
-        click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
-    )(command)
+    return _added(*_data(_all_classes()), *_method(), *_machine(), _skip_bad(), plugin_option, debug_option)(command)
 
 
 def what_to_test(command: Command) -> Command:
     """Add the options of ``test``: those of ``run``, but with the checkpoint's own class as default."""
-    return _data_and_method(
-        click.option("--class", "-c", "classes", show_default="the checkpoint's own", help="CLASS[,CLASS...] or all.")
-    )(command)
+    own = click.option("--class", "-c", "classes", show_default="the checkpoint's own", help="CLASS[,CLASS...] or all.")
+    return _added(*_data(own), *_method(), *_machine(), _skip_bad(), plugin_option, debug_option)(command)
 
 
-def _data_and_method(class_option: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    options = (
-        click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
-        class_option,
-        click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
-                     help="Folder of the data set."),
-        click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
-        change_option("Change an option of the method; METHOD.KEY=VALUE for one of several."),
-        auxiliary_option,
-        click.option("--backbone", help="Short for -o backbone=NAME."),
-        click.option("--weights", help="State dict of the backbone; short for -o weights=FILE."),
-        click.option("--size", help="Input size; short for -o size=HxW."),
-        click.option("--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]),
-                     help="Precision: off is fp32, auto the fastest that the device has. Short for -o amp=NAME."),
-        device_option,
-        threads_option,
-        megapixels_option,
-        cache_limit_option,
-        click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which."),
-        plugin_option,
-        debug_option,
-    )  # fmt: skip
+def what_to_reproduce(command: Command) -> Command:
+    """Add the options of ``reproduce``: those of ``run`` that don't change the published set-up."""
+    own = (auxiliary_option, _weights(), _amp())
+    return _added(*_data(_all_classes()), *own, *_machine(), plugin_option, debug_option)(command)
 
+
+def _added(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for option in reversed(options):  # --help shows the last one applied first
             command = option(command)
         return command
 
     return add
+
+
+def _all_classes() -> Callable[[Command], Command]:
+    return click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
+
+
+def _data(class_option: Callable[[Command], Command]) -> Sequence[Callable[[Command], Command]]:
+    return (
+        click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
+        class_option,
+        click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
+                     help="Folder of the data set."),
+    )  # fmt: skip
+
+
+def _method() -> Sequence[Callable[[Command], Command]]:
+    return (
+        click.option("--preset", "-p", default="paper", show_default=True, help="paper, quick, cpu or a method's own."),
+        change_option("Change an option of the method; METHOD.KEY=VALUE for one of several."),
+        auxiliary_option,
+        click.option("--backbone", help="Short for -o backbone=NAME."),
+        _weights(),
+        click.option("--size", help="Input size; short for -o size=HxW."),
+        _amp(),
+    )
+
+
+def _weights() -> Callable[[Command], Command]:
+    return click.option("--weights", help="State dict of the backbone; short for -o weights=FILE.")
+
+
+def _amp() -> Callable[[Command], Command]:
+    return click.option(
+        "--amp", type=click.Choice(["auto", "off", "bf16", "fp16"]),
+        help="Precision: off is fp32, auto the fastest that the device has. Short for -o amp=NAME.",
+    )  # fmt: skip
+
+
+def _machine() -> Sequence[Callable[[Command], Command]]:
+    return (device_option, threads_option, megapixels_option, cache_limit_option)
+
+
+def _skip_bad() -> Callable[[Command], Command]:
+    return click.option("--skip-bad", is_flag=True, help="Leave broken images out and record which.")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..api.data import Setting
-from ..api.method import POLICIES, Policy, Published
+from ..api.method import Policy
+from ..api.registry import texts_in
 from ..api.scores import MAIN_METRICS
 from ..results.records import Result, setting_text, variant_name
 from ..results.variants import TITLES, Board, Names, Variant, boards, mean
@@ -16,13 +17,11 @@ from . import oracle as oracle_module
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .protocols import Protocols, of_class, setting_column
+from .published import PublishedNumbers, Reference, numbers_of, references
 from .tables import AnyTable, Column, Kind, Table
 
 MANY = 4
 """With more variants people see one row for each, and only pairs with the first one, unless they ask for more."""
-
-PublishedNumbers = Mapping[str, tuple[Published, ...]]
-"""The numbers that each method's authors report, by the method's name."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,6 @@ class _Row:
     name: str
     classes: Sequence[str]
     is_mean: bool = False
-
-
-MEAN = "mean"
-"""Class name of a published mean over all classes of a data set."""
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """One source of published numbers for one metric: the value of each class."""
-
-    policy: Policy
-    source: str
-    values: Mapping[str, float]
-    mean: float | None = None
 
 
 def compare(
@@ -242,26 +227,26 @@ def _against_published(
     oracles: list[Variant] = []
     compared: list[Variant] = []
     for method, setting, shots in dict.fromkeys(map(_how, variants)):
-        numbers = [
-            number
-            for number in published.get(method, ())
-            if (number.dataset, number.metric, number.setting, number.shots) == (dataset, metric, setting, shots)
-        ]
         own = [variant for variant in variants if _how(variant) == (method, setting, shots)]
         words = setting_text(setting, shots)
-        found = [each for policy in POLICIES if (each := _reference(numbers, policy, classes)) is not None]
+        found = references(
+            numbers_of(published.get(method, ()), dataset, metric, setting, shots),
+            classes,
+            {text for variant in own for run in variant.all_runs for text in texts_in(run.options)},
+        )
         if not found:
             of = f"{method}{f' ({words})' if words else ''}"
             notes.append(f"Nothing is published for {TITLES[metric]} of {of} on these classes of {dataset}.")
         for reference in found:
             key = f"{method} published ({', '.join(filter(None, (words, reference.policy)))})"
-            theirs = _Series(key, key, "percent", reference.values.get, reference.mean)
+            total = None if reference.values else reference.mean
+            theirs = _Series(key, key, "percent", reference.values.get, total)
             series.append(theirs)
             for variant in own if reference.values else ():
                 series += _gap(variant, metric, theirs, reference.policy)
                 compared.append(variant)
                 oracles += [variant] if reference.policy == "oracle" else []
-            notes += [f"{key}: {reference.source}.", *_reference_notes(key, reference)]
+            notes += [f"{key}: {reference.place}.", *_reference_notes(key, reference)]
         if setting == "multi-class" and found:
             trained = ", ".join(f"{each.label} of {len(each.all_runs[0].protocol.classes)}" for each in own)
             notes.append(f"The published model is one of all classes of the data set; ours: {trained}.")
@@ -285,34 +270,11 @@ def _words(variant: Variant) -> tuple[str, ...]:
     return variant.all_runs[0].protocol.setting_words
 
 
-def _reference(numbers: Sequence[Published], policy: Policy, classes: Sequence[str]) -> _Reference | None:
-    """The source that has most of the classes; of two, a paper's table before a log, which names epochs.
-
-    Configurations of one source count like sources. Where none has any of the classes, one with the mean alone.
-    """
-    by_source: dict[tuple[str, str], list[Published]] = {}
-    for number in numbers:
-        if number.policy == policy and number.class_name in (*classes, MEAN):
-            by_source.setdefault((number.source, number.configuration), []).append(number)
-    if not by_source:
-        return None
-
-    def order(source: tuple[str, str]) -> tuple[int, bool]:
-        found = [number for number in by_source[source] if number.class_name != MEAN]
-        return len(found), by_source[source][0].epoch is None
-
-    source, configuration = chosen = max(by_source, key=order)
-    values = {number.class_name: number.value for number in by_source[chosen]}
-    total = values.pop(MEAN, None)
-    where = f"{source}, configuration {configuration}" if configuration else source
-    return _Reference(policy, where, values, None if values else total)
-
-
-def _reference_notes(key: str, reference: _Reference) -> list[str]:
+def _reference_notes(key: str, reference: Reference) -> list[str]:
     notes = []
     if reference.policy == "unknown":
         notes.append(f"{key}: the source doesn't say of which epoch, so it stands beside our last.")
-    if reference.mean is not None:
+    if not reference.values:
         notes.append(f"{key}: only the mean over all classes of the data set is published, so no gap is shown.")
     return notes
 

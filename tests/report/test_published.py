@@ -1,0 +1,53 @@
+"""Which of the published numbers stand beside ours."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from adbench.api.method import Published
+from adbench.report.published import numbers_of, references
+
+
+def number(class_name: str, value: float = 0.9, policy: str = "last", source: str = "table", **more) -> Published:
+    return Published("mvtec", class_name, "image_auroc", value, policy, source, **more)
+
+
+def places(numbers, classes=("x", "y"), words=()) -> list[str]:
+    return [each.place for each in references(numbers, classes, words)]
+
+
+def test_each_kind_of_epoch_has_its_source():
+    """There is one reference for each policy, in a fixed order, with the class values and the source's own mean."""
+    numbers = [number("x", 0.8, "unknown"), number("x", 0.9), number("y", 0.7), number("mean", 0.81), number("z", 0.1)]
+    last, unknown = references(numbers, ("x", "y"))
+    assert (last.policy, dict(last.values), last.mean) == ("last", {"x": 0.9, "y": 0.7}, 0.81)
+    assert (unknown.policy, dict(unknown.values), unknown.mean) == ("unknown", {"x": 0.8}, None)
+
+
+def test_the_configuration_of_our_backbone_is_preferred():
+    """A configuration that names one of our options wins over the first one, and over one with more classes."""
+    small = [number(name, configuration="resnet18, a library") for name in "xy"]
+    large = [number("x", configuration="wide_resnet50_2, a library")]
+    assert places([*small, *large]) == ["table, configuration resnet18, a library"]
+    assert places([*small, *large], words={"wide_resnet50_2"}) == ["table, configuration wide_resnet50_2, a library"]
+
+
+def test_classes_come_before_a_mean_alone_and_tables_before_logs():
+    """A source with classes wins over one with a mean alone; a log, which names epochs, comes after a table."""
+    mean = number("mean", source="abstract", configuration="net")
+    log = number("x", source="log", epoch=3)
+    assert places([mean, log], words={"net"}) == ["log"]
+    assert places([mean, log, number("x")]) == ["table"]
+    (alone,) = references([mean], ("x",))
+    assert (dict(alone.values), alone.mean) == ({}, 0.9)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_of_one_setting_are_finite(value):
+    """NaN is no number to compare with, and few-shot numbers are not those of one class."""
+    numbers = [number("x", value), number("y"), number("x", setting="few-shot", shots=4)]
+    assert numbers_of(numbers, "mvtec", "image_auroc", "one-class", None) == [number("y")]
+    assert numbers_of(numbers, "mvtec", "image_auroc", "few-shot", 4) == [numbers[2]]
+    assert numbers_of(numbers, "visa", "image_auroc", "one-class", None) == []
