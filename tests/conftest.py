@@ -17,7 +17,6 @@ from torch.utils._pytree import tree_leaves
 
 from adbench import Method
 from adbench.api import registry
-from adbench.api.backbone_table import LITE0
 from adbench.backbones import efficientnet_lite
 from adbench.util import threads
 
@@ -104,8 +103,8 @@ def random_network(name: str) -> torch.nn.Module:
     """A network of torchvision or of ours with its initial random weights."""
     import torchvision
 
-    if name == LITE0:
-        return efficientnet_lite.EfficientNetLite0()
+    if name in efficientnet_lite.SCALES:
+        return efficientnet_lite.EfficientNetLite(name)
     return torchvision.models.get_model(name, weights=None)
 
 

