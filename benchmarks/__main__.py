@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,31 @@ def patchcore(threads: int, rounds: int, parts: tuple[str, ...]) -> None:
     from . import patchcore as benchmark
 
     benchmark.run(parts or benchmark.PARTS, threads, rounds, _console())
+
+
+@app.command()
+@click.option("--method", default="padim,patchcore,dfm", show_default=True, help="METHOD[,METHOD...] with a backbone.")
+@click.option("--dataset", default="demo", show_default=True)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Where the data set lies.")
+@click.option("--class", "classes", default="all", show_default=True)
+@click.option("--preset", default="cpu", show_default=True)
+@click.option("--layers", is_flag=True, help="Layers of one network, in place of several networks.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), help="Keep the runs here, and go on there.")
+def backbones(
+    method: str, dataset: str, data_root: Path | None, classes: str, preset: str, layers: bool, seed: int, device: str,
+    threads: int, results: Path | None,
+) -> None:  # fmt: skip
+    """What extractors do to methods: networks with ImageNet weights and with random ones, or layers of one network."""
+    from . import backbones as benchmark
+
+    extractors = benchmark.LAYERS if layers else benchmark.EXTRACTORS
+    with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as folder:
+        kept = results or Path(folder)
+        where = benchmark.Where(dataset, data_root, classes, preset, seed, device, threads, kept)
+        benchmark.run(extractors, method.split(","), where, _console())
 
 
 if __name__ == "__main__":
