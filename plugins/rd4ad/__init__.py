@@ -44,7 +44,14 @@ PRESETS = {
     "paper": Preset(PAPER, "The published set-up: wide_resnet50_2 at 256 x 256 for 200 epochs"),
     "quick": Preset(replace(PAPER, backbone="resnet18", epochs=40), "The small variant: resnet18 for 40 epochs"),
     "cpu": Preset(
-        replace(PAPER, interpolation="lanczos", batch_size=4, backbone="efficientnet_lite0", epochs=20),
+        replace(
+            PAPER,
+            interpolation="lanczos",
+            batch_size=4,
+            backbone="efficientnet_lite0",
+            layers=(2, 3, 4),
+            epochs=20,
+        ),
         "A small backbone, bottleneck and decoder at 256 x 256, 20 epochs in batches of 4: minutes on a laptop",
     ),
 }

@@ -41,8 +41,8 @@ SHAPES = {
 }
 """By backbone."""
 
-OTHER = Shape(signed=True)
-"""Of other backbones: resnet18's, for features such as those of MobileNets and EfficientNets, which have any sign."""
+OTHER = Shape(narrowing=4, signed=True)
+"""Of other backbones: few blocks with narrow middles, as in MobileNets and EfficientNets, whose features have any sign."""
 
 
 class Bottleneck(nn.Module):

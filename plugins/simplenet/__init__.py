@@ -72,6 +72,7 @@ PRESETS = {
             resize_to=None,
             interpolation="lanczos",
             backbone="efficientnet_lite0",
+            layers=(3, 4),
             width=256,
             hidden=256,
             noise=1.0,

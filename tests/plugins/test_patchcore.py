@@ -380,7 +380,7 @@ def test_it_keeps_the_rules():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_class_of_209_large_images_fits_on_a_gpu_of_8_gb():
     """At 512 x 512 with the channels of wide_resnet50_2: rows are projected and searched block by block."""
-    device = torch.device("cuda")
+    device = torch.device("cuda", torch.cuda.current_device())
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, 8e9 / total), device)
 
