@@ -42,7 +42,7 @@ SHAPES = {
 """By backbone."""
 
 OTHER = Shape(narrowing=4, signed=True)
-"""Of other backbones: few blocks with narrow middles, as in MobileNets and EfficientNets, whose features have any sign."""
+"""Of other backbones, such as MobileNets and EfficientNets: few blocks, narrow inside, for features of any sign."""
 
 
 class Bottleneck(nn.Module):
