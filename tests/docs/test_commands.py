@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import metadata
+from importlib.util import find_spec
 from typing import Any
 
 import click
 import pytest
-from doc_blocks import PAGES, PROGRAMS, ROOT, blocks, commands_of, inline_code
+from doc_blocks import PAGES, PROGRAMS, ROOT, Block, blocks, commands_of, inline_code
 from runs import adbench
 
 from adbench import UsageError
@@ -54,6 +55,12 @@ def is_name(text: object) -> bool:
     return isinstance(text, str) and not text.isupper() and text != "all"
 
 
+def method_in(variant: str, known: Iterable[str]) -> str:
+    """The method of a variant such as "padim:cpu"; a method's own name may have a colon."""
+    fitting = [name for name in known if variant == name or variant.startswith(f"{name}:")]
+    return max(fitting, key=len, default=variant.partition(":")[0])
+
+
 def check_adbench(words: list[str]) -> None:
     """Parse a command line of adbench, and look up the names in it."""
     if "..." in words:  # stands for what every run needs
@@ -64,7 +71,7 @@ def check_adbench(words: list[str]) -> None:
     values = parsed.values
     known = registry.load(values.get("plugin_files") or ())
     given = values.get("methods") or values.get("method") or values.get("name") or ()
-    names = given.split(",") if isinstance(given, str) else [each.partition(":")[0] for each in given]
+    names = given.split(",") if isinstance(given, str) else [method_in(each, known.methods) for each in given]
     methods = [known.method(name) for name in names if is_name(name)]
     if is_name(values.get("dataset")):
         assert values["dataset"] in known.datasets
@@ -111,7 +118,16 @@ def check_pytest(words: list[str]) -> None:
 CHECKS = {"adbench": check_adbench, "python": check_python, "pip": check_pip, "pytest": check_pytest}
 
 
-@pytest.mark.parametrize("block", blocks("commands"), ids=str)
+needs_anomalib = pytest.mark.skipif(find_spec("anomalib") is None, reason="names a method of anomalib: install it")
+
+
+def marked(block: Block) -> Any:
+    """A block of commands; one with methods of anomalib belongs to the environment that has it."""
+    marks = [pytest.mark.bridge, needs_anomalib] if "anomalib:" in block.text else []
+    return pytest.param(block, marks=marks, id=str(block))
+
+
+@pytest.mark.parametrize("block", [marked(block) for block in blocks("commands")])
 def test_commands_exist(block, desk, monkeypatch):
     """The real commands parse each command line; its methods, presets, options and settings exist."""
     monkeypatch.chdir(desk)
