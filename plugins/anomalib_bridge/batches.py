@@ -25,7 +25,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[ImageBatch]:
         for batch in self.images:
-            pixels = batch.images  # (B, 3, H, W) in [0, 1]
+            pixels = batch.images.contiguous()  # (B, 3, H, W) in [0, 1]; some models refuse channels last
             yield ImageBatch(image=pixels, gt_label=torch.zeros(len(pixels), dtype=torch.bool, device=pixels.device))
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from adbench import BuildContext
     from adbench.api import Batch, Images
 
+EVALUATED = 10
+"""Epochs from one evaluation to the next. A model that sets its epochs itself can score only after the last one."""
+
 LISTS = ("layers", "target_layers", "layer_weights")
 """Arguments that some models want as a list."""
 
@@ -64,11 +67,12 @@ class Bridged(Detector):
             for found in epochs(self.model, data, self.options, self.device, self.progress):
                 self.optimizers, self.progress = found.optimizers, found.progress
                 self.model.to(self.device)  # Lightning leaves it on the CPU
-                yield Epoch(found.number, found.total, found.loss, found.learning_rate)
+                milestone = self.entry.epochs is not None and found.number % EVALUATED == 0
+                yield Epoch(found.number, found.total, found.loss, found.learning_rate, milestone)
 
     def score(self, batch: Batch) -> Scores:
         """The model's raw scores and maps; each image alone unless ``one_by_one`` is off."""
-        parts = batch.images.split(1 if self.options.one_by_one else len(batch))
+        parts = batch.images.contiguous().split(1 if self.options.one_by_one else len(batch))
         with evaluating(self.model), self.autocast():
             found = [self.model.model(self.model.pre_processor.transform(part)) for part in parts]
         pixels = [getattr(each, "anomaly_map", None) for each in found]

@@ -104,7 +104,7 @@ MODELS = (
             ("decoder", str, "freia-cflow"), ("condition_vector", int, 128), ("coupling_blocks", int, 8),
             ("clamp_alpha", float, 1.9), ("permute_soft", bool, False), ("lr", float, 1e-4),
         ),
-        epochs=50, small={**THREE, "fiber_batch_size": 1024},
+        epochs=50, small=THREE,
     ),
     Model(
         "cfm", "CFM", "images and point clouds predicted from each other", "arXiv 2312.04521",
