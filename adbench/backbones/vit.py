@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,21 @@ HEADS = ("head", "fc_norm", "attn_pool", "pre_logits", "mask_token")
 
 PARTS = ("blocks", "patch_embed", "feature_info", "forward_intermediates", "prune_intermediate_layers")
 """What timm's vision transformers have; the maps of all their blocks have one size."""
+
+TRANSFORMERS_NAMES = (
+    (r"^(dinov2|dinov2_with_registers)\.", ""),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^embeddings\.position_embeddings$", "pos_embed"),
+    (r"^embeddings\.", ""),
+    (r"^encoder\.layer\.", "blocks."),
+    (r"\.attention\.attention\.(query|key|value)\.", r".attn.\1."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."),
+    (r"\.layer_scale(1|2)\.lambda1$", r".ls\1.gamma"),
+    (r"\.mlp\.weights_in\.", ".mlp.w12."),
+    (r"\.mlp\.weights_out\.", ".mlp.w3."),
+    (r"^layernorm\.", "norm."),
+)
+"""From the names of DINOv2 in the package transformers to its authors' own, in this order."""
 
 DINOV2_OFFSET = 0.1
 """Added to the sides of the new grid in DINOv2's interpolation (github.com/facebookresearch/dinov2)."""
@@ -185,12 +201,13 @@ def dinov2_positions(embedding: Tensor, prefix: int, old: Sequence[int], new: Se
 
 
 def load_file(net: Any, name: str, path: Path) -> None:
-    """Load a file's weights: names of timm, or of the authors whose names timm knows, such as DINOv2's.
+    """Load a file's weights: names of timm, of the authors whose names timm knows, or of DINOv2 in transformers.
 
     Raises:
         WeightsError: something is missing, of another shape, or left over.
     """
     state: Mapping[str, Tensor] = {key: value.float() for key, value in weights_module.from_file(path).items()}
+    state = from_transformers(state)
     patches = "patch_embed.proj.weight"
     if patches in state and state[patches].ndim == 4:  # timm would resample those of another size
         weights_module.check({patches: net.state_dict()[patches]}, state, name=name, path=path)
@@ -205,6 +222,26 @@ def load_file(net: Any, name: str, path: Path) -> None:
             ) from error  # fmt: skip
     weights_module.check(_body(net.state_dict()), _body(state), name=name, path=path, whole=True)
     net.load_state_dict(_body(state), strict=False)  # its head is never used
+
+
+def from_transformers(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Rename a state dict of DINOv2 in the package transformers as its authors do; others are returned unchanged.
+
+    Its three projections of each attention become one, ``qkv``. What has no name of the authors keeps its own.
+    """
+    if not any(key.endswith("embeddings.patch_embeddings.projection.weight") for key in state):
+        return state
+    renamed = {}
+    for key, value in state.items():
+        for pattern, name in TRANSFORMERS_NAMES:
+            key = re.sub(pattern, name, key)
+        renamed[key] = value
+    for key in [key for key in renamed if ".attn.query." in key]:
+        parts = [key.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
+        if all(part in renamed for part in parts):
+            renamed[key.replace(".query.", ".qkv.")] = torch.cat([renamed.pop(part) for part in parts])
+    renamed.setdefault("mask_token", torch.empty(0))  # by which timm knows DINOv2
+    return renamed
 
 
 def _body(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

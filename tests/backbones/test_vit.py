@@ -344,6 +344,67 @@ def test_names_of_dinov2_are_known(name, load, tmp_path):
         torch.testing.assert_close(each, expected, rtol=1e-4, atol=1e-4)
 
 
+def in_transformers(state: dict[str, torch.Tensor], of_class: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Timm's state dict with the names of the package transformers, which gives the class token a position."""
+    replaced = {
+        "patch_embed.proj": "embeddings.patch_embeddings.projection", "blocks.": "encoder.layer.",
+        "attn.proj": "attention.output.dense", "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
+    }  # fmt: skip
+    if any("w12" in key or "fc1_g" in key for key in state):
+        raise ValueError("other names of timm than expected")
+    found = {}
+    for key, value in state.items():
+        for own, theirs in replaced.items():
+            key = key.replace(own, theirs)
+        if "attn.qkv" in key:
+            for part, values in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                found[key.replace("attn.qkv", f"attention.attention.{part}")] = values
+        elif key in ("cls_token", "reg_token", "pos_embed", "norm.weight", "norm.bias"):
+            names = {"reg_token": "register_tokens", "pos_embed": "position_embeddings"}
+            is_norm = key.startswith("norm")
+            found[f"layer{key}" if is_norm else f"embeddings.{names.get(key, key)}"] = value
+        else:
+            found[key] = value
+    if "embeddings.register_tokens" in found:
+        found["embeddings.cls_token"] = found["embeddings.cls_token"] - of_class
+        found["embeddings.position_embeddings"] = torch.cat([of_class, found["embeddings.position_embeddings"]], 1)
+    return {**found, "embeddings.mask_token": torch.zeros(1, 384)}
+
+
+@pytest.mark.parametrize("prefix", ["", "dinov2_with_registers."])
+@pytest.mark.parametrize("name", [DINOV2, REGISTERS])
+def test_names_of_transformers_are_known(name, prefix, load, tmp_path):
+    """A file of DINOv2 from the package transformers gives the same features as one with timm's names."""
+    of_class = torch.randn(1, 1, 384, generator=torch.Generator().manual_seed(2))
+    renamed = in_transformers(create(name, num_classes=0).state_dict(), of_class)
+    torch.save({prefix + key: value for key, value in renamed.items()}, tmp_path / "transformers.pt")
+    given = images(28, 42)
+    found = load(name, weights=tmp_path / "transformers.pt", tokens="all")(given)
+    for expected, each in zip(load(name, tokens="all")(given), found, strict=True):
+        torch.testing.assert_close(each, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gated_blocks_of_transformers_are_known():
+    """DINOv2-giant's blocks have other names: one projection in, for the gate and what it gates, and one out."""
+    given = {
+        "embeddings.patch_embeddings.projection.weight": torch.zeros(4, 3, 14, 14),
+        "encoder.layer.0.mlp.weights_in.weight": torch.zeros(8, 4),
+        "encoder.layer.0.mlp.weights_out.bias": torch.zeros(4),
+    }
+    found = vit.from_transformers(given)
+    assert set(found) == {"patch_embed.proj.weight", "blocks.0.mlp.w12.weight", "blocks.0.mlp.w3.bias", "mask_token"}
+    assert vit.from_transformers({"blocks.0.norm1.weight": torch.zeros(4)}).keys() == {"blocks.0.norm1.weight"}
+
+
+def test_a_file_of_transformers_that_lacks_something_is_refused(load, tmp_path):
+    """A projection that is missing is an error, as any other missing part."""
+    renamed = in_transformers(create(DINOV2, num_classes=0).state_dict(), torch.zeros(1, 1, 384))
+    del renamed["encoder.layer.3.attention.attention.key.weight"]
+    torch.save(renamed, tmp_path / "broken.pt")
+    with pytest.raises(WeightsError, match=r"no blocks\.3\.attn\.qkv\.weight"):
+        load(DINOV2, weights=tmp_path / "broken.pt")
+
+
 # ---------------------------------------------------------------- trainable copies
 
 
