@@ -56,11 +56,16 @@ class TinyImages:
 
     def __init__(self, count: int = 6, size: tuple[int, int] = (32, 48), batch_size: int = 3) -> None:
         self.images = torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(1))
-        self.batch_size = batch_size
+        self.size, self.batch_size = size, batch_size
         self.asked: tuple[float, int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __iter__(self) -> Iterator[TinyBatch]:
+        """One shuffled epoch of images."""
+        for chosen in torch.randperm(len(self)).split(self.batch_size):
+            yield TinyBatch(self.images[chosen])
 
     def features(self, backbone: TinyBackbone) -> Iterator[list[torch.Tensor]]:
         """One shuffled epoch."""
@@ -112,9 +117,11 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
     return reports
 
 
-def unbroken_and_resumed(make: Callable[..., Detector], folder: Path) -> tuple[Detector, Detector]:
+def unbroken_and_resumed(
+    make: Callable[..., Detector], folder: Path, size: tuple[int, int] = (32, 48)
+) -> tuple[Detector, Detector]:
     """Two detectors: one trained without a break, one stopped after an epoch, saved, loaded and resumed."""
-    images, unbroken = TinyImages(), make()
+    images, unbroken = TinyImages(size=size), make()
     torch.manual_seed(5)
     train(unbroken, images)
 
