@@ -86,7 +86,7 @@ def check_adbench(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """Parse a command line of a benchmark, or compile the code after -c."""
+    """Parse a command line of a benchmark or of a plugin, or compile the code after -c."""
     if words[0] == "-c":
         compile(words[1], "-c", "exec")
         return
@@ -94,6 +94,9 @@ def check_python(words: list[str]) -> None:
     package, _, module = words[1].partition(".")
     if package == "adbench":
         check_adbench(words[2:])
+        return
+    if package == "adbench_plugins":
+        parse(importlib.import_module(f"{words[1]}.__main__").main, words[2:])
         return
     assert package == "benchmarks"
     found = importlib.import_module(f"benchmarks.{module or '__main__'}")
