@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adbench import Backbone, Network, backbones
 from adbench.api import OptionError, SizeError
 
+from ..tensorflow_padding import pad_as_tensorflow
 from . import BACKBONE
 from .network import SCALES
 
@@ -40,7 +40,7 @@ def build(layers: tuple[int, ...], path: Path | None, pretrained: bool) -> Netwo
         raise OptionError(f"layers of {BACKBONE}", found=",".join(map(str, layers)) or "none", wanted=str(LAYER))
     with torch.device("meta" if pretrained else "cpu"):
         net = torchvision.models.efficientnet_b5(weights=None)
-        _pad_as_tensorflow(net)
+        pad_as_tensorflow(net)
     digest = ""
     if pretrained:
         weights = backbones.weights
@@ -59,27 +59,6 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> one tensor (B, 304, H / 32, W / 32)."""
         return [self.features(x)]
-
-
-class TensorFlowConv2d(nn.Conv2d):
-    """A convolution without bias, padded as TensorFlow's "same": more to the right and below if the padding is odd."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C_out, H / stride, W / stride), rounded up."""
-        sides = []
-        for length, kernel, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
-            total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            sides += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(x, sides), self.weight, None, self.stride, groups=self.groups)
-
-
-def _pad_as_tensorflow(net: nn.Module) -> None:
-    """Replace the convolutions with stride 2."""
-    for parent in list(net.modules()):
-        for name, conv in list(parent.named_children()):
-            if isinstance(conv, nn.Conv2d) and conv.stride == (2, 2):
-                channels, kernel = (conv.in_channels, conv.out_channels), conv.kernel_size
-                setattr(parent, name, TensorFlowConv2d(*channels, kernel, 2, groups=conv.groups, bias=False))
 
 
 class Pyramid:
