@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from adbench_plugins.dinomaly import PRESETS, DinomalyOptions, adbench_methods
+from adbench_plugins.dinomaly import PRESETS, DinomalyOptions, adbench_methods, build
 from adbench_plugins.dinomaly.model import Dinomaly, LinearAttention, damping_factors
 from adbench_plugins.token_decoder import fused, joined, position_distances, smoothed
 from adbench_plugins.token_groups import TokenGroups
@@ -293,6 +293,23 @@ def test_tokens_matter_and_may_be_missing():
     for group, features_of_group in enumerate(features[:2]):
         assert whole[group].shape == bare[group].shape == features_of_group.shape
     assert not torch.allclose(whole[0], bare[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("tokens", "count"), [("all", 4), ("none", 2)])
+def test_a_transformer_of_timm_trains_and_scores(tokens, count, tmp_path):
+    """From a file of its weights, with and without its class token; the network's width and heads follow from it."""
+    timm = pytest.importorskip("timm")
+    torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "vit.pt")
+    options = replace(
+        SMALL, backbone="timm:test_vit", layers=(1, 2, 3, 4), weights=str(tmp_path / "vit.pt"), tokens=tokens, epochs=2
+    )
+    detector, images = build(options, BuildContext(CPU)), FixedImages(count=4)
+    features = detector.backbone(images.images)
+    assert [tuple(each.shape[1:]) for each in features] == [(64, 2, 3)] * 2 + [(64, 1, 1)] * (count - 2)
+    assert detector.network.decoder[0].attn.heads == 1
+    assert [report.number for report in train(detector, images)] == [1, 2]
+    with torch.no_grad():
+        assert detector.score(Batch.of(images.images)).map.isfinite().all()
 
 
 # ---------------------------------------------------------------- options
