@@ -222,25 +222,32 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, metavar="[RUN...]")
 @arguments.results_option
+@arguments.chosen
+@click.option("--all", "every", is_flag=True, help="All stored runs.")
 @click.option("--raw", is_flag=True, help="Keep the maps themselves (maps.npz) instead of overlays.")
 @click.option("--force", is_flag=True, help="Write again what is there already.")
 @arguments.reopened
 @arguments.debug_option
-def heatmaps(runs: Sequence[str], results: Path, raw: bool, force: bool, data_roots: Sequence[Path], device: str,
-             threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, every: bool, raw: bool,
+             force: bool, data_roots: Sequence[Path], device: str, threads: Choice,
+             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Write the anomaly maps of stored runs into their folders.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    Without RUN, those of a data set (-d), of classes (-c) or of all runs (--all).
     """
     from ..results.find import find_runs
     from ..results.variants import Names
     from ..run.heatmaps import save
     from ..run.reopen import Reopener
 
+    if not (runs or dataset or class_name or every):
+        raise UsageError("adbench heatmaps", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
     stored = _read(results, None, None)
-    chosen = find_runs(stored, runs, results)
+    pool = _read(results, dataset, class_name) if dataset or class_name else stored
+    chosen = find_runs(pool, runs, results) if runs else list(pool)
     names = Names(stored, chosen)
     values.compute_with(threads, say)
     reopener = Reopener(load_plugins(plugin_files), data_roots, device)

@@ -163,7 +163,7 @@ def cached(entries: Sequence[Entry], limit: int, folder: Path) -> Table[Entry]:
     )
     taken = sum(entry.bytes for entry in entries)
     notes = (
-        f"{bytes_text(taken)} of at most {bytes_text(limit)} ({LIMIT_VARIABLE}) in {folder}.",
+        f"{bytes_text(taken)} in {folder}, which is kept below {bytes_text(limit)} ({LIMIT_VARIABLE}).",
         "adbench cache prune removes what is over the limit; adbench cache clear removes everything.",
     )
     return Table("Cache", columns, tuple(reversed(entries)), notes)

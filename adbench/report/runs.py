@@ -16,7 +16,7 @@ from . import missing
 from .leaderboard import some
 from .missing import Scored
 from .protocols import setting_column
-from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, ties_text, useless_text
+from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, ties_text, useless_of, useless_text
 from .tables import Audience, Column, Kind, Role, Table, constant
 from .timing import timing_columns, timing_notes
 
@@ -147,7 +147,9 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
         f"{each.tied_images} of {each.test_images} images ({each.class_name})" for each in trials if each.tied_images
     ]
     useless = {
-        trial.class_name: useless_text(trial.threshold, trial.protocol.shots) for trial in trials if trial.threshold
+        trial.class_name: useless_text(trial.threshold, trial.protocol.shots, trial.metrics.image_auroc)
+        for trial in trials
+        if trial.threshold
     }
     notes = dict.fromkeys([ties_text(", ".join(tied))] if tied else ())
     notes |= dict.fromkeys(f"The threshold for {name} is {text}" for name, text in useless.items() if text)
@@ -224,7 +226,7 @@ def _threshold_notes(runs: Mapping[str, Result]) -> list[str]:
         if run.threshold is None:
             without.setdefault(no_threshold_text(images_of(run)), []).append(label)
     notes = [f"Threshold for good or bad: {'; '.join(texts)}. In % of the test set's, {above}."] if rules else []
-    useless = {label: useless_text(run.threshold, images_of(run)) for label, run in runs.items() if run.threshold}
+    useless = {label: useless_of(run) for label, run in runs.items()}
     notes += [f"The threshold of {label} is {text}" for label, text in useless.items() if text]
     return [*notes, *(f"No threshold for {', '.join(labels)}: {reason}" for reason, labels in without.items())]
 

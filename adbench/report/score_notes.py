@@ -11,6 +11,12 @@ from ..results.variants import Variant
 
 NO_IMAGE = "a zero-shot method sees no good image that could suggest one."
 
+FEW = 20
+"""A threshold from fewer held-out images is rough."""
+
+RANKS_FROM = 0.6
+"""Where image AUROC is below it, no threshold separates good images from defective ones."""
+
 LISTED = 6
 """Number of runs up to which a note names each."""
 
@@ -35,18 +41,28 @@ def threshold_notes(variants: Sequence[Variant], *, shown: bool) -> list[str]:
     return [*(_sources(variants) if shown else ()), *_useless(variants), *_held_out(variants)]
 
 
-def useless_text(threshold: Threshold, images: int | None, *, several: bool = False) -> str:
+def useless_text(threshold: Threshold, images: int | None, auroc: float | None = None, *, several: bool = False) -> str:
     """Why a threshold decides nothing, and what to do; empty if it does decide.
 
     Args:
         threshold: the threshold.
         images: number of training images with those held out; None where it isn't known.
+        auroc: image AUROC; None where it isn't defined.
         several: whether the sentence is about several thresholds.
     """
     if threshold.useless is None:
         return ""
     reason = f"each {threshold.useless.removeprefix('it ')}" if several else threshold.useless
+    if auroc is not None and auroc < RANKS_FROM:
+        return f"useless, since {reason}. No threshold is better where image AUROC is below {RANKS_FROM:.0%}."
     return f"useless, since {reason}. {_hint(images, larger='training' not in threshold.rule)}"
+
+
+def useless_of(run: Result, *, several: bool = False) -> str:
+    """Why a run's threshold decides nothing, as ``useless_text`` says it; empty if it does decide, or there is none."""
+    if run.threshold is None:
+        return ""
+    return useless_text(run.threshold, images_of(run), run.metrics.image_auroc, several=several)
 
 
 def no_threshold_text(images: int | None) -> str:
@@ -81,12 +97,12 @@ def _useless(variants: Sequence[Variant]) -> list[str]:
     by_reason: dict[str, list[Result]] = {}
     for _, run in _runs(variants):
         if run.threshold and run.threshold.useless:
-            by_reason.setdefault(useless_text(run.threshold, images_of(run)), []).append(run)
+            by_reason.setdefault(useless_of(run), []).append(run)
     notes = []
     for reason, runs in by_reason.items():
-        text, threshold = reason, runs[0].threshold
-        if len(runs) > 1 and threshold:
-            text = useless_text(threshold, images_of(runs[0]), several=True)
+        text = reason
+        if len(runs) > 1:
+            text = useless_of(runs[0], several=True)
         noun, verb = ("threshold", "is") if len(runs) == 1 else ("thresholds", "are")
         notes.append(f"The suggested {noun} of {_names(variants, runs)} {verb} {text}")
     return notes
@@ -138,7 +154,9 @@ def _held_out(variants: Sequence[Variant]) -> list[str]:
 
     notes = []
     if found := _by_run(variants, kept):
-        notes.append(f"Kept from training for the threshold: {found}.")
+        fewest = min(run.held_out_images for _, run in _runs(variants) if run.held_out_images)
+        rough = f" A threshold from fewer than {FEW} images is rough." if fewest < FEW else ""
+        notes.append(f"Kept from training for the threshold: {found}.{rough}")
     if found := _by_run(variants, none):
         notes.append(f"Too few to keep any from training for the threshold (at least 3, at most half): {found}.")
     return notes

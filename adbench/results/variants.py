@@ -26,6 +26,9 @@ TITLES = {
 }
 """Titles of the metrics for people."""
 
+SKIPPED_LISTED = 6
+"""Number of broken files that a remark names."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -180,8 +183,8 @@ def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequenc
     for run in runs:
         by_label.setdefault(names.of(run), []).append(run)
     for label, group in by_label.items():
-        skipped = {run.class_name: len(run.skipped) for run in group if run.skipped}
-        remarks.extend(f"{label}: {count} broken files of {name} were skipped." for name, count in skipped.items())
+        skipped = {run.class_name: run.skipped for run in group if run.skipped}
+        remarks.extend(f"{label}: left out of {name}: {_some(files)}." for name, files in skipped.items())
     methods = list(dict.fromkeys(run.method for run in runs))
 
     def place(each: tuple[str, list[Result]]) -> tuple[Any, ...]:
@@ -191,6 +194,12 @@ def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequenc
     ordered = sorted(by_label.items(), key=place)
     variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in ordered)
     return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks), test)
+
+
+def _some(files: Sequence[str]) -> str:
+    """The first of some broken files, and how many more there are."""
+    more = len(files) - SKIPPED_LISTED
+    return ", ".join(files[:SKIPPED_LISTED]) + (f", and {more} more (see result.json)" if more > 0 else "")
 
 
 def _on_newest_images(runs: Sequence[Result]) -> tuple[list[Result], list[str]]:

@@ -59,9 +59,7 @@ class DiskUse:
         whole = f" for each of {count} tasks, {bytes_text(total)} in all" if count > 1 else ""
         text = f"{variant}: leaves {each}{whole} in {job.results}"
         if not self._said:
-            text += (
-                f", beside at most {bytes_text(cache.limit())} of cached images and features in {files.cache_folder()}"
-            )
+            text += f"; the cache in {files.cache_folder()} is kept below {bytes_text(cache.limit())}"
         free = _free(job.results)
         short = f" Only {bytes_text(free)} are free there." if free < total else ""
         self._said.add(configuration)

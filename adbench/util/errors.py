@@ -105,15 +105,25 @@ class UsageError(AdbenchError):
     exit_code = 2
 
 
+SHORTEST_PART, OFFERED = 2, 3
+"""Shortest part of a name that is searched within names, and the most names that are offered."""
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'"
+
+
 class UnknownNameError(UsageError):
     """A name that does not exist; the message offers the nearest ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         """Name the ``kind`` of thing, the unknown ``name`` and the ``known`` ones."""
         known = sorted(known)
-        near = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        near = [each for each in known if len(name) >= SHORTEST_PART and name.lower() in each.lower()]
+        if not 0 < len(near) <= OFFERED:
+            near = get_close_matches(name.lower(), known, n=1, cutoff=0.5)
         wanted = "one of " + ", ".join(known) if known else ""
-        hint = f"Did you mean '{near[0]}'?" if near else hint
+        hint = f"Did you mean {' or '.join(map(_quoted, near))}?" if near else hint
         super().__init__(f"unknown {kind} '{name}'", wanted=wanted, hint=hint)
 
 

@@ -36,7 +36,7 @@ def test_the_cache_is_listed_pruned_and_cleared(cache, tiny_data, tmp_path):
     assert {str(row["about"]).split(" images of ")[0] for row in rows} == {"6", "7"}
     assert all(row["bytes"] > 6 * 3 * 64 * 64 for row in rows)
     shown = adbench("cache", "list", "--cache-limit", "5 MB")
-    assert "of at most 5.0 MB (ADBENCH_CACHE_LIMIT)" in " ".join(shown.stdout.split())
+    assert "which is kept below 5.0 MB (ADBENCH_CACHE_LIMIT)" in " ".join(shown.stdout.split())
     pruned = adbench("cache", "prune", "--cache-limit", "150KB")
     assert "Removed 1 image store and 0 feature files" in pruned.stderr
     assert len(listed()) == 1
@@ -83,6 +83,6 @@ def test_a_run_says_beforehand_what_it_will_leave(tiny_data, tmp_path):
     assert lines[place].startswith("tiny:few-shot=2,epochs=1: leaves about ")
     assert {run.variant for run in read_all(tmp_path).results} == {"tiny:few-shot=2,epochs=1"}
     assert " for each of 4 tasks, " in lines[place]
-    assert f" in all in {tmp_path}, beside at most " in lines[place]
+    assert f" in all in {tmp_path}; the cache in " in lines[place]
     again = run_tiny(tiny_data, tmp_path, "-o", "epochs=1", "--seeds", "0,1", "--shots", "2")
     assert ": leaves about " not in again.stderr  # nothing is computed

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from made_results import make_result
 
-from adbench.api.scores import Threshold
+from adbench.api.scores import Metrics, Threshold
 from adbench.data import splits
 from adbench.report import leaderboard
 from adbench.report.score_notes import can_hold_out
@@ -68,3 +68,20 @@ def test_holding_out_is_advised_only_where_it_is_possible(kept, held_out, thresh
 def test_it_is_possible_exactly_where_the_split_holds_some_out(count):
     """The advice and the split agree."""
     assert can_hold_out(count) == bool(splits.split(range(count), 0.1)[1])
+
+
+@pytest.mark.parametrize(("auroc", "advised"), [(0.9, True), (0.6, True), (0.59, False), (None, True)])
+def test_holding_out_is_not_advised_where_nothing_separates(auroc, advised):
+    """A method whose scores rank by chance needs no other threshold; its note says so."""
+    made = run(threshold=USELESS, metrics=Metrics(image_auroc=auroc))
+    notes = notes_of([made, run("other")])
+    assert ("--holdout" in notes) == advised
+    assert ("No threshold is better where image AUROC is below 60%." in notes) == (not advised)
+
+
+@pytest.mark.parametrize(("held_out", "rough"), [(3, True), (19, True), (20, False)])
+def test_a_threshold_from_few_images_is_called_rough(held_out, rough):
+    """Three held-out images suggest a threshold, but not a good one."""
+    notes = notes_of([run(held_out_images=held_out)])
+    assert f"Kept from training for the threshold: {held_out} of {held_out + 10} training images (caps)." in notes
+    assert ("A threshold from fewer than 20 images is rough." in notes) == rough

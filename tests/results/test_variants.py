@@ -10,7 +10,7 @@ from runs import TINY, adbench, run_tiny
 
 from adbench import report
 from adbench.results.records import Identity
-from adbench.results.variants import Names
+from adbench.results.variants import Names, boards
 
 
 def test_a_name_does_not_depend_on_what_is_shown():
@@ -61,3 +61,12 @@ def test_the_commands_agree(tiny_data, tmp_path):
         found[name] = {row["variant"] for row in rows}
     assert found["run"] == found["class"] == found["list of a class"] == {"tiny:cpu"}
     assert found["board"] == found["list"] == {"tiny:cpu", "tiny:cpu,eval-size=native"}
+
+
+def test_files_that_were_left_out_are_named():
+    """With --skip-bad the note under a table names the broken files, the first six of many."""
+    few = replace(make_result(), skipped=("bolts/test/a.png: no image",))
+    many = replace(make_result("cflow"), skipped=tuple(f"{number}.png: no image" for number in range(8)))
+    (board,) = boards([few, many])
+    assert board.remarks[0] == "msflow: left out of bolts: bolts/test/a.png: no image."
+    assert board.remarks[1].endswith("4.png: no image, 5.png: no image, and 2 more (see result.json).")

@@ -167,6 +167,19 @@ def test_an_unknown_run_is_a_mistake_with_the_nearest_name(results):
     assert "See adbench list runs" in far.stderr
 
 
+def test_runs_can_be_chosen_by_data_set_and_class(results, tiny_data):
+    """-d, -c and --all choose among all stored runs; without any of them the command says what it wants."""
+    words = ("--results", results, "--plugin", TINY, "--data-root", tiny_data)
+    for chosen in (("-d", "folder"), ("-c", "bolts"), ("--all",)):
+        done = adbench("heatmaps", *chosen, *words)
+        assert done.exit_code == 0, done.stderr
+        assert done.stdout == f"{only_run(results) / 'maps'}\n"
+    assert "'nuts'" in adbench("heatmaps", "-c", "nuts", *words).stderr
+    none = adbench("heatmaps", *words)
+    assert none.exit_code == 2
+    assert "adbench heatmaps: found no run, wanted RUN, -d DATASET, -c CLASS or --all." in none.stderr
+
+
 def test_a_run_can_be_named_by_its_digest_or_its_folder(results, tiny_data):
     """Both find the folder of the whole name, also as the checkpoint of ``adbench test``."""
     (result,) = store.read_all(results).results

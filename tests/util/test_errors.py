@@ -29,6 +29,21 @@ def test_an_unknown_name_offers_the_nearest(name, expected):
     assert expected in str(errors.UnknownNameError("method", name, ["msflow", "cflow"]))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("auroc", "Did you mean 'image_auroc' or 'pixel_auroc'?"),
+        ("AUPRO", "Did you mean 'aupro'?"),
+        ("a", "wanted one of aupro, image_ap, image_auroc, pixel_auroc."),
+        ("image_auc", "Did you mean 'image_auroc'?"),
+    ],
+)
+def test_a_part_of_names_offers_all_of_them(name, expected):
+    """What was typed may stand in several names, of which none is nearer; a single letter stands in too many."""
+    known = ["image_auroc", "image_ap", "pixel_auroc", "aupro"]
+    assert expected in str(errors.UnknownNameError("metric", name, known))
+
+
 def test_every_error_survives_a_pickle():
     """An error raised in another process comes back with its type and message."""
     own = {errors.UnknownNameError: ("method", "x", ["y"]), errors.SizeError: ("a network", (30, 40), 14)}
