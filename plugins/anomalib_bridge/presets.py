@@ -8,7 +8,7 @@ from dataclasses import replace
 from adbench import Preset
 
 from .models import LITE0, Model
-from .options import TrainedOptions, options_of
+from .options import BridgeOptions, TrainedOptions, options_of
 
 QUICK, SMALL = 20, 10
 """Epochs of the presets ``quick`` and ``cpu``, at most."""
@@ -28,7 +28,7 @@ def presets(model: Model) -> Mapping[str, Preset]:
     }
 
 
-def _shortened(options, epochs):
+def _shortened(options: BridgeOptions, epochs: int) -> BridgeOptions:
     if isinstance(options, TrainedOptions):
         return replace(options, max_epochs=min(options.max_epochs, epochs))
     return options
