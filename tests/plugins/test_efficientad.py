@@ -355,6 +355,17 @@ def test_teacher_and_autoencoder_have_the_same_positions(kind, size):
         assert output_size(size) == tuple(side // 4 - 8 for side in size)
 
 
+@pytest.mark.parametrize("kind", ["small", "medium"])
+def test_half_of_the_last_layer_gives_half_of_the_output(kind):
+    """In training each half of a student's channels is computed only for the images that it is trained on."""
+    torch.manual_seed(0)
+    network, images = PDN(kind, 6, 32), some_images(2, (48, 64))
+    with torch.no_grad():
+        whole, hidden = network(images), network.hidden(images)
+        assert_near(whole[:, :3].numpy(), network.head(hidden, 0, 3))
+        assert_near(whole[1:, 3:].numpy(), network.head(hidden[1:], 3, 6))
+
+
 def test_too_small_images_are_refused():
     """The message says the smallest size."""
     with pytest.raises(OptionError, match="size of efficientad: found 32x64, wanted at least 33"):
