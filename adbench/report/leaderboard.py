@@ -187,6 +187,13 @@ def _time_column(key: str, title: str, field: str, kind: Kind) -> Column[_Row]:
     return Column(key, title, lambda row: row.mean(lambda name: row.variant.timing(name, field)), kind)
 
 
+def _memory_column() -> Column[_Row]:
+    """The peak of memory: on a GPU that of its allocator, else of the whole process; the highest of all runs."""
+    return Column(
+        "peak_mb", "peak MB", lambda row: round(max(run.peak_memory_bytes for run in row.runs) / 1e6), "count"
+    )
+
+
 # ---------------------------------------------------------------- the ranking
 
 
@@ -220,6 +227,7 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.variant.all_runs),
         *protocols.columns(lambda row: row.variant.all_runs),
     )
@@ -275,6 +283,7 @@ def _class_table(
         *_rate_columns(threshold),
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.runs),
         *protocols.columns(lambda row: row.runs),
     )  # fmt: skip

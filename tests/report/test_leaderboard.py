@@ -54,6 +54,16 @@ def test_seeds_average_and_are_counted():
     assert row["seeds"] == 3
 
 
+def test_memory_is_the_highest_of_all_runs():
+    """What a variant needs is what its most demanding class and seed need, in MB."""
+    results = [
+        replace(make_result("m", name, seed=seed), peak_memory_bytes=peak)
+        for name, seed, peak in (("a", 0, 2_000_000), ("a", 1, 7_400_000), ("b", 0, 3_000_000), ("b", 1, 1_000_000))
+    ]
+    (row,) = records_of(report.leaderboard(results)[0])
+    assert row["peak_mb"] == 7
+
+
 def test_means_are_over_the_common_classes():
     """A variant without the hard class doesn't gain by that; the note names the left-out class."""
     results = [
