@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from adbench.api import registry
 from adbench.api.method import Published
+from adbench.api.registry import texts_in
 from adbench.report.published import numbers_of, references
 
 
@@ -51,3 +53,14 @@ def test_numbers_of_one_setting_are_finite(value):
     assert numbers_of(numbers, "mvtec", "image_auroc", "one-class", None) == [number("y")]
     assert numbers_of(numbers, "mvtec", "image_auroc", "few-shot", 4) == [numbers[2]]
     assert numbers_of(numbers, "visa", "image_auroc", "one-class", None) == []
+
+
+@pytest.mark.parametrize("preset", ["paper", "paper-resnet18", "paper-deit", "paper-cait"])
+def test_each_published_preset_of_fastflow_meets_its_own_numbers(preset):
+    """Its sources have four backbones; each is compared with ours of the same backbone alone."""
+    method = registry.load().method("fastflow")
+    options = vars(method.presets[preset].options)
+    for metric, policies in (("pixel_auroc", ("last", "oracle")), ("image_auroc", ("oracle",))):
+        numbers = numbers_of(method.published, "mvtec", metric, "one-class", None)
+        found = {each.policy: each for each in references(numbers, ("bottle", "screw"), texts_in(options))}
+        assert {found[policy].configuration for policy in policies} == {options["backbone"]}
