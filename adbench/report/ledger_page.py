@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..api.options import option_text
 from ..results import serialization
 from ..results.records import setting_text
 from ..results.variants import TITLES, protocol_text
@@ -128,11 +129,15 @@ def _by_class(ledger: Ledger, compared: _Comparison) -> Table[Row]:
         Column("published", "published", lambda row: row.published, "percent"),
         Column("gap", "gap", lambda row: row.gap, "points"),
         Column("flagged", "flagged", lambda row: row.flagged, audience="programs"),
-        Column("flagged", "flag", lambda row: f"above {POINTS}" if row.flagged else "", audience="people"),
+        Column("flagged", "gap is", _flag, audience="people"),
     )
     title = f"{ledger.variant} on {ledger.dataset}: {TITLES[first.metric]} (%), epoch: {EPOCHS[first.policy]}"
     notes = (f"Published: {place_of(first.source, first.configuration)}.", *_class_notes(ledger, compared))
     return Table(title, columns, tuple(compared.rows), notes, (first,))
+
+
+def _flag(row: Row) -> str | None:
+    return None if row.gap is None else f"above {POINTS}" if row.flagged else f"within {POINTS}"
 
 
 def _class_title(row: Row) -> str:
@@ -183,7 +188,7 @@ def _facts(ledger: Ledger) -> Table[_Fact]:
         _Fact("preset", ledger.preset),
         _Fact("setting", setting_text(ledger.setting, ledger.shots) or ledger.setting),
         *(_Fact("protocol", text) for text in dict.fromkeys(protocol_text(run.protocol) for run in ledger.runs)),
-        _Fact("options", ", ".join(f"{key}={value}" for key, value in ledger.options.items())),
+        _Fact("options", ", ".join(f"{key}={option_text(key, value)}" for key, value in ledger.options.items())),
         _Fact("data set", f"{ledger.dataset}, {len(ledger.data)} of {ledger.dataset_classes} classes"),
         _Fact("fingerprints", ", ".join(f"{name} {digest[:12]}" for name, digest in ledger.data.items())),
         _Fact("seeds", ", ".join(map(str, ledger.seeds))),

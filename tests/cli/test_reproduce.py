@@ -76,7 +76,7 @@ def test_the_page_lies_beside_the_ledger_and_a_second_time_nothing_is_computed(m
     assert reproduce(mvtec, tmp_path / "results", *words).exit_code == 0
     first, page = ledger_of(tmp_path / "out"), (tmp_path / "out" / "ledger.md").read_text(encoding="utf-8")
     assert page.startswith("# known on mvtec: our numbers beside the published ones\n\nComplete.")
-    assert re.search(r"\| bottle \| 100.00 \| 99.50 \| \+0.50 \|  \|", page)
+    assert re.search(r"\| bottle \| 100.00 \| 99.50 \| \+0.50 \| within 0.5 \|", page)
     again = reproduce(mvtec, tmp_path / "results", *words)
     assert again.stderr.count("already there, nothing to compute") == 2
     assert ledger_of(tmp_path / "out")["rows"] == first["rows"]

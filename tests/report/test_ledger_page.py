@@ -70,7 +70,7 @@ def test_the_page_has_all_that_is_asked_of_evidence():
     found = make_ledger([*BOTH, known_result("zipper")], failed={"known · mvtec/cable · seed 0": "broken"})
     text = ledger_page.to_markdown(found)
     assert "Not complete. 1 of 5 compared numbers of classes are more than 0.5 points away" in text
-    assert re.search(r"\| bottle \| 99.00 \| 99.50 \| -0.50 \|  \|", text)
+    assert re.search(r"\| bottle \| 99.00 \| 99.50 \| -0.50 \| within 0.5 \|", text)
     assert re.search(r"\| bottle \| 97.00 \| 98.00 \| -1.00 \| above 0.5 \|", text)
     for part in (
         "1 task failed: known · mvtec/cable · seed 0: broken", "a processor \\(cpu, 2 threads\\)", "torch 2.6",
