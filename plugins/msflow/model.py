@@ -16,6 +16,7 @@ from adbench import Detector, Epoch, Scores
 from adbench.api import CheckpointError, OptionError, devices
 
 from ..cuda_graph import GraphedStep, capturable_adam, load_optimizer, refusal
+from ..flow_training import negative_log_likelihood
 from ..flows import (
     in_double,
     linear_warmup,
@@ -155,12 +156,6 @@ def learning_rate(epoch: int, options: MSFlowOptions) -> float:
     warmup = linear_warmup(epoch, options.warmup * options.sub_epochs, options.warmup_start)
     drops = sum(epoch >= decay_epoch for decay_epoch in options.decay_epochs)
     return options.lr * warmup * options.decay**drops
-
-
-def negative_log_likelihood(z: Sequence[torch.Tensor], log_jac: torch.Tensor) -> torch.Tensor:
-    """The loss of each image, (B,), up to a constant: standard normal z and the log-Jacobian (B,)."""
-    energy = torch.stack([0.5 * level.square().sum(dim=(1, 2, 3)) for level in z]).sum(0)  # (B,)
-    return energy - log_jac
 
 
 def anomaly_maps(z: Sequence[torch.Tensor], size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,8 +13,9 @@ from adbench_plugins.cflow.block import Linear, Subnet, VectorBlock
 from adbench_plugins.cflow.decoder import random_rotation
 from adbench_plugins.cflow.model import CFlow
 from adbench_plugins.coupling import ChannelNorm, FastPermute, MapBlock, permute_channels
+from adbench_plugins.flow_training import negative_log_likelihood
 from adbench_plugins.msflow import MSFlowOptions
-from adbench_plugins.msflow.model import MSFlow, negative_log_likelihood
+from adbench_plugins.msflow.model import MSFlow
 from adbench_plugins.msflow.network import ConvSubnet
 from flow_doubles import TinyBackbone
 from FrEIA.modules import AllInOneBlock, PermuteRandom

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from adbench_plugins.flow_training import negative_log_likelihood
 from adbench_plugins.msflow import PRESETS, MSFlowOptions, adbench_methods
-from adbench_plugins.msflow.model import MSFlow, anomaly_maps, image_scores, learning_rate, negative_log_likelihood
+from adbench_plugins.msflow.model import MSFlow, anomaly_maps, image_scores, learning_rate
 from adbench_plugins.msflow.network import FusionCoupling, in_scale_order
 from flow_doubles import (
     TinyBackbone,
