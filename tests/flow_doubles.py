@@ -51,6 +51,32 @@ class TinyBatch:
         return backbone(self.images)
 
 
+class StoredBatch(TinyBatch):
+    """A batch of images of one size whose features are stored, whatever the backbone."""
+
+    def __init__(self, stored: list[torch.Tensor], size: tuple[int, int]) -> None:
+        super().__init__(torch.zeros(len(stored[0]), 3, *size))
+        self.stored = stored
+
+    def features(self, backbone: object) -> list[torch.Tensor]:
+        """The stored ones."""
+        return self.stored
+
+
+class StoredBackbone:
+    """Gives the same features for any images."""
+
+    key, weights_hash = "stored", "0123"
+
+    def __init__(self, features: list[torch.Tensor]) -> None:
+        self.features = features
+        self.channels = tuple(level.shape[1] for level in features)
+
+    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The stored features."""
+        return self.features
+
+
 class TinyImages:
     """Training images, shuffled by the global generator as the real ones are."""
 
@@ -104,7 +130,7 @@ def small_msflow(channels: tuple[int, ...] = (4, 6, 9), seed: int = 0, **changes
     return MSFlow(replace(SMALL_MSFLOW, **changes), CPU, TinyBackbone(channels))  # type: ignore[arg-type]
 
 
-def train(detector: object, images: TinyImages, epochs: int | None = None) -> list[object]:
+def train(detector: object, images: object, epochs: int | None = None) -> list[object]:
     """Drive ``fit`` as the engine does, for some epochs or to the end."""
     reports = []
     for report in detector.fit(images):  # type: ignore[attr-defined]
@@ -118,10 +144,10 @@ def train(detector: object, images: TinyImages, epochs: int | None = None) -> li
 
 
 def unbroken_and_resumed(
-    make: Callable[..., Detector], folder: Path, size: tuple[int, int] = (32, 48)
+    make: Callable[..., Detector], folder: Path, images: object = None
 ) -> tuple[Detector, Detector]:
     """Two detectors: one trained without a break, one stopped after an epoch, saved, loaded and resumed."""
-    images, unbroken = TinyImages(size=size), make()
+    images, unbroken = images or TinyImages(), make()
     torch.manual_seed(5)
     train(unbroken, images)
 
@@ -136,6 +162,18 @@ def unbroken_and_resumed(
     torch.set_rng_state(saved["random"])
     train(resumed, images)
     return unbroken, resumed
+
+
+@torch.no_grad()
+def assert_unlikely_images_still_rank(detector: Detector) -> None:
+    """Images whose likelihood is 0 in float32 and float64 have different scores, and finite maps."""
+    for norm in detector.network.norms:  # type: ignore[attr-defined]
+        norm.weight *= 300
+    scores = detector.score(TinyBatch(torch.rand(4, 3, 32, 48, generator=torch.Generator().manual_seed(3))))
+    assert (torch.exp(-scores.image) == 0).all()
+    assert len(scores.image.unique()) == 4
+    assert scores.map is not None
+    assert scores.map.isfinite().all()
 
 
 # ---------------------------------------------------------------- golden files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,19 @@ from adbench_plugins.csflow import BACKBONE, PRESETS, CSFlowOptions, adbench_bac
 from adbench_plugins.csflow.extractor import Pyramid, build
 from adbench_plugins.csflow.model import CSFlow, image_scores
 from adbench_plugins.csflow.network import CrossScaleCoupling, CrossScaleFlow, Shuffle
-from flow_doubles import TinyBackbone, TinyBatch, TinyImages, assert_near, golden_file, train, unbroken_and_resumed
+from flow_doubles import StoredBatch, TinyBackbone, TinyImages, assert_near, golden_file, train
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_micro_batches_step_as_a_batch,
+)
 from torch import nn
 from torchvision.models import efficientnet_b5
 
 from adbench.api.options import check
 from adbench.backbones import load
 from adbench.run import check_method
-from adbench.util.errors import CheckpointError, OptionError, SizeError, TaskError
+from adbench.util.errors import CheckpointError, OptionError, SizeError
 
 CPU = torch.device("cpu")
 
@@ -105,13 +111,8 @@ def test_blocks_are_the_authors(published: CSFlow, golden) -> None:
 
 def test_scores_are_the_authors(published: CSFlow, golden) -> None:
     """The image score takes all scales, and the map the finest one."""
-
-    class Golden(TinyBatch):
-        def features(self, backbone: object) -> list[torch.Tensor]:
-            return features_of(golden)
-
     with torch.no_grad():
-        scores = published.score(Golden(torch.zeros(3, 3, 8, 8)))
+        scores = published.score(StoredBatch(features_of(golden), (8, 8)))
 
     assert scores.image.dtype == torch.float64
     assert_near(golden["score"], scores.image)
@@ -263,23 +264,13 @@ def test_training_learns_and_reports() -> None:
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
     """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path)
-
-    after = resumed.network.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in unbroken.network.state_dict().items())
+    assert_a_resumed_training_ends_in_the_same_numbers(small, tmp_path)
 
 
 def test_parts_of_a_batch_give_the_same_step() -> None:
     """Gradients are clipped once, after all micro-batches: two of them step as a whole batch does."""
     features = Pyramid(OneLayer())(TinyImages().images)
-    whole, split = small(clip_norm=1e-3), small(clip_norm=1e-3)
-    split.micro_batches.count = 2
-
-    losses = [detector.step(features) for detector in (whole, split)]
-
-    torch.testing.assert_close(*losses)
-    for expected, found in zip(whole.trained, split.trained, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert_micro_batches_step_as_a_batch(partial(small, clip_norm=1e-3), features)
 
 
 def test_bf16_stays_near_float32() -> None:
@@ -310,11 +301,7 @@ def test_other_checkpoints_are_refused(golden) -> None:
 
 def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
     """Training stops in that epoch instead of continuing with broken weights."""
-    images = TinyImages()
-    images.images[0] = float("nan")
-
-    with pytest.raises(TaskError, match="csflow, epoch 1: found a loss of nan"):
-        train(small(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(small(), "csflow")
 
 
 @pytest.mark.parametrize(

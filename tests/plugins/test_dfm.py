@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from adbench_plugins.dfm.model import DFM, principal_components
 from flow_doubles import TinyBackbone, TinyBatch, TinyImages, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_laws import assert_listing_needs_no_torch
 
 from adbench.errors import CheckpointError, OptionError, TaskError
 from adbench.run.check_method import check_method
@@ -209,8 +208,7 @@ def test_the_plugin_offers_dfm_without_torch():
     (method,) = adbench_methods()
     assert (method.name, sorted(PRESETS)) == ("dfm", ["cpu", "paper", "quick"])
     assert {each.configuration for each in method.published} == {"resnet18", "wide_resnet50_2"}
-    command = "import sys, adbench_plugins.dfm as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+    assert_listing_needs_no_torch("dfm")
 
 
 def test_it_keeps_the_rules():

@@ -293,7 +293,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
     """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path, SIZE)
+    unbroken, resumed = unbroken_and_resumed(small, tmp_path, TinyImages(size=SIZE))
     after = weights(resumed)
     assert all(torch.equal(value, after[key]) for key, value in weights(unbroken).items())
 

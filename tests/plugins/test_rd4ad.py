@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
@@ -15,12 +12,18 @@ from adbench_plugins.rd4ad import PRESETS, RD4ADOptions, adbench_methods, build
 from adbench_plugins.rd4ad.model import RD4AD, cosine_distances, whole_distances
 from adbench_plugins.rd4ad.network import OTHER, SHAPES, Bottleneck, Decoder, Shape
 from distillation_doubles import CPU, SmallImages, small_backbone, some_images
-from flow_doubles import assert_near, golden_file, tensors, train
+from flow_doubles import StoredBatch, assert_near, golden_file, tensors, train
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_an_image_scores_alone_as_in_a_batch,
+    assert_listing_needs_no_torch,
+)
 
 from adbench import checks
 from adbench.api.options import check
 from adbench.data.images import Batch
-from adbench.util.errors import CheckpointError, OptionError, SizeError, TaskError
+from adbench.util.errors import CheckpointError, OptionError, SizeError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -120,8 +123,7 @@ def test_steps_are_those_of_the_authors_program(golden):
 def test_maps_and_scores_are_those_of_the_authors_program(golden):
     """The sum of the enlarged levels, smoothed as SciPy does, and its maximum; anomalib blurs the border otherwise."""
     detector = golden_detector(golden, replace(SMALL, sigma=4.0))
-    features = levels(golden, "feat")
-    batch = SimpleNamespace(features=lambda backbone: features, size=(64, 64))
+    batch = StoredBatch(levels(golden, "feat"), (64, 64))
     with torch.no_grad():
         scores = detector.score(batch)
     assert_near(golden["map_smooth_0"], scores.map[0], 1e-4)
@@ -157,31 +159,12 @@ def test_training_lowers_the_loss_and_scoring_uses_running_statistics():
     reports = train(detector, SmallImages())
     assert reports[-1].loss < 0.7 * reports[0].loss
     assert [report.number for report in reports] == list(range(1, 9))
-    pixels = some_images()
-    with torch.no_grad():
-        together = detector.score(Batch.of(pixels))
-        for number, image in enumerate(pixels):
-            alone = detector.score(Batch.of(image[None]))
-            torch.testing.assert_close(alone.map[0], together.map[number], rtol=1e-4, atol=1e-6)
+    assert_an_image_scores_alone_as_in_a_batch(detector, some_images(), batch=Batch.of, atol=1e-6)
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one():
+def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path):
     """The optimiser's state is in the file, which holds only tensors and numbers."""
-    images, unbroken, broken = SmallImages(), make(), make()
-    torch.manual_seed(3)
-    train(unbroken, images)
-    torch.manual_seed(3)
-    train(broken, images, epochs=1)
-    random, file = torch.get_rng_state(), io.BytesIO()
-    torch.save(broken.state_dict(), file)
-    file.seek(0)
-    resumed = make(seed=9)
-    resumed.load_state_dict(torch.load(file, weights_only=True))
-    resumed.epoch = 1
-    torch.set_rng_state(random)
-    train(resumed, images)
-    batch = Batch.of(some_images())
-    assert torch.equal(unbroken.score(batch).map, resumed.score(batch).map)
+    assert_a_resumed_training_ends_in_the_same_numbers(make, tmp_path, SmallImages())
 
 
 def test_evaluations_are_ten_epochs_apart():
@@ -192,10 +175,7 @@ def test_evaluations_are_ten_epochs_apart():
 
 def test_a_loss_that_is_not_finite_ends_the_training():
     """The message names the learning rate."""
-    images = SmallImages()
-    images.images = images.images * torch.inf
-    with pytest.raises(TaskError, match=r"rd4ad, epoch 1: found a loss of nan.*lr="):
-        train(make(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(make(), "rd4ad", SmallImages())
 
 
 def test_the_loss_of_positions_trains_as_well():
@@ -298,8 +278,7 @@ def test_the_plugin_offers_rd4ad_without_torch():
     (method,) = adbench_methods()
     assert (method.name, sorted(method.presets)) == ("rd4ad", ["cpu", "paper", "quick"])
     assert {(each.setting, each.policy) for each in method.published} >= {("one-class", "last")}
-    command = "import sys, adbench_plugins.rd4ad as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+    assert_listing_needs_no_torch("rd4ad")
 
 
 def test_it_keeps_the_rules():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from adbench_plugins.patches import flat_pooled
 from adbench_plugins.simplenet import PRESETS, SimpleNetOptions, adbench_methods
 from adbench_plugins.simplenet.model import SimpleNet, hinge_loss
 from flow_doubles import (
+    StoredBackbone,
     TinyBackbone,
     TinyBatch,
     TinyImages,
@@ -21,12 +20,19 @@ from flow_doubles import (
     golden_file,
     tensors,
     train,
-    unbroken_and_resumed,
+)
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_an_image_scores_alone_as_in_a_batch,
+    assert_listing_needs_no_torch,
+    assert_no_memory_is_an_error,
+    assert_the_same_seed_gives_the_same_scores,
 )
 
 from adbench import Scores, checks
 from adbench.api.options import check
-from adbench.util.errors import CheckpointError, OptionError, TaskError
+from adbench.util.errors import CheckpointError, OptionError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -43,19 +49,6 @@ IDLE = ("pre_projection/layers.0fc.bias", "discriminator/body.block1.0.bias")
 """Batch norm removes what these add: their gradients are rounding errors, whose sign decides Adam's step."""
 
 
-class GoldenBackbone:
-    """Returns the stored features, whatever the images."""
-
-    channels = (6, 10)
-
-    def __init__(self, golden: np.lib.npyio.NpzFile) -> None:
-        self.features = [torch.from_numpy(golden[f"feat_layer{layer}"]) for layer in (2, 3)]
-
-    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The features of two images."""
-        return self.features
-
-
 @pytest.fixture(scope="module")
 def golden() -> np.lib.npyio.NpzFile:
     return golden_file("simplenet_small.npz")
@@ -69,7 +62,8 @@ def authors_checkpoint(golden: np.lib.npyio.NpzFile) -> dict[str, dict[str, torc
 def published(golden: np.lib.npyio.NpzFile) -> SimpleNet:
     """The small model of the golden file, loaded as an authors' checkpoint."""
     options = replace(SimpleNetOptions(), size=(32, 32), resize_to=(32, 32), amp="off", width=16, hidden=12)
-    detector = SimpleNet(options, CPU, GoldenBackbone(golden))
+    stored = [torch.from_numpy(golden[f"feat_layer{layer}"]) for layer in (2, 3)]
+    detector = SimpleNet(options, CPU, StoredBackbone(stored))
     detector.load_state_dict(authors_checkpoint(golden))
     return detector
 
@@ -174,33 +168,17 @@ def test_a_trained_detector_finds_noise_on_vectors() -> None:
 
 def test_the_same_seed_gives_the_same_scores() -> None:
     """All randomness comes from the seeded generators."""
-    found = []
-    for seed in (1, 1, 2):
-        detector = small(seed=seed)
-        train(detector, TinyImages())
-        with torch.no_grad():
-            found.append(detector.score(TinyBatch(torch.full((1, 3, 32, 48), 0.5))).image)
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    assert_the_same_seed_gives_the_same_scores(small)
 
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
     """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path)
-    for part in PARTS:
-        after = getattr(resumed, part).state_dict()
-        assert all(torch.equal(value, after[key]) for key, value in getattr(unbroken, part).state_dict().items())
+    assert_a_resumed_training_ends_in_the_same_numbers(small, tmp_path)
 
 
-@torch.no_grad()
 def test_an_image_scores_alone_as_in_a_batch_at_any_size() -> None:
     """No other image matters, even at a size that no stride divides."""
-    detector = small()
-    images = torch.rand(3, 3, 37, 54)
-    together, alone = (detector.score(TinyBatch(each)) for each in (images, images[1:2]))
-    assert tuple(together.map.shape) == (3, 37, 54)
-    torch.testing.assert_close(alone.image[0], together.image[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(alone.map[0], together.map[1], rtol=1e-4, atol=1e-5)
+    assert_an_image_scores_alone_as_in_a_batch(small(), torch.rand(3, 3, 37, 54))
 
 
 @torch.no_grad()
@@ -227,22 +205,12 @@ def test_bf16_stays_near_float32_and_makes_no_ties() -> None:
 
 def test_no_memory_is_an_error_and_not_a_smaller_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a batch would have other statistics."""
-    detector = small()
-
-    def full(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(detector, "values", full)
-    with pytest.raises(TaskError, match="batch of 3, which this method can't split"):
-        train(detector, TinyImages())
+    assert_no_memory_is_an_error(small(), "values", monkeypatch)
 
 
 def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
     """Training stops in that epoch instead of continuing with broken weights."""
-    images = TinyImages()
-    images.images[0] = float("nan")
-    with pytest.raises(TaskError, match="simplenet, epoch 1: found a loss of nan"):
-        train(small(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(small(), "simplenet")
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(golden: np.lib.npyio.NpzFile) -> None:
@@ -280,5 +248,4 @@ def test_presets_are_the_published_set_up_and_listing_needs_no_torch() -> None:
     assert carpet == pytest.approx({"oracle": 0.997, "last": 0.978})
     assert {row.policy for row in method.published if row.setting == "multi-class"} == {"unknown"}
     assert len(method.published) == 81
-    command = "import sys, adbench_plugins.simplenet as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+    assert_listing_needs_no_torch("simplenet")

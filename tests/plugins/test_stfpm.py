@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -13,13 +11,19 @@ from adbench_plugins.stfpm import PRESETS, STFPMOptions, adbench_methods, build
 from adbench_plugins.stfpm.model import STFPM, from_authors, matching_losses, product, squared_distances
 from distillation_doubles import CPU, SmallImages, as_network, small_backbone, small_resnet, some_images
 from flow_doubles import assert_near, golden_file, tensors, train
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_an_image_scores_alone_as_in_a_batch,
+    assert_listing_needs_no_torch,
+)
 
 from adbench import Epoch, backbones, checks
 from adbench.api import maps
 from adbench.api.options import check
 from adbench.backbones.extractor import Extractor
 from adbench.data.images import Batch
-from adbench.util.errors import CheckpointError, OptionError, TaskError
+from adbench.util.errors import CheckpointError, OptionError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,21 +196,9 @@ def test_the_kept_student_survives_a_resume():
     assert not torch.equal(resumed.student.state_dict()["conv1.weight"], resumed.kept.state_dict()["conv1.weight"])
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one():
-    """The optimiser's momentum, the student and the kept one are in the state."""
-    images, unbroken, broken = SmallImages(), make(), make()
-    torch.manual_seed(3)
-    train(unbroken, images)
-    torch.manual_seed(3)
-    train(broken, images, epochs=1)
-    random, resumed = torch.get_rng_state(), make(seed=9)
-    resumed.load_state_dict(broken.state_dict())
-    resumed.epoch = 1
-    torch.set_rng_state(random)
-    train(resumed, images)
-    batch = Batch.of(some_images())
-    assert torch.equal(unbroken.score(batch).map, resumed.score(batch).map)
-    assert torch.equal(unbroken.lowest, resumed.lowest)
+def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path):
+    """The optimiser's momentum, the student, the kept one and its error are in the state."""
+    assert_a_resumed_training_ends_in_the_same_numbers(make, tmp_path, SmallImages())
 
 
 def test_held_out_images_are_a_share_of_the_training_images():
@@ -232,10 +224,7 @@ def test_the_teacher_and_the_kept_student_have_no_gradients():
 
 def test_a_loss_that_is_not_finite_ends_the_training():
     """The message names the learning rate."""
-    images = SmallImages()
-    images.images = images.images * torch.inf
-    with pytest.raises(TaskError, match=r"stfpm, epoch 1: found a loss of nan.*lr="):
-        train(make(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(make(), "stfpm", SmallImages())
 
 
 # ---------------------------------------------------------------- score
@@ -245,13 +234,7 @@ def test_an_image_alone_scores_as_in_a_batch():
     """Batch norm has its running statistics, whatever mode the student is in."""
     detector = make()
     train(detector, SmallImages())
-    pixels = some_images()
-    with torch.no_grad():
-        together = detector.score(Batch.of(pixels))
-        for number, image in enumerate(pixels):
-            alone = detector.score(Batch.of(image[None]))
-            torch.testing.assert_close(alone.map[0], together.map[number], rtol=1e-4, atol=1e-7)
-            torch.testing.assert_close(alone.image[0], together.image[number], rtol=1e-4, atol=1e-7)
+    assert_an_image_scores_alone_as_in_a_batch(detector, some_images(), batch=Batch.of, atol=1e-7)
 
 
 @pytest.mark.parametrize("layers", [(1,), (2, 3), (1, 2)])
@@ -328,8 +311,7 @@ def test_the_plugin_offers_stfpm_without_torch():
     assert (method.name, sorted(method.presets)) == ("stfpm", ["cpu", "paper", "quick"])
     assert {each.policy for each in method.published} == {"last", "oracle", "unknown"}
     assert not any(each.metric == "aupro" for each in method.published)  # the authors' PRO is another measure
-    command = "import sys, adbench_plugins.stfpm as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+    assert_listing_needs_no_torch("stfpm")
 
 
 def test_it_keeps_the_rules():

@@ -12,19 +12,26 @@ from adbench_plugins.flow_training import negative_log_likelihood
 from adbench_plugins.uflow import PRESETS, UFlowOptions, adbench_methods
 from adbench_plugins.uflow.model import UFlow, UShapedFlow, rising_channels
 from flow_doubles import (
+    StoredBatch,
     TinyBackbone,
     TinyBatch,
     TinyImages,
     assert_near,
+    assert_unlikely_images_still_rank,
     golden_file,
     tensors,
     train,
-    unbroken_and_resumed,
+)
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_an_image_scores_alone_as_in_a_batch,
+    assert_micro_batches_step_as_a_batch,
 )
 
 from adbench.api.options import check
 from adbench.run import check_method
-from adbench.util.errors import CheckpointError, OptionError, SizeError, TaskError
+from adbench.util.errors import CheckpointError, OptionError, SizeError
 
 CPU = torch.device("cpu")
 
@@ -81,13 +88,8 @@ def test_outputs_and_gradients_are_the_authors(published: UFlow, golden) -> None
 
 def test_maps_and_scores_are_the_authors(published: UFlow, golden) -> None:
     """``score`` gives the golden map and image score, as negative logarithms."""
-
-    class Golden(TinyBatch):
-        def features(self, backbone: object) -> list[torch.Tensor]:
-            return features_of(golden)
-
     with torch.no_grad():
-        scores = published.score(Golden(torch.zeros(3, 3, 64, 64)))
+        scores = published.score(StoredBatch(features_of(golden), (64, 64)))
 
     assert scores.image.dtype == torch.float64
     assert_near(golden["map"], -torch.expm1(-scores.map))
@@ -158,48 +160,22 @@ def test_training_learns_and_reports() -> None:
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
     """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path)
-
-    after = resumed.network.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in unbroken.network.state_dict().items())
+    assert_a_resumed_training_ends_in_the_same_numbers(small, tmp_path)
 
 
 def test_parts_of_a_batch_give_the_same_step() -> None:
     """Without batch norm, two micro-batches change the weights as a whole batch does."""
-    features = TinyBackbone((6, 9, 16))(TinyImages().images)
-    whole, split = small(), small()
-    split.micro_batches.count = 2
-
-    losses = [detector.step(features) for detector in (whole, split)]
-
-    torch.testing.assert_close(*losses)
-    for expected, found in zip(whole.trained, split.trained, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert_micro_batches_step_as_a_batch(small, TinyBackbone((6, 9, 16))(TinyImages().images))
 
 
-@torch.no_grad()
 def test_images_far_from_training_get_scores_of_their_own() -> None:
     """Images whose likelihood is 0 in float32 and float64 still rank."""
-    detector = small()
-    for norm in detector.network.norms:
-        norm.weight *= 300
-    scores = detector.score(TinyBatch(torch.rand(4, 3, 32, 48, generator=torch.Generator().manual_seed(3))))
-
-    assert (torch.exp(-scores.image) == 0).all()
-    assert len(scores.image.unique()) == 4
-    assert scores.map.isfinite().all()
+    assert_unlikely_images_still_rank(small())
 
 
-@torch.no_grad()
 def test_an_image_scores_alone_as_in_a_batch() -> None:
     """No other image matters."""
-    detector = small()
-    images = torch.rand(3, 3, 32, 48)
-
-    together, alone = detector.score(TinyBatch(images)), detector.score(TinyBatch(images[1:2]))
-
-    torch.testing.assert_close(alone.image[0], together.image[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(alone.map[0], together.map[1], rtol=1e-4, atol=1e-5)
+    assert_an_image_scores_alone_as_in_a_batch(small(), torch.rand(3, 3, 32, 48))
 
 
 def test_bf16_stays_near_float32() -> None:
@@ -242,11 +218,7 @@ def test_other_checkpoints_are_refused(golden) -> None:
 
 def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
     """Training stops in that epoch instead of continuing with broken weights."""
-    images = TinyImages()
-    images.images[0] = float("nan")
-
-    with pytest.raises(TaskError, match="uflow, epoch 1: found a loss of nan"):
-        train(small(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(small(), "uflow")
 
 
 @pytest.mark.parametrize(

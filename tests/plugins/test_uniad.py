@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from adbench_plugins.uniad import BACKBONE, PRESETS, UniADOptions, adbench_metho
 from adbench_plugins.uniad.model import UniAD, as_tokens, jittered, learning_rate
 from adbench_plugins.uniad.network import Reconstruction, neighbours
 from flow_doubles import (
+    StoredBackbone,
     TinyBackbone,
     TinyBatch,
     TinyImages,
@@ -21,12 +20,17 @@ from flow_doubles import (
     golden_file,
     tensors,
     train,
-    unbroken_and_resumed,
+)
+from method_laws import (
+    assert_a_loss_that_is_not_finite_ends_the_training,
+    assert_a_resumed_training_ends_in_the_same_numbers,
+    assert_an_image_scores_alone_as_in_a_batch,
+    assert_listing_needs_no_torch,
 )
 
 from adbench import checks
 from adbench.api.options import check
-from adbench.util.errors import CheckpointError, OptionError, TaskError
+from adbench.util.errors import CheckpointError, OptionError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,19 +61,6 @@ def golden() -> np.lib.npyio.NpzFile:
     return golden_file("uniad_small.npz")
 
 
-class GoldenBackbone:
-    """Returns the stored features, whatever the images."""
-
-    channels, key, weights_hash = (3, 4, 6, 8), "golden", "0123"
-
-    def __init__(self, golden: np.lib.npyio.NpzFile) -> None:
-        self.features = [torch.from_numpy(golden[f"feat{level}"]) for level in range(4)]
-
-    def __call__(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The features of two images."""
-        return self.features
-
-
 @pytest.fixture
 def published(golden: np.lib.npyio.NpzFile) -> UniAD:
     """The small model of the golden file, loaded as an authors' checkpoint, which has the backbone as well."""
@@ -85,7 +76,8 @@ def published(golden: np.lib.npyio.NpzFile) -> UniAD:
         window=3,
         dropout=0.0,
     )
-    detector = UniAD(options, CPU, GoldenBackbone(golden))
+    stored = [torch.from_numpy(golden[f"feat{level}"]) for level in range(4)]
+    detector = UniAD(options, CPU, StoredBackbone(stored))
     own = {f"module.reconstruction.{name}": value for name, value in tensors(golden, "state/").items()}
     detector.load_state_dict({"epoch": 3, "state_dict": {**own, "module.backbone._bn0.weight": torch.ones(1)}})
     return detector
@@ -244,9 +236,7 @@ def test_a_trained_detector_finds_a_defect() -> None:
 
 def test_a_resumed_training_ends_in_the_same_numbers(tmp_path: Path) -> None:
     """A detector that is stopped after an epoch, saved, loaded and resumed is equal bit for bit."""
-    unbroken, resumed = unbroken_and_resumed(small, tmp_path)
-    after = resumed.reconstruction.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in unbroken.reconstruction.state_dict().items())
+    assert_a_resumed_training_ends_in_the_same_numbers(small, tmp_path)
 
 
 def test_parts_of_a_batch_give_the_same_step() -> None:
@@ -272,15 +262,9 @@ def test_gradients_are_clipped() -> None:
     assert float(torch.linalg.vector_norm(torch.stack(norms))) == pytest.approx(0.01, rel=1e-3)
 
 
-@torch.no_grad()
 def test_an_image_scores_alone_as_in_a_batch_at_any_size() -> None:
     """No other image matters, even at a size that no stride divides: features are resized to the same grid."""
-    detector = small()
-    images = torch.rand(3, 3, 37, 54)
-    together, alone = (detector.score(TinyBatch(each)) for each in (images, images[1:2]))
-    assert tuple(together.map.shape) == (3, 37, 54)
-    torch.testing.assert_close(alone.image[0], together.image[1], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(alone.map[0], together.map[1], rtol=1e-4, atol=1e-5)
+    assert_an_image_scores_alone_as_in_a_batch(small(), torch.rand(3, 3, 37, 54))
 
 
 @torch.no_grad()
@@ -295,10 +279,7 @@ def test_bf16_stays_near_float32() -> None:
 
 def test_a_loss_that_is_not_finite_is_a_task_error() -> None:
     """Training stops in that epoch instead of continuing with broken weights."""
-    images = TinyImages()
-    images.images[0] = float("nan")
-    with pytest.raises(TaskError, match="uniad, epoch 1: found a loss of nan"):
-        train(small(), images)
+    assert_a_loss_that_is_not_finite_ends_the_training(small(), "uniad")
 
 
 # ---------------------------------------------------------------- state, options
@@ -371,5 +352,4 @@ def test_the_plugin_offers_uniad_without_torch() -> None:
         ("multi-class", "oracle"), ("multi-class", "unknown"),
     }  # fmt: skip
     assert len(method.published) == 74
-    command = "import sys, adbench_plugins.uniad as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+    assert_listing_needs_no_torch("uniad")
