@@ -1,19 +1,16 @@
+"""Options as text and JSON: their types, ranges, presets and variants."""
+
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, make_dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import adbench
 
 from adbench import Method, Options
-from adbench.api import registry as plugins
-from adbench.api.data import Size
 from adbench.api.method import Preset, real_overrides, resolve
 from adbench.api.options import (
     BackboneOptions,
@@ -23,7 +20,6 @@ from adbench.api.options import (
     check,
     from_json,
     naming,
-    option_meanings,
     option_text,
     option_types,
     parse,
@@ -32,8 +28,6 @@ from adbench.api.options import (
 )
 from adbench.results.records import variant_name
 from adbench.util.errors import OptionError, UnknownNameError
-
-SAMPLE = Path(__file__).parents[2] / "docs" / "sample_plugin" / "adbench_sample.py"
 
 
 @dataclass(frozen=True)
@@ -210,89 +204,6 @@ def test_every_base_option_can_be_given_as_text():
         parse(Options, key, text, owner="any")
 
 
-def test_every_option_of_a_method_of_adbench_says_what_it_means():
-    """Every option has a sentence, including inherited ones and those of the sample plugin."""
-    registry = plugins.load([SAMPLE])
-    for method in registry.methods.values():
-        meanings = option_meanings(method.options)
-        assert list(meanings) == list(option_types(method.options))
-        for key, text in meanings.items():
-            assert re.fullmatch(r"[A-Z0-9].*\.", text), (method.name, key, text)
-
-
-# ---------------------------------------------------------------- declared again
-
-
-@dataclass(frozen=True)
-class Base(Options):
-    """Options with ranges, for a family of methods."""
-
-    rate: Positive = 0.5
-    parts: tuple[Count, ...] = (2,)
-    rounds: Count | None = None
-    stride: Count = 2
-
-
-@dataclass(frozen=True)
-class Again(Base):
-    """The same options with other defaults, and types without ranges."""
-
-    batch_size: int = 4
-    rate: float = 0.1
-    parts: tuple[int, ...] = (1, 2)
-    rounds: int | None = 7
-    stride: Annotated[int, Range(0)] = 0
-
-
-@dataclass(frozen=True)
-class OnceMore(Again):
-    """A third class of the line."""
-
-    batch_size: int | None = None
-    rate: Literal["slow", "fast"] = "slow"
-
-
-@pytest.mark.parametrize(
-    ("kind", "key", "text"),
-    [
-        (Again, "batch_size", "0"),
-        (Again, "batch_size", "-1"),
-        (Again, "rate", "0"),
-        (Again, "parts", "3,0"),
-        (Again, "rounds", "0"),
-        (Again, "stride", "-1"),
-        (OnceMore, "batch_size", "0"),
-        (OnceMore, "parts", "0"),
-    ],
-)
-def test_a_range_holds_where_an_option_is_declared_again_without_it(kind, key, text):
-    """A new default doesn't widen a range, on the command line or in presets; a new range does count."""
-    with pytest.raises(OptionError, match=f"option {key} of mine.*from|above"):
-        parse(kind, key, text, owner="mine")
-    given = tuple(map(int, text.split(","))) if key == "parts" else int(text)
-    with pytest.raises(OptionError, match=f"option {key} of mine"):
-        check(kind(**{key: given}), owner="mine")
-
-
-def test_what_an_option_declared_again_may_be():
-    """A redeclared option takes None, the new range's values, or text, if its new type does."""
-    assert parse(Again, "stride", "0", owner="mine") == 0
-    assert parse(Again, "rounds", "none", owner="mine") is None
-    assert parse(OnceMore, "rate", "fast", owner="mine") == "fast"
-    for kind in (Base, Again, OnceMore):
-        check(kind(), owner="mine")
-
-
-def test_no_method_of_adbench_takes_a_batch_without_images():
-    """The range of an option that all methods inherit holds for all of them."""
-    for method in plugins.load([SAMPLE]).methods.values():
-        for text in ("0", "-1"):
-            with pytest.raises(
-                OptionError, match=f"option batch_size of {method.name}: found '{text}', wanted a whole"
-            ):
-                parse(method.options, "batch_size", text, owner=method.name)
-
-
 @dataclass(frozen=True)
 class Texts(Options):
     """Options that are several texts, or two numbers."""
@@ -339,41 +250,6 @@ def test_json_of_other_hands_is_checked(key, value):
     """A value of a wrong type or out of range is refused with the wanted one."""
     with pytest.raises(OptionError, match=f"option {key} of mine: found"):
         from_json(Chosen, {**to_json(Chosen()), key: value}, owner="mine")
-
-
-@dataclass(frozen=True)
-class Told(Options):
-    """An option with a text of two lines, one without, and one that is declared anew."""
-
-    told: int = 1
-    """Something
-    that takes two lines."""
-
-    silent: int = 2
-    size: Size = (64, 64)
-
-
-def test_a_meaning_is_the_text_below_an_option():
-    """A class that redeclares an option keeps its text; an option without a text has an empty one."""
-    found = option_meanings(Told)
-    assert found["told"] == "Something that takes two lines."
-    assert found["silent"] == ""
-    assert found["size"] == option_meanings(Options)["size"]
-
-
-def test_options_without_a_source_have_no_meanings():
-    """A class that is made at run time causes no error."""
-    made = make_dataclass("Made", [("extra", int, 1)], bases=(Options,), frozen=True)
-    assert option_meanings(made)["extra"] == ""
-    assert option_meanings(made)["amp"]
-
-
-def test_list_methods_shows_meanings():
-    """``list methods NAME`` shows them to people and programs, beside type and presets."""
-    (table,) = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
-    rows = {row["option"]: row for row in table["rows"]}
-    assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]
-    assert rows["sigma"]["meaning"] in adbench("list", "methods", "padim").stdout
 
 
 # ---------------------------------------------------------------- resize, then crop
