@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +26,6 @@ NEEDS = Requirements(packages=(Package("anomalib", f"anomalib>={SERIES}0,<2.8", 
 
 def build(options: BridgeOptions, context: BuildContext, entry: Model) -> Bridged:
     """Make the detector of a model."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported: its bars would cross adbench's progress
     with warnings.catch_warnings():  # of old names that anomalib and timm still import
         warnings.simplefilter("ignore")
         from .model import Bridged

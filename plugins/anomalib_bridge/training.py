@@ -7,8 +7,9 @@ import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from anomalib.callbacks import ModelCheckpoint
 from anomalib.engine import Engine
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from lightning.pytorch.plugins.io import CheckpointIO
+from tqdm import tqdm
 
 from .hand_over import HandOver
 from .options import BridgeOptions, TrainedOptions
@@ -166,7 +168,7 @@ def epochs(
         reporter = Epochs(line, memory, done)
         if progress:
             memory.content = {**progress, "state_dict": model.state_dict()}
-        with tempfile.TemporaryDirectory(prefix="adbench-anomalib-") as folder:
+        with no_bars(), tempfile.TemporaryDirectory(prefix="adbench-anomalib-") as folder:
             engine = engine_for(
                 options, device, Path(folder), memory, reporter,
                 validates_only=model.learning_type in WITHOUT_TRAINING,
@@ -189,7 +191,18 @@ def silence() -> None:
     """Keep Lightning, timm and anomalib from writing over adbench's own lines; errors are still raised."""
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric", "timm", "anomalib"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\.")
+    warnings.filterwarnings("ignore", module=r"(anomalib|lightning)\.")
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep anomalib's own progress bars, which it always draws, out of adbench's progress."""
+    draw = tqdm.__init__
+    tqdm.__init__ = partialmethod(draw, disable=True)
+    try:
+        yield
+    finally:
+        tqdm.__init__ = draw
 
 
 def engine_for(

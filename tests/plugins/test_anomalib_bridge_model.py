@@ -258,6 +258,12 @@ def test_modes_of_the_modules_survive_scoring_between_epochs():
     assert not all(before)
 
 
+def test_training_writes_nothing_over_adbenchs_progress(capfd):
+    """Neither bars nor lines of Lightning; PatchCore draws a bar of its own."""
+    train(detector("patchcore"), SmallImages())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_state_that_does_not_fit_is_refused():
     """A state without a model, and that of another one."""
     made = detector("padim")
