@@ -79,7 +79,8 @@ class Where:
 
 def run(extractors: Sequence[Extractor], methods: Sequence[str], where: Where, console: Console) -> None:
     """Print a row for each extractor with every method's metrics, as means over classes."""
-    table = Table(title=f"Image AUROC / pixel AUROC / AUPRO in %, {where.dataset}, preset {where.preset}")
+    data = where.dataset if where.classes == "all" else f"{where.dataset}/{where.classes}"
+    table = Table(title=f"Image AUROC / pixel AUROC / AUPRO in %, {data}, preset {where.preset}, seed {where.seed}")
     table.add_column("extractor")
     for method in methods:
         table.add_column(method, justify="right")
