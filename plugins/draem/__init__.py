@@ -61,7 +61,7 @@ PRESETS = {
             segmentation_width=16,
             epochs=100,
             epoch_images=40,
-            lr=1e-3,
+            lr=3e-4,
         ),
         "Small networks at 128 x 128 for 100 epochs of 40 images: minutes on a laptop",
     ),
