@@ -79,8 +79,7 @@ class Where:
 
 def run(extractors: Sequence[Extractor], methods: Sequence[str], where: Where, console: Console) -> None:
     """Print a row for each extractor with every method's metrics, as means over classes."""
-    data = where.dataset if where.classes == "all" else f"{where.dataset}/{where.classes}"
-    table = Table(title=f"Image AUROC / pixel AUROC / AUPRO in %, {data}, preset {where.preset}, seed {where.seed}")
+    table = Table(title=f"Image AUROC / pixel AUROC / AUPRO in %, {where.dataset}, preset {where.preset}")
     table.add_column("extractor")
     for method in methods:
         table.add_column(method, justify="right")
