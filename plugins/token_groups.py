@@ -27,6 +27,7 @@ class TokenGroups(nn.Module):
         groups: number of groups.
         channels: of a position; the same in all groups.
         stride: pixels of the image per position.
+        weights_hash: of the backbone.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -41,6 +42,7 @@ class TokenGroups(nn.Module):
         self.groups = GROUPS if self.is_even and layers > 1 else 1
         self.channels = backbone.channels[0] if self.is_even else sum(backbone.channels)
         self.stride = max(backbone.strides)
+        self.weights_hash = backbone.weights_hash
         self.key = f"{backbone.key}/{f'means of {self.groups} groups' if self.is_even else 'levels side by side'}"
 
     @torch.no_grad()

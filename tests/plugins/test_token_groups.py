@@ -28,6 +28,13 @@ def test_layers_of_one_width_make_two_groups():
     assert [tuple(each.shape) for each in found] == [(2, WIDTH, 8, 12)] * 2 + [(2, WIDTH, 1, 3)] * 2
 
 
+def test_the_protocol_names_the_weights_of_the_backbone():
+    """Groups of a backbone's layers carry the digest of its weights, which stands under each table."""
+    groups = tiny_groups((1, 2))
+    groups.backbone.weights_hash = "0123456789ab"
+    assert TokenGroups(groups.backbone).weights_hash == "0123456789ab"
+
+
 def test_one_layer_is_one_group_and_odd_numbers_are_refused():
     """Three layers have no halves."""
     groups = tiny_groups((2,))
