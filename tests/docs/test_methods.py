@@ -19,3 +19,13 @@ def test_a_method_has_a_page_and_stands_in_the_lists(name):
     assert "https://arxiv.org/abs/" in page
     assert f"]({name}.md)" in (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
     assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_list_of_methods_is_one_table_with_each_method_once():
+    """No row stands outside the table, where it would be text, and none stands twice."""
+    blocks = (ROOT / "docs" / "methods" / "README.md").read_text(encoding="utf-8").split("\n\n")
+    tables = [block for block in blocks if "|" in block]
+    assert len(tables) == 1
+    header, _, *rows = tables[0].strip().splitlines()
+    assert header.startswith("| method |")
+    assert sorted(row.split("](")[0].removeprefix("| [") for row in rows) == BUILT_IN
