@@ -483,11 +483,11 @@ def test_the_paper_preset_is_the_published_set_up():
 
 
 def test_the_plugin_offers_efficientad_without_torch():
-    """Listing the methods imports no torch; published numbers name S or M."""
+    """Listing the methods imports no torch; published numbers name the option network."""
     assert (METHOD.name, sorted(METHOD.presets), METHOD.settings) == (
         "efficientad", ["cpu", "paper", "quick"], ("one-class",),
     )  # fmt: skip
-    assert {each.configuration for each in METHOD.published} == {"S", "M"}
+    assert {each.configuration for each in METHOD.published} == {"small", "medium"}
     command = "import sys, adbench_plugins.efficientad as p; p.adbench_methods(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 

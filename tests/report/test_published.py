@@ -64,3 +64,35 @@ def test_each_published_preset_of_fastflow_meets_its_own_numbers(preset):
         numbers = numbers_of(method.published, "mvtec", metric, "one-class", None)
         found = {each.policy: each for each in references(numbers, ("bottle", "screw"), texts_in(options))}
         assert {found[policy].configuration for policy in policies} == {options["backbone"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "dataset", "setting", "configuration"),
+    [
+        ("cfa", {}, "mvtec", "one-class", "wide_resnet50_2"),
+        ("cfa", {"backbone": "resnet18"}, "mvtec", "one-class", "resnet18"),
+        ("efficientad", {}, "visa", "one-class", "small"),
+        ("efficientad", {"network": "medium"}, "mvtec", "one-class", "medium"),
+        ("dinomaly", {}, "visa", "multi-class", "timm:vit_base_patch14_reg4_dinov2"),
+        ("dinomaly", {"backbone": "timm:vit_large_patch14_reg4_dinov2"}, "visa", "multi-class",
+         "timm:vit_large_patch14_reg4_dinov2"),
+    ],
+)  # fmt: skip
+def test_a_network_meets_the_numbers_of_its_own_kind(name, changes, dataset, setting, configuration):
+    """The first source with which the published set-up, or one with another network, is compared is of that network."""
+    method = registry.load().method(name)
+    options = {**vars(method.presets["paper"].options), **changes}
+    numbers = numbers_of(method.published, dataset, "image_auroc", setting, None)
+    found = {each.policy: each.configuration for each in references(numbers, ("candle", "bottle"), texts_in(options))}
+    assert found.get("last", found.get("unknown")) == configuration
+
+
+@pytest.mark.parametrize("dataset", ["mvtec", "visa"])
+@pytest.mark.parametrize("shots", [1, 2, 4])
+def test_no_run_of_subspacead_is_compared_with_withdrawn_numbers(dataset, shots):
+    """They are kept, but behind those that its authors stand by."""
+    numbers = numbers_of(registry.load().method("subspacead").published, dataset, "image_auroc", "few-shot", shots)
+    assert any("withdrawn" in each.source for each in numbers)
+    found = references(numbers, ("bottle", "candle"))
+    assert {each.policy for each in found} == {"last", "unknown"}
+    assert not any("withdrawn" in each.source or "superseded" in each.source for each in found)
