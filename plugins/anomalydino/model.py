@@ -50,9 +50,14 @@ class AnomalyDINO(Detector):
         yield Epoch(0, 1)
         if not len(images):
             raise TaskError("anomalydino", found="no training image")
-        found = [self._references(each) for view in self._views(images) for each in view.features(self.backbone)]
-        if not sum(map(len, found)):
-            hint = "Use -o mask_references=false, or a lower -o mask_threshold="
+        found, is_seen = [], False
+        for view in self._views(images):
+            for features in view.features(self.backbone):
+                tokens = self.tokens(features)
+                is_seen = is_seen or bool(self._foreground(tokens).any())
+                found.append(self._references(tokens))
+        if not is_seen:  # test images would have none either, and all score 0
+            hint = "Use -o mask=none, or a lower -o mask_threshold=: its default is for DINOv2"
             raise TaskError("anomalydino", found="no foreground in any training image", hint=hint)
         bank = torch.cat(found)
         found.clear()
@@ -92,9 +97,8 @@ class AnomalyDINO(Detector):
         wanted = self.options.rotations
         return wanted == "always" or (wanted == "few-shot" and self.context.setting == "few-shot")
 
-    def _references(self, features: Sequence[Tensor]) -> Tensor:
-        """The rows of the bank of one batch, (M, C)."""
-        tokens = self.tokens(features)
+    def _references(self, tokens: Tensor) -> Tensor:
+        """The rows of the bank of one batch's tokens (B, h, w, C): (M, C)."""
         return self._scaled(tokens[self._foreground(tokens)] if self.options.mask_references else tokens.flatten(0, 2))
 
     def _foreground(self, tokens: Tensor) -> Tensor:

@@ -181,11 +181,21 @@ def test_a_turned_image_is_no_anomaly():
 
 
 def test_no_image_is_an_error():
-    """The message says what is missing; so it does where masks leave nothing."""
+    """The message says what is missing."""
     with pytest.raises(TaskError, match="no training image"):
         train(make(), TinyImages(0))
-    with pytest.raises(TaskError, match="no foreground"):
-        fitted(replace(SMALL, mask="grid", mask_references=True))
+
+
+@pytest.mark.parametrize("mask", ["grid", "program"])
+@pytest.mark.parametrize("mask_references", [False, True])
+def test_masks_that_hide_all_training_images_are_an_error(mask, mask_references):
+    """With a threshold of another backbone all images would score 0, whatever is in them; the message names it."""
+    options = replace(SMALL, mask=mask, mask_references=mask_references)
+    with pytest.raises(TaskError, match=r"no foreground in any training image.*mask_threshold"):
+        fitted(options)
+    some = TinyImages()
+    some.images[4, :, 8:24, 12:36] += 60.0  # a single one with a foreground is enough
+    assert len(fitted(options, some).state_dict()["bank"])
 
 
 # ---------------------------------------------------------------- score
@@ -205,7 +215,9 @@ def test_an_image_alone_scores_as_in_a_batch(mask):
 
 def test_an_image_that_is_all_background_scores_zero():
     """As in the authors' program; nothing is compared."""
-    scores = fitted(replace(SMALL, mask="grid")).score(TinyBatch(torch.rand(2, 3, 32, 48)))
+    detector = make(replace(SMALL, mask="grid"))
+    detector.load_state_dict(fitted().state_dict())
+    scores = detector.score(TinyBatch(torch.rand(2, 3, 32, 48)))
     assert scores.image.tolist() == [0, 0]
     assert float(scores.map.abs().max()) == 0
 
