@@ -84,7 +84,11 @@ class INPFormer(RestoringDetector):
 
 
 def mining_factors(distances: Tensor, exponent: float) -> Tensor:
-    """Each distance over the mean of the batch, raised to a power: (B, h, w) -> the same shape."""
+    """Each distance over the mean of the batch, raised to a power: (B, h, w) -> the same shape.
+
+    Rounding makes some distances negative, which have no real power of 2.5.
+    """
+    distances = distances.clamp_min(0)
     return (distances / distances.mean()) ** exponent
 
 

@@ -141,6 +141,12 @@ def test_hard_positions_weigh_more():
     assert torch.equal(mining_factors(distances, 0.0), torch.ones(2, 1, 2))
 
 
+def test_a_distance_just_below_0_has_a_factor():
+    """One minus a cosine that is rounded above 1 counts as 0, also where the exponent is no whole number."""
+    found = mining_factors(torch.tensor([[[-1.2e-7, 4.0, 8.0]]]), 2.5)
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 1.0, 2**2.5]]]))
+
+
 def test_a_block_has_no_way_around_the_prototypes():
     """With values of 0 nothing of the image is left, only the biases, the same at each position."""
     torch.manual_seed(0)
