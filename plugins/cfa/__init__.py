@@ -72,7 +72,7 @@ PRESETS = {
             resize="stretch",
             resize_to=None,
             backbone="efficientnet_lite0",
-            layers=(2, 3),
+            layers=(3, 4),
         ),
         "Two layers of a small backbone at 256 x 256: minutes on a laptop",
     ),
