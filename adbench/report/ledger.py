@@ -81,7 +81,7 @@ class Ledger:
         seeds: the seeds.
         environments: machines, devices and versions of packages.
         command: the command line.
-        complete: whether every class and seed has a result.
+        complete: whether every class and seed that was asked for has a result; ``data`` says which classes.
         failed: the reason of each task without a result, by its name.
         tolerance: larger gaps are flagged, as a fraction.
         rows: the comparison of each class, metric and policy.

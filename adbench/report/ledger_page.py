@@ -85,7 +85,7 @@ def _summary(ledger: Ledger, compared: Sequence[_Comparison]) -> Table[_Comparis
         Column("metric", "metric", lambda each: each.mean.metric, audience="programs"),
         Column("metric", "metric", lambda each: TITLES[each.mean.metric], audience="people", role="key"),
         Column("policy", "epoch", lambda each: each.mean.policy, audience="programs"),
-        Column("policy", "epoch", lambda each: EPOCHS[each.mean.policy], audience="people"),
+        Column("policy", "epoch", lambda each: EPOCHS[each.mean.policy], audience="people", role="key"),
         Column("classes", "classes", lambda each: each.mean.classes, "count"),
         Column("ours", "ours", lambda each: each.mean.ours, "percent"),
         Column("published", "published", lambda each: each.mean.published, "percent"),
@@ -209,7 +209,9 @@ def to_markdown(ledger: Ledger) -> str:
     summary, *others = tables(ledger)
     flagged = sum(row.flagged for row in ledger.rows)
     compared = sum(row.gap is not None for row in ledger.rows)
-    state = "Complete" if ledger.complete else "Not complete"
+    classes, of = len(ledger.data), ledger.dataset_classes
+    part = f": {classes} of {of} classes" if classes < of else ""
+    state = f"{'Complete' if ledger.complete else 'Not complete'}{part}"
     command = "".join(f"    {line}\n" for line in printable(ledger.command).splitlines())
     return f"""# {_plain(ledger.variant)} on {_plain(ledger.dataset)}: our numbers beside the published ones
 

@@ -75,7 +75,7 @@ def test_the_page_lies_beside_the_ledger_and_a_second_time_nothing_is_computed(m
     words = ("-c", "bottle", "--seeds", "0,1", "--output", tmp_path / "out")
     assert reproduce(mvtec, tmp_path / "results", *words).exit_code == 0
     first, page = ledger_of(tmp_path / "out"), (tmp_path / "out" / "ledger.md").read_text(encoding="utf-8")
-    assert page.startswith("# known on mvtec: our numbers beside the published ones\n\nComplete.")
+    assert page.startswith("# known on mvtec: our numbers beside the published ones\n\nComplete: 1 of 15 classes.")
     assert re.search(r"\| bottle \| 100.00 \| 99.50 \| \+0.50 \| within 0.5 \|", page)
     again = reproduce(mvtec, tmp_path / "results", *words)
     assert again.stderr.count("already there, nothing to compute") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -11,8 +12,10 @@ import pytest
 from known_method import number
 from made_ledgers import known_result, make_ledger
 from made_results import records_of
+from rich.console import Console
 
 from adbench.report import ledger, ledger_page
+from adbench.report.render import terminal
 from adbench.results import serialization
 from adbench.util.errors import ResultError
 
@@ -50,6 +53,25 @@ def test_the_summary_has_a_row_for_each_metric_and_policy():
     assert records_of(summary)[0]["gap"] == pytest.approx(0.992 - 0.9945)
     assert len(others) == 4
     assert [row["class"] for row in records_of(others[0])] == ["bottle", "screw"]
+
+
+def test_at_80_columns_each_part_of_the_summary_says_which_epoch_a_row_is():
+    """A row of the last epoch and one of the best differ in every part that a narrow terminal gets."""
+    summary, *_ = ledger_page.tables(make_ledger(BOTH))
+    console = Console(width=80, file=io.StringIO(), highlight=False)
+    console.print(terminal.to_rich(summary, 80))
+    lines = console.file.getvalue().splitlines()
+    parts = sum(line.startswith("───") for line in lines)
+    assert parts > 1
+    rows = [line for line in lines if line.startswith("known   image AUROC")]
+    assert [("last" in row, "best" in row) for row in rows] == [(True, False), (False, True)] * parts
+
+
+def test_a_page_over_some_classes_says_how_many():
+    """One of three classes is no complete data set, even if every task that was asked for has a result."""
+    text = ledger_page.to_markdown(make_ledger(BOTH[:1], classes=("bottle", "screw", "cable")))
+    assert "\n\nComplete: 1 of 3 classes. 1 of 3 compared" in text
+    assert "\n\nComplete. " in ledger_page.to_markdown(make_ledger(BOTH))
 
 
 def test_each_table_says_what_its_numbers_are():
