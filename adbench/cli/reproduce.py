@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..api.data import Setting
     from ..api.method import Method
     from ..report.ledger import Target
-    from ..run.plan import Outcome
+    from ..run.plan import Outcome, Plan
     from ..util.threads import Choice
 
 LEDGERS = "ledger"
@@ -53,7 +53,7 @@ LEDGERS = "ledger"
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of ledger.json and ledger.md.  [default: RESULTS/ledger/METHOD-DATASET]",
+    help="Folder of ledger.json and ledger.md.  [default: RESULTS/ledger/METHOD-DATASET...]",
 )
 @arguments.format_option
 def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, auxiliary: Sequence[str],
@@ -98,9 +98,24 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
     _require_numbers(wanted, plan.classes, vars(jobs[0].options))
     with report_if_stopped(jobs, outcomes):
         run_jobs(jobs, registry, outcomes, may_shorten=False)
-        place = output or results / LEDGERS / safe_name(f"{method}-{dataset}")
-        _write(outcomes, wanted, chosen.paper, list(reader.classes(root)), command, place, format_)
+        known = list(reader.classes(root))
+        place = output or results / LEDGERS / _folder_name(plan, wanted, known)
+        _write(outcomes, wanted, chosen.paper, known, command, place, format_)
     exit_if_failed(outcomes)
+
+
+def _folder_name(plan: Plan, wanted: Target, known: Sequence[str]) -> str:
+    """METHOD-DATASET, and what else was asked for: no command overwrites the ledger of another one."""
+    parts = [wanted.method, wanted.dataset]
+    if plan.preset != "paper":
+        parts.append(plan.preset)
+    if wanted.setting != "one-class":
+        parts.append(wanted.setting if wanted.shots is None else f"{wanted.setting}-{wanted.shots}")
+    if set(plan.classes) != set(known):
+        parts.append("+".join(sorted(plan.classes)) if len(plan.classes) <= 3 else f"{len(plan.classes)}-classes")
+    if tuple(plan.seeds) != (0,):
+        parts.append(f"seeds-{'+'.join(map(str, plan.seeds))}")
+    return safe_name("-".join(parts))
 
 
 def _require_published_preset(method: Method, preset: str) -> None:

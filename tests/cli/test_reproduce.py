@@ -35,6 +35,11 @@ def ledger_of(folder: Path) -> dict:
     return json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
 
 
+def only(folder: Path) -> Path:
+    (found,) = folder.iterdir()
+    return found
+
+
 def lines(ledger: dict, metric: str, policy: str) -> dict[str, tuple]:
     return {
         row["class_name"]: (row["ours"], row["published"], row["flagged"])
@@ -47,7 +52,7 @@ def test_a_reproduction_is_a_run_and_a_comparison(mvtec, tmp_path):
     """Classes are run with the preset paper and set beside the numbers; a gap of exactly 0.5 points is not flagged."""
     done = reproduce(mvtec, tmp_path, "-c", "bottle,screw", "--format", "json")
     assert done.exit_code == 0, done.stderr
-    found = ledger_of(tmp_path / "ledger" / "known-mvtec")
+    found = ledger_of(only(tmp_path / "ledger"))
     assert lines(found, "image_auroc", "last") == {
         "bottle": (1.0, 0.995, False),
         "screw": (1.0, pytest.approx(0.994), True),
@@ -95,7 +100,7 @@ def test_a_stopped_reproduction_goes_on(mvtec, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.stderr
     assert "= known · mvtec/bottle" in done.stderr
     assert "known screw: going on after epoch 1" in done.stderr
-    found = ledger_of(tmp_path / "ledger" / "known-mvtec")
+    found = ledger_of(only(tmp_path / "ledger"))
     assert lines(found, "image_auroc", "last")["screw"] == (1.0, pytest.approx(0.994), True)
 
 
@@ -105,11 +110,11 @@ def test_failed_tasks_are_named_in_the_ledger(mvtec, tmp_path, monkeypatch):
     done = reproduce(mvtec, tmp_path, "-c", "bottle,screw")
     assert done.exit_code == 1
     assert "1 of 2 tasks failed; the others are stored." in done.stderr
-    found = ledger_of(tmp_path / "ledger" / "known-mvtec")
+    found = ledger_of(only(tmp_path / "ledger"))
     assert not found["complete"]
     assert found["failed"] == {"known · mvtec/screw · seed 0": "this class fails on purpose."}
     assert list(lines(found, "image_auroc", "last")) == ["bottle", "mean"]
-    page = (tmp_path / "ledger" / "known-mvtec" / "ledger.md").read_text(encoding="utf-8")
+    page = (only(tmp_path / "ledger") / "ledger.md").read_text(encoding="utf-8")
     assert "this class fails on purpose" in page
 
 
@@ -127,7 +132,7 @@ def test_a_class_without_masks_has_no_pixel_gap(mvtec, tmp_path):
     shutil.rmtree(root / "bottle" / "ground_truth")
     done = reproduce(root, tmp_path / "results", "-c", "bottle", "--source", "quotation")
     assert done.exit_code == 0, done.stderr
-    found = ledger_of(tmp_path / "results" / "ledger" / "known-mvtec")
+    found = ledger_of(only(tmp_path / "results" / "ledger"))
     assert lines(found, "pixel_auroc", "unknown") == {"bottle": (None, 0.98, False), "mean": (None, None, False)}
     assert {row["metric"] for row in found["rows"]} == {"pixel_auroc"}
 
@@ -136,7 +141,7 @@ def test_few_shot_numbers_are_reproduced_in_their_setting(mvtec, tmp_path):
     """--shots compares with the numbers of as many shots."""
     done = reproduce(mvtec, tmp_path, "-c", "bottle", "--shots", 2)
     assert done.exit_code == 0, done.stderr
-    found = ledger_of(tmp_path / "ledger" / "known-mvtec")
+    found = ledger_of(only(tmp_path / "ledger"))
     assert (found["setting"], found["shots"], found["variant"]) == ("few-shot", 2, "known:few-shot=2")
     assert lines(found, "image_auroc", "last")["bottle"] == (1.0, 0.5, True)
 
@@ -166,4 +171,20 @@ def test_another_published_preset_is_taken(mvtec, tmp_path):
     """A preset that begins with paper- is a published set-up, too."""
     done = reproduce(mvtec, tmp_path, "-c", "bottle", "-p", "paper-dark")
     assert done.exit_code == 0, done.stderr
-    assert ledger_of(tmp_path / "ledger" / "known-mvtec")["variant"] == "known:paper-dark"
+    assert ledger_of(only(tmp_path / "ledger"))["variant"] == "known:paper-dark"
+
+
+def test_no_ledger_overwrites_that_of_another_question(mvtec, tmp_path):
+    """Other classes, shots, presets and seeds have folders of their own."""
+    for words in (
+        ("-c", "bottle"),
+        ("-c", "bottle,screw"),
+        ("-c", "bottle", "--shots", 2),
+        ("-c", "bottle", "--seed", 3),
+    ):
+        assert reproduce(mvtec, tmp_path, *words).exit_code == 0
+    assert reproduce(mvtec, tmp_path, "-c", "bottle", "-p", "paper-dark").exit_code == 0
+    assert {folder.name for folder in (tmp_path / "ledger").iterdir()} == {
+        "known-mvtec-bottle", "known-mvtec-bottle+screw", "known-mvtec-few-shot-2-bottle",
+        "known-mvtec-bottle-seeds-3", "known-mvtec-paper-dark-bottle",
+    }  # fmt: skip
