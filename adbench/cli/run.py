@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     "-m",
     "methods",
     required=True,
-    help="METHOD[,METHOD...], or all: every method but those that lack a package or --aux, and those named "
-    "anomalib:...",
+    help="METHOD[,METHOD...], or all: every method but those that lack a package, --aux or the setting, and those "
+    "named anomalib:...",
 )
 @arguments.what_to_run
 @arguments.settings_options
@@ -99,7 +99,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     given = values.auxiliary(chosen, auxiliary)
     class_names = suite.choose_classes(reader, root, classes)
     if values.is_all(methods):
-        lacking = suite.unmet(chosen, preset, overrides, given, dataset, class_names)
+        lacking = suite.unmet(chosen, preset, overrides, given, dataset, class_names, values.setting(setting, shots))
         chosen = [method for method in chosen if method.name not in lacking]
         if line := values.left_out(registry, lacking):
             say(line)

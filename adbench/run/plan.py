@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import requirements
-from ..api.data import Dataset, Task
+from ..api.data import Dataset, Setting, Task
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results.records import Result
 from ..results.store import has_results, require_writable
@@ -120,8 +120,9 @@ def unmet(
     auxiliary: Mapping[str, Mapping[str, Path]],
     dataset: str,
     classes: Sequence[str],
+    setting: Setting = "one-class",
 ) -> dict[str, list[str]]:
-    """What each method lacks to be trained on these classes, by its name; methods that lack nothing are not named.
+    """What each method lacks to be trained on these classes in a setting, by its name; others are not named.
 
     Raises:
         UnknownNameError: a method has no such preset.
@@ -129,7 +130,7 @@ def unmet(
     """
     found = {}
     for method in methods:
-        lacks: dict[str, None] = {}
+        lacks: dict[str, None] = {} if setting in method.settings else {f"the setting {setting}": None}
         for name in classes:
             options = resolve(method, preset, overrides[method.name], dataset, name)
             lacks |= dict.fromkeys(requirements.unmet(method.requirements, options, auxiliary.get(method.name, {})))

@@ -55,6 +55,20 @@ def test_all_has_a_method_whose_requirement_is_met(methods, words, tiny_data, tm
     assert "leaves out packed (lacks the package no_such_one), anomalib:tiny" in done.stderr
 
 
+def test_all_leaves_out_methods_without_the_asked_setting(tiny, tiny_data, tmp_path, monkeypatch):
+    """--shots trains the methods that learn from few images, and names the others; one that is named is refused."""
+    single = replace(tiny, name="single", settings=("one-class",))
+    monkeypatch.setattr(command, "load_plugins", lambda files: registry_of(tiny, single))
+    assert "few-shot" in tiny.settings
+    done = run(tiny_data, tmp_path, "-m", "all", "--shots", 2)
+    assert done.exit_code == 0, done.stderr
+    assert "--method all leaves out single (lacks the setting few-shot)" in done.stderr
+    assert ran(tmp_path) == {"tiny"}
+    refused = run(tiny_data, tmp_path, "-m", "tiny,single", "--shots", 2)
+    assert refused.exit_code == 2
+    assert "single does not support --setting few-shot" in refused.stderr
+
+
 def test_all_is_silent_where_nothing_is_left_out(tiny, tiny_data, tmp_path, monkeypatch):
     """Without such methods there is no line."""
     monkeypatch.setattr(command, "load_plugins", lambda files: registry_of(tiny))
@@ -75,4 +89,4 @@ def test_a_named_method_is_never_left_out(methods, tiny_data, tmp_path):
 def test_help_says_what_all_is():
     """The option's help names what is left out."""
     text = " ".join(adbench("run", "--help").stdout.split())
-    assert "all: every method but those that lack a package or --aux, and those named anomalib:..." in text
+    assert "all: every method but those that lack a package, --aux or the setting, and those named anomalib:..." in text
