@@ -76,6 +76,7 @@ PRESETS = {
             PAPER,
             interpolation="lanczos",
             backbone="efficientnet_lite0",
+            layers=(2, 3, 4),
             batch_size=4,
             epochs=40,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import known_method
@@ -48,8 +49,9 @@ def lines(ledger: dict, metric: str, policy: str) -> dict[str, tuple]:
     }
 
 
-def test_a_reproduction_is_a_run_and_a_comparison(mvtec, tmp_path):
+def test_a_reproduction_is_a_run_and_a_comparison(mvtec, tmp_path, monkeypatch):
     """Classes are run with the preset paper and set beside the numbers; a gap of exactly 0.5 points is not flagged."""
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/adbench", "reproduce", "known", "-d", "mvtec"])
     done = reproduce(mvtec, tmp_path, "-c", "bottle,screw", "--format", "json")
     assert done.exit_code == 0, done.stderr
     found = ledger_of(only(tmp_path / "ledger"))
@@ -62,7 +64,7 @@ def test_a_reproduction_is_a_run_and_a_comparison(mvtec, tmp_path):
     pixel = lines(found, "pixel_auroc", "unknown")
     assert pixel["screw"][1:] == (None, False)
     assert (found["complete"], found["preset"], found["seeds"], found["dataset_classes"]) == (True, "paper", [0], 15)
-    assert found["command"].startswith("adbench ")
+    assert found["command"] == "adbench reproduce known -d mvtec"
     (aupro,) = (row for row in found["means"] if row["metric"] == "aupro")
     assert aupro["gap"] is None  # the published mean is over 15 classes
     stored = store.read_all(tmp_path).results
