@@ -324,6 +324,7 @@ def test_the_plugin_offers_anomalydino_without_torch():
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     checks.check_method("anomalydino")

@@ -276,6 +276,7 @@ def test_the_plugin_offers_cfa_without_torch():
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     checks.check_method("cfa")

@@ -325,6 +325,7 @@ def test_presets_are_the_published_set_up() -> None:
     assert len(method.published) == 97
 
 
+@pytest.mark.slow
 def test_check_method_passes() -> None:
     """Seeds, leaks, resuming and memory at a tiny size."""
     check_method.check_method("csflow", changes={"size": (64, 64), "hidden": 8})

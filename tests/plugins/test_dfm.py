@@ -211,6 +211,7 @@ def test_the_plugin_offers_dfm_without_torch():
     assert_listing_needs_no_torch("dfm")
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     check_method("dfm")

@@ -349,6 +349,7 @@ def test_the_plugin_offers_dinomaly_without_torch():
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``, with a short decoder."""
     checks.check_method("dinomaly", changes={"blocks": 2})

@@ -249,6 +249,7 @@ def test_learning_rates_fall_twice() -> None:
 # ---------------------------------------------------------------- the detector
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_a_method() -> None:
     """Every check of check-method passes with small networks."""
     checks.check_method("draem", changes={"size": (32, 64), "width": 2, "segmentation_width": 2, "epoch_images": 8})

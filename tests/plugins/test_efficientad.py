@@ -492,6 +492,7 @@ def test_the_plugin_offers_efficientad_without_torch():
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules(teacher_file, pictures):
     """Those of ``adbench check-method``, with penalty images."""
     changes = {"size": (40, 48), "divisor": 32, "channels": 6, "steps": 12, "penalty": "images"}

@@ -293,6 +293,7 @@ def test_a_transformer_has_its_own_norm(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(features[0], before)
 
 
+@pytest.mark.slow
 def test_check_method_passes() -> None:
     """Seeds, leaks, resuming and memory, at a size that no stride divides."""
     check_method.check_method("fastflow", changes={"size": (38, 70), "steps": 2})

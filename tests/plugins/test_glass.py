@@ -245,6 +245,7 @@ def test_the_mean_of_positions_counts_every_image_once() -> None:
 # ---------------------------------------------------------------- the detector
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_a_method() -> None:
     """Every check of check-method passes with the small backbone."""
     checks.check_method("glass", changes={"size": (64, 64), "width": 64, "hidden": 16})

@@ -254,6 +254,7 @@ def test_the_plugin_offers_inp_former_without_torch():
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``, with a short decoder."""
     checks.check_method("inp-former", changes={"blocks": 2})

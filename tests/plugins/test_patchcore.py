@@ -85,6 +85,7 @@ def test_the_plugin_offers_patchcore_without_torch():
     assert_listing_needs_no_torch("patchcore")
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     checks.check_method("patchcore")

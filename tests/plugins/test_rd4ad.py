@@ -281,6 +281,7 @@ def test_the_plugin_offers_rd4ad_without_torch():
     assert_listing_needs_no_torch("rd4ad")
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     checks.check_method("rd4ad")

@@ -141,6 +141,7 @@ def test_good_and_noisy_vectors_share_one_batch_norm(published: SimpleNet, golde
 # ---------------------------------------------------------------- the detector
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_a_method() -> None:
     """Every check of check-method passes with the small backbone."""
     checks.check_method("simplenet", changes={"size": (64, 64), "width": 64, "hidden": 16})

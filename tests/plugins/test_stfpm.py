@@ -314,6 +314,7 @@ def test_the_plugin_offers_stfpm_without_torch():
     assert_listing_needs_no_torch("stfpm")
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules():
     """Those of ``adbench check-method``."""
     checks.check_method("stfpm")

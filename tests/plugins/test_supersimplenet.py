@@ -246,6 +246,7 @@ def test_learning_rates_fall_twice() -> None:
 # ---------------------------------------------------------------- the detector
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_a_method() -> None:
     """Every check of check-method passes with the small backbone."""
     checks.check_method("supersimplenet", changes={"size": (64, 64), "hidden": 16, "head_channels": 4})

@@ -240,6 +240,7 @@ def test_presets_are_the_published_set_up() -> None:
     assert {row.policy for row in method.published} == {"oracle", "unknown"}
 
 
+@pytest.mark.slow
 def test_check_method_passes() -> None:
     """Seeds, leaks, resuming and memory at a tiny size."""
     check_method.check_method("uflow", changes={"size": (64, 64), "steps": 1})

@@ -196,6 +196,7 @@ def test_linear_layers_start_as_in_the_program() -> None:
 # ---------------------------------------------------------------- the detector
 
 
+@pytest.mark.slow
 def test_it_keeps_the_rules() -> None:
     """Those of ``adbench check-method``, in both settings."""
     checks.check_method("uniad", changes={"width": 32, "hidden": 32})
