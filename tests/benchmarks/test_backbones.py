@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -21,6 +22,7 @@ def printed(*words: object) -> str:
     return done.output
 
 
+@pytest.mark.slow
 def test_each_extractor_has_a_row(tiny_data, tmp_path, monkeypatch):
     """Published and random weights of a network differ; a second time the stored runs give the same table."""
     chosen = (backbones.Extractor(LITE0), backbones.Extractor(LITE0, is_random=True))
