@@ -69,6 +69,7 @@ PRESETS = {
             size=(256, 256),
             interpolation="lanczos",
             backbone="efficientnet_lite0",
+            layers=(2, 3, 4),
             lr=1e-3,
             epochs=60,
         ),
