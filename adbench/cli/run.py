@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UnknownNameError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UsageError, described
 from . import options as arguments
 from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
@@ -215,6 +214,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
          amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
          test_split: str | None, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored."""
+    from ..results.find import find_checkpoint
     from ..run import checkpoint as checkpoints
     from ..run import plan as suite
     from ..run import trial
@@ -225,7 +225,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     root = values.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     overrides = values.overrides([chosen], changes, short)
-    saved = checkpoints.read(_checkpoint(checkpoint, results))
+    saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))
     plan = suite.Plan(
         methods=[chosen],
         overrides=overrides,
@@ -243,32 +243,6 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     )
     values.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, saved, overrides[method], format_)
-
-
-def _checkpoint(given: Path, results: Path) -> Path:
-    """The checkpoint file: the given one, or the last epoch's of the given run."""
-    from ..results import store
-    from ..results.find import find_runs, near
-    from ..results.run_files import folder_of
-
-    if given.is_file():
-        return given
-    stored: Sequence[Result] = ()
-    with contextlib.suppress(ResultError):  # no results yet
-        stored = store.read_all(results).results
-    try:
-        runs = find_runs(stored, [str(given)], results)
-    except UnknownNameError as error:
-        if given.exists():
-            return given
-        alike = near(stored, str(given))
-        raise UsageError(
-            f"--checkpoint {given}", found="no such file, and no such run", wanted=f"a file, or a run in {results}",
-            hint=f"Did you mean {' or '.join(alike)}?" if alike else "See adbench list runs",
-        ) from error  # fmt: skip
-    if len({(run.dataset, run.method, run.run) for run in runs}) > 1:  # classes of one model share its checkpoint
-        raise UsageError(f"--checkpoint {given}", found=f"{len(runs)} runs of that name", wanted="the folder of one")
-    return folder_of(results, runs[0]).path / "last.pt"
 
 
 def _run_trials(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
 from ..util.errors import ResultError, UnknownNameError, UsageError
-from . import result_file
+from . import result_file, store
 from .records import Result
 from .result_file import RESULT
 from .run_files import folder_of
+
+LAST = "last.pt"
+"""The checkpoint of a run's last epoch."""
 
 LISTED = 4
 """Number of runs that an error lists if a part is ambiguous."""
@@ -48,6 +52,43 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
         listed = ", ".join(map(_text, found[:LISTED]))
         raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
     return found
+
+
+def find_checkpoint(name: str, results: Path, *, thing: str) -> Path:
+    """The checkpoint that a text stands for: a file, or the last epoch's of a run as in ``find_runs``.
+
+    Args:
+        name: a text that people typed.
+        results: the folder of all results; it need not exist.
+        thing: what asks for it, for messages.
+
+    Returns:
+        A path; for a name that is on disk but no run, that path, whatever it is.
+
+    Raises:
+        UsageError: no file and no run, or several runs.
+    """
+    given = Path(name)
+    if given.is_file():
+        return given.with_name(LAST) if given.name == RESULT else given
+    if (given / LAST).is_file():  # wherever the run's folder was copied
+        return given / LAST
+    stored: Sequence[Result] = ()
+    with suppress(ResultError):  # no results yet
+        stored = store.read_all(results).results
+    try:
+        runs = find_runs(stored, [name], results)
+    except UnknownNameError as error:
+        if given.exists():
+            return given
+        alike = near(stored, name)
+        raise UsageError(
+            thing, found="no such file, and no such run", wanted=f"a file, or a run in {results}",
+            hint=f"Did you mean {' or '.join(alike)}?" if alike else "See adbench list runs",
+        ) from error  # fmt: skip
+    if len({(run.dataset, run.method, run.run) for run in runs}) > 1:  # classes of one model share its checkpoint
+        raise UsageError(thing, found=f"{len(runs)} runs of that name", wanted="the folder of one")
+    return folder_of(results, runs[0]).path / LAST
 
 
 def near(stored: Sequence[Result], name: str) -> list[str]:

@@ -26,6 +26,7 @@ from ..util import devices, torch_files
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, TaskError, UsageError, described
 from ..util.memory import is_out_of_memory
 from .checkpoint_fields import Fields
+from .provenance import Provenance
 
 if TYPE_CHECKING:
     from .job import Job
@@ -63,6 +64,9 @@ class Checkpoint:
         shots: training images of each class in the setting "few-shot".
         train_images: number of training images; 0 in files of adbench 0.1.
         validation: part of the training images that the method held out for its own validation.
+        provenance: what made it; None in files of adbench 0.1.
+        map_scale: map values to draw darkest and brightest, from the run's test images; None in files of adbench 0.1,
+            and without maps.
     """
 
     path: Path
@@ -81,6 +85,8 @@ class Checkpoint:
     shots: int | None
     train_images: int
     validation: float
+    provenance: Provenance | None = None
+    map_scale: tuple[float, float] | None = None
 
     def options_for(self, method: Method, changes: Mapping[str, Any] | None = None) -> Options:
         """The options of its training with the user's changes.
@@ -145,6 +151,8 @@ def payload(
     *,
     train_images: int,
     validation: float,
+    provenance: Provenance,
+    map_scale: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Content of a run's checkpoint file: the model without its optimiser, and what scoring needs.
 
@@ -155,6 +163,8 @@ def payload(
         judged: the suggested threshold of each class.
         train_images: number of training images.
         validation: part of them that the method held out for its own validation.
+        provenance: what made it.
+        map_scale: map values to draw darkest and brightest.
     """
     state = model_state(detector)
     found = {name: thresholds.to_checkpoint(each, detector.score_scale) for name, each in judged.items()}
@@ -174,6 +184,8 @@ def payload(
         "classes": list(job.classes),
         "train_images": train_images,
         "validation": validation,
+        "provenance": provenance.to_table(),
+        "map_scale": None if map_scale is None else list(map_scale),
         "parts": list(state),
         "state": state,
     }
@@ -233,7 +245,18 @@ def read(path: Path, *, hint: str = "") -> AnyCheckpoint:
         shots=fields.shots(),
         train_images=fields.whole("train_images", 0, 0),
         validation=fields.share("validation", 1.0),
+        provenance=_provenance(fields),
+        map_scale=fields.numbers("map_scale"),
     )
+
+
+def _provenance(fields: Fields) -> Provenance | None:
+    if "provenance" not in fields.saved:
+        return None
+    try:
+        return Provenance.from_table(fields.table("provenance"))
+    except ValueError as error:
+        raise fields.odd("provenance", f"another '{error}'", "what made the checkpoint") from error
 
 
 def _thresholds(fields: Fields, classes: tuple[str, ...]) -> dict[str, Stored]:

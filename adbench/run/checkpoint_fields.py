@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -51,6 +52,11 @@ class Fields:
         found = self.take(name, _are_texts, "a list of texts", None)
         return None if found is None else tuple(found)
 
+    def numbers(self, name: str) -> tuple[float, float] | None:
+        """Two finite numbers in ascending order; None if the field is missing."""
+        found = self.take(name, _ascend, "two finite numbers in ascending order", None)
+        return None if found is None else (float(found[0]), float(found[1]))
+
     def setting(self) -> Setting:
         """The setting of its training."""
         found: Setting = self.take("setting", _is_setting, "one of " + ", ".join(get_args(Setting)), "one-class")
@@ -97,6 +103,14 @@ def _is_table(value: object) -> bool:
 
 def _are_texts(value: object) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+
+
+def _ascend(value: Any) -> bool:
+    """Whether a value is two finite numbers in ascending order."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    are_numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in value)
+    return are_numbers and -math.inf < value[0] <= value[1] < math.inf
 
 
 def _is_setting(value: object) -> bool:

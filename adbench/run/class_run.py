@@ -28,6 +28,7 @@ from ..util.memory import MicroBatches
 from .evaluate import TestScores, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedClass, ResolvedJob
+from .overlay import Scale
 from .session import Session
 from .watch import Watch
 
@@ -132,6 +133,8 @@ class ClassRun:
         """The scores of the last epoch, without maps."""
         self.histograms: ScoreHistograms | None = None
         self.threshold: Threshold | None = None
+        self.map_scale: Scale | None = None
+        """The colour scale of its test images' maps after the last epoch."""
 
     @property
     def name(self) -> str:
@@ -160,6 +163,7 @@ class ClassRun:
             metrics = scores.evaluate(self.ground_truth)
             if last:
                 self.histograms = scores.histograms(self.ground_truth, self.paths)
+                self.map_scale = None if scores.maps is None else Scale.of_many(scores.maps)
                 self.scores = scores.without_maps()
         return metrics
 

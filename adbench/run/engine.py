@@ -246,7 +246,13 @@ class _Run:
         return checkpoint.payload(
             detector, self.job, self.options, judged,
             train_images=self.resolved.context.train_images, validation=session.validation,
+            provenance=summary.provenance(self.resolved, detector), map_scale=self._map_scale() if final else None,
         )  # fmt: skip
+
+    def _map_scale(self) -> tuple[float, float] | None:
+        """The map values to draw darkest and brightest, over all classes."""
+        scales = [each.map_scale for each in self.classes if each.map_scale is not None]
+        return (min(each.low for each in scales), max(each.high for each in scales)) if scales else None
 
     def _store(self, detector: Detector, session: Session) -> tuple[Result, ...]:
         name, *whose = self.oracle or ("",)

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..api.data import Sample, Task, relative_path
-from ..api.detector import Detector
-from ..api.options import Options
 from ..api.registry import Registry
-from ..data import decode
-from ..data.framing import Framing
+from ..data import memory_store
 from ..data.image_store import Store, Watch
-from ..data.images import Images
 from ..results.records import Result
 from ..results.store import RunFolder
 from ..util import capacity, devices
 from ..util.digests import Digests
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, CheckpointError, DataError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, described
 from ..util.files import cache_folder
 from ..util.text import stored_text
-from . import checkpoint
-from .checkpoint import Checkpoint
-from .evaluate import score_all
 from .identity import data_digest
 from .standing import named_in
+from .trained import TrainedModel, open_model
 
 DIFFERENCE = 0.05
 """Share of the scores' standard deviation by which a new score may differ from the stored one."""
@@ -105,23 +99,10 @@ class Reopener:
         """Whether the images have their old content; for results of adbench 0.1 that is unknown."""
         return result.identity is None or data_digest(task, self.digests) == result.identity.data
 
-    def detector(self, result: Result, folder: RunFolder) -> tuple[Detector, Options]:
-        """Build a run's detector from its ``last.pt``, and return its options, too.
-
-        Raises:
-            CheckpointError: the file is missing, unreadable or doesn't fit.
-            UsageError: the method, its weights or the precision are not available here.
-            TaskError: building it failed.
-        """
+    def model(self, folder: RunFolder) -> TrainedModel:
+        """Read a run's model from its ``last.pt``. Raises the errors of ``trained.open_model``."""
         hint = "Compute the run again with --force"
-        saved = checkpoint.read(folder.checkpoint("last"), hint=hint)
-        method = self.registry.method(result.method)
-        if not isinstance(saved, Checkpoint):
-            raise CheckpointError(f"checkpoint {saved.path}", found="another program's", wanted="adbench's", hint=hint)
-        options = saved.options_for(method)
-        options = replace(options, amp=devices.resolve_amp(options.amp, self.device))
-        context = self.registry.offering(saved.context(self.device), options)
-        return checkpoint.build(saved, method, options, context), options
+        return open_model(folder.checkpoint("last"), self.registry, device=self.device, hint=hint)
 
     def score(
         self, result: Result, folder: RunFolder, samples: Sequence[Sample], watch: Watch | None = None
@@ -136,12 +117,12 @@ class Reopener:
 
         Raises:
             DataError: an image or mask can't be read.
-            AdbenchError: an error of ``detector``, or invalid scores.
+            AdbenchError: an error of ``model``, or invalid scores.
         """
-        detector, options = self.detector(result, folder)
-        store = _decode(samples, options)
-        images = Images(store, self.device, options.batch_size, shuffle=False)
-        scores = score_all(detector, images, name=result.method, watch=watch)
+        model = self.model(folder)
+        capacity.require_input(model.size, len(samples))
+        store = memory_store.read(samples, model.framing)
+        scores = model.score(store, watch=watch)
         maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
         return Rescored(store, scores.image.numpy(), maps)
 
@@ -158,25 +139,3 @@ def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spr
     if largest <= DIFFERENCE * spread:
         return ""
     return f"Scored again for these maps, images got other scores, by up to {largest:.3g}."
-
-
-def _decode(samples: Sequence[Sample], options: Options) -> Store:
-    """Decode a few images into memory: every choice of images would need its own store on disk."""
-    capacity.require_input(options.size, len(samples))
-    decoded = []
-    with decode.quiet():
-        for sample in samples:
-            one = decode.decode_sample(sample, Framing.of(options))
-            if not isinstance(one, decode.Decoded):
-                raise DataError(f"{one.path}", found=one.found, hint=one.hint)
-            decoded.append(one)
-    blank = np.zeros(options.size, np.uint8)
-    masks = [blank if each.mask is None else each.mask for each in decoded]
-    return Store(
-        key="",
-        samples=tuple(samples),
-        images=np.stack([each.image for each in decoded]),
-        masks=np.stack(masks) if any(each.mask is not None for each in decoded) else None,
-        sizes=tuple(each.size for each in decoded),
-        content="",
-    )

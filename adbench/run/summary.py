@@ -32,6 +32,7 @@ from ..results.result_file import SCHEMA
 from ..util import devices
 from ..util.memory import MicroBatches
 from .evaluate import TestScores
+from .provenance import Provenance
 from .session import Session
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
         classes=job.classes if job.setting == "multi-class" else (),
         test=job.test,
         resize_to=options.resize_to,
+    )
+
+
+def provenance(resolved: ResolvedJob, detector: Detector) -> Provenance:
+    """What a checkpoint says of the run that made it."""
+    here = environment(resolved.device)
+    return Provenance(
+        run=resolved.folder.run,
+        command=resolved.job.command,
+        data=resolved.identity.data,
+        code=resolved.identity.code,
+        numerics=resolved.identity.numerics,
+        backbone_weights=_backbone_weights(detector),
+        device=here.device_name,
+        packages=here.packages,
     )
 
 

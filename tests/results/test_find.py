@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from made_results import make_result
 
-from adbench.results.find import find_runs, near
+from adbench.results.find import find_checkpoint, find_runs, near
 from adbench.results.run_files import folder_of
 from adbench.util.errors import ResultError, UnknownNameError, UsageError
 
@@ -93,3 +93,18 @@ def test_names_that_are_a_little_like_it_are_offered(stored, name):
     """A part of a run's name with a typing error has neighbours; a word of something else has none."""
     assert "cpu-seed0-11aa" in near(stored, name)
     assert near(stored, "nowhere.pt") == []
+
+
+def test_a_checkpoint_is_found_by_file_folder_and_run(tmp_path):
+    """A copied file or folder needs no results around it; else the name of a run does."""
+    (tmp_path / "copied").mkdir()
+    for name in ("model.pt", "copied/last.pt", "copied/result.json"):
+        (tmp_path / name).touch()
+
+    def found(name):
+        return find_checkpoint(str(tmp_path / name), tmp_path / "results", thing="RUN")
+
+    assert found("model.pt") == tmp_path / "model.pt"
+    assert found("copied") == found("copied/result.json") == found("copied/last.pt") == tmp_path / "copied/last.pt"
+    with pytest.raises(UsageError, match="RUN: found no such file, and no such run"):
+        found("nowhere")

@@ -150,10 +150,10 @@ def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_dat
     (copy.path / "last.pt").unlink()
     reopener = Reopener(registry, [tiny_data], "cpu")
     with pytest.raises(CheckpointError, match="no such file"):
-        reopener.detector(result, copy)
+        reopener.model(copy)
     copy.save_checkpoint("last", {"something": 1})
     with pytest.raises(CheckpointError, match="found another program's, wanted adbench's"):
-        reopener.detector(result, copy)
+        reopener.model(copy)
     with pytest.raises(UsageError):
         reopener.detector(replace(result, method="nobody"), folder)
 

@@ -1,0 +1,146 @@
+"""A trained model, read from the checkpoint of a run: what new images, exports and timings need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..api.data import Size
+from ..api.detector import Detector
+from ..api.method import Method
+from ..api.options import Options
+from ..api.registry import Registry
+from ..data.framing import Framing
+from ..data.image_store import Store
+from ..data.images import Images
+from ..stats.thresholds import Stored
+from ..util import devices
+from ..util.errors import CheckpointError, UsageError
+from ..util.memory import MicroBatches
+from . import checkpoint
+from .checkpoint import Checkpoint
+from .evaluate import TestScores, score_all
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A detector with everything that scoring new images needs; nothing of its training images is read.
+
+    Attributes:
+        saved: the checkpoint that it was read from.
+        method: its method.
+        options: those of its training, with the precision of the present device.
+        detector: on the present device.
+    """
+
+    saved: Checkpoint
+    method: Method
+    options: Options
+    detector: Detector
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.detector.device
+
+    @property
+    def size(self) -> Size:
+        """Height and width of its input and of its maps."""
+        return self.options.size
+
+    @property
+    def framing(self) -> Framing:
+        """How images get to the size of its input."""
+        return Framing.of(self.options)
+
+    def class_named(self, name: str | None) -> str:
+        """The class whose threshold counts: the given one, or the only one.
+
+        Raises:
+            UsageError: the model has several classes and none was given, or it was not trained on this one.
+        """
+        if name is None and len(self.saved.classes) == 1:
+            return self.saved.classes[0]
+        if name is None or name not in self.saved.classes:
+            raise UsageError(
+                f"class of {self.saved.path}", found="none" if name is None else f"'{name}'",
+                wanted=f"one of {', '.join(self.saved.classes)}", hint="Give --class NAME",
+            )  # fmt: skip
+        return name
+
+    def threshold(self, class_name: str) -> Stored | None:
+        """The stored threshold of one of its classes; None without one, or for scores of an older scale."""
+        stored = self.saved.threshold_of(class_name)
+        return stored if stored and stored.score_scale == self.detector.score_scale else None
+
+    def score(
+        self,
+        store: Store,
+        *,
+        watch: Callable[[str, int, int], None] | None = None,
+        micro_batches: MicroBatches | None = None,
+    ) -> TestScores:
+        """Score decoded images of the size of the input, in their order.
+
+        Args:
+            store: the images.
+            watch: called with ("score", done, total).
+            micro_batches: remembers between calls how many images fit into memory at once.
+
+        Raises:
+            TaskError: the method returned invalid scores, or a single image needs too much memory.
+        """
+        images = Images(store, self.device, self.options.batch_size, shuffle=False)
+        return score_all(self.detector, images, name=self.method.name, watch=watch, micro_batches=micro_batches)
+
+
+def open_model(
+    path: Path,
+    registry: Registry,
+    *,
+    device: str | torch.device = "auto",
+    weights: Path | None = None,
+    auxiliary: Mapping[str, Path] | None = None,
+    hint: str = "",
+) -> TrainedModel:
+    """Build the model of a checkpoint on this machine.
+
+    Args:
+        path: a checkpoint that adbench wrote.
+        registry: finds its method.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        weights: file with the backbone's weights, where the one of the training is not at hand.
+        auxiliary: paths of the method's auxiliary data.
+        hint: what the user can do about a file that can't be used.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, not adbench's or doesn't fit its method; or the backbone has
+            other weights than in training.
+        UsageError: the method, its weights, the precision or the device are not available here.
+        TaskError: building it failed.
+    """
+    saved = checkpoint.read(path, hint=hint)
+    if not isinstance(saved, Checkpoint):
+        raise CheckpointError(f"checkpoint {path}", found="another program's", wanted="adbench's", hint=hint)
+    where = devices.resolve_device(device) if isinstance(device, str) else device
+    method = registry.method(saved.method)
+    options = saved.options_for(method, {} if weights is None else {"weights": str(weights)})
+    options = replace(options, amp=devices.resolve_amp(options.amp, where))
+    context = registry.offering(saved.context(where, auxiliary), options)
+    model = TrainedModel(saved, method, options, checkpoint.build(saved, method, options, context))
+    _require_same_backbone(model)
+    return model
+
+
+def _require_same_backbone(model: TrainedModel) -> None:
+    """Refuse other weights than those of the training: scores would be wrong without a word."""
+    trained = model.saved.provenance.backbone_weights if model.saved.provenance else None
+    found: str | None = getattr(getattr(model.detector, "backbone", None), "weights_hash", None)
+    if trained and found and trained != found:
+        raise CheckpointError(
+            f"backbone of {model.saved.path}", found=f"weights {found}", wanted=f"weights {trained}, as in training",
+            hint="Give the file with --weights FILE",
+        )  # fmt: skip
