@@ -139,7 +139,7 @@ def test_a_run_with_it_is_stale_once_its_code_changes(plugin, tiny_data, tmp_pat
     assert found.exit_code == 0, found.stderr
     (result,) = read_all(results).results
     reopener = Reopener(plugins.load([SAMPLE, plugin]), [tiny_data], "cpu")
-    assert reopener.detector(result, folder_of(results, result))[0].backbone.name == "stripes"
+    assert reopener.model(folder_of(results, result)).detector.backbone.name == "stripes"
     edit(plugin)
     assert states(plugin, tiny_data, results) == [("stale", "the backbone's code changed")]
     again = run(plugin, tiny_data, results)

@@ -269,7 +269,7 @@ def test_a_detector_is_built_for_its_context(tiny_data, tmp_path):
     expected = BuildContext(torch.device("cpu"), 5, "folder", ("bolts",), result.train_images)
     assert result.train_images == 3
     trial.run(job, registry_of(watching), checkpoint.read(folder.path / "last.pt"))
-    Reopener(registry_of(watching), [tiny_data], "cpu").detector(result, folder)
+    Reopener(registry_of(watching), [tiny_data], "cpu").model(folder)
     assert seen == [expected] * 4  # to train, to look at the checkpoint, to test it, to reopen it
 
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from conftest import make_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,8 +155,10 @@ def test_a_checkpoint_that_is_gone_or_foreign_is_refused(run, registry, tiny_dat
     copy.save_checkpoint("last", {"something": 1})
     with pytest.raises(CheckpointError, match="found another program's, wanted adbench's"):
         reopener.model(copy)
-    with pytest.raises(UsageError):
-        reopener.detector(replace(result, method="nobody"), folder)
+    saved = torch.load(folder.checkpoint("last"), weights_only=True)
+    copy.save_checkpoint("last", {**saved, "method": "nobody"})
+    with pytest.raises(UsageError, match="nobody"):
+        reopener.model(copy)
 
 
 def test_a_method_without_maps_has_a_gallery_of_images(tiny_data, tmp_path):
