@@ -18,6 +18,7 @@ from .util.errors import AdbenchError, UsageError
 
 if TYPE_CHECKING:
     from .backbones import Backbone
+    from .run.predict import load
 
 __all__ = [
     "AdbenchError",
@@ -42,12 +43,17 @@ __all__ = [
     "Task",
     "UsageError",
     "hookimpl",
+    "load",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "Backbone":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .backbones import Backbone  # imports torch
+    if name == "Backbone":  # these two import torch
+        from .backbones import Backbone
 
-    return Backbone
+        return Backbone
+    if name == "load":
+        from .run.predict import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,12 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adbench import Sample, Task
-from adbench.api import GOOD, DataError, Problem, UnknownNameError, reason
-
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-"""Suffixes of images, in lower case; other files in a folder are ignored."""
+from adbench.api import GOOD, IMAGE_SUFFIXES, DataError, Problem, UnknownNameError, reason
 
 MASK_ENDING = "_mask"
 

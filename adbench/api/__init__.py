@@ -28,7 +28,19 @@ from ..util.errors import (
 )
 from .backbone import AnyBackbone, BackboneEntry, Build, Network
 from .context import BuildContext
-from .data import GOOD, Dataset, EvalSize, Problem, Sample, Setting, Size, Task, relative_path, size_text
+from .data import (
+    GOOD,
+    IMAGE_SUFFIXES,
+    Dataset,
+    EvalSize,
+    Problem,
+    Sample,
+    Setting,
+    Size,
+    Task,
+    relative_path,
+    size_text,
+)
 from .detector import Detector, Epoch, Step
 from .hooks import hookimpl
 from .images import Batch, Images, Transform
@@ -43,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GOOD",
+    "IMAGE_SUFFIXES",
     "AdbenchError",
     "AnyBackbone",
     "Auxiliary",

@@ -21,6 +21,11 @@ Setting = Literal["one-class", "multi-class", "few-shot", "zero-shot"]
 
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Suffixes of images, in lower case; other files in a folder are no images."""
+
 GOOD = "good"
 """The defect type of an image without a defect."""
 

@@ -97,8 +97,8 @@ def report_if_stopped(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> Itera
 
 def _outcome_line(outcome: Outcome) -> str:
     from ..results.run_files import folder_of
+    from ..util.text import duration
     from ..util.threads import threads_text
-    from .progress import duration
 
     job = outcome.job
     assert outcome.result is not None

@@ -18,7 +18,7 @@ import click
 
 from ..util.errors import AdbenchError, PluginError, UsageError, described
 from ..util.text import printable
-from . import cache, check_method, reproduce, run, stored
+from . import cache, check_method, predict, reproduce, run, stored
 from . import options as arguments
 from .console import STOPPED, say, warn
 
@@ -164,6 +164,7 @@ def app() -> None:
 for _command in (
     run.run,
     run.test,
+    predict.predict,
     reproduce.reproduce,
     check_method.check_method,
     stored.leaderboard,

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from ..results.records import EpochRecord
 from ..run.job import Job
 from ..run.watch import Watch
-from ..util.text import printable
+from ..util.text import duration, printable
 from .console import LOG_EVERY
 
 LONG_RUN = 1800.0
@@ -214,15 +214,3 @@ def _shown(text: str) -> str:
 
 def _join(facts: list[str]) -> str:
     return " · ".join(facts)
-
-
-def duration(seconds: float) -> str:
-    """Format a time: "42 s", "3 min 20 s", "5 h 10 min", "2 d 3 h"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole < 600 else f"{round(whole / 60)} min"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"

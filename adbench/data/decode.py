@@ -93,6 +93,24 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     )
 
 
+def read_rgb(path: Path) -> Image.Image | Problem:
+    """Read an image file at its own size, as 8-bit RGB; or say what is wrong with it."""
+    try:
+        return _rgb_of(path, _bytes_of(path, "the image"))
+    except _BadError as error:
+        return error.problem
+
+
+def decode_image(image: Image.Image, framing: Framing) -> Decoded:
+    """Bring an image that is in memory to the size of the input, as ``decode_sample`` does with one in a file.
+
+    Raises:
+        ValueError: a mode or range of values that has no fixed meaning as a colour.
+    """
+    fitted = np.asarray(fit(to_rgb(image), framing, framing.interpolation))
+    return Decoded(fitted, None, (image.height, image.width), b"")
+
+
 def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:
     """Cut out the shown part of an image or mask and resize it to the input's size, in one step."""
     height, width = framing.size

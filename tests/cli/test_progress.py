@@ -15,7 +15,7 @@ from rich.console import Console
 from adbench import Options
 from adbench.api.scores import Metrics
 from adbench.cli import progress
-from adbench.cli.progress import ConsoleWatch, duration, fit
+from adbench.cli.progress import ConsoleWatch, fit
 from adbench.results.records import EpochRecord
 from adbench.run.job import Job
 from adbench.run.watch import Watch
@@ -313,16 +313,6 @@ def test_no_warning_before_the_pace_is_known(clock):
 
 
 # ---------------------------------------------------------------- words
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (599, "9 min 59 s"), (601, "10 min"),
-     (3599, "60 min"), (3600, "1 h 0 min"), (18650, "5 h 10 min"), (86400, "1 d 0 h"), (184000, "2 d 3 h")],
-)  # fmt: skip
-def test_durations_are_written_for_people(seconds, text):
-    """A time is written in the two largest units."""
-    assert duration(seconds) == text
 
 
 def test_the_plain_watch_is_silent(capsys):

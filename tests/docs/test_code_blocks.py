@@ -26,6 +26,7 @@ import adbench as public
 from adbench import BuildContext, Detector, Epoch, Method, backbones, checks
 from adbench.api import maps, registry
 from adbench.api.images import Batch
+from adbench.run.predict import Prediction
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,6 +36,9 @@ UNCHECKED = {
 """Blocks that no test can check: (page, first word) -> reason. The output of a command above it needs none."""
 
 CPU = torch.device("cpu")
+
+PREDICTED = "results/demo/brick/patchcore/cpu-seed0-holdout0.1-796f41ba"
+"""The run of docs/predict.md."""
 
 
 # ---------------------------------------------------------------- no block is left out
@@ -303,6 +307,26 @@ def run_all_tokens(text: str, desk: Path) -> None:
     assert detector.sequence(Batch.of(OneBatch().images)).shape == (2, 1 + 16, 64)
 
 
+def run_predict(text: str, desk: Path) -> None:
+    """The model of a run scores images and has a full map of each."""
+    made = {"path": "", "score": 1.0, "verdict": "good", "full_map": lambda: np.zeros((4, 6))}
+    asked: list[object] = []
+
+    class Model:
+        def predict(self, images: list[str]) -> list[SimpleNamespace]:
+            asked.extend(images)
+            return [SimpleNamespace(**made) for _ in images]
+
+    (place,) = re.findall(r'adbench\.load\("(.+)"\)', text)
+    assert (
+        {field for field in made if f"found.{field}" in text}
+        == set(made)
+        <= set(dir(Prediction)) | set(Prediction.__dataclass_fields__)
+    )
+    exec(text, {"adbench": SimpleNamespace(load=lambda run: Model() if run == place else None)})
+    assert asked == ["new/000.png", "new/001.png"]
+
+
 FRAGMENTS: dict[str, Callable[[str, Path], None]] = {
     "with self.autocast():": run_autocast,
     "class Mine(Detector):": run_micro_batches,
@@ -310,6 +334,7 @@ FRAGMENTS: dict[str, Callable[[str, Path], None]] = {
     "class Adapted(Detector):": run_adapted,
     "class AllTokens(Detector):": run_all_tokens,
     "from adbench import checks": run_checks,
+    f'model = adbench.load("{PREDICTED}")': run_predict,
     'with np.load("maps.npz") as stored:': run_stored_maps,
 }
 """Surroundings of a fragment, by its first line."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adbench.util.text import csv_text, guarded, json_escaped, printable, safe_name, unguarded
+from adbench.util.text import csv_text, duration, guarded, json_escaped, printable, safe_name, unguarded
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.text(
     st.sampled_from("'=+-@\t\r\n\x1b\x9b\x00\u202e\udcff\ufffea\" ,é"), max_size=8
@@ -100,3 +100,13 @@ def test_safe_names_are_safe(name):
 def test_names_that_change_do_not_meet():
     """Two names that would give the same folder name don't."""
     assert len({safe_name(name) for name in ("a:b", "a/b", "a_b", "a_b.", "x" * 70, "x" * 71)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (599, "9 min 59 s"), (601, "10 min"),
+     (3599, "60 min"), (3600, "1 h 0 min"), (18650, "5 h 10 min"), (86400, "1 d 0 h"), (184000, "2 d 3 h")],
+)  # fmt: skip
+def test_durations_are_written_for_people(seconds, text):
+    """A time is written in the two largest units."""
+    assert duration(seconds) == text

@@ -1,0 +1,137 @@
+"""The command ``predict``: rows on standard output, messages on standard error, and the exit code for scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from runs import TINY, adbench, only_run, run_tiny
+
+from adbench.cli.main import app
+from adbench.run.predict import load
+
+
+@pytest.fixture(scope="module")
+def model(tiny_data, tmp_path_factory) -> Path:
+    """A copied checkpoint of the tiny method, far from its results."""
+    results = tmp_path_factory.mktemp("results")
+    assert run_tiny(tiny_data, results, "-c", "bolts", "-o", "epochs=2").exit_code == 0
+    return Path(shutil.copy(only_run(results) / "last.pt", tmp_path_factory.mktemp("copied") / "model.pt"))
+
+
+@pytest.fixture
+def images(tiny_data, tmp_path) -> Path:
+    """A folder with a good and a defective image, a broken one and a note."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(tiny_data / "bolts/test/good/000.png", folder / "good.png")
+    shutil.copy(tiny_data / "bolts/test/spot/000.png", folder / "spot.png")
+    return folder
+
+
+def predict(model, *words):
+    return adbench("predict", model, *words, "--plugin", TINY, "--device", "cpu")
+
+
+def test_a_folder_prints_a_row_per_image(model, images):
+    """Verdict, score, threshold and path, in the order of the names; a score above the threshold is defective."""
+    scores = [each.score for each in load(model, plugin_files=[TINY]).predict(sorted(images.iterdir()))]
+    done = predict(model, images, "--threshold", sum(scores) / 2)
+    assert done.exit_code == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["verdict", "score", "threshold", "image"]
+    assert [row.split()[3] for row in rows] == [str(images / "good.png"), str(images / "spot.png")]
+    assert [float(row.split()[1]) for row in rows] == pytest.approx(scores, rel=1e-5)
+    above = [score > sum(scores) / 2 for score in scores]
+    assert [row.split()[0] for row in rows] == ["defective" if each else "good" for each in above]
+    assert sorted(above) == [False, True]
+    assert done.stderr.splitlines()[-1].startswith("2 images, ")
+
+
+def test_programs_read_csv_and_json_lines(model, images):
+    """Both have the same values, with every digit."""
+    words = (images, "--threshold", "0")
+    rows = list(csv.DictReader(io.StringIO(predict(model, *words, "--format", "csv").stdout)))
+    lines = [json.loads(line) for line in predict(model, *words, "--format", "jsonl").stdout.splitlines()]
+    assert [float(row["score"]) for row in rows] == [line["score"] for line in lines]
+    assert [line["verdict"] for line in lines] == ["defective", "defective"]
+    assert all(line["error"] == "" for line in lines)
+
+
+def test_a_list_on_standard_input_is_read(model, images):
+    """A minus stands for the lines of standard input."""
+    words = ["predict", str(model), "-", "--plugin", str(TINY), "--format", "jsonl"]
+    done = CliRunner().invoke(app, words, input=f"{images / 'spot.png'}\n\n{images / 'good.png'}\n")
+    assert [Path(json.loads(line)["path"]).name for line in done.stdout.splitlines()] == ["spot.png", "good.png"]
+
+
+def test_unreadable_files_are_told_and_the_rest_goes_on(model, images):
+    """The good ones are scored; the exit code is 1, and the reason is in the row for programs."""
+    (images / "a.png").write_bytes(b"broken")
+    (images / "notes.txt").touch()
+    done = predict(model, images, images / "gone.png", "--format", "jsonl")
+    assert done.exit_code == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(row["path"]).name for row in rows if row["error"]] == ["a.png", "gone.png"]
+    assert len(rows) == 4
+    assert "1 file passed over, no image by the suffix: notes.txt" in done.stderr
+    assert "2 unreadable" in done.stderr
+
+
+def test_scripts_learn_of_a_defect_by_the_exit_code(model, images):
+    """It is 1 with a defective image and 0 without, where asked for."""
+    assert predict(model, images, "--threshold", "-1", "--fail-on-anomaly").exit_code == 1
+    assert predict(model, images, "--threshold", "-1").exit_code == 0
+    assert predict(model, images, "--threshold", "1e9", "--fail-on-anomaly").exit_code == 0
+
+
+def test_maps_are_written_in_the_shape_of_the_images(model, images, tmp_path):
+    """One PNG per image, named in the row."""
+    Image.open(images / "spot.png").resize((90, 50)).save(images / "wide.png")
+    done = predict(model, images, "--maps", tmp_path / "maps", "--format", "jsonl")
+    written = [Path(json.loads(line)["map"]) for line in done.stdout.splitlines()]
+    assert [path.name for path in written] == ["good.png", "spot.png", "wide.png"]
+    assert Image.open(tmp_path / "maps/wide.png").size == (90, 50)
+
+
+def test_a_watched_folder_is_scored_until_nothing_arrives(model, images):
+    """What is there is scored once, and --idle ends it."""
+    done = predict(model, "--watch", images, "--idle", "0.6")
+    assert done.exit_code == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_watched_folder_stops_at_the_first_defect_where_asked(model, images):
+    """A line can be halted at once."""
+    done = predict(model, "--watch", images, "--fail-on-anomaly", "--threshold", "-1")
+    assert done.exit_code == 1
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "IMAGES: found none, wanted files, folders, patterns or -"),
+        (("a.png", "--watch", "."), "--watch and IMAGES: found both"),
+        (("a.png", "--idle", "3"), "--idle: found no --watch"),
+        (("*.nothing",), "found no file that fits this pattern"),
+        (("a.png", "-c", "nuts"), "found 'nuts', wanted one of bolts"),
+    ],
+)
+def test_mistakes_are_one_line(model, words, said):
+    """Exit code 2, and what was wanted."""
+    done = predict(model, *words)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_an_unknown_run_is_one_line(tmp_path):
+    """It names where runs are looked for."""
+    done = adbench("predict", "nothing", "a.png", "--results", tmp_path)
+    assert done.exit_code == 2
+    assert "run nothing: found no such file, and no such run" in done.stderr
