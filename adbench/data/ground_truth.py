@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label as label_regions
 
 from ..api.data import EvalSize, Problem, Size
 from ..util.errors import TaskError
@@ -146,6 +145,8 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
 
 def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32], Integers]:
     """Find the positions of defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
+    from scipy.ndimage import label  # slow to import, and scoring new images needs none of it
+
     positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
     end = 0
     for mask in masks:
@@ -156,7 +157,7 @@ def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32]
         if len(flat) == 0:
             continue
         rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: skip the other rows
-        numbered, count = label_regions(defective[rows], structure=_NEIGHBOURS)
+        numbered, count = label(defective[rows], structure=_NEIGHBOURS)
         positions.append(flat + start)
         regions.append((numbered[defective[rows]] + (found - 1)).astype(np.int32))
         found += count

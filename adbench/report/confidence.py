@@ -86,6 +86,17 @@ class Confidence:
             return None
         return comparison.compare([a for a, _ in pairs if a], [b for _, b in pairs if b])
 
+    def delong(self, first: Variant, second: Variant, classes: Sequence[str]) -> float | None:
+        """p-value of DeLong's test for image AUROC in the mean over classes; None where unknown."""
+        from ..stats import delong
+
+        metric = "image_auroc"
+        classes = [name for name in classes if None not in (first.metric(name, metric), second.metric(name, metric))]
+        if not classes or not all(self._same_images(first, second, name) for name in classes):
+            return None
+        ours, theirs = ([self._of(variant, name) or () for name in classes] for variant in (first, second))
+        return delong.p_value(ours, theirs)
+
     def best(self, variants: Sequence[Variant], classes: Sequence[str], metric: str) -> list[float | None]:
         """p-values of "no other variant is better" in the mean over classes, one for each variant.
 

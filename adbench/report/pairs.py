@@ -21,6 +21,10 @@ NO_HISTOGRAMS = (
 )
 
 
+DELONG = "image_auroc"
+"""The metric that DeLong's test is for."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two variants in one class or in the mean over several: the second minus the first, and its certainty."""
@@ -33,6 +37,7 @@ class Pair:
     p: float | None
     p_holm: float | None
     wilcoxon_p: float | None
+    delong_p: float | None
 
 
 def table(
@@ -97,6 +102,7 @@ def _columns(
     shown: Literal["people", "programs"] = "people" if known else "programs"
     asked: Audience = "all" if known else "programs"
     ranked: Audience = "all" if over_classes and known else "programs"
+    delong: Column[Pair] = Column("delong_p", "DeLong (Holm)", lambda row: row.delong_p, "p_value", asked)
     return (
         *of_class(board, metric, protocols.differ, lambda row: row.name),
         Column("first", "a", lambda row: row.first.label, audience="programs"),
@@ -108,6 +114,7 @@ def _columns(
         Column("difference_low", "low", lambda row: getattr(row.interval, "low", None), "points", "programs"),
         Column("difference_high", "high", lambda row: getattr(row.interval, "high", None), "points", "programs"),
         Column("wilcoxon_p", "Wilcoxon (Holm)", lambda row: row.wilcoxon_p, "p_value", ranked),
+        *([delong] if metric == DELONG else []),
         Column("p", "p", lambda row: row.p, "p_value", asked),
         Column("p_holm", "p (Holm)", lambda row: row.p_holm, "p_value", asked, role="main"),
         Column("told_apart", "significant", lambda row: verdict(row.p_holm), "text", asked, role="main"),
@@ -127,6 +134,7 @@ def _notes(
     notes = [
         *bootstrap_notes(pairs, confidence, variants),
         "Intervals are of each pair alone.",
+        *(["DeLong: DeLong's test for correlated AUROCs, with the same correction."] if metric == DELONG else []),
         f"Other seeds would move the numbers, too; no p-value here includes that. {seeds_text(variants)}",
     ]
     if defined:
@@ -150,13 +158,18 @@ def _rows(
     found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
     corrected = comparison.holm([each.p_value if each else None for each in found], len(pairs))
     ranks = comparison.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
+    asked = pairs if metric == DELONG else ()
+    areas = comparison.holm([confidence.delong(first, second, classes) for first, second in asked])
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
     return [
         Pair(
             name, first, second, difference := _difference(first, second, classes, metric),
             _holding(difference, each.interval) if each else None, each.p_value if each else None, p_holm, p_rank,
+            p_area,
         )
-        for (first, second), each, p_holm, p_rank in zip(pairs, found, corrected, ranks, strict=True)
+        for (first, second), each, p_holm, p_rank, p_area in zip(
+            pairs, found, corrected, ranks, areas or [None] * len(pairs), strict=True
+        )
     ]  # fmt: skip
 
 

@@ -179,6 +179,9 @@ def test_compare_says_which_pairs_differ_significantly():
     assert over_all["a", "b"]["difference"] < 0
     assert over_all["a", "b"]["difference_high"] < 0
     assert all(row["wilcoxon_p"] is not None for row in over_all.values())
+    assert [row["delong_p"] < 0.05 for row in over_all.values()] == [True, True, False]
+    _, other = report.compare(results, ["a", "b", "c"], metrics=["image_ap"], confidence=sure)
+    assert not any("DeLong" in note for note in other.notes)
 
 
 def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_for():
