@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..api.data import Setting
     from ..api.registry import Registry
     from ..report.confidence import Confidence
+    from ..report.ranks import Unit
     from ..report.tables import AnyTable
     from ..results.records import Result
     from ..results.store import RunFolder
@@ -45,11 +46,16 @@ REPORT = "report"
     is_flag=True,
     help="As --ci, and compare every pair: those that share a letter don't differ significantly.",
 )
+@click.option(
+    "--ranks", "rank_by", type=click.Choice(["datasets", "classes"]),
+    help="Add mean ranks over all data sets or classes, with Friedman's and Nemenyi's tests.",
+)  # fmt: skip
 @arguments.setting_filter
 @arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, data_roots: Sequence[Path],
-                plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
+                by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, rank_by: Unit | None,
+                data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
+                setting: Setting | None) -> None:  # fmt: skip
     """Rank all stored runs, per data set."""
     from .. import report
 
@@ -59,7 +65,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
         confidence=_confidence(results) if ci or letters else None, letters=letters,
-        remarks=counting.remarks, names=counting.names,
+        remarks=counting.remarks, names=counting.names, rank_by=rank_by,
     )  # fmt: skip
     print_tables(tables, format_)
 

@@ -11,11 +11,12 @@ from ..results.ranking import Line
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError
-from . import missing
+from . import missing, ranks
 from . import oracle as oracle_module
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import doubt_columns, doubt_notes, single_seed_notes
 from .protocols import Protocols, setting_column
+from .ranks import Unit
 from .score_notes import threshold_notes, tie_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
 from .timing import runs_on, timing_columns, timing_notes
@@ -32,6 +33,7 @@ def leaderboard(
     letters: bool = False,
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
+    rank_by: Unit | None = None,
 ) -> list[AnyTable]:
     """Rank variants in a table for each data set; or show each variant's classes and their mean.
 
@@ -48,6 +50,7 @@ def leaderboard(
         letters: also show people which pairs don't differ significantly; programs always see it.
         remarks: further notes on each data set's runs (``standing.Sorted``).
         names: names of the variants; by default from these results alone.
+        rank_by: adds a table of mean ranks over all data sets, or over all classes.
 
     Raises:
         ResultError: there is no result.
@@ -61,6 +64,8 @@ def leaderboard(
         if not by_class:
             tables.append(_ranking(board, metric, threshold, confidence, letters))
             tables += [oracle_module.of_ranking(board, metric, _metrics(metric))] if oracle else []
+    if rank_by is not None:
+        tables.append(ranks.table(found, metric, rank_by))
     return tables
 
 

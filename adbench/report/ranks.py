@@ -1,0 +1,118 @@
+"""Ranks of variants over many data sets or classes, with Friedman's test and Nemenyi's critical difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ..results.variants import TITLES, Board, Variant, mean
+from ..util.errors import ResultError
+from ..util.text import in_letters, plural
+from .tables import Column, Table
+
+if TYPE_CHECKING:
+    from ..stats.ranks import Ranking
+
+Unit = Literal["datasets", "classes"]
+"""What counts once: a data set with its mean over classes, or each class."""
+
+FEWEST_METHODS, FEWEST_BLOCKS = 3, 5
+"""Below these numbers of methods and of data sets or classes, the notes say that the test can hardly find anything."""
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """A variant, its mean rank and the letters of the groups that it is in."""
+
+    label: str
+    rank: float
+    groups: str
+
+
+def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Mapping[str, float]]:
+    """The metric of each variant by data set or class; those that a variant lacks are missing.
+
+    Args:
+        boards: of all data sets.
+        metric: a field of ``Metrics``.
+        unit: what counts once. A data set counts with the mean over those classes that every variant on it has.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for board in boards:
+        classes = _common(board.variants)
+        for variant in board.variants:
+            single = {name: variant.metric(name, metric) for name in variant.runs}
+            if unit == "classes":
+                named = {f"{board.name}/{name}": value for name, value in single.items()}
+            else:
+                named = {board.name: mean(single[name] for name in classes) if classes else None}
+            known = {name: value for name, value in named.items() if value is not None}
+            found.setdefault(variant.label, {}).update(known)
+    return found
+
+
+def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
+    """Mean ranks, best first.
+
+    Only variants that have every data set or class of the variant with the most count; the others are named below.
+
+    Raises:
+        ResultError: fewer than two variants share two data sets or classes.
+    """
+    known = values(boards, metric, unit)
+    most = max((len(each) for each in known.values()), default=0)
+    counting = {label: each for label, each in known.items() if len(each) == most}
+    blocks = sorted(set.intersection(*(set(each) for each in counting.values()))) if counting else []
+    if len(counting) < 2 or len(blocks) < 2:
+        what = "data sets" if unit == "datasets" else "classes"
+        found = f"{plural(len(counting), 'variant')} on {len(blocks)} {what}"
+        raise ResultError("ranks", found=found, wanted=f"two variants on the same two {what} at least")
+    from ..stats import ranks
+
+    labels = list(counting)
+    ranking = ranks.rank([[counting[label][block] for label in labels] for block in blocks])
+    rows = sorted(_rows(labels, ranking), key=lambda row: row.rank)
+    columns: tuple[Column[RankRow], ...] = (
+        Column("variant", "variant", lambda row: row.label, role="key"),
+        Column("mean_rank", "mean rank", lambda row: row.rank, "score", role="main"),
+        Column("group", "group", lambda row: row.groups, role="main"),
+    )
+    what = "data set" if unit == "datasets" else "class"
+    title = f"Mean ranks by {TITLES[metric]} over {_count(len(blocks), what)}"
+    left_out = [label for label in known if label not in counting]
+    return Table(title, columns, tuple(rows), tuple(_notes(ranking, len(labels), what, left_out)))
+
+
+def _common(variants: Sequence[Variant]) -> list[str]:
+    first, *others = variants
+    return [name for name in first.runs if all(name in other.runs for other in others)]
+
+
+def _rows(labels: Sequence[str], ranking: Ranking) -> list[RankRow]:
+    letters = dict.fromkeys(range(len(labels)), "")
+    cliques = ranking.cliques
+    for number, clique in enumerate(cliques):
+        for each in clique:
+            letters[each] += in_letters(number)
+    return [RankRow(label, float(ranking.mean_ranks[number]), letters[number]) for number, label in enumerate(labels)]
+
+
+def _notes(ranking: Ranking, methods: int, what: str, left_out: Sequence[str]) -> list[str]:
+    notes = [
+        f"Rank 1 is the best; each {what} counts once (Demsar, JMLR 2006). Friedman's test that all are equally good: "
+        f"p = {ranking.p_value:.3g}.",
+        f"Critical difference (Nemenyi, 5 %): {ranking.critical_difference:.2f}. Variants that share a letter differ "
+        "by less; the family is every pair in the table.",
+    ]
+    if ranking.datasets < FEWEST_BLOCKS or methods < FEWEST_METHODS:
+        notes.append(f"With {_count(ranking.datasets, what)} and {plural(methods, 'variant')} this test finds little.")
+    if left_out:
+        notes.append(f"Left out, since some {what} is missing: {', '.join(left_out)}.")
+    return notes
+
+
+def _count(number: int, what: str) -> str:
+    if what == "class":
+        return "1 class" if number == 1 else f"{number} classes"
+    return plural(number, what)
