@@ -111,6 +111,42 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         fill(stream)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add bytes at the end of a file, all of them or none; a missing file is made.
+
+    Several processes may append to one file at once: none writes into the bytes of another. Where the file's last line
+    has no end, since its writer was killed, it gets one first.
+
+    Raises:
+        OSError: it can't be written; the file is as before.
+    """
+    with path.open("a+b", buffering=0) as stream, _alone(stream.fileno(), path):
+        size = stream.seek(0, os.SEEK_END)
+        if size:
+            stream.seek(size - 1)
+            data = data if stream.read(1) == b"\n" else b"\n" + data
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[stream.write(rest) :]
+        except OSError:
+            stream.truncate(size)
+            raise
+
+
+@contextmanager
+def _alone(descriptor: int, path: Path) -> Iterator[None]:
+    """Wait until no other process appends to a file, and keep others waiting."""
+    if fcntl is not None:
+        _lock(descriptor)  # closing the file releases it
+        yield
+        return
+    from filelock import FileLock
+
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
+
+
 def link_or_copy(source: Path, path: Path) -> None:
     """Give a file a second name: a hard link where the file system has them, else a copy.
 
