@@ -5,6 +5,7 @@ From the papers, arXiv 2405.14325 and arXiv 2503.02424. A method adds its networ
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -115,7 +116,7 @@ class Training:
     evaluated: int
 
 
-class RestoringDetector(Detector):
+class RestoringDetector(Detector, ABC):
     """A frozen backbone's groups, and a trained ``network`` that restores them; a method adds ``losses`` and others.
 
     Losses compare the positions of all images of a batch, so a batch is never split. Incomplete batches are left out.
@@ -147,17 +148,17 @@ class RestoringDetector(Detector):
         self.optimizer = StableAdamW(self.network.parameters(), training.lr, weight_decay=training.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
 
+    @abstractmethod
     def steps(self, batches: int) -> int:
         """Optimiser steps of the whole training, of which an epoch has ``batches``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, features: Sequence[Tensor]) -> list[Tensor]:
         """The groups as the network restores them: for each a map (B, C, h, w)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def losses(self, *features: Tensor) -> Tensor:
         """The loss of each image, (B,)."""
-        raise NotImplementedError
 
     def begin_step(self, step: int) -> None:
         """Prepare the losses of a step, counted from 0."""

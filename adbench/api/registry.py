@@ -163,7 +163,7 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     for plugin, path in files.items():
         try:
             origins[plugin] = Origin(_module_name(path))
-            _register(manager, plugin, lambda path=path: _import_file(path))  # type: ignore[misc]
+            _register(manager, plugin, partial(_import_file, path))
         except _UnusableError as error:
             reject(plugin, error)
     methods = _collect(manager, "adbench_methods", Method, reject)

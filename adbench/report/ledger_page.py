@@ -39,8 +39,8 @@ def write(ledger: Ledger, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in ((folder / JSON, serialization.to_text(ledger)), (page, to_markdown(ledger))):
-            data = stored_text(text).encode("utf-8")
-            files.write(path, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
+            with files.NewFile(path) as stream:
+                stream.write(stored_text(text).encode("utf-8"))
     except OSError as error:
         hint = "Permit writing there, or choose another folder with --output"
         raise ResultError(f"{folder} can't be written", found=reason(error), hint=hint) from error

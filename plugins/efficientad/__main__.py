@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 LOG_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
 
-SMALL = {
-    "backbone": "efficientnet_lite0", "layers": (1, 2, 3), "iterations": 800, "batch_size": 4, "lr": 1e-3,
-    "statistics": 400,
-}  # fmt: skip
-"""What the preset cpu has besides the widths of the method's preset cpu; paper has the defaults."""
-
 
 @click.group()
 def main() -> None:
@@ -111,8 +105,12 @@ def recipe_of(preset: str) -> Recipe:
     from .distil import Recipe
 
     options: Any = PRESETS[preset].options
-    small = SMALL if preset == "cpu" else {}
-    return Recipe(network=options.network, channels=options.channels, divisor=options.divisor, **small)  # type: ignore[arg-type]
+    recipe = Recipe(network=options.network, channels=options.channels, divisor=options.divisor)
+    if preset != "cpu":
+        return recipe
+    return replace(
+        recipe, backbone="efficientnet_lite0", layers=(1, 2, 3), iterations=800, batch_size=4, lr=1e-3, statistics=400
+    )
 
 
 @contextmanager

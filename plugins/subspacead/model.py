@@ -87,6 +87,11 @@ class SubspaceAD(Detector):
         if not moments.count:
             raise TaskError("subspacead", found="no training image")
         found = moments.components(self.options.variance, self.options.components)
+        if self.options.drop >= max(len(found.variance), 1):
+            raise OptionError(
+                "subspacead: drop", found=f"{self.options.drop} of {len(found.variance)} components",
+                wanted="fewer than there are", hint="Lower drop, or raise variance or components",
+            )  # fmt: skip
         self.components = Components(*(part.to(self.device) for part in vars(found).values()))
         yield Epoch(1, 1)
 

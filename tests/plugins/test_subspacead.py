@@ -177,6 +177,12 @@ def test_a_dropped_component_counts_as_left_out():
 # ---------------------------------------------------------------- layers
 
 
+def test_dropping_all_components_is_refused():
+    """Nothing would be left to score with, and every score would be 0."""
+    with pytest.raises(OptionError, match=r"drop: found 500 of \d+ components, wanted fewer"):
+        fitted(replace(SMALL, drop=500))
+
+
 def test_the_mean_of_unequal_layers_is_refused():
     """The message says what to do instead."""
     with pytest.raises(OptionError, match=r"4, 6, 9 channels.*join=concat"):
