@@ -40,6 +40,7 @@ NAMED = 3
 @click.option("--fail-on-anomaly", is_flag=True, help="Exit code 1 if an image is defective.")
 @click.option("--threshold", type=float, metavar="SCORE", help="A score above it is defective.  [default: the run's]")
 @click.option("--class", "-c", "class_name", metavar="NAME", help="Class of the images, for a model of several.")
+@click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="Append the scores, for adbench drift.")
 @click.option(
     "--format", "format_", type=click.Choice(["table", "csv", "jsonl"]), default="table", show_default=True,
     help="A row per image, written as soon as it is scored.",
@@ -52,7 +53,7 @@ NAMED = 3
 @arguments.plugin_option
 @arguments.debug_option
 def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | None, idle: float | None,
-            fail_on_anomaly: bool, threshold: float | None, class_name: str | None, format_: Format,
+            fail_on_anomaly: bool, threshold: float | None, class_name: str | None, log: Path | None, format_: Format,
             weights: Path | None, device: str, threads: Choice, results: Path,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Score new images with the model of RUN; no training images are needed.
@@ -77,7 +78,7 @@ def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | No
     )  # fmt: skip
     say(predicting.describe(predictor.model))
     _say_threshold(predictor, needed=fail_on_anomaly)
-    writer = Writer(predictor, format_, maps=maps)
+    writer = Writer(predictor, format_, maps=maps, log=log)
     _score(predictor, groups, total, writer, stop=fail_on_anomaly and watch is not None)
     _end(writer, fail_on_anomaly)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..api.data import Problem
+from ..results import score_log
+from ..results.score_log import LoggedScore
 from ..run.prediction_maps import MapWriter
 from ..util.errors import DataError, UsageError, reason
 from ..util.text import csv_text, printable, stored_text
@@ -30,13 +33,16 @@ class Writer:
         predictor: makes the predictions.
         format_: "table", "csv" or "jsonl".
         maps: folder for overlays; None for none.
+        log: file to which the scores are appended; None for none.
 
     Raises:
-        UsageError: the method makes no maps, or the folder can't be made.
+        UsageError: the folder can't be made, or the log can't be written.
     """
 
-    def __init__(self, predictor: Predictor, format_: Format, *, maps: Path | None) -> None:
-        self.predictor, self.format = predictor, format_
+    def __init__(self, predictor: Predictor, format_: Format, *, maps: Path | None, log: Path | None) -> None:
+        self.predictor, self.format, self.log = predictor, format_, log
+        if log is not None:
+            score_log.append(log, [])  # a mistake shows before anything is scored
         self.maps = None if maps is None else MapWriter(maps)
         self.done = self.judged = self.defective = self.unreadable = 0
         if maps is not None:
@@ -60,9 +66,23 @@ class Writer:
             warn(str(DataError(f"{found.path}", found=found.found, hint=found.hint)))
             self._record(str(source.path), None, None, "", "", found.found)
             return
+        if self.log is not None:
+            score_log.append(self.log, [self._logged(found)])
         self.judged += found.defective is not None
         self.defective += bool(found.defective)
         self._record(found.path, found.score, found.threshold, found.verdict, self._map(source, found), "")
+
+    def _logged(self, found: Prediction) -> LoggedScore:
+        saved = self.predictor.model.saved
+        return LoggedScore(
+            time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            path=found.path,
+            class_name=self.predictor.class_name,
+            score=found.score,
+            threshold=found.threshold,
+            defective=found.defective,
+            run=saved.provenance.run if saved.provenance else "",
+        )
 
     def _map(self, source: Source, found: Prediction) -> str:
         if self.maps is None:

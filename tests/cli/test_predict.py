@@ -14,6 +14,7 @@ from PIL import Image
 from runs import TINY, adbench, only_run, run_tiny
 
 from adbench.cli.main import app
+from adbench.results import score_log
 from adbench.run.predict import load
 
 
@@ -98,6 +99,20 @@ def test_maps_are_written_in_the_shape_of_the_images(model, images, tmp_path):
     written = [Path(json.loads(line)["map"]) for line in done.stdout.splitlines()]
     assert [path.name for path in written] == ["good.png", "spot.png", "wide.png"]
     assert Image.open(tmp_path / "maps/wide.png").size == (90, 50)
+
+
+def test_scores_are_kept_in_a_log(model, images, tmp_path):
+    """Two calls append; each line has what the row has, and the run that made the model."""
+    log = tmp_path / "scores.jsonl"
+    for _ in range(2):
+        printed = predict(model, images, "--log", log, "--threshold", "0", "--format", "jsonl").stdout
+    rows, logged = [json.loads(line) for line in printed.splitlines()], score_log.read(log)
+    assert len(logged) == 4
+    assert [(each.path, each.score, each.defective) for each in logged[2:]] == [
+        (row["path"], row["score"], True) for row in rows
+    ]
+    assert all(each.class_name == "bolts" and each.run.startswith("paper-") for each in logged)
+    assert predict(model, images, "--log", tmp_path / "no/folder.jsonl").exit_code == 2
 
 
 def test_a_watched_folder_is_scored_until_nothing_arrives(model, images):
