@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -30,11 +31,14 @@ from .options import Options
 
 GROUP = "adbench"
 
-OWN_PLUGINS = "adbench_plugins"
-"""The package of adbench's own methods."""
+OWN_PLUGINS, OWN_DATASETS = "adbench_plugins", "adbench_datasets"
+"""The packages of adbench's own methods and data sets."""
 
 KINDS: Mapping[type, str] = {Method: "method", Dataset: "dataset", BackboneEntry: "backbone"}
 """What hooks return, and what people call it."""
+
+KIND_TITLES = {"method": "method", "dataset": "data set", "backbone": "backbone"}
+"""Kinds of things that a plugin offers, as sentences name them."""
 
 Named = TypeVar("Named", Method, Dataset, BackboneEntry)
 
@@ -76,6 +80,40 @@ def defining_modules(*things: object) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Plugin:
+    """An installed plugin, or a given file: what it offers, or why it can't be used.
+
+    ``name`` is that of its entry point, or the path of a file as it was given. ``file`` is where its module lies, None
+    if that can't be found. ``offers`` has pairs such as ("method", "padim"). With a ``problem`` it offers nothing, or
+    only what its other hooks return.
+    """
+
+    name: str
+    origin: Origin
+    file: Path | None
+    offers: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+    @property
+    def offers_text(self) -> str:
+        """What it offers, for people: "method padim, data set demo", or "nothing"."""
+        return ", ".join(f"{KIND_TITLES[kind]} {name}" for kind, name in self.offers) or "nothing"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a part of adbench."""
+        return self.origin.module.partition(".")[0] in (OWN_PLUGINS, OWN_DATASETS)
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the methods, data sets or backbones ("method", "dataset", "backbone") that it offers."""
+        return [name for each, name in self.offers if each == kind]
+
+    def is_called(self, name: str) -> bool:
+        """Whether a text is its name, that of its distribution, or that of something it offers."""
+        return name in (self.name, self.origin.distribution.partition(" ")[0], *(offered for _, offered in self.offers))
+
+
+@dataclass(frozen=True)
 class Registry:
     """All methods, data sets and plugins' backbones by name; ``broken`` has a line for each skipped plugin."""
 
@@ -85,6 +123,7 @@ class Registry:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     backbones: Mapping[str, BackboneEntry] = field(default_factory=dict)
     backbone_origins: Mapping[str, Origin] = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = ()
 
     def method(self, name: str) -> Method:
         """Find a method. Raises ``UnknownNameError`` with the nearest name."""
@@ -135,32 +174,37 @@ def _file_of(module: str) -> str:
 def load(plugin_files: Sequence[Path] = ()) -> Registry:
     """Load every installed plugin and the given files.
 
-    An installed plugin that breaks is skipped and named in ``broken``; a given file must work.
+    An installed plugin that breaks is skipped and named in ``broken``; a given file must work. A given file that is an
+    installed plugin's own, as after ``pip install -e .``, counts once.
 
     Raises:
         PluginError: a plugin file cannot be used, or two plugins offer the same name.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    broken: list[str] = []
+    problems: dict[str, list[str]] = {}
+    names: dict[str, str] = {}
     origins: dict[str, Origin] = {}
-    given = {path.resolve(): path for path in reversed(plugin_files)}
-    files = {f"--plugin {path}": path for path in reversed(given.values())}
+    files: dict[str, Path] = {}
 
     def reject(plugin: str, error: _UnusableError) -> None:
         if plugin in files:
             raise PluginError(plugin, found=str(error), hint="Correct the file, or leave it out") from error
-        broken.append(f"plugin {plugin} is skipped: {error}")
+        problems.setdefault(plugin, []).append(str(error))
 
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        plugin = _origin(point)
+        distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+        names[plugin], origins[plugin] = point.name, Origin(point.module, distribution)
         try:
-            _register(manager, _origin(point), point.load)
+            _register(manager, plugin, point.load)
         except _UnusableError as error:
-            reject(_origin(point), error)
-        else:
-            distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-            origins[_origin(point)] = Origin(point.module, distribution)
+            reject(plugin, error)
+    installed = {_path_of(origin.module) for plugin, origin in origins.items() if plugin not in problems}
+    given = {path.resolve(): path for path in reversed(plugin_files)}
+    files |= {f"--plugin {path}": path for place, path in reversed(given.items()) if place not in installed}
     for plugin, path in files.items():
+        names[plugin] = str(path)
         try:
             origins[plugin] = Origin(_module_name(path))
             _register(manager, plugin, partial(_import_file, path))
@@ -169,14 +213,39 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     methods = _collect(manager, "adbench_methods", Method, reject)
     datasets = _collect(manager, "adbench_datasets", Dataset, reject)
     backbones = _collect(manager, "adbench_backbones", BackboneEntry, reject)
+    offers = [
+        (plugin, kind, name)
+        for kind, found in (("method", methods), ("dataset", datasets), ("backbone", backbones))
+        for name, (plugin, _) in found.items()
+    ]
     return Registry(
         methods={name: method for name, (_, method) in methods.items()},
         datasets={name: dataset for name, (_, dataset) in datasets.items()},
-        broken=tuple(broken),
+        broken=tuple(f"plugin {plugin} is skipped: {each}" for plugin, found in problems.items() for each in found),
         origins={name: origins[plugin] for name, (plugin, _) in methods.items()},
         backbones={name: _with_code(entry, origins[plugin]) for name, (plugin, entry) in backbones.items()},
         backbone_origins={name: origins[plugin] for name, (plugin, _) in backbones.items()},
+        plugins=tuple(
+            Plugin(
+                name,
+                origins[plugin],
+                _path_of(origins[plugin].module),
+                tuple((kind, offered) for owner, kind, offered in offers if owner == plugin),
+                "; ".join(problems.get(plugin, ())),
+            )
+            for plugin, name in names.items()
+        ),
     )
+
+
+def _path_of(module: str) -> Path | None:
+    """The file of a module, which may be broken; None if it can't be found."""
+    found = getattr(sys.modules.get(module), "__file__", None)
+    if found is None:
+        with contextlib.suppress(*PLUGIN_ERRORS):  # the package above it is imported for that
+            spec = importlib.util.find_spec(module)
+            found = spec.origin if spec is not None and spec.has_location else None
+    return None if found is None else Path(found).resolve()
 
 
 def _with_code(entry: BackboneEntry, origin: Origin) -> BackboneEntry:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import sys
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -40,6 +41,10 @@ def install(monkeypatch, **modules):
 
 def method(name):
     return Method(name, "", lambda options, device: None)
+
+
+def dataset(name):
+    return Dataset(name, "", lambda root: [], lambda root, class_name: None)
 
 
 def test_the_built_in_plugins_come_through_the_entry_points():
@@ -196,3 +201,51 @@ def test_a_folder_is_no_plugin_file(tmp_path):
     """A path that exists is not called missing."""
     with pytest.raises(PluginError, match=f"--plugin {tmp_path}: found a folder"):
         plugins.load([tmp_path])
+
+
+# ---------------------------------------------------------------- plugins
+
+
+def test_each_plugin_is_recorded_with_what_it_offers_and_its_problem(monkeypatch, tmp_path):
+    """Origin, file and names of a working one, the reason of a broken one, and both of one that is broken in part."""
+    good = module("good", adbench_methods=lambda: [method("fine")], adbench_datasets=lambda: [dataset("data")])
+    good.__file__ = str(tmp_path / "good.py")
+    monkeypatch.setitem(sys.modules, "good", good)
+    half = module("half", adbench_methods=lambda: [method("other")], adbench_datasets=lambda: 1 / 0)
+    install(monkeypatch, good=good, bad=ImportError("no torch"), half=half)
+    registry = plugins.load()
+    found = {plugin.name: plugin for plugin in registry.plugins}
+    assert found["good"].offers == (("method", "fine"), ("dataset", "data"))
+    assert found["good"].file == tmp_path / "good.py"
+    assert (found["good"].names("dataset"), found["good"].problem) == (["data"], "")
+    assert (found["bad"].offers, found["bad"].file, found["bad"].problem) == ((), None, "ImportError: no torch")
+    assert found["half"].names("method") == ["other"]
+    assert "ZeroDivisionError" in found["half"].problem
+    assert len(registry.broken) == 2
+    assert not any(plugin.is_own for plugin in registry.plugins)
+
+
+def test_a_plugin_is_called_by_its_name_its_distribution_or_what_it_offers():
+    """Adbench's own are known as such."""
+    (padim,) = [plugin for plugin in plugins.load().plugins if plugin.name == "padim"]
+    assert padim.is_own
+    assert padim.is_called("padim")
+    assert padim.is_called("adbench-suite")
+    assert not padim.is_called("adbench")
+
+
+def test_the_file_of_an_installed_plugin_counts_once(monkeypatch, tmp_path):
+    """After ``pip install -e .`` its file may still be given; another file of the same method is a clash."""
+    text = HOOK.format("[__import__('adbench').Method('mine', '', lambda options, device: None)]")
+    files = [tmp_path / name / "adbench_mine.py" for name in ("one", "two")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(text)
+    monkeypatch.syspath_prepend(files[0].parent)
+    made = importlib.import_module("adbench_mine")
+    monkeypatch.setitem(sys.modules, "adbench_mine", made)
+    install(monkeypatch, adbench_mine=made)
+    registry = plugins.load([files[0]])
+    assert [plugin.origin.module for plugin in registry.plugins] == ["adbench_mine"]
+    with pytest.raises(PluginError, match="two plugins offer the method 'mine'"):
+        plugins.load([files[1]])
