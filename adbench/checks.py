@@ -1,5 +1,9 @@
-"""Checks for a plugin's own tests: ``check_method`` and ``run`` of ``adbench.run.check_method``."""
+"""Checks for a plugin's own tests: ``check_method`` for a method and ``check_dataset`` for a data set.
 
+``run`` gives the result of each of a method's checks.
+"""
+
+from .run.check_dataset import check_dataset
 from .run.check_method import CheckResult, check_method, run
 
-__all__ = ["CheckResult", "check_method", "run"]
+__all__ = ["CheckResult", "check_dataset", "check_method", "run"]

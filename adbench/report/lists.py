@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +12,10 @@ from ..api.backbone_table import describe
 from ..api.data import Dataset
 from ..api.method import Method, Preset
 from ..api.options import option_meanings, option_text, option_types, to_json, type_name
-from ..api.registry import Registry
+from ..api.registry import KIND_TITLES, Plugin, Registry
 from ..util.cache import LIMIT_VARIABLE, Entry
 from ..util.sizes import bytes_text
+from ..util.text import plural
 from .tables import Column, Table
 
 if TYPE_CHECKING:
@@ -140,6 +141,87 @@ def _preset_column(name: str, preset: Preset) -> Column[_Option]:
         return option_text(option.key, values[option.key]) + ("*" if option.key in changed else "")
 
     return Column(name, name, value, whole=True)
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """One plugin, or for people all those of adbench itself together."""
+
+    name: str
+    offers: str
+    distribution: str
+    file: str
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """Whether it can be loaded."""
+        return "broken" if self.problem else "loaded"
+
+
+def plugins(registry: Registry, *, every: bool = False) -> list[Table[Any]]:
+    """All plugins: what they offer, who offers them, and whether they can be loaded; a table for people and programs.
+
+    Args:
+        registry: all plugins.
+        every: whether people see each of adbench's own plugins, and not only their number.
+    """
+    found = sorted(registry.plugins, key=lambda plugin: (not plugin.problem, plugin.is_own))
+    own = [] if every else [plugin for plugin in found if plugin.is_own and not plugin.problem]
+    rows = [
+        _Plugin(plugin.name, plugin.offers_text, plugin.origin.distribution, _short(plugin.file), plugin.problem)
+        for plugin in found
+        if plugin not in own
+    ]
+    if own:
+        rows.append(_Plugin("adbench's own", _counts(own), own[0].origin.distribution, "(see --all)"))
+    columns: tuple[Column[_Plugin], ...] = (
+        Column("plugin", "plugin", lambda row: row.name, role="key"),
+        Column("state", "state", lambda row: row.state, role="main"),
+        Column("offers", "offers", lambda row: row.offers),
+        Column("distribution", "distribution", lambda row: row.distribution or None),
+        Column("file", "file", lambda row: row.file),
+    )
+    notes = (
+        *(f"{row.name} is broken: {row.problem}." for row in rows if row.problem),
+        "adbench plugin new NAME starts one of your own.",
+    )
+    return [Table("Plugins", columns, tuple(rows), notes, audience="people"), _for_programs(found)]
+
+
+def _for_programs(found: Sequence[Plugin]) -> Table[Plugin]:
+    def distribution(plugin: Plugin, part: int) -> str | None:
+        return plugin.origin.distribution.rpartition(" ")[part] or None
+
+    def offers(kind: str) -> Callable[[Plugin], str]:
+        return lambda plugin: ",".join(plugin.names(kind))
+
+    columns: tuple[Column[Plugin], ...] = (
+        Column("plugin", "plugin", lambda plugin: plugin.name, role="key"),
+        Column("state", "state", lambda plugin: "broken" if plugin.problem else "loaded"),
+        Column("problem", "problem", lambda plugin: plugin.problem),
+        Column("distribution", "distribution", lambda plugin: distribution(plugin, 0)),
+        Column("version", "version", lambda plugin: distribution(plugin, 2)),
+        Column("file", "file", lambda plugin: None if plugin.file is None else str(plugin.file)),
+        *(Column(f"{kind}s", f"{title}s", offers(kind)) for kind, title in KIND_TITLES.items()),
+    )
+    return Table("Plugins", columns, tuple(found), audience="programs")
+
+
+def _counts(found: Sequence[Plugin]) -> str:
+    """How much some plugins offer: "22 methods, 4 data sets"."""
+    counts = {title: sum(len(plugin.names(kind)) for plugin in found) for kind, title in KIND_TITLES.items()}
+    return ", ".join(plural(count, title) for title, count in counts.items() if count)
+
+
+def _short(file: Path | None) -> str:
+    """A path as people read it: below the present folder or the home folder, if it lies there."""
+    if file is None:
+        return "not found"
+    for place, name in ((Path.cwd(), Path()), (Path("~").expanduser(), Path("~"))):
+        if file.is_relative_to(place):
+            return str(name / file.relative_to(place))
+    return str(file)
 
 
 def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:

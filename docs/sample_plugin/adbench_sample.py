@@ -19,7 +19,7 @@ class Sample(Detector):
     """The distance of each position's feature vector from those of good images."""
 
     def __init__(self, options, context):
-        from adbench import backbones  # imported where it is used, so that adbench starts without torch
+        from adbench import backbones  # here, so that adbench starts without torch
 
         super().__init__(options, context)
         self.backbone = backbones.from_options(options, context)  # frozen, and normalises its input

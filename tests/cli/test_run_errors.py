@@ -322,7 +322,7 @@ def test_no_class_is_a_mistake_for_stored_results_too(ran, text, command):
         (("leaderboard", "--by-klass"), "unknown option '--by-klass'. Did you mean --by-class or --class?"),
         (("leaderboard", "more"), "Got unexpected extra argument (more). See adbench leaderboard --help."),
         (("list", "weights"), "WHAT: found 'weights', wanted one of methods, datasets, backbones, runs."),
-        (("cache", "lost"), "No such command 'lost'. Did you mean 'list'? See adbench cache --help."),
+        (("cache", "lost"), "unknown command 'lost'. Did you mean 'list'?"),
         (("--plugins",), "unknown option '--plugins'. See adbench --help."),
     ],
 )
