@@ -244,9 +244,9 @@ class _Made:
 def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
     """The source of each number. Protocols and environments are numbered and explained below, since runs share them."""
     protocols = list(dict.fromkeys(protocol_text(run.protocol) for _, run in runs))
-    places = list(dict.fromkeys(_environment(run) for _, run in runs))
+    places = list(dict.fromkeys(environment_text(run) for _, run in runs))
     rows = tuple(
-        _Made(label, run, protocols.index(protocol_text(run.protocol)) + 1, places.index(_environment(run)) + 1)
+        _Made(label, run, protocols.index(protocol_text(run.protocol)) + 1, places.index(environment_text(run)) + 1)
         for label, run in runs
     )
     columns: tuple[Column[_Made], ...] = (
@@ -268,7 +268,8 @@ def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
     return Table(f"Runs on {board.title}", columns, rows, tuple(notes))
 
 
-def _environment(run: Result) -> str:
+def environment_text(run: Result) -> str:
+    """The machine and software of a run in one line."""
     made = run.environment
     versions = [f"Python {made.python}", *(f"{name} {version}" for name, version in made.packages.items())]
     cuda = [f"CUDA {made.cuda}"] if made.cuda else []

@@ -37,6 +37,14 @@ def folder_of(results: Path, result: Result) -> RunFolder:
     return RunFolder(results, result.dataset, result.class_name, result.method, result.run)
 
 
+def folder_at(path: Path) -> RunFolder:
+    """The run in an existing folder ``DATASET/CLASS/METHOD/RUN``, whatever the names in its result are."""
+    dataset, class_name, method, run = path.parts[-4:]
+    folder = RunFolder(path.parents[3], dataset, class_name, method, run)
+    folder.path = path
+    return folder
+
+
 def read_scores(folder: RunFolder, result: Result) -> tuple[ImageScore, ...]:
     """Read the scores of a result's test images.
 

@@ -46,7 +46,7 @@ SCORES, HISTOGRAMS = "scores.csv", "evidence.npz"
 ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
-_STATE, _LOCK = "state.pt", ".lock"
+STATE, LOCK = "state.pt", ".lock"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class RunFolder:
             digests[HISTOGRAMS] = self.write_histograms(histograms)
         result = result_file.with_digest(replace(result, files=digests))
         self._write(RESULT, serialization.to_text(result))
-        (self.path / _STATE).unlink(missing_ok=True)
+        (self.path / STATE).unlink(missing_ok=True)
         return result
 
     def write_histograms(self, histograms: ScoreHistograms) -> str:
@@ -192,14 +192,14 @@ class RunFolder:
 
         Does nothing while another process computes the run.
         """
-        done_with = self.is_finished() and (self.path / _STATE).exists()
+        done_with = self.is_finished() and (self.path / STATE).exists()
         if not done_with and not files.temporaries(self.path):
             return
         with suppress(TaskError, ResultError), nullcontext() if self._held else self.lock():
             files.sweep(self.path)
             if self.is_finished():
                 with suppress(OSError):
-                    (self.path / _STATE).unlink(missing_ok=True)
+                    (self.path / STATE).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all files of this run except its lock; the result first, so that no part of it looks finished."""
@@ -208,7 +208,7 @@ class RunFolder:
             for path in self.path.iterdir() if self.path.is_dir() else ():
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
-                elif path.name != _LOCK:
+                elif path.name != LOCK:
                     path.unlink()
 
     def remove(self) -> None:
@@ -221,7 +221,7 @@ class RunFolder:
         with self.lock():
             self.discard()
         with _writing(self.path):
-            (self.path / _LOCK).unlink(missing_ok=True)
+            (self.path / LOCK).unlink(missing_ok=True)
         with suppress(OSError):  # not empty
             for folder in (self.path, *list(self.path.parents)[:3]):
                 folder.rmdir()
@@ -236,7 +236,7 @@ class RunFolder:
         """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path / _LOCK)
+        lock = FileLock(self.path / LOCK)
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
@@ -248,7 +248,7 @@ class RunFolder:
                 ) from error
         try:
             with suppress(OSError):
-                self._held = (self.path / _LOCK).stat()
+                self._held = (self.path / LOCK).stat()
             yield
         finally:
             self._held = None
@@ -278,7 +278,7 @@ class RunFolder:
         if self._held is None:
             return
         with suppress(OSError):
-            if os.path.samestat(self._held, (self.path / _LOCK).stat()):
+            if os.path.samestat(self._held, (self.path / LOCK).stat()):
                 return
         raise TaskError(
             self._task, found=f"that {self.path} was removed during the run",

@@ -1,0 +1,144 @@
+"""Finds the folders of stored runs, finished or not, and removes runs from the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..util import files
+from ..util.errors import ResultError, TaskError, UnknownNameError, UsageError, absent
+from . import result_file
+from .find import LISTED
+from .result_file import EPOCHS, RESULT
+from .run_files import folder_at
+from .store import HISTOGRAMS, LOCK, SCORES, STATE
+
+MARKS = (RESULT, STATE, LOCK, SCORES, EPOCHS, HISTOGRAMS, "last.pt")
+"""A folder ``DATASET/CLASS/METHOD/RUN`` with one of these files is that of a run."""
+
+CLASSES_LISTED = 3
+"""Up to so many classes of a run are named."""
+
+
+@dataclass(frozen=True)
+class RunOnDisk:
+    """A run by its folders: one for each class, so several for a model of several classes."""
+
+    folders: tuple[Path, ...]
+
+    @property
+    def text(self) -> str:
+        """The run as DATASET/CLASS/METHOD/RUN, with the classes of a model of several."""
+        dataset, class_name, method, run = self.folders[0].parts[-4:]
+        if len(self.folders) > CLASSES_LISTED:
+            class_name = f"{len(self.folders)} classes"
+        elif len(self.folders) > 1:
+            class_name = "+".join(folder.parts[-3] for folder in self.folders)
+        return f"{dataset}/{class_name}/{method}/{run}"
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        return sum(map(files.size_of, self.folders))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether each class has its result."""
+        return all((folder / RESULT).is_file() for folder in self.folders)
+
+
+def run_folders(results: Path) -> list[Path]:
+    """The folders of all runs below ``results``, finished or not; a link is none."""
+    return [path for path in sorted(results.glob("*/*/*/*")) if _is_run(path)]
+
+
+def _is_run(path: Path) -> bool:
+    return not path.is_symlink() and any((path / name).is_file() for name in MARKS)
+
+
+def find(results: Path, names: Sequence[str]) -> list[RunOnDisk]:
+    """Find the runs that names stand for, each once, in the order of the names.
+
+    A name is a run's name, its folder or a file in it, or any part of ``DATASET/CLASS/METHOD/RUN`` that only one run
+    has. Runs without a readable result are found as well.
+
+    Raises:
+        ResultError: there is no folder of results.
+        UnknownNameError: no run has this name.
+        UsageError: several runs have it.
+    """
+    if not results.is_dir():
+        raise ResultError(f"results folder {results}", found=absent(results, "folder"))
+    folders = run_folders(results)
+    return list(dict.fromkeys(_meant(folders, name) for name in names))
+
+
+def _meant(folders: Sequence[Path], name: str) -> RunOnDisk:
+    named = (
+        [folder for folder in folders if folder.name == name]
+        or _around(folders, Path(name))
+        or [folder for folder in folders if name.strip("/\\") in "/".join(folder.parts[-4:])]
+        or [folder for folder in folders if name.strip("/\\") in _stored_names(folder)]
+    )
+    if not name.strip("/\\") or not named:
+        near = get_close_matches(name, [folder.name for folder in folders], n=3, cutoff=0.4)
+        raise UnknownNameError("run", name, near, hint="See adbench list runs")
+    found = list(dict.fromkeys(_whole(folders, folder) for folder in named))
+    if len(found) > 1:
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        listed = ", ".join(each.text for each in found[:LISTED])
+        raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
+    return found[0]
+
+
+def _whole(folders: Sequence[Path], folder: Path) -> RunOnDisk:
+    """The run of a folder, with the folders of all classes of its model."""
+    if not _is_of_several(folder):
+        return RunOnDisk((folder,))
+    dataset, _, method, run = folder.parts[-4:]
+    return RunOnDisk(tuple(each for each in folders if (each.parts[-4], *each.parts[-2:]) == (dataset, method, run)))
+
+
+def _is_of_several(folder: Path) -> bool:
+    """Whether one model of several classes made a result; its name says it where the result can't be read."""
+    with suppress(ResultError):
+        return result_file.read(folder / RESULT).protocol.setting == "multi-class"
+    return "-multi-class-" in folder.name
+
+
+def _around(folders: Sequence[Path], path: Path) -> list[Path]:
+    """The folder that a path names or lies in, or those that lie in it."""
+    if not path.exists():
+        return []
+    place = path.resolve()
+    resolved = ((folder, folder.resolve()) for folder in folders)
+    return [folder for folder, own in resolved if place == own or own in place.parents or place in own.parents]
+
+
+def _stored_names(folder: Path) -> str:
+    """The names in a result, of which folders have a form that every system accepts; empty without a result."""
+    with suppress(ResultError):
+        run = result_file.read(folder / RESULT)
+        return f"{run.dataset}/{run.class_name}/{run.method}/{run.run}"
+    return ""
+
+
+def remove(run: RunOnDisk) -> None:
+    """Remove all folders of a run, and those above them that become empty.
+
+    Raises:
+        TaskError: a process is computing it; then nothing is removed.
+        ResultError: a file can't be removed.
+    """
+    folders = [folder_at(path) for path in run.folders]
+    with ExitStack() as locks:
+        for folder in folders:
+            locks.enter_context(folder.lock())
+        for folder in folders:
+            folder.discard()
+    for folder in folders:
+        with suppress(TaskError):  # a process began it anew meanwhile
+            folder.remove()
