@@ -9,14 +9,19 @@ import click
 
 from . import options as arguments
 from .console import print_tables, say
+from .groups import CommandGroup
 
 if TYPE_CHECKING:
     from ..util.cache import Entry
 
 
-@click.group("cache", short_help="Manage the cache of decoded images and features.")
+@click.group("cache", cls=CommandGroup, short_help="Manage the cache of decoded images and features.")
 def cache_() -> None:
-    """Manage the cache of decoded images and features, which are made again when they are missing."""
+    """Manage the cache of decoded images and features, which are made again when they are missing.
+
+    \b
+    adbench cache list
+    """  # noqa: D301
 
 
 @cache_.command("list", short_help="List what is cached, and the limit.")
@@ -24,7 +29,11 @@ def cache_() -> None:
 @arguments.format_option
 @arguments.debug_option
 def list_(format_: str) -> None:
-    """List the content of the cache, with its size, and the common limit."""
+    """List the content of the cache, with its size, and the common limit.
+
+    \b
+    adbench cache list
+    """  # noqa: D301
     from ..report import lists
     from ..util import cache, files
 
@@ -35,7 +44,11 @@ def list_(format_: str) -> None:
 @arguments.cache_limit_option
 @arguments.debug_option
 def prune() -> None:
-    """Remove the longest unused entries until the rest is within the limit, and the remains of killed runs."""
+    """Remove the longest unused entries until the rest is within the limit, and the remains of killed runs.
+
+    \b
+    adbench cache prune --cache-limit 20GB
+    """  # noqa: D301
     from ..util import cache, files
 
     folder = files.cache_folder()
@@ -49,7 +62,11 @@ def prune() -> None:
 @click.option("--only", type=click.Choice(["images", "features"]), help="Keep the other kind.")
 @arguments.debug_option
 def clear(only: Literal["images", "features"] | None) -> None:
-    """Remove all decoded images and features except those that a run is using."""
+    """Remove all decoded images and features except those that a run is using.
+
+    \b
+    adbench cache clear --only features
+    """  # noqa: D301
     from ..util import cache, files
 
     removed = []

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 @arguments.debug_option
 def check_method(name: str, preset: str | None, changes: Sequence[str], auxiliary: Sequence[str],
                  plugin_files: tuple[Path, ...], threads: Choice, format_: str) -> None:  # fmt: skip
-    """Check a method on a few generated images: does it peek, repeat, save and resume? Takes seconds."""
+    """Check a method on a few generated images: does it peek, repeat, save and resume? Takes seconds.
+
+    \b
+    adbench check-method padim
+    adbench check-method msflow -p quick -o lr=0.01
+    """  # noqa: D301
     method = load_plugins(plugin_files).method(name)
     chosen = values.overrides([method], changes, {})[name]
     given = values.auxiliary([method], auxiliary)[name]

@@ -18,9 +18,10 @@ import click
 
 from ..util.errors import AdbenchError, PluginError, UsageError, described
 from ..util.text import printable
-from . import cache, check_method, predict, reproduce, run, stored
+from . import cache, check_method, completion, plugin, predict, reproduce, run, single, stored
 from . import options as arguments
 from .console import STOPPED, say, warn
+from .groups import TopGroup
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """torch's switch for pages of 2 MB under large tensors, where Linux has them: fewer page faults, faster steps."""
@@ -52,7 +53,7 @@ class _MistakeError(_FailureError):
     exit_code = UsageError.exit_code
 
 
-class _Group(click.Group):
+class _Group(TopGroup):
     """Turns errors into messages and exit codes."""
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
@@ -173,9 +174,14 @@ for _command in (
     stored.results_,
     stored.report_,
     stored.heatmaps,
+    single.show,
+    single.rm,
+    plugin.plugin_,
     cache.cache_,
+    completion.completion,
 ):
     app.add_command(_command)
+completion.attach(app)
 
 
 def prepare_torch() -> None:
@@ -210,7 +216,7 @@ def namesake() -> str:
 
 def main() -> None:
     """Run the command line."""
-    if warning := namesake():
+    if completion.VARIABLE not in os.environ and (warning := namesake()):
         warn(warning)
     prepare_torch()
     for stream in (sys.stdout, sys.stderr):

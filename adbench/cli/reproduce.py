@@ -64,7 +64,10 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
 
     Writes ledger.json and ledger.md, a page that can be sent in as evidence. The runs are stored as those of adbench
     run; the same command goes on where it was stopped.
-    """
+
+    \b
+    adbench reproduce msflow -d mvtec -c bottle,screw --data-root ~/data/mvtec
+    """  # noqa: D301
     from ..run import plan as suite
 
     registry = load_plugins(plugin_files)

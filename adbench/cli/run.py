@@ -87,7 +87,13 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
         page: bool, results: Path,
         format_: str) -> None:  # fmt: skip
-    """Train and evaluate methods on the classes of a data set."""
+    """Train and evaluate methods on the classes of a data set.
+
+    \b
+    adbench run -m msflow -d demo -c all -p cpu
+    adbench run -m padim,patchcore -d folder --data-root parts --seeds 0,1,2
+    adbench run -m msflow -d mvtec -c bottle --data-root ~/data/mvtec -o lr=0.0005
+    """  # noqa: D301
     from ..run import plan as suite
 
     registry = load_plugins(plugin_files)
@@ -213,7 +219,11 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
          changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
          amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
          test_split: str | None, results: Path, format_: str) -> None:  # fmt: skip
-    """Score the test images with a checkpoint; nothing is trained or stored."""
+    """Score the test images with a checkpoint; nothing is trained or stored.
+
+    \b
+    adbench test -m padim -d demo -c brick --checkpoint demo/brick/padim
+    """  # noqa: D301
     from ..results.find import find_checkpoint
     from ..run import checkpoint as checkpoints
     from ..run import plan as suite

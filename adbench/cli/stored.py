@@ -16,6 +16,7 @@ from ..util.text import plural
 from . import options as arguments
 from . import values
 from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
+from .groups import CommandGroup
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -56,7 +57,12 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
                 by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, rank_by: Unit | None,
                 data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
                 setting: Setting | None) -> None:  # fmt: skip
-    """Rank all stored runs, per data set."""
+    """Rank all stored runs, per data set.
+
+    \b
+    adbench leaderboard
+    adbench leaderboard -d mvtec --metric aupro --ci --format csv
+    """  # noqa: D301
     from .. import report
 
     stored = _of_setting(_read(results, dataset, class_name), setting)
@@ -94,7 +100,12 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
             metrics: Sequence[str], vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
             data_roots: Sequence[Path], plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
-    """Put methods, or variants of one, side by side: per class, with differences and the mean."""
+    """Put methods, or variants of one, side by side: per class, with differences and the mean.
+
+    \b
+    adbench compare msflow cflow
+    adbench compare padim:cpu padim --metric pixel_auroc --vs published
+    """  # noqa: D301
     from .. import report
 
     stored = _of_setting(_read(results, dataset, class_name), setting)
@@ -125,7 +136,12 @@ def _confidence(results: Path) -> Confidence:
 @arguments.looked_up
 def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
           data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options."""
+    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options.
+
+    \b
+    adbench list methods msflow
+    adbench list runs -d demo
+    """  # noqa: D301
     if name and what != "methods":
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
@@ -149,9 +165,13 @@ def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
     return [lists.options_of(method), *([needs] if needs.rows else [])]
 
 
-@click.group("results")
+@click.group("results", cls=CommandGroup)
 def results_() -> None:
-    """Manage stored results."""
+    """Manage stored results.
+
+    \b
+    adbench results stale
+    """  # noqa: D301
 
 
 @results_.command("stale", short_help="List or remove the stored runs that are stale.")
@@ -161,7 +181,11 @@ def results_() -> None:
 @click.option("--yes", is_flag=True, help="Remove without asking; without a terminal there is no question anyway.")
 def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
           plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
-    """List runs that the present images or the present code would not give again, or remove them."""
+    """List runs that the present images or the present code would not give again, or remove them.
+
+    \b
+    adbench results stale --delete
+    """  # noqa: D301
     from ..results.run_files import folder_of
 
     inspected = _inspected(_read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
@@ -212,7 +236,11 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
 def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
             no_images: bool, data_roots: Sequence[Path], device: str, threads: Choice,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """Write an HTML report: leaderboard, curves, and the images that methods get wrong."""
+    """Write an HTML report: leaderboard, curves, and the images that methods get wrong.
+
+    \b
+    adbench report -d demo -o page
+    """  # noqa: D301
     metric = values.metric(metric)
     stored = _read(results, dataset, class_name)
     registry = load_plugins(plugin_files)
@@ -243,7 +271,11 @@ def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     Without RUN, those of a data set (-d), of classes (-c) or of all runs (--all).
-    """
+
+    \b
+    adbench heatmaps demo/brick/padim
+    adbench heatmaps -d demo -c brick --raw
+    """  # noqa: D301
     from ..results.find import find_runs
     from ..results.variants import Names
     from ..run.heatmaps import save

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from adbench import UsageError
 from adbench.api import registry
 from adbench.api.method import require_setting
 from adbench.cli import values as option_values
+from adbench.cli.groups import ELSEWHERE
 from adbench.cli.main import app
 
 
@@ -139,6 +141,25 @@ def test_commands_exist(block, desk, monkeypatch):
     assert lines
     for words in lines:
         CHECKS[words[0]](words[1:])
+
+
+def help_examples() -> list[str]:
+    """The command lines in the help texts of all commands, and in the answers to those of other suites."""
+    found: list[str] = [here.example for here in ELSEWHERE.values()]
+    groups: list[click.Command] = [app]
+    for command in groups:
+        groups += getattr(command, "commands", {}).values()
+        lines = (command.help or "").partition("\b\n")[2].splitlines()
+        found += [line for line in lines if line.startswith("adbench ")]
+    return list(dict.fromkeys(found))
+
+
+@pytest.mark.parametrize("line", help_examples())
+def test_examples_of_help_texts_exist(line, desk, monkeypatch):
+    """Each is parsed by its command; its methods, presets, options and settings exist."""
+    monkeypatch.chdir(desk)
+    words = shlex.split(line)
+    check_adbench(words[1 : words.index(">")] if ">" in words else words[1:])
 
 
 @pytest.mark.parametrize(
