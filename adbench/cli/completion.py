@@ -54,10 +54,11 @@ class Names(click.types.StringParamType):
 
     Args:
         source: finds the names, given the context with the values that are typed already.
+        or_files: where no name fits, files are offered.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, *, or_files: bool = False) -> None:
+        self.source, self.or_files = source, or_files
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names that begin with the text; those with a slash only where no other does."""
@@ -70,6 +71,8 @@ class Names(click.types.StringParamType):
             except PLUGIN_ERRORS:  # there is no place for a message in the middle of a line
                 return []
         names = [name for name in found if name.startswith(last) and name not in chosen]
+        if not names and self.or_files:
+            return [CompletionItem(incomplete, type="file")]
         short = [name for name in names if "/" not in name]
         return [CompletionItem(f"{before}{comma}{name}") for name in short or names]
 
@@ -80,7 +83,7 @@ def attach(group: click.Group) -> None:
         for parameter in command.params:
             source = SOURCES.get(parameter.name or "")
             if source is not None and type(parameter.type) is click.types.StringParamType:
-                parameter.type = Names(source)
+                parameter.type = Names(source, or_files=source is _runs)
 
 
 def commands_of(group: click.Group) -> Iterator[click.Command]:

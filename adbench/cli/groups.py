@@ -30,7 +30,7 @@ _SEVERAL = Elsewhere("adbench run", "trains several methods and ranks them", "-m
 _TEST = Elsewhere(
     "adbench test", "scores the test images with a stored run", "-m padim -d demo --checkpoint demo/brick/padim"
 )
-_SCORE = Elsewhere("adbench predict", "scores new images with a stored run", "demo/brick/padim photo.png")
+_SCORE = Elsewhere("adbench predict", "scores new images with a stored run", "demo/brick/padim new/")
 _REMOVE = Elsewhere("adbench rm", "removes stored runs", "demo/brick/padim")
 _SHOW = Elsewhere("adbench show", "shows one stored run", "demo/brick/padim")
 _RUNS = Elsewhere("adbench list runs", "lists stored runs")

@@ -83,9 +83,12 @@ def test_stored_runs_are_completed(results):
     assert offered("heatmaps", "pa") == ["paper-seed0-22bb"]
     assert offered("show", "folder/n") == ["folder/nuts/tiny/paper-seed0-22bb"]
     assert offered("rm", "q") == ["quick-seed0-33cc"]
-    assert offered("show", "x") == []
     assert complete("leaderboard", "--results", results, "-c", "bolts,") == ["bolts,nuts"]
-    assert complete("show", "--results", results / "none", "") == []
+    for text, place in (("x", results), ("", results / "none")):  # a folder or a checkpoint will do, too
+        (item,) = BashComplete(app, {}, "adbench", completion.VARIABLE).get_completions(
+            ["predict", "--results", str(place)], text
+        )
+        assert (item.type, item.value) == ("file", text)
 
 
 def test_every_name_of_every_command_is_completed():
