@@ -1,52 +1,127 @@
-"""Your own images: every folder in MVTec layout under the root is a class."""
+"""Your own images: folders of good and bad ones without a split, or in MVTec layout; every such folder is a class."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from adbench import Dataset, Task, hookimpl
-from adbench.api import DataError
+from adbench.api import GOOD, DataError
 
-from .layout import ROOT_HINT, check_class, check_root, folders_in, is_class, read_class
+from .layout import ROOT_HINT, check_class, check_root, folders_in, images_in, is_class, read_class, visible
+from .plain import FolderOptions, check_names, is_plain, passed_over, read_loose, read_plain
+from .plain_masks import MASK_FOLDERS
 
 NAME = "folder"
+PLAIN = "CLASS/good and CLASS/bad"
 LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_truth/DEFECT"
 
+LIKELY_GOOD = ("good", "ok", "normal", "pass")
+"""Names in lower case that a hint takes for those of good images."""
 
-def classes(root: Path) -> Sequence[str]:
-    """Names of the folders in MVTec layout; a root that has this layout itself is the only class.
+Layout = Literal["plain", "mvtec", "loose"]
+
+USUAL = FolderOptions()
+
+
+def classes(root: Path, options: FolderOptions = USUAL) -> Sequence[str]:
+    """Names of the folders that are classes; a root that is a class itself is the only one.
+
+    A root without any class that holds images itself is one class of images without labels.
 
     Raises:
-        DataError: the root is missing, or nothing in it has the layout.
+        DataError: the root is missing, or holds neither classes nor images.
     """
-    return list(_find(root))
+    return list(_find(root, options))
 
 
-def load(root: Path, class_name: str) -> Task:
-    """List the images of one class.
+def load(root: Path, class_name: str, options: FolderOptions = USUAL) -> Task:
+    """Find the images of one class.
 
     Raises:
         UnknownNameError: no such class.
-        DataError: the root or the class's images are missing.
+        DataError: the root or the class's images are missing, or can't be split.
     """
-    found = _find(root)
+    found = _find(root, options)
     check_class(NAME, class_name, list(found))
-    return read_class(NAME, found[class_name])
+    folder, layout = found[class_name]
+    if layout == "loose":
+        return read_loose(NAME, folder)
+    if layout == "mvtec":
+        task = read_class(NAME, folder)
+        return task if options == USUAL else replace(task, remarks=(_own_split(class_name), *task.remarks))
+    task = read_plain(NAME, folder, options)
+    if folder == root.resolve():
+        return task
+    others = [path.name + ("/" if path.is_dir() else "") for path in visible(root) if path.name not in found]
+    return replace(task, remarks=(*task.remarks, *passed_over(f"{NAME} at {root}", others)))
 
 
-def _find(root: Path) -> dict[str, Path]:
+def _own_split(class_name: str) -> str:
+    return (
+        f"{NAME}/{class_name}: split by its folders train and test, so options for folders without a split don't count."
+    )
+
+
+def _find(root: Path, options: FolderOptions) -> dict[str, tuple[Path, Layout]]:
     check_root(NAME, root)
-    if is_class(root):
+    own = _layout(root, options)
+    if own is not None:
         folder = root.resolve()
-        return {folder.name: folder}
-    found = {folder.name: folder for folder in folders_in(root) if is_class(folder)}
-    if not found:
-        raise DataError(f"data set folder at {root}", found="no class in MVTec layout", wanted=LAYOUT, hint=ROOT_HINT)
-    return found
+        return {folder.name: (folder, own)}
+    found = {folder.name: (folder, layout) for folder in folders_in(root) if (layout := _layout(folder, options))}
+    if found:
+        return found
+    if images_in(root):
+        folder = root.resolve()
+        return {folder.name: (folder, "loose")}
+    raise DataError(
+        f"data set {NAME} at {root}", found="no class", wanted=f"{PLAIN}, or {LAYOUT}",
+        hint=_names_hint(root) or ROOT_HINT,
+    )  # fmt: skip
+
+
+def _names_hint(root: Path) -> str:
+    """How to name the folders of images in the root, or in a folder of it; empty if there are no two of them."""
+    for place in (root, *folders_in(root)):
+        names = [each.name for each in folders_in(place) if each.name not in MASK_FOLDERS and images_in(each)]
+        if len(names) > 1:
+            good = next((name for name in names if name.lower() in LIKELY_GOOD), names[0])
+            bad = ",".join(name for name in names if name != good)
+            return f"Name the folders of {place}, such as --good {good} --bad {bad}"
+    return ""
+
+
+def _layout(folder: Path, options: FolderOptions) -> Layout | None:
+    """How a folder is read, if it is a class. Folders that the user named win over MVTec's layout."""
+    named = (options.good, options.bad) != (USUAL.good, USUAL.bad)
+    if named and is_plain(folder, options):
+        return "plain"
+    if (folder / "train" / GOOD).is_dir():
+        return "mvtec"
+    if is_plain(folder, options):
+        return "plain"
+    return "mvtec" if is_class(folder) else None
+
+
+def reader(options: FolderOptions = USUAL) -> Dataset:
+    """The data set ``folder``, read with these options. Raises ``OptionError`` for names of folders that can't be."""
+    check_names(options, f"data set {NAME}")
+    return Dataset(
+        NAME,
+        "Your own images: good and bad ones in a folder each, or MVTec's layout",
+        partial(classes, options=options),
+        partial(load, options=options),
+        f"Layout: {PLAIN}, or {LAYOUT}",
+        options=options,
+        configure=reader,
+    )
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``folder``."""
-    return [Dataset(NAME, "Your own images in MVTec layout", classes, load, f"Layout: {LAYOUT}")]
+    return [reader()]

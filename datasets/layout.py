@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adbench import Sample, Task
-from adbench.api import GOOD, IMAGE_SUFFIXES, DataError, Problem, UnknownNameError, reason
+from adbench.api import GOOD, IMAGE_SUFFIXES, UNLABELLED, DataError, Problem, UnknownNameError, reason
 
 MASK_ENDING = "_mask"
+
+UNSORTED = ("unknown", "unlabelled", "unlabeled")
+"""Folders of ``test`` whose images have no label, if there is no other folder in it."""
 
 ROOT_HINT = "Give its folder with --data-root DIR or ADBENCH_DATA"
 
@@ -29,6 +32,7 @@ def is_class(folder: Path) -> bool:
 def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
     """List the images and masks of one class in MVTec layout, in the order of their names.
 
+    A class whose only test folder is ``test/unknown`` has images without labels, which can be scored, but not judged.
     A class without any ``ground_truth`` folder has no masks: only image-level metrics are defined. Otherwise a
     defective image without a mask names the path where its mask was expected.
 
@@ -156,7 +160,9 @@ def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
         found = images_in(place)
         if not found:
             problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
-        if place.name == GOOD:
+        if len(defects) == 1 and place.name in UNSORTED:
+            samples += [Sample(path, defect=UNLABELLED) for path in found]
+        elif place.name == GOOD:
             samples += [Sample(path) for path in found]
         else:
             masks = _Masks(ground_truth / place.name) if has_masks else None

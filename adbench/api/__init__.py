@@ -31,6 +31,8 @@ from .context import BuildContext
 from .data import (
     GOOD,
     IMAGE_SUFFIXES,
+    UNLABELLED,
+    DataOptions,
     Dataset,
     EvalSize,
     Problem,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GOOD",
     "IMAGE_SUFFIXES",
+    "UNLABELLED",
     "AdbenchError",
     "AnyBackbone",
     "Auxiliary",
@@ -67,6 +70,7 @@ __all__ = [
     "CheckpointError",
     "Count",
     "DataError",
+    "DataOptions",
     "Dataset",
     "Detector",
     "Epoch",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..util.errors import UnknownNameError
 
@@ -29,15 +29,26 @@ IMAGE_SUFFIXES = frozenset(
 GOOD = "good"
 """The defect type of an image without a defect."""
 
+UNLABELLED = ""
+"""The defect type of an image whose label nobody has given: it can be scored, but no metric counts it."""
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its path, its label, and the path of its mask (None if it is good)."""
+    """One image: its path, its label, and the path of its mask (None if it is good).
+
+    The defect type ``UNLABELLED`` means that the label isn't known. Such images are for ``adbench test`` only.
+    """
 
     path: Path
     label: int = 0
     defect: str = GOOD
     mask: Path | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its label is known."""
+        return self.defect != UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,15 @@ class Problem:
     path: Path
     found: str
     hint: str
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The options of a data set's reader, which extends this class; every option has a default.
+
+    Types and ranges are those of a method's options: numbers, texts, true or false, and tuples of them. The text below
+    an option gives its meaning, which ``adbench list datasets NAME`` shows.
+    """
 
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
@@ -68,6 +88,9 @@ class Task:
         validation: good images that the data set separates from training, if it does.
         tests: the test splits by name, if a data set has several; otherwise empty.
         train_place: where training images were searched; shown if there are none.
+        options: the reader's options, if its images depend on them; then they are a part of the result.
+        remarks: lines for the user on how the images were found, such as a split that the reader made, and what it
+            passed over.
     """
 
     dataset: str
@@ -80,6 +103,8 @@ class Task:
     validation: tuple[Sample, ...] = ()
     tests: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     train_place: Path | None = None
+    options: DataOptions | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:
@@ -140,6 +165,8 @@ class Dataset:
     ``classes(root)`` names the classes; ``load(root, class_name)`` finds the images of one without
     opening them. Both raise ``DataError`` if the folder is missing. A data set that generates itself
     (``demo``) takes no root: it gets the cache folder.
+
+    A reader with ``options`` reads with them; ``configure`` returns the same reader with other ones.
     """
 
     name: str
@@ -149,6 +176,8 @@ class Dataset:
     source: str = ""
     needs_root: bool = True
     synthetic: bool = False
+    options: DataOptions | None = None
+    configure: Callable[[Any], Dataset] | None = None
 
 
 def size_text(size: EvalSize) -> str:

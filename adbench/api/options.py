@@ -118,7 +118,7 @@ SMALLEST_SIZE = 32
 O = TypeVar("O", bound=Options)  # noqa: E741
 
 
-def option_types(kind: type[Options]) -> dict[str, Any]:
+def option_types(kind: type[Any]) -> dict[str, Any]:
     """Name and type of each option, with its range if it has one, in the order of declaration.
 
     A class that redeclares an inherited option without a range, for another default, keeps the inherited range.
@@ -164,7 +164,7 @@ def _is_numeric(kind: Any) -> bool:
     return kind in (int, float, type(None))
 
 
-def option_meanings(kind: type[Options]) -> dict[str, str]:
+def option_meanings(kind: type[Any]) -> dict[str, str]:
     """Meaning of each option: the text below it in its class, or in the class that declared it first.
 
     An option without such a text has an empty one; so have all options of a class without available source.
@@ -191,7 +191,7 @@ def _texts_below_fields(kind: type) -> dict[str, str]:
     return found
 
 
-def parse(kind: type[Options], key: str, text: str, *, owner: str) -> Any:
+def parse(kind: type[Any], key: str, text: str, *, owner: str) -> Any:
     """Parse the text of one option.
 
     Raises:
@@ -334,9 +334,13 @@ def check(options: Options, *, owner: str) -> None:
     if whole is not None and (whole[0] < options.size[0] or whole[1] < options.size[1]):
         wanted = f"at least the size, {option_text('size', options.size)}, which is cut out of it"
         hint = "-o resize_to=none resizes the whole image to the size"
-        raise OptionError(
-            f"option resize_to of {owner}", found=option_text("resize_to", whole), wanted=wanted, hint=hint
-        )
+        found = option_text("resize_to", whole)
+        raise OptionError(f"option resize_to of {owner}", found=found, wanted=wanted, hint=hint)
+    check_ranges(options, owner=owner)
+
+
+def check_ranges(options: Any, *, owner: str) -> None:
+    """Refuse values of a method's or a data set's options that are out of their ranges. Raises ``OptionError``."""
     for key, kind in option_types(type(options)).items():
         value = getattr(options, key)
         if not _in_range(kind, value):
@@ -366,8 +370,8 @@ def _is_of(kind: Any, value: Any) -> bool:
     return isinstance(value, kind) if kind in (bool, str, type(None)) else True
 
 
-def to_json(options: Options) -> dict[str, Any]:
-    """Convert options to JSON's types: tuples become lists."""
+def to_json(options: Any) -> dict[str, Any]:
+    """Convert options of a method or of a data set to JSON's types: tuples become lists."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(options).items()}
 
 
@@ -378,15 +382,19 @@ def from_json(kind: type[O], values: Mapping[str, Any], *, owner: str) -> O:
         UnknownNameError: ``owner`` has no such option.
         OptionError: a value of another type, or out of its range.
     """
-    known = option_types(kind)
-    typed: dict[str, Any] = {key: value for key, value in LATER.items() if key not in values}
+    later = {key: value for key, value in LATER.items() if key not in values}
+    check(options := kind(**later, **typed(kind, values, owner)), owner=owner)
+    return options
+
+
+def typed(kind: type[Any], values: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Turn JSON's types into those of the options of ``kind``. Raises the errors of ``from_json`` but for ranges."""
+    known, found = option_types(kind), dict[str, Any]()
     for key, value in values.items():
         if key not in known:
             raise UnknownNameError(f"option of {owner}", key, known)
-        typed[key] = tuple(value) if isinstance(value, list) else value
-        if not _is_of(known[key], typed[key]):
-            found = f"'{value}'" if isinstance(value, str) else str(value)
-            raise OptionError(f"option {key} of {owner}", found=found, wanted=type_name(known[key]))
-    options = kind(**typed)
-    check(options, owner=owner)
-    return options
+        found[key] = tuple(value) if isinstance(value, list) else value
+        if not _is_of(known[key], found[key]):
+            text = f"'{value}'" if isinstance(value, str) else str(value)
+            raise OptionError(f"option {key} of {owner}", found=text, wanted=type_name(known[key]))
+    return found

@@ -26,6 +26,7 @@ from .backbone import BackboneEntry
 from .backbone_table import is_built_in
 from .context import BuildContext
 from .data import Dataset
+from .data_options import with_options
 from .method import Method
 from .options import Options
 
@@ -157,6 +158,10 @@ class Registry:
         if name not in self.datasets:
             raise UnknownNameError("dataset", name, self.datasets, hint="Use --dataset folder --data-root DIR")
         return self.datasets[name]
+
+    def reader(self, dataset: str, options: Mapping[str, Any]) -> Dataset:
+        """Find a data set, read with these options. Raises the errors of ``dataset`` and of ``with_options``."""
+        return with_options(self.dataset(dataset), options)
 
 
 def texts_in(options: Mapping[str, Any]) -> set[str]:

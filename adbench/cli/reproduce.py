@@ -73,7 +73,7 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
     _require_published_preset(chosen, preset)
-    reader = registry.dataset(dataset)
+    reader = values.reader(registry, dataset)
     given = values.setting(setting, shots) if setting or shots else None
     wanted = _target(chosen, dataset, given, shots, source)
     root = values.root(reader, data_root)

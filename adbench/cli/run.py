@@ -20,6 +20,7 @@ from .stored import REPORT, write_report
 if TYPE_CHECKING:
     from ..api.data import Setting
     from ..api.registry import Registry
+    from ..report.tables import AnyTable
     from ..results.records import Result
     from ..results.variants import Names
     from ..run.checkpoint import AnyCheckpoint
@@ -98,7 +99,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
 
     registry = load_plugins(plugin_files)
     chosen = values.methods(registry, methods)
-    reader = registry.dataset(dataset)
+    reader = values.reader(registry, dataset)
     root = values.root(reader, data_root)
     overrides = values.overrides(chosen, changes, {"backbone": backbone, "weights": weights, "size": size, "amp": amp})
     given = values.auxiliary(chosen, auxiliary)
@@ -213,16 +214,26 @@ def _names(made: Sequence[Result], results: Path) -> Names:
 )
 @arguments.what_to_test
 @arguments.test_split_option
+@click.option(
+    "--scores",
+    is_flag=True,
+    help="Show each image's score, and whether the checkpoint's threshold calls it good or defective. JSON always has "
+    "them, CSV has them in place of the metrics.",
+)
 @arguments.results_option
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
          amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
-         test_split: str | None, results: Path, format_: str) -> None:  # fmt: skip
+         test_split: str | None, scores: bool, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored.
 
     \b
     adbench test -m padim -d demo -c brick --checkpoint demo/brick/padim
+    adbench test -m padim -d folder --data-root new --checkpoint folder/parts/padim --scores
+
+    adbench's own checkpoints need no training images. Images without a label, such as those of a folder that nobody
+    has sorted, get scores but no metrics.
     """  # noqa: D301
     from ..results.find import find_checkpoint
     from ..run import checkpoint as checkpoints
@@ -231,18 +242,18 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
 
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
-    reader = registry.dataset(dataset)
+    reader = values.reader(registry, dataset)
     root = values.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     overrides = values.overrides([chosen], changes, short)
     saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))
+    reader = trial.read_as(saved, reader)
+    own = trial.trained_on(saved, dataset, reader.classes(root)) or "all"
     plan = suite.Plan(
         methods=[chosen],
         overrides=overrides,
         dataset=reader,
-        classes=suite.choose_classes(
-            reader, root, trial.trained_on(saved, dataset) or "all" if classes is None else classes
-        ),
+        classes=suite.choose_classes(reader, root, own if classes is None else classes),
         data_root=root,
         preset=preset,
         auxiliary=values.auxiliary([chosen], auxiliary),
@@ -252,12 +263,13 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         test=test_split,
     )
     values.compute_with(threads, say)
-    _run_trials(plan.jobs(), registry, saved, overrides[method], format_)
+    _run_trials(plan.jobs(), registry, saved, overrides[method], format_, with_scores=scores)
 
 
 def _run_trials(
-    jobs: Sequence[Job], registry: Registry, saved: AnyCheckpoint, changes: Mapping[str, Any], format_: str
-) -> None:
+    jobs: Sequence[Job], registry: Registry, saved: AnyCheckpoint, changes: Mapping[str, Any], format_: str,
+    *, with_scores: bool,
+) -> None:  # fmt: skip
     """Score class after class; a failure doesn't stop the others."""
     from .. import report
     from ..run import trial
@@ -280,7 +292,10 @@ def _run_trials(
                 watch.stop()
         failures.end()
     if trials:
-        print_tables([report.trial_table(trials)], format_)
+        tables: list[AnyTable] = [report.trial_table(trials)]
+        if with_scores or format_ == "json":
+            tables = [*(tables if format_ != "csv" else ()), report.verdict_table(trials)]
+        print_tables(tables, format_)
     if len(jobs) == 1 and errors:
         raise errors[0]
     if errors:

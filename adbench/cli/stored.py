@@ -136,13 +136,14 @@ def _confidence(results: Path) -> Confidence:
 @arguments.looked_up
 def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
           data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options.
+    """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options, and so does `datasets`.
 
     \b
     adbench list methods msflow
+    adbench list datasets folder
     adbench list runs -d demo
     """  # noqa: D301
-    if name and what != "methods":
+    if name and what not in ("methods", "datasets"):
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
     if what == "runs":
@@ -157,7 +158,7 @@ def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
     if what == "backbones":
         return [lists.backbones(registry)]
     if what == "datasets":
-        return [lists.datasets(registry)]
+        return [lists.options_of_dataset(registry.dataset(name)) if name else lists.datasets(registry)]
     if not name:
         return [lists.methods(registry)]
     method = registry.method(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
-from .options import LAST_SEED
+from .options import LAST_SEED, reader_changes
 
 if TYPE_CHECKING:
     from ..api.data import Dataset, EvalSize, Setting
@@ -48,6 +48,25 @@ def left_out(registry: Registry, lacking: Mapping[str, Sequence[str]]) -> str:
     if others := [name for name in registry.methods if name.startswith(BY_NAME_ONLY)]:
         parts.append(f"{', '.join(others)} (only where named)")
     return f"--method all leaves out {', '.join(parts)}. See adbench list methods NAME." if parts else ""
+
+
+def reader(registry: Registry, name: str) -> Dataset:
+    """The data set of a command, read with the options that were given for its reader.
+
+    Raises:
+        UsageError: there is no such data set, its reader has no such option, or a value doesn't fit.
+    """
+    from ..api.data_options import parse_change, with_options
+
+    dataset = registry.dataset(name)
+    changes = {}
+    for flag, key, text in reader_changes(click.get_current_context()):
+        if not key:
+            key, found, text = text.partition("=")
+            if not found:
+                raise OptionError(f"{flag} {key}", found="no '='", wanted="KEY=VALUE")
+        changes[key] = parse_change(dataset, key, text, flag)
+    return with_options(dataset, changes)
 
 
 def root(reader: Dataset, given: Path | None) -> Path:

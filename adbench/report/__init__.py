@@ -5,6 +5,6 @@
 
 from .compare import compare
 from .leaderboard import leaderboard
-from .runs import list_runs, trial_table
+from .runs import list_runs, trial_table, verdict_table
 
-__all__ = ["compare", "leaderboard", "list_runs", "trial_table"]
+__all__ = ["compare", "leaderboard", "list_runs", "trial_table", "verdict_table"]

@@ -41,7 +41,26 @@ def datasets(registry: Registry) -> Table[Dataset]:
         Column("summary", "summary", lambda data: data.summary + (" (synthetic)" if data.synthetic else "")),
         Column("source", "source", lambda data: data.source or "made on first use"),
     )
-    return Table("Data sets", columns, tuple(registry.datasets.values()))
+    with_options = [name for name, data in registry.datasets.items() if data.options is not None]
+    notes = (f"adbench list datasets NAME shows options ({', '.join(with_options)})",) if with_options else ()
+    return Table("Data sets", columns, tuple(registry.datasets.values()), notes)
+
+
+def options_of_dataset(dataset: Dataset) -> Table[_Option]:
+    """The options of a data set's reader: type, default, meaning."""
+    kind = type(dataset.options)
+    types, meanings, defaults = {}, {}, {}
+    if dataset.options is not None:
+        types, meanings, defaults = option_types(kind), option_meanings(kind), to_json(dataset.options)
+    columns: tuple[Column[_Option], ...] = (
+        Column("option", "option", lambda option: option.key, role="key"),
+        Column("type", "type", lambda option: type_name(option.kind)),
+        Column("default", "default", lambda option: option_text(option.key, defaults[option.key]), whole=True),
+        Column("meaning", "meaning", lambda option: option.meaning),
+    )
+    rows = tuple(_Option(key, kind, meanings[key]) for key, kind in types.items())
+    notes = ("Give them as --data-option KEY=VALUE",) if rows else ("Its reader has no options.",)
+    return Table(f"Options of data set {dataset.name}: {dataset.summary}", columns, rows, notes)
 
 
 @dataclass(frozen=True)

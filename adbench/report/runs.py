@@ -22,7 +22,7 @@ from .timing import timing_columns, timing_notes
 
 if TYPE_CHECKING:
     from ..run.standing import Standing
-    from ..run.trial import Trial
+    from ..run.trial import Trial, Verdict
 
 
 @dataclass(frozen=True)
@@ -163,11 +163,54 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     return Table(title, columns, rows, tuple(notes), footers)
 
 
+@dataclass(frozen=True)
+class _Image:
+    """An image that a checkpoint scored, and its class."""
+
+    trial: Trial
+    image: Verdict
+
+
+def verdict_table(trials: Sequence[Trial]) -> Table[_Image]:
+    """The score of each image and what the threshold calls it, the most anomalous first in each class.
+
+    Raises:
+        ResultError: there is no trial.
+    """
+    if not trials:
+        raise ResultError("there is nothing to show", found="no class that was scored")
+    first = trials[0]
+    several: Role = "key" if len(trials) > 1 else "other"
+
+    def threshold(row: _Image) -> float | None:
+        return row.trial.threshold.value if row.trial.threshold else None
+
+    columns: tuple[Column[_Image], ...] = (
+        constant("dataset", "data set", first.dataset),
+        constant("method", "method", first.method),
+        constant("checkpoint", "checkpoint", first.checkpoint),
+        Column("class", "class", lambda row: row.trial.class_name, role=several),
+        Column("image", "image", lambda row: row.image.path, role="key", whole=True),
+        Column("label", "label", lambda row: row.image.label),
+        Column("defect", "defect", lambda row: row.image.defect),
+        Column("score", "score", lambda row: row.image.score, "score"),
+        Column("threshold", "threshold", threshold, "score"),
+        Column("verdict", "verdict", lambda row: row.image.verdict),
+    )
+    rows = [_Image(trial, image) for trial in trials for image in sorted(trial.images, key=lambda image: -image.score)]
+    without = [trial.class_name for trial in trials if trial.threshold is None]
+    notes = [f"verdict -: the checkpoint has no threshold for these scores ({', '.join(without)})."] if without else []
+    title = f"{first.method} from {first.checkpoint} on {dataset_title(first.dataset, first.synthetic)}: each image"
+    return Table(title, columns, tuple(rows), tuple(notes))
+
+
 def _missing_notes(trials: Sequence[Trial]) -> list[str]:
     def scored(trial: Trial) -> Scored:
         return Scored(trial.method, trial.class_name, lambda name: getattr(trial.metrics, name))
 
-    notes = missing.notes(list(map(scored, trials)), MAIN_METRICS)
+    bare = [trial.class_name for trial in trials if not trial.labelled]
+    notes = [f"Metrics -: no labels ({', '.join(bare)})."] if bare else []
+    notes += missing.notes([scored(trial) for trial in trials if trial.labelled], MAIN_METRICS)
     return [*notes, "epoch -: the checkpoint doesn't say."] if any(trial.epoch is None for trial in trials) else notes
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..api.data import EvalSize, Setting, Size
-from ..api.options import option_text
+from ..api.data import DataOptions, EvalSize, Setting, Size
+from ..api.data_options import changes
+from ..api.options import option_text, to_json
 from ..api.scores import Metrics, Threshold
 
 
@@ -34,6 +35,29 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How a data set was read whose reader has options: their values in JSON's types, and the names of changed ones."""
+
+    options: Mapping[str, Any]
+    changed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: DataOptions | None) -> Reading | None:
+        """The record of a reader's options; None if there are none."""
+        return None if options is None else cls(to_json(options), tuple(changes(options)))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What names say of it: the changed options, such as "test_share=0.5"."""
+        return tuple(f"{key}={option_text(key, self.options[key])}" for key in self.changed)
+
+    @property
+    def text(self) -> str:
+        """All options in a line."""
+        return ", ".join(f"{key}={option_text(key, value)}" for key, value in self.options.items())
+
+
+@dataclass(frozen=True)
 class Protocol:
     """Everything that moves a number, except the method.
 
@@ -44,7 +68,8 @@ class Protocol:
     "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results
     that are older than a field it has its default. ``validation`` is the part of the training images that the method
     kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
-    centre; None if nothing was cut off that way.
+    centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
+    images; None if they depend on no option of it.
     """
 
     size: Size
@@ -65,16 +90,25 @@ class Protocol:
     test: str | None = None
     validation: float = 0.0
     resize_to: Size | None = None
+    reading: Reading | None = None
+
+    @property
+    def reading_words(self) -> tuple[str, ...]:
+        """What names say of how the data set was read: its reader's changed options."""
+        return self.reading.words if self.reading else ()
 
     @property
     def setting_words(self) -> tuple[str, ...]:
-        """What a variant's name says of the setting and the test split: none for one class and the usual test."""
-        return setting_words(self.setting, self.shots, self.test)
+        """What a variant's name says of the setting and the images: none for one class and the usual images."""
+        return setting_words(self.setting, self.shots, self.test, self.reading)
 
 
-def setting_words(setting: Setting, shots: int | None = None, test: str | None = None) -> tuple[str, ...]:
-    """What a variant's name says of the setting and the test split: none for one class and the usual test."""
-    return tuple(filter(None, (setting_text(setting, shots), f"test={test}" if test else "")))
+def setting_words(
+    setting: Setting, shots: int | None = None, test: str | None = None, reading: Reading | None = None
+) -> tuple[str, ...]:
+    """What a variant's name says of the setting and the images: none for one class and the usual images."""
+    words = (setting_text(setting, shots), f"test={test}" if test else "")
+    return (*filter(None, words), *(reading.words if reading else ()))
 
 
 def setting_text(setting: Setting, shots: int | None = None) -> str:

@@ -77,18 +77,23 @@ class Variant:
 
 @dataclass(frozen=True)
 class Board:
-    """All variants on one test split of one data set; ``test`` is None for the one that is scored by default."""
+    """All variants on the same images of one data set.
+
+    ``test`` is the test split, None for the one that is scored by default; ``reading`` says which options of the data
+    set's reader were changed.
+    """
 
     dataset: str
     synthetic: bool
     variants: tuple[Variant, ...]
     remarks: tuple[str, ...]
     test: str | None = None
+    reading: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """The data set's name, with the test split where another than the usual one was scored."""
-        return self.dataset + (f", test split {self.test}" if self.test else "")
+        """The data set's name, with what differs from its usual images: the test split, and options of the reader."""
+        return ", ".join([self.dataset, *([f"test split {self.test}"] if self.test else []), *self.reading])
 
     @property
     def title(self) -> str:
@@ -97,7 +102,7 @@ class Board:
 
     def holds(self, run: Result) -> bool:
         """Whether a run is on this board's images."""
-        return (run.dataset, run.protocol.test) == (self.dataset, self.test)
+        return _images(run) == (self.dataset, self.test, self.reading)
 
 
 def dataset_title(name: str, synthetic: bool) -> str:
@@ -156,7 +161,7 @@ def _by_group(runs: Iterable[Result]) -> dict[tuple[str, str], list[Result]]:
 def boards(
     results: Iterable[Result], remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None
 ) -> list[Board]:
-    """Group runs into a board for each data set and test split, in the order of the runs.
+    """Group runs into a board for each data set, test split and way to read it, in the order of the runs.
 
     Runs of one name whose options, weights, precision or code differ become separate variants. If the images of a
     class changed, only its runs on the newest images count, since others are not comparable.
@@ -166,16 +171,22 @@ def boards(
         remarks: further notes on each data set's runs (``standing.Sorted``).
         names: names of the variants; by default from these results alone.
     """
-    by_images: dict[tuple[str, str | None], list[Result]] = {}
+    by_images: dict[_Images, list[Result]] = {}
     for result in results:
-        by_images.setdefault((result.dataset, result.protocol.test), []).append(result)
-    return [
-        _board(dataset, test, runs, (remarks or {}).get(dataset, ()), names)
-        for (dataset, test), runs in by_images.items()
-    ]
+        by_images.setdefault(_images(result), []).append(result)
+    return [_board(images, runs, (remarks or {}).get(images[0], ()), names) for images, runs in by_images.items()]
 
 
-def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequence[str], names: Names | None) -> Board:
+_Images = tuple[str, str | None, tuple[str, ...]]
+
+
+def _images(run: Result) -> _Images:
+    """What a board's runs share: the data set, the test split, and the changed options of the reader."""
+    return run.dataset, run.protocol.test, run.protocol.reading_words
+
+
+def _board(images: _Images, runs: Sequence[Result], said: Sequence[str], names: Names | None) -> Board:
+    dataset, test, reading = images
     runs, remarks = _on_newest_images(runs)
     remarks.extend(said)
     names = names or Names(runs)
@@ -193,7 +204,7 @@ def _board(dataset: str, test: str | None, runs: Sequence[Result], said: Sequenc
 
     ordered = sorted(by_label.items(), key=place)
     variants = tuple(Variant(label, group[0].method, _by_class(group)) for label, group in ordered)
-    return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks), test)
+    return Board(dataset, any(run.synthetic for run in runs), variants, tuple(remarks), test, reading)
 
 
 def _some(files: Sequence[str]) -> str:
@@ -301,6 +312,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
     return {
         "setting": _setting_part(protocol),
         "test": tested,
+        "reading": f"read with {protocol.reading.text}" if protocol.reading else "",
         "input": f"{size}{whole} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",

@@ -7,7 +7,7 @@ missing part would stay random, and its scores would look like any others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from ..api.detector import Detector
 from ..api.method import Method
 from ..api.options import Options
 from ..api.scores import Threshold
+from ..results.records import Reading
 from ..stats import thresholds
 from ..stats.thresholds import Stored
 from ..util import devices, torch_files
@@ -67,6 +68,7 @@ class Checkpoint:
         provenance: what made it; None in files of adbench 0.1.
         map_scale: map values to draw darkest and brightest, from the run's test images; None in files of adbench 0.1,
             and without maps.
+        data_options: the options of the data set's reader on which the images of its training depended.
     """
 
     path: Path
@@ -87,6 +89,7 @@ class Checkpoint:
     validation: float
     provenance: Provenance | None = None
     map_scale: tuple[float, float] | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
 
     def options_for(self, method: Method, changes: Mapping[str, Any] | None = None) -> Options:
         """The options of its training with the user's changes.
@@ -153,6 +156,7 @@ def payload(
     validation: float,
     provenance: Provenance,
     map_scale: tuple[float, float] | None = None,
+    reading: Reading | None = None,
 ) -> dict[str, Any]:
     """Content of a run's checkpoint file: the model without its optimiser, and what scoring needs.
 
@@ -165,6 +169,7 @@ def payload(
         validation: part of them that the method held out for its own validation.
         provenance: what made it.
         map_scale: map values to draw darkest and brightest.
+        reading: how they were found, if that depends on options.
     """
     state = model_state(detector)
     found = {name: thresholds.to_checkpoint(each, detector.score_scale) for name, each in judged.items()}
@@ -186,6 +191,7 @@ def payload(
         "validation": validation,
         "provenance": provenance.to_table(),
         "map_scale": None if map_scale is None else list(map_scale),
+        "data_options": dict(reading.options) if reading else {},
         "parts": list(state),
         "state": state,
     }
@@ -247,6 +253,7 @@ def read(path: Path, *, hint: str = "") -> AnyCheckpoint:
         validation=fields.share("validation", 1.0),
         provenance=_provenance(fields),
         map_scale=fields.numbers("map_scale"),
+        data_options=fields.table("data_options", {}),
     )
 
 

@@ -42,9 +42,9 @@ class Fields:
         """A share; 0 if the field is missing."""
         return float(self.take(name, lambda value: _is_share(value, most), f"a number from 0 to {most:g}", 0.0))
 
-    def table(self, name: str) -> Mapping[str, Any]:
+    def table(self, name: str, *default: Mapping[str, Any]) -> Mapping[str, Any]:
         """A dict with texts as keys."""
-        found: Mapping[str, Any] = self.take(name, _is_table, "a dict with texts for keys")
+        found: Mapping[str, Any] = self.take(name, _is_table, "a dict with texts for keys", *default)
         return found
 
     def texts(self, name: str) -> tuple[str, ...] | None:

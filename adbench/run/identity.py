@@ -47,7 +47,7 @@ class Identifier:
         self.registry = registry
         self.digests = digests or Digests()
         self._sources = source.Sources()
-        self._data: dict[tuple[str, str, Path, str | None], str] = {}
+        self._data: dict[tuple[str, str, Path, str | None, str], str] = {}
 
     def of(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None, *, again: bool = False) -> Identity:
         """The identity of what a job would compute now.
@@ -70,7 +70,7 @@ class Identifier:
         return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, watch), together)
 
     def _data_of(self, job: Job, task: Task, watch: Watch | None, again: bool) -> str:
-        key = (task.dataset, task.class_name, task.root, job.test)
+        key = (task.dataset, task.class_name, task.root, job.test, repr(task.options))
         if again or key not in self._data:
             self._data[key] = data_digest(task.with_test(job.test), self.digests, watch)
         return self._data[key]

@@ -14,11 +14,11 @@ from ..api.data import EvalSize, Sample, Setting, Task, size_text
 from ..api.options import Options, naming
 from ..data import splits
 from ..results import serialization, store
-from ..results.records import Identity, setting_text
+from ..results.records import Identity, Reading, setting_text
 from ..stats import thresholds
 from ..util import capacity, devices
 from ..util.errors import DataError, OptionError
-from ..util.text import digest_of_text, safe_name
+from ..util.text import digest_of_text, plural, safe_name
 
 NAMED = 3
 """Up to this many jointly trained classes, a message lists their names."""
@@ -58,7 +58,7 @@ class Job(RunSettings):
     ``options`` are final except for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are
     those of the model, sorted by name, so that their order moves no number; by default the only one is ``class_name``.
     In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` has the paths of the
-    method's auxiliary data by name.
+    method's auxiliary data by name, ``data_options`` the options of the data set's reader that the user changed.
 
     Raises:
         OptionError: classes or shots that don't fit the setting.
@@ -74,6 +74,7 @@ class Job(RunSettings):
     seed: int = 0
     classes: tuple[str, ...] = ()
     auxiliary: tuple[tuple[str, Path], ...] = ()
+    data_options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         classes = (self.class_name,) if self.class_name else tuple(sorted(set(self.classes)))
@@ -103,7 +104,7 @@ class Job(RunSettings):
         return " · ".join(filter(None, (self.method, self.data_name, setting, f"seed {self.seed}")))
 
 
-def run_name(job: Job, identity: Identity, *, amp: str) -> str:
+def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None = None) -> str:
     """Name a configuration, readable and with a digest: "cpu-seed0-1a2b3c4d".
 
     Everything that can move a number counts, including ``eval_every`` for the oracle, and so does the variant's name.
@@ -114,6 +115,7 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
         job: the task to run.
         identity: of the data, of the files that options name, and of the code.
         amp: the precision that ``job.options.amp`` was resolved to.
+        reading: how the images were found, if that depends on options.
     """
     facts = {
         "method": job.method,
@@ -136,6 +138,9 @@ def run_name(job: Job, identity: Identity, *, amp: str) -> str:
     if job.test is not None:
         facts["test"] = job.test
         words.append(safe_name(job.test))
+    if reading is not None and reading.changed:
+        facts["reading"] = reading.words
+        words.append(safe_name(",".join(reading.words)))
     if job.eval_size is not None:
         facts["eval_size"] = job.eval_size
         words.append(size_text(job.eval_size))
@@ -201,6 +206,11 @@ class ResolvedJob:
         return [each.whole for each in self.classes]
 
     @property
+    def reading(self) -> Reading | None:
+        """How the images were found, if that depends on options of the data set's reader."""
+        return _reading(self.whole)
+
+    @property
     def context(self) -> BuildContext:
         """The context in which the method is built."""
         images = sum(len(each.task.train) for each in self.classes)
@@ -209,6 +219,11 @@ class ResolvedJob:
     def is_finished(self) -> bool:
         """Whether every class has its result."""
         return all(each.folder.is_finished() for each in self.classes)
+
+
+def _reading(tasks: Sequence[Task]) -> Reading | None:
+    """How the images of a model's classes were found; a class may depend on no option."""
+    return next((made for task in tasks if (made := Reading.of(task.options)) is not None), None)
 
 
 def build_context(job: Job, device: torch.device, *, train_images: int) -> BuildContext:
@@ -238,11 +253,13 @@ def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
             setting needs more training images than there are.
     """
     tasks = [task.with_test(job.test) for task in tasks]
+    for task in tasks:
+        _require_labels(task)
     capacity.require_input(job.options.size, max(len(task.test) for task in tasks))
     capacity.require_eval_size(job.eval_size)
     device = devices.resolve_device(job.device)
     options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
-    run = run_name(job, identity, amp=options.amp)
+    run = run_name(job, identity, amp=options.amp, reading=_reading(tasks))
     classes = []
     for task in tasks:
         folder = store.RunFolder(job.results, job.dataset, task.class_name, job.method, run)
@@ -251,6 +268,18 @@ def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
         own = identity.of_class(task.class_name)
         classes.append(ResolvedClass(replace(task, train=kept), task, own, folder, held_out, shots))
     return ResolvedJob(job, options, device, identity, tuple(classes))
+
+
+def _require_labels(task: Task) -> None:
+    """Refuse images without labels, for which no metric is defined."""
+    bare = [sample for sample in task.test if not sample.is_labelled]
+    if bare:
+        raise DataError(
+            f"class {task.class_name} of {task.dataset}",
+            found=f"{plural(len(bare), 'image')} without a label in {bare[0].path.parent}",
+            wanted="good and defective images in folders of their own",
+            hint="adbench test scores them with a trained checkpoint",
+        )
 
 
 def _training(task: Task, job: Job) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:

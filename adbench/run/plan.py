@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import requirements
 from ..api.data import Dataset, Setting, Task
+from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results.records import Result
 from ..results.store import has_results, require_writable
@@ -37,6 +38,7 @@ from .watch import Watch
 if TYPE_CHECKING:
     from ..api.registry import Registry
     from .identity import Identifier
+    from .notices import Notices
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Plan(RunSettings):
             data_root=self.data_root,
             seed=seed,
             auxiliary=tuple(sorted(auxiliary.items())),
+            data_options=tuple(changes(self.dataset.options).items()),
             **settings,
         )
 
@@ -161,14 +164,14 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-Place = tuple[str, str, Path, str | None]
-"""The place of a task: data set, class, root and test split."""
+Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...]]
+"""The place of a task: data set, class, root, test split and changed options of the reader."""
 
 Tasks = Mapping[Place, Task | AdbenchError]
 
 
 def _places(job: Job) -> list[Place]:
-    return [(job.dataset, class_name, job.data_root, job.test) for class_name in job.classes]
+    return [(job.dataset, class_name, job.data_root, job.test, job.data_options) for class_name in job.classes]
 
 
 def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
@@ -180,9 +183,9 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
         for place in _places(job):
             if place in tasks:
                 continue
-            dataset, class_name, root, test = place
+            dataset, class_name, root, test, options = place
             try:
-                task = registry.dataset(dataset).load(root, class_name).with_test(test)
+                task = registry.reader(dataset, dict(options)).load(root, class_name).with_test(test)
                 if task.problems and not job.skip_bad:
                     raise problem_error(task.problems)
                 tasks[place] = task
@@ -269,15 +272,16 @@ def run_here(
     from ..backbones.feature_cache import FeatureCache
     from . import engine
     from .identity import Identifier
+    from .notices import Notices
 
     watch = watch or Watch()
     tasks = load_tasks(jobs, registry)
     require_common(jobs, tasks)
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
-    builds = _Builds(identifier)
+    builds, notices = _Builds(identifier), Notices(identifier.digests, watch.note)
     for job in jobs:
-        ready = _prepare(job, tasks, identifier, builds, watch)
+        ready = _prepare(job, tasks, identifier, builds, notices, watch)
         if isinstance(ready, Outcome):
             yield ready
         else:
@@ -345,7 +349,9 @@ class _Builds:
             raise problem
 
 
-def _prepare(job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, watch: Watch) -> Outcome | ResolvedJob:
+def _prepare(
+    job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, notices: Notices, watch: Watch
+) -> Outcome | ResolvedJob:
     """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
     from .class_run import check_images
     from .standing import predecessor
@@ -354,7 +360,9 @@ def _prepare(job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, wa
     try:
         require_setting([identifier.registry.method(job.method)], job.setting)
         found = _tasks_of(job, tasks)
-        resolved = prepare(job, found, identifier.of(job, found, watch.stage))
+        identity = identifier.of(job, found, watch.stage)
+        notices.tell(found)
+        resolved = prepare(job, found, identity)
         for each in resolved.classes:
             each.folder.sweep()
         if resolved.is_finished() and not job.force:

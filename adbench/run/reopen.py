@@ -21,7 +21,7 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, described
 from ..util.files import cache_folder
 from ..util.text import stored_text
 from .identity import data_digest
-from .standing import named_in
+from .standing import named_in, reader_of
 from .trained import TrainedModel, open_model
 
 DIFFERENCE = 0.05
@@ -51,7 +51,7 @@ class Reopener:
         self.roots = tuple(roots)
         self.device = devices.resolve_device(device)
         self.digests = Digests()
-        self._tasks: dict[tuple[str, str, str, str, str | None], Task] = {}
+        self._tasks: dict[tuple[str, str, str, str, str | None, str], Task] = {}
 
     def task(self, result: Result) -> Task:
         """Find the images of a result.
@@ -61,7 +61,8 @@ class Reopener:
             UnknownNameError: there is no such data set.
         """
         contents = result.identity.data if result.identity else ""
-        key = (result.dataset, result.class_name, result.fingerprint, contents, result.protocol.test)
+        how = result.protocol
+        key = (result.dataset, result.class_name, result.fingerprint, contents, how.test, repr(how.reading))
         if key not in self._tasks:
             self._tasks[key] = self._find(result)
         return self._tasks[key]
@@ -76,7 +77,7 @@ class Reopener:
         return [known[path] for path in paths]
 
     def _find(self, result: Result) -> Task:
-        reader = self.registry.dataset(result.dataset)
+        reader = reader_of(result, self.registry)
         found: dict[str, None] = {}
         named = [Path(name) for name in named_in(result.command, "--data-root")]
         for root in dict.fromkeys((*self.roots, *named)) if reader.needs_root else [cache_folder()]:

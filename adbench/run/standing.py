@@ -14,14 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from ..api.data import Task
+from ..api.data import Dataset, Task
+from ..api.options import option_text
 from ..api.registry import Registry
 from ..results.records import Identity, Result
 from ..results.store import RunFolder
 from ..results.variants import Names
 from ..util import numerics
 from ..util.digests import Digests
-from ..util.errors import PLUGIN_ERRORS, ResultError
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError
 from ..util.files import cache_folder
 from ..util.text import plural
 from .identity import BACKBONE, Identifier, backbone_codes, data_digest, file_code_digest
@@ -29,8 +30,8 @@ from .job import Job
 
 State = Literal["current", "stale", "unchecked"]
 
-Place = tuple[str, str, Path, str | None]
-"""Possible place of a task: data set, class, root and test split."""
+Place = tuple[str, str, Path, str | None, str]
+"""Possible place of a task: data set, class, root, test split and options of the reader."""
 
 IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
 BACKBONE_CODE, NO_BACKBONE = "the backbone's code changed", "its backbone is not at hand"
@@ -154,13 +155,14 @@ class Inspector:
 
     def _found(self, result: Result, class_name: str) -> Iterator[tuple[Place, Task]]:
         """The places of a result's class on this machine, with its images."""
-        reader = self.registry.datasets.get(result.dataset)
-        if reader is None:
+        try:
+            reader = reader_of(result, self.registry)
+        except AdbenchError:  # it is not here, or has no such options now
             return
         named = [Path(name) for name in named_in(result.command, "--data-root")]
         roots = (*self.roots, *named) if reader.needs_root else (cache_folder(),)
         for root in dict.fromkeys(roots):
-            key = (result.dataset, class_name, root, result.protocol.test)
+            key = (result.dataset, class_name, root, result.protocol.test, repr(result.protocol.reading))
             if key not in self._tasks:
                 self.show(f"looking at {result.dataset}/{class_name}")
                 try:
@@ -178,6 +180,17 @@ class Inspector:
             too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
             self._data[key] = None if too_much else data_digest(task, self.digests)
         return self._data[key]
+
+
+def reader_of(result: Result, registry: Registry) -> Dataset:
+    """The data set of a result, read as then.
+
+    Raises:
+        UnknownNameError: there is no such data set.
+        UsageError: its reader has no such options now.
+    """
+    reading = result.protocol.reading
+    return registry.reader(result.dataset, reading.options if reading else {})
 
 
 def named_in(command: str, option: str) -> list[str]:
@@ -205,7 +218,13 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
     name = job.classes[0]  # jointly trained classes are stale together
     folder = RunFolder(job.results, job.dataset, name, job.method, "any").path.parent
     together = job.classes if job.setting == "multi-class" else ()
-    setting = (job.setting, job.shots, together, job.test)
+    setting = (
+        job.setting,
+        job.shots,
+        together,
+        job.test,
+        tuple(f"{key}={option_text(key, value)}" for key, value in job.data_options),
+    )
     asked = (job.method, job.dataset, name, job.preset, dict(job.overrides), job.seed, job.holdout, setting)
     found = []
     for path in folder.glob("*/result.json"):
@@ -214,7 +233,7 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         except ResultError:
             continue
         how = run.protocol
-        setting = (how.setting, how.shots, how.classes, how.test)
+        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words)
         made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
         reasons = _reasons(run.identity, {now.code})
         if run.identity and _backbones(run.identity) != _backbones(now):

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..api import options as options_module
-from ..api.data import relative_path
+from ..api.data import Task, relative_path
 from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
 from ..data.ground_truth import RESAMPLING
 from ..results.records import (
     Environment,
     Protocol,
+    Reading,
     Result,
     Timing,
     changes_by_content,
@@ -82,7 +83,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=replace(protocol(options, detector, run.scores, job), validation=session.validation),
+        protocol=replace(protocol(options, detector, run.scores, job, task), validation=session.validation),
         metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
         oracle=session.best_of(own.name),
@@ -103,8 +104,8 @@ def summarize(
     )
 
 
-def protocol(options: Options, detector: Detector, scores: TestScores, job: Job) -> Protocol:
-    """Everything that moves a number, except the method."""
+def protocol(options: Options, detector: Detector, scores: TestScores, job: Job, task: Task) -> Protocol:
+    """Everything that moves a number, except the method, when ``job`` is done with the images of ``task``."""
     return Protocol(
         size=options.size,
         resize=options.resize,
@@ -123,6 +124,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job)
         classes=job.classes if job.setting == "multi-class" else (),
         test=job.test,
         resize_to=options.resize_to,
+        reading=Reading.of(task.options),
     )
 
 
@@ -145,7 +147,8 @@ def variant(resolved: ResolvedJob, detector: Detector) -> str:
     """The name of a job's variant before there is a result, as ``Result.variant`` gives it later."""
     job = resolved.job
     changes = changes_by_content(dict(job.overrides), resolved.identity.files, _backbone_weights(detector))
-    return variant_name(job.method, job.preset, changes, setting_words(job.setting, job.shots, job.test))
+    setting = setting_words(job.setting, job.shots, job.test, resolved.reading)
+    return variant_name(job.method, job.preset, changes, setting)
 
 
 def _backbone_weights(detector: Detector) -> str | None:

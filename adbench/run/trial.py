@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from ..api import data_options
+from ..api.data import Dataset, Sample, Task, relative_path
 from ..api.registry import Registry
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
-from ..results.records import Protocol
+from ..results.records import Protocol, Reading
 from ..stats import thresholds
 from ..util import capacity, devices
+from ..util.errors import UsageError
+from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images
@@ -27,11 +31,26 @@ from .watch import Watch
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """One image that was scored.
+
+    ``path`` is below the data set's root. ``label`` is "good", "defective", or None where nobody has given it. The
+    ``verdict`` is what the threshold calls the image, None without one.
+    """
+
+    path: str
+    label: str | None
+    defect: str | None
+    score: float
+    verdict: str | None
+
+
+@dataclass(frozen=True)
 class Trial:
     """Scores of a checkpoint on one class; ``epoch`` and ``threshold`` are None if it lacks them.
 
     Of the ``test_images``, ``tied_images`` share their score with another one. There is also no threshold if the user
-    changed something on which scores depend.
+    changed something on which scores depend. Where an image has no label (``labelled``), there are no metrics.
     """
 
     method: str
@@ -45,6 +64,8 @@ class Trial:
     threshold: Threshold | None = None
     test_images: int = 0
     tied_images: int = 0
+    images: tuple[Verdict, ...] = ()
+    labelled: bool = True
 
 
 def run(
@@ -76,11 +97,13 @@ def run(
     ours = saved if isinstance(saved, Checkpoint) else None
     options = ours.options_for(method, changes) if ours else job.options
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
-    task = registry.dataset(job.dataset).load(job.data_root, job.class_name).with_test(job.test)
+    task = registry.reader(job.dataset, dict(job.data_options)).load(job.data_root, job.class_name).with_test(job.test)
     if ours and (ours.dataset != job.dataset or job.class_name not in ours.classes):
         made_for = f"{ours.dataset}/{'+'.join(ours.classes)}"
         watch.note(f"Note: {saved.path} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
 
+    for line in (*task.remarks, *_other_reading(saved, task)):
+        watch.note(line)
     if ours:
         job = _as_saved(job, ours)
     eval_size = job.eval_size
@@ -110,7 +133,10 @@ def run(
         stored = None
     if set(changes or ()) - {"amp", "batch_size"}:  # it was suggested for other scores
         stored = None
-    verdict = thresholds.judge(stored.value, stored.rule, ground_truth.labels, scores.image.numpy()) if stored else None
+    labelled = all(sample.is_labelled for sample in test.store.samples)
+    labels = ground_truth.labels if labelled else ground_truth.labels[:0]
+    image_scores = scores.image.numpy()
+    verdict = thresholds.judge(stored.value, stored.rule, labels, image_scores[: len(labels)]) if stored else None
     return Trial(
         method=method.name,
         dataset=job.dataset,
@@ -118,11 +144,40 @@ def run(
         synthetic=task.synthetic,
         checkpoint=str(saved.path),
         epoch=ours.epoch if ours else None,
-        metrics=scores.evaluate(ground_truth),
-        protocol=_protocol(saved, protocol(options, detector, scores, job)),
+        metrics=scores.evaluate(ground_truth) if labelled else Metrics(),
+        protocol=_protocol(saved, protocol(options, detector, scores, job, task)),
         threshold=verdict,
         test_images=len(ground_truth.labels),
         tied_images=scores.tied,
+        images=tuple(
+            _verdict(sample, task, score, stored.value if stored else None)
+            for sample, score in zip(test.store.samples, image_scores.tolist(), strict=True)
+        ),
+        labelled=labelled,
+    )
+
+
+def _other_reading(saved: AnyCheckpoint, task: Task) -> list[str]:
+    """A line where the images are read with other options than those that the checkpoint was trained on."""
+    reading = Reading.of(task.options)
+    if not isinstance(saved, Checkpoint) or reading is None or saved.dataset != task.dataset:
+        return []
+    if not saved.data_options or reading.options == saved.data_options:
+        return []
+    return [
+        f"Note: {saved.path} was trained on images read with {Reading(saved.data_options).text}. Read with other "
+        "options, its training images may be among those that are scored."
+    ]
+
+
+def _verdict(sample: Sample, task: Task, score: float, threshold: float | None) -> Verdict:
+    known = sample.is_labelled
+    return Verdict(
+        path=stored_text(relative_path(sample.path, task.root)),
+        label=("defective" if sample.label else "good") if known else None,
+        defect=sample.defect if known else None,
+        score=score,
+        verdict=None if threshold is None else "defective" if score > threshold else "good",
     )
 
 
@@ -142,8 +197,28 @@ def _protocol(saved: AnyCheckpoint, scored: Protocol) -> Protocol:
     return replace(scored, setting=saved.setting, shots=saved.shots, classes=classes)
 
 
-def trained_on(saved: AnyCheckpoint, dataset: str) -> str | None:
-    """The classes of ``dataset`` in a checkpoint of adbench, as "a,b"; None for any other."""
+def trained_on(saved: AnyCheckpoint, dataset: str, known: Sequence[str] = ()) -> str | None:
+    """The classes of ``dataset`` in a checkpoint of adbench, as "a,b"; None for any other.
+
+    It is also None where there is a single class now, and another one: the images are new.
+    """
     if not isinstance(saved, Checkpoint) or saved.dataset != dataset:
         return None
+    if len(known) == 1 and known[0] not in saved.classes:
+        return None
     return ",".join(saved.classes)
+
+
+def read_as(saved: AnyCheckpoint, dataset: Dataset) -> Dataset:
+    """The data set, read as in a checkpoint's training, so that its training images are not among those to score.
+
+    Options that the user changed count more. Another data set, and one whose reader has no such options now, is read
+    as it is.
+    """
+    if not isinstance(saved, Checkpoint) or saved.dataset != dataset.name:
+        return dataset
+    try:
+        changed = data_options.changes(dataset.options)
+        return data_options.with_options(dataset, {**saved.data_options, **changed})
+    except UsageError:
+        return dataset

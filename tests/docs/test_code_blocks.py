@@ -54,7 +54,7 @@ def test_blocks_are_found():
     """The pages have the known numbers of blocks, so that an empty list can't pass."""
     kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
     assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
-    assert set(plugins()) == {"bank", "student", "painted", "flat", "shufflenet"}
+    assert set(plugins()) == {"bank", "student", "painted", "flat", "loose", "shufflenet"}
     text = GUIDE.read_text(encoding="utf-8")
     assert len(re.findall("^```", text, re.MULTILINE)) == 2 * sum(
         block.language != "indented" for block in ALL_BLOCKS if block.page == GUIDE
@@ -160,6 +160,29 @@ def test_the_data_set_of_the_guide_can_be_read(desk, tmp_path):
     (scores,) = (tmp_path / "results" / "flat" / "nuts").rglob("scores.csv")
     assert "outdoor/" in scores.read_text()
     assert "indoor/" not in scores.read_text()
+
+
+def test_the_data_set_with_options_of_the_guide_can_be_read(desk, tmp_path):
+    """The guide's reader splits as its options say, and the run's name and protocol have the changed one."""
+    made, root = make_class(tmp_path / "made", "nuts", train=8, bad=2, good=1), tmp_path / "data"
+    root.mkdir()
+    for path in (made / "train/good").iterdir():
+        shutil.copy(path, root / path.name)
+    for path in (made / "test/spot").iterdir():
+        shutil.copy(path, root / f"ng_{path.name}")
+
+    found = adbench(
+        "run", "--plugin", desk / "loose.py", "-d", "loose", "--data-root", root, "-m", "random", "--data-option",
+        "every=2", "--results", tmp_path / "results", "--device", "cpu", "--size", "64",
+    )  # fmt: skip
+
+    assert found.exit_code == 0, found.output
+    assert "loose/data: 4 of 8 good images for training." in found.stderr
+    (path,) = (tmp_path / "results").rglob("result.json")
+    result = json.loads(path.read_text())
+    assert (result["train_images"], result["test_images"]) == (4, 6)
+    assert "every=2" in result["run"]
+    assert result["protocol"]["reading"] == {"options": {"bad": "ng_", "every": 2}, "changed": ["every"]}
 
 
 def test_the_backbone_of_the_guide_works(desk, tmp_path):

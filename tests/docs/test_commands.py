@@ -72,6 +72,8 @@ def check_adbench(words: list[str]) -> None:
     parsed = parse(app, words)
     values = parsed.values
     known = registry.load(values.get("plugin_files") or ())
+    if values.get("what") == "datasets" and values.get("name"):
+        assert values.pop("name") in known.datasets
     given = values.get("methods") or values.get("method") or values.get("name") or ()
     names = given.split(",") if isinstance(given, str) else [method_in(each, known.methods) for each in given]
     methods = [known.method(name) for name in names if is_name(name)]

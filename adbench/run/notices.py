@@ -1,0 +1,62 @@
+"""What a user must know of the images before training: the readers' remarks, and copies that spoil a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..api.data import Sample, Task, relative_path
+from ..util.digests import Digests
+from ..util.text import plural
+
+LISTED = 3
+"""Number of pairs that a warning names."""
+
+Pair = tuple[Sample, Sample]
+
+
+class Notices:
+    """Says what is to be said of tasks, each line once.
+
+    Args:
+        digests: digests of the files' contents.
+        say: receives the lines.
+    """
+
+    def __init__(self, digests: Digests, say: Callable[[str], None]) -> None:
+        self._digests, self._say = digests, say
+        self._said: set[str] = set()
+
+    def tell(self, tasks: Sequence[Task]) -> None:
+        """Say the remarks about tasks, and warn of copies where their reader made the split."""
+        for task in tasks:
+            if task.remarks and task.remarks[0] in self._said:  # of another method or seed
+                continue
+            for line in (*task.remarks, *(copies(task, self._digests) if task.options is not None else ())):
+                if line not in self._said:
+                    self._said.add(line)
+                    self._say(line)
+
+
+def copies(task: Task, digests: Digests) -> list[str]:
+    """Warnings of test images with the content of a training image, or with that of one with the other label."""
+    contents = digests.of([sample.path for _, sample in task.used()])
+    trained = {contents[sample.path]: sample for sample in (*task.train, *task.validation)}
+    good = {contents[sample.path]: sample for sample in task.test if not sample.label}
+    tested = [(sample, contents[sample.path]) for sample in task.test if contents[sample.path] is not None]
+    in_training = [(sample, trained[content]) for sample, content in tested if content in trained]
+    with_other_label = [(sample, good[content]) for sample, content in tested if sample.label and content in good]
+    found = {
+        "copies of training images, so the metrics are too good": in_training,
+        "both good and bad": with_other_label,
+    }
+    return [_warning(task, what, pairs) for what, pairs in found.items() if pairs]
+
+
+def _warning(task: Task, what: str, pairs: Sequence[Pair]) -> str:
+    named = [" = ".join(relative_path(sample.path, task.root) for sample in pair) for pair in pairs]
+    more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
+    count = plural(len(pairs), "test image")
+    return (
+        f"Warning: {task.dataset}/{task.class_name}: {count} {'is' if len(pairs) == 1 else 'are'} {what}: "
+        f"{', '.join(named[:LISTED])}{more}. Remove the copies."
+    )

@@ -1,0 +1,62 @@
+"""The data set of people's own images: which folders are classes, and how each is read."""
+
+from __future__ import annotations
+
+import pytest
+from adbench_datasets import folder
+from layout_files import touch
+
+from adbench.api.data_options import with_options
+from adbench.util.errors import DataError
+
+PLAIN = ("good/0.png", "good/1.png", "bad/0.png")
+MVTEC = ("train/good/0.png", "test/good/0.png", "test/dent/0.png")
+
+
+def test_both_kinds_of_classes_may_lie_below_one_root(tmp_path):
+    """Each is read in its own way; a folder of test images beside good and bad ones is no split."""
+    touch(tmp_path, *(f"a/{name}" for name in PLAIN), *(f"b/{name}" for name in MVTEC), "a/test/0.png", "c/0.png")
+    assert folder.classes(tmp_path) == ["a", "b"]
+    assert [folder.load(tmp_path, name).options for name in "ab"] == [folder.USUAL, None]
+
+
+def test_a_root_that_is_a_class_itself_may_be_given_relatively(tmp_path, monkeypatch):
+    """Its own name is the class's, also for a path such as "."; a class below it is passed over."""
+    touch(tmp_path / "parts", *PLAIN, *(f"inner/{name}" for name in PLAIN))
+    monkeypatch.chdir(tmp_path / "parts")
+    assert folder.classes(folder.Path()) == ["parts"]
+    task = folder.load(folder.Path(), "parts")
+    assert task.fingerprint == folder.load(tmp_path / "parts", "parts").fingerprint
+    assert task.remarks[1] == "folder/parts: passed over: inner/."
+
+
+def test_a_folder_of_loose_images_has_no_labels(tmp_path):
+    """It is a class to score; whatever else lies in it is named."""
+    touch(tmp_path / "new", "0.png", "1.jpg", "notes.txt", "old/0.png")
+    assert folder.classes(tmp_path / "new") == ["new"]
+    task = folder.load(tmp_path / "new", "new")
+    assert (task.train, [sample.is_labelled for sample in task.test]) == ((), [False, False])
+    assert task.remarks == (
+        "folder/new: 2 images without a label, which have scores but no metrics.",
+        "folder/new: passed over: notes.txt, old/.",
+    )
+
+
+@pytest.mark.parametrize("name", ["unknown", "unlabelled"])
+def test_a_class_with_nothing_but_unknown_images_has_no_labels(tmp_path, name):
+    """Beside other types of images "unknown" is a type of defect, as it always was."""
+    touch(tmp_path / "a", f"test/{name}/0.png")
+    assert [sample.is_labelled for sample in folder.load(tmp_path, "a").test] == [False]
+    touch(tmp_path / "a", "test/good/0.png")
+    assert [(sample.label, sample.defect) for sample in folder.load(tmp_path, "a").test] == [(0, "good"), (1, name)]
+
+
+@pytest.mark.parametrize("place", ["", "screw/"])
+def test_folders_of_other_names_get_a_hint(tmp_path, place):
+    """The message names them, and how to give them."""
+    touch(tmp_path, f"{place}NG/0.png", f"{place}OK/0.png", f"{place}masks/0.png")
+    with pytest.raises(DataError) as caught:
+        folder.classes(tmp_path)
+    assert "CLASS/good and CLASS/bad, or CLASS/train/good" in str(caught.value)
+    assert "such as --good OK --bad NG" in str(caught.value)
+    assert with_options(folder.reader(), {"good": ("OK",), "bad": ("NG",)}).classes(tmp_path)
