@@ -65,12 +65,13 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     """  # noqa: D301
     from .. import report
 
-    stored = _of_setting(_read(results, dataset, class_name), setting)
+    stored = of_setting(read(results, dataset, class_name), setting)
     chosen = values.metric(metric)
-    counting = _without_stale(results, stored, load_plugins(plugin_files), data_roots)
+    counting = without_stale(results, stored, load_plugins(plugin_files), data_roots)
+    sure = _confidence(results)
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
-        confidence=_confidence(results) if ci or letters else None, letters=letters,
+        confidence=sure if ci or letters else None, letters=letters, ties=sure,
         remarks=counting.remarks, names=counting.names, rank_by=rank_by,
     )  # fmt: skip
     print_tables(tables, format_)
@@ -108,13 +109,13 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     """  # noqa: D301
     from .. import report
 
-    stored = _of_setting(_read(results, dataset, class_name), setting)
+    stored = of_setting(read(results, dataset, class_name), setting)
     registry = load_plugins(plugin_files)
     published = None
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
     chosen = tuple(values.metric(name) for name in metrics) or MAIN_METRICS
-    counting = _without_stale(results, stored, registry, data_roots)
+    counting = without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
         confidence=_confidence(results), remarks=counting.remarks, called=counting.names,
@@ -147,7 +148,7 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
     if what == "runs":
-        print_tables([_list(_inspected(_read(results, dataset, class_name), registry, data_roots), results)], format_)
+        print_tables([_list(_inspected(read(results, dataset, class_name), registry, data_roots), results)], format_)
     else:
         print_tables(_listed(what, name, registry), format_)
 
@@ -189,7 +190,7 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
     """  # noqa: D301
     from ..results.run_files import folder_of
 
-    inspected = _inspected(_read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
+    inspected = _inspected(read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
     found = [each for each in inspected if each.standing.state == "stale"]
     if not found:
         say(f"No run in {results} is stale.")
@@ -243,9 +244,9 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
     adbench report -d demo -o page
     """  # noqa: D301
     metric = values.metric(metric)
-    stored = _read(results, dataset, class_name)
+    stored = read(results, dataset, class_name)
     registry = load_plugins(plugin_files)
-    counting = _without_stale(results, stored, registry, data_roots)
+    counting = without_stale(results, stored, registry, data_roots)
     reopener = None
     if not no_images:
         from ..run.reopen import Reopener
@@ -284,8 +285,8 @@ def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name
 
     if not (runs or dataset or class_name or every):
         raise UsageError("adbench heatmaps", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
-    stored = _read(results, None, None)
-    pool = _read(results, dataset, class_name) if dataset or class_name else stored
+    stored = read(results, None, None)
+    pool = read(results, dataset, class_name) if dataset or class_name else stored
     chosen = find_runs(pool, runs, results) if runs else list(pool)
     names = Names(stored, chosen)
     values.compute_with(threads, say)
@@ -333,7 +334,8 @@ def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequenc
         return Inspector(registry, data_roots, show).inspect(stored)
 
 
-def _without_stale(results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+def without_stale(results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
+    """The results that count, and remarks about those that don't."""
     from ..results import store
     from ..run.standing import sort
 
@@ -351,7 +353,7 @@ def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
     return list_runs([each.result for each in inspected], [each.standing for each in inspected], names)
 
 
-def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
+def read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
     """Read stored results, and warn about unreadable ones."""
     from ..results import store
 
@@ -366,7 +368,7 @@ def _read(results: Path, dataset: str | None, class_name: str | None) -> Sequenc
     return [result for library in libraries for result in library.results]
 
 
-def _of_setting(stored: Sequence[Result], setting: Setting | None) -> Sequence[Result]:
+def of_setting(stored: Sequence[Result], setting: Setting | None) -> Sequence[Result]:
     """The results of one setting, if one is asked for. Raises ``ResultError`` where there is none."""
     known = sorted({result.protocol.setting for result in stored})
     if setting is not None and stored and setting not in known:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..results.variants import TITLES, Board, Variant, mean
 from . import missing, pairs
+from .best import BestMarks, Contest
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .pairs import Pair
@@ -55,7 +56,12 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
     columns = _columns(variants, metric, common, classes, protocols, confidence, known)
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     rows = tuple(_Row(variant, found.get(variant.label)) for variant in variants)
-    return Table(title, columns, rows, tuple(notes), audience="people")
+
+    def find(key: str, row: _Row) -> tuple[Contest, Variant] | None:
+        return (Contest(tuple(variants), tuple(common), metric), row.variant) if key == "mean" else None
+
+    marks = BestMarks(find, confidence, "column")
+    return Table(title, columns, rows, tuple(notes), audience="people", marks=marks)
 
 
 def _columns(

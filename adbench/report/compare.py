@@ -14,6 +14,7 @@ from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
 from . import missing
 from . import oracle as oracle_module
+from .best import BestMarks, Contest
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .protocols import Protocols, of_class, setting_column
@@ -166,7 +167,20 @@ def _table(
     notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     footer = _Row(f"mean ({len(common)})", common, is_mean=True)
-    return Table(title, tuple(columns), tuple(_Row(name, [name]) for name in classes), tuple(notes), (footer,))
+    rows = tuple(_Row(name, [name]) for name in classes)
+    marks = _marks(variants, metric, confidence)
+    return Table(title, tuple(columns), rows, tuple(notes), (footer,), marks=marks)
+
+
+def _marks(variants: Sequence[Variant], metric: str, confidence: Confidence | None) -> BestMarks:
+    """Mark the best variant of each class, and of the mean."""
+    by_key = {_last(variant, metric).key: variant for variant in variants}
+
+    def find(key: str, row: _Row) -> tuple[Contest, Variant] | None:
+        variant = by_key.get(key)
+        return None if variant is None else (Contest(tuple(variants), tuple(row.classes), metric), variant)
+
+    return BestMarks(find, confidence, "row")
 
 
 def _doubts(variant: Variant, metric: str, confidence: Confidence) -> list[Column[_Row]]:

@@ -13,6 +13,7 @@ from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError
 from . import missing, ranks
 from . import oracle as oracle_module
+from .best import BestMarks, Contest
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import doubt_columns, doubt_notes, single_seed_notes
 from .protocols import Protocols, setting_column
@@ -31,6 +32,7 @@ def leaderboard(
     oracle: bool = False,
     confidence: Confidence | None = None,
     letters: bool = False,
+    ties: Confidence | None = None,
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
     rank_by: Unit | None = None,
@@ -48,6 +50,7 @@ def leaderboard(
         oracle: adds a table with the best epochs on the test set after each table; they never rank.
         confidence: adds 95 % intervals, the spread over seeds, and which variants could be the best.
         letters: also show people which pairs don't differ significantly; programs always see it.
+        ties: marks the values that don't differ significantly from the best, in formats for papers.
         remarks: further notes on each data set's runs (``standing.Sorted``).
         names: names of the variants; by default from these results alone.
         rank_by: adds a table of mean ranks over all data sets, or over all classes.
@@ -62,7 +65,7 @@ def leaderboard(
             tables.append(_class_table(board, variant, metric, threshold, confidence))
             tables += [oracle_module.of_variant(board, variant, _metrics(metric))] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, threshold, confidence, letters))
+            tables.append(_ranking(board, metric, threshold, confidence, letters, ties or confidence))
             tables += [oracle_module.of_ranking(board, metric, _metrics(metric))] if oracle else []
     if rank_by is not None:
         tables.append(ranks.table(found, metric, rank_by))
@@ -202,7 +205,14 @@ def _memory_column() -> Column[_Row]:
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence | None, letters: bool) -> Table[_Row]:
+def _ranking(
+    board: Board,
+    metric: str,
+    threshold: bool,
+    confidence: Confidence | None,
+    letters: bool,
+    ties: Confidence | None,
+) -> Table[_Row]:
     shown = _metrics(metric)
     lines, rest = ranking.lines(board, metric, shown)
     variants = [line.variant for line in (*lines, *rest)]
@@ -249,7 +259,18 @@ def _ranking(board: Board, metric: str, threshold: bool, confidence: Confidence 
         *protocols.notes(),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
-    return Table(title, columns, (*rows, *map(_Row, rest)), notes)
+    return Table(title, columns, (*rows, *map(_Row, rest)), notes, marks=_marks(lines, shown, ties))
+
+
+def _marks(lines: Sequence[Line], shown: Sequence[str], ties: Confidence | None) -> BestMarks:
+    """Mark the best of each metric among the ranked variants."""
+    variants = tuple(line.variant for line in lines)
+
+    def find(key: str, row: _Row) -> tuple[Contest, Variant] | None:
+        ranks = key in shown and row.rank is not None
+        return (Contest(variants, tuple(row.line.classes), key), row.variant) if ranks else None
+
+    return BestMarks(find, ties, "column")
 
 
 # ---------------------------------------------------------------- one variant, class by class

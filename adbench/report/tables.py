@@ -6,9 +6,9 @@ People see percent and rounded numbers; JSON and CSV have fractions and seconds 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ..util.sizes import bytes_text
 from ..util.text import printable
@@ -17,6 +17,7 @@ Cell = str | int | float | bool | None
 Kind = Literal["text", "count", "percent", "points", "seconds", "rate", "score", "p_value", "bytes"]
 Audience = Literal["all", "people", "programs"]
 Role = Literal["key", "main", "other"]
+Mark = Literal["best", "tied"]
 
 Row = TypeVar("Row")
 
@@ -49,6 +50,19 @@ class Column(Generic[Row]):
     whole: bool = False
 
 
+class Marks(Protocol):
+    """Marks the best values of a table, and those that do not differ significantly from the best ("tied").
+
+    Only formats for papers ask for them, since finding them takes time.
+    """
+
+    def of(self, key: str, row: Any) -> Mark | None:
+        """The mark of a row's cell in the column ``key``."""
+
+    def notes(self) -> Sequence[str]:
+        """Lines that explain the marks given so far."""
+
+
 @dataclass(frozen=True)
 class Table(Generic[Row]):
     """Rows and columns; ``footers`` are rows that summarise the others, ``notes`` are lines below.
@@ -62,6 +76,7 @@ class Table(Generic[Row]):
     notes: tuple[str, ...] = ()
     footers: tuple[Row, ...] = ()
     audience: Audience = "all"
+    marks: Marks | None = None
 
     def column(self, key: str) -> list[Cell]:
         """The cells of the rows under one key, without the footers. Raises ``KeyError`` for an unknown key."""

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pandas
 import pytest
+from awkward_tables import awkward, hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
@@ -24,20 +25,6 @@ from adbench.report.render import render, terminal
 from adbench.report.tables import Column, Table
 
 TEXT_FORMATS = ("json", "csv", "markdown", "latex", "svg")
-
-
-def awkward() -> list[Table]:
-    """Tables with every character that could break a format."""
-    results = [
-        make_result("a_b|c", "50% & <more> #1 {x} ~^\\ $", image=0.123456789012345),
-        make_result("d\"e'f,g", "零件 [bold]", pixel=None),
-    ]
-    return [
-        *report.leaderboard(results),
-        *report.leaderboard(results, by_class=True),
-        *report.compare(results, ["a_b|c", "d\"e'f,g"]),
-        report.list_runs(results),
-    ]
 
 
 def test_json_is_one_document_with_every_digit():
@@ -189,21 +176,6 @@ def test_no_difference_has_no_sign():
 
 
 # ---------------------------------------------------------------- names of other people
-
-
-def hostile() -> list[Table]:
-    """Tables whose method, class and data set are escape sequences and formulas."""
-    clear, formula = "\x1b[2J\x9b31m\u202e\udcff", '=HYPERLINK("http://x")'
-    results = [
-        make_result(clear, formula, dataset=clear, image=0.75),
-        make_result(formula, formula, dataset=clear, image=0.5),
-    ]
-    return [
-        *report.leaderboard(results),
-        *report.leaderboard(results, by_class=True),
-        *report.compare(results, [clear, formula]),
-        report.list_runs(results),
-    ]
 
 
 @pytest.mark.parametrize("format_", ["table", "json", "markdown", "latex", "svg"])

@@ -8,7 +8,8 @@ from typing import Literal
 
 from ...util.text import printable
 from ..tables import AnyTable
-from .text import to_csv, to_json, to_latex, to_markdown
+from .latex import to_latex
+from .text import to_csv, to_json, to_markdown
 
 
 def write(tables: Sequence[AnyTable], format_: str) -> None:
