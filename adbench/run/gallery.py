@@ -19,7 +19,7 @@ from ..results.run_files import folder_of, read_scores
 from ..results.store import ImageScore, RunFolder
 from ..results.variants import Names, boards
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described
-from . import overlay
+from . import overlay, own_shape
 from .overlay import Polygon, Scale
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ ALL_BYTES = 20_000_000
 """Bytes of all images of a report together; as text in a page they take a third more."""
 
 SIDES = ((20, 256), (50, 208), (100, 160))
-"""Up to this many galleries: the largest side of their images in pixels."""
+"""Up to this many galleries: the side in pixels of a square with as many pixels as their images have at most."""
 
 SMALLEST_SIDE = 112
+
+AWAY = 2
+"""Pixels between a defect and the outline around it."""
 
 MISSES = "Worst misses: the defective images with the lowest scores"
 FALSE_ALARMS = "Worst false alarms: the good images with the highest scores"
@@ -59,9 +62,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Entry:
-    """A chosen image, encoded, with its map if the method has one.
+    """A chosen image in its own shape, encoded, with its map if the method has one.
 
-    ``outline`` are polygons in pixels of ``size``.
+    ``outline`` are polygons around its defects, in pixels of ``size``.
     """
 
     choice: Choice
@@ -173,7 +176,7 @@ def make(
         folder: its folder.
         scores: its stored scores.
         reopener: finds its images and its detector.
-        side: the longer side of a shown image in pixels, at most.
+        side: an image is shown with at most ``side * side`` pixels, in its own shape.
         limit: bytes of all images together, at most; the last ones are left out.
 
     Raises:
@@ -200,15 +203,15 @@ def make(
 
 
 def _entry(choice: Choice, rescored: Rescored, row: int, scale: Scale | None, side: int) -> Entry:
-    image = rescored.store.images[row]
-    masks = rescored.store.masks
+    shown = rescored.own_shape(row, lambda own: own_shape.size_within(own, side * side))
+    longest = max(shown.size)
     heat = None
-    if scale is not None and rescored.maps is not None:
-        heat = overlay.encode(overlay.heat(rescored.maps[row], scale), side)
+    if scale is not None and shown.values is not None:
+        heat = overlay.encode(overlay.heat(shown.values, scale), longest)
     return Entry(
         choice=choice,
-        image=overlay.encode(image, side),
+        image=overlay.encode(shown.image, longest),
         heat=heat,
-        outline=() if masks is None else overlay.polygons(masks[row]),
-        size=(image.shape[0], image.shape[1]),
+        outline=() if shown.mask is None else overlay.outline_around(shown.mask, AWAY),
+        size=shown.size,
     )

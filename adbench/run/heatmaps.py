@@ -1,7 +1,8 @@
 """Writes the anomaly maps of a stored run to files: overlays for people, or the maps themselves.
 
-Overlays are in ``maps/`` in the run's folder, one PNG per test image, all in one colour scale. The maps themselves are
-in ``maps.npz``. Both are written under a temporary name and renamed: an existing file is complete.
+Overlays are in ``maps/`` in the run's folder, one PNG per test image: the image, and beside it the same with its map,
+in the image's own shape. All have one colour scale. The maps themselves are in ``maps.npz``. Both are written under a
+temporary name and renamed: an existing file is complete.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..util import files
 from ..util.errors import ResultError, reason
-from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Scale, legend, overlay
+from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Bytes, Scale, beside, legend, overlay
+from .own_shape import size_around
 from .reopen import Reopener, Rescored, scores_differ
 
 Kind = Literal["png", "raw"]
@@ -100,15 +102,22 @@ def _write_overlays(
 ) -> None:
     scale = Scale.of(maps)
     with files.new_folder(place) as own:
-        masks = rescored.store.masks
         for row, name in enumerate(file_names(paths)):
-            drawn = overlay(rescored.store.images[row], maps[row], None if masks is None else masks[row], scale)
+            drawn = _drawn(rescored, row, scale)
             (own / name).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(drawn).save(own / name, "PNG")
             if watch:
                 watch("write", row + 1, len(paths))
         _write_scale(own, result, variant, scale)
         files.replace_folder(own, place)
+
+
+def _drawn(rescored: Rescored, row: int, scale: Scale) -> Bytes:
+    """The image beside its overlay, in its own shape, and no smaller than the detector's input."""
+    height, width = rescored.store.images.shape[1:3]
+    shown = rescored.own_shape(row, lambda own: size_around(own, (height, width)))
+    assert shown.values is not None
+    return beside(shown.image, overlay(shown.image, shown.values, shown.mask, scale))
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
@@ -129,7 +138,7 @@ def _write_scale(folder: Path, result: Result, variant: str, scale: Scale) -> No
     """Explain the colours beside the overlays, for people and for programs."""
     what = f"the {LOW_PERCENTILE:g}th and {HIGH_PERCENTILE:g}th percentile of all test pixels of {result.class_name}"
     lines = (f"{variant}, seed {result.seed}, epoch {result.last_epoch}", f"From and to: {what}.")
-    Image.fromarray(legend(scale, [*lines, "White line: the outline of the ground truth."])).save(folder / "_scale.png")
+    Image.fromarray(legend(scale, [*lines, "White line: just outside the ground truth."])).save(folder / "_scale.png")
     facts = {
         "run": result.run,
         "variant": variant,

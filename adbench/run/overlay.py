@@ -34,6 +34,15 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 50.0, 99.5
 STRONGEST = 0.75
 """Share of the colour in the hottest spot of an overlay; the rest is the image."""
 
+UNSEEN = (110, 110, 110)
+"""The colour of an image's part that the detector's input did not reach."""
+
+GAP = 4
+"""White pixels between two images beside each other."""
+
+WIDE = 1.6
+"""Images that are wider than so many times their height are shown below each other."""
+
 Polygon = tuple[tuple[float, float], ...]
 """Corners as (x, y) in pixels; closed."""
 
@@ -66,17 +75,21 @@ class Scale:
 
 
 def heat(values: Floats, scale: Scale) -> Bytes:
-    """Colour a map (H, W) as RGB (H, W, 3)."""
+    """Colour a map (H, W) as RGB (H, W, 3); NaN is grey."""
     steps = np.linspace(0, 1, len(INFERNO))
-    fractions = scale.fractions(values)
+    fractions = scale.fractions(np.nan_to_num(values, nan=scale.low))
     channels = [np.interp(fractions, steps, channel) for channel in np.array(INFERNO).T]
     colours: Bytes = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    colours[np.isnan(values)] = UNSEEN
     return colours
 
 
 def overlay(image: Bytes, values: Floats, mask: Bytes | None, scale: Scale) -> Bytes:
-    """Draw a map (H, W) over its image (H, W, 3), hot spots strongest, with the mask's outline."""
-    share = (STRONGEST * scale.fractions(values))[..., None]
+    """Draw a map (H, W) over its image (H, W, 3), hot spots strongest, with the mask's outline.
+
+    Where the map is NaN the image shows as it is.
+    """
+    share = (STRONGEST * scale.fractions(np.nan_to_num(values, nan=scale.low)))[..., None]
     mixed = np.rint(image * (1 - share) + heat(values, scale) * share).astype(np.uint8)
     return mixed if mask is None else outlined(mixed, mask)
 
@@ -102,6 +115,21 @@ def polygons(mask: Bytes) -> tuple[Polygon, ...]:
     found = [approximate_polygon(line, 0.3) for line in find_contours(padded, 0.5)]
     # find_contours counts from pixel centres, and the padding shifted everything by one
     return tuple(tuple((float(x) - 0.5, float(y) - 0.5) for y, x in line) for line in found if len(line) > 3)
+
+
+def outline_around(mask: Bytes, distance: int) -> tuple[Polygon, ...]:
+    """Outlines as ``polygons``, but ``distance`` pixels outside the mask, so that a line doesn't cover a thin crack."""
+    from skimage.morphology import dilation, disk
+
+    return polygons(dilation(mask > 0, disk(distance)).astype(np.uint8))
+
+
+def beside(first: Bytes, second: Bytes) -> Bytes:
+    """Two images of one size (H, W, 3) beside each other, or below each other if they are wide."""
+    axis = 0 if first.shape[1] > WIDE * first.shape[0] else 1
+    shape = (GAP, first.shape[1], 3) if axis == 0 else (first.shape[0], GAP, 3)
+    joined: Bytes = np.concatenate([first, np.full(shape, 255, np.uint8), second], axis=axis)
+    return joined
 
 
 def encode(image: Bytes, side: int, *, quality: int = 80) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api.data import Sample, Task, relative_path
+from ..api.data import Sample, Size, Task, relative_path
 from ..api.registry import Registry
 from ..data import memory_store
+from ..data.framing import Framing
 from ..data.image_store import Store, Watch
 from ..results.records import Result
 from ..results.store import RunFolder
@@ -20,7 +21,9 @@ from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, described
 from ..util.files import cache_folder
 from ..util.text import stored_text
+from . import own_shape
 from .identity import data_digest
+from .own_shape import OwnShape
 from .standing import named_in, reader_of
 from .trained import TrainedModel, open_model
 
@@ -30,11 +33,31 @@ DIFFERENCE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Rescored:
-    """Test images scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None."""
+    """Test images scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None.
+
+    ``framing`` is how the images got to the size of the input; ``map_scale`` are the map values to draw darkest and
+    brightest, from the whole test set, if the checkpoint has them.
+    """
 
     store: Store
     image: NDArray[np.float64]
     maps: NDArray[np.float32] | None
+    framing: Framing
+    map_scale: tuple[float, float] | None = None
+
+    def own_shape(self, row: int, size: Callable[[Size], Size]) -> OwnShape:
+        """An image in its own shape, with its mask and its map.
+
+        Args:
+            row: its number.
+            size: gives the size to show it at, in its own aspect ratio, from its own size.
+
+        Raises:
+            DataError: the image or its mask can no longer be read.
+        """
+        own = self.store.sizes[row]
+        values = None if self.maps is None else self.maps[row]
+        return own_shape.read(self.store.samples[row], self.framing, own, size(own), values)
 
 
 class Reopener:
@@ -125,7 +148,7 @@ class Reopener:
         store = memory_store.read(samples, model.framing)
         scores = model.score(store, watch=watch)
         maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
-        return Rescored(store, scores.image.numpy(), maps)
+        return Rescored(store, scores.image.numpy(), maps, model.framing, model.saved.map_scale)
 
 
 def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from dataclasses import replace
@@ -12,6 +13,7 @@ from conftest import make_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
+from PIL import Image
 from runs import ONE, TINY, job_for, made_method, posix_only, registry_of, run_one, run_tiny
 
 from adbench import Epoch, Scores, UsageError
@@ -105,9 +107,26 @@ def test_a_gallery_holds_images_maps_outlines_and_the_stored_scores(run, registr
     assert [bool(entry.outline) for entry in shown.entries] == [
         bool(entry.choice.score.label) for entry in shown.entries
     ]
+    assert {entry.size for entry in shown.entries} == {(32, 32)}
     assert shown.scale.low < shown.scale.high
     assert shown.remark == ""
     assert {entry.choice.score for entry in shown.entries} == set(scores)
+
+
+def test_images_keep_their_own_shape(tmp_path, registry):
+    """The detector sees a square; people see the wide image, with as many pixels as a square one would have."""
+    place = make_class(tmp_path / "data", "bolts", train=2, good=1, bad=1)
+    for path in place.rglob("*.png"):
+        Image.open(path).resize((320, 80), Image.Resampling.NEAREST).save(path)
+    done = run_tiny(tmp_path / "data", tmp_path / "results", *ONE)
+    assert done.exit_code == 0, done.stderr
+    (result,) = store.read_all(tmp_path / "results").results
+    folder = run_files.folder_of(tmp_path / "results", result)
+    reopener = Reopener(registry, [tmp_path / "data"], "cpu")
+    shown = gallery.make(result, folder, run_files.read_scores(folder, result), reopener, side=64, limit=10**6)
+    for entry in shown.entries:
+        assert entry.size == (32, 128)
+        assert [Image.open(io.BytesIO(each)).size for each in (entry.image, entry.heat)] == [(128, 32)] * 2
 
 
 def test_a_gallery_keeps_to_its_limit(run, registry, tiny_data):

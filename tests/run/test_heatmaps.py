@@ -18,6 +18,7 @@ from adbench import Epoch, Scores
 from adbench.api import registry
 from adbench.api.data import Sample
 from adbench.cli import stored
+from adbench.data.framing import Framing
 from adbench.data.image_store import Store
 from adbench.results import run_files, store
 from adbench.results.variants import Names
@@ -38,17 +39,31 @@ def results(tiny_data, tmp_path_factory) -> Path:
 
 
 def test_save_maps_writes_an_overlay_of_every_test_image_and_their_scale(results):
-    """Each is in the folder of its defect type, at the input size; a small file explains the colours."""
+    """Each is in the folder of its defect type, beside the image as it is; a small file explains the colours."""
     folder = only_run(results) / "maps"
     images = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     expected = [f"good/{number:03d}.png" for number in range(3)] + [f"spot/{number:03d}.png" for number in range(4)]
     assert images == ["_scale.png", *expected]
-    assert Image.open(folder / "spot/000.png").size == (64, 64)
+    drawn = np.asarray(Image.open(folder / "spot/000.png"))
+    assert drawn.shape == (64, 64 + 4 + 64, 3)
     scale = json.loads((folder / "_scale.json").read_text())
     assert scale["low"] < scale["high"]
     assert scale["class"] == "bolts"
-    white = (np.asarray(Image.open(folder / "spot/000.png")) == 255).all(axis=2)
-    assert white.sum() > 20  # the outline
+    white = (drawn == 255).all(axis=2)
+    assert not white[:, :64].any()  # no line covers the image itself
+    assert white[:, 68:].sum() > 20  # the outline
+
+
+def test_overlays_keep_the_shape_of_the_image(tmp_path):
+    """A wide image that the detector sees as a square is wide in its overlay, which then lies below the image."""
+    place = make_class(tmp_path / "data", "bolts", train=2, good=1, bad=1)
+    for path in place.rglob("*.png"):
+        image = Image.open(path)
+        image.resize((160, 80), Image.Resampling.NEAREST).save(path)
+    done = run_tiny(tmp_path / "data", tmp_path / "results", *ONE, "--save-maps")
+    assert done.exit_code == 0, done.stderr
+    drawn = Image.open(only_run(tmp_path / "results") / "maps/spot/000.png")
+    assert drawn.size == (128, 64 + 4 + 64)
 
 
 def test_raw_maps_are_right_to_half_a_step(results, tiny_data):
@@ -228,7 +243,8 @@ def test_a_flat_map_is_kept_as_it_is(tmp_path):
     """If all values are equal, the step is zero, and nothing is divided by it."""
     maps = np.full((1, 4, 4), 2.5, np.float32)
     images = Store("", (Sample(Path("a.png")),), np.zeros((1, 4, 4, 3), np.uint8), None, ((4, 4),), "")
-    heatmaps._write_raw(tmp_path / "maps.npz", ["a.png"], Rescored(images, np.zeros(1, np.float32), maps), maps)
+    rescored = Rescored(images, np.zeros(1, np.float32), maps, Framing((4, 4)))
+    heatmaps._write_raw(tmp_path / "maps.npz", ["a.png"], rescored, maps)
     with np.load(tmp_path / "maps.npz") as stored:
         assert (stored["low"] + stored["maps"] * stored["step"] == 2.5).all()
     assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]

@@ -76,6 +76,34 @@ def test_polygons_follow_the_mask():
     assert overlay.polygons(np.zeros((5, 5), np.uint8)) == ()
 
 
+def test_an_outline_around_a_thin_crack_leaves_it_free():
+    """A line of one pixel is not covered: the outline keeps its distance, and near regions share one."""
+    crack = np.zeros((30, 30), np.uint8)
+    crack[15, 5:25] = 1
+    crack[18, 5:25] = 1
+    ((*corners, _),) = overlay.outline_around(crack, 2)
+    across, down = zip(*corners, strict=True)
+    assert (min(across), max(across), min(down), max(down)) == (3, 27, 13, 21)
+    assert overlay.outline_around(np.zeros((5, 5), np.uint8), 2) == ()
+
+
+def test_the_part_that_no_input_reached_is_grey_or_the_image_itself():
+    """NaN in a map is no score: it is neither hot nor cold."""
+    values = np.array([[np.nan, 1.0]])
+    image = np.full((1, 2, 3), 100, np.uint8)
+    assert overlay.heat(values, Scale(0, 1)).tolist() == [[list(overlay.UNSEEN), list(INFERNO[-1])]]
+    drawn = overlay.overlay(image, values, None, Scale(0, 1))
+    assert drawn[0, 0].tolist() == [100] * 3
+    assert drawn[0, 1].tolist() != [100] * 3
+
+
+def test_wide_images_are_joined_below_each_other():
+    """So a page can show both in full width; others stand side by side."""
+    for size, joined in (((10, 20), (24, 20)), ((20, 10), (20, 24)), ((10, 10), (10, 24))):
+        image = np.zeros((*size, 3), np.uint8)
+        assert overlay.beside(image, image).shape == (*joined, 3)
+
+
 def test_encoded_images_are_small_and_keep_their_shape():
     """The longer side has the wanted length, and a smaller image isn't enlarged."""
     image = np.random.default_rng(0).integers(0, 255, (100, 200, 3), np.uint8)

@@ -10,7 +10,7 @@ Plotting libraries were tried. Their SVG is larger and slower to make, and no st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -203,6 +203,8 @@ def histogram(
 ) -> Chart:
     """A histogram: scores of good images upwards, of defective ones downwards, over one axis.
 
+    Both halves are as high, each by its own scale: ten defective images stay visible beside a thousand good ones.
+
     ``line`` is a score to mark, with its text. If it lies farther from all scores than these lie from each other, it
     is drawn at the edge, so that the bars stay separate.
     """
@@ -210,28 +212,33 @@ def histogram(
     if line is not None:
         reach = 1.02 * (high - low)
         low, high = max(low - reach, min(low, line[0])), min(high + reach, max(high, line[0]))
-    counts = [_count(values, low, high, bins) for values in (good, bad)]
-    peak = 1.25 * max(1, *counts[0], *counts[1])  # space for the names
-    x, y = Axis("score", low, high), Axis("images", -peak, peak, whole=True)
+    kinds = tuple((kind, sign, _count(values, low, high, bins))
+                  for kind, sign, values in (("good", 1, good), ("defective", -1, bad)))  # fmt: skip
+    x, y = Axis("score", low, high), Axis("images (two scales)", -1.25, 1.25)  # space for the names
     width = (high - low) / bins
     bars = tuple(
-        _bar(x, y, number, bins, sign * count, kind, f"{count} {kind} from {number_text(low + number * width, width)}")
-        for kind, sign, column in (("good", 1, counts[0]), ("defective", -1, counts[1]))
+        _bar(x, y, number, bins, sign * count / max(column),
+             kind, f"{count} {kind} from {number_text(low + number * width, width)}")
+        for kind, sign, column in kinds
         for number, count in enumerate(column)
         if count
-    )
+    )  # fmt: skip
     lines = [_line([(low, 0), (high, 0)], x, y, "zero")]
     if line is not None:
         across = min(max(line[0], low), high)
-        lines.append(_line([(across, -peak), (across, peak)], x, y, "threshold", line[1]))
+        lines.append(_line([(across, y.low), (across, y.high)], x, y, "threshold", line[1]))
     inside = _short(LEFT + 6)
     names = (
         Text(inside, _short(TOP + 12), f"good ({len(good)})", "name good"),
         Text(inside, _short(HEIGHT - BOTTOM - 6), f"defective ({len(bad)})", "name defective"),
     )
     label = f"{title}: scores of {len(good)} good and {len(bad)} defective images"
-    grid = _grid(x, y, y_text=lambda value: f"{abs(value):g}")
-    return Chart(label, *grid, bars=bars, lines=tuple(lines), names=names)
+    ticks = [
+        (sign * value / max(1, *column), f"{value:g}")
+        for _, sign, column in kinds
+        for value in nice_ticks(0, max(1, *column), count=3, whole=True)
+    ]
+    return Chart(label, *_grid(x, y, y_ticks=ticks), bars=bars, lines=tuple(lines), names=names)
 
 
 def scatter(title: str, points: Sequence[tuple[Point, str]], x: Axis, y: Axis) -> Chart:
@@ -258,18 +265,19 @@ def _at(across: float, up: float, x: Axis, y: Axis) -> Point:
     )
 
 
-def _grid(x: Axis, y: Axis, *, y_text: Callable[[float], str] | None = None) -> tuple[str, tuple[Text, ...]]:
+def _grid(x: Axis, y: Axis, *, y_ticks: Sequence[tuple[float, str]] | None = None) -> tuple[str, tuple[Text, ...]]:
     """Lines at the ticks, the ticks' values, and the axes' titles."""
+    if y_ticks is None:
+        y_ticks = [(value, number_text(value, _step(y.ticks()))) for value in y.ticks()]
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     lines, texts = [], []
     for value in x.ticks():
         across = _short(_at(value, y.low, x, y)[0])
         lines.append(f"M{across} {TOP:g}V{bottom:g}")
         texts.append(Text(across, _short(bottom + 14), number_text(value, _step(x.ticks())), anchor="middle"))
-    for value in y.ticks():
+    for value, words in y_ticks:
         down = _at(x.low, value, x, y)[1]
         lines.append(f"M{LEFT:g} {_short(down)}H{right:g}")
-        words = y_text(value) if y_text else number_text(value, _step(y.ticks()))
         texts.append(Text(_short(LEFT - 6), _short(down + 4), words, anchor="end"))
     texts.append(Text(_short((LEFT + right) / 2), _short(HEIGHT - 7), x.title, "axis", "middle"))
     texts.append(Text("10", _short(TOP + (bottom - TOP) / 2), y.title, "axis", "middle", upwards=True))
@@ -334,9 +342,9 @@ def _count(values: Iterable[float], low: float, high: float, bins: int) -> list[
     return counts
 
 
-def _bar(x: Axis, y: Axis, number: int, bins: int, count: int, kind: str, title: str) -> Bar:
+def _bar(x: Axis, y: Axis, number: int, bins: int, height: float, kind: str, title: str) -> Bar:
     width = (WIDTH - LEFT - RIGHT) / bins
-    zero, end = (_at(x.low, value, x, y)[1] for value in (0, count))
+    zero, end = (_at(x.low, value, x, y)[1] for value in (0, height))
     return Bar(_short(LEFT + number * width + 0.5), _short(min(zero, end)), _short(width - 1), _short(abs(zero - end)),
                kind, title)  # fmt: skip
 

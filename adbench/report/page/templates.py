@@ -11,13 +11,14 @@ from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ...run.overlay import HIGH_PERCENTILE, INFERNO, LOW_PERCENTILE, Polygon
+from ...run.overlay import HIGH_PERCENTILE, INFERNO, LOW_PERCENTILE, WIDE, Polygon
 from ...util.text import printable
-from ..tables import AnyTable, Cell, cell_text
+from ..tables import AnyTable, Cell, Column, cell_text
 from .charts import Chart, style_class
 
 
@@ -37,6 +38,26 @@ def chart_svg(chart: Chart) -> str:
     return _macro("chart.svg.j2", "chart", chart)
 
 
+def stacked(table: AnyTable) -> list[tuple[Column[Any], tuple[Column[Any], ...]]]:
+    """The columns that people see, each with those that stand below its numbers, such as an interval.
+
+    First comes what a row is about, then the ranked metric, so that a phone shows both.
+    """
+    found: list[tuple[Column[Any], tuple[Column[Any], ...]]] = []
+    for column in table.columns_for("people"):
+        if column.beside and found and found[-1][0].kind != "text":
+            found[-1] = (found[-1][0], (*found[-1][1], column))
+        else:
+            found.append((column, ()))
+    return sorted(found, key=lambda each: _place(each[0]))
+
+
+def _place(column: Column[Any]) -> int:
+    """Its group among the columns: what a row is about, the ranked metric, what is said of it, the rest."""
+    main = 1 if column.kind != "text" else 2
+    return {"key": 0, "main": main, "other": 3}[column.role]
+
+
 def breakable(text: str) -> Markup:
     """Escape a text, and allow line breaks after the punctuation inside a variant's name or a path."""
     return Markup(re.sub(r"(?<=[,:/])(?=[^\s,:/])", "<wbr/>", str(escape(printable(text)))))
@@ -50,11 +71,12 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters.update(
         breakable=breakable, cell_text=cell_text, data_uri=_data_uri, number=_number, outline=_outline,
-        style_class=style_class,
+        stacked=stacked, style_class=style_class,
     )  # fmt: skip
     made.globals.update(
         ramp=", ".join(f"rgb({red} {green} {blue})" for red, green, blue in INFERNO),
         scale_meaning=f"the {LOW_PERCENTILE:g}th to the {HIGH_PERCENTILE:g}th percentile",
+        wide=WIDE,
     )
     return made
 

@@ -80,6 +80,17 @@ def test_a_histogram_shows_every_image_once(good, bad):
     assert all(y < middle for y in above)
 
 
+def test_each_kind_has_its_own_scale():
+    """Two defective images beside a hundred good ones have bars as high, and each half has its own counts."""
+    chart = charts.histogram("scores", [0.1] * 100, [0.9] * 2)
+    tallest = {kind: max(float(bar.get("height")) for bar in by_class(chart, kind) if bar.tag == "rect")
+               for kind in ("good", "defective")}  # fmt: skip
+    assert tallest["good"] == pytest.approx(tallest["defective"], abs=0.2)
+    ticks = [each.words for each in chart.scales]
+    assert "100" in ticks
+    assert "2" in ticks
+
+
 @pytest.mark.parametrize(("value", "place"), [(1.5, 0.5), (3.0, 1.0), (99.0, 1.0), (-99.0, 0.0)])
 def test_a_histogram_marks_a_score(value, place):
     """The line is at its score and the axis reaches it; a score far from all others is at the edge."""

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adbench.report.page.charts import Chart
-from adbench.report.page.templates import breakable, chart_svg, table_html
+from adbench.report.page.templates import breakable, chart_svg, stacked, table_html
 from adbench.report.tables import Column, Table
 from adbench.util.text import printable
 
@@ -39,6 +39,23 @@ def test_a_chart_is_well_formed_with_any_label(label):
     """The label of a separate SVG file would be read, too."""
     read = ElementTree.fromstring(chart_svg(Chart(label, "", ())))
     assert read.get("aria-label") == printable(label)
+
+
+def test_the_ranked_metric_comes_right_after_the_name():
+    """What is said of a number stands below it; programs and terminals keep their own order."""
+
+    def column(key, **more):
+        return Column(key, key, lambda row: 0.5, **more)
+
+    columns = (
+        column("rank", kind="count", role="key"), column("variant", role="key"), column("seeds", kind="count"),
+        column("best", role="main"), column("auroc", kind="percent", role="main"), column("95 %", beside=True),
+        column("aupro", kind="percent"), column("sd", kind="percent", beside=True),
+    )  # fmt: skip
+    found = [(each.key, [one.key for one in below]) for each, below in stacked(Table("t", columns, (1,)))]
+    assert found == [
+        ("rank", []), ("variant", []), ("auroc", ["95 %"]), ("best", []), ("seeds", []), ("aupro", ["sd"]),
+    ]  # fmt: skip
 
 
 def test_lines_may_break_inside_names():

@@ -30,6 +30,51 @@ document.addEventListener("click", (event) => {
   if (head) sortBy(head);
 });
 
+// A chart as a file of its own: with its colours written out, those of the light page.
+const DRAWN = [
+  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linejoin",
+  "font-family", "font-size", "font-weight",
+];
+
+function standalone(chart) {
+  const copy = chart.cloneNode(true);
+  const parts = (root) => [root, ...root.querySelectorAll("*")];
+  const targets = parts(copy);
+  document.documentElement.classList.add("light");
+  parts(chart).forEach((part, place) => {
+    const style = getComputedStyle(part);
+    targets[place].removeAttribute("class");
+    if (part.tagName === "title") return;
+    DRAWN.forEach((name) => targets[place].setAttribute(name, style.getPropertyValue(name)));
+  });
+  document.documentElement.classList.remove("light");
+  const { width, height } = chart.viewBox.baseVal;
+  Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height }).forEach((each) => copy.setAttribute(...each));
+  return new XMLSerializer().serializeToString(copy);
+}
+
+function nameOf(figure) {
+  const inside = figure.closest("details") || figure.closest("section");
+  const group = figure.closest(".plots");
+  const words = [inside.querySelector("h2, h3"), group && group.previousElementSibling];
+  const name = [...words.map((each) => (each ? each.textContent : "")), figure.dataset.title].filter(Boolean).join(" ");
+  return `${name.replace(/[^\p{L}\p{N}.=]+/gu, "-").replace(/^[-.]+|-+$/g, "").slice(0, 120)}.svg`;
+}
+
+function save(figure) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([standalone(figure.querySelector(".chart"))], { type: "image/svg+xml" }));
+  link.download = nameOf(figure);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+document.querySelectorAll(".save").forEach((button) => { button.hidden = false; });
+document.addEventListener("click", (event) => {
+  const button = event.target.closest(".save");
+  if (button) save(button.closest("figure"));
+});
+
 // A link to a closed class opens it.
 function openTarget() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
