@@ -18,7 +18,7 @@ import click
 
 from ..util.errors import AdbenchError, PluginError, UsageError, described
 from ..util.text import printable
-from . import cache, check_method, completion, plugin, predict, reproduce, run, single, stored
+from . import cache, check_method, completion, figure, plugin, predict, reproduce, run, single, stored
 from . import options as arguments
 from .console import STOPPED, say, warn
 from .groups import TopGroup
@@ -174,6 +174,7 @@ for _command in (
     stored.results_,
     stored.report_,
     stored.heatmaps,
+    figure.figure,
     single.show,
     single.rm,
     plugin.plugin_,
