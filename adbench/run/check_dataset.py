@@ -19,6 +19,7 @@ from pathlib import Path
 from ..api import registry
 from ..api.data import TEST, TRAIN, Dataset, Sample, Task
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described, type_text
+from ..util.files import cache_folder
 from ..util.text import plural
 from .check_method import CheckResult
 
@@ -44,7 +45,8 @@ def run(
 
     Args:
         dataset: the data set, or the name of an installed one or of one in ``plugin_files``.
-        root: its folder; without one only the checks that need no images are made.
+        root: its folder; without one only the checks that need no images are made. A data set that makes its images
+            itself needs none.
         plugin_files: plugin files to load.
         watch: called with the name of each check before it begins.
 
@@ -53,6 +55,8 @@ def run(
     """
     if isinstance(dataset, str):
         dataset = registry.load([Path(file) for file in plugin_files]).dataset(dataset)
+    if root is None and not dataset.needs_root:
+        root = cache_folder()
     subject = _Subject(dataset, None if root is None else Path(root))
     results: list[CheckResult] = []
     for title, check in _CHECKS.items():

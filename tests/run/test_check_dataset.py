@@ -51,12 +51,18 @@ def test_an_honest_reader_passes(root):
 
 
 def test_without_a_folder_only_the_reader_is_checked():
-    """What needs images is skipped; a data set that makes its own needs no missing folder."""
+    """What needs images is skipped."""
     found = outcomes(HONEST, None)
     assert found.pop("a missing folder is a message") == ("passed", "")
     assert set(found.values()) == {("skipped", "no --data-root")}
+
+
+def test_a_data_set_that_makes_its_images_is_checked_in_the_cache(root, monkeypatch):
+    """No folder is needed for it, and none can be missing."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(root))
     own = outcomes(replace(HONEST, needs_root=False), None)
-    assert own["a missing folder is a message"] == ("skipped", "it makes its images itself")
+    assert own.pop("a missing folder is a message") == ("skipped", "it makes its images itself")
+    assert {outcome for outcome, _ in own.values()} == {"passed"}
 
 
 def changed(**changes) -> Dataset:
