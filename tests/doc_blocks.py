@@ -96,12 +96,13 @@ def blocks(kind: str) -> list[Block]:
 
 
 def plugins() -> dict[str, str]:
-    """Sources of the guide's plugins besides the sample, by the name of their method, data set or backbone.
+    """Sources of the guide's plugins besides the sample, by the name of their method, data set, backbone or tracker.
 
     Of a backbone's name only the part before the first underscore counts.
     """
     sources = [block.text for block in blocks("plugin") if block.text != SAMPLE.read_text(encoding="utf-8")]
-    return {re.findall(r'\b(?:Method|Dataset|BackboneEntry)\("([a-z]+)', source)[0]: source for source in sources}
+    offered = re.compile(r'\b(?:Method|Dataset|BackboneEntry|TrackerEntry)\("([a-z]+)')
+    return {offered.findall(source)[0]: source for source in sources}
 
 
 def commands_of(block: Block) -> Iterator[list[str]]:

@@ -1,9 +1,9 @@
-"""The API for plugins: all that a method, a data set or a backbone may import, under one address.
+"""The API for plugins: all that a method, a data set, a backbone or a tracker may import, under one address.
 
-``from adbench.api import ...`` finds methods, options, detectors, scores, data sets and hooks, all errors, and four
-modules of helpers: ``maps`` (upsampling, smoothing, image scores), ``devices`` (precision), ``memory`` (running out of
-memory) and ``files`` (atomic writes). Importing it does not import torch: ``maps``, ``devices`` and ``memory``, which
-need it, are imported when they are asked for.
+``from adbench.api import ...`` finds methods, options, detectors, scores, data sets, trackers and hooks, all errors,
+and four modules of helpers: ``maps`` (upsampling, smoothing, image scores), ``devices`` (precision), ``memory``
+(running out of memory) and ``files`` (atomic writes). Importing it does not import torch: ``maps``, ``devices`` and
+``memory``, which need it, are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -49,7 +49,21 @@ from .images import Batch, Images, Transform
 from .method import Method, Policy, Preset, Published
 from .options import BackboneOptions, Count, Interpolation, Options, Positive, Range, Resize, Share, option_text
 from .requirements import Auxiliary, Package, Requirements
-from .scores import Scores
+from .scores import Metrics, Scores
+from .tracker import (
+    Fact,
+    FrontierPoint,
+    TrackedClass,
+    TrackedEpoch,
+    TrackedFailure,
+    TrackedImage,
+    TrackedResult,
+    TrackedRun,
+    TrackedTable,
+    Tracker,
+    TrackerEntry,
+    TrackerRun,
+)
 
 if TYPE_CHECKING:
     from ..util import devices, memory
@@ -75,9 +89,12 @@ __all__ = [
     "Detector",
     "Epoch",
     "EvalSize",
+    "Fact",
+    "FrontierPoint",
     "Images",
     "Interpolation",
     "Method",
+    "Metrics",
     "Network",
     "OptionError",
     "Options",
@@ -101,6 +118,16 @@ __all__ = [
     "Step",
     "Task",
     "TaskError",
+    "TrackedClass",
+    "TrackedEpoch",
+    "TrackedFailure",
+    "TrackedImage",
+    "TrackedResult",
+    "TrackedRun",
+    "TrackedTable",
+    "Tracker",
+    "TrackerEntry",
+    "TrackerRun",
     "Transform",
     "UnknownNameError",
     "UsageError",

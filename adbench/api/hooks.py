@@ -9,6 +9,7 @@ import pluggy
 from .backbone import BackboneEntry
 from .data import Dataset
 from .method import Method
+from .tracker import TrackerEntry
 
 hookspec = pluggy.HookspecMarker("adbench")
 hookimpl = pluggy.HookimplMarker("adbench")
@@ -29,4 +30,10 @@ def adbench_datasets() -> Sequence[Dataset]:
 @hookspec
 def adbench_backbones() -> Sequence[BackboneEntry]:
     """Return the backbones of this plugin."""
+    raise NotImplementedError
+
+
+@hookspec
+def adbench_trackers() -> Sequence[TrackerEntry]:
+    """Return the trackers of this plugin."""
     raise NotImplementedError

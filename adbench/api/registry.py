@@ -29,19 +29,20 @@ from .data import Dataset
 from .data_options import with_options
 from .method import Method
 from .options import Options
+from .tracker import TrackerEntry
 
 GROUP = "adbench"
 
 OWN_PLUGINS, OWN_DATASETS = "adbench_plugins", "adbench_datasets"
 """The packages of adbench's own methods and data sets."""
 
-KINDS: Mapping[type, str] = {Method: "method", Dataset: "dataset", BackboneEntry: "backbone"}
+KINDS: Mapping[type, str] = {Method: "method", Dataset: "dataset", BackboneEntry: "backbone", TrackerEntry: "tracker"}
 """What hooks return, and what people call it."""
 
-KIND_TITLES = {"method": "method", "dataset": "data set", "backbone": "backbone"}
+KIND_TITLES = {"method": "method", "dataset": "data set", "backbone": "backbone", "tracker": "tracker"}
 """Kinds of things that a plugin offers, as sentences name them."""
 
-Named = TypeVar("Named", Method, Dataset, BackboneEntry)
+Named = TypeVar("Named", Method, Dataset, BackboneEntry, TrackerEntry)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Plugin:
         return self.origin.module.partition(".")[0] in (OWN_PLUGINS, OWN_DATASETS)
 
     def names(self, kind: str) -> list[str]:
-        """The names of the methods, data sets or backbones ("method", "dataset", "backbone") that it offers."""
+        """The names of the methods or others ("method", "dataset", "backbone", "tracker") that it offers."""
         return [name for each, name in self.offers if each == kind]
 
     def is_called(self, name: str) -> bool:
@@ -116,7 +117,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Registry:
-    """All methods, data sets and plugins' backbones by name; ``broken`` has a line for each skipped plugin."""
+    """All methods, data sets, trackers and plugins' backbones by name; ``broken`` names each skipped plugin."""
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
@@ -125,6 +126,7 @@ class Registry:
     backbones: Mapping[str, BackboneEntry] = field(default_factory=dict)
     backbone_origins: Mapping[str, Origin] = field(default_factory=dict)
     plugins: tuple[Plugin, ...] = ()
+    trackers: Mapping[str, TrackerEntry] = field(default_factory=dict)
 
     def method(self, name: str) -> Method:
         """Find a method. Raises ``UnknownNameError`` with the nearest name."""
@@ -162,6 +164,12 @@ class Registry:
     def reader(self, dataset: str, options: Mapping[str, Any]) -> Dataset:
         """Find a data set, read with these options. Raises the errors of ``dataset`` and of ``with_options``."""
         return with_options(self.dataset(dataset), options)
+
+    def tracker(self, name: str) -> TrackerEntry:
+        """Find a tracker. Raises ``UnknownNameError`` with the nearest name."""
+        if name not in self.trackers:
+            raise UnknownNameError("tracker", name, self.trackers, hint="Add --plugin FILE for another one")
+        return self.trackers[name]
 
 
 def texts_in(options: Mapping[str, Any]) -> set[str]:
@@ -218,10 +226,12 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     methods = _collect(manager, "adbench_methods", Method, reject)
     datasets = _collect(manager, "adbench_datasets", Dataset, reject)
     backbones = _collect(manager, "adbench_backbones", BackboneEntry, reject)
+    trackers = _collect(manager, "adbench_trackers", TrackerEntry, reject)
     offers = [
-        (plugin, kind, name)
-        for kind, found in (("method", methods), ("dataset", datasets), ("backbone", backbones))
-        for name, (plugin, _) in found.items()
+        *((plugin, "method", name) for name, (plugin, _) in methods.items()),
+        *((plugin, "dataset", name) for name, (plugin, _) in datasets.items()),
+        *((plugin, "backbone", name) for name, (plugin, _) in backbones.items()),
+        *((plugin, "tracker", name) for name, (plugin, _) in trackers.items()),
     ]
     return Registry(
         methods={name: method for name, (_, method) in methods.items()},
@@ -240,6 +250,7 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
             )
             for plugin, name in names.items()
         ),
+        trackers={name: entry for name, (_, entry) in trackers.items()},
     )
 
 

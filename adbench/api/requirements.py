@@ -79,7 +79,7 @@ def require(
         UsageError: a package or auxiliary data is missing, or a path is not of the right kind.
     """
     _require_given(method, requirements, given)
-    _require_packages(method, requirements)
+    require_packages(method, requirements.packages)
     for auxiliary in requirements.auxiliary if training else ():
         if auxiliary.name not in given and auxiliary.needed(options):
             raise UsageError(
@@ -101,14 +101,24 @@ def unmet(requirements: Requirements, options: Any, given: Mapping[str, Path]) -
     return packages + [f"--aux {each.name}={_placeholder(each)}" for each in data]
 
 
-def _require_packages(method: str, requirements: Requirements) -> None:
-    """Raise ``UsageError`` for a package that is not installed."""
-    for package in requirements.packages:
-        if not _is_installed(package.name):
-            raise UsageError(
-                f"{method} needs the package {package.name}: {package.purpose}",
-                hint=f'Install it: pip install "{package.install}"',
-            )
+def require_packages(owner: str, packages: Sequence[Package]) -> None:
+    """Refuse what needs packages that are not installed.
+
+    Raises:
+        UsageError: names the first one that is missing, and has the line that installs all of them.
+    """
+    missing = [package for package in packages if not _is_installed(package.name)]
+    if missing:
+        first = missing[0]
+        raise UsageError(
+            f"{owner} needs the package {first.name}: {first.purpose}",
+            hint=f"Install it: {install_line(missing)}",
+        )
+
+
+def install_line(packages: Sequence[Package]) -> str:
+    """The command that installs packages."""
+    return " ".join(["pip install", *(f'"{package.install}"' for package in packages)])
 
 
 def _require_given(method: str, requirements: Requirements, given: Mapping[str, Path]) -> None:
@@ -147,7 +157,9 @@ def _placeholder(auxiliary: Auxiliary) -> str:
 
 
 def _is_installed(name: str) -> bool:
+    """Whether a package can be imported; a folder of its name where the command runs is none."""
     try:
-        return find_spec(name) is not None
+        spec = find_spec(name)
+        return spec is not None and spec.origin is not None
     except (ImportError, ValueError):
         return False

@@ -148,6 +148,10 @@ def _plugins(ctx: click.Context) -> Iterable[str]:
     return [plugin.name for plugin in _registry(ctx).plugins]
 
 
+def _trackers(ctx: click.Context) -> Iterable[str]:
+    return _registry(ctx).trackers
+
+
 def _results(ctx: click.Context) -> Path:
     return Path(ctx.params.get("results") or "results")
 
@@ -181,6 +185,7 @@ SOURCES: Mapping[str, Source] = {
     "metrics": _metrics,
     "name": _names,
     "plugin_name": _plugins,
+    "track": _trackers,
     "run": _runs,
     "runs": _runs,
     "class_name": _stored_classes,

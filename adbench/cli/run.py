@@ -79,6 +79,12 @@ if TYPE_CHECKING:
     help="Keep the anomaly maps beside each result: overlays as PNG, or raw for the maps themselves.",
 )
 @click.option("--report", "page", is_flag=True, help="Write an HTML report: RESULTS/report/index.html.")
+@click.option(
+    "--track",
+    metavar="NAME[,NAME...]",
+    help="Log each run to wandb, mlflow, tensorboard or a plugin's tracker, below RESULTS/tracking or where that "
+    "program is set to.",
+)
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
@@ -86,8 +92,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None,
         shots: int | None, test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None,
         eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
-        page: bool, results: Path,
-        format_: str) -> None:  # fmt: skip
+        page: bool, track: str | None, results: Path, format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set.
 
     \b
@@ -132,6 +137,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         setting=values.setting(setting, shots),
         shots=shots,
         test=test_split,
+        track=values.trackers(registry, track),
     )
     values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()

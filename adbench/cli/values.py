@@ -175,6 +175,16 @@ def setting(given: Setting | None, shots: int | None) -> Setting:
     return "few-shot" if shots is not None else given or "one-class"
 
 
+def trackers(registry: Registry, text: str | None) -> tuple[str, ...]:
+    """Turn "wandb,mlflow" into names. Raises ``UnknownNameError``, or ``OptionError`` for none."""
+    if text is None:
+        return ()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError("--track", found=f"'{text}'", wanted=f"some of {', '.join(registry.trackers)}")
+    return tuple(registry.tracker(name).name for name in dict.fromkeys(names))
+
+
 def eval_size(text: str | None) -> EvalSize | None:
     """Turn "native", "256" or "256x640" into a size. Raises ``OptionError``."""
     if text is None or text.strip().lower() == "native":

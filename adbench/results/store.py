@@ -8,6 +8,7 @@
     oracle_image_auroc.pt, ...     the models that were best on the test set, with --keep oracle
     state.pt                       only of an unfinished run: the state from which it resumes
     maps/, maps.npz                anomaly maps, on request
+    tracking.json                  the runs of trackers that log this one, on request
 
 Every file is written under a temporary name, flushed to the disk and renamed (see ``util.files``).
 """

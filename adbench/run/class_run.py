@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -152,9 +152,13 @@ class ClassRun:
         return [relative_path(sample.path, self.resolved.task.root) for sample in self.test.store.samples]
 
     def evaluate(
-        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, last: bool
-    ) -> Metrics:
-        """Score the test images and compare with the ground truth; after the ``last`` epoch keep what is stored."""
+        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, last: bool,
+        look: Callable[[ClassRun, TestScores], None] | None = None,
+    ) -> Metrics:  # fmt: skip
+        """Score the test images and compare with the ground truth; after the ``last`` epoch keep what is stored.
+
+        ``look`` is called while the maps are there, and is not timed.
+        """
         self.scores = self.histograms = None  # of an earlier epoch; two sets of maps never exist at once
         watch = self.watch.stage
         with session.timing("score", self.cache):
@@ -165,6 +169,8 @@ class ClassRun:
                 self.histograms = scores.histograms(self.ground_truth, self.paths)
                 self.map_scale = None if scores.maps is None else Scale.of_many(scores.maps)
                 self.scores = scores.without_maps()
+        if look:
+            look(self, scores)
         return metrics
 
     def suggest(self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches) -> None:

@@ -25,6 +25,7 @@ from .evaluate import images_per_second
 from .job import ResolvedJob
 from .saving import Saver, total_bytes
 from .session import Session
+from .tracking import Trackers, Tracking
 from .watch import Watch
 
 
@@ -35,6 +36,7 @@ def run(
     cache: FeatureCache | None = None,
     watch: Watch | None = None,
     announce: Callable[[str, int], None] | None = None,
+    trackers: Trackers | None = None,
 ) -> tuple[Result, ...]:
     """Train one model, or resume it if an earlier run was stopped; score anew the classes whose results were removed.
 
@@ -44,6 +46,7 @@ def run(
         cache: keeps features for other tasks.
         watch: called with the progress.
         announce: called before training with the variant's name and the bytes of a checkpoint.
+        trackers: those of the command, which log the run if it names them.
 
     Returns:
         The result of each class of the job.
@@ -64,11 +67,12 @@ def run(
         with threads.using(None if resolved.job.threads == "auto" else resolved.job.threads):
             if not resolved.job.force and rebuild.lost_results(resolved, registry, cache, watch):
                 return tuple(each.folder.read_result() for each in resolved.classes)
-            running = _Run(resolved, registry, cache, watch, announce)
-            try:
-                return running.results()
-            finally:
-                running.saver.close()
+            with (trackers or Trackers((), watch)).following(resolved) as tracking:
+                running = _Run(resolved, registry, cache, watch, announce, tracking)
+                try:
+                    return running.results()
+                finally:
+                    running.saver.close()
 
 
 def _discard(resolved: ResolvedJob) -> None:
@@ -86,8 +90,9 @@ class _Run:
         cache: FeatureCache,
         watch: Watch,
         announce: Callable[[str, int], None] | None,
+        tracking: Tracking,
     ) -> None:
-        self.resolved, self.watch, self.announce = resolved, watch, announce
+        self.resolved, self.watch, self.announce, self.tracking = resolved, watch, announce, tracking
         self.job, self.options, self.device = resolved.job, resolved.options, resolved.device
         self.method = registry.method(resolved.job.method)
         self.context = registry.offering(resolved.context, resolved.options)
@@ -140,10 +145,12 @@ class _Run:
             if self.announce:
                 size = detector.checkpoint_bytes() or total_bytes(checkpoint.model_state(detector))
                 self.announce(summary.variant(self.resolved, detector), size)
+            self.tracking.started(detector, session)
             for epoch in self._epochs(detector, session):
                 self._finish_epoch(detector, session, epoch)
         except loop.CannotResumeError as error:
             self._say(f"{error} Starting again.")
+            self.tracking.broke_off(error)
             _discard(self.resolved)
             return self.results()
         if self.final_at != detector.epoch:  # trained to the end before a break, or fit ended before its total
@@ -208,6 +215,7 @@ class _Run:
         session.records.append(record)
         session.complete = last
         self.watch.epoch(record)
+        self.tracking.epoch(record, session)
         self.saver.save_state(session.to_state(detector, self.device), epoch.number, epoch.total)
 
     def _due(self, epoch: Epoch) -> bool:
@@ -216,9 +224,9 @@ class _Run:
 
     def _evaluate(self, detector: Detector, session: Session, *, last: bool) -> Metrics:
         """Evaluate class by class and return the means; after the last epoch suggest thresholds, too."""
-        name, before = self.job.method, session.best_epochs()
+        name, before, look = self.job.method, session.best_epochs(), self.tracking.look if last else None
         session.evaluated[detector.epoch] = {
-            each.name: each.evaluate(detector, session, method=name, scoring=self.scoring, last=last)
+            each.name: each.evaluate(detector, session, method=name, scoring=self.scoring, last=last, look=look)
             for each in self.classes
         }
         if last:
@@ -276,6 +284,7 @@ class _Run:
             curve = session.records_of(each.name)
             stored.insert(0, folder.write_result(result, each.image_scores(), curve, each.histograms))
         self._verify(detector)
+        self.tracking.finished(stored, session)
         return tuple(stored)
 
     def _verify(self, detector: Detector) -> None:

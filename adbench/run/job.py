@@ -32,7 +32,8 @@ class RunSettings:
     of the training images that is held out for the threshold. ``threads`` is torch's number of threads, "auto" to find
     the fastest, or None for torch's own. ``keep`` says which checkpoints are kept: that of the last epoch, or also
     those of the best epochs on the test set. ``shots`` is the number of training images of each class in the setting
-    "few-shot". ``test`` names the test split to score, if a data set has several.
+    "few-shot". ``test`` names the test split to score, if a data set has several. ``track`` names the trackers that
+    log the run.
     """
 
     device: str = "auto"
@@ -49,6 +50,7 @@ class RunSettings:
     setting: Setting = "one-class"
     shots: int | None = None
     test: str | None = None
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -268,13 +268,18 @@ def run_here(
         registry: finds methods and data sets.
         watch: called with the progress.
         maps: which maps the caller will keep beside each result, if any: their size is announced.
+
+    Raises:
+        UsageError: what no job can do, or a tracker that is not known or not installed.
     """
     from ..backbones.feature_cache import FeatureCache
     from . import engine
     from .identity import Identifier
     from .notices import Notices
+    from .tracking import Trackers
 
     watch = watch or Watch()
+    trackers = Trackers([registry.tracker(name) for name in dict.fromkeys(n for job in jobs for n in job.track)], watch)
     tasks = load_tasks(jobs, registry)
     require_common(jobs, tasks)
     resolved_jobs: list[ResolvedJob] = []
@@ -301,7 +306,7 @@ def run_here(
             now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
             announce = partial(disk_use.announce, resolved.job)
-            results = engine.run(now, registry, cache=cache, watch=watch, announce=announce)
+            results = engine.run(now, registry, cache=cache, watch=watch, announce=announce, trackers=trackers)
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))

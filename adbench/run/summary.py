@@ -32,7 +32,6 @@ from ..results.records import (
 from ..results.result_file import SCHEMA
 from ..util import devices
 from ..util.memory import MicroBatches
-from .evaluate import TestScores
 from .provenance import Provenance
 from .session import Session
 
@@ -83,7 +82,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=replace(protocol(options, detector, run.scores, job, task), validation=session.validation),
+        protocol=replace(protocol(options, detector, job, task, run.scores.aupro_map), validation=session.validation),
         metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
         oracle=session.best_of(own.name),
@@ -104,8 +103,11 @@ def summarize(
     )
 
 
-def protocol(options: Options, detector: Detector, scores: TestScores, job: Job, task: Task) -> Protocol:
-    """Everything that moves a number, except the method, when ``job`` is done with the images of ``task``."""
+def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_map: str = "") -> Protocol:
+    """Everything that moves a number, except the method, when ``job`` is done with the images of ``task``.
+
+    ``aupro_map`` is known after scoring.
+    """
     return Protocol(
         size=options.size,
         resize=options.resize,
@@ -113,7 +115,7 @@ def protocol(options: Options, detector: Detector, scores: TestScores, job: Job,
         mask_size=job.eval_size or options.size,
         mask_resampling="nearest",
         epoch_policy="last",
-        aupro_map=scores.aupro_map,
+        aupro_map=aupro_map,
         backbone=options.backbone if isinstance(options, BackboneOptions) else None,
         backbone_weights=_backbone_weights(detector),
         precision=options.amp,

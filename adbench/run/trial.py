@@ -145,7 +145,7 @@ def run(
         checkpoint=str(saved.path),
         epoch=ours.epoch if ours else None,
         metrics=scores.evaluate(ground_truth) if labelled else Metrics(),
-        protocol=_protocol(saved, protocol(options, detector, scores, job, task)),
+        protocol=_protocol(saved, protocol(options, detector, job, task, scores.aupro_map)),
         threshold=verdict,
         test_images=len(ground_truth.labels),
         tied_images=scores.tied,

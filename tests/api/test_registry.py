@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from adbench import Dataset, Method, hookimpl
+from adbench.api import Tracker
 from adbench.api import registry as plugins
 from adbench.api.options import option_types
 from adbench.util.errors import PluginError, UnknownNameError
@@ -54,6 +55,7 @@ def test_the_built_in_plugins_come_through_the_entry_points():
     assert registry.broken == ()
     assert {"msflow", "cflow", "padim", "random"} <= set(registry.methods)
     assert {"mvtec", "visa", "folder", "demo"} <= set(registry.datasets)
+    assert {"wandb", "mlflow", "tensorboard"} <= set(registry.trackers)
 
 
 def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
@@ -82,6 +84,7 @@ def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
         ({"adbench_methods": lambda: (method(name) for name in "ab" if 1 / 0)}, "ZeroDivisionError"),
         ({"adbench_methods": lambda: sys.exit(3)}, "a call of sys.exit(3)"),
         ({"adbench_datasets": lambda: [method("no data")]}, "a list with a Method, wanted a list of Dataset"),
+        ({"adbench_trackers": lambda: [Tracker()]}, "a list with a Tracker, wanted a list of TrackerEntry"),
         ({"adbench_methods": lambda nonsense: []}, "nonsense"),
     ],
 )
@@ -187,6 +190,8 @@ def test_unknown_names_offer_the_nearest():
         registry.method("msfow")
     with pytest.raises(UnknownNameError, match="Did you mean 'mvtec'"):
         registry.dataset("mvtek")
+    with pytest.raises(UnknownNameError, match="Did you mean 'wandb'"):
+        plugins.load().tracker("wandbb")
 
 
 def test_entry_points_are_looked_up_in_the_group_adbench():

@@ -8,7 +8,7 @@ import pytest
 from needy_method import TEACHER, TEXTURES, NeedyOptions
 
 from adbench import Options, Package, Requirements, UsageError
-from adbench.api.requirements import require, unmet
+from adbench.api.requirements import require, require_packages, unmet
 from adbench.util.errors import UnknownNameError
 
 NEEDS = Requirements(auxiliary=(TEXTURES, TEACHER))
@@ -78,3 +78,13 @@ def test_what_is_unmet_is_said_in_a_few_words(tmp_path):
     assert unmet(needs, NeedyOptions(), {}) == ["the package no_such_one", "--aux textures=DIR"]
     assert unmet(NEEDS, NeedyOptions(textures="none"), {}) == []
     assert unmet(NEEDS, NeedyOptions(), {"textures": tmp_path}) == []
+
+
+def test_a_folder_of_the_right_name_is_no_package(tmp_path, monkeypatch):
+    """Trackers write folders named after themselves, and Python takes any folder for an empty package."""
+    (tmp_path / "wanted_one").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r'm needs the package wanted_one: logs. Install it: pip install "one>=1"'):
+        require_packages("m", [Package("wanted_one", "one>=1", "logs")])
+    (tmp_path / "wanted_one" / "__init__.py").touch()
+    require_packages("m", [Package("wanted_one", "one>=1", "logs")])

@@ -75,6 +75,7 @@ def results(tmp_path) -> Path:
         (("plugin", "new", ""), []),
         (("leaderboard", "--metric", "image_au"), ["image_auroc"]),
         (("run", "--backbone", "wide_resnet50"), ["wide_resnet50_2"]),
+        (("run", "--track", "mlflow,wa"), ["mlflow,wandb"]),
         (("completion", "b"), ["bash"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -337,3 +338,30 @@ def test_a_missing_argument_is_one_line():
     """Its choices are in the same line."""
     assert "methods, datasets, backbones, runs" in line_of(adbench("list"))
     assert adbench().output.startswith("Usage: adbench")
+
+
+@pytest.mark.parametrize(
+    ("track", "message"),
+    [
+        ("wandbb", "unknown tracker 'wandbb': wanted one of mlflow, tensorboard, wandb. Did you mean 'wandb'?"),
+        (",", "--track: found ',', wanted some of mlflow, tensorboard, wandb."),
+    ],
+)
+def test_an_unknown_tracker_is_a_mistake(tiny_data, tmp_path, track, message):
+    """It is one line and exit code 2, and nothing is trained."""
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "--track", track)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == f"Error: {message}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tracker_that_is_not_installed_is_a_mistake(tiny_data, tmp_path, monkeypatch):
+    """The line that installs it stands in the message, and nothing is trained."""
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    done = run_tiny(tiny_data, tmp_path, "-c", "bolts", "--track", "tensorboard")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert line_of(done) == (
+        "Error: --track tensorboard needs the package tensorboard: writes files for TensorBoard. "
+        'Install it: pip install "tensorboard>=2.14".'
+    )
+    assert not list(tmp_path.iterdir())

@@ -20,7 +20,7 @@ import torch
 import torchvision
 from conftest import make_class
 from doc_blocks import ALL_BLOCKS, GUIDE, blocks, plugins
-from runs import adbench, only_run
+from runs import ONE, adbench, only_run, run_tiny
 
 import adbench as public
 from adbench import BuildContext, Detector, Epoch, Method, backbones, checks
@@ -54,7 +54,7 @@ def test_blocks_are_found():
     """The pages have the known numbers of blocks, so that an empty list can't pass."""
     kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
     assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
-    assert set(plugins()) == {"bank", "student", "painted", "flat", "loose", "shufflenet"}
+    assert set(plugins()) == {"bank", "student", "painted", "flat", "loose", "shufflenet", "lines"}
     text = GUIDE.read_text(encoding="utf-8")
     assert len(re.findall("^```", text, re.MULTILINE)) == 2 * sum(
         block.language != "indented" for block in ALL_BLOCKS if block.page == GUIDE
@@ -199,6 +199,15 @@ def test_the_backbone_of_the_guide_works(desk, tmp_path):
     assert backbone.strides == (4, 16)
     copy = backbone.trainable_copy().eval()
     torch.testing.assert_close(copy(images)[1], backbone(images)[1], rtol=1e-3, atol=1e-4)
+
+
+def test_the_tracker_of_the_guide_works(desk, tiny_data, tiny_method, tmp_path):
+    """The guide's tracker writes a line for the start, for each epoch and for the end of a run."""
+    found = run_tiny(tiny_data, tmp_path, "--plugin", desk / "lines.py", "--track", "lines", *ONE)
+    assert found.exit_code == 0, found.output
+    lines = [json.loads(line) for line in (tmp_path / "tracking" / "lines.jsonl").read_text().splitlines()]
+    assert [next(iter(line)) for line in lines] == ["run", "epoch", "checkpoint"]
+    assert lines[1]["image_auroc"] == lines[2]["image_auroc"]
 
 
 # ---------------------------------------------------------------- fragments and outlines

@@ -14,16 +14,21 @@ import pytest
 from doc_blocks import GUIDE, PAGES, blocks, inline_code
 
 import adbench
-from adbench import BuildContext, Detector, backbones, checks
-from adbench.api import hooks, maps
+from adbench import BuildContext, Detector, api, backbones, checks
+from adbench.api import Tracker, hooks, maps
 from adbench.api.images import Batch, Images
 from adbench.run.check_method import _CHECKS
 
 NEEDED = {
     *("Method", "BuildContext", "Options", "BackboneOptions", "Preset", "Detector", "Epoch", "Step", "Scores"),
     *("Requirements", "Package", "Auxiliary", "Dataset", "Task", "Sample", "BackboneEntry", "Network"),
+    *("TrackerEntry", "Tracker", "TrackerRun", "TrackedRun", "TrackedEpoch", "TrackedResult", "TrackedClass"),
+    *("FrontierPoint", "TrackedImage", "TrackedFailure"),
 }
 """Classes whose fields the guide must show."""
+
+WITH_METHODS = (Detector, Tracker)
+"""Classes that a plugin extends, whose methods the guide must show, too."""
 
 
 # ---------------------------------------------------------------- declarations
@@ -44,9 +49,9 @@ def tree_of(module: str) -> ast.Module:
 
 
 def declared(kind: type) -> list[str]:
-    """Declarations of the fields of a class, "size: Size = (256, 256)", and for ``Detector`` of its methods."""
+    """Declarations of the fields of a class, "size: Size = (256, 256)", and for ``WITH_METHODS`` of its methods."""
     (body,) = (node.body for node in tree_of(kind.__module__).body if getattr(node, "name", "") == kind.__name__)
-    methods = functions(body) if kind is Detector else {}
+    methods = functions(body) if kind in WITH_METHODS else {}
     public = [line for name, line in methods.items() if name == "__init__" or name[0] != "_"]
     old = "def passes(self) -> MicroBatches"
     return [*(ast.unparse(node) for node in body if isinstance(node, ast.AnnAssign)), *(set(public) - {old})]
@@ -71,8 +76,9 @@ def test_the_guide_shows_the_contract():
 
 @pytest.mark.parametrize("name", sorted(shown()))
 def test_declarations_are_those_of_the_code(name):
-    """Names, types and defaults of a class are those of the code, and for a detector the methods, too."""
-    assert sorted(map(normal, shown()[name])) == sorted(declared(getattr(adbench, name)))
+    """Names, types and defaults of a class are those of the code, and of one that plugins extend the methods, too."""
+    kind = getattr(adbench, name, None) or getattr(api, name)
+    assert sorted(map(normal, shown()[name])) == sorted(declared(kind))
 
 
 def test_the_guide_shows_every_hook():
