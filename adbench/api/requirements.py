@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from ..util.errors import UnknownNameError, UsageError, absent
+from ..util.installed import is_importable
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def unmet(requirements: Requirements, options: Any, given: Mapping[str, Path]) -
         options: its options.
         given: paths of auxiliary data by name.
     """
-    packages = [f"the package {package.name}" for package in requirements.packages if not _is_installed(package.name)]
+    packages = [f"the package {package.name}" for package in requirements.packages if not is_importable(package.name)]
     data = [each for each in requirements.auxiliary if each.name not in given and each.needed(options)]
     return packages + [f"--aux {each.name}={_placeholder(each)}" for each in data]
 
@@ -107,7 +107,7 @@ def require_packages(owner: str, packages: Sequence[Package]) -> None:
     Raises:
         UsageError: names the first one that is missing, and has the line that installs all of them.
     """
-    missing = [package for package in packages if not _is_installed(package.name)]
+    missing = [package for package in packages if not is_importable(package.name)]
     if missing:
         first = missing[0]
         raise UsageError(
@@ -154,12 +154,3 @@ def _ways_to(auxiliary: Auxiliary) -> Sequence[str]:
 
 def _placeholder(auxiliary: Auxiliary) -> str:
     return "DIR" if auxiliary.kind == "folder" else "FILE"
-
-
-def _is_installed(name: str) -> bool:
-    """Whether a package can be imported; a folder of its name where the command runs is none."""
-    try:
-        spec = find_spec(name)
-        return spec is not None and spec.origin is not None
-    except (ImportError, ValueError):
-        return False

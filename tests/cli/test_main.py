@@ -7,8 +7,6 @@ import json
 import shutil
 import signal
 import threading
-from importlib.metadata import EntryPoint
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -165,24 +163,6 @@ def test_test_refuses_another_methods_checkpoint(tiny_data, tmp_path):
                    "--checkpoint", only_run(tmp_path) / "last.pt")  # fmt: skip
     assert (done.exit_code, done.stdout) == (2, "")
     assert "Use --method tiny" in line_of(done)
-
-
-@pytest.mark.parametrize(
-    ("points", "what"),
-    [
-        ([], "another project with the same import name"),
-        ([EntryPoint("padim", "adbench_plugins.padim", "adbench")], "of this project, under its old name"),
-    ],
-)
-def test_another_adbench_beside_ours_is_reported(monkeypatch, points, what):
-    """The start reports it with the remedy; on most machines there is none, and nothing is printed."""
-    assert main.namesake() == ""
-    other = SimpleNamespace(version="0.1.11", entry_points=points, read_text=lambda name: "adbench/run.py,,")
-    monkeypatch.setattr("importlib.metadata.distribution", lambda name: other)
-    said = main.namesake()
-    assert "adbench 0.1.11 is installed as well" in said
-    assert what in said
-    assert "pip uninstall adbench" in said
 
 
 @pytest.mark.parametrize("group", [[], ["cache"], ["results"]])
