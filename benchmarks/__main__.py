@@ -229,6 +229,28 @@ def backbones(
         benchmark.run(extractors, method.split(","), where, _console())
 
 
+@app.command()
+@click.option("--method", default="all", show_default=True, help="METHOD[,METHOD...]")
+@click.option("--preset", "presets", multiple=True, help="Only this; may be repeated. [default: all]")
+@click.option("--aux", "auxiliary", multiple=True, metavar="NAME=PATH", help="What some methods need to train.")
+def memory(method: str, presets: tuple[str, ...], auxiliary: tuple[str, ...]) -> None:
+    """The bytes that presets take, counted on small images: the table of `adbench doctor`, as CSV."""
+    from adbench.api import registry
+    from adbench.cli import values
+
+    from . import memory as benchmark
+
+    known = registry.load()
+    given = {name: Path(path) for name, _, path in (each.partition("=") for each in auxiliary)}
+    methods = values.methods(known, method)
+    for line in benchmark.rows(methods, known, given, _console_of_messages().print, presets):
+        click.echo(line)
+
+
+def _console_of_messages() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

@@ -1,0 +1,242 @@
+"""Counts the memory of presets without their weights, data or GPU: the rows of ``adbench/run/doctor/peaks.csv``.
+
+A preset is trained for an epoch, and scores a batch, on generated images of small sizes and in small batches, in
+float32 and with constant weights. All live tensors are counted. Their bytes at the peak are fitted by
+
+    fixed + by_pixel * P + by_batch * P * B + by_set * P * N
+
+with P pixels in an image, B images in a batch and N training images, which gives those of the preset's own size, batch
+and ``IMAGES`` training images.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from adbench import Detector, Epoch
+from adbench.api.method import Method
+from adbench.api.options import Options
+from adbench.api.registry import Registry
+from adbench.backbones import torchvision, weights
+from adbench.run.check_bench import CheckBench, MadeImages, rows_of, small_options
+from adbench.run.doctor import peaks
+
+IMAGES = 250
+"""Training images of a class that the counts are for; those of MVTec AD have 60 to 391."""
+
+EPOCHS = 2
+"""Epochs after which training stops: later ones take the same memory."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One small training: the sides of its images, images in a batch, and training images."""
+
+    side: int
+    batch: int
+    images: int
+
+    @property
+    def terms(self) -> tuple[float, ...]:
+        """The factors of the four unknowns."""
+        pixels = float(self.side**2)
+        return 1.0, pixels, pixels * self.batch, pixels * self.images
+
+
+def trials(multiple: int) -> tuple[Trial, ...]:
+    """Four trials with sides that are multiples of a number, such as a transformer's patch."""
+    short, long = (-(-side // multiple) * multiple for side in (64, 96))
+    return Trial(short, 2, 4), Trial(short, 4, 4), Trial(long, 2, 4), Trial(short, 2, 8)
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of all tensors that are made while it is on, as long as they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._seen: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in tree_leaves(result):
+            if isinstance(each, torch.Tensor):
+                self._add(each.untyped_storage())
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+        known = self._seen.get(key)
+        if known is not None and known() is storage:
+            return
+
+        def forget(_: object) -> None:
+            self.now -= size
+            del self._seen[key]
+
+        self._seen[key] = weakref.ref(storage, forget)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Bytes at the peak of one small training and scoring, and whether the detector's batches can be split."""
+
+    bytes: int
+    splits: bool
+
+
+def count(method: Method, registry: Registry, options: Options, trial: Trial, auxiliary: Mapping[str, Path]) -> Counted:
+    """Train and score once, on a few small images."""
+    side = (trial.side, trial.side)
+    small = replace(options, size=side, resize_to=None, batch_size=trial.batch, amp="off", **_short(options))
+    with tempfile.TemporaryDirectory(prefix="adbench-memory-") as folder, made_weights(), Live() as live:
+        made = MadeImages(Path(folder), side)
+        bench = CheckBench(method, small, made, torch.device("cpu"), auxiliary, registry)
+        store = rows_of(made.train, range(trial.images))
+        detector = bench.build(0)
+        gc.collect()
+        live.peak = live.now  # a network is read and cut on the CPU before it gets to a GPU
+        _train(detector, bench.images(store, trial.batch, shuffle=True))
+        with torch.no_grad():
+            detector.score(next(iter(bench.images(store, trial.batch))))
+    return Counted(live.peak, detector.micro_batching)
+
+
+def _short(options: Options) -> dict[str, int]:
+    """Changes that let training end soon, where it counts steps of its own, and fit small images."""
+    names = {each.name for each in fields(options)}
+    short = {key: 2 for key in ("iterations", "steps") if key in names and (getattr(options, key) or 0) > 100}
+    return short | ({"fibres": 4} if "fibres" in names else {})
+
+
+def _train(detector: Detector, images: Any) -> None:
+    for report in detector.fit(images):
+        if isinstance(report, Epoch) and report.number >= EPOCHS:
+            return
+
+
+@contextmanager
+def made_weights() -> Iterator[None]:
+    """Give backbones constant weights in place of published ones; they take as much memory."""
+    import timm
+
+    create = timm.create_model
+
+    def unpublished(name: str, **words: Any) -> Any:
+        """Create a model without drawing its values, which takes long for large ones."""
+        with torch.device("meta"):
+            net = create(name, **{**words, "pretrained": False})
+        net = net.to_empty(device="cpu")
+        for value in (*net.parameters(), *net.buffers()):
+            value.data.fill_(0.01 if value.is_floating_point() else 0)
+        return net
+
+    def state(name: str) -> Any:
+        return {
+            key: torch.full(value.shape, 0.01) for key, value in torchvision.whole(name, meta=True).state_dict().items()
+        }
+
+    with (
+        mock.patch.object(timm, "create_model", unpublished),
+        mock.patch.object(weights, "from_torchvision", state),
+        mock.patch.object(weights, "state_digest", return_value="0" * 12),
+    ):
+        yield
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The four factors of a method's memory, and whether its batches can be split."""
+
+    factors: tuple[float, ...]
+    splits: bool
+
+    def at(self, options: Options, batch: int) -> int:
+        """Bytes at the options' size, with ``IMAGES`` training images."""
+        pixels = options.size[0] * options.size[1]
+        terms = (1.0, pixels, pixels * batch, pixels * IMAGES)
+        return int(sum(factor * term for factor, term in zip(self.factors, terms, strict=True)))
+
+
+def fit(method: Method, registry: Registry, preset: str, auxiliary: Mapping[str, Path]) -> Fitted:
+    """Count a preset's small trainings, and fit the factors, none of which is negative."""
+    small = small_options(method, preset, {}, size=None)
+    tried = trials(_multiple(small))
+    found = [count(method, registry, small, trial, auxiliary) for trial in tried]
+    terms, values = np.array([trial.terms for trial in tried]), np.array([each.bytes for each in found], float)
+    scale = terms.max(axis=0)
+    factors, _ = nnls(terms / scale, values)
+    return Fitted(tuple(map(float, factors / scale)), found[0].splits)
+
+
+def estimate(options: Options, fitted: Fitted) -> tuple[int, int]:
+    """Bytes of training with whole batches, and where they are split into single images if they can be."""
+    whole = fitted.at(options, options.batch_size)
+    return whole, fitted.at(options, 1) if fitted.splits else whole
+
+
+SCHEDULE = ("size", "resize", "interpolation", "batch_size", "epoch", "iteration", "lr", "warm", "ramp")
+"""Parts of the names of options that don't change the network, so that presets which differ in them are fitted once."""
+
+
+def network_of(options: Options) -> str:
+    """The options that the factors depend on."""
+    named = {key: value for key, value in vars(options).items() if not any(part in key for part in SCHEDULE)}
+    return repr(sorted(named.items()))
+
+
+def _multiple(options: Options) -> int:
+    backbone = str(getattr(options, "backbone", "") or "")
+    return 14 if "patch14" in backbone else 32
+
+
+def rows(
+    methods: Sequence[Method],
+    registry: Registry,
+    auxiliary: Mapping[str, Path],
+    say: Callable[[str], object],
+    presets: Sequence[str] = (),
+) -> Iterator[str]:
+    """The lines of the table as CSV, as they come; presets that can't be counted are named by ``say`` and left out.
+
+    Args:
+        methods: the methods to count.
+        registry: all methods and backbones.
+        auxiliary: paths of auxiliary data by name.
+        say: called with a line about each preset.
+        presets: only these; () is all.
+    """
+    yield ",".join(peaks.COLUMNS)
+    for method in methods:
+        given = {each.name: auxiliary[each.name] for each in method.requirements.auxiliary if each.name in auxiliary}
+        fitted: dict[str, Fitted] = {}
+        for preset in [each for each in method.presets if not presets or each in presets]:
+            options = method.presets[preset].options
+            network = network_of(options)
+            try:
+                if network not in fitted:
+                    fitted[network] = fit(method, registry, preset, given)
+                whole, least = estimate(options, fitted[network])
+            except Exception as error:  # the others are counted all the same
+                say(f"{method.name}:{preset}: {type(error).__name__}: {error}")
+                continue
+            yield ",".join(map(str, (method.name, preset, *peaks.set_up(method, preset), whole, least, "counted")))
+            say(f"{method.name}:{preset}: {whole / 1e9:.2f} GB, {least / 1e9:.2f} GB in parts")
