@@ -186,6 +186,7 @@ SOURCES: Mapping[str, Source] = {
     "name": _names,
     "plugin_name": _plugins,
     "track": _trackers,
+    "backbone_names": _backbones,
     "run": _runs,
     "runs": _runs,
     "class_name": _stored_classes,

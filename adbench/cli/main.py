@@ -17,8 +17,23 @@ from typing import Any
 import click
 
 from ..util.errors import AdbenchError, PluginError, UsageError, described
+from ..util.installed import namesake
 from ..util.text import printable
-from . import cache, check_method, completion, figure, plugin, predict, reproduce, run, single, stored
+from . import (
+    cache,
+    check_method,
+    completion,
+    doctor,
+    figure,
+    install,
+    plugin,
+    predict,
+    reproduce,
+    run,
+    single,
+    stored,
+    weights,
+)
 from . import options as arguments
 from .console import STOPPED, say, warn
 from .groups import TopGroup
@@ -180,6 +195,9 @@ for _command in (
     plugin.plugin_,
     cache.cache_,
     completion.completion,
+    doctor.doctor,
+    install.install,
+    weights.weights_,
 ):
     app.add_command(_command)
 completion.attach(app)
@@ -191,28 +209,6 @@ def prepare_torch() -> None:
     os.environ.setdefault(MPS_FALLBACK, "1")
     if not any(name in os.environ for name in NO_SPINNING):
         os.environ.update(NO_SPINNING)
-
-
-def namesake() -> str:
-    """A line about another installed distribution named ``adbench``, with the remedy; empty if there is none.
-
-    On the package index ``adbench`` is another project with the same import name. Ours is ``adbench-suite``, and was
-    called ``adbench`` up to 0.1.
-    """
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        other = distribution("adbench")
-    except PackageNotFoundError:
-        return ""
-    if other.read_text("RECORD") is None:  # left behind by a build in a source folder, not installed
-        return ""
-    ours = any(point.group == "adbench" for point in other.entry_points)
-    what = "of this project, under its old name" if ours else "which is another project with the same import name"
-    return (
-        f"adbench {other.version} is installed as well, {what}; its files may have replaced some of adbench-suite. "
-        'Run: pip uninstall adbench, and then again: pip install -e "."'
-    )
 
 
 def main() -> None:

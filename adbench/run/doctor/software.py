@@ -1,0 +1,97 @@
+"""Checks of Python and of packages: their versions, and another distribution in the way."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from ...util import installed, pip
+from ...util.installed import NAMESAKE_REMEDY, OURS, Needed
+from . import tested
+from .finding import Asked, Finding
+
+VersionOf = Callable[[str], str | None]
+
+
+def python(asked: Asked) -> Iterator[Finding]:
+    """Python's version against that in adbench's metadata, and against the tested one."""
+    found, lowest = platform.python_version(), _lowest_python()
+    if lowest and installed.is_below(found, lowest):
+        yield Finding("Python", "red", f"{found}, wanted {lowest}", f"Install Python {lowest} or newer")
+    elif installed.is_newer_series(found, tested.PYTHON):
+        yield Finding("Python", "yellow", f"{found}, newer than the tested {tested.PYTHON}", "Report what fails")
+    else:
+        yield Finding("Python", "green", found)
+
+
+def _lowest_python() -> str:
+    try:
+        return str(metadata.metadata(OURS)["Requires-Python"] or "").removeprefix(">=")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def adbench(asked: Asked) -> Iterator[Finding]:
+    """The installed adbench, and whether another distribution has put files into its place."""
+    own = installed.version_of(OURS)
+    if said := installed.namesake():
+        yield Finding("adbench", "red", said.partition(" Run: ")[0], NAMESAKE_REMEDY)
+    elif own is None:
+        where = Path(__file__).parents[3]
+        yield Finding("adbench", "red", f"imported from {where}, but not installed", f"pip install -e {where}")
+    else:
+        yield Finding("adbench", "green", f"{OURS} {own}")
+
+
+def packages(asked: Asked) -> Iterator[Finding]:
+    """What adbench always needs: a line for each package in trouble, and one for the others."""
+    yield from judged([each for each in installed.needs() if not each.extra], installed.version_of)
+
+
+def judged(needed: Sequence[Needed], version_of: VersionOf) -> Iterator[Finding]:
+    """Compare versions with what is needed and what was tested.
+
+    Args:
+        needed: the packages, with their bounds.
+        version_of: finds the installed version of a package, None if there is none.
+    """
+    fine = []
+    for each in needed:
+        found, newest = version_of(each.name), tested.TESTED.get(each.name, "")
+        if found is None:
+            yield Finding(each.name, "red", "not installed", pip.line([each.text]))
+        elif not each.allows(found):
+            yield Finding(each.name, "red", f"{found}, wanted {each.text}", pip.line([each.text]))
+        elif newest and installed.is_newer_series(found, newest):
+            older = f"{each.text},=={newest}.*" if each.lowest else f"{each.name}=={newest}.*"
+            yield Finding(
+                each.name, "yellow", f"{found}, newer than the tested {newest}",
+                f"If something fails: {pip.line([older])}",
+            )  # fmt: skip
+        else:
+            fine.append(f"{each.name} {found}")
+    if fine:
+        yield Finding("packages", "green", f"{', '.join(fine)}: as tested")
+
+
+def optional(asked: Asked) -> Iterator[Finding]:
+    """Packages that only some methods and options need: missing ones are no fault, too old ones are."""
+    extras = [each for each in installed.needs() if each.extra and each.extra not in DEVELOPERS]
+    here, absent = [], {}
+    for each in extras:
+        found = installed.version_of(each.name)
+        if found is None:
+            absent[each.name] = each.extra
+        elif each.allows(found):
+            here.append(f"{each.name} {found}")
+        else:
+            yield Finding(each.name, "red", f"{found}, wanted {each.text}", pip.line([each.text]))
+    lacking = f"not installed, and only needed where asked for: {', '.join(sorted(absent))}" if absent else ""
+    remedy = f'pip install -e ".[{sorted(absent.values())[0]}]"' if absent else ""
+    yield Finding("optional packages", "green", "; ".join(filter(None, (", ".join(here), lacking))) or "none", remedy)
+
+
+DEVELOPERS = ("test", "dev")
+"""Extras that only those need who work on adbench."""
