@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .tables import Column, Table
 
@@ -29,10 +30,11 @@ def findings(found: Sequence[Finding]) -> Table[Finding]:
 def weights(found: Sequence[WeightFile]) -> Table[WeightFile]:
     """A table of backbones' weights: which are here, and where they come from."""
     columns: tuple[Column[WeightFile], ...] = (
-        Column("backbone", "backbone", lambda each: each.name, role="key"),
+        Column("backbone", "backbone", lambda each: each.name, role="key", whole=True),
         Column("state", "weights", lambda each: f"{each.state}: {each.note}" if each.note else each.state, role="main"),
         Column("bytes", "size", lambda each: each.bytes, "bytes", role="main"),
-        Column("source", "published at", lambda each: each.source),
+        Column("from", "published by", _publisher, audience="people"),
+        Column("source", "published at", lambda each: each.source, audience="programs"),
         Column("path", "path", lambda each: str(each.path or ""), audience="programs"),
     )
     notes = (
@@ -40,3 +42,8 @@ def weights(found: Sequence[WeightFile]) -> Table[WeightFile]:
         "Any model of timm: timm:NAME.",
     )
     return Table("Weights of backbones", columns, tuple(found), notes)
+
+
+def _publisher(found: WeightFile) -> str:
+    """Who publishes a file: the host of its address, or the package."""
+    return urlsplit(found.source).netloc or found.source.removeprefix("pip install ")

@@ -111,7 +111,7 @@ def test_a_missing_wandb_stops_nothing(monkeypatch):
     rows = json.loads(done.stdout)[0]["rows"]
     assert done.exit_code == 0
     assert "wandb" in rows[0]["found"]
-    assert rows[0]["remedy"] == 'pip install -e ".[wandb]"'
+    assert rows[0]["remedy"] == 'For one of them: pip install -e ".[wandb]"'
 
 
 def test_a_changed_freia_in_front_of_the_released_one_is_red(tmp_path, monkeypatch):

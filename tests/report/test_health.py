@@ -20,7 +20,8 @@ def test_findings_keep_their_order_and_are_counted_in_the_title():
 
 def test_weights_have_their_state_with_a_note():
     """A damaged file says why; a path is for programs."""
-    table = health.weights([WeightFile("a", "damaged", "URL", Path("/a"), 5, "another content")])
+    table = health.weights([WeightFile("a", "damaged", "https://host/file", Path("/a"), 5, "another content")])
     assert table.column("state") == ["damaged: another content"]
     assert table.column("path") == [str(Path("/a"))]
+    assert table.column("from") == ["host"]
     assert "path" not in [column.key for column in table.columns_for("people")]

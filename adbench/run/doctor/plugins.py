@@ -50,12 +50,12 @@ def _by_origin(found: Sequence[Plugin]) -> dict[str, Counter[str]]:
     for plugin in found:
         if plugin.offers:
             origin = plugin.origin.distribution or plugin.name
-            counts.setdefault(origin, Counter()).update(KINDS[kind] for kind, _ in plugin.offers)
+            counts.setdefault(origin, Counter()).update(KINDS.get(kind, kind) for kind, _ in plugin.offers)
     return counts
 
 
-KINDS = {"method": "method", "dataset": "data set", "backbone": "backbone"}
-"""What a plugin's offers are called in a line."""
+KINDS = {"dataset": "data set"}
+"""What people call an offer, where it is not the registry's word."""
 
 
 def _where(plugin: Plugin) -> str:

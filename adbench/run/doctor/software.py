@@ -77,19 +77,19 @@ def judged(needed: Sequence[Needed], version_of: VersionOf) -> Iterator[Finding]
 
 
 def optional(asked: Asked) -> Iterator[Finding]:
-    """Packages that only some methods and options need: missing ones are no fault, too old ones are."""
-    extras = [each for each in installed.needs() if each.extra and each.extra not in DEVELOPERS]
-    here, absent = [], {}
-    for each in extras:
+    """Packages of the extras, which only some commands and methods need: missing ones are no fault, old ones are."""
+    extras: dict[str, list[str]] = {}
+    for each in installed.needs():
+        if not each.extra or each.extra in DEVELOPERS:
+            continue
         found = installed.version_of(each.name)
-        if found is None:
-            absent[each.name] = each.extra
-        elif each.allows(found):
-            here.append(f"{each.name} {found}")
-        else:
+        extras.setdefault(each.extra, []).append(f"{each.name} {found}" if found else "")
+        if found and not each.allows(found):
             yield Finding(each.name, "red", f"{found}, wanted {each.text}", pip.line([each.text]))
-    lacking = f"not installed, and only needed where asked for: {', '.join(sorted(absent))}" if absent else ""
-    remedy = f'pip install -e ".[{sorted(absent.values())[0]}]"' if absent else ""
+    here = [", ".join(packages) for packages in extras.values() if all(packages)]
+    absent = sorted(extra for extra, packages in extras.items() if not all(packages))
+    lacking = f"without the extras {', '.join(absent)}, which are needed only where asked for" if absent else ""
+    remedy = f'For one of them: pip install -e ".[{absent[0]}]"' if absent else ""
     yield Finding("optional packages", "green", "; ".join(filter(None, (", ".join(here), lacking))) or "none", remedy)
 
 

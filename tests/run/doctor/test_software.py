@@ -50,8 +50,9 @@ def test_a_missing_tracker_is_no_fault(monkeypatch):
     monkeypatch.setattr(installed, "version_of", {"timm": "1.0.31"}.get)
     (line,) = software.optional(Asked())
     assert line == Finding(
-        "optional packages", "green", "timm 1.0.31; not installed, and only needed where asked for: wandb",
-        'pip install -e ".[wandb]"',
+        "optional packages", "green",
+        "timm 1.0.31; without the extras wandb, which are needed only where asked for",
+        'For one of them: pip install -e ".[wandb]"',
     )  # fmt: skip
 
 
