@@ -259,7 +259,7 @@ def _threshold_text(each: OfClass) -> str:
     if found is None:
         return f"none:{note}"
     rates = f"{_percent(found.false_alarm_rate)} false alarms, {_percent(found.miss_rate)} missed"
-    return f"{cell_text(found.value, 'score')} ({found.rule}): {rates}{f'.{note}' if note else ''}"
+    return f"{cell_text(found.value, 'score')} ({found.rule}): {rates}{f';{note}' if note else ''}"
 
 
 def _percent(rate: float | None) -> str:

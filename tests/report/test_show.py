@@ -53,7 +53,7 @@ def test_thresholds_and_their_lack_are_explained(tmp_path):
     useless = replace(make_result(), threshold=Threshold(1.0, "mean + 3 sd of 10 training scores", 1.0, 0.0))
     zero_shot = make_result(setting="zero-shot")
     for result, said in (
-        (useless, "100.00 % false alarms, 0.00 % missed. useless, since it calls every good test image defective."),
+        (useless, "100.00 % false alarms, 0.00 % missed; useless, since it calls every good test image defective."),
         (make_result(), "none: the training scores are too few, or all equal."),
         (zero_shot, "none: a zero-shot method sees no good image"),
         (replace(make_result(), held_out_images=3), "none: the held-out scores are all equal."),
