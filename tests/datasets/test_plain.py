@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from adbench_datasets import folder, plain
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layout_files import names, touch
 
@@ -47,6 +47,7 @@ def test_good_and_bad_images_beside_each_other_are_split(tmp_path):
     assert task.problems == ()
 
 
+@settings(max_examples=30)
 @given(NAMES, SHARES, st.integers(0, 3))
 def test_the_split_depends_on_names_alone(given_names, share, seed):
     """Whatever the order on disk, the same names are chosen, and each side has one at least."""
@@ -58,6 +59,7 @@ def test_the_split_depends_on_names_alone(given_names, share, seed):
     assert abs(len(chosen) - share * len(given_names)) <= 1
 
 
+@settings(max_examples=30)
 @given(NAMES, SHARES)
 def test_one_more_image_moves_at_most_one_other(given_names, share):
     """A data set may grow without another test set."""
@@ -70,6 +72,7 @@ def test_one_more_image_moves_at_most_one_other(given_names, share):
     assert len(before ^ (after - {new})) <= 1
 
 
+@settings(max_examples=30)
 @given(NAMES, SHARES, SHARES)
 def test_a_larger_share_has_the_images_of_a_smaller_one(given_names, one, two):
     """Shares can be compared."""

@@ -9,8 +9,8 @@ from made_results import make_result, records_of
 from runs import TINY, adbench, run_tiny
 
 from adbench import report
-from adbench.results.records import Identity
-from adbench.results.variants import Names, boards
+from adbench.results.records import Identity, Reading
+from adbench.results.variants import Names, boards, protocol_text
 
 
 def test_a_name_does_not_depend_on_what_is_shown():
@@ -70,3 +70,17 @@ def test_files_that_were_left_out_are_named():
     (board,) = boards([few, many])
     assert board.remarks[0] == "msflow: left out of bolts: bolts/test/a.png: no image."
     assert board.remarks[1].endswith("4.png: no image, 5.png: no image, and 2 more (see result.json).")
+
+
+def test_results_of_images_read_otherwise_are_on_a_board_of_their_own():
+    """Another share of good images for testing is another test set: its board, variant and protocol say so."""
+
+    def read_with(share: float, changed: tuple[str, ...]):
+        made = make_result()
+        return replace(made, protocol=replace(made.protocol, reading=Reading({"test_share": share}, changed)))
+
+    usual, other = boards([read_with(0.3, ()), read_with(0.5, ("test_share",))])
+    assert (usual.name, other.name) == ("folder", "folder, test_share=0.5")
+    assert [board.variants[0].label for board in (usual, other)] == ["msflow", "msflow:test_share=0.5"]
+    assert [board.holds(read_with(0.5, ("test_share",))) for board in (usual, other)] == [False, True]
+    assert "read with test_share=0.3" in protocol_text(usual.variants[0].all_runs[0].protocol)

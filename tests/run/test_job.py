@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adbench.api.options import BackboneOptions
-from adbench.results.records import Identity
+from adbench.results.records import Identity, Reading
 from adbench.run.job import Job, run_name
 
 JOB = Job("msflow", "cpu", (("lr", 1e-3),), BackboneOptions(weights="/a/w.pth"), "folder", "bolts", Path("/data"))
@@ -64,3 +64,16 @@ class _Options(BackboneOptions):
 def test_another_configuration_has_another_name(job, changes):
     """Everything that moves a number makes another run."""
     assert name_of(JOB) != name_of(job, **changes)
+
+
+def test_the_way_that_images_were_read_is_a_part_of_the_name():
+    """Changed options of the reader stand in it; with the usual ones it is as without any."""
+    identity = Identity("d", "c", 1)
+    usual, share, other = (
+        run_name(JOB, identity, amp="off", reading=Reading({"test_share": value, "good": ["a/b"]}, changed))
+        for value, changed in ((0.3, ()), (0.5, ("test_share",)), (0.5, ("good",)))
+    )
+    assert usual == run_name(JOB, identity, amp="off")
+    assert share.startswith("cpu-seed0-test_share=0.5-")
+    assert other.startswith("cpu-seed0-good=a_b-")
+    assert len({usual, share, other}) == 3
