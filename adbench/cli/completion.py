@@ -83,7 +83,7 @@ def attach(group: click.Group) -> None:
         for parameter in command.params:
             source = SOURCES.get(parameter.name or "")
             if source is not None and type(parameter.type) is click.types.StringParamType:
-                parameter.type = Names(source, or_files=source is _runs)
+                parameter.type = Names(source, or_files=source in (_runs, _files))
 
 
 def commands_of(group: click.Group) -> Iterator[click.Command]:
@@ -152,6 +152,15 @@ def _trackers(ctx: click.Context) -> Iterable[str]:
     return _registry(ctx).trackers
 
 
+def _devices(ctx: click.Context) -> Iterable[str]:
+    return ("auto", "cpu", "cuda", "mps")
+
+
+def _files(ctx: click.Context) -> Iterable[str]:
+    """No names: the shell offers files."""
+    return ()
+
+
 def _results(ctx: click.Context) -> Path:
     return Path(ctx.params.get("results") or "results")
 
@@ -181,6 +190,8 @@ SOURCES: Mapping[str, Source] = {
     "dataset": _datasets,
     "preset": _presets,
     "backbone": _backbones,
+    "device": _devices,
+    "images": _files,
     "metric": _metrics,
     "metrics": _metrics,
     "name": _names,
@@ -190,5 +201,6 @@ SOURCES: Mapping[str, Source] = {
     "run": _runs,
     "runs": _runs,
     "class_name": _stored_classes,
+    "weights": _files,
 }
 """What completes a parameter, by the name of the parameter in the code."""

@@ -13,6 +13,7 @@ from ..util.errors import UsageError
 from . import options as arguments
 from . import stored, values
 from .console import load_plugins, print_path, say, status_line, warn
+from .groups import CommandGroup
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -41,7 +42,7 @@ def _output(kind: str, width: float) -> Callable[[arguments.Command], arguments.
     return add
 
 
-@click.group("figure")
+@click.group("figure", cls=CommandGroup)
 def figure() -> None:
     """Draw figures for papers, as SVG or PDF.
 

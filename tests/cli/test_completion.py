@@ -76,6 +76,7 @@ def results(tmp_path) -> Path:
         (("leaderboard", "--metric", "image_au"), ["image_auroc"]),
         (("run", "--backbone", "wide_resnet50"), ["wide_resnet50_2"]),
         (("run", "--track", "mlflow,wa"), ["mlflow,wandb"]),
+        (("run", "--device", "c"), ["cpu", "cuda"]),
         (("completion", "b"), ["bash"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
@@ -97,11 +98,17 @@ def test_stored_runs_are_completed(results):
     assert offered("show", "folder/n") == ["folder/nuts/tiny/paper-seed0-22bb"]
     assert offered("rm", "q") == ["quick-seed0-33cc"]
     assert complete("leaderboard", "--results", results, "-c", "bolts,") == ["bolts,nuts"]
-    for text, place in (("x", results), ("", results / "none")):  # a folder or a checkpoint will do, too
-        (item,) = BashComplete(app, {}, "adbench", completion.VARIABLE).get_completions(
-            ["predict", "--results", str(place)], text
-        )
-        assert (item.type, item.value) == ("file", text)
+
+
+@pytest.mark.parametrize(
+    "words", [("show", "x"), ("predict", ""), ("predict", "11aa", "new/"), ("run", "--weights", "w")], ids=" ".join
+)
+def test_files_are_offered_where_they_will_do(words, tmp_path, monkeypatch):
+    """A folder or a checkpoint in place of a run's name, images, weights: the shell knows them better."""
+    monkeypatch.chdir(tmp_path)
+    *before, last = words
+    (item,) = BashComplete(app, {}, "adbench", completion.VARIABLE).get_completions(before, last)
+    assert (item.type, item.value) == ("file", last)
 
 
 def test_every_name_of_every_command_is_completed():
