@@ -217,8 +217,8 @@ def _missing_notes(trials: Sequence[Trial]) -> list[str]:
 # ---------------------------------------------------------------- for the report page
 
 
-def class_table(board: Board, name: str) -> Table[Variant]:
-    """Every metric of every variant on one class."""
+def class_table(board: Board, name: str, ranked: str = "image_auroc") -> Table[Variant]:
+    """Every metric of every variant on one class; ``ranked`` is the metric by which the data set is ranked."""
     having = [variant for variant in board.variants if name in variant.runs]
     defined = [each for each in METRIC_NAMES if any(variant.metric(name, each) is not None for variant in having)]
     runs = [run for variant in having for run in variant.runs[name]]
@@ -226,7 +226,8 @@ def class_table(board: Board, name: str) -> Table[Variant]:
     shown = any(suggested.values())
 
     def metric(key: str) -> Column[Variant]:
-        return Column(key, TITLES[key], lambda variant: variant.metric(name, key), "percent")
+        role: Role = "main" if key == ranked else "other"
+        return Column(key, TITLES[key], lambda variant: variant.metric(name, key), "percent", role=role)
 
     def threshold(key: str, title: str, field: str, kind: Kind) -> Column[Variant]:
         return Column(key, title, lambda variant: getattr(suggested[variant.label], field, None), kind)

@@ -172,7 +172,7 @@ class _Builder:
             anchor=anchor,
             name=name,
             opened=anchor.endswith("-0"),
-            table=class_table(board, name),
+            table=class_table(board, name, self.metric),
             problems=problems,
             key=tuple((each.label, each.style) for each in shown),
             plots=figures.class_plots(shown),

@@ -87,9 +87,10 @@ def draw(curves: Sequence[Curve], metrics: Sequence[str], *, width: float = 7.0)
         )  # fmt: skip
     across = min(PER_ROW, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = new_figure(width, down * PANEL * width / across + 0.12 * len(curves), layout="constrained")
+    figure = new_figure(width, down * PANEL * width / across + 0.05 * len(curves), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False)
-    styles = {each.label: number for number, each in enumerate(curves)}
+    there = {each.label for panel in panels for each in panel.curves}
+    styles = {label: number for number, label in enumerate(each.label for each in curves if each.label in there)}
     for axes, panel in zip(grid.flat, panels, strict=False):
         _draw(axes, panel, styles)
     for axes in list(grid.flat)[len(panels) :]:
@@ -117,7 +118,7 @@ def _panels(curves: Sequence[Curve], metrics: Sequence[str]) -> Iterator[_Panel]
 
 
 def _draw(axes: Axes, panel: _Panel, styles: dict[str, int]) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     for curve in panel.curves:
         number, points = styles[curve.label], panel.points(curve)
@@ -135,6 +136,8 @@ def _draw(axes: Axes, panel: _Panel, styles: dict[str, int]) -> None:
         values = [value for curve in panel.curves for _, value in panel.points(curve)]
         if min(values) > 0 and max(values) > STEEP * min(values):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(shown(panel.title))

@@ -57,7 +57,12 @@ class Box:
 
 
 def place(
-    spots: Sequence[Spot], sizes: Sequence[tuple[float, float]], inside: Box, *, radius: float = 3.0
+    spots: Sequence[Spot],
+    sizes: Sequence[tuple[float, float]],
+    inside: Box,
+    *,
+    radius: float = 3.0,
+    lines: Sequence[tuple[Spot, Spot]] = (),
 ) -> list[Box | None]:
     """Find a place for the label of each mark, as near to it as there is one.
 
@@ -69,11 +74,13 @@ def place(
         sizes: width and height of their labels.
         inside: what all labels lie in.
         radius: of the marks, which no label covers.
+        lines: upright or level ones, which no label covers either.
 
     Returns:
         The box of each label; None where all is taken.
     """
     marks = [Box.around(spot, radius) for spot in spots]
+    marks += [Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1) for a, b in lines]
     taken: list[Box] = []
     found: list[Box | None] = [None] * len(spots)
     reach = max((width for width, _ in sizes), default=0.0)

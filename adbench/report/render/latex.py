@@ -106,7 +106,8 @@ def escaped(text: str) -> str:
     Letters that pdfLaTeX's usual fonts lack, such as Chinese ones, are printed by XeLaTeX and LuaLaTeX; pdfLaTeX prints
     their numbers ("U+96F6").
     """
-    written = [(_letter(letter), letter) for letter in " ".join(text.split())]
+    text = " ".join(text.split()).replace(">=", "\u2265").replace("<=", "\u2264")
+    written = [(_letter(letter), letter) for letter in text]
     pieces = []
     for known, group in groupby(written, lambda each: each[0] is not None):
         found = list(group)

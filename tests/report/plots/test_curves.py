@@ -31,7 +31,9 @@ def test_a_run_has_its_loss_and_its_metrics_with_last_epoch_and_oracle():
     found = panels([curve()])
     assert list(found) == ["loss", "image AUROC, %"]
     assert list(found["loss"][0].get_ydata()) == [900, 30, 4, 3]
-    assert found["loss"][0].axes.get_yscale() == "log"
+    axes = found["loss"][0].axes
+    assert axes.get_yscale() == "log"
+    assert axes.yaxis.get_major_formatter()(100.0) == "100"
     line, last, best = found["image AUROC, %"]
     assert list(line.get_xdata()) == [1, 2, 4]
     assert (list(last.get_xdata()), list(best.get_xdata())) == ([4], [2])
@@ -56,5 +58,8 @@ def test_runs_of_a_single_epoch_have_no_curve():
     """They are named; if there is no other run, that is a mistake."""
     single = curve("once", epochs=EPOCHS[:1])
     assert curves.without_curve([curve(), single], ["image_auroc"]) == ["once"]
+    with style.settings():
+        names = [each.get_text() for each in curves.draw([single, curve()], ["image_auroc"]).legends[0].get_texts()]
+    assert names == ["m", "last epoch, which counts", "oracle: best on the test set"]
     with pytest.raises(ResultError, match="found no run with several epochs"):
         curves.draw([single], ["image_auroc"])

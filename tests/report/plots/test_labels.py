@@ -28,6 +28,13 @@ def test_twenty_labels_of_one_crowd_find_their_places():
     assert None not in place(spots, [(60.0, 9.0)] * 20, Box(0, 0, 396, 260))
 
 
+def test_no_label_lies_on_a_line():
+    """Beside an upright line a label moves to its other side."""
+    line = ((160, 0), (160, 200))
+    (box,) = place([(150, 100)], [(40, 9)], INSIDE, lines=[line])
+    assert box.right <= 159 or box.left >= 161
+
+
 def test_a_label_stands_right_of_a_lonely_mark():
     """The nearest place is taken, and a label too large for the figure has none."""
     (box,) = place([(150, 100)], [(40, 9)], INSIDE)

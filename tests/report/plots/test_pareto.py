@@ -76,6 +76,18 @@ def test_each_place_has_its_own_front_and_mark():
     assert names == ["Pareto front, a", "on the front, a", "Pareto front, b", "on the front, b"]
 
 
+def test_a_device_that_all_share_is_said_once():
+    """Below the axis; the legend names the numbers of threads, and fits the figure."""
+    points = [Point("x", 0.8, 100, "a long processor, 1 thread"), Point("y", 0.7, 10, "a long processor, 2 threads")]
+    with style.settings():
+        figure = pareto.draw(Frontier("demo", "image_auroc", "image AUROC", tuple(points), ()))
+        box, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert figure.axes[0].get_xlabel().endswith("from decoded image to map; a long processor")
+    assert figure.legends[0].get_texts()[0].get_text() == "Pareto front, 1 thread"
+    assert box.x1 <= whole.x1
+    assert box.y1 <= whole.y1
+
+
 def test_nothing_to_draw_is_a_mistake():
     """A data set without timings has no figure."""
     with pytest.raises(ResultError, match="no ranked variant with a speed"):

@@ -85,6 +85,7 @@ def test_signs_and_ranges_are_typeset():
         ("padim:cpu,size=64x64", "padim:cpu,size=64x64"),
         ("50% & #1 {x}_^~\\$", r"50\% \& \#1 \{x\}\_\textasciicircum{}\textasciitilde{}\textbackslash{}\$"),
         ("--force", "-{}-force"),
+        ("p >= 0.05", r"p $\geq$ 0.05"),
         ("[y]*", "{[}y{]}{*}"),
         ("Łódź é", r"\L{}\'{o}d\'{z} \'{e}"),
         ("a零件", r"a{\ifdefined\Umathchar 零件\else U+96F6 U+4EF6\fi}"),
