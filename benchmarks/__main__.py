@@ -251,6 +251,26 @@ def _console_of_messages() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@app.command()
+@click.option("--method", default="all", show_default=True, help="METHOD[,METHOD...] or all.")
+@click.option(
+    "--to",
+    "targets",
+    multiple=True,
+    type=click.Choice(["onnx", "openvino", "torch"]),
+    help="Only this format; may be repeated. [default: all]",
+)
+@click.option(
+    "--format", "format_", default="table", show_default=True, type=click.Choice(["table", "markdown", "json"])
+)
+def export(method: str, targets: tuple[str, ...], format_: str) -> None:
+    """Small models of all methods in all formats: how far the files are from the models."""
+    from . import export as benchmark
+
+    chosen = benchmark.variants(None if method == "all" else method.split(","))
+    benchmark.run(chosen, targets or tuple(benchmark.SUFFIXES), format_)  # type: ignore[arg-type]
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

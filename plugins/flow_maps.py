@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .flows import logaddexp
+
 
 def log_likelihoods(z: Sequence[Tensor]) -> list[Tensor]:
     """-|z|^2 / 2C of each position: L tensors (B, C_i, H_i, W_i) -> L x (B, H_i, W_i)."""
@@ -36,5 +38,5 @@ def upsample_logarithms(logs: Tensor, size: tuple[int, int]) -> Tensor:
         low = places.long()
         share = (places - low).view(-1, *[1] * (2 - dim))  # of the next pixel
         here, there = logs.index_select(dim, low), logs.index_select(dim, (low + 1).clamp_max(count - 1))
-        logs = torch.logaddexp(here + torch.log1p(-share), there + share.log())
+        logs = logaddexp(here + torch.log1p(-share), there + share.log())
     return logs

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from adbench.api import CheckpointError, OptionError, TaskError, maps
+from adbench.api import CheckpointError, OptionError, TaskError, devices, maps
 
 
 def at_least_float32(x: torch.Tensor) -> torch.Tensor:
@@ -62,8 +62,19 @@ def upsample_logarithms(logs: torch.Tensor, size: tuple[int, int]) -> torch.Tens
         low = places.long().clamp_max(max(last - 1, 0))
         share = (places - low).clamp(0, 1).view(-1, *[1] * (2 - dim))  # of the next pixel
         here, there = logs.index_select(dim, low), logs.index_select(dim, (low + 1).clamp_max(last))
-        logs = torch.logaddexp(here + torch.log1p(-share), there + share.log())
+        logs = logaddexp(here + torch.log1p(-share), there + share.log())
     return logs  # (B, H, W)
+
+
+def logaddexp(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """``torch.logaddexp`` of tensors of which not both are minus infinity.
+
+    ONNX has no such operation, and torch's exporter would take the logarithm of a sum that may underflow.
+    """
+    if not devices.is_exporting():
+        return torch.logaddexp(one, other)
+    high = torch.maximum(one, other)
+    return high + torch.log1p(torch.exp(torch.minimum(one, other) - high))
 
 
 def linear_warmup(progress: float, length: float, start: float, end: float = 1.0) -> float:

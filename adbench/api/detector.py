@@ -83,6 +83,9 @@ class Detector:
     score_scale: ClassVar[int] = 1
     """Raise it when image scores change their unit: thresholds in older checkpoints are then not used."""
 
+    not_exportable: ClassVar[str] = ""
+    """Why no format can hold the model, for ``adbench export``; empty if it may be tried."""
+
     epoch: int = 0
     """Number of finished epochs, set by the engine. ``fit`` starts here, which is not 0 after a resume."""
 

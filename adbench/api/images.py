@@ -38,7 +38,7 @@ class Batch:
     def of(cls, images: torch.Tensor) -> Batch:
         """Make a batch of given images, float RGB in [0, 1], (B, 3, H, W)."""
         size = (int(images.shape[2]), int(images.shape[3]))
-        return cls(len(images), size, lambda: images)
+        return cls(images.shape[0], size, lambda: images)  # len() would fix the number in an exported file
 
     def __len__(self) -> int:
         return self._count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -58,8 +59,14 @@ def gaussian(
     return down @ maps @ across.T
 
 
+@lru_cache(maxsize=32)
 def _blur_matrix(length: int, sigma: float, radius: int, border: Border) -> Tensor:
     """The matrix (N, N) that smooths a column of length N, float64."""
+    with torch.inference_mode(False):  # training may use it, even if scoring makes it
+        return _made_blur_matrix(length, sigma, radius, border)
+
+
+def _made_blur_matrix(length: int, sigma: float, radius: int, border: Border) -> Tensor:
     steps = torch.arange(-radius, radius + 1)
     kernel = torch.softmax(-0.5 * (steps.double() / sigma) ** 2, dim=0)
     seen = torch.arange(length)[:, None] + steps  # (N, 2 radius + 1)

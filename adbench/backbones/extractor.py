@@ -69,7 +69,7 @@ class Extractor(nn.Module):
             if self.padding == "reflect" and "Padding size" in str(error):
                 raise self._too_small(height, width) from error
             raise
-        return self._pooled(found, len(images))
+        return self._pooled(found, images.shape[0])
 
     def _pooled(self, found: Any, images: int) -> list[Tensor]:
         """The maps through the pool; what comes after them is left as it is."""
@@ -78,7 +78,7 @@ class Extractor(nn.Module):
             what = f"{len(found)} tensors" if isinstance(found, (list, tuple)) else type_text(found)
             raise TaskError(f"the network of backbone {self.name} returned", found=what, wanted=f"a list of {count}")
         for each in found:
-            if not isinstance(each, Tensor) or each.ndim != 4 or len(each) != images:
+            if not isinstance(each, Tensor) or each.ndim != 4 or each.shape[0] != images:
                 what = f"shape {tuple(each.shape)}" if isinstance(each, Tensor) else type_text(each)
                 raise TaskError(f"the network of backbone {self.name} returned", found=what, wanted="(B, C, h, w)")
         return [*(self.pool(each) for each in found[:count]), *found[count:]]

@@ -64,6 +64,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     adbench leaderboard -d mvtec --metric aupro --ci --format csv
     """  # noqa: D301
     from .. import report
+    from ..report import speeds
 
     stored = of_setting(read(results, dataset, class_name), setting)
     chosen = values.metric(metric)
@@ -73,6 +74,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
         confidence=sure if ci or letters else None, letters=letters, ties=sure,
         remarks=counting.remarks, names=counting.names, rank_by=rank_by,
+        latencies=speeds.stored(results, counting.results, warn),
     )  # fmt: skip
     print_tables(tables, format_)
 

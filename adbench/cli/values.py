@@ -12,7 +12,7 @@ from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
 from .options import LAST_SEED, reader_changes
 
 if TYPE_CHECKING:
-    from ..api.data import Dataset, EvalSize, Setting
+    from ..api.data import Dataset, EvalSize, Setting, Size
     from ..api.method import Method
     from ..api.registry import Registry
     from ..util.threads import Choice
@@ -187,11 +187,18 @@ def trackers(registry: Registry, text: str | None) -> tuple[str, ...]:
 
 def eval_size(text: str | None) -> EvalSize | None:
     """Turn "native", "256" or "256x640" into a size. Raises ``OptionError``."""
-    if text is None or text.strip().lower() == "native":
-        return None if text is None else "native"
+    if text is not None and text.strip().lower() == "native":
+        return "native"
+    return size("--eval-size", text, wanted="native, or HxW such as 256x640")
+
+
+def size(option: str, text: str | None, *, wanted: str = "HxW such as 256x640") -> Size | None:
+    """Turn "256" or "256x640" into height and width. Raises ``OptionError``."""
+    if text is None:
+        return None
     words = text.lower().split("x")
     if len(words) > 2 or not all(word.strip().isascii() and word.strip().isdigit() and int(word) for word in words):
-        raise OptionError("--eval-size", found=f"'{text}'", wanted="native, or HxW such as 256x640")
+        raise OptionError(option, found=f"'{text}'", wanted=wanted)
     return int(words[0]), int(words[-1])
 
 

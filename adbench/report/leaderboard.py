@@ -19,6 +19,7 @@ from .doubts import doubt_columns, doubt_notes, single_seed_notes
 from .protocols import Protocols, setting_column
 from .ranks import Unit
 from .score_notes import threshold_notes, tie_notes
+from .speeds import Latencies, latency_columns, latency_notes
 from .tables import AnyTable, Audience, Column, Kind, Role, Table, constant
 from .timing import runs_on, timing_columns, timing_notes
 
@@ -36,6 +37,7 @@ def leaderboard(
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
     rank_by: Unit | None = None,
+    latencies: Latencies | None = None,
 ) -> list[AnyTable]:
     """Rank variants in a table for each data set; or show each variant's classes and their mean.
 
@@ -54,6 +56,7 @@ def leaderboard(
         remarks: further notes on each data set's runs (``standing.Sorted``).
         names: names of the variants; by default from these results alone.
         rank_by: adds a table of mean ranks over all data sets, or over all classes.
+        latencies: what ``adbench speed`` measured of these runs; adds a column where there is one.
 
     Raises:
         ResultError: there is no result.
@@ -62,10 +65,10 @@ def leaderboard(
     tables: list[AnyTable] = []
     for board in found:
         for variant in board.variants if by_class else ():
-            tables.append(_class_table(board, variant, metric, threshold, confidence))
+            tables.append(_class_table(board, variant, metric, threshold, confidence, latencies))
             tables += [oracle_module.of_variant(board, variant, _metrics(metric))] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, threshold, confidence, letters, ties or confidence))
+            tables.append(_ranking(board, metric, threshold, confidence, letters, ties or confidence, latencies))
             tables += [oracle_module.of_ranking(board, metric, _metrics(metric))] if oracle else []
     if rank_by is not None:
         tables.append(ranks.table(found, metric, rank_by))
@@ -212,6 +215,7 @@ def _ranking(
     confidence: Confidence | None,
     letters: bool,
     ties: Confidence | None,
+    latencies: Latencies | None,
 ) -> Table[_Row]:
     shown = _metrics(metric)
     lines, rest = ranking.lines(board, metric, shown)
@@ -242,6 +246,7 @@ def _ranking(
         *_rate_columns(threshold),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *latency_columns(latencies, runs_on(board), lambda row: row.runs),
         _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.variant.all_runs),
         *protocols.columns(lambda row: row.variant.all_runs),
@@ -256,6 +261,7 @@ def _ranking(
         *tie_notes(variants),
         *threshold_notes(variants, shown=threshold),
         *timing_notes(runs_on(board)),
+        *latency_notes(latencies, runs_on(board)),
         *protocols.notes(),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
@@ -277,8 +283,9 @@ def _marks(lines: Sequence[Line], shown: Sequence[str], ties: Confidence | None)
 
 
 def _class_table(
-    board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None
-) -> Table[_Row]:
+    board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None,
+    latencies: Latencies | None,
+) -> Table[_Row]:  # fmt: skip
     shown = _metrics(metric)
     protocols = Protocols([variant], shown)
 
@@ -309,6 +316,7 @@ def _class_table(
         *_rate_columns(threshold),
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
+        *latency_columns(latencies, variant.all_runs, lambda row: row.runs),
         _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.runs),
         *protocols.columns(lambda row: row.runs),
@@ -316,6 +324,6 @@ def _class_table(
     notes += missing.of_variants([variant], shown)
     notes += [*_confidence_notes(confidence, [row.line for row in rows], shown, variant.seeds), *board.remarks]
     notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold)]
-    notes += [*timing_notes(runs_on(board)), *protocols.notes()]
+    notes += [*timing_notes(runs_on(board)), *latency_notes(latencies, variant.all_runs), *protocols.notes()]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -104,6 +105,7 @@ def open_model(
     device: str | torch.device = "auto",
     weights: Path | None = None,
     auxiliary: Mapping[str, Path] | None = None,
+    changes: Mapping[str, Any] | None = None,
     hint: str = "",
 ) -> TrainedModel:
     """Build the model of a checkpoint on this machine.
@@ -114,6 +116,7 @@ def open_model(
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         weights: file with the backbone's weights, where the one of the training is not at hand.
         auxiliary: paths of the method's auxiliary data.
+        changes: options to be used in place of those of the training, such as another size or precision.
         hint: what the user can do about a file that can't be used.
 
     Raises:
@@ -127,7 +130,8 @@ def open_model(
         raise CheckpointError(f"checkpoint {path}", found="another program's", wanted="adbench's", hint=hint)
     where = devices.resolve_device(device) if isinstance(device, str) else device
     method = registry.method(saved.method)
-    options = saved.options_for(method, {} if weights is None else {"weights": str(weights)})
+    given = {} if weights is None else {"weights": str(weights)}
+    options = saved.options_for(method, {**given, **(changes or {})})
     options = replace(options, amp=devices.resolve_amp(options.amp, where))
     context = registry.offering(saved.context(where, auxiliary), options)
     model = TrainedModel(saved, method, options, checkpoint.build(saved, method, options, context))

@@ -112,6 +112,12 @@ def autocast(amp: str, device: torch.device) -> AbstractContextManager[object]:
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
+def is_exporting() -> bool:
+    """Whether torch traces the running code for a file: steps that depend on values need a form without them then."""
+    found = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6 has only the second
+    return bool(found())
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     random.seed(seed)

@@ -8,6 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adbench.api import devices
+
+SQUARINGS = 14
+"""Squarings of a matrix after which an exported file takes its first eigenvector from it: a power of 16384."""
+
+SMALLEST = 1e-30
+"""Bound of divisors that are 0 for an image of a single colour."""
+
 CENTRE = (0.2, 0.8)
 """Part of the height and of the width in which the object is expected."""
 
@@ -47,8 +55,21 @@ def principal_scores(tokens: Tensor) -> Tensor:
     where = "cpu" if tokens.device.type == "mps" else tokens.device  # MPS has no float64
     centred = tokens.to(where).double()
     centred = centred - centred.mean(1, keepdim=True)
+    if devices.is_exporting():
+        return _by_powers(centred.float())
     directions = torch.linalg.eigh(centred.mT @ centred).eigenvectors  # (B, C, C), the largest one last
     return (centred @ directions[:, :, -1:])[..., 0].float().to(tokens.device)
+
+
+def _by_powers(centred: Tensor) -> Tensor:
+    """``principal_scores`` of centred tokens (B, N, C) for files: no format has eigenvectors, but all have products."""
+    power = centred.mT @ centred  # (B, C, C)
+    for _ in range(SQUARINGS):
+        power = power / power.diagonal(dim1=1, dim2=2).sum(1).clamp_min(SMALLEST)[:, None, None]
+        power = power @ power
+    longest = power.square().sum(1).argmax(1)  # (B,), every column is the eigenvector times a number
+    direction = power.gather(2, longest[:, None, None].expand(-1, power.shape[1], 1))
+    return (centred @ F.normalize(direction, dim=1, eps=SMALLEST))[..., 0]
 
 
 def _dilated(planes: Tensor) -> Tensor:

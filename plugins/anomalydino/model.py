@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import CheckpointError, TaskError, maps
+from adbench.api import CheckpointError, TaskError, devices, maps
 
 from ..patchcore.neighbours import Neighbours
 from ..patches import averaged
@@ -77,10 +77,16 @@ class AnomalyDINO(Detector):
     def distances(self, tokens: Tensor) -> Tensor:
         """The distance of each token from the bank; 0 for those of the background: (B, h, w, C) -> (B, h, w)."""
         seen = self._foreground(tokens)
-        squares = self._bank().find(self._scaled(tokens[seen]), self.options.neighbours).squares.mean(1)
+        if devices.is_exporting():  # a number of rows that depends on values is for no file
+            return torch.where(seen, self._lengths(tokens.flatten(0, 2)).view(tokens.shape[:3]), 0.0)
         grid = tokens.new_zeros(tokens.shape[:3])
-        grid[seen] = squares / 2 if self.options.metric == "cosine" else squares.sqrt()
+        grid[seen] = self._lengths(tokens[seen])
         return grid
+
+    def _lengths(self, rows: Tensor) -> Tensor:
+        """The distance of tokens (M, C) from the bank, (M,)."""
+        squares = self._bank().find(self._scaled(rows), self.options.neighbours).squares.mean(1)
+        return squares / 2 if self.options.metric == "cosine" else squares.sqrt()
 
     # -- the bank
 

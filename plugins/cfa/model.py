@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from adbench import Detector, Epoch, Scores
-from adbench.api import CheckpointError, OptionError, TaskError, maps
+from adbench.api import CheckpointError, OptionError, TaskError, devices, maps
 
 from ..flows import require_finite
 from ..patches import averaged
@@ -183,8 +183,6 @@ def nearest_rows(queries: Tensor, bank: Tensor, count: int) -> Tensor:
     rows = bank - origin
     halves = rows.square().sum(1) / 2
     step = max(16, SCRATCH.get(queries.device.type, 2**24) // (4 * len(bank)))
-    found = [
-        torch.addmm(halves, part - origin, rows.T, alpha=-1).topk(count, largest=False).indices
-        for part in queries.split(step)
-    ]
+    parts = (queries,) if devices.is_exporting() else queries.split(step)
+    found = [torch.addmm(halves, part - origin, rows.T, alpha=-1).topk(count, largest=False).indices for part in parts]
     return torch.cat(found)

@@ -84,7 +84,7 @@ class VectorBlock(FastBlock):
         return self._couple(x, code, None)
 
     def _couple(self, x: Tensor, code: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
-        if len(code) < len(x) and torch.is_grad_enabled():
+        if torch.is_grad_enabled() and len(code) < len(x):
             code = code.repeat_interleave(len(x) // len(code), dim=0)
         first, _, last = self.subnet
         result: tuple[Tensor, Tensor] = _CoupleAndRotate.apply(  # type: ignore[no-untyped-call]
@@ -112,14 +112,14 @@ class _CoupleAndRotate(Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         active = len(last) // 2
         passive = x.shape[1] - active
-        if len(code) < len(x):  # no gradients are needed then
+        if code.shape[0] < x.shape[0]:  # no gradients are needed then; len() would fix the number in a file
             both = first_cast = None
             own, for_code = (part.to(dtype) for part in first.split((passive, code.shape[1]), dim=1))
             of_code = F.linear(code.to(dtype), for_code, first_bias.to(dtype))
             hidden = F.linear(x[:, :passive].to(dtype), own)
-            hidden.unflatten(0, (len(code), -1)).add_(of_code[:, None]).relu_()
+            hidden.unflatten(0, (code.shape[0], -1)).add_(of_code[:, None]).relu_()
         else:
-            both = x.new_empty(len(x), first.shape[1], dtype=dtype)
+            both = x.new_empty(x.shape[0], first.shape[1], dtype=dtype)
             both[:, :passive], both[:, passive:] = x[:, :passive], code
             first_cast = first.to(dtype)
             hidden = F.linear(both, first_cast, first_bias.to(dtype)).relu_()

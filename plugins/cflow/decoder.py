@@ -73,7 +73,7 @@ def log_likelihood(flow: SequenceINN, fibres: torch.Tensor, codes: torch.Tensor)
     """Log p / C, (k * N,), of the fibres (k * N, C) at positions with the codes (N, D), k fibres in a row at each."""
     channels = fibres.shape[1]
     *blocks, last = flow
-    x, log_jac = fibres, fibres.new_zeros(len(fibres))
+    x, log_jac = fibres, fibres.new_zeros(fibres.shape[0])
     for block in blocks:
         (x,), more = block((x,), (codes,))
         log_jac = log_jac + more

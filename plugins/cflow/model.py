@@ -178,7 +178,8 @@ class CFlow(Detector):
         for flow, feature in zip(self.decoders, features, strict=True):
             batch, channels, height, width = feature.shape
             fibres, codes = feature.flatten(2).permute(2, 0, 1), self._codes(feature)  # (H * W, B, C), (H * W, D)
-            some = math.ceil(SCORED_ON_CPU / batch) if fibres.is_cpu else len(fibres)
+            in_parts = fibres.is_cpu and not devices.is_exporting()
+            some = math.ceil(SCORED_ON_CPU / batch) if in_parts else len(fibres)
             parts = [
                 log_likelihood(flow, at_least_float32(part).reshape(-1, channels), their_codes)
                 for part, their_codes in zip(fibres.split(some), codes.split(some), strict=True)

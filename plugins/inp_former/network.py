@@ -36,7 +36,7 @@ class PrototypeDecoder(nn.Module):
         Returns:
             The outputs of all blocks, each (B, N, width), and the images' prototypes (B, M, width).
         """
-        prototypes = self.prototype_token.expand(len(tokens), -1, -1)
+        prototypes = self.prototype_token.expand(tokens.shape[0], -1, -1)
         for extract in self.aggregation:
             prototypes = extract(prototypes, tokens)
         for layer in self.bottleneck:

@@ -43,6 +43,7 @@ class PaDiM(Detector):
         self.backbone = backbone
         drawn = torch.randperm(sum(backbone.channels))[: options.dimensions]
         self.chosen = drawn.sort().values.to(self.device)
+        self._split: tuple[torch.Tensor | None, list[torch.Tensor]] = (None, [])
         self.mean: torch.Tensor | None = None
         self.whitening: torch.Tensor | None = None
 
@@ -74,14 +75,25 @@ class PaDiM(Detector):
         A position of a coarser layer counts for all positions of the finest layer that it covers.
         """
         grid = max((feature.shape[2:] for feature in features), key=lambda shape: shape[0] * shape[1])
-        parts = []
-        first = 0
-        for feature in features:
-            own = self.chosen[(self.chosen >= first) & (self.chosen < first + feature.shape[1])] - first
-            if len(own):
-                parts.append(F.interpolate(feature.index_select(1, own).float(), grid, mode="nearest"))
-            first += feature.shape[1]
+        parts = [
+            F.interpolate(feature.index_select(1, own).float(), grid, mode="nearest")
+            for feature, own in zip(features, self._own_channels(), strict=True)
+            if len(own)
+        ]
         return torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+
+    def _own_channels(self) -> Sequence[torch.Tensor]:
+        """The numbers of the chosen channels within each layer; kept, since a file has no steps that depend on values.
+
+        The backbone says the channels of the layers.
+        """
+        if self._split[0] is not self.chosen:
+            found, first = [], 0
+            for count in self.backbone.channels:
+                found.append(self.chosen[(self.chosen >= first) & (self.chosen < first + count)] - first)
+                first += count
+            self._split = (self.chosen, found)
+        return self._split[1]
 
     def distances(self, vectors: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance at each position: (B, h, w, D) -> (B, h, w)."""

@@ -146,7 +146,7 @@ class PatchCore(Detector):
         It is 1 - exp(s) / sum_j exp(d_j) for the most anomalous patch, with its distance s from the nearest row m and
         its distances d_j from the rows nearest to m, among them m itself.
         """
-        batch, positions = len(patches), patches[0].numel()
+        batch, positions = patches.shape[0], patches.shape[1] * patches.shape[2]
         worst = patches.flatten(1).argmax(1) + positions * torch.arange(batch, device=patches.device)
         neighbours = self._bank()
         nearest = found.rows[worst, 0]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Random(Detector):
     """The detector; ``key`` (16,) uint8 is drawn from torch's seed and mixed into every image's hash."""
 
+    not_exportable = "scores from a hash of the image, which no format has"
+
     def __init__(self, options: Options, context: BuildContext | torch.device) -> None:
         super().__init__(options, context)
         self.key = torch.randint(256, (16,), dtype=torch.uint8)

@@ -90,9 +90,12 @@ def check_adbench(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """Parse a command line of a benchmark or of a plugin, or compile the code after -c."""
+    """Parse a command line of a benchmark or of a plugin, find a program, or compile the code after -c."""
     if words[0] == "-c":
         compile(words[1], "-c", "exec")
+        return
+    if words[0].endswith(".py"):
+        assert (ROOT / words[0]).exists()
         return
     assert words[0] == "-m"
     package, _, module = words[1].partition(".")

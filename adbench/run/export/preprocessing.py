@@ -1,0 +1,237 @@
+"""Pillow's resampling as products with matrices, so that a file can contain what training does to its images.
+
+Pillow resizes rows and columns one after the other, in whole numbers, and rounds to 8 bits after each
+(``Image.resize``). A filter is separable, so each of the two is a product with a matrix: (h, H) @ image @ (W, w). An
+output pixel weighs the pixels around its place by the filter, which is stretched by the scale where an image becomes
+smaller (that is antialiasing). The matrices depend on the image's size alone. They are computed from it inside the
+file, or once where it is fixed.
+
+Weights have 22 bits, too many for float32 to add up exactly. So each matrix is two, of the upper and the lower bits of
+its weights: their products are whole numbers below 2^24, and come out as Pillow's do, bit by bit.
+
+Pillow 13 begins with the columns if the height shrinks much more than the width, older ones always with the rows. Which
+one is installed shows by resizing an image. A file does what Pillow does to most of the images that prove it; in those
+of other shapes a grey level may be rounded otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ...api.data import Size
+from ...api.options import Interpolation
+from ...data.framing import Framing
+
+BITS, HALF = 22, 2048
+"""Bits of Pillow's weights, and the unit of their upper half."""
+
+TINY = 1e-3
+"""Added where Pillow cuts decimals off: a whole number may come out of float32 as slightly less. In grey levels."""
+
+Part = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Left, top, right and bottom in pixels of the image, float64 without dimensions."""
+
+
+class Preprocessing(nn.Module):
+    """Resizes images (B, 3, H, W) of values 0 to 255 to the input's size, with values in [0, 1].
+
+    Args:
+        framing: which part is shown, at what size.
+        usual: the height and width that most images have: it decides whether rows or columns come first for all.
+        fixed: whether no other size will come; the matrices are then computed once.
+    """
+
+    down: Tensor
+    across: Tensor
+
+    def __init__(self, framing: Framing, usual: Size, *, fixed: bool = False) -> None:
+        super().__init__()
+        self.framing, self.fixed = framing, fixed
+        self.columns_first = pillow_turns() and begins_with_columns(framing.size, usual)
+        if fixed:
+            down, across = matrices(framing, *sides_of(usual), *usual)
+            self.register_buffer("down", down, persistent=False)
+            self.register_buffer("across", across, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 3, h, w)."""
+        own = (images.shape[2], images.shape[3])
+        down, across = (self.down, self.across) if self.fixed else matrices(self.framing, *sides_of(own), *own)
+        if self.framing.interpolation == "bilinear-aliased":  # in one step, and decimals are cut off
+            return (down.sum(0) @ (images @ across.sum(0).T) + TINY).floor().clamp(0, 255) / 255
+        return (_columns_first if self.columns_first else _rows_first)(images, down, across) / 255
+
+
+def sides_of(size: Size) -> tuple[Tensor, Tensor]:
+    """Height and width as tensors, float64 without dimensions; in a file they depend on its input."""
+    height, width = (torch.full((), side, dtype=torch.float64) for side in size)
+    return height, width
+
+
+def _rows_first(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    return rounded(down[0] @ (wide := rounded(*(images @ each.T for each in across))), down[1] @ wide)
+
+
+def _columns_first(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    narrow = rounded(*(each @ images for each in down))
+    return rounded(*(narrow @ each.T for each in across))
+
+
+def begins_with_columns(size: Size, own: Size) -> bool:
+    """Whether Pillow 13 resizes the columns first of an image of height and width ``own``."""
+    shorter, narrower = own[0] - size[0], own[1] - size[1]
+    return shorter > 0 and 2 * narrower < shorter
+
+
+@lru_cache(maxsize=1)
+def pillow_turns() -> bool:
+    """Whether the installed Pillow begins with the columns where ``begins_with_columns``."""
+    image = np.random.default_rng(0).integers(0, 2, (40, 20, 3), dtype=np.uint8) * 255
+    size = (10, 30)
+    wanted = torch.from_numpy(np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS)))
+    own = (image.shape[0], image.shape[1])
+    down, across = matrices(Framing(size), *sides_of(own), *own)
+    images = torch.from_numpy(image).permute(2, 0, 1).float()
+    rows, columns = (
+        float((each(images, down, across).permute(1, 2, 0) - wanted).abs().sum())
+        for each in (_rows_first, _columns_first)
+    )
+    return columns < rows
+
+
+def rounded(upper: Tensor, lower: Tensor) -> Tensor:
+    """Grey levels from products with the upper and the lower halves of weights, halves rounded upwards."""
+    units = upper + HALF // 2  # of which HALF make a grey level
+    whole = (units / HALF).floor()
+    rest = units - whole * HALF + lower / HALF
+    return (whole + (rest / HALF).floor()).clamp(0, 255)
+
+
+def matrices(framing: Framing, height: Tensor, width: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """The matrices that resize an image, float32 (2, h, H) for its columns and (2, w, W) for its rows.
+
+    The first of two has the upper halves of the weights, the second one the lower halves. Those of "bilinear-aliased",
+    which Pillow does not round, are the weights themselves, and zeros.
+
+    Args:
+        framing: which part is shown, at what size.
+        height: H of the image, float64 without dimensions.
+        width: W of the image.
+        rows: the height as a number, since that of a tensor can't be read in a file.
+        columns: likewise the width.
+    """
+    left, top, right, bottom = shown_part(framing, height, width)
+    kind = framing.interpolation
+    down = resampling(kind, framing.size[0], rows, top, bottom)
+    across = resampling(kind, framing.size[1], columns, left, right)
+    if kind == "bilinear-aliased":
+        return torch.stack([down, 0 * down]).float(), torch.stack([across, 0 * across]).float()
+    return halves(down), halves(across)
+
+
+def halves(weights: Tensor) -> Tensor:
+    """Weights (N, M) in whole numbers of BITS, as their upper and lower halves: float32 (2, N, M)."""
+    whole = (weights * 2**BITS + 0.5).floor()
+    upper = (whole / HALF + 0.5).floor()
+    return torch.stack([upper, whole - upper * HALF]).float()
+
+
+def resampling(kind: Interpolation, count: int, length: int, start: Tensor, stop: Tensor) -> Tensor:
+    """The matrix that makes ``count`` pixels of the part from ``start`` to ``stop`` of ``length`` pixels.
+
+    Args:
+        kind: the interpolation.
+        count: number of pixels that come out.
+        length: number of pixels of the image.
+        start: where the part begins, float64 without dimensions.
+        stop: where it ends.
+
+    Returns:
+        float64 (count, length).
+    """
+    if kind != "bilinear-aliased":  # Pillow has borders in float32 here
+        start, stop = start.float(), stop.float()
+    scale = (stop - start).double() / count
+    centres = start.double() + (torch.arange(count, dtype=torch.float64) + 0.5) * scale
+    pixels = torch.arange(length, dtype=torch.float64)
+    if kind == "nearest":
+        steps = torch.cat([(start.double() + 0.5 * scale).reshape(1), scale.repeat(count - 1)])
+        return (pixels == steps.cumsum(0).floor()[:, None]).double()  # Pillow adds up, too, and on edges that shows
+    if kind == "bilinear-aliased":
+        return _aliased(centres - 0.5, pixels)
+    stretch = scale.clamp_min(1)
+    weights = FILTERS[kind]((pixels + 0.5 - centres[:, None]) / stretch)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _aliased(places: Tensor, pixels: Tensor) -> Tensor:
+    """Weights of the two nearest of ``pixels`` (N,) for each of ``places`` (M,); beyond the border is the border."""
+    low = places.floor()
+    share = (places - low)[:, None]
+    last = pixels[-1]
+    first, second = (each.clamp_min(0).minimum(last)[:, None] for each in (low, low + 1))
+    return (pixels == first).double() * (1 - share) + (pixels == second).double() * share
+
+
+def _bilinear(x: Tensor) -> Tensor:
+    return (1 - x.abs()).clamp_min(0)
+
+
+def _bicubic(x: Tensor) -> Tensor:
+    """Keys' cubic with a = -0.5, as Pillow's."""
+    near = x.abs()
+    inner = (1.5 * near - 2.5) * near * near + 1
+    outer = ((near - 5) * near + 8) * near * -0.5 + 2
+    return torch.where(near < 1, inner, torch.where(near < 2, outer, 0.0))
+
+
+def _lanczos(x: Tensor) -> Tensor:
+    """Sinc within three periods, windowed by a wider one."""
+    return torch.where(x.abs() < 3, _sinc(x) * _sinc(x / 3), 0.0)
+
+
+def _sinc(x: Tensor) -> Tensor:
+    angle = math.pi * torch.where(x == 0, 1.0, x)
+    return torch.where(x == 0, 1.0, angle.sin() / angle)
+
+
+FILTERS: dict[str, Callable[[Tensor], Tensor]] = {"lanczos": _lanczos, "bicubic": _bicubic, "bilinear": _bilinear}
+"""Pillow's antialiased filters, of the distance in output pixels."""
+
+
+def shown_part(framing: Framing, height: Tensor, width: Tensor) -> Part:
+    """``Framing.shown_part`` for a size that is known only when the file runs; float64 without dimensions."""
+    zero = torch.zeros_like(height)
+    tall, wide = (float(side) for side in framing.size)
+    if framing.resize_to is None:
+        if framing.resize == "stretch":
+            return zero, zero, width, height
+        scale = torch.maximum(wide / width, tall / height)
+        across, down = torch.minimum(wide / scale, width), torch.minimum(tall / scale, height)
+        left, top = (width - across) / 2, (height - down) / 2
+        return left, top, left + across, top + down
+    whole_height, whole_width = _resized(framing, height, width)
+    top, left = ((whole_height - tall) / 2).round(), ((whole_width - wide) / 2).round()
+    down, across = height / whole_height, width / whole_width
+    right, bottom = torch.minimum((left + wide) * across, width), torch.minimum((top + tall) * down, height)
+    return left * across, top * down, right, bottom
+
+
+def _resized(framing: Framing, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and width of the whole resized image, as ``Framing`` rounds them."""
+    assert framing.resize_to is not None
+    tall, wide = (torch.zeros_like(height) + float(side) for side in framing.resize_to)
+    if framing.resize == "stretch":
+        return tall, wide
+    by_height = tall * width >= wide * height
+    return (
+        torch.where(by_height, tall, (wide * height / width).floor()),
+        torch.where(by_height, (tall * width / height).floor(), wide),
+    )

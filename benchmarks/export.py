@@ -1,0 +1,203 @@
+"""Exports small models of all methods to all formats, and shows how far the files are from the models."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adbench.api import registry as plugins
+from adbench.api.data import Sample
+from adbench.api.method import Method
+from adbench.data import memory_store
+from adbench.data.framing import Framing
+from adbench.data.images import Images
+from adbench.report import render
+from adbench.report.tables import Column, Table
+from adbench.run import loop
+from adbench.run.check_bench import CheckBench, MadeImages, small_options
+from adbench.run.checkpoint import Checkpoint
+from adbench.run.export.facts import SUFFIXES, Target
+from adbench.run.export.job import Exported, Plan, export
+from adbench.run.trained import TrainedModel
+from adbench.stats.thresholds import Stored
+from adbench.util.devices import seed_everything
+from adbench.util.errors import AdbenchError, UsageError
+
+IMAGE = (150, 170)
+"""Height and width of the images, which the files resize."""
+
+INPUT = (96, 128)
+"""Those of the models' input."""
+
+VIT = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+DINO = "vit_small_patch14_dinov2.lvd142m"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A small model of a method.
+
+    Attributes:
+        method: its name.
+        changes: options other than those of its smallest preset.
+        network: the network whose random weights its backbone gets; None for the preset's own backbone.
+    """
+
+    method: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    network: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How the tables call it."""
+        words = [self.network.partition(".")[0]] if self.network else []
+        words += [f"{key}={value}" for key, value in self.changes.items() if key not in ("size", "layers")]
+        return self.method + (f" ({', '.join(words)})" if words else "")
+
+
+MORE = (
+    Variant("padim", {"layers": (1, 2, 3)}, "resnet18"),
+    Variant("stfpm", {}, "resnet18"),
+    Variant("rd4ad", {"size": (128, 128)}, "resnet18"),
+    Variant("patchcore", {"reweighting": 9}),
+    Variant("patchcore", {"interpolation": "bilinear-aliased", "resize": "crop"}),
+    Variant("dfm", {"score": "likelihood"}),
+    Variant("anomalydino", {"size": (112, 140), "layers": (4,)}, DINO),
+    Variant("dinomaly", {"size": (112, 140)}, DINO),
+    Variant("inp-former", {"size": (112, 140)}, DINO),
+    Variant("subspacead", {"size": (112, 140)}, DINO),
+)
+"""Beside the smallest preset of each method: other backbones, and options with other steps."""
+
+SIZES = {"uniad": (224, 224), "rd4ad": (128, 128), "csflow": (128, 128), "uflow": (128, 128)}
+"""Sizes of methods that don't take ``INPUT``."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one export."""
+
+    variant: Variant
+    target: Target
+    made: Exported | None
+    reason: str
+    seconds: float
+
+
+def variants(names: Sequence[str] | None) -> list[Variant]:
+    """A variant of each method, and the others; of the named methods alone if there are names."""
+    known = [name for name in plugins.load().methods if not name.startswith("anomalib:")]
+    chosen = known if names is None else names
+    return [each for each in (*map(Variant, known), *MORE) if each.method in chosen]
+
+
+def run(chosen: Sequence[Variant], targets: Sequence[Target], format_: str) -> None:
+    """Print a table for each target."""
+    with tempfile.TemporaryDirectory(prefix="adbench-export-") as folder:
+        rows = list(rows_of(chosen, targets, Path(folder)))
+    render.write([table(target, [row for row in rows if row.target == target]) for target in targets], format_)
+
+
+def rows_of(chosen: Sequence[Variant], targets: Sequence[Target], folder: Path) -> Iterator[Row]:
+    """Train each variant briefly and export it to each target."""
+    made = MadeImages(folder / "images", IMAGE)
+    test = made.test(0).samples
+    for variant in chosen:
+        model = model_of(variant, made.train.samples, test, folder)
+        for target in targets:
+            found = _row(variant, model, target, test, folder)
+            print(f"{variant.name}, {target}: {found.reason or 'kept'}, {found.seconds:.0f} s", file=sys.stderr)
+            yield found
+
+
+def _row(variant: Variant, model: TrainedModel, target: Target, test: Sequence[Sample], folder: Path) -> Row:
+    plan = Plan(target, folder / f"model{SUFFIXES[target]}", "uint8", None, "made", threads=torch.get_num_threads())
+    started = time.perf_counter()
+    try:
+        found = export(model, test, plan)
+    except AdbenchError as error:
+        return Row(variant, target, None, error.parts["found"] or str(error), time.perf_counter() - started)
+    return Row(variant, target, found, found.check.problem, time.perf_counter() - started)
+
+
+def model_of(variant: Variant, train: Sequence[Sample], test: Sequence[Sample], folder: Path) -> TrainedModel:
+    """Train a variant for an epoch or two; a method that needs more than images stays untrained."""
+    method = plugins.load().method(variant.method)
+    changes = {"size": SIZES.get(variant.method, INPUT), **variant.changes, **_backbone(variant, folder)}
+    options = small_options(method, None, changes, size=None)
+    seed_everything(0)
+    bench = CheckBench(method, options, MadeImages(folder / "bench", INPUT), torch.device("cpu"))
+    detector = bench.build(0)
+    framing = Framing.of(options)
+    images = Images(memory_store.read(train, framing), bench.device, options.batch_size, shuffle=True)
+    with suppress(UsageError):
+        for epoch in loop.epochs(detector, images, name=method.name):
+            if epoch.number >= 2:
+                break
+    store = memory_store.read(test, framing)
+    with torch.no_grad():
+        middle = float(
+            detector.score(Images(store, bench.device, len(test), shuffle=False).part(0, len(test))).image.median()
+        )
+    return TrainedModel(_checkpoint(method, middle), method, options, detector)
+
+
+def _backbone(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Options for a network with random weights."""
+    name = variant.network
+    if name is None:
+        return {}
+    path = folder / f"{name}.pt"
+    if "vit" in name:
+        import timm
+
+        if not path.exists():
+            seed_everything(0)
+            torch.save(timm.create_model(name, pretrained=False).state_dict(), path)
+        return {"backbone": f"timm:{name}", "weights": str(path)}
+    import torchvision
+
+    if not path.exists():
+        seed_everything(0)
+        network = torchvision.models.get_model(name, weights=None).train()
+        with torch.no_grad():
+            for _ in range(5):  # batch norms collect their statistics
+                network(torch.randn(4, 3, 96, 96))
+        torch.save(network.state_dict(), path)
+    return {"backbone": name, "weights": str(path)}
+
+
+def _checkpoint(method: Method, threshold: float) -> Checkpoint:
+    """A checkpoint that was never in a file, with a threshold between the images."""
+    return Checkpoint(
+        path=Path("made"), method=method.name, options={}, dataset="made", classes=("made",), seed=0, epoch=1,
+        state={}, parts=None, thresholds={"made": Stored(threshold, "median of the test images")}, eval_size=None,
+        holdout=0.0, setting="one-class", shots=None, train_images=0, validation=0.0,
+    )  # fmt: skip
+
+
+def table(target: Target, rows: Sequence[Row]) -> Table[Row]:
+    """How far the files of one format are from the models."""
+    columns: tuple[Column[Row], ...] = (
+        Column("model", "model", lambda row: row.variant.name, role="key"),
+        Column("verdict", "kept", lambda row: "yes" if row.made and not row.reason else "no"),
+        Column("score", "score", lambda row: row.made.check.score.share if row.made else None, "score"),
+        Column(
+            "map", "map", lambda row: row.made.check.map.share if row.made and row.made.check.map else None, "score"
+        ),
+        Column("verdicts", "other verdicts", lambda row: row.made.check.verdicts if row.made else None, "count"),
+        Column("bytes", "size", lambda row: row.made.bytes if row.made else None, "bytes"),
+        Column("seconds", "seconds", lambda row: row.seconds, "seconds"),
+        Column("reason", "why not", lambda row: row.reason or None),
+    )
+    program = next((row.made.program for row in rows if row.made), target)
+    notes = ("score, map: the largest difference as a share of the spread of the model's own, over seven images.",)
+    return Table(f"Exported to {target}, run by {program}", columns, tuple(rows), notes)
