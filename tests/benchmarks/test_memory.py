@@ -54,6 +54,7 @@ class Keeper(Detector):
         return Scores(image=batch.images.amax(dim=(1, 2, 3)), map=batch.images[:, 0])
 
 
+@pytest.mark.slow
 def test_the_bytes_of_a_known_method_are_found():
     """Bytes for each pixel of the set and of a batch, and what is kept, are extrapolated to the preset."""
     method = Method("keeper", "keeps", Keeper, KeeperOptions, {"paper": Preset(KeeperOptions())})
@@ -73,6 +74,7 @@ def test_presets_of_one_network_are_fitted_once():
     assert memory.network_of(one) != memory.network_of(KeeperOptions(amp="off"))
 
 
+@pytest.mark.slow
 def test_a_method_that_fails_is_named_and_the_others_have_rows():
     """The table is CSV with the columns that the doctor reads."""
 

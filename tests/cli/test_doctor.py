@@ -9,10 +9,9 @@ import sys
 import pytest
 from runs import adbench
 
-from adbench.run import doctor
+from adbench.run import doctor, installation
 from adbench.run.doctor import freia, places, round_trip, software
 from adbench.run.doctor.finding import Finding
-from adbench.util import installed
 from adbench.util.installed import Needed
 
 
@@ -27,6 +26,7 @@ def quick(monkeypatch):
     return say
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_this_machine_sound(tmp_path, monkeypatch, tiny_data):
     """All checks are made here, none is red, and each line is in the JSON with its remedy."""
     monkeypatch.chdir(tmp_path)
@@ -80,6 +80,7 @@ def test_the_data_roots_come_from_the_environment(quick, monkeypatch, tmp_path):
     assert [str(tmp_path / "c") in row["found"] for row in rows] == [True]
 
 
+@pytest.mark.slow
 def test_without_torch_it_is_a_red_line_and_no_crash(tmp_path):
     """Python, packages, plugins and the disk are still checked; what needs torch says that it wasn't."""
     code = (
@@ -102,7 +103,7 @@ def test_without_torch_it_is_a_red_line_and_no_crash(tmp_path):
 def test_a_missing_wandb_stops_nothing(monkeypatch):
     """The authors' program imported it always; here the line is green, and a run needs none."""
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setattr(installed, "needs", lambda: [Needed("wandb", "0.17", extra="wandb")])
+    monkeypatch.setattr(installation, "needs", lambda: [Needed("wandb", "0.17", extra="wandb")])
     monkeypatch.setattr(
         doctor, "CHECKS", (("optional packages", "software", "optional"), ("self-check", "round_trip", "check"))
     )
@@ -111,7 +112,7 @@ def test_a_missing_wandb_stops_nothing(monkeypatch):
     rows = json.loads(done.stdout)[0]["rows"]
     assert done.exit_code == 0
     assert "wandb" in rows[0]["found"]
-    assert rows[0]["remedy"] == 'For one of them: pip install -e ".[wandb]"'
+    assert rows[0]["remedy"] == "For one of them: adbench install wandb --yes"
 
 
 def test_a_changed_freia_in_front_of_the_released_one_is_red(tmp_path, monkeypatch):

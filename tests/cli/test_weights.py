@@ -29,6 +29,7 @@ def fetched(monkeypatch) -> list[tuple[str, Path | None]]:
     return done
 
 
+@pytest.mark.slow
 def test_the_list_has_all_backbones_and_those_of_presets(tmp_path, monkeypatch):
     """Each has a state, a source and the path where adbench looks."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -12,6 +12,7 @@ from adbench.api.options import BackboneOptions
 from adbench.api.registry import Registry
 from adbench.api.requirements import Package, Requirements
 from adbench.run import installation
+from adbench.util.errors import UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,18 @@ def test_packages_are_those_of_the_method_and_of_its_presets_backbones(needy):
 def test_only_what_python_does_not_find_is_missing(needy, monkeypatch):
     """What can be imported need not be installed."""
     monkeypatch.setattr(installation, "is_importable", lambda name: name != "no_such_one")
-    assert installation.missing(needy) == (GONE,)
+    assert installation.missing(installation.packages_of(needy)) == (GONE,)
+
+
+def test_extras_are_found_by_their_name_and_by_another_librarys_methods(needy):
+    """The methods of anomalib are unknown until it is there; a developer's extra is none."""
+    registry = Registry({"needy": needy}, {})
+    assert installation.needed("needy", registry) == installation.packages_of(needy)
+    for name in ("anomalib", "anomalib:padim"):
+        assert [package.install for package in installation.needed(name, registry)] == ["anomalib>=2.7,<2.8"]
+    for name in ("test", "neddy"):
+        with pytest.raises(UnknownNameError):
+            installation.needed(name, registry)
 
 
 def test_the_backbones_of_presets_are_found_once(needy, tiny):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...util import installed, pip
 from ...util.installed import NAMESAKE_REMEDY, OURS, Needed
+from ..installation import extras_of_adbench
 from . import tested
 from .finding import Asked, Finding
 
@@ -78,20 +79,16 @@ def judged(needed: Sequence[Needed], version_of: VersionOf) -> Iterator[Finding]
 
 def optional(asked: Asked) -> Iterator[Finding]:
     """Packages of the extras, which only some commands and methods need: missing ones are no fault, old ones are."""
-    extras: dict[str, list[str]] = {}
-    for each in installed.needs():
-        if not each.extra or each.extra in DEVELOPERS:
-            continue
-        found = installed.version_of(each.name)
-        extras.setdefault(each.extra, []).append(f"{each.name} {found}" if found else "")
-        if found and not each.allows(found):
-            yield Finding(each.name, "red", f"{found}, wanted {each.text}", pip.line([each.text]))
-    here = [", ".join(packages) for packages in extras.values() if all(packages)]
-    absent = sorted(extra for extra, packages in extras.items() if not all(packages))
+    here, absent = [], []
+    for extra, needed in sorted(extras_of_adbench().items()):
+        found = {each: installed.version_of(each.name) for each in needed}
+        if not all(found.values()):
+            absent.append(extra)
+        else:
+            here += [f"{each.name} {version}" for each, version in found.items()]
+        for each, version in found.items():
+            if version and not each.allows(version):
+                yield Finding(each.name, "red", f"{version}, wanted {each.text}", pip.line([each.text]))
     lacking = f"without the extras {', '.join(absent)}, which are needed only where asked for" if absent else ""
-    remedy = f'For one of them: pip install -e ".[{absent[0]}]"' if absent else ""
+    remedy = f"For one of them: adbench install {absent[0]} --yes" if absent else ""
     yield Finding("optional packages", "green", "; ".join(filter(None, (", ".join(here), lacking))) or "none", remedy)
-
-
-DEVELOPERS = ("test", "dev")
-"""Extras that only those need who work on adbench."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from adbench.run import installation
 from adbench.run.doctor import software, tested
 from adbench.run.doctor.finding import Asked, Finding
 from adbench.util import installed
@@ -45,14 +46,14 @@ def test_packages_are_green_red_and_yellow_by_their_versions():
 def test_a_missing_tracker_is_no_fault(monkeypatch):
     """Without wandb, which stopped the authors' program, the line is green and says how to get it."""
     monkeypatch.setattr(
-        installed, "needs", lambda: [Needed("wandb", "0.17", extra="wandb"), Needed("timm", extra="timm")]
+        installation, "needs", lambda: [Needed("wandb", "0.17", extra="wandb"), Needed("timm", extra="timm")]
     )
     monkeypatch.setattr(installed, "version_of", {"timm": "1.0.31"}.get)
     (line,) = software.optional(Asked())
     assert line == Finding(
         "optional packages", "green",
         "timm 1.0.31; without the extras wandb, which are needed only where asked for",
-        'For one of them: pip install -e ".[wandb]"',
+        "For one of them: adbench install wandb --yes",
     )  # fmt: skip
 
 
