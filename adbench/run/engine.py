@@ -216,6 +216,7 @@ class _Run:
         session.complete = last
         self.watch.epoch(record)
         self.tracking.epoch(record, session)
+        session.tracking_seconds = self.tracking.seconds
         self.saver.save_state(session.to_state(detector, self.device), epoch.number, epoch.total)
 
     def _due(self, epoch: Epoch) -> bool:
@@ -306,7 +307,7 @@ class _Run:
             )
 
     def _describe(self, run: ClassRun, detector: Detector, session: Session, speed: float | None) -> Result:
-        total = session.earlier_seconds + time.monotonic() - self.began
+        total = session.earlier_seconds + time.monotonic() - self.began - self.tracking.seconds
         share = 1 / len(self.classes)
         return summary.summarize(
             self.resolved,

@@ -43,6 +43,8 @@ class Session:
     threads: ThreadUse | None = None
     validation: float = 0.0
     """Share of the training images that the method held out for its own validation."""
+    tracking_seconds: float = 0.0
+    """What trackers took in this process, which is no part of the run's time."""
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -116,7 +118,7 @@ class Session:
             "score_seconds": self.score_seconds,
             "evaluate_seconds": self.evaluate_seconds,
             "feature_seconds": self.feature_seconds,
-            "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began,
+            "earlier_seconds": self.earlier_seconds + time.monotonic() - self._began - self.tracking_seconds,
             "complete": self.complete,
             "threads": asdict(self.threads) if self.threads else None,
             "validation": self.validation,

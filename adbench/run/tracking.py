@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -133,10 +134,18 @@ class Tracking:
         self._trackers, self._resolved = trackers, resolved
         self._images: dict[str, tuple[TrackedImage, ...]] = {}
         self._open = False
+        self.seconds = 0.0
+        """What all of this took."""
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds += time.monotonic() - began
 
     def _tell(self, event: Callable[[Tracker, str], object]) -> None:
         if self._trackers.any_of(self._resolved.job.track):
-            with kept_random_state(self._resolved.device):
+            with self._timed(), kept_random_state(self._resolved.device):
                 self._trackers.tell(self._resolved.job.track, event)
 
     def started(self, detector: Detector, session: Session) -> None:
@@ -177,7 +186,8 @@ class Tracking:
         if not self._open or scores.maps is None or not self._trackers.any_of(self._resolved.job.track):
             return
         try:
-            self._images[run.name] = _drawn(run, scores)
+            with self._timed():
+                self._images[run.name] = _drawn(run, scores)
         except PLUGIN_ERRORS as error:
             self._trackers.warn(f"the maps for {', '.join(self._resolved.job.track)} failed ({described(error)}).")
 

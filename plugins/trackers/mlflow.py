@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before the import: a benchmark reports to nobody
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by default a missing server holds a run up for minutes
 
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -44,7 +45,8 @@ class MlflowTracker(Tracker):
     """A run of adbench is a run of MLflow. After a break it goes on in the same one."""
 
     def __init__(self) -> None:
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each step when it makes the database
+        for name in ("alembic", "mlflow.store.db.utils"):  # they tell of each step when they make the database
+            logging.getLogger(name).setLevel(logging.WARNING)
         self._client: MlflowClient | None = None
         self._run = ""
         self._last = 0

@@ -16,7 +16,7 @@ from adbench.api.registry import Registry
 from adbench.api.scores import METRIC_NAMES
 from adbench.results.records import Result
 from adbench.results.store import RunFolder
-from adbench.run import engine, overlay, tracker_runs
+from adbench.run import engine, overlay, tracker_runs, tracking
 from adbench.run.plan import run_here
 from adbench.run.tracking import Trackers
 from adbench.util.errors import PluginError, UnknownNameError
@@ -151,6 +151,24 @@ def test_no_number_moves(tiny, tiny_data, tmp_path):
     assert both[0] == both[1]
     models = [each.load_checkpoint("last")["state"]["model"] for each in (tracked, plain)]
     assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
+
+
+def test_the_time_of_trackers_does_not_count(tiny, tiny_data, tmp_path, monkeypatch):
+    """By a clock that is 1000 seconds ahead after each call, a run takes so much less for start, epoch and maps."""
+
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            self.now += 1000.0
+            return self.now
+
+    job, heard = job_for(tiny, tiny_data, tmp_path, epochs=1), Recorder()
+    plain, _ = run_tracked(tiny, replace(job, seed=1))
+    monkeypatch.setattr(tracking, "time", Clock())
+    tracked, _ = run_tracked(tiny, job, heard)
+    assert plain[0].timing.total > 0
+    assert tracked[0].timing.total == pytest.approx(-3000, abs=500)  # the call after the result came too late
 
 
 # ---------------------------------------------------------------- they end no run
