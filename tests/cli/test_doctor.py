@@ -95,6 +95,19 @@ def test_without_torch_it_is_a_red_line_and_no_crash(tmp_path):
     assert {check for check, each in status.items() if each == "yellow"} >= {"GPU", "memory", "self-check"}
 
 
+@pytest.mark.parametrize("format_", ["table", "json"])
+def test_without_what_tables_need_the_findings_are_printed_plainly(quick, monkeypatch, format_):
+    """A missing package such as psutil must not hide the line that says so."""
+    monkeypatch.setitem(sys.modules, "adbench.report", None)
+    quick(Finding("psutil", "red", "not installed", "pip install psutil"))
+    done = adbench("doctor", "--format", format_)
+    assert done.exit_code == 1
+    if format_ == "json":
+        assert json.loads(done.stdout)[0]["rows"][0]["remedy"] == "pip install psutil"
+    else:
+        assert done.stdout == "red     psutil: not installed -> pip install psutil\n"
+
+
 # ---------------------------------------------------------------- troubles of the reference deployment
 # Each has a test of its check as well: a changed FrEIA in test_freia.py, a removed NumPy name in test_plugins.py, out
 # of memory on 6 GB in test_memory.py, test mode's unpacking in test_round_trip.py.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...api.registry import Registry
+from ...util.errors import PluginError
 
 Status = Literal["green", "yellow", "red"]
 """Green: as it should be. Yellow: adbench works, but something is missing or untested. Red: something fails."""
@@ -43,7 +44,7 @@ class Asked:
         plugin_files: plugin files to load besides the installed plugins.
         device: the device whose memory presets must fit in: "auto", "cpu", "cuda", "cuda:N" or "mps".
         registry: all plugins that could be loaded.
-        refused: a line for each plugin file that could not.
+        refused: the error of each plugin file that could not.
     """
 
     data_roots: tuple[Path, ...] = ()
@@ -51,4 +52,4 @@ class Asked:
     plugin_files: tuple[Path, ...] = ()
     device: str = "auto"
     registry: Registry = field(default_factory=lambda: Registry({}, {}))
-    refused: tuple[str, ...] = ()
+    refused: tuple[PluginError, ...] = ()

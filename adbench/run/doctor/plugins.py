@@ -17,24 +17,25 @@ from .numpy_names import Gone, gone_in
 
 
 def loaded(asked: Asked) -> Asked:
-    """The same question with all plugins that load, and a line for each given file that doesn't."""
-    lines: list[str] = []
+    """The same question with all plugins that load, and the error of each given file that doesn't."""
+    refused: list[PluginError] = []
     files = list(asked.plugin_files)
     while True:
         try:
-            return replace(asked, registry=registry.load(files), refused=tuple(lines))
+            return replace(asked, registry=registry.load(files), refused=tuple(refused))
         except PluginError as error:
-            lines.append(str(error))
+            refused.append(error)
             bad = [file for file in files if f"--plugin {file}" == error.parts["thing"]]
             if not bad:  # two plugins offer the same name
-                return replace(asked, refused=tuple(lines))
+                return replace(asked, refused=tuple(refused))
             files.remove(bad[0])
 
 
 def check(asked: Asked) -> Iterator[Finding]:
     """A line for each distribution with plugins, and one for each plugin that is broken."""
-    for line in asked.refused:
-        yield Finding("plugins", "red", line.rstrip("."), "Correct the file, or leave it out")
+    for error in asked.refused:
+        found = ": found ".join(filter(None, (error.parts["thing"], error.parts["found"])))
+        yield Finding("plugins", "red", found, error.parts["hint"])
     for plugin in asked.registry.plugins:
         if plugin.problem:
             found = f"plugin {plugin.name} ({_where(plugin)}) can't be loaded: {plugin.problem}"
