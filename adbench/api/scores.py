@@ -51,17 +51,52 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What a threshold promises of new good images that are like those that it came from (``stats/conformal.py``).
+
+    Attributes:
+        target: the share of false alarms that was asked for.
+        images: number of good images that it came from.
+        expected: share of false alarms to expect, at most ``target`` where there are enough images.
+        bound: share that is guaranteed as the mean over draws of the good images. For held-out images it is
+            ``expected``, for cross-validated ones it is larger.
+        certain: share that this very threshold exceeds with a probability of at most 5 %; None where cross-validated.
+        folds: number of models of the cross-validation; None for images that were held out of the training.
+    """
+
+    target: float
+    images: int
+    expected: float
+    bound: float
+    certain: float | None = None
+    folds: int | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there were enough images for the target."""
+        return self.expected <= self.target
+
+
+BY_HAND = "set by hand"
+"""The rule of a threshold that a user chose."""
+
+
+@dataclass(frozen=True)
 class Threshold:
-    """The score above which an image is called defective, suggested without the test set.
+    """The score above which an image is called defective, found without the test set.
 
     ``rule`` describes its source. The rates are measured on the test set: the share of good images above it, and the
-    share of defective ones not above it; None if there are no such images.
+    share of defective ones not above it; None if there are no such images. ``promise`` is None where it promises
+    nothing. ``pixel`` is the threshold of the anomaly map, where there is one: there an image is above it where any
+    pixel is.
     """
 
     value: float
     rule: str
     false_alarm_rate: float | None
     miss_rate: float | None
+    promise: Promise | None = None
+    pixel: Threshold | None = None
 
     @property
     def useless(self) -> str | None:

@@ -38,6 +38,21 @@ def split(samples: Sequence[T], share: float) -> tuple[tuple[T, ...], tuple[T, .
     return kept, tuple(samples[number] for number in sorted(chosen))
 
 
+FOLDS_SEED = 2584
+"""Seed for the choice of folds; the same for all runs, so that methods and seeds share their features."""
+
+
+def folds(samples: Sequence[T], count: int) -> tuple[tuple[T, ...], ...]:
+    """Split training samples into folds whose sizes differ by one at most; each keeps the order of ``samples``.
+
+    Args:
+        samples: at least ``count``.
+        count: number of folds, at least 2.
+    """
+    drawn = np.random.default_rng(FOLDS_SEED).permutation(len(samples))
+    return tuple(tuple(samples[number] for number in sorted(drawn[first::count].tolist())) for first in range(count))
+
+
 SHOTS_SEED = 4181
 """Seed for the choice of few training images, besides the seed of the run."""
 

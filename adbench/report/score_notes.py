@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from ..api.scores import Threshold
+from ..api.scores import BY_HAND, Threshold
 from ..results.records import Result
 from ..results.variants import Variant
 
@@ -55,6 +55,8 @@ def useless_text(threshold: Threshold, images: int | None, auroc: float | None =
     reason = f"each {threshold.useless.removeprefix('it ')}" if several else threshold.useless
     if auroc is not None and auroc < RANKS_FROM:
         return f"useless, since {reason}. No threshold is better where image AUROC is below {RANKS_FROM:.0%}."
+    if threshold.promise or threshold.rule == BY_HAND:
+        return f"useless, since {reason}. adbench threshold RUN sets another one."
     return f"useless, since {reason}. {_hint(images, larger='training' not in threshold.rule)}"
 
 

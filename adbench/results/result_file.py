@@ -81,9 +81,12 @@ def _out_of_range(result: Result) -> Iterator[str]:
     """Name each number of a result that no run stores."""
     fractions = {f"metrics.{name}": getattr(result.metrics, name) for name in METRIC_NAMES}
     fractions |= {f"oracle.{best.metric}": best.value for best in result.oracle}
-    if result.threshold is not None:
+    for name, threshold in (
+        ("threshold", result.threshold),
+        ("threshold.pixel", result.threshold and result.threshold.pixel),
+    ):
         rates = ("false_alarm_rate", "miss_rate")
-        fractions |= {f"threshold.{name}": getattr(result.threshold, name) for name in rates}
+        fractions |= {f"{name}.{rate}": getattr(threshold, rate) for rate in rates} if threshold else {}
     for name, value in fractions.items():
         if value is not None and not (0 <= value <= 1 or math.isnan(value)):
             yield f"{name} {value:g}, which is no fraction from 0 to 1"

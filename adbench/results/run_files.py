@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 from ..api.scores import METRIC_NAMES, Metrics
 from ..util.errors import ResultError, TaskError, reason
 from ..util.text import unguarded
+from .image_scores import SCORES, TEST, THRESHOLD_SCORES, ImageScore, ThresholdScore
 from .records import EpochRecord, Result
 from .result_file import EPOCHS, TOLERANCE
-from .store import HISTOGRAMS, SCORES, ImageScore, RunFolder
+from .store import HISTOGRAMS, RunFolder
 
 if TYPE_CHECKING:
     from ..metrics.histograms import ScoreHistograms
@@ -59,6 +60,40 @@ def read_scores(folder: RunFolder, result: Result) -> tuple[ImageScore, ...]:
             raise _unlike(path, "a row that stands there twice")
         _check_scores(path, result, [each.label for each in scores], [each.score for each in scores])
     return scores
+
+
+def read_threshold_scores(folder: Path, result: Result) -> tuple[ThresholdScore, ...]:
+    """Read the scores of the images that a result's threshold comes from, and of those that it is measured on.
+
+    Args:
+        folder: of the result.
+        result: the result.
+
+    Returns:
+        None of runs that are older than the file.
+
+    Raises:
+        ResultError: ``thresholds.csv`` is missing or broken, or not the file that the run stored.
+    """
+    if THRESHOLD_SCORES not in result.files:
+        return ()
+    path = folder / THRESHOLD_SCORES
+    return _rows(path, _read(path, result), _threshold_score)
+
+
+def read_good_scores(folder: Path, result: Result) -> tuple[ThresholdScore, ...]:
+    """Those of ``read_threshold_scores`` that the threshold comes from.
+
+    Raises:
+        ResultError: there are none, or the file can't be used.
+    """
+    good = tuple(each for each in read_threshold_scores(folder, result) if each.source != TEST)
+    if not good:
+        raise ResultError(
+            f"{folder / THRESHOLD_SCORES}", found="no scores of good images",
+            hint="A zero-shot run has none" if result.protocol.setting == "zero-shot" else _AGAIN,
+        )  # fmt: skip
+    return good
 
 
 def read_epochs(folder: RunFolder, result: Result) -> tuple[EpochRecord, ...]:
@@ -159,6 +194,14 @@ def _score(row: Row) -> ImageScore:
     if label not in (0, 1):
         raise ValueError(f"label {label}")
     return ImageScore(unguarded(row["path"]), label, unguarded(row["defect"]), _number(row["score"]))
+
+
+def _threshold_score(row: Row) -> ThresholdScore:
+    if None in row.values():
+        raise ValueError("a row that ends early")
+    fold, folds = (int(row[name]) if row[name] else None for name in ("fold", "folds"))
+    highest = _optional(row["highest_pixel"])
+    return ThresholdScore(unguarded(row["path"]), row["source"], fold, folds, _number(row["score"]), highest)
 
 
 def _epoch(row: Row) -> EpochRecord:

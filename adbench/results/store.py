@@ -2,6 +2,7 @@
 
     result.json                    all fields of ``Result``; written last: if it exists, it is complete
     scores.csv                     one row per test image
+    thresholds.csv                 one row per image that the threshold comes from, or is measured on
     epochs.csv                     the epoch curve
     evidence.npz                   score histograms of each image; missing in runs that are older than the file
     last.pt                        the model after the last epoch
@@ -22,7 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, absent, reason
 from ..util.text import csv_text, safe_name, stored_text
 from . import result_file, serialization
+from .image_scores import SCORE_COLUMNS, SCORES, THRESHOLD_COLUMNS, THRESHOLD_SCORES, ImageScore, ThresholdScore
 from .records import EpochRecord, Result, in_order
 from .result_file import EPOCHS, RESULT
 
@@ -42,22 +44,12 @@ if TYPE_CHECKING:
 
 START_HERE = "Make one with: adbench run --method msflow --dataset demo --class all --preset cpu"
 
-SCORES, HISTOGRAMS = "scores.csv", "evidence.npz"
+HISTOGRAMS = "evidence.npz"
 
 ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
 STATE, LOCK = "state.pt", ".lock"
-
-
-@dataclass(frozen=True)
-class ImageScore:
-    """The score of one test image: its path below the data root, label, defect type; higher = more anomalous."""
-
-    path: str
-    label: int
-    defect: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -96,6 +88,7 @@ class RunFolder:
         scores: Sequence[ImageScore],
         epochs: Sequence[EpochRecord],
         histograms: ScoreHistograms | None = None,
+        used: Sequence[ThresholdScore] = (),
     ) -> Result:
         """Store a finished run, and remove the state from which it would resume.
 
@@ -107,14 +100,29 @@ class RunFolder:
             TaskError: the folder was removed while this process held its lock.
         """
         digests = {
-            SCORES: self._write(SCORES, csv_text(("path", "label", "defect", "score"), map(_score_row, scores))),
+            SCORES: self._write(SCORES, csv_text(SCORE_COLUMNS, map(astuple, scores))),
             EPOCHS: self._write(EPOCHS, csv_text(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
         }
         if histograms is not None:
             digests[HISTOGRAMS] = self.write_histograms(histograms)
+        if used:
+            digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, csv_text(THRESHOLD_COLUMNS, map(astuple, used)))
         result = result_file.with_digest(replace(result, files=digests))
         self._write(RESULT, serialization.to_text(result))
         (self.path / STATE).unlink(missing_ok=True)
+        return result
+
+    def rewrite_threshold(self, result: Result, used: Sequence[ThresholdScore] = ()) -> Result:
+        """Store a result again whose threshold is another one, with the scores that it ``used``, if they are others.
+
+        Raises:
+            ResultError: a file can't be written; the old result is then still there.
+        """
+        digests = dict(result.files)
+        if used:
+            digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, csv_text(THRESHOLD_COLUMNS, map(astuple, used)))
+        result = result_file.with_digest(replace(result, files=digests))
+        self._write(RESULT, serialization.to_text(result))
         return result
 
     def write_histograms(self, histograms: ScoreHistograms) -> str:
@@ -312,10 +320,6 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 _EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
-
-
-def _score_row(score: ImageScore) -> tuple[object, ...]:
-    return score.path, score.label, score.defect, score.score
 
 
 def _epoch_row(record: EpochRecord) -> tuple[object, ...]:

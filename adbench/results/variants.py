@@ -59,6 +59,11 @@ class Variant:
         found = (run.threshold for run in self.runs.get(class_name, ()))
         return mean(getattr(each, name) for each in found if each is not None)
 
+    def promised(self, class_name: str) -> float | None:
+        """The share of false alarms that the thresholds guarantee, as the mean over seeds; None if none does."""
+        found = (run.threshold.promise if run.threshold else None for run in self.runs.get(class_name, ()))
+        return mean(each.bound for each in found if each is not None)
+
     @property
     def all_runs(self) -> tuple[Result, ...]:
         """The runs of all classes."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..api.data import EvalSize, Task, relative_path
 from ..api.detector import Detector
@@ -20,12 +21,12 @@ from ..data.ground_truth import open_ground_truth
 from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..metrics.histograms import ScoreHistograms
-from ..results.store import ImageScore
+from ..results.image_scores import TEST, ImageScore, ThresholdScore
 from ..stats import thresholds
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.memory import MicroBatches
-from .evaluate import TestScores, score_all, score_good
+from .evaluate import GoodImageScores, TestScores, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedClass, ResolvedJob
 from .overlay import Scale
@@ -33,6 +34,7 @@ from .session import Session
 from .watch import Watch
 
 Part = Literal["train", "test"]
+Floats = NDArray[np.float64]
 
 
 def open_images(
@@ -118,10 +120,14 @@ class ClassRun:
     ) -> None:
         self.resolved, self.cache, self.watch = resolved, cache, watch
         code = resolved.identity.code
-        self.train, self.test, *rest = (
-            open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch, code=code)
-            for task, part in _opened(resolved)
-        )
+
+        def opened(task: Task, part: Part) -> Images:
+            return open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch, code=code)
+
+        own, *others = _opened(resolved)
+        parts = [opened(replace(resolved.task, train=samples), "train") for samples in resolved.parts]
+        self.train = JointImages(parts) if parts else opened(*own)
+        self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
         self.ground_truth = open_ground_truth(self.test.store, Framing.of(options), eval_size=eval_size)
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
@@ -132,6 +138,10 @@ class ClassRun:
         self.scores: TestScores | None = None
         """The scores of the last epoch, without maps."""
         self.histograms: ScoreHistograms | None = None
+        self.highest_pixels: Floats | None = None
+        """(N,), the highest value of each test image's map after the last epoch."""
+        self.used_scores: Sequence[ThresholdScore] = ()
+        """The scores that the threshold comes from and is measured on."""
         self.threshold: Threshold | None = None
         self.map_scale: Scale | None = None
         """The colour scale of its test images' maps after the last epoch."""
@@ -167,21 +177,51 @@ class ClassRun:
             metrics = scores.evaluate(self.ground_truth)
             if last:
                 self.histograms = scores.histograms(self.ground_truth, self.paths)
+                self.highest_pixels = scores.highest_pixels()
                 self.map_scale = None if scores.maps is None else Scale.of_many(scores.maps)
                 self.scores = scores.without_maps()
         if look:
             look(self, scores)
         return metrics
 
-    def suggest(self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches) -> None:
-        """Suggest a threshold from the good images after training, and judge it on the test set."""
+    def suggest(
+        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, target: float | None = None
+    ) -> None:
+        """Suggest a threshold from the good images after training, and judge it on the test set.
+
+        Args:
+            detector: the trained detector.
+            session: counts the seconds.
+            method: its name, for messages.
+            scoring: how many images fit into memory at once.
+            target: share of false alarms to promise; training images promise nothing, so for them it does not count.
+        """
         assert self.scores is not None
-        watch = self.watch.stage
+        watch, source = self.watch.stage, self.resolved.good[0]
         with session.timing("score", self.cache):
-            scores = score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
-        suggested = thresholds.suggest(scores, source=self.resolved.good[0])
+            found = score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
+        self.used_scores = [*self._good_scores(found), *self._test_scores()]
         known = self.ground_truth.labels, self.scores.image.numpy()
+        if target is not None and source != "training" and len(found.image):
+            promising = thresholds.with_promise(found.image, target, source=source, highest=found.highest)
+            self.threshold = thresholds.judge_all(promising, *known, self.highest_pixels)
+            return
+        suggested = thresholds.suggest(found.image, source=source)
         self.threshold = None if suggested is None else thresholds.judge(*suggested, *known)
+
+    def _good_scores(self, found: GoodImageScores) -> Iterator[ThresholdScore]:
+        root, source = self.resolved.task.root, self.resolved.good[0]
+        highest: Sequence[float | None] = [None] * len(found.image)
+        if found.highest is not None:
+            highest = found.highest.tolist()
+        for sample, score, pixel in zip(self.good.store.samples, found.image.tolist(), highest, strict=True):
+            yield ThresholdScore(relative_path(sample.path, root), source, None, None, score, pixel)
+
+    def _test_scores(self) -> Iterator[ThresholdScore]:
+        """Those of the test images in their order, which only maps need: ``scores.csv`` has the others."""
+        if self.highest_pixels is not None:
+            for each, pixel in zip(self.image_scores(), self.highest_pixels.tolist(), strict=True):
+                yield ThresholdScore(each.path, TEST, None, None, each.score, pixel)
 
     def image_scores(self) -> list[ImageScore]:
         """The score of each test image."""

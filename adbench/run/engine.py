@@ -232,7 +232,7 @@ class _Run:
         }
         if last:
             for each in self.classes:
-                each.suggest(detector, session, method=name, scoring=self.scoring)
+                each.suggest(detector, session, method=name, scoring=self.scoring, target=self.job.target_of_own_images)
             self.final_at = detector.epoch
         self._keep_oracles(detector, session, before)
         return session.mean(detector.epoch)
@@ -268,7 +268,7 @@ class _Run:
         name, *whose = self.oracle or ("",)
         if whose == [detector.epoch, self.final_at]:  # the same model with the same thresholds
             self.saver.link(name, "last")
-        else:
+        elif self.job.keep != "none":
             self.saver.save(["last"], self._checkpoint(detector, session))
         self.saver.wait()  # before speed is measured
         used = session.threads.most_used if session.threads else None
@@ -280,11 +280,12 @@ class _Run:
         stored: list[Result] = []
         for each, result in reversed(list(zip(self.classes, results, strict=True))):  # the first has the state
             folder = each.resolved.folder
-            if folder is not self.resolved.folder:
+            if folder is not self.resolved.folder and self.job.keep != "none":
                 folder.take_checkpoints(self.resolved.folder)
             curve = session.records_of(each.name)
-            stored.insert(0, folder.write_result(result, each.image_scores(), curve, each.histograms))
-        self._verify(detector)
+            stored.insert(0, folder.write_result(result, each.image_scores(), curve, each.histograms, each.used_scores))
+        if self.job.keep != "none":
+            self._verify(detector)
         self.tracking.finished(stored, session)
         return tuple(stored)
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..api.detector import Detector
 from ..api.scores import Metrics, Scores
@@ -46,6 +47,10 @@ class TestScores:
     def aupro_map(self) -> str:
         """The map from which AUPRO is taken."""
         return "region map" if self.had_region_maps or self.region_maps is not None else "anomaly map"
+
+    def highest_pixels(self) -> NDArray[np.float64] | None:
+        """(N,), the highest value of each image's map; None without maps."""
+        return None if self.maps is None else _highest(self.maps)
 
     def reversed(self) -> TestScores:
         """The same scores in the opposite order of images."""
@@ -148,6 +153,18 @@ def _allocate(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> 
     return torch.empty(shape, dtype=dtype)
 
 
+def _highest(maps: torch.Tensor) -> NDArray[np.float64]:
+    return maps.flatten(1).amax(1).double().cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class GoodImageScores:
+    """Scores of good images: image (N,), and the highest value of each image's map (N,), or None without maps."""
+
+    image: NDArray[np.float64]
+    highest: NDArray[np.float64] | None
+
+
 def score_good(
     detector: Detector,
     images: Images,
@@ -155,11 +172,15 @@ def score_good(
     name: str,
     watch: Callable[[str, int, int], None] | None = None,
     micro_batches: MicroBatches | None = None,
-) -> np.ndarray:
-    """Score good images for a threshold: like ``score_all``, but without maps; float64 (N,)."""
-    batches = _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring"))
-    parts = [scores.image.cpu().double() for _, scores in batches]
-    return torch.cat([torch.empty(0, dtype=torch.float64), *parts]).numpy()
+) -> GoodImageScores:
+    """Score good images for a threshold: like ``score_all``, but of each map only the highest value is kept."""
+    image, highest = [np.empty(0)], [np.empty(0)]
+    for _, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
+        image.append(scores.image.cpu().double().numpy())
+        if scores.map is not None:
+            highest.append(_highest(scores.map.float()))
+    found, values = np.concatenate(image), np.concatenate(highest)
+    return GoodImageScores(found, values if 0 < len(values) == len(found) else None)
 
 
 def _batch_by_batch(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..api.data import Size
+from ..results.image_scores import ImageScore
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
-from ..results.store import ImageScore, RunFolder
+from ..results.store import RunFolder
 from ..results.variants import Names, boards
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described
 from . import overlay, own_shape

@@ -20,6 +20,9 @@ from ..util import capacity, devices
 from ..util.errors import DataError, OptionError
 from ..util.text import digest_of_text, plural, safe_name
 
+FOLDS = 5
+"""Models that a cross-validation of the threshold trains, unless the user wants another number."""
+
 NAMED = 3
 """Up to this many jointly trained classes, a message lists their names."""
 
@@ -31,9 +34,11 @@ class RunSettings:
     ``eval_size`` is the size at which maps and masks are compared; None is the input's size. ``holdout`` is the part
     of the training images that is held out for the threshold. ``threads`` is torch's number of threads, "auto" to find
     the fastest, or None for torch's own. ``keep`` says which checkpoints are kept: that of the last epoch, or also
-    those of the best epochs on the test set. ``shots`` is the number of training images of each class in the setting
-    "few-shot". ``test`` names the test split to score, if a data set has several. ``track`` names the trackers that
-    log the run.
+    those of the best epochs on the test set, or none. ``shots`` is the number of training images of each class in the
+    setting "few-shot". ``test`` names the test split to score, if a data set has several. ``target_false_alarms`` is
+    the share of false alarms that the threshold is to promise. ``folds`` is the number of models of its
+    cross-validation; None is ``FOLDS`` where no good image is held out of the training, and none elsewhere. Neither
+    moves a metric, so they are no part of a run's name. ``track`` names the trackers that log the run.
     """
 
     device: str = "auto"
@@ -41,7 +46,7 @@ class RunSettings:
     eval_every: int | None = None
     eval_size: EvalSize | None = None
     holdout: float = 0.0
-    keep: Literal["last", "oracle"] = "last"
+    keep: Literal["last", "oracle", "none"] = "last"
     skip_bad: bool = False
     force: bool = False
     results: Path = Path("results")
@@ -51,6 +56,8 @@ class RunSettings:
     shots: int | None = None
     test: str | None = None
     track: tuple[str, ...] = ()
+    target_false_alarms: float | None = None
+    folds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,15 @@ class Job(RunSettings):
         if (self.setting == "few-shot") != (self.shots is not None) or (self.shots or 1) < 1:
             wanted = "--shots K, the training images of each class" if self.setting == "few-shot" else "no --shots"
             raise OptionError(f"setting {self.setting}", found=f"--shots {self.shots}", wanted=wanted)
+        if self.setting == "zero-shot" and self.target_false_alarms is not None:
+            raise OptionError(
+                "setting zero-shot", found="--target-false-alarms", wanted="a setting with good images for a threshold"
+            )
+
+    @property
+    def target_of_own_images(self) -> float | None:
+        """The share of false alarms to promise from held-out images; None where a cross-validation is wanted."""
+        return self.target_false_alarms if self.folds is None else None
 
     @property
     def data_name(self) -> str:
@@ -158,7 +174,8 @@ class ResolvedClass:
 
     ``task`` has the training images that the setting allows, from those of the ``whole`` task, without those
     ``held_out`` for the threshold. ``shots`` are the images that were drawn in the setting "few-shot". ``identity`` is
-    that of the whole task.
+    that of the whole task. ``parts`` are the training images in several parts, which are opened one by one where other
+    runs share them; if empty, they are opened as one.
     """
 
     task: Task
@@ -167,6 +184,7 @@ class ResolvedClass:
     folder: store.RunFolder
     held_out: tuple[Sample, ...] = ()
     shots: tuple[Sample, ...] = ()
+    parts: tuple[tuple[Sample, ...], ...] = ()
 
     @property
     def name(self) -> str:

@@ -273,7 +273,7 @@ def run_here(
         UsageError: what no job can do, or a tracker that is not known or not installed.
     """
     from ..backbones.feature_cache import FeatureCache
-    from . import engine
+    from . import calibrate, engine
     from .identity import Identifier
     from .notices import Notices
     from .tracking import Trackers
@@ -291,6 +291,8 @@ def run_here(
             yield ready
         else:
             resolved_jobs.append(ready)
+    if cost := calibrate.cost_text(resolved_jobs):
+        watch.note(cost)
     cache = FeatureCache(say=watch.note)
     disk_use = DiskUse(resolved_jobs, watch.note, maps=maps)
     watch.expect(len(resolved_jobs))
@@ -307,6 +309,8 @@ def run_here(
             identifier.about_to_import(resolved.job.method)
             announce = partial(disk_use.announce, resolved.job)
             results = engine.run(now, registry, cache=cache, watch=watch, announce=announce, trackers=trackers)
+            if resolved.job.target_false_alarms is not None:
+                results = calibrate.calibrate(now, registry, cache=cache, watch=watch)
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))
@@ -358,6 +362,7 @@ def _prepare(
     job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, notices: Notices, watch: Watch
 ) -> Outcome | ResolvedJob:
     """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
+    from . import calibrate
     from .class_run import check_images
     from .standing import predecessor
 
@@ -370,15 +375,16 @@ def _prepare(
         resolved = prepare(job, found, identity)
         for each in resolved.classes:
             each.folder.sweep()
-        if resolved.is_finished() and not job.force:
-            results = tuple(each.folder.read_result() for each in resolved.classes)
+        calibrate.require(resolved)
+        there = resolved.is_finished() and not job.force
+        if there and (results := calibrate.from_stored(resolved)) is not None:
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
             return Outcome(job, results, reused=True)
         require_writable(job.results)
         builds.require(resolved)
         check_images(resolved, watch)
-        stale = predecessor(job, resolved.identity)
+        stale = None if there else predecessor(job, resolved.identity)
         if stale is not None:
             run, standing = stale
             watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")

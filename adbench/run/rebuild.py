@@ -103,14 +103,14 @@ def _score(own: ResolvedClass, model: _Model, resolved: ResolvedJob, cache: Feat
     )
     metrics = run.evaluate(detector, session, method=name, scoring=scoring, last=True)
     session.evaluated[detector.epoch] = {own.name: metrics}
-    run.suggest(detector, session, method=name, scoring=scoring)
+    run.suggest(detector, session, method=name, scoring=scoring, target=job.target_of_own_images)
     made = summary.summarize(
         resolved, run, model.results[0].method_package, detector, session,
         micro_batches=(detector.micro_batches, scoring), timing=model.results[0].timing,
     )  # fmt: skip
     own.folder.take_checkpoints(model.folder)
     result = _with_training_of(made, model.results)
-    own.folder.write_result(result, run.image_scores(), session.records_of(own.name), run.histograms)
+    own.folder.write_result(result, run.image_scores(), session.records_of(own.name), run.histograms, run.used_scores)
 
 
 def _with_training_of(made: Result, kept: Sequence[Result]) -> Result:

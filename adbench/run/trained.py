@@ -77,6 +77,15 @@ class TrainedModel:
         stored = self.saved.threshold_of(class_name)
         return stored if stored and stored.score_scale == self.detector.score_scale else None
 
+    def pixel_threshold(self, class_name: str) -> Stored | None:
+        """The map value above which a pixel counts as defective; None without one, as in runs without a target.
+
+        It promises a share of good images that have no pixel above it, not a share of pixels. A map that is enlarged
+        linearly has no value above its highest one, so the promise holds in an image's own shape as well.
+        """
+        stored = self.threshold(class_name)
+        return stored.pixel if stored else None
+
     def score(
         self,
         store: Store,

@@ -135,8 +135,11 @@ def run(
         stored = None
     labelled = all(sample.is_labelled for sample in test.store.samples)
     labels = ground_truth.labels if labelled else ground_truth.labels[:0]
-    image_scores = scores.image.numpy()
-    verdict = thresholds.judge(stored.value, stored.rule, labels, image_scores[: len(labels)]) if stored else None
+    verdict = None
+    if stored:
+        highest = scores.highest_pixels()
+        known = labels, scores.image.numpy()[: len(labels)], None if highest is None else highest[: len(labels)]
+        verdict = thresholds.judge_all(stored, *known)
     return Trial(
         method=method.name,
         dataset=job.dataset,

@@ -1,10 +1,10 @@
-"""Suggests a threshold from good training images, and measures what it does to the test set.
+"""Suggests a threshold from good images, and measures what it does to the test set.
 
-The rule is the mean plus three standard deviations of the scores of good images. It lies above the highest of them,
-which a threshold from the few images of a held-out part needs. Where the highest score is an outlier by Grubbs' test
-("Procedures for detecting outlying observations in samples", Technometrics 1969), the threshold is at most that
-score. Otherwise one odd image among few would lift it far above all scores. The rule follows any change of the
-scores' unit or zero.
+Where a share of false alarms is asked for, ``stats/conformal.py`` finds the threshold. Otherwise the rule is the mean
+plus three standard deviations of the scores of good images. It lies above the highest of them, which a threshold from
+the few images of a held-out part needs. Where the highest score is an outlier by Grubbs' test ("Procedures for
+detecting outlying observations in samples", Technometrics 1969), the threshold is at most that score. Otherwise one
+odd image among few would lift it far above all scores. The rule follows any change of the scores' unit or zero.
 
 A fitted method scores its own training images too low. A normalizing flow does so somewhat. PaDiM does so completely
 where it has fewer images than channels, since it then puts each image at the same distance. No rule can tell that from
@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api.scores import Threshold
+from ..api.scores import Promise, Threshold
 from ..data.splits import FEWEST
+from ..util.text import share_text
+from . import conformal
 
 DEVIATIONS = 3.0
 
@@ -37,8 +39,8 @@ OUTLIER = 0.1
 
 Floats = NDArray[np.float64]
 
-Source = Literal["training", "held-out", "validation"]
-"""Source of the good images."""
+Source = Literal["training", "held-out", "validation", "cross-validated"]
+"""Source of good images; "cross-validated" ones are training images, each scored by a model of other ones."""
 
 
 def suggest(
@@ -48,7 +50,7 @@ def suggest(
 
     Args:
         scores: (N,) of good images.
-        source: whether they were trained on, held out of the training, or a validation split of the data set.
+        source: where they are from.
         held_out: the same as ``source="held-out"``, as in adbench 0.1.
     """
     source = "held-out" if held_out else source
@@ -93,19 +95,89 @@ def judge(value: float, rule: str, labels: NDArray[np.bool_], scores: NDArray[np
 class Stored:
     """A threshold as a checkpoint holds it, for scores of the detector's ``score_scale``.
 
-    ``useless`` says why it decided nothing on the run's own test set.
+    ``useless`` says why it decided nothing on the run's own test set. ``promise`` and ``pixel`` are as in
+    ``Threshold``; checkpoints of adbench 0.1 have neither.
     """
 
     value: float
     rule: str
     useless: str | None = None
     score_scale: int = 1
+    promise: Promise | None = None
+    pixel: Stored | None = None
+
+
+CHECKPOINT_FIELDS = ("threshold", "threshold_useless", "threshold_promise", "pixel_threshold", "score_scale")
+"""The fields of a checkpoint that ``to_checkpoint`` may write."""
+
+
+def with_promise(
+    scores: NDArray[np.floating],
+    target: float,
+    *,
+    source: Source,
+    highest: NDArray[np.floating] | None = None,
+    folds: int | None = None,
+) -> Stored:
+    """Find the threshold for a share of false alarms, and that of the maps for the same share of images.
+
+    Args:
+        scores: (N,) of good images, at least one.
+        target: share of new good images that may be called defective.
+        source: where they are from; not "training", since such scores promise nothing.
+        highest: (N,), the highest value of each image's anomaly map; None without maps.
+        folds: number of folds if they are cross-validated.
+
+    Raises:
+        ValueError: training scores, no score, or an invalid target.
+    """
+    if source == "training":
+        raise ValueError("scores of training images, which promise nothing")
+    value, promise = conformal.threshold(scores, target, folds=folds)
+    taken = f"conformal {share_text(target)}" if promise.is_kept else "highest"
+    words = f"{taken} of {promise.images} {source} scores"
+    facts = [] if promise.is_kept else [f"{share_text(target)} needs {conformal.images_needed(target)}"]
+    facts += [] if folds is None else [f"{folds} folds"]
+    words += f" ({', '.join(facts)})" if facts else ""
+    pixel = None
+    if highest is not None:
+        pixel_value, pixel_promise = conformal.threshold(highest, target, folds=folds)
+        pixel = Stored(pixel_value, words.replace("scores", "images' highest pixels"), promise=pixel_promise)
+    return Stored(value, words, promise=promise, pixel=pixel)
+
+
+def judge_all(
+    found: Stored,
+    labels: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    highest: NDArray[np.floating] | None = None,
+) -> Threshold:
+    """Measure a threshold, and that of the maps, on images with ``labels`` (N,).
+
+    Args:
+        found: the threshold.
+        labels: (N,), whether an image is defective.
+        scores: (N,) of the images.
+        highest: (N,), the highest value of each image's anomaly map; None where it isn't known.
+    """
+    pixel = None
+    if found.pixel is not None:
+        nothing = Threshold(found.pixel.value, found.pixel.rule, None, None)
+        pixel = nothing if highest is None else judge(found.pixel.value, found.pixel.rule, labels, highest)
+        pixel = replace(pixel, promise=found.pixel.promise)
+    return replace(judge(found.value, found.rule, labels, scores), promise=found.promise, pixel=pixel)
 
 
 def to_checkpoint(judged: Threshold | None, score_scale: int) -> dict[str, Any]:
     """Return a checkpoint's fields for the suggested threshold; ``score_scale`` is that of the detector."""
     found = [judged.value, judged.rule] if judged else []
-    return {"threshold": found, "threshold_useless": judged and judged.useless, "score_scale": score_scale}
+    table: dict[str, Any] = {"threshold": found, "threshold_useless": judged and judged.useless}
+    table["score_scale"] = score_scale
+    if judged and judged.promise:
+        table["threshold_promise"] = asdict(judged.promise)
+    if judged and judged.pixel:
+        table["pixel_threshold"] = to_checkpoint(judged.pixel, score_scale)
+    return table
 
 
 def from_checkpoint(saved: Mapping[str, Any]) -> Stored | None:
@@ -127,4 +199,22 @@ def from_checkpoint(saved: Mapping[str, Any]) -> Stored | None:
             raise ValueError(repr(text))
     if isinstance(scale, bool) or not isinstance(scale, int):
         raise ValueError(f"score_scale {scale!r}")
-    return Stored(float(value), rule, useless, scale)
+    pixel = saved.get("pixel_threshold")
+    if pixel is not None and not isinstance(pixel, Mapping):
+        raise ValueError(f"pixel_threshold {pixel!r}")
+    promise = _promise(saved.get("threshold_promise"))
+    return Stored(float(value), rule, useless, scale, promise, None if pixel is None else from_checkpoint(pixel))
+
+
+def _promise(saved: object) -> Promise | None:
+    if saved is None:
+        return None
+    if not isinstance(saved, Mapping):
+        raise ValueError(f"threshold_promise {saved!r}")
+    known: dict[str, Any] = {field.name: saved.get(field.name) for field in fields(Promise)}
+    for name, value in known.items():
+        kinds = int if name in ("images", "folds") else (int, float)
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+        if not fits and not (value is None and name in ("certain", "folds")):
+            raise ValueError(f"threshold_promise {name} {value!r}")
+    return Promise(**known)

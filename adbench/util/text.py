@@ -68,6 +68,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def share_text(share: float) -> str:
+    """A share in percent, with up to three digits: "1%", "0.5%", "4.17%"."""
+    return f"{100 * share:.3g}%"
+
+
 # ---------------------------------------------------------------- spreadsheets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from runs import run_tiny
 
 from adbench.metrics.metrics import evaluate
 from adbench.results import result_file, run_files, store
+from adbench.results.image_scores import THRESHOLD_SCORES, ImageScore
 from adbench.results.records import Result
-from adbench.results.store import ImageScore, RunFolder
+from adbench.results.store import RunFolder
 from adbench.util.errors import ResultError
 
 HEADER = "path,label,defect,score\n"
@@ -62,6 +64,7 @@ def test_a_result_holds_the_digests_of_its_files(copied):
         store.SCORES: run_files.read_scores,
         result_file.EPOCHS: run_files.read_epochs,
         store.HISTOGRAMS: run_files.read_histograms,
+        THRESHOLD_SCORES: lambda folder, result: run_files.read_good_scores(folder.path, result),
     }
     assert set(result.files) == set(readers)
     for name, read in readers.items():
@@ -150,6 +153,10 @@ def test_no_bytes_break_the_reader(tmp_path_factory, data):
         (folder.path / name).write_bytes(data)
         with suppress(ResultError):
             read(folder, make_result())
+    (folder.path / THRESHOLD_SCORES).write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    with suppress(ResultError):
+        run_files.read_good_scores(folder.path, replace(make_result(), files={THRESHOLD_SCORES: digest}))
 
 
 def test_names_that_look_like_formulas_read_back_exactly(tmp_path):

@@ -37,7 +37,14 @@ from adbench.util.errors import DataError
 def test_a_finished_run_leaves_result_scores_curve_and_checkpoints(tiny, tiny_data, tmp_path):
     """A finished run leaves exactly the files of the store, and no state."""
     _, folder = run_one(tiny, job_for(tiny, tiny_data, tmp_path))
-    assert files_in(folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt"}
+    assert files_in(folder.path) == {
+        "result.json",
+        "scores.csv",
+        "thresholds.csv",
+        "epochs.csv",
+        "evidence.npz",
+        "last.pt",
+    }
 
 
 def test_the_best_models_on_the_test_set_are_kept_where_asked_for(tiny, tiny_data, tmp_path):

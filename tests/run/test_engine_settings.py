@@ -69,7 +69,14 @@ def test_one_model_is_trained_on_all_classes_and_each_class_has_its_result(tiny_
     assert {result.run for result in results} == {resolved.folder.run}
     for each, result in zip(resolved.classes, results, strict=True):
         assert each.folder.path == tmp_path / "folder" / result.class_name / "seeing" / result.run
-        assert files_in(each.folder.path) == {"result.json", "scores.csv", "epochs.csv", "evidence.npz", "last.pt"}
+        assert files_in(each.folder.path) == {
+            "result.json",
+            "scores.csv",
+            "thresholds.csv",
+            "epochs.csv",
+            "evidence.npz",
+            "last.pt",
+        }
         assert each.folder.read_result() == result
         assert (result.protocol.setting, result.protocol.classes) == ("multi-class", CLASSES)
         assert (result.train_images, result.test_images) == (6, 7)

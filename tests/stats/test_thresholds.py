@@ -131,6 +131,55 @@ def test_a_threshold_above_all_of_a_good_test_set_is_not_useless():
     assert thresholds.judge(2.0, "", np.array([False, False]), np.array([0.0, 1.0])).useless is None
 
 
+def test_a_checkpoint_gives_back_a_promise_and_the_threshold_of_pixels():
+    """All that a threshold with a promise says comes back from a checkpoint's fields, whatever promised it."""
+    scores = np.arange(30.0)
+    for folds, source in ((None, "held-out"), (5, "cross-validated")):
+        found = thresholds.with_promise(scores, 0.1, source=source, highest=scores / 7, folds=folds)
+        judged = thresholds.judge_all(found, np.array([False, True]), np.array([0.0, 40.0]), np.array([0.0, 9.0]))
+        assert (judged.promise, judged.pixel.promise) == (found.promise, found.pixel.promise)
+        assert (judged.pixel.false_alarm_rate, judged.pixel.miss_rate) == (0, 0)
+        fields = thresholds.to_checkpoint(judged, 1)
+        assert set(fields) <= set(thresholds.CHECKPOINT_FIELDS)
+        assert thresholds.from_checkpoint(fields) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("threshold_promise", [1]),
+        ("threshold_promise", {"target": 0.1}),
+        ("threshold_promise", {"target": 0.1, "expected": 0.1, "bound": 0.1, "images": 2.5}),
+        ("pixel_threshold", 3.0),
+        ("pixel_threshold", {"threshold": [float("nan"), "rule"]}),
+    ],
+)
+def test_a_broken_promise_of_a_checkpoint_is_refused(name, value):
+    """Files come from other people: a field of another type is an error, and not a threshold."""
+    with pytest.raises(ValueError, match=r"threshold|nan"):
+        thresholds.from_checkpoint({"threshold": [1.0, "rule"], name: value})
+
+
+def test_the_rule_says_what_was_promised_or_what_is_missing():
+    """It names the share, the images and the folds; with too few images, how many it needs."""
+    rules = [
+        thresholds.with_promise(np.arange(count), 0.01, source=source, highest=np.arange(count), folds=folds)
+        for count, source, folds in ((99, "held-out", None), (23, "validation", None), (99, "cross-validated", 5))
+    ]
+    assert [each.rule for each in rules] == [
+        "conformal 1% of 99 held-out scores",
+        "highest of 23 validation scores (1% needs 99)",
+        "conformal 1% of 99 cross-validated scores (5 folds)",
+    ]
+    assert rules[0].pixel.rule == "conformal 1% of 99 held-out images' highest pixels"
+
+
+def test_training_scores_promise_nothing():
+    """A fitted method scores them too low, so they are refused."""
+    with pytest.raises(ValueError, match="training"):
+        thresholds.with_promise(np.arange(9), 0.1, source="training")
+
+
 def test_a_checkpoint_gives_back_its_threshold_with_its_scale():
     """What a run wrote comes back; files without a scale have the first."""
     judged = thresholds.judge(0.5, "the rule", np.array([False, True]), np.array([0.7, 0.9]))

@@ -14,8 +14,9 @@ from ...api.scores import MAIN_METRICS, Threshold
 from ...metrics.curves import curve_of
 from ...metrics.metrics import AUPRO_LIMIT
 from ...results import run_files
+from ...results.image_scores import ImageScore
 from ...results.records import EpochRecord, Result
-from ...results.store import ImageScore, RunFolder
+from ...results.store import RunFolder
 from ...results.variants import TITLES
 from ...util.errors import ResultError
 from . import charts
