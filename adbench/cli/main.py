@@ -34,6 +34,7 @@ from . import (
     single,
     speed,
     stored,
+    threshold,
     weights,
 )
 from . import options as arguments
@@ -193,6 +194,8 @@ for _command in (
     stored.results_,
     stored.report_,
     stored.heatmaps,
+    threshold.threshold,
+    threshold.drift,
     figure.figure,
     single.show,
     single.rm,

@@ -95,6 +95,20 @@ def setting_filter(command: Command) -> Command:
     return click.option("--setting", type=click.Choice(SETTINGS), help="Only results of this setting.")(command)
 
 
+def target_options(command: Command) -> Command:
+    """Add ``--target-false-alarms`` and ``--folds``: what the threshold is to promise."""
+    target = click.option(
+        "--target-false-alarms", "target", metavar="SHARE",
+        help="Find the threshold that at most so many new good images exceed, such as 1%: from held-out images, else "
+        "by cross-validation.",
+    )  # fmt: skip
+    folds = click.option(
+        "--folds", type=click.IntRange(min=2), metavar="K",
+        help="Models that the cross-validation trains.  [default: 5 where no good image is held out]",
+    )  # fmt: skip
+    return target(folds(command))
+
+
 def test_split_option(command: Command) -> Command:
     """Add ``--test-split``."""
     return click.option(

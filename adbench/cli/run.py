@@ -16,6 +16,7 @@ from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .stored import REPORT, write_report
+from .threshold import thresholds_table
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     default=0.0,
     help="Keep this part of the training images from training and take the threshold from them, such as 0.1.",
 )
+@arguments.target_options
 @click.option(
     "--keep",
     type=click.Choice(["last", "oracle"]),
@@ -91,14 +93,16 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None,
         shots: int | None, test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None,
-        eval_size: str | None, holdout: float, keep: Literal["last", "oracle"], force: bool, maps: Kind | None,
-        page: bool, track: str | None, results: Path, format_: str) -> None:  # fmt: skip
+        eval_size: str | None, holdout: float, target: str | None, folds: int | None, keep: Literal["last", "oracle"],
+        force: bool, maps: Kind | None, page: bool, track: str | None, results: Path,
+        format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set.
 
     \b
     adbench run -m msflow -d demo -c all -p cpu
     adbench run -m padim,patchcore -d folder --data-root parts --seeds 0,1,2
     adbench run -m msflow -d mvtec -c bottle --data-root ~/data/mvtec -o lr=0.0005
+    adbench run -m padim -d folder --data-root parts --holdout 0.3 --target-false-alarms 1%
     """  # noqa: D301
     from ..run import plan as suite
 
@@ -138,6 +142,8 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         shots=shots,
         test=test_split,
         track=values.trackers(registry, track),
+        target_false_alarms=values.target(target, folds, holdout),
+        folds=folds,
     )
     values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
@@ -157,7 +163,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
                     say(f"Report: {place}")
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))
-        _end_of_run(outcomes, format_)
+        _end_of_run(outcomes, format_, promised=target is not None)
 
 
 def _save_maps(
@@ -184,8 +190,8 @@ def _save_maps(
                 warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
-def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
-    """Print the leaderboard of this run's results, and exit with the right code."""
+def _end_of_run(outcomes: Sequence[Outcome], format_: str, *, promised: bool) -> None:
+    """Print the leaderboard of this run's results, and what their thresholds promise; exit with the right code."""
     from .. import report
 
     results = [result for outcome in outcomes for result in outcome.results]
@@ -194,6 +200,8 @@ def _end_of_run(outcomes: Sequence[Outcome], format_: str) -> None:
         tables = report.leaderboard(results, by_class=True, names=names)
         if len({names.of(result) for result in results}) > 1:
             tables += report.leaderboard(results, names=names)
+        if promised:
+            tables.append(thresholds_table(results, outcomes[0].job.results, names))
         print_tables(tables, format_)
     exit_if_failed(outcomes)
 

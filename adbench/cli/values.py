@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +202,34 @@ def size(option: str, text: str | None, *, wanted: str = "HxW such as 256x640") 
     if len(words) > 2 or not all(word.strip().isascii() and word.strip().isdigit() and int(word) for word in words):
         raise OptionError(option, found=f"'{text}'", wanted=wanted)
     return int(words[0]), int(words[-1])
+
+
+def share(text: str | None, option: str) -> float | None:
+    """Turn "1%" or "0.01" into a share above 0 and below 1; None stays None. Raises ``OptionError``."""
+    if text is None:
+        return None
+    words = text.strip()
+    try:
+        number = Decimal(words.removesuffix("%").rstrip())
+        value = float(number / 100 if words.endswith("%") else number)
+    except (ArithmeticError, ValueError):
+        value = math.nan
+    if not 0 < value < 1:
+        hint = f"Did you mean {words}%?" if 1 <= value < 100 else ""
+        raise OptionError(option, found=f"'{text}'", wanted="a share such as 1% or 0.01", hint=hint)
+    return value
+
+
+def target(text: str | None, folds: int | None, holdout: float) -> float | None:
+    """Turn ``--target-false-alarms`` into a share. Raises ``OptionError`` where ``--folds`` does not fit."""
+    if folds is not None and text is None:
+        raise OptionError("--folds", found="no --target-false-alarms", wanted="the share that the threshold promises")
+    if folds is not None and holdout:
+        raise OptionError(
+            "--folds and --holdout", found="both", wanted="one of them",
+            hint="Images that are held out need no cross-validation",
+        )  # fmt: skip
+    return share(text, "--target-false-alarms")
 
 
 def metric(name: str) -> str:

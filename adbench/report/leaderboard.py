@@ -157,12 +157,17 @@ def _confidence_notes(
     return notes
 
 
+def has_promise(results: Sequence[Result]) -> bool:
+    """Whether any of these runs has a threshold that promises something."""
+    return any(result.threshold and result.threshold.promise for result in results)
+
+
 RATES = ("false_alarm_rate", "miss_rate")
 """Effects of a threshold on the test set: fields of ``Threshold``."""
 
 
-def _rate_columns(threshold: bool) -> list[Column[_Row]]:
-    """False alarms and misses at the suggested thresholds, as means over the classes."""
+def _rate_columns(threshold: bool, variants: Sequence[Variant]) -> list[Column[_Row]]:
+    """False alarms and misses at the suggested thresholds, as means over the classes; and what was promised, if any."""
     audience: Audience = "all" if threshold else "programs"
 
     def column(name: str, title: str) -> Column[_Row]:
@@ -171,7 +176,14 @@ def _rate_columns(threshold: bool) -> list[Column[_Row]]:
 
         return Column(name, title, rate, "percent", audience)
 
-    return [column(name, title) for name, title in zip(RATES, ("false alarms", "misses"), strict=True)]
+    rates = [column(name, title) for name, title in zip(RATES, ("false alarms", "misses"), strict=True)]
+    if not has_promise([run for variant in variants for run in variant.all_runs]):
+        return rates
+
+    def promised(row: _Row) -> float | None:
+        return row.mean(lambda class_name: row.variant.promised(class_name))
+
+    return [Column("promised_false_alarm_rate", "promised", promised, "percent", audience), *rates]
 
 
 BEST_NOTE = (
@@ -243,7 +255,7 @@ def _ranking(
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
         *([] if confidence is None else _best_columns(letters)),
         *_metric_columns(shown, metric, protocols, confidence, seeds > 1),
-        *_rate_columns(threshold),
+        *_rate_columns(threshold, variants),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
         *latency_columns(latencies, runs_on(board), lambda row: row.runs),
@@ -313,7 +325,7 @@ def _class_table(
             lambda row: None if row.is_mean else variant.threshold(row.name, "value"), "score",
             "all" if threshold else "programs",
         ),
-        *_rate_columns(threshold),
+        *_rate_columns(threshold, [variant]),
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
         *latency_columns(latencies, variant.all_runs, lambda row: row.runs),

@@ -12,11 +12,12 @@ from ..util import files
 from ..util.errors import ResultError, TaskError, UnknownNameError, UsageError, absent
 from . import result_file
 from .find import LISTED
+from .image_scores import SCORES, THRESHOLD_SCORES
 from .result_file import EPOCHS, RESULT
 from .run_files import folder_at
-from .store import HISTOGRAMS, LOCK, SCORES, STATE
+from .store import HISTOGRAMS, LOCK, STATE
 
-MARKS = (RESULT, STATE, LOCK, SCORES, EPOCHS, HISTOGRAMS, "last.pt")
+MARKS = (RESULT, STATE, LOCK, SCORES, THRESHOLD_SCORES, EPOCHS, HISTOGRAMS, "last.pt")
 """A folder ``DATASET/CLASS/METHOD/RUN`` with one of these files is that of a run."""
 
 CLASSES_LISTED = 3

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results.image_scores import ImageScore
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
-from ..results.store import ImageScore
 from ..util.errors import ResultError, UsageError
 from . import overlay
 from .overlay import Bytes, Scale

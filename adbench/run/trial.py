@@ -135,10 +135,10 @@ def run(
         stored = None
     labelled = all(sample.is_labelled for sample in test.store.samples)
     labels = ground_truth.labels if labelled else ground_truth.labels[:0]
-    verdict = None
+    image_scores, verdict = scores.image.numpy(), None
     if stored:
         highest = scores.highest_pixels()
-        known = labels, scores.image.numpy()[: len(labels)], None if highest is None else highest[: len(labels)]
+        known = labels, image_scores[: len(labels)], None if highest is None else highest[: len(labels)]
         verdict = thresholds.judge_all(stored, *known)
     return Trial(
         method=method.name,
