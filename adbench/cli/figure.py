@@ -71,7 +71,9 @@ def figure() -> None:
 def pareto(output: Path | None, width: float, results: Path, dataset: str | None, class_name: str | None, metric: str,
            against: Against, setting: Setting | None, data_roots: Sequence[Path],
            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """Draw accuracy against speed, with the Pareto front: the variants that no other one beats in both.
+    """Draw accuracy against speed, with the Pareto front.
+
+    On the front are the variants that no other one beats in both.
 
     \b
     adbench figure pareto -d demo --metric pixel_auroc --against ms -o pareto.pdf
@@ -155,7 +157,9 @@ def curves(runs: Sequence[str], output: Path | None, width: float, results: Path
 def maps(runs: Sequence[str], output: Path | None, width: float, results: Path, dataset: str | None,
          class_name: str | None, images: Sequence[str], count: int, data_roots: Sequence[Path], device: str,
          threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
-    """Draw test images of a class, their ground truth, and the maps of up to 8 runs over them.
+    """Draw test images of a class and the maps of runs.
+
+    A row has an image, its ground truth, and the maps of up to 8 runs over it.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     The images are scored again with each run's last.pt.

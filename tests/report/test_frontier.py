@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
 
@@ -24,6 +24,7 @@ def timed(method: str, image: float | None, speed: float | None, class_name: str
     return replace(result, timing=replace(result.timing, images_per_second=speed))
 
 
+@settings(max_examples=40)
 @given(POINTS)
 def test_a_point_is_on_the_front_or_beaten_by_one_that_is(points):
     """No point of the front beats another one, and each other point is beaten by one of the front at its place."""

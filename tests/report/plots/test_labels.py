@@ -11,7 +11,7 @@ INSIDE = Box(0, 0, 300, 200)
 SPOTS = st.lists(st.tuples(st.floats(5, 295), st.floats(5, 195)), min_size=1, max_size=15)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(SPOTS, st.data())
 def test_no_label_covers_a_label_or_a_mark(spots, data):
     """Wherever the points are, placed labels are inside and apart; the others are reported as not placed."""

@@ -42,6 +42,7 @@ def drawn(folder: Path, title: str = "a title") -> list[str]:
         return [each for suffix in ("svg", "pdf") for each in style.write(figure, folder / f"f.{suffix}")]
 
 
+@pytest.mark.slow
 def test_the_same_figure_gives_the_same_bytes_in_another_process(tmp_path, monkeypatch):
     """Neither the time nor the hash seed nor the random names of Matplotlib's parts are in a file."""
     for place in ("here", "there"):
