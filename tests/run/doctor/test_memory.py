@@ -23,7 +23,7 @@ def known(monkeypatch, tiny):
     edge = 6 * GB - LIBRARIES + 1
     numbers = {
         "small": Peak(GB, GB, "counted"), "split": Peak(9 * GB, 2 * GB, "counted"),
-        "large": Peak(9 * GB, 7 * GB, "measured"), "edge": Peak(edge, edge, "counted"),
+        "large": Peak(9 * GB, 7 * GB, "measured"), "edge": Peak(edge, edge, "measured"),
         "new": None,
     }  # fmt: skip
     monkeypatch.setattr(peaks, "of", lambda method, preset, runs, *, is_gpu: numbers[method.name])
@@ -43,6 +43,16 @@ def test_presets_that_do_not_fit_in_6_gb_are_named(known):
     assert "--preset cpu" in yellow[0].remedy
     assert any("batches are split" in each.found and "split:paper (2.0 GB)" in each.found for each in lines)
     assert any("need unknown: new (paper)" in each.found for each in lines)
+
+
+def test_an_estimate_near_the_limit_is_no_promise(known, monkeypatch):
+    """What was measured fits or not; what was estimated may take half as much again."""
+    peak = {"small": Peak(4 * GB, 4 * GB, "counted"), "split": Peak(4 * GB, 4 * GB, "measured")}
+    monkeypatch.setattr(peaks, "of", lambda method, preset, runs, *, is_gpu: peak.get(method.name))
+    found = memory.fits(known, SIX)
+    assert {fit.method: fit.verdict for fit in found if fit.peak} == {"small": "close", "split": "fits"}
+    (yellow,) = [each for each in memory.judged(SIX, found) if each.status == "yellow"]
+    assert "may not fit, as estimates may be off by half: small:paper (4.0 GB)" in yellow.found
 
 
 def test_on_a_cpu_no_libraries_of_cuda_count(known):
