@@ -205,7 +205,7 @@ def parse(kind: type[Any], key: str, text: str, *, owner: str) -> Any:
         # 128,256 reads as height and width and as two sizes
         raise OptionError(
             f"option {key} of {owner}", found=f"'{text}'", wanted=type_name(known[key]),
-            hint="For several sizes run once for each",
+            hint="For several sizes run once for each, or with --grid and ';' between them",
         )  # fmt: skip
     try:
         return _convert(known[key], text.strip())

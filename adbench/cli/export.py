@@ -142,7 +142,9 @@ def _samples(stored: _Stored, folder: Path | None, registry: Registry, data_root
     if stored.result is None:
         raise DataError("test images", found="a checkpoint without its result", wanted="a run", hint=hint)
     try:
-        return Reopener(registry, data_roots, "cpu").task(stored.result).test
+        above = stored.folder.parents  # RESULTS/DATASET/CLASS/METHOD/RUN, unless it was copied
+        beside = above[3] if len(above) > 3 else None
+        return Reopener(registry, data_roots, "cpu", results=beside).task(stored.result).test
     except DataError as error:
         raise DataError(**{**error.parts, "hint": f"{error.parts['hint']}, or {hint[0].lower()}{hint[1:]}"}) from error
 

@@ -176,7 +176,7 @@ def maps(runs: Sequence[str], output: Path | None, width: float, results: Path, 
     style.require()
     chosen = _runs("maps", runs, results, dataset, class_name, False)
     values.compute_with(threads, say)
-    reopener = Reopener(load_plugins(plugin_files), data_roots, device)
+    reopener = Reopener(load_plugins(plugin_files), data_roots, device, results=results)
     with status_line() as show:
         made = montage.make(chosen, results, reopener, images=images, count=count, watch=show)
     say(plot.described(made))

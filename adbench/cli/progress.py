@@ -92,7 +92,8 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._reset()
         self.number += 1
         seed = f" seed {job.seed}" if job.seed else ""
-        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.data_name}{seed}")
+        point = f" {job.point}" if job.point else ""
+        self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.data_name}{point}{seed}")
         self.advice = self.advise(job) if self.advise else ""
         if self.bars:
             self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")

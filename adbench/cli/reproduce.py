@@ -14,7 +14,7 @@ from ..util.errors import UsageError
 from ..util.text import safe_name
 from . import options as arguments
 from . import values
-from .console import load_plugins, print_tables, say
+from .console import load_plugins, print_tables, say, warn
 from .jobs import exit_if_failed, report_if_stopped, run_jobs
 
 if TYPE_CHECKING:
@@ -99,9 +99,11 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
     values.compute_with(threads)
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
     _require_numbers(wanted, plan.classes, vars(jobs[0].options))
+    known = list(reader.classes(root))
+    for line in wanted.lacks(plan.classes, known, vars(jobs[0].options)):
+        warn(line)
     with report_if_stopped(jobs, outcomes):
         run_jobs(jobs, registry, outcomes, may_shorten=False)
-        known = list(reader.classes(root))
         place = output or results / LEDGERS / _folder_name(plan, wanted, known)
         _write(outcomes, wanted, chosen.paper, known, command, place, format_)
     exit_if_failed(outcomes)

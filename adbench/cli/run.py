@@ -14,6 +14,7 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, U
 from . import options as arguments
 from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
+from .grid import expand
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .stored import REPORT, write_report
 from .threshold import thresholds_table
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 @arguments.what_to_run
 @arguments.settings_options
 @arguments.test_split_option
+@click.option(
+    "--grid",
+    "is_grid",
+    is_flag=True,
+    help="Train one run for each value, or combination of values, in lists such as -o KEY=50,100; ';' separates "
+    "values that are lists themselves.",
+)
 @click.option("--seed", type=click.IntRange(0, arguments.LAST_SEED), help="Seed of the run.  [default: 0]")
 @click.option("--seeds", help="Several seeds: 0,1,2.")
 @click.option(
@@ -71,6 +79,7 @@ if TYPE_CHECKING:
     default="last",
     help="Which checkpoints to keep: the last epoch's, or also those of the best epochs on the test set (oracle_*.pt).",
 )
+@click.option("--label", metavar="TEXT", help="Your own words beside the run in tables; they move no number.")
 @click.option("--force", is_flag=True, help="Compute again what is already stored.")
 @click.option(
     "--save-maps",
@@ -92,9 +101,10 @@ if TYPE_CHECKING:
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
         auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
         device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None,
-        shots: int | None, test_split: str | None, seed: int | None, seeds: str | None, eval_every: int | None,
-        eval_size: str | None, holdout: float, target: str | None, folds: int | None, keep: Literal["last", "oracle"],
-        force: bool, maps: Kind | None, page: bool, track: str | None, results: Path,
+        shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
+        eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
+        keep: Literal["last", "oracle"], label: str | None, force: bool, maps: Kind | None, page: bool,
+        track: str | None, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set.
 
@@ -103,24 +113,28 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     adbench run -m padim,patchcore -d folder --data-root parts --seeds 0,1,2
     adbench run -m msflow -d mvtec -c bottle --data-root ~/data/mvtec -o lr=0.0005
     adbench run -m padim -d folder --data-root parts --holdout 0.3 --target-false-alarms 1%
+    adbench run -m padim -d demo -p cpu --grid -o dimensions=50,100
     """  # noqa: D301
+    from ..results import labels
     from ..run import plan as suite
 
     registry = load_plugins(plugin_files)
     chosen = values.methods(registry, methods)
     reader = values.reader(registry, dataset)
     root = values.root(reader, data_root)
-    overrides = values.overrides(chosen, changes, {"backbone": backbone, "weights": weights, "size": size, "amp": amp})
+    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    grid = expand(chosen, changes, short, on=is_grid)
     given = values.auxiliary(chosen, auxiliary)
     class_names = suite.choose_classes(reader, root, classes)
     if values.is_all(methods):
-        lacking = suite.unmet(chosen, preset, overrides, given, dataset, class_names, values.setting(setting, shots))
+        lacking = suite.unmet(chosen, preset, grid.first, given, dataset, class_names, values.setting(setting, shots))
         chosen = [method for method in chosen if method.name not in lacking]
         if line := values.left_out(registry, lacking):
             say(line)
     plan = suite.Plan(
         methods=chosen,
-        overrides=overrides,
+        overrides=grid.first,
+        grid=grid.points,
         dataset=reader,
         classes=class_names,
         data_root=root,
@@ -144,16 +158,19 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         track=values.trackers(registry, track),
         target_false_alarms=values.target(target, folds, holdout),
         folds=folds,
+        label=labels.checked(label or ""),
     )
     values.compute_with(threads)  # around training; each training finds and reports its own number
     jobs, outcomes = plan.jobs(), list[suite.Outcome]()
+    if is_grid:
+        say(grid.text(len(jobs)))
     with report_if_stopped(jobs, outcomes):
         run_jobs(jobs, registry, outcomes, maps=maps)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener
 
-            reopener = Reopener(registry, [root], device)
+            reopener = Reopener(registry, [root], device, results=results)
             if maps:
                 _save_maps(made, results, reopener, maps, outcomes)
             if page:
@@ -163,7 +180,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
                     say(f"Report: {place}")
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))
-        _end_of_run(outcomes, format_, promised=target is not None)
+        _end_of_run(outcomes, grid.options, format_, promised=target is not None)
 
 
 def _save_maps(
@@ -190,16 +207,21 @@ def _save_maps(
                 warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
-def _end_of_run(outcomes: Sequence[Outcome], format_: str, *, promised: bool) -> None:
-    """Print the leaderboard of this run's results, and what their thresholds promise; exit with the right code."""
+def _end_of_run(outcomes: Sequence[Outcome], varied: Sequence[str], format_: str, *, promised: bool) -> None:
+    """Print the leaderboard of this run's results, and what their thresholds promise; exit with the right code.
+
+    For a grid it is the ranking alone, with what each value of the ``varied`` options does.
+    """
     from .. import report
 
     results = [result for outcome in outcomes for result in outcome.results]
     if results:
         names = _names(results, outcomes[0].job.results)
-        tables = report.leaderboard(results, by_class=True, names=names)
-        if len({names.of(result) for result in results}) > 1:
+        tables = [] if varied else report.leaderboard(results, by_class=True, names=names)
+        if varied or len({names.of(result) for result in results}) > 1:
             tables += report.leaderboard(results, names=names)
+        known = [key for key in varied if any(key in result.options for result in results)]
+        tables += report.by_option(results, known, names=names) if known else []
         if promised:
             tables.append(thresholds_table(results, outcomes[0].job.results, names))
         print_tables(tables, format_)
@@ -287,7 +309,7 @@ def _run_trials(
     """Score class after class; a failure doesn't stop the others."""
     from .. import report
     from ..run import trial
-    from ..run.plan import foreseen
+    from ..run.failures import foreseen
     from .progress import ConsoleWatch
 
     trials: list[trial.Trial] = []

@@ -51,7 +51,7 @@ def show(run: str, results: Path, format_: str, data_roots: Sequence[Path], plug
     chosen = _one_run(library.results, run, results)
     registry = load_plugins(plugin_files)
     with status_line() as tell:
-        inspected = Inspector(registry, data_roots, tell).inspect(chosen)
+        inspected = Inspector(registry, data_roots, tell, results=results).inspect(chosen)
     variant = Names(library.results, chosen).of(chosen[0])
     shown = page.of_run(chosen, [each.standing for each in inspected], results, registry, variant)
     if format_ == "json":

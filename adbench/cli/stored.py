@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..api.scores import MAIN_METRICS
+from ..api.scores import MAIN_METRICS, METRIC_NAMES
 from ..util.errors import AdbenchError, ResultError, UsageError
 from ..util.text import plural
 from . import options as arguments
@@ -39,6 +38,9 @@ REPORT = "report"
 @arguments.stored
 @arguments.metric_option
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
+@click.option(
+    "--by-option", metavar="KEY[,KEY...]", help="A row per value of these options, instead of the ranking: see --grid."
+)
 @arguments.oracle_option
 @click.option("--threshold", is_flag=True, help="Show the suggested thresholds, their false alarms and misses.")
 @click.option("--ci", is_flag=True, help="Show 95 % intervals, and which methods could be the best.")
@@ -54,7 +56,8 @@ REPORT = "report"
 @arguments.setting_filter
 @arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                by_class: bool, oracle: bool, threshold: bool, ci: bool, letters: bool, rank_by: Unit | None,
+                by_class: bool, by_option: str | None, oracle: bool, threshold: bool, ci: bool, letters: bool,
+                rank_by: Unit | None,
                 data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
                 setting: Setting | None) -> None:  # fmt: skip
     """Rank all stored runs, per data set.
@@ -70,6 +73,11 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     chosen = values.metric(metric)
     counting = without_stale(results, stored, load_plugins(plugin_files), data_roots)
     sure = _confidence(results)
+    if by_option is not None:
+        options = values.option_names(by_option)
+        found, remarks = counting.results, counting.remarks
+        print_tables(report.by_option(found, options, metric=chosen, remarks=remarks, names=counting.names), format_)
+        return
     tables = report.leaderboard(
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
         confidence=sure if ci or letters else None, letters=letters, ties=sure,
@@ -86,7 +94,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     "--metric",
     "metrics",
     multiple=True,
-    help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro]",
+    help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro; in CSV all]",
 )
 @click.option(
     "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
@@ -116,7 +124,8 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     published = None
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
-    chosen = tuple(values.metric(name) for name in metrics) or MAIN_METRICS
+    usual = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else MAIN_METRICS
+    chosen = tuple(values.metric(name) for name in metrics) or usual
     counting = without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
@@ -150,7 +159,8 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
     if what == "runs":
-        print_tables([_list(_inspected(read(results, dataset, class_name), registry, data_roots), results)], format_)
+        inspected = _inspected(results, read(results, dataset, class_name), registry, data_roots)
+        print_tables([_list(inspected, results)], format_)
     else:
         print_tables(_listed(what, name, registry), format_)
 
@@ -192,15 +202,14 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
     """  # noqa: D301
     from ..results.run_files import folder_of
 
-    inspected = _inspected(read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
+    inspected = _inspected(results, read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
     found = [each for each in inspected if each.standing.state == "stale"]
     if not found:
         say(f"No run in {results} is stale.")
         if format_ != "table":
             print_tables([], format_)
         return
-    table = _list(found, results)
-    print_tables([replace(table, title="Stale runs: metrics in % at the last epoch")], format_)
+    print_tables([_list(found, results, title="Stale runs")], format_)
     if delete:
         _remove([folder_of(results, each.result) for each in found], results, ask=_asks() and not yes)
 
@@ -254,7 +263,7 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
         from ..run.reopen import Reopener
 
         values.compute_with(threads, say)
-        reopener = Reopener(registry, data_roots, device)
+        reopener = Reopener(registry, data_roots, device, results=results)
     place = output or results / REPORT
     print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks, counting.names))
 
@@ -292,7 +301,7 @@ def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name
     chosen = find_runs(pool, runs, results) if runs else list(pool)
     names = Names(stored, chosen)
     values.compute_with(threads, say)
-    reopener = Reopener(load_plugins(plugin_files), data_roots, device)
+    reopener = Reopener(load_plugins(plugin_files), data_roots, device, results=results)
     for result in chosen:
         variant = names.of(result)
         task = f"{variant} · {result.dataset}/{result.class_name} · seed {result.seed}"
@@ -328,12 +337,14 @@ def write_report(
         )
 
 
-def _inspected(stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> list[Inspected]:
+def _inspected(
+    results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]
+) -> list[Inspected]:
     """Look up the standing of each result; a line on a terminal shows the class."""
     from ..run.standing import Inspector
 
     with status_line() as show:
-        return Inspector(registry, data_roots, show).inspect(stored)
+        return Inspector(registry, data_roots, show, results=results).inspect(stored)
 
 
 def without_stale(results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
@@ -341,10 +352,10 @@ def without_stale(results: Path, stored: Sequence[Result], registry: Registry, d
     from ..results import store
     from ..run.standing import sort
 
-    return sort(_inspected(stored, registry, data_roots), store.read_all(results).results)
+    return sort(_inspected(results, stored, registry, data_roots), store.read_all(results).results)
 
 
-def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
+def _list(inspected: Sequence[Inspected], results: Path, *, title: str = "Runs") -> AnyTable:
     """A table of runs, with variants named as in leaderboards."""
     from ..report import list_runs
     from ..results import store
@@ -352,7 +363,7 @@ def _list(inspected: Sequence[Inspected], results: Path) -> AnyTable:
 
     counting = [each.result for each in inspected if each.standing.state != "stale"]
     names = Names(store.read_all(results).results, counting)
-    return list_runs([each.result for each in inspected], [each.standing for each in inspected], names)
+    return list_runs([each.result for each in inspected], [each.standing for each in inspected], names, title=title)
 
 
 def read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:

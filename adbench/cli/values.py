@@ -232,6 +232,14 @@ def target(text: str | None, folds: int | None, holdout: float) -> float | None:
     return share(text, "--target-false-alarms")
 
 
+def option_names(text: str) -> list[str]:
+    """Turn "dimensions,layers" into names. Raises ``OptionError`` for none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise OptionError("--by-option", found=f"'{text}'", wanted="names of options, such as dimensions,layers")
+    return list(dict.fromkeys(names))
+
+
 def metric(name: str) -> str:
     """Check the name of a metric. Raises ``UnknownNameError``."""
     from ..api.scores import METRIC_NAMES

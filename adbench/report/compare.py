@@ -17,6 +17,7 @@ from . import oracle as oracle_module
 from .best import BestMarks, Contest
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
+from .labels import label_notes
 from .protocols import Protocols, of_class, setting_column
 from .published import PublishedNumbers, Reference, numbers_of, references
 from .tables import AnyTable, Column, Kind, Table
@@ -164,7 +165,7 @@ def _table(
         notes += doubt_notes(confidence, shown, [metric])
         several = [(variant, classes) for variant, classes in (*shown, *((each, common) for each in variants))]
         notes += single_seed_notes([each for each in several if each[0].seeds > 1], [metric])
-    notes = [*notes, *missing.of_variants(variants, [metric]), *board.remarks, *protocols.notes()]
+    notes += [*missing.of_variants(variants, [metric]), *board.remarks, *label_notes(variants), *protocols.notes()]
     title = f"{board.title}: {TITLES[metric]} (%) at the last epoch"
     footer = _Row(f"mean ({len(common)})", common, is_mean=True)
     rows = tuple(_Row(name, [name]) for name in classes)
@@ -250,7 +251,10 @@ def _against_published(
         )
         if not found:
             of = f"{method}{f' ({words})' if words else ''}"
-            notes.append(f"Nothing is published for {TITLES[metric]} of {of} on these classes of {dataset}.")
+            notes.append(
+                f"Published numbers for {TITLES[metric]} of {of} on these classes of {dataset} are not shipped with "
+                "adbench."
+            )
         for reference in found:
             key = f"{method} published ({', '.join(filter(None, (words, reference.policy)))})"
             total = None if reference.values else reference.mean

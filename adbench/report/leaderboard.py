@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api.scores import MAIN_METRICS
+from ..api.scores import MAIN_METRICS, METRIC_NAMES
 from ..results import ranking
 from ..results.ranking import Line
 from ..results.records import Result
@@ -16,6 +16,7 @@ from . import oracle as oracle_module
 from .best import BestMarks, Contest
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import doubt_columns, doubt_notes, single_seed_notes
+from .labels import label_column
 from .protocols import Protocols, setting_column
 from .ranks import Unit
 from .score_notes import threshold_notes, tie_notes
@@ -66,10 +67,10 @@ def leaderboard(
     for board in found:
         for variant in board.variants if by_class else ():
             tables.append(_class_table(board, variant, metric, threshold, confidence, latencies))
-            tables += [oracle_module.of_variant(board, variant, _metrics(metric))] if oracle else []
+            tables += [oracle_module.of_variant(board, variant, shown_metrics(metric))] if oracle else []
         if not by_class:
             tables.append(_ranking(board, metric, threshold, confidence, letters, ties or confidence, latencies))
-            tables += [oracle_module.of_ranking(board, metric, _metrics(metric))] if oracle else []
+            tables += [oracle_module.of_ranking(board, metric, shown_metrics(metric))] if oracle else []
     if rank_by is not None:
         tables.append(ranks.table(found, metric, rank_by))
     return tables
@@ -82,7 +83,7 @@ def some(results: Sequence[Result]) -> Sequence[Result]:
     return results
 
 
-def _metrics(metric: str) -> tuple[str, ...]:
+def shown_metrics(metric: str) -> tuple[str, ...]:
     """The metrics to show in a ranking by ``metric``."""
     return MAIN_METRICS if metric in MAIN_METRICS else (metric, *MAIN_METRICS)
 
@@ -116,7 +117,10 @@ class _Row:
 def _metric_columns(
     shown: Sequence[str], ranked: str, protocols: Protocols, confidence: Confidence | None, several_seeds: bool
 ) -> list[Column[_Row]]:
-    """The metrics, each with its interval and its spread over seeds if wanted, and with its protocol."""
+    """The metrics, each with its interval and its spread over seeds if wanted, and with its protocol.
+
+    Programs see all metrics.
+    """
 
     def about(row: _Row) -> tuple[Variant, Sequence[str]]:
         return row.variant, row.line.classes
@@ -127,11 +131,12 @@ def _metric_columns(
         if confidence is not None:
             columns += doubt_columns(confidence, name, about, prefix=f"{name}_", several_seeds=several_seeds)
         columns += protocols.columns_after(name, lambda row: row.runs)
+    columns += [_metric_column(name, "other", "programs") for name in METRIC_NAMES if name not in shown]
     return columns
 
 
-def _metric_column(name: str, role: Role) -> Column[_Row]:
-    return Column(name, TITLES[name], lambda row: row.line.values[name], "percent", role=role)
+def _metric_column(name: str, role: Role, audience: Audience = "all") -> Column[_Row]:
+    return Column(name, TITLES[name], lambda row: row.line.values[name], "percent", audience, role)
 
 
 def _confidence_notes(
@@ -229,8 +234,8 @@ def _ranking(
     ties: Confidence | None,
     latencies: Latencies | None,
 ) -> Table[_Row]:
-    shown = _metrics(metric)
-    lines, rest = ranking.lines(board, metric, shown)
+    shown = shown_metrics(metric)
+    lines, rest = ranking.lines(board, metric, METRIC_NAMES)
     variants = [line.variant for line in (*lines, *rest)]
     seeds = max(variant.seeds for variant in variants)
     groups: Sequence[str | None] = [None] * len(lines)
@@ -251,6 +256,7 @@ def _ranking(
         constant("synthetic", "synthetic", board.synthetic),
         Column("method", "method", lambda row: row.variant.method, audience="programs"),
         setting_column(lambda row: row.variant.all_runs),
+        label_column(runs_on(board), lambda row: row.variant.all_runs),
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
         *([] if confidence is None else _best_columns(letters)),
@@ -298,11 +304,12 @@ def _class_table(
     board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None,
     latencies: Latencies | None,
 ) -> Table[_Row]:  # fmt: skip
-    shown = _metrics(metric)
+    shown = shown_metrics(metric)
     protocols = Protocols([variant], shown)
 
     def line(classes: Sequence[str]) -> Line:
-        return Line(variant, classes, {name: mean(variant.metric(each, name) for each in classes) for name in shown})
+        values = {name: mean(variant.metric(each, name) for each in classes) for name in METRIC_NAMES}
+        return Line(variant, classes, values)
 
     rows = tuple(_Row(line([name]), name) for name in variant.runs)
     counts = {name: sum(variant.metric(each, name) is not None for each in variant.runs) for name in shown}
@@ -315,6 +322,7 @@ def _class_table(
         constant("variant", "variant", variant.label),
         constant("method", "method", variant.method),
         setting_column(lambda row: row.runs),
+        label_column(variant.all_runs, lambda row: row.runs),
         Column(
             "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
             "all" if variant.seeds > 1 else "programs",

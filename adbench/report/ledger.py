@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..api.data import Setting
@@ -16,7 +16,7 @@ from ..api.method import Policy, Published
 from ..api.registry import texts_in
 from ..api.scores import METRIC_NAMES
 from ..results.records import Environment, Result
-from ..results.variants import Variant, mean
+from ..results.variants import TITLES, Variant, mean
 from ..util.errors import UsageError
 from .published import MEAN, Reference, numbers_of, place_of, references
 
@@ -137,6 +137,33 @@ class Target:
         }
         return {metric: each for metric, each in found.items() if each}
 
+    def lacks(self, classes: Sequence[str], dataset_classes: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+        """What will get no gap for want of published numbers, in sentences to read before hours of training.
+
+        Args:
+            classes: our classes.
+            dataset_classes: all classes of the data set.
+            options: of our runs.
+        """
+        means: list[str] = []
+        missing: dict[str, list[str]] = {}
+        for metric, found in self.references(classes, options).items():
+            for each in found:
+                what = f"{TITLES[metric]} ({each.policy})"
+                unknown = [name for name in classes if name not in each.values]
+                if not each.values:
+                    means.append(what)
+                elif unknown:
+                    missing.setdefault(", ".join(unknown), []).append(what)
+        whole = set(classes) >= set(dataset_classes)
+        gap = "a gap of the mean alone" if whole else f"no gap with {len(set(classes))} of them"
+        only = (
+            f"Only the mean over the {len(dataset_classes)} classes of {self.dataset} is published for "
+            f"{', '.join(means)}: there will be {gap}."
+        )
+        lines = [f"Not published, so without a gap: {', '.join(what)} of {names}." for names, what in missing.items()]
+        return [only, *lines] if means else lines
+
 
 def target(
     method: str,
@@ -238,7 +265,7 @@ def make(
         tolerance=TOLERANCE,
         rows=tuple(rows),
         means=tuple(means),
-        runs=tuple(results),
+        runs=tuple(replace(run, data_root=None) for run in results),  # where it lies concerns no other machine
     )
 
 

@@ -25,8 +25,8 @@ JSON, PAGE = "ledger.json", "ledger.md"
 POINTS = "0.5"
 """``TOLERANCE`` in points."""
 
-EPOCHS = {"last": "last", "oracle": "best on the test set", "unknown": "not stated"}
-"""What people read for a policy."""
+EPOCHS = {"last": "last", "oracle": "oracle", "unknown": "not stated"}
+"""What people read for a policy; ``oracle.NOTE`` explains the second."""
 
 
 def write(ledger: Ledger, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from ..results.variants import TITLES, Board, Names, Variant, dataset_title, mea
 from ..util.errors import ResultError
 from ..util.threads import threads_text
 from . import missing
+from .labels import label_column
 from .leaderboard import some
 from .missing import Scored
 from .protocols import setting_column
@@ -39,7 +40,11 @@ class _Listed:
 
 
 def list_runs(
-    results: Sequence[Result], standings: Sequence[Standing] | None = None, names: Names | None = None
+    results: Sequence[Result],
+    standings: Sequence[Standing] | None = None,
+    names: Names | None = None,
+    *,
+    title: str = "Runs",
 ) -> Table[_Listed]:
     """All runs: folder, configuration, seed, metrics and time; and which are stale or unchecked, and why.
 
@@ -47,6 +52,7 @@ def list_runs(
         results: the runs.
         standings: the standing of each run.
         names: names of the variants; by default from these results alone.
+        title: what the runs are.
 
     Raises:
         ResultError: there is no result.
@@ -54,12 +60,14 @@ def list_runs(
     rows = [_Listed(run, standing) for run, standing in zip(some(results), standings or repeat(None), strict=False)]
     named = names or Names(results)
     reasons = list(dict.fromkeys(row.reason for row in rows if row.reason))
-    several: Role = "key" if len({run.dataset for run in results}) > 1 else "other"
+    datasets = list(dict.fromkeys(dataset_title(run.dataset, run.synthetic) for run in results))
+    of = f" on {datasets[0]}" if len(datasets) == 1 else ""
 
     def metric(name: str) -> Column[_Listed]:
-        return Column(name, TITLES[name], lambda row: getattr(row.run.metrics, name), "percent", role="main")
+        shown = _audience(name)
+        return Column(name, TITLES[name], lambda row: getattr(row.run.metrics, name), "percent", shown, "main")
 
-    def title(row: _Listed) -> str:
+    def dataset(row: _Listed) -> str:
         return dataset_title(row.run.dataset, row.run.synthetic)
 
     def state(row: _Listed) -> str | None:
@@ -71,24 +79,30 @@ def list_runs(
         return row.run.finished[:16].replace("T", " ")
 
     columns: tuple[Column[_Listed], ...] = (
-        Column("dataset", "data set", title, audience="people", role=several),
+        *([] if of else [Column("dataset", "data set", dataset, audience="people", role="key")]),
         Column("dataset", "data set", lambda row: row.run.dataset, audience="programs"),
         Column("synthetic", "synthetic", lambda row: row.run.synthetic, audience="programs"),
         Column("class", "class", lambda row: row.run.class_name, role="key"),
         Column("variant", "variant", lambda row: named.of(row.run), role="key"),
         Column("method", "method", lambda row: row.run.method, audience="programs"),
         setting_column(lambda row: [row.run]),
-        Column("seed", "seed", lambda row: row.run.seed, "count", role="key"),
-        *map(metric, MAIN_METRICS),
-        Column("finished", "finished", minute, audience="people", whole=True),
+        Column("seed", "seed", lambda row: row.run.seed, "count", role="key", spare=2),
+        *map(metric, METRIC_NAMES),
+        Column("finished", "finished", minute, audience="people", whole=True, spare=1),
         Column("finished", "finished", lambda row: row.run.finished, audience="programs"),
         Column("run", "run", lambda row: row.run.run, role="main", whole=True),
-        *([Column("state", "state", state, audience="people", role="main", whole=True)] if reasons else []),
+        *([Column("state", "state", state, audience="people", role="main")] if reasons else []),
+        label_column(results, lambda row: [row.run], spare=3),
         Column("state", "state", lambda row: row.standing.state if row.standing else None, audience="programs"),
         Column("reason", "reason", lambda row: row.reason, audience="programs"),
     )
     notes = tuple(f"[{number}] {reason}." for number, reason in enumerate(reasons, 1))
-    return Table("Runs: metrics in % at the last epoch", columns, tuple(rows), notes)
+    return Table(f"{title}{of}: metrics in % at the last epoch", columns, tuple(rows), notes)
+
+
+def _audience(metric: str) -> Audience:
+    """Programs see all metrics, people the main ones."""
+    return "all" if metric in MAIN_METRICS else "programs"
 
 
 # ---------------------------------------------------------------- trials
@@ -128,7 +142,7 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
     judged: Audience = "all" if any(each.threshold for each in trials) else "programs"
 
     def metric(name: str) -> Column[_Trials]:
-        return Column(name, TITLES[name], lambda row: row.metric(name), "percent")
+        return Column(name, TITLES[name], lambda row: row.metric(name), "percent", _audience(name))
 
     columns: tuple[Column[_Trials], ...] = (
         Column("class", "class", lambda row: row.name, role="key"),
@@ -137,7 +151,7 @@ def trial_table(trials: Sequence[Trial]) -> Table[_Trials]:
         constant("method", "method", first.method),
         constant("checkpoint", "checkpoint", first.checkpoint),
         Column("epoch", "epoch", lambda row: row.only.epoch if row.only else None, "count"),
-        *map(metric, MAIN_METRICS),
+        *map(metric, METRIC_NAMES),
         Column("threshold", "threshold", lambda row: row.threshold("value") if row.only else None, "score", judged),
         Column("false_alarm_rate", "false alarms", lambda row: row.threshold("false_alarm_rate"), "percent", judged),
         Column("miss_rate", "misses", lambda row: row.threshold("miss_rate"), "percent", judged),
@@ -296,6 +310,7 @@ def run_table(board: Board, runs: Sequence[tuple[str, Result]]) -> Table[_Made]:
     columns: tuple[Column[_Made], ...] = (
         Column("class", "class", lambda row: row.run.class_name),
         Column("variant", "variant", lambda row: row.label),
+        label_column([run for _, run in runs], lambda row: [row.run]),
         Column("seed", "seed", lambda row: row.run.seed, "count"),
         Column("epochs", "epochs", lambda row: row.run.last_epoch, "count"),
         Column("train_images", "training images", lambda row: row.run.train_images, "count"),

@@ -37,7 +37,8 @@ class Column(Generic[Row]):
 
     ``role`` matters where a table is too wide for a terminal. A "key" column says what the row is about and is
     repeated in every part; a "main" column is in the first part. A column ``beside`` the one before it is in the
-    same part. ``whole`` text is never folded if it fits, such as a name that people copy.
+    same part. ``whole`` text is never folded if it fits, such as a name that people copy. Columns with a number in
+    ``spare`` are left out, the lowest number first, where otherwise rows would be split into parts.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Column(Generic[Row]):
     role: Role = "other"
     beside: bool = False
     whole: bool = False
+    spare: int = 0
 
 
 class Marks(Protocol):

@@ -172,6 +172,17 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class DataRoot:
+    """The folder of a run's data set: absolute, and relative to the folder of all results, with forward slashes.
+
+    ``relative`` is None where there is no such path: on another drive of Windows.
+    """
+
+    absolute: str
+    relative: str | None
+
+
+@dataclass(frozen=True)
 class Result:
     """Everything that is needed to trust and to reproduce a number.
 
@@ -182,8 +193,10 @@ class Result:
     short. ``files`` has the SHA-256 digests of the files beside the result, by name. ``held_out_images`` were held out
     of the training, besides the ``train_images``. ``tied_images`` is the number of test images that share their score
     with another one. ``shots`` names the training images that were drawn in the setting "few-shot", before any were
-    held out. ``digest`` is that of the stored numbers. In results that are older than a field it is None, or empty for
-    ``files``.
+    held out. ``digest`` is that of the stored numbers. ``label`` are the user's own words. ``data_root`` is where the
+    images lay. ``eval_every`` is what the user asked for. ``evaluated_from`` is the name of the run whose checkpoint
+    was evaluated again at another size, without training; None for a run that was trained. In results that are older
+    than a field it is None, or empty for ``files`` and ``label``.
     """
 
     schema: int
@@ -221,6 +234,10 @@ class Result:
     identity: Identity | None = None
     shots: tuple[str, ...] = ()
     digest: str | None = None
+    label: str = ""
+    data_root: DataRoot | None = None
+    eval_every: int | None = None
+    evaluated_from: str | None = None
 
     @property
     def changes(self) -> dict[str, Any]:

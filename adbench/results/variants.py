@@ -144,9 +144,7 @@ class Names:
         usual = {"eval-size": "input", "holdout": 0, "classes": None}
         keys = self._keys.get(_group(run), ())
         differs = {
-            key: value
-            for key, value in _configuration(run).items()
-            if key in keys and usual.get(key, object()) != value
+            key: value for key, value in configuration(run).items() if key in keys and usual.get(key, object()) != value
         }
         code = {"code": _code(run)} if _group(run) in self._several_codes else {}
         return variant_name(run.method, run.preset, {**run.changes, **differs, **code}, run.protocol.setting_words)
@@ -241,7 +239,7 @@ def _same_images(run: Result, other: Result) -> bool:
     return run.fingerprint == other.fingerprint
 
 
-def _configuration(run: Result) -> dict[str, Any]:
+def configuration(run: Result) -> dict[str, Any]:
     """Every option, with digests of contents in place of files, and how it was evaluated."""
     files = {key: digest[:12] for key, digest in run.identity.files.items()} if run.identity else {}
     return {**LATER, **run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
@@ -280,7 +278,7 @@ def _differing_options(runs: Sequence[Result]) -> list[str]:
         by_class.setdefault(run.class_name, []).append(run)
     keys = set()
     for group in by_class.values():
-        keys |= _differing([_configuration(run) for run in group])
+        keys |= _differing([configuration(run) for run in group])
     return sorted(keys | _differing([_conditions(run) for run in runs]))
 
 

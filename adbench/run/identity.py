@@ -65,7 +65,7 @@ class Identifier:
         """
         classes = {task.class_name: self._data_of(job, task, watch, again) for task in tasks}
         one, *others = classes.values()
-        data = one if not others else hashlib.sha256(repr(sorted(classes.items())).encode()).hexdigest()[:DATA_DIGITS]
+        data = one if not others else joint_digest(classes)
         together = classes if others else {}
         return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, watch), together)
 
@@ -127,6 +127,11 @@ def file_options(options: Options) -> dict[str, Path]:
     return {
         key: Path(value) for key, value in values.items() if value and (key == "weights" or isinstance(value, Path))
     }
+
+
+def joint_digest(classes: Mapping[str, str]) -> str:
+    """32 hex digits of the images of several classes, by the digest of each."""
+    return hashlib.sha256(repr(sorted(classes.items())).encode()).hexdigest()[:DATA_DIGITS]
 
 
 def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | None = None) -> str:

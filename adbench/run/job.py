@@ -11,7 +11,7 @@ import torch
 
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
-from ..api.options import Options, naming
+from ..api.options import Options, naming, option_text
 from ..data import splits
 from ..results import serialization, store
 from ..results.records import Identity, Reading, setting_text
@@ -39,6 +39,7 @@ class RunSettings:
     the share of false alarms that the threshold is to promise. ``folds`` is the number of models of its
     cross-validation; None is ``FOLDS`` where no good image is held out of the training, and none elsewhere. Neither
     moves a metric, so they are no part of a run's name. ``track`` names the trackers that log the run.
+    ``label`` are the user's own words, which move neither a number nor the run's name.
     """
 
     device: str = "auto"
@@ -58,6 +59,7 @@ class RunSettings:
     track: tuple[str, ...] = ()
     target_false_alarms: float | None = None
     folds: int | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Job(RunSettings):
     those of the model, sorted by name, so that their order moves no number; by default the only one is ``class_name``.
     In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` has the paths of the
     method's auxiliary data by name, ``data_options`` the options of the data set's reader that the user changed.
+    ``varied`` names the options that other jobs of the command have other values of.
 
     Raises:
         OptionError: classes or shots that don't fit the setting.
@@ -84,6 +87,7 @@ class Job(RunSettings):
     classes: tuple[str, ...] = ()
     auxiliary: tuple[tuple[str, Path], ...] = ()
     data_options: tuple[tuple[str, Any], ...] = ()
+    varied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         classes = (self.class_name,) if self.class_name else tuple(sorted(set(self.classes)))
@@ -116,10 +120,15 @@ class Job(RunSettings):
         return "+".join(self.classes) if len(self.classes) <= NAMED else f"{len(self.classes)} classes"
 
     @property
+    def point(self) -> str:
+        """The values of the options that the command varies, as after -o: "dimensions=50 layers=1,2"."""
+        return " ".join(f"{key}={option_text(key, getattr(self.options, key))}" for key in self.varied)
+
+    @property
     def title(self) -> str:
-        """Name the job for people: "padim · mvtec/bottle · few-shot=4 · seed 0"."""
+        """Name the job for people: "padim · mvtec/bottle · few-shot=4 · dimensions=50 · seed 0"."""
         setting = setting_text(self.setting, self.shots)
-        return " · ".join(filter(None, (self.method, self.data_name, setting, f"seed {self.seed}")))
+        return " · ".join(filter(None, (self.method, self.data_name, setting, self.point, f"seed {self.seed}")))
 
 
 def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None = None) -> str:

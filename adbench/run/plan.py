@@ -7,7 +7,6 @@ such as a cluster's, needs nothing else.
 from __future__ import annotations
 
 import gc
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -18,6 +17,7 @@ from ..api import requirements
 from ..api.data import Dataset, Setting, Task
 from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
+from ..results import labels
 from ..results.records import Result
 from ..results.store import has_results, require_writable
 from ..util.cache import prune
@@ -25,13 +25,12 @@ from ..util.errors import (
     PLUGIN_ERRORS,
     AdbenchError,
     DataError,
-    TaskError,
     UnknownNameError,
     UsageError,
     WeightsError,
-    described,
 )
 from .disk_use import DiskUse
+from .failures import foreseen, free_frames
 from .job import Job, ResolvedJob, RunSettings, prepare
 from .watch import Watch
 
@@ -60,7 +59,8 @@ class Outcome:
 class Plan(RunSettings):
     """The request of a run: methods with the user's changes and auxiliary data, classes and seeds.
 
-    ``trains`` is False if a checkpoint is scored, which needs no auxiliary data.
+    ``trains`` is False if a checkpoint is scored, which needs no auxiliary data. ``grid`` has the changes of each run
+    of a method; a method that is not in it has one run, with its ``overrides``.
     """
 
     methods: Sequence[Method]
@@ -72,6 +72,7 @@ class Plan(RunSettings):
     seeds: Sequence[int] = (0,)
     auxiliary: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     trains: bool = True
+    grid: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def jobs(self) -> list[Job]:
         """All jobs, class by class, so that methods and seeds share a class's images and features.
@@ -85,15 +86,25 @@ class Plan(RunSettings):
         require_setting(self.methods, self.setting)
         together = self.setting == "multi-class"
         return [
-            self._job(method, classes, seed)
+            self._job(method, classes, seed, point)
             for classes in ([tuple(self.classes)] if together else [(name,) for name in self.classes])
             for seed in self.seeds
             for method in self.methods
+            for point in self._points(method)
         ]
 
-    def _job(self, method: Method, classes: tuple[str, ...], seed: int) -> Job:
+    def _points(self, method: Method) -> Sequence[Mapping[str, Any]]:
+        """The changes of each run of a method."""
+        return self.grid.get(method.name) or [self.overrides[method.name]]
+
+    def _varied(self, method: Method) -> tuple[str, ...]:
+        """The options whose values differ among the runs of a method."""
+        points = self._points(method)
+        return tuple(key for key in points[0] if any(point[key] != points[0][key] for point in points))
+
+    def _job(self, method: Method, classes: tuple[str, ...], seed: int, point: Mapping[str, Any]) -> Job:
         class_name = classes[0] if len(classes) == 1 else ""  # presets have values for single classes only
-        overrides = real_overrides(method, self.preset, self.overrides[method.name])
+        overrides = real_overrides(method, self.preset, point)
         options = resolve(method, self.preset, overrides, self.dataset.name, class_name)
         auxiliary = self.auxiliary.get(method.name, {})
         requirements.require(method.name, method.requirements, options, auxiliary, training=self.trains)
@@ -112,6 +123,7 @@ class Plan(RunSettings):
             seed=seed,
             auxiliary=tuple(sorted(auxiliary.items())),
             data_options=tuple(changes(self.dataset.options).items()),
+            varied=self._varied(method),
             **settings,
         )
 
@@ -227,34 +239,6 @@ def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
     return found
 
 
-def foreseen(error: BaseException, what: str) -> AdbenchError:
-    """Turn any error into one of adbench; an unforeseen one becomes its cause."""
-    if isinstance(error, AdbenchError):
-        return error
-    hint = "See the traceback with --debug"
-    if _is_out_of_memory(error):
-        hint = "Use a smaller -o batch_size or --size, or another --device"
-    ours = TaskError(f"{what} broke off", found=described(error), hint=hint)
-    ours.__cause__ = error
-    return ours
-
-
-def _free_frames(error: BaseException | None) -> None:
-    """Free the local variables of an error's traceback: the detector, its optimiser and the features.
-
-    An outcome keeps its error until the end of the run.
-    """
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    from ..util.memory import is_out_of_memory
-
-    return is_out_of_memory(error)
-
-
 def run_here(
     jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None, maps: Literal["png", "raw"] | None = None
 ) -> Iterator[Outcome]:
@@ -314,7 +298,7 @@ def run_here(
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))
-            _free_frames(error)
+            free_frames(error)
         finally:
             watch.stop()
         yield outcome
@@ -349,7 +333,7 @@ class _Builds:
                 registry.method(job.method).make(resolved.options, context)
             except WeightsError as error:
                 self._tried[key] = error
-                _free_frames(error)
+                free_frames(error)
             else:
                 self._tried[key] = None
             gc.collect()  # a detector may hold itself, and the next one shall not come on top of it
@@ -380,6 +364,8 @@ def _prepare(
         if there and (results := calibrate.from_stored(resolved)) is not None:
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
+            if job.label and any(result.label != job.label for result in results):
+                results = tuple(labels.store(each.folder, job.label) for each in resolved.classes)
             return Outcome(job, results, reused=True)
         require_writable(job.results)
         builds.require(resolved)
@@ -391,7 +377,7 @@ def _prepare(
         return resolved
     except PLUGIN_ERRORS as error:
         outcome = Outcome(job, error=foreseen(error, job.method))
-        _free_frames(error)
+        free_frames(error)
         return outcome
     finally:
         watch.stop()

@@ -21,10 +21,10 @@ from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, DataError, described
 from ..util.files import cache_folder
 from ..util.text import stored_text
-from . import own_shape
+from . import own_shape, places
 from .identity import data_digest
 from .own_shape import OwnShape
-from .standing import named_in, reader_of
+from .standing import reader_of
 from .trained import TrainedModel, open_model
 
 DIFFERENCE = 0.05
@@ -65,13 +65,16 @@ class Reopener:
 
     Args:
         registry: finds methods and data sets.
-        roots: possible folders of a data set, tried before the one in the run's command.
+        roots: possible folders of a data set, tried before the one where the run found it.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        results: the folder of all results: if it moved together with the data, these are found beside it.
     """
 
-    def __init__(self, registry: Registry, roots: Sequence[Path] = (), device: str = "auto") -> None:
+    def __init__(
+        self, registry: Registry, roots: Sequence[Path] = (), device: str = "auto", *, results: Path | None = None
+    ) -> None:
         self.registry = registry
-        self.roots = tuple(roots)
+        self.roots, self.results = tuple(roots), results
         self.device = devices.resolve_device(device)
         self.digests = Digests()
         self._tasks: dict[tuple[str, str, str, str, str | None, str], Task] = {}
@@ -102,8 +105,8 @@ class Reopener:
     def _find(self, result: Result) -> Task:
         reader = reader_of(result, self.registry)
         found: dict[str, None] = {}
-        named = [Path(name) for name in named_in(result.command, "--data-root")]
-        for root in dict.fromkeys((*self.roots, *named)) if reader.needs_root else [cache_folder()]:
+        stored = places.of_data(result, self.results)
+        for root in dict.fromkeys((*self.roots, *stored)) if reader.needs_root else [cache_folder()]:
             try:
                 task = reader.load(root, result.class_name).with_test(result.protocol.test)
                 if task.fingerprint == result.fingerprint and self._same_contents(task, result):
@@ -162,4 +165,4 @@ def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spr
     largest = float(np.abs(stored - found).max())
     if largest <= DIFFERENCE * spread:
         return ""
-    return f"Scored again for these maps, images got other scores, by up to {largest:.3g}."
+    return f"Scored again, images got other scores, by up to {largest:.3g}."

@@ -7,10 +7,8 @@ unchecked ones count and are marked.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +25,7 @@ from ..util.files import cache_folder
 from ..util.text import plural
 from .identity import BACKBONE, Identifier, backbone_codes, data_digest, file_code_digest
 from .job import Job
+from .places import named_in, of_data
 
 State = Literal["current", "stale", "unchecked"]
 
@@ -82,12 +81,20 @@ class Inspector:
 
     Args:
         registry: finds methods and data sets.
-        roots: possible folders of a data set, besides the one in a run's command.
+        roots: possible folders of a data set, besides the one where a run found it.
         show: called with the class that is being checked.
+        results: the folder of all results: if it moved together with the data, these are found beside it.
     """
 
-    def __init__(self, registry: Registry, roots: Sequence[Path] = (), show: Callable[[str], None] | None = None):
-        self.registry, self.roots = registry, tuple(roots)
+    def __init__(
+        self,
+        registry: Registry,
+        roots: Sequence[Path] = (),
+        show: Callable[[str], None] | None = None,
+        *,
+        results: Path | None = None,
+    ) -> None:
+        self.registry, self.roots, self.results = registry, tuple(roots), results
         self.show = show or (lambda _: None)
         self.digests = Digests()
         self._identifier = Identifier(registry, self.digests)
@@ -159,8 +166,7 @@ class Inspector:
             reader = reader_of(result, self.registry)
         except AdbenchError:  # it is not here, or has no such options now
             return
-        named = [Path(name) for name in named_in(result.command, "--data-root")]
-        roots = (*self.roots, *named) if reader.needs_root else (cache_folder(),)
+        roots = (*self.roots, *of_data(result, self.results)) if reader.needs_root else (cache_folder(),)
         for root in dict.fromkeys(roots):
             key = (result.dataset, class_name, root, result.protocol.test, repr(result.protocol.reading))
             if key not in self._tasks:
@@ -191,21 +197,6 @@ def reader_of(result: Result, registry: Registry) -> Dataset:
     """
     reading = result.protocol.reading
     return registry.reader(result.dataset, reading.options if reading else {})
-
-
-def named_in(command: str, option: str) -> list[str]:
-    """Values that a command line gives to an option: "--data-root DIR" or "--data-root=DIR"."""
-    try:
-        words = shlex.split(command)
-    except ValueError:  # not a shell's command
-        return []
-    found = []
-    for word, following in pairwise([*words, ""]):
-        if word == option and following:
-            found.append(following)
-        elif word.startswith(f"{option}="):
-            found.append(word.partition("=")[2])
-    return found
 
 
 def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:

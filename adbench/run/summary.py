@@ -32,6 +32,7 @@ from ..results.records import (
 from ..results.result_file import SCHEMA
 from ..util import devices
 from ..util.memory import MicroBatches
+from . import places
 from .provenance import Provenance
 from .session import Session
 
@@ -100,6 +101,9 @@ def summarize(
         identity=own.identity,
         evaluations=len(session.evaluated),
         shots=tuple(relative_path(sample.path, task.root) for sample in own.shots),
+        label=job.label,
+        data_root=places.data_root(job.data_root, job.results),
+        eval_every=job.eval_every,
     )
 
 

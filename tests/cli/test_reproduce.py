@@ -54,6 +54,10 @@ def test_a_reproduction_is_a_run_and_a_comparison(mvtec, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/adbench", "reproduce", "known", "-d", "mvtec"])
     done = reproduce(mvtec, tmp_path, "-c", "bottle,screw", "--format", "json")
     assert done.exit_code == 0, done.stderr
+    assert done.stderr.splitlines()[0] == (
+        "Warning: Only the mean over the 15 classes of mvtec is published for AUPRO (last): "
+        "there will be no gap with 2 of them."
+    )
     found = ledger_of(only(tmp_path / "ledger"))
     assert lines(found, "image_auroc", "last") == {
         "bottle": (1.0, 0.995, False),

@@ -12,6 +12,7 @@ import sys
 import pytest
 from runs import TINY, adbench, adbench_process, posix_only
 
+from adbench.api.scores import METRIC_NAMES
 from adbench.cli import main
 
 # ---------------------------------------------------------------- tables
@@ -59,6 +60,16 @@ def test_compare_puts_methods_side_by_side(ran):
     document = adbench("compare", "tiny", "random", "--results", ran, "--format", "json")
     assert document.stderr == ""
     assert len(json.loads(document.stdout)[0]["rows"]) >= 2
+
+
+def test_csv_has_all_metrics(ran):
+    """A ranking has them as columns, a comparison as the metric of its rows; --metric still chooses."""
+    (header, *_) = adbench("leaderboard", "--results", ran, "--format", "csv").stdout.splitlines()
+    assert set(METRIC_NAMES) <= set(header.split(","))
+    done = adbench("compare", "tiny", "random", "--results", ran, "--format", "csv")
+    assert {row["metric"] for row in csv.DictReader(io.StringIO(done.stdout))} == set(METRIC_NAMES)
+    one = adbench("compare", "tiny", "random", "--results", ran, "--format", "csv", "--metric", "aupro_05")
+    assert {row["metric"] for row in csv.DictReader(io.StringIO(one.stdout))} == {"aupro_05"}
 
 
 @pytest.mark.parametrize("what", ["methods", "datasets", "backbones", "runs"])

@@ -22,6 +22,7 @@ from adbench import UsageError
 from adbench.api import registry
 from adbench.api.method import require_setting
 from adbench.cli import values as option_values
+from adbench.cli.grid import expand
 from adbench.cli.groups import ELSEWHERE
 from adbench.cli.main import app
 
@@ -81,7 +82,9 @@ def check_adbench(words: list[str]) -> None:
         assert values["dataset"] in known.datasets
     for method in methods:
         assert (values.get("preset") or "paper") in method.presets
-    if methods and "changes" in values:
+    if methods and values.get("is_grid"):
+        expand(methods, values["changes"], {}, on=True)
+    elif methods and "changes" in values:
         option_values.overrides(methods, [change for change in values["changes"] if "=" in change], {})
     if methods and "auxiliary" in values:
         option_values.auxiliary(methods, values["auxiliary"])

@@ -126,7 +126,7 @@ def test_synthetic_data_is_labelled_wherever_it_is_shown():
     results = [make_result(dataset="demo", synthetic=True)]
     trial = SimpleNamespace(method="m", dataset="demo", class_name="x", synthetic=True, checkpoint="f.pt", epoch=3,
                             metrics=Metrics(image_auroc=0.5), threshold=None, tied_images=0, test_images=8,
-                            protocol=make_result().protocol)  # fmt: skip
+                            protocol=make_result().protocol, labelled=True)  # fmt: skip
     shown = [
         *report.leaderboard(results),
         *report.leaderboard(results, by_class=True),
@@ -249,6 +249,23 @@ def test_every_metric_has_a_title():
     assert set(TITLES) == set(METRIC_NAMES)
 
 
+def test_programs_get_all_metrics_and_people_the_main_ones():
+    """JSON and CSV of rankings, classes, runs and trials have all eight metrics; no column of a table is added."""
+    results = [make_result()]
+    trial = SimpleNamespace(method="m", dataset="d", class_name="x", synthetic=False, checkpoint="f.pt", epoch=3,
+                            metrics=Metrics(pixel_f1max=0.25), threshold=None, tied_images=0, test_images=8,
+                            protocol=make_result().protocol, labelled=True)  # fmt: skip
+    tables = [*report.leaderboard(results), *report.leaderboard(results, by_class=True), report.list_runs(results),
+              report.trial_table([trial])]  # fmt: skip
+    for table in tables:
+        assert set(METRIC_NAMES) <= set(render([table], "csv").splitlines()[0].split(","))
+        assert "F1-max" not in render([table], "markdown")
+    assert records_of(tables[-1])[0]["pixel_f1max"] == 0.25
+    (by_ap,) = report.leaderboard(results, metric="image_ap")
+    header = render([by_ap], "csv").splitlines()[0].split(",")
+    assert [header.count(name) for name in METRIC_NAMES] == [1] * len(METRIC_NAMES)
+
+
 def test_list_runs_and_trials():
     """Each run is a row with its seed, numbers, time and name; a checkpoint's classes have a mean."""
     results = [make_result(seed=seed) for seed in (0, 1)]
@@ -259,7 +276,7 @@ def test_list_runs_and_trials():
     trials = [
         SimpleNamespace(method="m", dataset="d", class_name=name, synthetic=False, checkpoint="f.pt", epoch=3,
                         metrics=Metrics(image_auroc=value), threshold=None, tied_images=0, test_images=8,
-                        protocol=make_result().protocol)
+                        protocol=make_result().protocol, labelled=True)
         for name, value in (("x", 0.5), ("y", 1.0))
     ]  # fmt: skip
     table = report.trial_table(trials)

@@ -10,6 +10,7 @@ from known_method import PUBLISHED, number
 from made_ledgers import CLASSES, known_result, make_ledger
 
 from adbench.report import ledger
+from adbench.results.records import DataRoot
 from adbench.util.errors import UsageError
 
 
@@ -143,3 +144,25 @@ def test_a_source_may_be_named():
     found = ledger.target("known", PUBLISHED, "mvtec", source="ITS log")
     assert {each.source for each in found.numbers} == {"its log"}
     assert list(found.references(CLASSES, {})) == ["image_auroc"]
+
+
+# ---------------------------------------------------------------- before training
+
+
+def test_what_gets_no_gap_is_said_before_training():
+    """A mean alone gives a gap to all classes together only; a class without a number is named."""
+    wanted = ledger.target("known", PUBLISHED, "mvtec")
+    some = wanted.lacks(["bottle", "screw"], [*CLASSES, "zipper"], {})
+    assert some == [
+        "Only the mean over the 3 classes of mvtec is published for AUPRO (last): there will be no gap with 2 of them.",
+        "Not published, so without a gap: pixel AUROC (unknown) of screw.",
+    ]
+    whole = wanted.lacks(CLASSES, CLASSES, {})
+    assert whole[0].endswith("is published for AUPRO (last): there will be a gap of the mean alone.")
+    assert ledger.target("known", PUBLISHED[:3], "mvtec").lacks(CLASSES, CLASSES, {}) == []
+
+
+def test_a_ledger_does_not_tell_where_the_images_lie():
+    """Its runs are whole but for the folder of the data, which is nobody else's business."""
+    result = replace(known_result(), data_root=DataRoot("/home/me/secret", "../secret"))
+    assert make_ledger([result]).runs == (replace(result, data_root=None),)

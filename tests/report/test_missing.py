@@ -70,7 +70,7 @@ def test_a_trial_explains_its_gaps(epoch):
     """A foreign checkpoint without an epoch, on a class without masks."""
     trial = SimpleNamespace(method="m", dataset="d", class_name="x", synthetic=False, checkpoint="f.pt", epoch=epoch,
                             metrics=Metrics(image_auroc=0.5), threshold=None, tied_images=0, test_images=8,
-                            protocol=make_result().protocol)  # fmt: skip
+                            protocol=make_result().protocol, labelled=True)  # fmt: skip
     found = report.trial_table([trial]).notes
     assert "pixel AUROC, AUPRO -: no masks (x)." in found
     assert ("epoch -: the checkpoint doesn't say." in found) is (epoch is None)

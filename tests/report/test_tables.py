@@ -23,6 +23,7 @@ from adbench.report import render as renderers
 from adbench.report import tables
 from adbench.report.render import render, terminal
 from adbench.report.tables import Column, Table
+from adbench.run.standing import Standing
 
 TEXT_FORMATS = ("json", "csv", "markdown", "latex", "svg")
 
@@ -215,6 +216,21 @@ def test_a_split_table_repeats_what_a_row_is_about():
     assert len(rows) % 2 == 0
     assert len(rows) >= 4
     assert sum("cpu-seed0-00000001" in line for line in rows) == 1
+
+
+def test_spare_columns_are_left_out_before_rows_are_split():
+    """At 80 columns each run is one row with its name, numbers and state; a note names what a wider terminal shows."""
+    results = [make_result(name, "transistor", preset="cpu", dataset="mvtec") for name in ("msflow", "cflow")]
+    results = [replace(result, run=f"cpu-seed0-{number:08x}") for number, result in enumerate(results)]
+    table = report.list_runs(results, [Standing("unchecked", ("its images are not at hand",))] * 2)
+    lines = printed(table, 80)
+    assert max(map(cell_len, lines)) <= 80
+    for number, name in enumerate(("msflow", "cflow")):
+        (row,) = (line for line in lines if f"cpu-seed0-{number:08x}" in line)
+        assert row.split()[:5] == ["transistor", f"{name}:cpu", "90.00", "95.00", "85.00"]
+    assert "Left out, but for a wider terminal: seed, finished." in lines
+    assert "Left out" not in "".join(printed(table, 140))
+    assert "2024-01-01 00:00" in "".join(printed(table, 140))
 
 
 def test_the_main_columns_come_first_where_a_table_is_split():

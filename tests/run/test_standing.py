@@ -175,21 +175,6 @@ def test_a_data_set_that_breaks_is_one_that_is_not_at_hand():
     assert (found.state, found.reasons) == ("unchecked", (standing.NO_CODE, standing.NO_IMAGES))
 
 
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        ("adbench run --data-root 'a b' -m x", ["a b"]),
-        ("adbench run --data-root=c --data-root d", ["c", "d"]),
-        ("adbench run --data-root", []),
-        ("adbench run --data-root 'a", []),
-        ("", []),
-    ],
-)
-def test_folders_are_found_in_a_command(command, expected):
-    """Both ways to write an option are parsed; text that is no command line names nothing."""
-    assert standing.named_in(command, "--data-root") == expected
-
-
 # ---------------------------------------------------------------- what is done with stale runs
 
 

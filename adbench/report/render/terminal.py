@@ -82,17 +82,41 @@ def natural_width(table: AnyTable) -> int:
 def to_rich(table: AnyTable, width: int, said: Collection[str] = ()) -> RenderableType:
     """Lay a table out for ``width`` characters, without the notes that were ``said`` before.
 
-    Titles and texts are folded first. If that is not enough, the columns are split into several blocks. Each begins
-    with the key columns, so that a row says what it is about; the first has the main columns.
+    Titles and texts are folded first, and then spare columns are left out. If that is not enough, all columns are
+    split into several blocks. Each begins with the key columns, so that a row says what it is about; the first has the
+    main columns.
     """
-    view = people_view(table)
-    widths = _widths(view)
+    whole = people_view(table)
+    view, widths = _without_spare(whole, width)
     parts: list[RenderableType] = [_line(view.title, width, "bold")]
     parts += [_Whole(_block(view, chosen, fitted), _total(fitted)) for chosen, fitted in _layout(view, widths, width)]
     notes_width = min(width, max(NARROWEST_NOTE, natural_width(table)))
     notes = [shown for note, shown in zip(table.notes, view.notes, strict=True) if note not in said]
     parts.extend(_line(note, notes_width, "dim") for note in notes)
+    if left_out := [title for title in whole.titles if title not in view.titles]:
+        parts.append(_line(f"Left out, but for a wider terminal: {', '.join(left_out)}.", notes_width, "dim"))
     return Group(*parts)
+
+
+def _without_spare(view: View, width: int) -> tuple[View, list[_Width]]:
+    """Leave out as many of the spare columns as it takes to fit, and return the widths of the others.
+
+    Where all of them are not enough, texts are folded at every separator, too. Where nothing is enough, all stay.
+    """
+    widths = _widths(view)
+    if _total(each.narrow for each in widths) <= width:
+        return view, widths
+    levels = sorted({column.spare for column in view.columns if column.spare})
+    for narrowest in (NARROWEST, 1):
+        for last in levels:
+            kept = [number for number, column in enumerate(view.columns) if not 0 < column.spare <= last]
+            rows, footers = ([[row[number] for number in kept] for row in part] for part in (view.rows, view.footers))
+            columns, titles = [view.columns[number] for number in kept], [view.titles[number] for number in kept]
+            smaller = View(view.title, columns, titles, rows, footers, view.notes)
+            found = _widths(smaller, narrowest)
+            if _total(each.narrow for each in found) <= width:
+                return smaller, found
+    return view, widths
 
 
 @dataclass(frozen=True)
@@ -115,7 +139,8 @@ class _Width:
     narrowest: int
 
 
-def _widths(view: View) -> list[_Width]:
+def _widths(view: View, least: int = NARROWEST) -> list[_Width]:
+    """The widths of the columns; texts are folded to no fewer than ``least`` characters."""
     found = []
     for number, (column, title) in enumerate(zip(view.columns, view.titles, strict=True)):
         texts = [row[number] for row in (*view.rows, *view.footers)]
@@ -124,7 +149,7 @@ def _widths(view: View) -> list[_Width]:
         if column.kind != "text" or (column.whole and cells <= LONGEST_WHOLE):
             narrow = narrowest = max(cells, word)
         else:
-            narrow = max(min(cells, NARROWEST), max(map(longest_piece, texts), default=1), word)
+            narrow = max(min(cells, least), max(map(longest_piece, texts), default=1), word)
             narrowest = max([SHORTEST, *(cell_len(link) for text in texts for link in links(text))])
         found.append(_Width(max(cells, cell_len(title)), narrow, min(narrow, narrowest)))
     return found
