@@ -1,0 +1,94 @@
+"""The command ``evaluate``: stored runs at another evaluation size, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, TaskError, UsageError, described
+from . import options as arguments
+from . import values
+from .console import counted, load_plugins, print_tables, say, status_line, warn
+from .stored import read
+
+if TYPE_CHECKING:
+    from ..results.records import Result
+    from ..util.threads import Choice
+
+
+@click.command(short_help="Evaluate stored runs at another size, without training.")
+@click.argument("runs", nargs=-1, metavar="[RUN...]")
+@click.option(
+    "--eval-size",
+    metavar="SIZE",
+    required=True,
+    help="Compare maps and masks at this size: native, each image's own, or HxW.",
+)
+@arguments.results_option
+@arguments.chosen
+@click.option("--all", "every", is_flag=True, help="All stored runs.")
+@arguments.reopened
+@arguments.format_option
+@arguments.debug_option
+def evaluate(runs: Sequence[str], eval_size: str, results: Path, dataset: str | None, class_name: str | None,
+             every: bool, data_roots: Sequence[Path], device: str, threads: Choice, plugin_files: tuple[Path, ...],
+             format_: str) -> None:  # fmt: skip
+    """Evaluate the checkpoints of stored runs at another size, and store the results as runs of their own.
+
+    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    Without RUN, those of a data set (-d), of classes (-c) or of all runs (--all). The new run has the name and the
+    numbers that `adbench run --eval-size SIZE` would give; nothing is trained.
+
+    \b
+    adbench evaluate cpu-seed0-1a2b3c4d --eval-size native
+    """  # noqa: D301 - the backspace is click's mark for "do not wrap"
+    from .. import report
+    from ..results import store
+    from ..results.find import find_runs
+    from ..results.variants import Names
+    from ..run import reevaluate
+    from ..run.reopen import Reopener
+    from ..run.standing import Inspector
+
+    size = values.eval_size(eval_size)
+    assert size is not None  # the option is required
+    if not (runs or dataset or class_name or every):
+        raise UsageError("adbench evaluate", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
+    stored = store.read_all(results).results
+    pool = read(results, dataset, class_name)
+    registry = load_plugins(plugin_files)
+    values.compute_with(threads, say)
+    reopener = Reopener(registry, data_roots, device, results=results)
+    inspector = Inspector(registry, data_roots, results=results)
+    models = reevaluate.models_of(find_runs(pool, runs, results) if runs else pool, stored)
+    made: list[Result] = []
+    errors: list[AdbenchError] = []
+    for model in models:
+        first = model[0]
+        task = f"{first.method} · {first.dataset}/{'+'.join(each.class_name for each in model)} · seed {first.seed}"
+        try:
+            with status_line() as show:
+                found = reevaluate.at_size(
+                    model, size, results=results, reopener=reopener, inspector=inspector, say=say,
+                    show=counted(show, task),
+                )  # fmt: skip
+        except PLUGIN_ERRORS as error:
+            if len(models) == 1 or arguments.debugging(click.get_current_context()):
+                raise
+            ours = error if isinstance(error, AdbenchError) else TaskError(f"{task} broke off", found=described(error))
+            errors.append(ours)
+            warn(f"{task}: {ours}")
+            continue
+        made += [each for each in found.results if all(each.run != other.run for other in made)]
+        say(f"= {task}: already there as {found.results[0].run}" if found.reused else
+            f"✓ {task}: stored as {found.results[0].run}")  # fmt: skip
+    if made:
+        names = Names([*stored, *made], made)
+        print_tables(report.leaderboard(made, by_class=True, names=names), format_)
+    if errors:
+        say(f"{len(errors)} of {len(models)} runs could not be evaluated.")
+        all_mistakes = not made and all(isinstance(error, UsageError) for error in errors)
+        raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
