@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,18 +164,6 @@ def of_size(samples: Sequence[Sample], size: Size | None) -> Sequence[Sample]:
         hint = f"Give --image-size {own[0]}x{own[1]}, or other --images" if own else "Give other --images"
         raise UsageError(f"--image-size {size[0]}x{size[1]}", found="no test image of this size", hint=hint)
     return found
-
-
-def usual_size(samples: Sequence[Sample]) -> Size:
-    """The height and width that most images have.
-
-    Raises:
-        DataError: no image can be read.
-    """
-    counts = Counter(size for sample in samples if (size := _size_of(sample.path)))
-    if not counts:
-        raise DataError("test images", found="none that can be read", hint="Give a folder with --images DIR")
-    return counts.most_common(1)[0][0]
 
 
 def _size_of(path: Path) -> Size | None:

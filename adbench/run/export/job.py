@@ -84,11 +84,10 @@ def export(model: TrainedModel, samples: Sequence[Sample], plan: Plan, watch: Wa
     """
     plan.require()
     program.refuse(model)
-    usual = plan.image_size or check.usual_size(samples)
     check.of_size(samples, plan.image_size)
     step = watch or (lambda what, done, total: None)
     step("trace", 0, 3)
-    traced, facts = program.trace(model, plan.class_name, plan.input, usual, fixed=plan.image_size is not None)
+    traced, facts = program.trace(model, plan.class_name, plan.input, plan.image_size)
     step("write", 1, 3)
     try:
         with files.new_folder(plan.output.absolute()) as folder:

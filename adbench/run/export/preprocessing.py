@@ -10,8 +10,8 @@ Weights have 22 bits, too many for float32 to add up exactly. So each matrix is 
 its weights: their products are whole numbers below 2^24, and come out as Pillow's do, bit by bit.
 
 Pillow 13 begins with the columns if the height shrinks much more than the width, older ones always with the rows. Which
-one is installed shows by resizing an image. A file does what Pillow does to most of the images that prove it; in those
-of other shapes a grey level may be rounded otherwise.
+one is installed shows by resizing an image. A file for images of any size does both, and takes what the installed one
+does with that size.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ class Preprocessing(nn.Module):
 
     Args:
         framing: which part is shown, at what size.
-        usual: the height and width that most images have: it decides whether rows or columns come first for all.
-        fixed: whether no other size will come; the matrices are then computed once.
+        fixed: the only height and width that will come; the matrices are then computed once. None for any.
     """
 
     down: Tensor
     across: Tensor
 
-    def __init__(self, framing: Framing, usual: Size, *, fixed: bool = False) -> None:
+    def __init__(self, framing: Framing, fixed: Size | None = None) -> None:
         super().__init__()
-        self.framing, self.fixed = framing, fixed
-        self.columns_first = pillow_turns() and begins_with_columns(framing.size, usual)
+        self.framing, self.fixed, self.turns = framing, fixed, pillow_turns()
+        self.columns_first = False
         if fixed:
-            down, across = matrices(framing, *sides_of(usual), *usual)
+            self.columns_first = self.turns and bool(begins_with_columns(framing.size, sides_of(fixed)))
+            down, across = matrices(framing, *sides_of(fixed), *fixed)
             self.register_buffer("down", down, persistent=False)
             self.register_buffer("across", across, persistent=False)
 
@@ -66,7 +66,10 @@ class Preprocessing(nn.Module):
         down, across = (self.down, self.across) if self.fixed else matrices(self.framing, *sides_of(own), *own)
         if self.framing.interpolation == "bilinear-aliased":  # in one step, and decimals are cut off
             return (down.sum(0) @ (images @ across.sum(0).T) + TINY).floor().clamp(0, 255) / 255
-        return (_columns_first if self.columns_first else _rows_first)(images, down, across) / 255
+        if self.fixed or not self.turns:
+            return (_columns_first if self.columns_first else _rows_first)(images, down, across) / 255
+        begins = begins_with_columns(self.framing.size, sides_of(own))
+        return torch.where(begins, _columns_first(images, down, across), _rows_first(images, down, across)) / 255
 
 
 def sides_of(size: Size) -> tuple[Tensor, Tensor]:
@@ -84,10 +87,10 @@ def _columns_first(images: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return rounded(*(narrow @ each.T for each in across))
 
 
-def begins_with_columns(size: Size, own: Size) -> bool:
-    """Whether Pillow 13 resizes the columns first of an image of height and width ``own``."""
+def begins_with_columns(size: Size, own: tuple[Tensor, Tensor]) -> Tensor:
+    """Whether Pillow 13 resizes the columns first of an image of height and width ``own``: bool without dimensions."""
     shorter, narrower = own[0] - size[0], own[1] - size[1]
-    return shorter > 0 and 2 * narrower < shorter
+    return (shorter > 0) & (2 * narrower < shorter)
 
 
 @lru_cache(maxsize=1)

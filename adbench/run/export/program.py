@@ -40,13 +40,12 @@ class FileModel(nn.Module):
     Args:
         model: the trained model.
         facts: its input and its threshold.
-        usual: the height and width that most images have.
     """
 
-    def __init__(self, model: TrainedModel, facts: Facts, usual: Size) -> None:
+    def __init__(self, model: TrainedModel, facts: Facts) -> None:
         super().__init__()
         self.facts = facts
-        self.preprocessing = Preprocessing(model.framing, usual, fixed=facts.image_size is not None)
+        self.preprocessing = Preprocessing(model.framing, facts.image_size)
         self.scoring = model.detector.module()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -88,7 +87,7 @@ def facts_of(model: TrainedModel, class_name: str, kind: Input, image_size: Size
 
 
 def trace(
-    model: TrainedModel, class_name: str, kind: Input, usual: Size, *, fixed: bool = False
+    model: TrainedModel, class_name: str, kind: Input, image_size: Size | None = None
 ) -> tuple[torch.export.ExportedProgram, Facts]:
     """Trace a model on the CPU in float32, for any number of images.
 
@@ -96,21 +95,19 @@ def trace(
         model: on the CPU, with ``amp`` off.
         class_name: whose threshold goes in.
         kind: type of the images.
-        usual: the height and width that most images have.
-        fixed: whether they are the only ones that the file takes.
+        image_size: the only height and width that the file takes; None for any.
 
     Raises:
         UsageError: the method says that it can't be exported.
         TaskError: it can't be traced; the message says why.
     """
     refuse(model)
-    image_size = usual if fixed else None
     height, width = image_size or (side + odd for side, odd in zip(model.size, ODD, strict=True))
     shape = (EXAMPLES, height, width, 3) if kind == "uint8" else (EXAMPLES, 3, height, width)
     images = torch.zeros(shape, dtype=torch.uint8 if kind == "uint8" else torch.float32)
     facts = facts_of(model, class_name, kind, image_size, has_map=True)
     with torch.no_grad(), quiet():
-        module = FileModel(model, facts, usual).eval()
+        module = FileModel(model, facts).eval()
         found = module(images)  # makes what is made once, such as a backbone's network
         if len(found) < len(facts.outputs):
             facts = replace(facts, outputs=tuple(name for name in facts.outputs if name != MAP))

@@ -33,7 +33,7 @@ def cropped(draw):
 
 def resized(image, framing, *, fixed=False):
     """An image (H, W, 3) through the module, as uint8 (h, w, 3)."""
-    values = Preprocessing(framing, image.shape[:2], fixed=fixed)(
+    values = Preprocessing(framing, image.shape[:2] if fixed else None)(
         torch.from_numpy(image).permute(2, 0, 1)[None].float()
     )
     return (values[0] * 255).round().byte().permute(1, 2, 0).numpy()

@@ -15,7 +15,7 @@ from adbench.util.errors import TaskError, UsageError
 @pytest.mark.parametrize("kind", ["uint8", pytest.param("float", marks=pytest.mark.slow)])
 def test_a_program_scores_images_as_they_are_decoded(model, samples, kind):
     """Three images of another size than the one that was traced give the model's scores, maps and verdicts."""
-    traced, facts = program.trace(model, "bolts", kind, (80, 80))
+    traced, facts = program.trace(model, "bolts", kind)
     chosen = samples[2:5]
     images = torch.from_numpy(np.stack([np.asarray(Image.open(each.path)) for each in chosen]))
     if kind == "float":
@@ -32,7 +32,7 @@ def test_a_method_that_says_so_is_not_traced(model):
     """Its own words are the message, and nothing is tried."""
     model.detector.not_exportable = "made of dice"
     with pytest.raises(UsageError, match="tiny can't be exported: found made of dice"):
-        program.trace(model, "bolts", "uint8", (80, 80))
+        program.trace(model, "bolts", "uint8")
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_a_method_that_reads_values_is_explained(model, monkeypatch):
 
     monkeypatch.setattr(type(model.detector), "score", score)
     with pytest.raises(TaskError, match="tiny can't be exported: found a step") as caught:
-        program.trace(model, "bolts", "uint8", (80, 80))
+        program.trace(model, "bolts", "uint8")
     assert "Guard" not in str(caught.value)
 
 
