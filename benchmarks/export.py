@@ -109,9 +109,11 @@ def variants(names: Sequence[str] | None) -> list[Variant]:
 
 
 def run(chosen: Sequence[Variant], targets: Sequence[Target], format_: str) -> None:
-    """Print a table for each target."""
-    with tempfile.TemporaryDirectory(prefix="adbench-export-") as folder:
-        rows = list(rows_of(chosen, targets, Path(folder)))
+    """Print a table for each target; Ctrl-C prints those of what is done."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="adbench-export-") as folder, suppress(KeyboardInterrupt):
+        for row in rows_of(chosen, targets, Path(folder)):
+            rows.append(row)  # one by one, so that it is there after Ctrl-C
     render.write([table(target, [row for row in rows if row.target == target]) for target in targets], format_)
 
 

@@ -241,13 +241,16 @@ def histogram(
     return Chart(label, *_grid(x, y, y_ticks=ticks), bars=bars, lines=tuple(lines), names=names)
 
 
-def scatter(title: str, points: Sequence[tuple[Point, str]], x: Axis, y: Axis) -> Chart:
-    """Numbered points; a legend gives the name of each number."""
+def scatter(
+    title: str, points: Sequence[tuple[Point, str]], x: Axis, y: Axis, *, fronts: Sequence[Sequence[Point]] = ()
+) -> Chart:
+    """Numbered points; a legend gives the name of each number. Dashed lines join the points of each of ``fronts``."""
     dots = tuple(
         _dot(point, x, y, 10, f"point c{number % COLOURS}", text, str(number + 1))
         for number, (point, text) in enumerate(points)
     )
-    return Chart(f"{title}: {'; '.join(text for _, text in points)}", *_grid(x, y), dots=dots)
+    lines = tuple(_line(front, x, y, "front", "Pareto front") for front in fronts if len(front) > 1)
+    return Chart(f"{title}: {'; '.join(text for _, text in points)}", *_grid(x, y), lines=lines, dots=dots)
 
 
 def style_class(style: int) -> str:

@@ -7,30 +7,22 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ...report import confidence
+from ...report import confidence, speeds
 from ...results.records import Result
-from ...results.variants import TITLES, Board, Names, boards
+from ...results.variants import Board, Names, boards
 from ...run.gallery import Gallery, NoGallery, RunKey, run_key
 from ...util import files
 from ...util.errors import ResultError, reason
 from ..leaderboard import leaderboard
 from ..runs import class_table, run_table
 from ..tables import AnyTable
-from . import charts, figures, templates
-from .charts import Axis
-from .figures import Figure, Plots, Shown
+from . import figures, speed, templates
+from .figures import Plots, Shown
+from .speed import Speed
 
 PAGE = "index.html"
 
 Galleries = Mapping[RunKey, Gallery | NoGallery]
-
-
-@dataclass(frozen=True)
-class Speed:
-    """The chart of speed against accuracy; ``points`` describes its numbered points."""
-
-    figure: Figure
-    points: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,7 @@ class BoardSection:
     synthetic: bool
     tables: tuple[AnyTable, ...]
     speed: Speed | None
+    latency: Speed | None
     classes: tuple[ClassSection, ...]
     runs: AnyTable
 
@@ -146,14 +139,18 @@ class _Builder:
     def _board(self, number: int, board: Board) -> BoardSection:
         runs = [result for result in self.results if board.holds(result)]
         sure = confidence.stored(self.stored, _ignore)  # the section of the class reports a broken file
-        tables = leaderboard(runs, metric=self.metric, confidence=sure, remarks=self.remarks, names=self.names)
+        tables = leaderboard(
+            runs, metric=self.metric, confidence=sure, remarks=self.remarks, names=self.names,
+            latencies=speeds.stored(self.stored, runs, self.warn),
+        )  # fmt: skip
         ranked = [str(label) for table in tables for label in table.column("variant")]
         styles = {label: style for style, label in enumerate(dict.fromkeys(ranked))}
         names = dict.fromkeys(name for variant in board.variants for name in variant.runs)
         classes = [self._class(f"c{number}-{place}", board, name, styles) for place, name in enumerate(names)]
         every_run = [(variant.label, run) for variant in board.variants for run in variant.all_runs]
         return BoardSection(
-            board.title, board.name, board.synthetic, tuple(tables), _speed(tables, self.metric), tuple(classes),
+            board.title, board.name, board.synthetic, tuple(tables), speed.throughput(tables, self.metric),
+            speed.latency(tables, self.metric), tuple(classes),
             run_table(board, every_run),
         )  # fmt: skip
 
@@ -184,27 +181,3 @@ class _Builder:
             found = self.galleries.get(run_key(each.run))
             if found is not None and each.scores:  # without scores, a problem says why
                 yield each.label, found
-
-
-def _speed(tables: Sequence[AnyTable], metric: str) -> Speed | None:
-    """Speed against accuracy: a point for each variant that has both."""
-    names, places, speeds, values = (
-        [each for table in tables for each in table.column(key)]
-        for key in ("variant", "timed_on", "images_per_second", metric)
-    )
-    if len(set(places)) > 1:  # timings of several machines or numbers of threads
-        names = [f"{name} ({place})" for name, place in zip(names, places, strict=True)]
-    found = [
-        (float(speed), 100 * float(value), str(name))
-        for name, speed, value in zip(names, speeds, values, strict=True)
-        if isinstance(speed, (int, float)) and 0 < speed < charts.LARGEST and isinstance(value, (int, float))
-    ]
-    if not found:
-        return None
-    rates = [speed for speed, _, _ in found]
-    x = Axis("images per second, from decoded image to map (log)", min(rates) / 1.6, max(rates) * 1.6, log=True)
-    y = charts.percent_axis(f"{TITLES[metric]}, mean over classes, %", [value for _, value, _ in found], 104.0)
-    texts = tuple(f"{name}: {value:.2f}\u00a0% at {speed:.1f} images/s" for speed, value, name in found)
-    points = [((speed, value), text) for (speed, value, _), text in zip(found, texts, strict=True)]
-    title = "Speed and accuracy"
-    return Speed(Figure(title, charts.scatter(title, points, x, y)), texts)
