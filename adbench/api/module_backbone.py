@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import Tensor, nn
 
+from ..util import devices
 from ..util.errors import TaskError, type_text
 from .backbone import AnyBackbone, Backbone
 
@@ -72,7 +73,8 @@ class ModuleBackbone:
         Raises:
             TaskError: the module returns something else.
         """
-        self._note_state()
+        if not devices.is_exporting():  # there, tensors have no values
+            self._note_state()
         with torch.no_grad():
             found = self.module(images)
         values = list(found.values()) if isinstance(found, Mapping) else found
@@ -80,7 +82,7 @@ class ModuleBackbone:
         if not isinstance(levels, Sequence) or not all(isinstance(each, Tensor) for each in levels):
             raise _wrong(self.module, type_text(found))
         for level in levels:
-            if level.ndim != 4 or len(level) != len(images):
+            if level.ndim != 4 or level.shape[0] != images.shape[0]:
                 raise _wrong(self.module, f"shape {tuple(level.shape)}")
         return list(levels)
 

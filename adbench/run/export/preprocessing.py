@@ -32,6 +32,9 @@ from ...data.framing import Framing
 BITS, HALF = 22, 2048
 """Bits of Pillow's weights, and the unit of their upper half."""
 
+PI_UPPER, PI_LOWER = 3.1415927410125732, math.pi - 3.1415927410125732
+"""Pi as the sum of two numbers of float32, since exporters write numbers in that type: pi alone would lose half."""
+
 TINY = 1e-3
 """Added where Pillow cuts decimals off: a whole number may come out of float32 as slightly less. In grey levels."""
 
@@ -201,8 +204,10 @@ def _lanczos(x: Tensor) -> Tensor:
 
 
 def _sinc(x: Tensor) -> Tensor:
-    angle = math.pi * torch.where(x == 0, 1.0, x)
-    return torch.where(x == 0, 1.0, angle.sin() / angle)
+    is_zero = x == 0
+    x = torch.where(is_zero, 0.5, x)
+    angle = x * PI_UPPER + x * PI_LOWER
+    return torch.where(is_zero, 1.0, angle.sin() / angle)
 
 
 FILTERS: dict[str, Callable[[Tensor], Tensor]] = {"lanczos": _lanczos, "bicubic": _bicubic, "bilinear": _bilinear}

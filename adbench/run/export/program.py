@@ -29,7 +29,7 @@ ODD: Size = (41, 27)
 KNOWN = (
     (r"(?:aten[.:]+|operator |_linalg_)(\w+)", "an operation that the format lacks, {0}"),
     (r"data-dependent|unbacked|GuardOnDataDependent", "a step whose sizes depend on the values of the image"),
-    (r"numpy|\.item\(\)|tolist", "a step outside of torch"),
+    (r"numpy|\.item\(\)|tolist|data pointer", "a step outside of torch"),
 )
 """Messages of exporters, and what they mean in plain words."""
 
