@@ -164,7 +164,7 @@ def model_of(variant: Variant, train: Sequence[Sample], test: Sequence[Sample], 
         middle = float(
             detector.score(Images(store, bench.device, len(test), shuffle=False).part(0, len(test))).image.median()
         )
-    return TrainedModel(_checkpoint(method, middle), method, options, detector)
+    return TrainedModel(_checkpoint(method, middle, detector.score_scale), method, options, detector)
 
 
 def _backbone(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -192,11 +192,12 @@ def _backbone(variant: Variant, folder: Path) -> dict[str, Any]:
     return {"backbone": name, "weights": str(path)}
 
 
-def _checkpoint(method: Method, threshold: float) -> Checkpoint:
+def _checkpoint(method: Method, threshold: float, scale: int) -> Checkpoint:
     """A checkpoint that was never in a file, with a threshold between the images."""
+    stored = Stored(threshold, "median of the test images", score_scale=scale)
     return Checkpoint(
         path=Path("made"), method=method.name, options={}, dataset="made", classes=("made",), seed=0, epoch=1,
-        state={}, parts=None, thresholds={"made": Stored(threshold, "median of the test images")}, eval_size=None,
+        state={}, parts=None, thresholds={"made": stored}, eval_size=None,
         holdout=0.0, setting="one-class", shots=None, train_images=0, validation=0.0,
     )  # fmt: skip
 
