@@ -150,7 +150,7 @@ def drift(run: str, log: Path, window: int, level: str, ignore_alarms: bool, goo
             result, references[-1], logs[name], window=window, level=share / len(used), with_alarms=not ignore_alarms
         )
     title = f"Drift of {places[0][1].run}: {log}"
-    print_tables([drift_table(found, references, level=share, title=title)], format_)
+    print_tables([drift_table(found, references, level=share, with_alarms=not ignore_alarms, title=title)], format_)
     drifted = [each for each in found if each.look.drifted]
     say(f"{len(drifted)} of {len(found)} windows drifted." if drifted else "No drift.")
     if drifted and fail_on_drift:

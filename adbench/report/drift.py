@@ -112,13 +112,16 @@ def watched(
     return found
 
 
-def drift_table(found: Sequence[Watched], good: Sequence[Reference], *, level: float, title: str) -> Table[Watched]:
+def drift_table(
+    found: Sequence[Watched], good: Sequence[Reference], *, level: float, with_alarms: bool = True, title: str
+) -> Table[Watched]:
     """A row for each window.
 
     Args:
         found: the windows of all classes.
         good: the scores of good images of each class.
         level: probability of a false alarm in the whole table.
+        with_alarms: whether more alarms than promised were to count.
         title: names the run and the log.
     """
     several = len({each.class_name for each in found}) > 1
@@ -136,10 +139,10 @@ def drift_table(found: Sequence[Watched], good: Sequence[Reference], *, level: f
         Column("verdict", "verdict", lambda row: row.verdict, role="main", whole=True),
         Column("drifted", "drifted", lambda row: row.look.drifted, audience="programs"),
     )
-    return Table(title, columns, tuple(found), tuple(_notes(found, good, level)))
+    return Table(title, columns, tuple(found), tuple(_notes(found, good, level, with_alarms)))
 
 
-def _notes(found: Sequence[Watched], good: Sequence[Reference], level: float) -> list[str]:
+def _notes(found: Sequence[Watched], good: Sequence[Reference], level: float, with_alarms: bool) -> list[str]:
     medians = ", ".join(f"{np.median(each.scores):.4g}" for each in good)
     count = plural(sum(len(each.scores) for each in good), f"{good[0].source} score")
     notes = [
@@ -152,7 +155,8 @@ def _notes(found: Sequence[Watched], good: Sequence[Reference], level: float) ->
             "as drift. For an exact test give a log of good images: --good FILE."
         )
     if all(each.look.alarms_p is None for each in found):
-        notes.append("Alarms are not tested: that needs a threshold with a promise from held-out images.")
+        why = "that needs a threshold with a promise from held-out images" if with_alarms else "--ignore-alarms"
+        notes.append(f"Alarms are not tested: {why}.")
     if any(each.look.too_many_alarms and not each.look.scores_differ for each in found):
         notes.append("Too many alarms alone may be defective parts; --ignore-alarms leaves them out of the verdict.")
     return notes

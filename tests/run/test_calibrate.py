@@ -37,14 +37,14 @@ def good_of(results: Path, outcome: Outcome):
 @pytest.fixture(scope="module")
 def crossed(tiny_data, tmp_path_factory):
     """A cross-validated run, its trainings and its results; tests must not change it."""
-    fits, results = Fits(), tmp_path_factory.mktemp("crossed")
-    (made,) = run(memory(fits), tiny_data, results)
-    return made, fits, results
+    fits, results, watch = Fits(), tmp_path_factory.mktemp("crossed"), Notes()
+    (made,) = run(memory(fits), tiny_data, results, watch)
+    return made, fits, results, watch.notes
 
 
 def test_each_good_image_is_scored_by_a_model_that_has_not_seen_it(crossed):
     """Five models are trained on the other folds; the threshold is the conformal one of their scores."""
-    made, fits, results = crossed
+    made, fits, results, _ = crossed
     names = [f"{number:03d}.png" for number in range(6)]
     parts = splits.folds(names, 5)
     assert fits.names == [names, *(sorted(set(names) - set(part)) for part in parts)]
@@ -62,7 +62,7 @@ def test_each_good_image_is_scored_by_a_model_that_has_not_seen_it(crossed):
 
 def test_no_number_of_the_run_moves(crossed, tiny_data, tmp_path):
     """With the option a run has the same name, scores, metrics and files as without; the folds leave nothing."""
-    made, _, results = crossed
+    made, _, results, _ = crossed
     (plain,) = run(memory(Fits()), tiny_data, tmp_path, target_false_alarms=None)
     one, other = folder_of(tmp_path, plain.result), folder_of(results, made.result)
     assert made.result.run == plain.result.run
@@ -75,7 +75,7 @@ def test_no_number_of_the_run_moves(crossed, tiny_data, tmp_path):
 
 def test_the_checkpoint_has_the_threshold_and_its_promise(crossed):
     """What ``test`` finds with the checkpoint alone is what the result says, of images and of pixels."""
-    made, fits, results = crossed
+    made, fits, results, _ = crossed
     saved = checkpoint.read(folder_of(results, made.result).checkpoint("last"))
     assert saved.threshold_of("bolts").promise == made.result.threshold.promise
     found = trial.run(made.job, registry_of(memory(fits)), saved)
@@ -83,6 +83,7 @@ def test_the_checkpoint_has_the_threshold_and_its_promise(crossed):
     assert found.threshold.pixel.false_alarm_rate is not None
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_trained(tiny_data, tmp_path):
     """A stored run gets folds alone; the same or another target then trains nothing; other folds are trained."""
     fits = Fits()
@@ -115,7 +116,9 @@ def test_a_broken_cross_validation_keeps_the_result_and_goes_on(tiny_data, tmp_p
 def test_held_out_images_need_no_further_model(tiny_data, tmp_path):
     """Their threshold is the split conformal one, with the better guarantee, and it is in the checkpoint at once."""
     fits = Fits()
-    (made,) = run(memory(fits), tiny_data, tmp_path, holdout=0.5)
+    watch = Notes()
+    (made,) = run(memory(fits), tiny_data, tmp_path, watch, holdout=0.5)
+    assert not any("threshold" in note for note in watch.notes)  # nothing more to train, so no cost to tell
     good = good_of(tmp_path, made)
     assert ({each.source for each in good}, len(good), len(fits.names)) == ({"held-out"}, 3, 1)
     found = made.result.threshold
@@ -125,6 +128,7 @@ def test_held_out_images_need_no_further_model(tiny_data, tmp_path):
     assert (other.result.threshold.promise.is_kept, len(fits.names)) == (True, 1)
 
 
+@pytest.mark.slow
 def test_a_model_of_several_classes_gets_a_threshold_for_each(tiny_data, tmp_path):
     """Each fold's model is one of all classes, and each class has the scores of its own images."""
     fits = Fits()
@@ -140,15 +144,12 @@ def test_a_model_of_several_classes_gets_a_threshold_for_each(tiny_data, tmp_pat
     assert values[0] != values[1]
 
 
-def test_the_cost_is_said_before_anything_is_trained(tiny_data, tmp_path):
-    """One line says how many models more there are, and what spares them; nothing is said where none is needed."""
-    watch, fits = Notes(), Fits()
-    run(memory(fits), tiny_data, tmp_path, watch, folds=2)
-    assert watch.notes[0].startswith("The threshold is cross-validated, since no good image is held out: 2 more models")
-    assert sum("is cross-validated" in note for note in watch.notes) == 1
-    quiet = Notes()
-    run(memory(fits), tiny_data, tmp_path, quiet, holdout=0.5)
-    assert not any("threshold" in note for note in quiet.notes)
+def test_the_cost_is_said_before_anything_is_trained(crossed):
+    """One line says how many models more there are, and what spares them; another one how long they took."""
+    _, _, _, notes = crossed
+    assert notes[0].startswith("The threshold is cross-validated, since no good image is held out: 5 more models for")
+    assert sum("is cross-validated, since" in note for note in notes) == 1
+    assert sum("cross-validated in" in note for note in notes) == 1
 
 
 def test_what_has_no_good_image_is_refused_before_training(tiny_data, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import torch
 from runs import job_for, registry_of, resolve, run_one
 
 from adbench.results import result_file
-from adbench.results.run_files import read_good_scores
+from adbench.results.records import Result
+from adbench.results.run_files import folder_of, read_good_scores
 from adbench.results.store import RunFolder
 from adbench.run import checkpoint, engine, retarget
 from adbench.run.retarget import Change, Model
@@ -18,10 +21,18 @@ from adbench.stats import conformal
 from adbench.util.errors import ResultError
 
 
+@pytest.fixture(scope="module")
+def ran(tiny, tiny_data, tmp_path_factory) -> tuple[Result, Path]:
+    """A run with three images held out, and its results; tests must not change them."""
+    results = tmp_path_factory.mktemp("ran")
+    return run_one(tiny, job_for(tiny, tiny_data, results, epochs=1, holdout=0.5, keep="oracle"))[0], results
+
+
 @pytest.fixture
-def made(tiny, tiny_data, tmp_path):
-    """A run with three images held out, and its folder."""
-    return run_one(tiny, job_for(tiny, tiny_data, tmp_path, epochs=1, holdout=0.5, keep="oracle"))
+def made(ran, tmp_path) -> tuple[Result, RunFolder]:
+    """The run and a copy of its folder; files are links, which a test may replace but not write into."""
+    shutil.copytree(ran[1], tmp_path, copy_function=os.link, dirs_exist_ok=True)
+    return ran[0], folder_of(tmp_path, ran[0])
 
 
 def set_target(results: Path, folder: RunFolder, result, target: float):
@@ -77,6 +88,7 @@ def test_a_run_of_an_older_adbench_has_no_good_scores(made, tmp_path):
     older = replace(result, files={name: digest for name, digest in result.files.items() if name != "thresholds.csv"})
     with pytest.raises(ResultError, match=r"no scores of good images.*--force"):
         retarget.stored_target(folder, older, 0.25)
+    (folder.path / "thresholds.csv").unlink()
     (folder.path / "thresholds.csv").write_text("path,source,fold,folds,score,highest_pixel\na,held-out,,,1,\n")
     with pytest.raises(ResultError, match="another content than the run stored"):
         retarget.stored_target(folder, result, 0.25)

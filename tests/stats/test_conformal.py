@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from adbench.stats import conformal
 
-DRAWS = 2000
+DRAWS = 1500
 
 
 def alarms_of(draw, images: int, target: float) -> int:
@@ -27,7 +27,7 @@ def test_the_guarantee_holds_and_is_exact(images, target):
     assert low <= alarms_of(np.random.default_rng(images), images, target) <= high
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 5) | st.floats(0, 5), min_size=2, max_size=40), st.floats(0.001, 0.999))
 def test_ties_are_on_the_safe_side(values, target):
     """Of any images, equal or not, each in turn as the new one, no more are alarms than promised: the guarantee."""
@@ -39,7 +39,7 @@ def test_ties_are_on_the_safe_side(values, target):
         assert alarms == round(found[0][1].bound * len(scores))
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=250), st.floats(1e-4, 0.9999))
 def test_no_more_stored_scores_are_above_than_the_rank_allows(values, target):
     """The threshold is one of the scores; fewer of them are above it than the promise counts; enough images keep it."""
