@@ -88,6 +88,8 @@ class Shown:
     environment: Environment
     environment_text: str
     command: str
+    label: str = ""
+    evaluated_from: str | None = None
 
 
 def of_run(
@@ -125,6 +127,8 @@ def of_run(
         environment=first.environment,
         environment_text=environment_text(first),
         command=first.command,
+        label=first.label,
+        evaluated_from=first.evaluated_from,
     )
 
 
@@ -221,7 +225,9 @@ def _facts(shown: Shown) -> list[tuple[str, str]]:
     state += shown.finished[:16].replace("T", " ")
     facts = [
         ("folder", folders),
+        *([("label", shown.label)] if shown.label else []),
         ("state", state),
+        *([("evaluated", f"again, from the checkpoint of {shown.evaluated_from}")] if shown.evaluated_from else []),
         ("changes", _changes_text(shown)),
         ("images", "; ".join(dict.fromkeys(_images_text(each) for each in shown.classes))),
         *(("threshold", f"{each.class_name}: {_threshold_text(each)}" if several else _threshold_text(each))

@@ -77,3 +77,14 @@ def test_metrics_are_all_eight_with_their_mean(tmp_path):
     assert footer.class_name == "mean (2)"
     assert footer.metrics.image_auroc == pytest.approx(0.85)
     assert footer.metrics.aupro == 0.85
+
+
+def test_a_label_and_the_run_that_was_evaluated_again_are_named(tmp_path):
+    """Both stand there only where there are any."""
+    plain = show.to_text(shown(make_result(), results=tmp_path), 80)
+    assert "label " not in plain
+    assert "evaluated " not in plain
+    result = replace(make_result(), label="new lamp", evaluated_from="cpu-seed0-1a2b3c4d")
+    lines = show.to_text(shown(result, results=tmp_path), 80).splitlines()
+    assert "label        new lamp" in lines
+    assert "evaluated    again, from the checkpoint of cpu-seed0-1a2b3c4d" in lines
