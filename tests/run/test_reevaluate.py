@@ -79,6 +79,7 @@ def test_what_only_training_can_know_is_left_out(copied, tiny_data):
     assert (first["pixel_auroc"], float(last["pixel_auroc"])) == ("", found.metrics.pixel_auroc)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_evaluated_once_keeps_its_whole_oracle(tiny_data, tmp_path):
     """The last epoch is the best one there, at any size, so even the digest is that of training."""
     words = ("-c", "bolts", "--device", "cpu", "--amp", "off", "-o", "epochs=1")
@@ -103,6 +104,7 @@ def test_the_new_run_is_a_whole_one(copied, tiny_data):
     assert (back.results, back.reused) == ((old,), True)
 
 
+@pytest.mark.slow
 def test_all_classes_of_one_model_are_evaluated_together(tiny_data, tmp_path):
     """A model of several classes has one run at the new size, named as training all of them would."""
     words = ("-c", "all", "--setting", "multi-class", "--device", "cpu", "-o", "epochs=1")
