@@ -162,7 +162,7 @@ def model_of(variant: Variant, train: Sequence[Sample], test: Sequence[Sample], 
     store = memory_store.read(test, framing)
     with torch.no_grad():
         middle = float(
-            detector.score(Images(store, bench.device, len(test), shuffle=False).part(0, len(test))).image.median()
+            detector.score(Images(store, bench.device, len(test), shuffle=False).part(0, len(test))).image.mean()
         )
     return TrainedModel(_checkpoint(method, middle, detector.score_scale), method, options, detector)
 
@@ -194,7 +194,7 @@ def _backbone(variant: Variant, folder: Path) -> dict[str, Any]:
 
 def _checkpoint(method: Method, threshold: float, scale: int) -> Checkpoint:
     """A checkpoint that was never in a file, with a threshold between the images."""
-    stored = Stored(threshold, "median of the test images", score_scale=scale)
+    stored = Stored(threshold, "mean of the test images", score_scale=scale)
     return Checkpoint(
         path=Path("made"), method=method.name, options={}, dataset="made", classes=("made",), seed=0, epoch=1,
         state={}, parts=None, thresholds={"made": stored}, eval_size=None,

@@ -35,7 +35,7 @@ BITS, HALF = 22, 2048
 PI_UPPER, PI_LOWER = 3.1415927410125732, math.pi - 3.1415927410125732
 """Pi as the sum of two numbers of float32, since exporters write numbers in that type: pi alone would lose half."""
 
-TINY = 1e-3
+TINY = 1e-4
 """Added where Pillow cuts decimals off: a whole number may come out of float32 as slightly less. In grey levels."""
 
 Part = tuple[Tensor, Tensor, Tensor, Tensor]
