@@ -12,6 +12,7 @@ from runs import adbench
 from adbench.run import doctor, installation
 from adbench.run.doctor import freia, places, round_trip, software
 from adbench.run.doctor.finding import Finding
+from adbench.util import installed
 from adbench.util.installed import Needed
 
 
@@ -115,7 +116,7 @@ def test_without_what_tables_need_the_findings_are_printed_plainly(quick, monkey
 
 def test_a_missing_wandb_stops_nothing(monkeypatch):
     """The authors' program imported it always; here the line is green, and a run needs none."""
-    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr(installed, "version_of", lambda name: None)
     monkeypatch.setattr(installation, "needs", lambda: [Needed("wandb", "0.17", extra="wandb")])
     monkeypatch.setattr(
         doctor, "CHECKS", (("optional packages", "software", "optional"), ("self-check", "round_trip", "check"))

@@ -118,16 +118,19 @@ def test_signal_handlers_are_put_back(tiny_data, tmp_path):
 
 
 def test_test_gives_the_runs_metrics(tiny_data, tmp_path):
-    """``adbench test --checkpoint last.pt`` prints exactly the run's metrics, and stores nothing."""
+    """``adbench test --checkpoint last.pt`` prints exactly the run's metrics and scores, and stores nothing."""
     run_tiny(tiny_data, tmp_path, *ONE)
     before = sorted(tmp_path.rglob("*"))
     done = adbench("test", "-m", "tiny", "--plugin", TINY, "-d", "folder", "--data-root", tiny_data, "-c", "bolts",
                    "--checkpoint", only_run(tmp_path) / "last.pt", "--format", "json")  # fmt: skip
     assert done.exit_code == 0, done.stderr
-    (table,) = json.loads(done.stdout)
+    table, scores = json.loads(done.stdout)
     expected = metrics_of(only_run(tmp_path))
     shown = ("image_auroc", "pixel_auroc", "aupro")
     assert [table["rows"][0][name] for name in shown] == [expected[name] for name in shown]
+    with (only_run(tmp_path) / "scores.csv").open() as stream:
+        stored = sorted(float(row["score"]) for row in csv.DictReader(stream))
+    assert sorted(row["score"] for row in scores["rows"]) == pytest.approx(stored, rel=1e-6)
     assert sorted(tmp_path.rglob("*")) == before
 
 

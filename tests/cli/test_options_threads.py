@@ -38,6 +38,7 @@ def test_every_command_that_computes_has_the_option(command):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is what torch ships for Linux")
+@pytest.mark.slow
 def test_threads_that_wait_sleep(tiny_data, tmp_path, monkeypatch):
     """The OpenMP library that torch loads reports that it doesn't spin."""
     for name in NO_SPINNING:  # an earlier test may have started the command in this process

@@ -62,6 +62,7 @@ def test_compare_puts_methods_side_by_side(ran):
     assert len(json.loads(document.stdout)[0]["rows"]) >= 2
 
 
+@pytest.mark.slow
 def test_csv_has_all_metrics(ran):
     """A ranking has them as columns, a comparison as the metric of its rows; --metric still chooses."""
     (header, *_) = adbench("leaderboard", "--results", ran, "--format", "csv").stdout.splitlines()

@@ -39,6 +39,7 @@ def digest(folder):
     return [(path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_whole_data_set(cache):
     """Nothing is left beside the folder of the first process to finish."""
     assert [path.name for path in cache.iterdir()] == [demo.FOLDER]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SHOW = """
 import sys, warnings
 import torch, torch.nn.functional, scipy.special, scipy.stats  # compiled already
@@ -23,6 +25,7 @@ def warnings_of(module: str, folder: Path) -> str:
     return "\n".join(line for line in done.stderr.splitlines() if "FrEIA" in line)
 
 
+@pytest.mark.slow
 def test_compiling_freia_says_nothing(tmp_path):
     """Its invalid escapes are warned of when it is imported directly, and not through our module."""
     assert "invalid escape sequence" in warnings_of("FrEIA.modules", tmp_path / "one")

@@ -51,12 +51,15 @@ def test_an_honest_method_passes_every_check_that_can_be_made():
     check_method.check_method(bad.method_of(bad.Honest))
 
 
+FOUNDERS = ("padim", "msflow", "cflow")
+
+
 def test_a_frozen_module_as_a_backbone_passes():
     """A method with a plain module that stays as it is keeps every rule."""
     assert failures(bad.method_of(bad.WithNetwork)) == {}
 
 
-@pytest.mark.parametrize("name", ["random", "padim", "msflow", "cflow"])
+@pytest.mark.parametrize("name", ["random", *(pytest.param(each, marks=pytest.mark.slow) for each in FOUNDERS)])
 def test_the_built_in_methods_pass(name):
     """Adbench's own methods keep its rules."""
     check_method.check_method(name)

@@ -115,6 +115,7 @@ def test_maps_name_their_variant_as_tables_do(tiny_data, tmp_path):
     assert found == {name: name for name in ("tiny:epochs=1", "tiny:epochs=1,eval-size=32x32")}
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_whole_maps(results, tiny_data):
     """Each writes under its own temporary name and leaves nothing of it; the last one to finish wins."""
     (result,) = store.read_all(results).results

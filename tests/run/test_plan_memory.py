@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import psutil
+import pytest
 import torch
 from conftest import make_class
 
@@ -23,6 +24,7 @@ def tensor_bytes() -> int:
     return sum(storages.values())
 
 
+@pytest.mark.slow
 def test_nothing_grows_over_classes(tmp_path):
     """After fifteen classes in one process, its memory and its tensors are as after the second."""
     root = tmp_path / "data"
