@@ -66,7 +66,9 @@ def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | No
     ls new/*.png | adbench predict last.pt - --format csv > scores.csv
     adbench predict last.pt --watch incoming/ --fail-on-anomaly
     """  # noqa: D301 - the backspace is click's mark for "do not wrap"
-    groups, total = _groups(images, watch, idle)
+    groups, total, places = _groups(images, watch, idle)
+    if maps is not None:
+        _require_apart(maps, places)
     registry = load_plugins(plugin_files)
     values.compute_with(1 if threads == "auto" and total is not None and total < 2 else threads, say)
     from ..run import predict as predicting
@@ -85,8 +87,8 @@ def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | No
 
 def _groups(
     images: Sequence[str], watch: Path | None, idle: float | None
-) -> tuple[Iterator[Sequence[Source]], int | None]:
-    """The images to score, group by group, and their number; None if more may arrive.
+) -> tuple[Iterator[Sequence[Source]], int | None, list[Path]]:
+    """The images to score, group by group; their number, None if more may arrive; and the files and folders named.
 
     Raises:
         UsageError: no images, or both images and a folder to watch.
@@ -98,7 +100,7 @@ def _groups(
     if watch is None and idle is not None:
         raise UsageError("--idle", found="no --watch", wanted="a folder to watch")
     if watch is not None:
-        return sources.arriving(watch, idle=idle), None
+        return sources.arriving(watch, idle=idle), None, [watch]
     if not images:
         raise UsageError("IMAGES", found="none", wanted="files, folders, patterns or -", hint="Or give --watch DIR")
     named = [name for each in images for name in (_listed() if each == "-" else [each])]
@@ -109,7 +111,26 @@ def _groups(
         say(f"{plural(len(found.passed_over), 'file')} passed over, no image by the suffix: {some}{more}")
     if not found.images:
         raise DataError(f"images {', '.join(named[:NAMED])}", found="no image", wanted="at least one")
-    return iter([found.images]), len(found.images)
+    return (
+        iter([found.images]),
+        len(found.images),
+        [Path(name) for name in named] + [each.path for each in found.images],
+    )
+
+
+def _require_apart(maps: Path, places: Sequence[Path]) -> None:
+    """Refuse a folder of maps with or within the images: maps would replace images, or be scored as such.
+
+    Raises:
+        UsageError: it is such a folder.
+    """
+    folder = maps.resolve()
+    for place in {each.resolve() for each in places}:
+        if folder == place or folder in place.parents or (place.is_dir() and place in folder.parents):
+            raise UsageError(
+                f"--maps {maps}", found=f"{place}, which is to be scored, there",
+                wanted="a folder apart from the images",
+            )  # fmt: skip
 
 
 def _listed() -> list[str]:

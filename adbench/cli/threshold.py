@@ -170,12 +170,20 @@ def _places(run: str, class_name: str | None, results: Path) -> list[tuple[Path,
 
 
 def _by_class(records: Sequence[LoggedScore], found: Sequence[Result], log: Path) -> dict[str, list[LoggedScore]]:
-    """The records of a run by class. Raises ``DataError`` if the log has none."""
+    """The records of a run by class, each image and score once. Raises ``DataError`` if the log has none.
+
+    An image that was scored again, such as by a second ``predict --watch``, tells nothing new.
+    """
     run = found[0].run
     by_class: dict[str, list[LoggedScore]] = {result.class_name: [] for result in found}
-    for record in records:
+    once = {(record.run, record.class_name, record.path, record.score): record for record in reversed(records)}
+    for record in reversed(once.values()):
         if record.run == run and record.class_name in by_class:
             by_class[record.class_name].append(record)
+    if len(once) < len(records):
+        say(
+            f"{len(records) - len(once)} of {len(records)} records repeat an image with the same score and don't count."
+        )
     if not any(by_class.values()):
         there = dict.fromkeys(f"{record.run} ({record.class_name})" for record in records)
         listed = ", ".join(list(there)[:4]) or "no record"

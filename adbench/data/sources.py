@@ -78,6 +78,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
     """All files below a folder, in the order of their paths; hidden ones and those in hidden folders are left out."""
 
     def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError) and folder.is_dir():
+            return  # a folder below it vanished during the look
         raise DataError(f"folder {error.filename}", found=reason(error), hint="Correct its permissions") from error
 
     found: list[Path] = []

@@ -46,7 +46,8 @@ def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Map
             if unit == "classes":
                 named = {f"{board.name}/{name}": value for name, value in single.items()}
             else:
-                named = {board.name: mean(single[name] for name in classes) if classes else None}
+                common = [single[name] for name in classes]
+                named = {board.name: None if None in common or not common else mean(common)}
             known = {name: value for name, value in named.items() if value is not None}
             found.setdefault(variant.label, {}).update(known)
     return found
@@ -55,15 +56,14 @@ def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Map
 def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
     """Mean ranks, best first.
 
-    Only variants that have every data set or class of the variant with the most count; the others are named below.
+    Of the variants with the same data sets or classes, those that give the largest table; all others are named below.
 
     Raises:
         ResultError: fewer than two variants share two data sets or classes.
     """
     known = values(boards, metric, unit)
-    most = max((len(each) for each in known.values()), default=0)
-    counting = {label: each for label, each in known.items() if len(each) == most}
-    blocks = sorted(set.intersection(*(set(each) for each in counting.values()))) if counting else []
+    blocks = _largest(known)
+    counting = {label: each for label, each in known.items() if set(blocks) <= set(each)} if blocks else {}
     if len(counting) < 2 or len(blocks) < 2:
         what = "data sets" if unit == "datasets" else "classes"
         found = f"{plural(len(counting), 'variant')} on {len(blocks)} {what}"
@@ -81,7 +81,20 @@ def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
     what = "data set" if unit == "datasets" else "class"
     title = f"Mean ranks by {TITLES[metric]} over {_count(len(blocks), what)}"
     left_out = [label for label in known if label not in counting]
+    left_out += sorted({block for each in known.values() for block in each} - set(blocks))
     return Table(title, columns, tuple(rows), tuple(_notes(ranking, len(labels), what, left_out)))
+
+
+def _largest(known: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The data sets or classes with which the most cells of a table of at least two variants are full."""
+    own = [frozenset(each) for each in known.values()]
+    candidates = {one & other for number, one in enumerate(own) for other in own[:number]}
+
+    def cells(blocks: frozenset[str]) -> tuple[int, int, list[str]]:
+        return len(blocks) * sum(blocks <= each for each in own), len(blocks), sorted(blocks)
+
+    best: frozenset[str] = max(candidates, key=cells) if candidates else frozenset()
+    return sorted(best)
 
 
 def _common(variants: Sequence[Variant]) -> list[str]:
@@ -108,7 +121,7 @@ def _notes(ranking: Ranking, methods: int, what: str, left_out: Sequence[str]) -
     if ranking.datasets < FEWEST_BLOCKS or methods < FEWEST_METHODS:
         notes.append(f"With {_count(ranking.datasets, what)} and {plural(methods, 'variant')} this test finds little.")
     if left_out:
-        notes.append(f"Left out, since some {what} is missing: {', '.join(left_out)}.")
+        notes.append(f"Left out, since not all have the same: {', '.join(left_out)}.")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -95,10 +96,13 @@ class Predictor:
         threshold: counts in place of the stored one.
 
     Raises:
-        UsageError: a class that the model was not trained on, or none where it has several.
+        UsageError: a class that the model was not trained on, or none where it has several; or a threshold that is no
+            number.
     """
 
     def __init__(self, model: TrainedModel, *, class_name: str | None = None, threshold: float | None = None) -> None:
+        if threshold is not None and not math.isfinite(threshold):
+            raise UsageError("threshold", found=f"{threshold:g}", wanted="a finite number")
         self.model = model
         self.class_name = model.class_named(class_name)
         self.stored: Stored | None = model.threshold(self.class_name) if threshold is None else None
@@ -237,6 +241,8 @@ def _from_array(image: object) -> Image.Image:
     """An image of Pillow from an array or tensor. Raises ``ValueError`` for what has no fixed meaning as one."""
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
+        if image.is_floating_point():
+            image = image.float()  # NumPy has no bfloat16
         values: NDArray[np.generic] = (image.movedim(0, -1) if image.ndim == 3 else image).numpy()
     elif isinstance(image, np.ndarray):
         values = image
@@ -270,4 +276,8 @@ def _batches(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
 def describe(model: TrainedModel) -> str:
     """One line about a model: "padim, trained on folder/screw, 256x256"."""
     saved = model.saved
-    return f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size_text(model.size)}"
+    words = f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size_text(model.size)}"
+    trained = saved.options.get("amp")
+    if trained != model.options.amp:
+        words += f"; computed with --amp {model.options.amp}, as {model.device} has no {trained}"
+    return words

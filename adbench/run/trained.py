@@ -19,7 +19,7 @@ from ..data.image_store import Store
 from ..data.images import Images
 from ..stats.thresholds import Stored
 from ..util import devices
-from ..util.errors import CheckpointError, UsageError
+from ..util.errors import CheckpointError, OptionError, UsageError
 from ..util.memory import MicroBatches
 from . import checkpoint
 from .checkpoint import Checkpoint
@@ -33,7 +33,7 @@ class TrainedModel:
     Attributes:
         saved: the checkpoint that it was read from.
         method: its method.
-        options: those of its training, with the precision of the present device.
+        options: those of its training; the precision is float32 on a device that lacks the trained one.
         detector: on the present device.
     """
 
@@ -131,7 +131,7 @@ def open_model(
     Raises:
         CheckpointError: the file is missing, unreadable, not adbench's or doesn't fit its method; or the backbone has
             other weights than in training.
-        UsageError: the method, its weights, the precision or the device are not available here.
+        UsageError: the method, its weights or the device are not available here.
         TaskError: building it failed.
     """
     saved = checkpoint.read(path, hint=hint)
@@ -141,11 +141,19 @@ def open_model(
     method = registry.method(saved.method)
     given = {} if weights is None else {"weights": str(weights)}
     options = saved.options_for(method, {**given, **(changes or {})})
-    options = replace(options, amp=devices.resolve_amp(options.amp, where))
+    options = replace(options, amp=_precision(options.amp, where))
     context = registry.offering(saved.context(where, auxiliary), options)
     model = TrainedModel(saved, method, options, checkpoint.build(saved, method, options, context))
     _require_same_backbone(model)
     return model
+
+
+def _precision(trained: str, device: torch.device) -> devices.Amp:
+    """The precision of the training, or float32 on a device that lacks it."""
+    try:
+        return devices.resolve_amp(trained, device)
+    except OptionError:
+        return devices.resolve_amp("off", device)
 
 
 def _require_same_backbone(model: TrainedModel) -> None:

@@ -101,6 +101,25 @@ def test_maps_are_written_in_the_shape_of_the_images(model, images, tmp_path):
     assert Image.open(tmp_path / "maps/wide.png").size == (90, 50)
 
 
+@pytest.mark.parametrize("place", ["", "maps", ".."])
+def test_maps_never_lie_among_the_images(model, images, place):
+    """They would replace images of the same name, or be scored as images the next time."""
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    for words in ((images,), ("--watch", images, "--idle", "0"), (images / "spot.png",)):
+        done = predict(model, *words, "--maps", images / place)
+        allowed = words == (images / "spot.png",) and place == "maps"
+        assert done.exit_code == (0 if allowed else 2), done.stderr
+        assert allowed or "wanted a folder apart from the images" in done.stderr
+    assert {path.name: path.read_bytes() for path in images.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_threshold_is_a_finite_number(model, images, value):
+    """Above NaN lies nothing, so every defect would be called good."""
+    done = predict(model, images, "--threshold", value, "--fail-on-anomaly")
+    assert (done.exit_code, "wanted a finite number" in done.stderr) == (2, True)
+
+
 def test_scores_are_kept_in_a_log(model, images, tmp_path):
     """Two calls append; each line has what the row has, and the run that made the model."""
     log = tmp_path / "scores.jsonl"

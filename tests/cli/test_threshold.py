@@ -125,9 +125,11 @@ def test_what_is_no_share_is_refused(text):
 def log(results: Path, path: Path, scores, *, run: str | None = None, class_name: str = "bolts") -> Path:
     """A log with these scores."""
     name = only_run(results).name if run is None else run
-    score_log.append(
-        path, [LoggedScore("2024-05-01T12:00:00Z", "x", class_name, float(each), None, None, name) for each in scores]
-    )
+    records = [
+        LoggedScore("2024-05-01T12:00:00Z", f"{number}.png", class_name, float(each), None, None, name)
+        for number, each in enumerate(scores)
+    ]
+    score_log.append(path, records)
     return path
 
 
@@ -166,6 +168,18 @@ def test_a_log_of_good_images_takes_the_place_of_the_stored_scores(held, tmp_pat
     elsewhere = shutil.copytree(only_run(results), tmp_path / "elsewhere")
     found = drift(tmp_path / "none", new, "--good", known, "--ignore-alarms", "--format", "json", run=elsewhere)
     assert [row["drifted"] for row in rows_of(found)] == [False]
+
+
+def test_an_image_that_is_logged_again_counts_once(held, tmp_path):
+    """A second ``predict --watch`` logs what is there once more: that is no new evidence."""
+    results, _ = held
+    good = np.random.default_rng(0).choice(stored_scores(results), 40)
+    once = rows_of(drift(results, log(results, tmp_path / "once", good), "--format", "json"))
+    for _ in range(4):
+        log(results, tmp_path / "often", good)
+    often = drift(results, tmp_path / "often", "--format", "json")
+    assert rows_of(often) == once
+    assert "120 of 160 records repeat an image" in often.stderr
 
 
 def test_a_log_of_another_run_is_refused(held, tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adbench.data import sources
 from adbench.data.sources import arriving, find
 from adbench.util.errors import DataError
 
@@ -85,6 +87,20 @@ def test_a_replaced_image_is_new(tmp_path):
     nothing = lambda: None  # noqa: E731
     clock = Clock(nothing, nothing, lambda: image.write_bytes(b"22"))
     assert seen(tmp_path, clock) == [["a.png"], ["a.png"]]
+
+
+def test_a_folder_that_vanishes_below_ends_nothing(tmp_path, monkeypatch):
+    """Another program may tidy up during a look."""
+    (tmp_path / "inner").mkdir()
+    real = os.walk
+
+    def walk(place, onerror):
+        onerror(FileNotFoundError(2, "gone", str(tmp_path / "inner")))
+        yield from real(place)
+
+    monkeypatch.setattr(sources.os, "walk", walk)
+    (tmp_path / "a.png").touch()
+    assert seen(tmp_path, Clock()) == [["a.png"]]
 
 
 def test_a_missing_folder_is_refused(tmp_path):

@@ -48,8 +48,17 @@ def test_a_variant_without_a_class_is_left_out_and_named():
     """Ranks of different lists can't be compared."""
     found = table(boards(made({"a": [0.9, 0.9, 0.8], "b": [0.8, 0.7, 0.9], "c": [0.7]})), "image_auroc", "classes")
     assert found.column("variant") == ["a", "b"]
-    assert any("missing: c" in note for note in found.notes)
+    assert any("Left out, since not all have the same: c" in note for note in found.notes)
     assert any("finds little" in note for note in found.notes)
+
+
+def test_the_largest_table_is_ranked():
+    """Two methods on two data sets are ranked, whatever a third has elsewhere; what only one has is named."""
+    results = [*made({"a": [0.9], "b": [0.8]}, "one"), *made({"a": [0.9], "b": [0.8]}, "two")]
+    results += [*made({"c": [0.7], "a": [0.6]}, "three"), *made({"c": [0.7]}, "four")]
+    found = table(boards(results), "image_auroc", "datasets")
+    assert found.column("variant") == ["a", "b"]
+    assert any(note.endswith("c, four, three.") for note in found.notes)
 
 
 def test_too_little_is_one_message():

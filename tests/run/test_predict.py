@@ -73,6 +73,14 @@ def test_what_is_no_image_is_refused(predictor, image, found):
         predictor.predict([image])
 
 
+def test_a_tensor_in_bfloat16_is_an_image(predictor):
+    """NumPy lacks the type; 0 and 1 are exact in it."""
+    image = torch.zeros(3, 20, 30, dtype=torch.bfloat16)
+    image[:, 5:9, 5:9] = 1
+    half, whole = predictor.predict([image, image.float()])
+    assert half.score == whole.score
+
+
 def test_an_unreadable_file_stops_predict_and_not_stream(predictor, tiny_data, tmp_path):
     """From Python it is an error; in a stream it is told in its place, and the others are scored."""
     (tmp_path / "a.png").write_bytes(b"broken")

@@ -13,6 +13,7 @@ from adbench.api import registry
 from adbench.api.data import Sample
 from adbench.data import memory_store
 from adbench.results.run_files import read_scores
+from adbench.run.predict import describe
 from adbench.run.trained import open_model
 from adbench.util.errors import CheckpointError, UsageError
 
@@ -94,3 +95,13 @@ def test_an_invalid_provenance_is_refused(ran, tiny, tmp_path, field, value):
     torch.save(saved, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=f"another '{field}'"):
         open_model(tmp_path / "a.pt", registry_of(tiny), device="cpu")
+
+
+def test_a_precision_that_is_not_here_becomes_float32(ran, tiny, tmp_path):
+    """A model of a GPU with fp16 scores on a CPU, and says how."""
+    saved = torch.load(ran[1].checkpoint("last"), weights_only=True)
+    saved["options"]["amp"] = "fp16"
+    torch.save(saved, tmp_path / "a.pt")
+    model = open_model(tmp_path / "a.pt", registry_of(tiny), device="cpu")
+    assert model.options.amp == "off"
+    assert describe(model).endswith("computed with --amp off, as cpu has no fp16")
