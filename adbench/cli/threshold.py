@@ -94,7 +94,8 @@ def _set(found: Sequence[Result], share: float | None, value: float | None, resu
 
     model = retarget.Model.of(results, found[0])
     with model.first.lock():
-        return retarget.apply(model, [change(model, result) for result in found])
+        now = [model.folders[result.class_name].read_result() for result in found]
+        return retarget.apply(model, [change(model, result) for result in now])
 
 
 @click.command(short_help="Test whether logged scores still look like the good ones.")

@@ -190,13 +190,14 @@ class Result:
     bytes of the used images and masks. ``method_package`` is the distribution and version of the method.
     ``evaluations`` is the number of epochs from which the oracle was chosen. ``threshold`` is None where the training
     scores suggest none. ``passes`` is the number of micro-batches per batch in training and scoring where memory was
-    short. ``files`` has the SHA-256 digests of the files beside the result, by name. ``held_out_images`` were held out
-    of the training, besides the ``train_images``. ``tied_images`` is the number of test images that share their score
-    with another one. ``shots`` names the training images that were drawn in the setting "few-shot", before any were
-    held out. ``digest`` is that of the stored numbers. ``label`` are the user's own words. ``data_root`` is where the
-    images lay. ``eval_every`` is what the user asked for. ``evaluated_from`` is the name of the run whose checkpoint
-    was evaluated again at another size, without training; None for a run that was trained. In results that are older
-    than a field it is None, or empty for ``files`` and ``label``.
+    short. ``files`` has the SHA-256 digests of the files beside the result, by name, and several with blanks between
+    them while a file is replaced. ``held_out_images`` were held out of the training, besides the ``train_images``.
+    ``tied_images`` is the number of test images that share their score with another one. ``shots`` names the training
+    images that were drawn in the setting "few-shot", before any were held out. ``digest`` is that of the stored
+    numbers. ``label`` are the user's own words. ``data_root`` is where the images lay. ``eval_every`` is what the user
+    asked for. ``evaluated_from`` is the name of the run whose checkpoint was evaluated again at another size, without
+    training; None for a run that was trained. In results that are older than a field it is None, or empty for ``files``
+    and ``label``.
     """
 
     schema: int

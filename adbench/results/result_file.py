@@ -6,16 +6,16 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..api.scores import METRIC_NAMES
+from ..api.scores import METRIC_NAMES, Metrics
 from ..util.errors import ResultError, first_line, reason
-from ..util.text import stored_text
+from ..util.text import csv_text, stored_text
 from . import serialization
-from .records import Result
+from .records import EpochRecord, Result
 
 SCHEMA = 1
 """Version of ``result.json``; a higher one comes from a newer adbench."""
@@ -72,6 +72,16 @@ def _check_schema(path: Path, content: object) -> None:
 def _tuples(value: Any) -> Any:
     """Turn lists into tuples: a list in an option's value is a tuple that JSON changed."""
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
+
+
+def curve_text(epochs: Sequence[EpochRecord]) -> str:
+    """The content of ``epochs.csv``."""
+    return csv_text(("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES), map(_curve_row, epochs))
+
+
+def _curve_row(record: EpochRecord) -> tuple[object, ...]:
+    values = [getattr(record.metrics or Metrics(), name) for name in METRIC_NAMES]
+    return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
 
 
 # ---------------------------------------------------------------- numbers that a run can have stored

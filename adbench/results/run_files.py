@@ -38,6 +38,12 @@ def folder_of(results: Path, result: Result) -> RunFolder:
     return RunFolder(results, result.dataset, result.class_name, result.method, result.run)
 
 
+def lock_of(results: Path, result: Result) -> RunFolder:
+    """The folder whose lock counts for a result: that of the first class of its model, even if it is gone."""
+    first = (result.protocol.classes or (result.class_name,))[0]
+    return RunFolder(results, result.dataset, first, result.method, result.run)
+
+
 def folder_at(path: Path) -> RunFolder:
     """The run in an existing folder ``DATASET/CLASS/METHOD/RUN``, whatever the names in its result are."""
     dataset, class_name, method, run = path.parts[-4:]
@@ -146,7 +152,7 @@ def _read(path: Path, result: Result) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     digest = result.files.get(path.name)
-    if digest is not None and digest != hashlib.sha256(data).hexdigest():
+    if digest is not None and hashlib.sha256(data).hexdigest() not in digest.split():
         raise _unlike(path, "an empty file" if not data else "another content than the run stored")
     return data
 

@@ -27,7 +27,6 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..api.scores import METRIC_NAMES, Metrics
 from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, absent, reason
 from ..util.text import csv_text, safe_name, stored_text
@@ -101,7 +100,7 @@ class RunFolder:
         """
         digests = {
             SCORES: self._write(SCORES, csv_text(SCORE_COLUMNS, map(astuple, scores))),
-            EPOCHS: self._write(EPOCHS, csv_text(_EPOCH_COLUMNS, map(_epoch_row, epochs))),
+            EPOCHS: self._write(EPOCHS, result_file.curve_text(epochs)),
         }
         if histograms is not None:
             digests[HISTOGRAMS] = self.write_histograms(histograms)
@@ -115,12 +114,18 @@ class RunFolder:
     def rewrite_threshold(self, result: Result, used: Sequence[ThresholdScore] = ()) -> Result:
         """Store a result again whose threshold is another one, with the scores that it ``used``, if they are others.
 
+        While their file is replaced, the old result has the digests of both. So it fits its result at any moment.
+
         Raises:
             ResultError: a file can't be written; the old result is then still there.
         """
         digests = dict(result.files)
         if used:
-            digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, csv_text(THRESHOLD_COLUMNS, map(astuple, used)))
+            text = csv_text(THRESHOLD_COLUMNS, map(astuple, used))
+            if known := digests.get(THRESHOLD_SCORES):
+                both = {**digests, THRESHOLD_SCORES: f"{known} {_digest(_bytes(text))}"}
+                self._write(RESULT, serialization.to_text(replace(self.read_result(), files=both)))
+            digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, text)
         result = result_file.with_digest(replace(result, files=digests))
         self._write(RESULT, serialization.to_text(result))
         return result
@@ -229,15 +234,13 @@ class RunFolder:
         """
         with self.lock():
             self.discard()
-        with _writing(self.path):
-            (self.path / LOCK).unlink(missing_ok=True)
-        with suppress(OSError):  # not empty
-            for folder in (self.path, *list(self.path.parents)[:3]):
-                folder.rmdir()
+        files.remove_bare(self.path, LOCK, above=3)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from computing the same run; a killed process leaves no lock.
+
+        A folder that was made for the lock goes with it, unless it has got another file.
 
         Raises:
             TaskError: another process is computing the run.
@@ -245,7 +248,7 @@ class RunFolder:
         """
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.path / LOCK)
+        lock, made = FileLock(self.path / LOCK), not self.path.is_dir()
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
@@ -262,6 +265,8 @@ class RunFolder:
         finally:
             self._held = None
             lock.release()
+            if made:
+                files.remove_bare(self.path, LOCK, above=3)
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[Path]:
@@ -295,12 +300,20 @@ class RunFolder:
         )  # fmt: skip
 
     def _write(self, name: str, text: str) -> str:
-        return self._write_bytes(name, stored_text(text).encode("utf-8"))
+        return self._write_bytes(name, _bytes(text))
 
     def _write_bytes(self, name: str, data: bytes) -> str:
         with self._writing(name) as path:
             files.write(path, lambda stream: stream.write(data))
-        return hashlib.sha256(data).hexdigest()
+        return _digest(data)
+
+
+def _bytes(text: str) -> bytes:
+    return stored_text(text).encode("utf-8")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 @contextmanager
@@ -317,15 +330,6 @@ def _writing(path: Path) -> Iterator[None]:
             cause = cause.__cause__ or cause.__context__
         hint = "Free some space or permit writing there, or choose another folder with --results"
         raise ResultError(f"{path} can't be written", found=reason(cause or error), hint=hint) from error
-
-
-_EPOCH_COLUMNS = ("number", "total", "loss", "learning_rate", "seconds", *METRIC_NAMES)
-
-
-def _epoch_row(record: EpochRecord) -> tuple[object, ...]:
-    metrics = record.metrics or Metrics()
-    values = tuple(getattr(metrics, name) for name in METRIC_NAMES)
-    return record.number, record.total, record.loss, record.learning_rate, record.seconds, *values
 
 
 def read_all(

@@ -107,6 +107,7 @@ def from_stored(resolved: ResolvedJob) -> tuple[Result, ...] | None:
     if folds is not None and any(not scores or scores[0].folds != folds for scores in good):
         return None
     with resolved.folder.lock():
+        results = tuple(each.folder.read_result() for each in resolved.classes)  # another process may have changed it
         return _apply(resolved, results, good, target)
 
 

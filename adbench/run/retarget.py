@@ -24,7 +24,7 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Model:
-    """The folders of a stored model's classes, by class; the first one has its lock.
+    """The folders of a stored model's classes, by class, there or not; the first one has its lock.
 
     A model of one class has one folder. One of several classes has the same checkpoint in each of its folders.
     """
@@ -150,20 +150,21 @@ def _highest(values: Sequence[float | None]) -> NDArray[np.float64] | None:
 
 
 def _rewrite_checkpoint(model: Model, judged: Mapping[str, Threshold]) -> None:
-    """Put thresholds into ``last.pt`` of all classes, and into the best epochs' where they are the same file."""
-    first = model.first
-    payload = first.load_checkpoint(LAST)
-    if payload is None:  # only results were brought here
+    """Put thresholds into each ``last.pt`` that is there, and into the best epochs' where they are the same file."""
+    holders = [folder for folder in model.folders.values() if folder.checkpoint(LAST).is_file()]
+    if not holders:  # only results were brought here
         return
+    first, *others = holders
+    payload = first.load_checkpoint(LAST)
+    assert payload is not None
     same = [path.stem for path in first.path.glob(f"{ORACLE}*.pt") if path.samefile(first.checkpoint(LAST))]
     for name, threshold in judged.items():
         _put(payload, name, threshold, first.checkpoint(LAST), several=len(model.folders) > 1)
     first.save_checkpoint(LAST, payload)
     for name in same:
         first.copy_checkpoint(LAST, name)
-    for folder in model.folders.values():
-        if folder is not first and folder.path.is_dir():
-            folder.take_checkpoints(first)
+    for folder in others:
+        folder.take_checkpoints(first)
 
 
 def _put(payload: dict[str, Any], class_name: str, threshold: Threshold, path: Path, *, several: bool) -> None:

@@ -217,6 +217,18 @@ def remove(path: Path) -> None:
         own.unlink()
 
 
+def remove_bare(folder: Path, name: str, *, above: int) -> None:
+    """Remove a folder that has nothing but the file ``name``, and up to ``above`` folders over it that become empty.
+
+    What can't be removed stays, without an error.
+    """
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [name]:
+            (folder / name).unlink()
+        for path in (folder, *list(folder.parents)[:above]):
+            path.rmdir()
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files in a folder; what goes meanwhile counts nothing."""
     size = 0

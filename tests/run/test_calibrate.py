@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ from runs import Notes, files_in, registry_of, scores_of
 from adbench import Method
 from adbench.api import registry as plugins
 from adbench.data import splits
-from adbench.results.run_files import folder_of, read_good_scores
-from adbench.run import checkpoint, plan, trial
+from adbench.results import store
+from adbench.results.run_files import folder_of, read_good_scores, read_threshold_scores
+from adbench.run import checkpoint, plan, retarget, trial
 from adbench.run.plan import Outcome, Plan
 from adbench.stats import conformal
+from adbench.util import files
 from adbench.util.errors import OptionError
 
 TARGET = 0.2
@@ -111,6 +115,61 @@ def test_a_broken_cross_validation_keeps_the_result_and_goes_on(tiny_data, tmp_p
     assert len(fits.names) == 3 + 1
     assert len(good_of(tmp_path, made)) == 6
     assert not (folder_of(tmp_path, made.result).path / "folds").exists()
+
+
+class _DeathError(BaseException):
+    """A process that ends."""
+
+
+def dying_at(monkeypatch, writes: int) -> list[int]:
+    """Let the process die instead of its write number ``writes`` + 1 of a threshold; return a list of its writes."""
+    done: list[int] = []
+    write, apply = files.write, retarget.apply
+
+    def counting(path, fill):
+        if len(done) == writes:
+            raise _DeathError
+        done.append(1)
+        write(path, fill)
+
+    def armed(*arguments):
+        monkeypatch.setattr(files, "write", counting)
+        return apply(*arguments)
+
+    monkeypatch.setattr(retarget, "apply", armed)
+    return done
+
+
+@pytest.mark.slow
+def test_a_death_at_any_write_of_the_threshold_is_made_good_by_the_same_command(tiny_data, tmp_path, monkeypatch):
+    """What was stored fits together after each write, and the same command gives the result of one that lives."""
+    fits, classes = Fits(), {"classes": ("bolts", "nuts"), "setting": "multi-class", "folds": 2}
+    method, start = memory(fits), tmp_path / "start"
+    with monkeypatch.context() as patched:
+        dying_at(patched, 0)
+        with pytest.raises(_DeathError):
+            run(method, tiny_data, start, **classes)
+    living = shutil.copytree(start, tmp_path / "living")
+    with monkeypatch.context() as patched:
+        done = dying_at(patched, 99)
+        (wanted,) = run(method, tiny_data, living, **classes)
+    assert len(done) == 1 + 2 * 3  # the checkpoint; the old result, the scores and the new result of each class
+    for writes in range(1, len(done)):
+        place = shutil.copytree(start, tmp_path / f"{writes}")
+        with monkeypatch.context() as patched:
+            dying_at(patched, writes)
+            with pytest.raises(_DeathError):
+                run(method, tiny_data, place, **classes)
+        for each in store.read_all(place).results:
+            assert len(read_threshold_scores(folder_of(place, each).path, each)) > 6  # good and test images
+        (made,) = run(method, tiny_data, place, **classes)
+        assert [replace(each, files={}) for each in made.results] == [
+            replace(each, files={}) for each in wanted.results
+        ], writes
+        assert [each.files["thresholds.csv"] for each in made.results] == [
+            each.files["thresholds.csv"] for each in wanted.results
+        ]
+    assert len(fits.names) == 1 + 2  # no model was trained again
 
 
 def test_held_out_images_need_no_further_model(tiny_data, tmp_path):

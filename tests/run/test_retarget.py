@@ -120,6 +120,23 @@ def test_one_class_of_a_model_of_several_is_changed_alone(tiny, tiny_data, tmp_p
     assert one.checkpoint("last").samefile(other.checkpoint("last"))
 
 
+def test_a_model_whose_first_class_is_gone_is_changed_in_its_other_ones(tiny, tiny_data, tmp_path):
+    """The lock of the first class leaves no folder behind, and result and checkpoint of the other one agree."""
+    job = replace(
+        job_for(tiny, tiny_data, tmp_path, epochs=1), class_name="", classes=("bolts", "nuts"), setting="multi-class"
+    )
+    resolved = resolve(tiny, job)
+    _, nuts = engine.run(resolved, registry_of(tiny))
+    gone, kept = (each.folder for each in resolved.classes)
+    gone.remove()
+    model = Model.of(tmp_path, nuts)
+    with model.first.lock():
+        retarget.apply(model, [retarget.by_hand(nuts, 0.25)])
+    assert kept.read_result().threshold.value == 0.25
+    assert checkpoint.read(kept.checkpoint("last")).threshold_of("nuts").value == 0.25
+    assert not (tmp_path / "folder" / "bolts").exists()
+
+
 def test_a_result_without_its_checkpoint_can_be_changed(made, tmp_path):
     """Results that were brought from elsewhere may have none."""
     result, folder = made
