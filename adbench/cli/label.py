@@ -26,11 +26,11 @@ def label(run: str, text: str, results: Path) -> None:
     """  # noqa: D301 - the backspace is click's mark for "do not wrap"
     from ..results import labels, store
     from ..results.find import find_runs
-    from ..results.run_files import folder_of
+    from ..results.run_files import folder_of, lock_of
 
     checked = labels.checked(text, thing="label")
     found = find_runs(store.read_all(results).results, [run], results)
     for result in found:
-        labels.store(folder_of(results, result), checked)
+        labels.store(folder_of(results, result), checked, lock=lock_of(results, result))
         what = f"{result.dataset}/{result.class_name}/{result.method}/{result.run}"
         say(f"{what}: labelled '{checked}'." if checked else f"{what}: has no label now.")

@@ -35,12 +35,13 @@ def checked(text: str, *, thing: str = "--label") -> str:
     return label
 
 
-def store(folder: RunFolder, label: str) -> Result:
+def store(folder: RunFolder, label: str, *, lock: RunFolder | None = None) -> Result:
     """Give a stored run a label in place of its old one; all other fields stay as they are in the file.
 
     Args:
         folder: the run.
         label: checked; an empty one removes the old one.
+        lock: the folder with the lock, that of the first class of the run's model; by default it has one class.
 
     Raises:
         ResultError: there is no result, or it can't be read or written.
@@ -48,7 +49,7 @@ def store(folder: RunFolder, label: str) -> Result:
     """
     path = folder.path / RESULT
     result_file.read(path)  # refuses what is no result
-    with folder.lock():
+    with (lock or folder).lock():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             content["label"] = label

@@ -365,7 +365,7 @@ def _prepare(
             if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
             if job.label and any(result.label != job.label for result in results):
-                results = tuple(labels.store(each.folder, job.label) for each in resolved.classes)
+                results = tuple(labels.store(each.folder, job.label, lock=resolved.folder) for each in resolved.classes)
             return Outcome(job, results, reused=True)
         require_writable(job.results)
         builds.require(resolved)

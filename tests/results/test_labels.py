@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,9 @@ from made_results import make_result
 from adbench.api.scores import Metrics
 from adbench.results import labels
 from adbench.results.records import EpochRecord
+from adbench.results.run_files import folder_of, lock_of
 from adbench.results.store import RunFolder
-from adbench.util.errors import OptionError, ResultError
+from adbench.util.errors import OptionError, ResultError, TaskError
 
 
 @settings(max_examples=40)
@@ -57,6 +59,19 @@ def test_storing_a_label_moves_nothing_else(tmp_path):
     assert (labelled.label, labelled.digest, labelled.run) == ("ätzend, zu hell", stored.digest, stored.run)
     assert json.loads(path.read_text(encoding="utf-8")) == {**before, "label": "ätzend, zu hell"}
     assert labels.store(folder, "").label == ""
+
+
+def test_a_label_waits_for_the_model_of_its_class(tmp_path):
+    """While a process has the lock of the model's first class, no class gets a label; a gone one is not made again."""
+    protocol = replace(make_result().protocol, setting="multi-class", classes=("bolts", "nuts"))
+    made = replace(make_result(), class_name="nuts", protocol=protocol)
+    folder, first = folder_of(tmp_path, made), lock_of(tmp_path, made)
+    folder.write_result(made, [], [])
+    with lock_of(tmp_path, made).lock(), pytest.raises(TaskError, match="another process"):
+        labels.store(folder, "x", lock=first)
+    assert labels.store(folder, "x", lock=first).label == "x"
+    assert first.path == tmp_path / made.dataset / "bolts" / made.method / made.run
+    assert not first.path.parent.parent.exists()
 
 
 def test_a_run_without_a_result_has_no_label(tmp_path):
