@@ -25,6 +25,9 @@ Format = Literal["table", "csv", "jsonl"]
 COLUMNS = ("path", "score", "threshold", "verdict", "map", "error")
 """Columns of CSV and fields of JSON lines."""
 
+UNREADABLE = "unreadable"
+"""In place of a verdict, of an image that can't be read."""
+
 
 class Writer:
     """Writes each prediction to standard output as soon as it is there, and counts.
@@ -64,7 +67,7 @@ class Writer:
         if isinstance(found, Problem):
             self.unreadable += 1
             warn(str(DataError(f"{found.path}", found=found.found, hint=found.hint)))
-            self._record(str(source.path), None, None, "", "", found.found)
+            self._record(str(source.path), None, None, UNREADABLE, "", found.found)
             return
         if self.log is not None:
             score_log.append(self.log, [self._logged(found)])
@@ -104,8 +107,7 @@ class Writer:
         elif self.format == "jsonl":
             self._line(stored_text(json.dumps(dict(zip(COLUMNS, values, strict=True)), ensure_ascii=False)))
         else:
-            shown = verdict or ("unreadable" if error else "-")
-            self._line(printable(_row(shown, _number(score), _number(threshold), path)))
+            self._line(printable(_row(verdict or "-", _number(score), _number(threshold), path)))
 
     def _line(self, text: str) -> None:
         self._text(text + "\n")

@@ -215,7 +215,7 @@ def share(text: str | None, option: str) -> float | None:
     except (ArithmeticError, ValueError):
         value = math.nan
     if not 0 < value < 1:
-        hint = f"Did you mean {words}%?" if 1 <= value < 100 else ""
+        hint = f"Did you mean {words}%?" if 1 <= value < 100 and "%" not in words else ""
         raise OptionError(option, found=f"'{text}'", wanted="a share such as 1% or 0.01", hint=hint)
     return value
 

@@ -45,6 +45,11 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
         return exact
     found = _in_folder(stored, Path(name), results) or [run for run in stored if name.strip("/\\") in _text(run)]
     if not found:
+        if Path(name).is_file() and Path(name).suffix == ".pt":
+            raise UsageError(
+                f"{name}", found="a checkpoint without its result", wanted=f"a run in {results}",
+                hint="Copy the run's whole folder, to its place DATASET/CLASS/METHOD/RUN below --results",
+            )  # fmt: skip
         _refuse_moved(name, results)
         raise UnknownNameError("run", name, near(stored, name), hint="See adbench list runs")
     if len({(run.dataset, run.method, run.run) for run in found}) > 1:

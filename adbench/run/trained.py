@@ -68,7 +68,7 @@ class TrainedModel:
         if name is None or name not in self.saved.classes:
             raise UsageError(
                 f"class of {self.saved.path}", found="none" if name is None else f"'{name}'",
-                wanted=f"one of {', '.join(self.saved.classes)}", hint="Give --class NAME",
+                wanted=f"one of {', '.join(self.saved.classes)}", hint="Give --class NAME" if name is None else "",
             )  # fmt: skip
         return name
 

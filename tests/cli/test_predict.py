@@ -80,6 +80,7 @@ def test_unreadable_files_are_told_and_the_rest_goes_on(model, images):
     assert done.exit_code == 1
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [Path(row["path"]).name for row in rows if row["error"]] == ["a.png", "gone.png"]
+    assert [row["verdict"] for row in rows if row["error"]] == ["unreadable"] * 2
     assert len(rows) == 4
     assert "1 file passed over, no image by the suffix: notes.txt" in done.stderr
     assert "2 unreadable" in done.stderr

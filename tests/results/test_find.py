@@ -95,6 +95,13 @@ def test_names_that_are_a_little_like_it_are_offered(stored, name):
     assert near(stored, "nowhere.pt") == []
 
 
+def test_a_lone_checkpoint_is_no_run(stored, tmp_path):
+    """What needs the run's result says that the file alone is too little."""
+    (tmp_path / "copied.pt").touch()
+    with pytest.raises(UsageError, match="found a checkpoint without its result"):
+        find_runs(stored, [str(tmp_path / "copied.pt")], tmp_path)
+
+
 def test_a_checkpoint_is_found_by_file_folder_and_run(tmp_path):
     """A copied file or folder needs no results around it; else the name of a run does."""
     (tmp_path / "copied").mkdir()
