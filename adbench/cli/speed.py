@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 @click.option("--largest-batch", type=click.IntRange(min=1), default=64, show_default=True,
               help="Look for the best batch up to so many images.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), help="State dict of the backbone, where it isn't at hand.")
+@click.option("--trust", is_flag=True, help="Open a .pt2 FILE, though it may run any code of whoever wrote it.")
 @arguments.results_option
 @arguments.plugin_option
 @arguments.device_option
 @arguments.threads_option
 @arguments.format_option
 @arguments.debug_option
-def speed(run: str, sizes: Sequence[str], seconds: float, largest_batch: int, weights: Path | None, results: Path,
-          plugin_files: tuple[Path, ...], device: str, threads: Choice, format_: str) -> None:  # fmt: skip
+def speed(run: str, sizes: Sequence[str], seconds: float, largest_batch: int, weights: Path | None, trust: bool,
+          results: Path, plugin_files: tuple[Path, ...], device: str, threads: Choice,
+          format_: str) -> None:  # fmt: skip
     """Measure how long scoring takes: from decoded images on the host to scores and maps on the host.
 
     One image at a time, and the batch with the most images per second; median and 95th percentile after a warm-up,
@@ -59,19 +61,22 @@ def speed(run: str, sizes: Sequence[str], seconds: float, largest_batch: int, we
     values.compute_with(threads, say)
     if target_of(Path(run)) is not None:
         with status_line() as show:
-            found = _of_file(Path(run), wanted, effort, show)
+            found = _of_file(Path(run), trust, wanted, effort, show)
     else:
         found = _of_run(run, results, plugin_files, device, weights, wanted, effort)
     print_tables([tables.table(found)], format_)
 
 
-def _of_file(path: Path, sizes: Sequence[Size] | None, effort: Effort, show: Callable[[str], None]) -> Speed:
+def _of_file(
+    path: Path, trust: bool, sizes: Sequence[Size] | None, effort: Effort, show: Callable[[str], None]
+) -> Speed:
     import torch
 
     from ..run import speed as measuring
     from ..run.export.runners import open_file
 
-    return measuring.of_file(open_file(path, torch.get_num_threads()), sizes=sizes, effort=effort, watch=show)
+    runner = open_file(path, torch.get_num_threads(), trust=trust)
+    return measuring.of_file(runner, sizes=sizes, effort=effort, watch=show)
 
 
 def _of_run(

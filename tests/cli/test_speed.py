@@ -51,6 +51,9 @@ def test_a_file_is_measured(stored, tiny_data, tmp_path):
     done = adbench("export", "tiny", *words)
     assert done.exit_code == 0, done.stderr
     done = adbench("speed", place, *SHORT)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--trust" in line_of(done)
+    done = adbench("speed", place, "--trust", *SHORT)
     assert done.exit_code == 0, done.stderr
     assert "a.pt2" in done.stdout
     assert "one image" in done.stdout

@@ -51,21 +51,30 @@ class Runner:
         return Outputs(found[SCORE], found.get(MAP), found.get(VERDICT))
 
 
-def open_file(path: Path, threads: int) -> Runner:
+def open_file(path: Path, threads: int, *, trust: bool = False) -> Runner:
     """Load an exported file.
 
     Args:
         path: a file that ``adbench export`` wrote.
         threads: that compute on the CPU.
+        trust: whether code in the file may run. ``torch.export.load`` runs code of a ``.pt2`` file: it unpickles old
+            archives and weights of some kinds, loads compiled libraries, and executes the guards of the program. The
+            other formats hold no code.
 
     Raises:
-        UsageError: it is missing, broken or another program's, or the package that runs it isn't installed.
+        UsageError: it is missing, broken or another program's, it may run code and isn't trusted, or the package that
+            runs it isn't installed.
     """
     target = target_of(path)
     if target is None:
         raise UsageError(f"{path}", found=f"'{path.suffix}'", wanted=f"one of {', '.join(SUFFIXES.values())}")
     if not path.is_file():
         raise UsageError(f"{path}", found=absent(path, "file"), wanted="an exported model")
+    if target == "torch" and not trust:
+        raise UsageError(
+            f"{path}", found="a .pt2 file, which may run any code when it is opened",
+            wanted="trust in whoever wrote it", hint="Give --trust if you made it; .onnx files hold no code",
+        )  # fmt: skip
     require_packages(target)
     openers = {"onnx": _open_onnx, "openvino": _open_openvino, "torch": _open_torch}
     try:
