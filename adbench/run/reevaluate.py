@@ -100,7 +100,7 @@ def at_size(
                 wanted="one of the present images and code", hint="Train it again, with --eval-size",
             )  # fmt: skip
     tasks = [reopener.task(each) for each in model]
-    job = _job(first, tasks[0], results, reopener)
+    job = _job(first, results, reopener)
     resolved = _resolved(first, job, tasks, eval_size)
     if resolved.is_finished():
         return Evaluated(tuple(each.folder.read_result() for each in resolved.classes), reused=True)
@@ -131,7 +131,7 @@ def _require_pixels(model: Sequence[Result]) -> None:
 # ---------------------------------------------------------------- its name
 
 
-def _job(result: Result, task: Task, results: Path, reopener: Reopener) -> Job:
+def _job(result: Result, results: Path, reopener: Reopener) -> Job:
     """The job that a stored result came from, with its present images."""
     how = result.protocol
     method = reopener.registry.method(result.method)
@@ -143,7 +143,7 @@ def _job(result: Result, task: Task, results: Path, reopener: Reopener) -> Job:
         dataset=result.dataset,
         class_name="" if how.classes else result.class_name,
         classes=how.classes,
-        data_root=task.root,
+        data_root=reopener.root(result),
         seed=result.seed,
         device=str(reopener.device),
         eval_every=_eval_every(result),

@@ -77,7 +77,7 @@ class Reopener:
         self.roots, self.results = tuple(roots), results
         self.device = devices.resolve_device(device)
         self.digests = Digests()
-        self._tasks: dict[tuple[str, str, str, str, str | None, str], Task] = {}
+        self._found: dict[tuple[str, str, str, str, str | None, str], tuple[Task, Path]] = {}
 
     def task(self, result: Result) -> Task:
         """Find the images of a result.
@@ -86,12 +86,22 @@ class Reopener:
             DataError: they are missing, or no longer the same.
             UnknownNameError: there is no such data set.
         """
+        return self._place(result)[0]
+
+    def root(self, result: Result) -> Path:
+        """The folder that gave the reader the images of a result, which ``task.root`` need not be.
+
+        Raises the same errors as ``task``.
+        """
+        return self._place(result)[1]
+
+    def _place(self, result: Result) -> tuple[Task, Path]:
         contents = result.identity.data if result.identity else ""
         how = result.protocol
         key = (result.dataset, result.class_name, result.fingerprint, contents, how.test, repr(how.reading))
-        if key not in self._tasks:
-            self._tasks[key] = self._find(result)
-        return self._tasks[key]
+        if key not in self._found:
+            self._found[key] = self._find(result)
+        return self._found[key]
 
     def samples(self, result: Result, paths: Sequence[str]) -> list[Sample]:
         """Find test images of a result by their paths in ``scores.csv``. Raises the same errors as ``task``."""
@@ -102,7 +112,7 @@ class Reopener:
             raise DataError(f"image {missing[0]}", found="no such file", wanted="what the run was tested on")
         return [known[path] for path in paths]
 
-    def _find(self, result: Result) -> Task:
+    def _find(self, result: Result) -> tuple[Task, Path]:
         reader = reader_of(result, self.registry)
         found: dict[str, None] = {}
         stored = places.of_data(result, self.results)
@@ -110,7 +120,7 @@ class Reopener:
             try:
                 task = reader.load(root, result.class_name).with_test(result.protocol.test)
                 if task.fingerprint == result.fingerprint and self._same_contents(task, result):
-                    return task
+                    return task, root
                 found[f"other images in {root}"] = None
             except AdbenchError as error:
                 found[f"{error.parts['found'] or error} ({root})"] = None

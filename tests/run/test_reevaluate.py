@@ -119,6 +119,12 @@ def test_all_classes_of_one_model_are_evaluated_together(tiny_data, tmp_path):
     assert [len(model) for model in reevaluate.models_of(chosen[:1], chosen)] == [2]
 
 
+def test_the_folder_that_the_reader_got_is_stored(copied, tiny_data):
+    """Where that folder is itself the class, the data set's root is its parent, which the reader was not given."""
+    (found,) = evaluate(copied, "native", tiny_data / "bolts").results
+    assert Path(found.data_root.absolute) == tiny_data / "bolts"
+
+
 # ---------------------------------------------------------------- refused
 
 
