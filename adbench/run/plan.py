@@ -266,6 +266,7 @@ def run_here(
     trackers = Trackers([registry.tracker(name) for name in dict.fromkeys(n for job in jobs for n in job.track)], watch)
     tasks = load_tasks(jobs, registry)
     require_common(jobs, tasks)
+    calibrate.require_folds_fit(jobs, [task for task in tasks.values() if isinstance(task, Task)])
     resolved_jobs: list[ResolvedJob] = []
     identifier = Identifier(registry)
     builds, notices = _Builds(identifier), Notices(identifier.digests, watch.note)

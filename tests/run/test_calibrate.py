@@ -221,6 +221,23 @@ def test_what_has_no_good_image_is_refused_before_training(tiny_data, tmp_path):
     assert fits.names == []
 
 
+def test_folds_are_refused_where_the_data_set_has_validation_images(tiny_data, tmp_path, monkeypatch):
+    """They would replace the better scores for good; one message says so for all classes, before any training."""
+    fits, load = Fits(), plan.load_tasks
+
+    def with_validation(jobs, registry):
+        found = load(jobs, registry)
+        return {place: replace(task, train=task.train[2:], validation=task.train[:2]) for place, task in found.items()}
+
+    monkeypatch.setattr(plan, "load_tasks", with_validation)
+    with pytest.raises(OptionError, match=r"^--folds on folder/bolts: found 2 validation images, wanted a class with"):
+        run(memory(fits), tiny_data, tmp_path, folds=2, classes=("bolts", "nuts"))
+    assert fits.names == []
+    assert list(tmp_path.iterdir()) == []
+    (made,) = run(memory(fits), tiny_data, tmp_path, setting="few-shot", shots=2, folds=2)
+    assert made.result.threshold.promise.folds == 2
+
+
 @pytest.mark.slow
 def test_few_shots_are_left_out_one_by_one(tiny_data, tmp_path):
     """With fewer images than folds each image is a fold."""
