@@ -12,7 +12,7 @@ import click
 from ..util.errors import AdbenchError, DataError, OptionError, UsageError
 from . import options as arguments
 from . import values
-from .console import print_tables, say
+from .console import load_plugins, print_tables, say
 
 if TYPE_CHECKING:
     from ..report.tables import AnyTable
@@ -94,6 +94,7 @@ def _set(found: Sequence[Result], share: float | None, value: float | None, resu
 
     model = retarget.Model.of(results, found[0])
     with model.first.lock():
+        retarget.require_present_scale(model, found[0], load_plugins(()))
         now = [model.folders[result.class_name].read_result() for result in found]
         return retarget.apply(model, [change(model, result) for result in now])
 

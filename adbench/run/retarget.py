@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..api.registry import Registry
 from ..api.scores import BY_HAND, Threshold
 from ..results.image_scores import TEST, ThresholdScore
 from ..results.records import Result
@@ -17,7 +18,8 @@ from ..results.run_files import read_good_scores, read_scores, read_threshold_sc
 from ..results.store import ORACLE, RunFolder
 from ..stats import thresholds
 from ..stats.thresholds import Source, Stored
-from ..util.errors import CheckpointError, ResultError
+from ..util.errors import AdbenchError, CheckpointError, ResultError
+from .trained import open_model
 
 LAST = "last"
 
@@ -41,6 +43,11 @@ class Model:
     def first(self) -> RunFolder:
         """The folder with the lock."""
         return next(iter(self.folders.values()))
+
+    @property
+    def holders(self) -> list[RunFolder]:
+        """The folders that have the checkpoint of the last epoch; all have the same one."""
+        return [folder for folder in self.folders.values() if folder.checkpoint(LAST).is_file()]
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,39 @@ def by_hand(result: Result, value: float) -> Change:
     old = result.threshold.pixel if result.threshold else None
     pixel = None if old is None else Stored(old.value, old.rule, promise=old.promise)
     return Change(result, Stored(value, BY_HAND, pixel=pixel))
+
+
+def require_present_scale(model: Model, result: Result, registry: Registry) -> None:
+    """Refuse a run whose scores have an older scale than those of its method now, which would leave a threshold unused.
+
+    Only building the model tells its method's scale. So this is done where the method may have changed, and nothing is
+    refused where it can't be built here.
+
+    Args:
+        model: the folders of the model.
+        result: of one of its classes.
+        registry: finds its method.
+
+    Raises:
+        ResultError: the scale is another one.
+        CheckpointError: the checkpoint can't be read.
+    """
+    folder = model.holders[0] if model.holders else None
+    if folder is None or result.method not in registry.methods:
+        return
+    payload = folder.load_checkpoint(LAST) or {}
+    own = payload.get("class_thresholds", {}).get(result.class_name, {}) if len(model.folders) > 1 else payload
+    if "score_scale" in own and result.method_package == registry.package_of(result.method):
+        return
+    try:
+        detector = open_model(folder.checkpoint(LAST), registry, device="cpu").detector
+    except AdbenchError:
+        return
+    if own.get("score_scale", 1) != detector.score_scale:
+        raise ResultError(
+            f"run {result.run}", found=f"scores of an older scale of {result.method}, for which no threshold is used",
+            wanted="a run of the present scale", hint="Compute the run again with --force",
+        )  # fmt: skip
 
 
 def apply(model: Model, changes: Sequence[Change]) -> list[Result]:
@@ -151,10 +191,9 @@ def _highest(values: Sequence[float | None]) -> NDArray[np.float64] | None:
 
 def _rewrite_checkpoint(model: Model, judged: Mapping[str, Threshold]) -> None:
     """Put thresholds into each ``last.pt`` that is there, and into the best epochs' where they are the same file."""
-    holders = [folder for folder in model.folders.values() if folder.checkpoint(LAST).is_file()]
-    if not holders:  # only results were brought here
+    if not model.holders:  # only results were brought here
         return
-    first, *others = holders
+    first, *others = model.holders
     payload = first.load_checkpoint(LAST)
     assert payload is not None
     same = [path.stem for path in first.path.glob(f"{ORACLE}*.pt") if path.samefile(first.checkpoint(LAST))]

@@ -137,6 +137,22 @@ def test_a_model_whose_first_class_is_gone_is_changed_in_its_other_ones(tiny, ti
     assert not (tmp_path / "folder" / "bolts").exists()
 
 
+def test_a_run_of_an_older_scale_of_scores_gets_no_threshold(made, tiny, tmp_path):
+    """No command would use it; a checkpoint of adbench 0.1 names no scale, which is the first one."""
+    result, folder = made
+    model, registry = Model.of(tmp_path, result), registry_of(tiny)
+    retarget.require_present_scale(model, result, registry)
+    saved = folder.load_checkpoint("last")
+    folder.save_checkpoint("last", {**saved, "score_scale": 7})
+    other = replace(result, method_package="of yesterday 0.1")
+    with pytest.raises(ResultError, match=r"found scores of an older scale of tiny.*--force"):
+        retarget.require_present_scale(model, other, registry)
+    del saved["score_scale"]
+    folder.save_checkpoint("last", saved)
+    retarget.require_present_scale(model, result, registry)
+    assert folder.read_result() == result
+
+
 def test_a_result_without_its_checkpoint_can_be_changed(made, tmp_path):
     """Results that were brought from elsewhere may have none."""
     result, folder = made
