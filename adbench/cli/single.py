@@ -87,13 +87,13 @@ def _key(run: Result) -> tuple[str, ...]:
 @click.command(short_help="Remove stored runs from the disk.")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @arguments.results_option
-@click.option("--yes", is_flag=True, help="Remove without asking; without a terminal there is no question anyway.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
 @arguments.debug_option
 def rm(runs: Sequence[str], results: Path, yes: bool) -> None:
     """Remove runs with checkpoints, scores and maps, also unfinished ones. A run in progress is refused.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
-    A model of several classes is one run.
+    A model of several classes is one run. Without a terminal, where nobody can be asked, a part of a name needs --yes.
 
     \b
     adbench rm demo/brick/padim
@@ -101,7 +101,7 @@ def rm(runs: Sequence[str], results: Path, yes: bool) -> None:
     """  # noqa: D301
     from ..results import removal
 
-    found = removal.find(results, runs)
+    found = removal.find(results, runs, whole=not yes and not is_terminal())
     if is_terminal() and not yes:
         _ask(found, results)
     errors: list[AdbenchError] = []

@@ -12,13 +12,13 @@ from ..util import files
 from ..util.errors import ResultError, TaskError, UnknownNameError, UsageError, absent
 from . import result_file
 from .find import LISTED
-from .image_scores import SCORES, THRESHOLD_SCORES
-from .result_file import EPOCHS, RESULT
+from .image_scores import SCORES
+from .result_file import RESULT
 from .run_files import folder_at
-from .store import HISTOGRAMS, LOCK, STATE
+from .store import STATE
 
-MARKS = (RESULT, STATE, LOCK, SCORES, THRESHOLD_SCORES, EPOCHS, HISTOGRAMS, "last.pt")
-"""A folder ``DATASET/CLASS/METHOD/RUN`` with one of these files is that of a run."""
+MARKS = (RESULT, STATE, SCORES)
+"""A folder ``DATASET/CLASS/METHOD/RUN`` with one of these files is a run's. Other programs write "last.pt", too."""
 
 CLASSES_LISTED = 3
 """Up to so many classes of a run are named."""
@@ -60,21 +60,36 @@ def _is_run(path: Path) -> bool:
     return not path.is_symlink() and any((path / name).is_file() for name in MARKS)
 
 
-def find(results: Path, names: Sequence[str]) -> list[RunOnDisk]:
+def find(results: Path, names: Sequence[str], *, whole: bool = False) -> list[RunOnDisk]:
     """Find the runs that names stand for, each once, in the order of the names.
 
     A name is a run's name, its folder or a file in it, or any part of ``DATASET/CLASS/METHOD/RUN`` that only one run
-    has. Runs without a readable result are found as well.
+    has. Runs without a readable result are found as well. If names must be ``whole``, no part of one is enough.
 
     Raises:
         ResultError: there is no folder of results.
         UnknownNameError: no run has this name.
-        UsageError: several runs have it.
+        UsageError: several runs have it, or only a part of it is that of a run and it must be ``whole``.
     """
     if not results.is_dir():
         raise ResultError(f"results folder {results}", found=absent(results, "folder"))
     folders = run_folders(results)
-    return list(dict.fromkeys(_meant(folders, name) for name in names))
+    found = [_meant(folders, name) for name in names]
+    for name, run in zip(names, found, strict=True):
+        if whole and not any(_is_whole_name(name, folder) for folder in run.folders):
+            raise UsageError(
+                f"run '{name}'", found=f"a part of {run.text}", wanted="its whole name or its folder",
+                hint="Without a terminal nobody can be asked; give --yes if this run is meant",
+            )  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def _is_whole_name(name: str, folder: Path) -> bool:
+    """Whether a text names a run's folder itself, and no part of it or folder around it."""
+    path, place = Path(name), folder.resolve()
+    if name == folder.name or name.strip("/\\") in ("/".join(folder.parts[-4:]), _stored_names(folder)):
+        return True
+    return path.exists() and place in (path.resolve(), path.resolve().parent)
 
 
 def _meant(folders: Sequence[Path], name: str) -> RunOnDisk:
@@ -140,6 +155,7 @@ def remove(run: RunOnDisk) -> None:
             locks.enter_context(folder.lock())
         for folder in folders:
             folder.discard()
-    for folder in folders:
+        left = [folder for folder in folders if not folder.vanish()]
+    for folder in left:  # where open files such as the lock can't be removed
         with suppress(TaskError):  # a process began it anew meanwhile
             folder.remove()

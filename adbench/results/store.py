@@ -234,7 +234,14 @@ class RunFolder:
         """
         with self.lock():
             self.discard()
+            gone = self.vanish()
+        if not gone:
+            self.vanish()
+
+    def vanish(self) -> bool:
+        """Remove the folder with its lock, held since ``discard``; False where open files can't be removed."""
         files.remove_bare(self.path, LOCK, above=3)
+        return not self.path.exists()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -254,10 +261,8 @@ class RunFolder:
             try:
                 lock.acquire(timeout=0)
             except Timeout as error:
-                raise TaskError(
-                    f"{self._task} is being computed by another process",
-                    hint="Wait for it; the same command then finds its result",
-                ) from error
+                hint = "Wait for it; the same command then finds its result"
+                raise TaskError(f"{self._task} is being computed by another process", hint=hint) from error
         try:
             with suppress(OSError):
                 self._held = (self.path / LOCK).stat()
@@ -362,11 +367,8 @@ def read_all(
         found.values(),
         key=lambda run: (run.dataset, run.class_name, run.method, *in_order(run), repr(run.options), run.seed),
     )
-    for kind, field, name in (
-        ("data set", "dataset", dataset),
-        ("class", "class_name", class_name),
-        ("method", "method", method),
-    ):
+    asked = (("data set", "dataset", dataset), ("class", "class_name", class_name), ("method", "method", method))
+    for kind, field, name in asked:
         if name is not None and kept:
             known = {getattr(result, field) for result in kept}
             if name not in known:

@@ -104,14 +104,24 @@ def folders(results: Path) -> list[str]:
     return sorted("/".join(path.parts[-5:-2]) for path in results.glob("*/*/*/*/result.json"))
 
 
-def test_rm_removes_without_a_question_where_nobody_can_answer(results):
+def test_rm_removes_without_a_question_with_yes(results):
     """In a script; what was removed is said on standard error."""
-    done = adbench("rm", "11aa", "nuts/tiny", "--results", results)
+    done = adbench("rm", "cpu-seed0-11aa", "nuts/tiny", "--yes", "--results", results)
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr.splitlines() == [
         "Removed folder/bolts/tiny/cpu-seed0-11aa.", "Removed folder/bolts+nuts/tiny/cpu-multi-class-seed0-22bb.",
     ]  # fmt: skip
     assert folders(results) == []
+
+
+def test_rm_takes_no_part_of_a_name_where_nobody_can_answer(results):
+    """A script must give the whole name, or --yes; then nothing else goes."""
+    done = adbench("rm", "cpu-multi-class-seed0-22bb", "11aa", "--results", results)
+    assert done.exit_code == 2
+    assert "a part of folder/bolts/tiny/cpu-seed0-11aa" in line_of(done)
+    assert len(folders(results)) == 3
+    done = adbench("rm", "cpu-seed0-11aa", "--results", results)
+    assert (done.exit_code, len(folders(results))) == (0, 2)
 
 
 @pytest.mark.parametrize(("answer", "left"), [(True, 2), (False, 3)])
@@ -147,7 +157,7 @@ def test_rm_refuses_a_run_in_progress_and_goes_on(results):
     """The others are removed, and exit code 1 says that one was not."""
     place = results / "folder" / "bolts" / "tiny" / "cpu-multi-class-seed0-22bb"
     with FileLock(place / ".lock"):
-        done = adbench("rm", "22bb", "11aa", "--results", results)
+        done = adbench("rm", "22bb", "11aa", "--yes", "--results", results)
     assert done.exit_code == 1
     assert "is being computed by another process" in done.stderr
     assert folders(results) == ["folder/bolts/tiny", "folder/nuts/tiny"]

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from made_results import make_result
 
 from adbench.results import removal
 from adbench.results.run_files import folder_of
+from adbench.results.store import RunFolder
 from adbench.util.errors import ResultError, TaskError, UnknownNameError, UsageError
 
 JOINT = {"setting": "multi-class", "classes": ("bolts", "nuts")}
@@ -116,6 +117,47 @@ def test_only_folders_of_runs_are_removed(results):
     assert not (results / "folder" / "nuts").exists()  # empty folders go
     with pytest.raises(UnknownNameError):
         removal.find(results, ["linked"])
+
+
+def test_folders_of_other_programs_are_no_runs(tmp_path):
+    """Others write "last.pt" four folders deep, too; neither that nor a result less or more deep is a run."""
+    for place in ("runs/detect/train/weights/last.pt", "a/b/c/result.json", "a/b/c/d/e/state.pt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(b"mine")
+    assert removal.run_folders(tmp_path) == []
+    with pytest.raises(UnknownNameError):
+        removal.find(tmp_path, ["weights"])
+
+
+@pytest.mark.parametrize(("name", "fits"), [
+    ("cpu-seed0-22bb", True), ("folder/bolts/b/cpu-seed0-22bb/", True), ("22bb", False), ("bolts/b", False),
+])  # fmt: skip
+def test_whole_names_may_be_required(results, name, fits):
+    """A run's name or its folder is whole; a part of it, which fits one run now, is not."""
+    if fits:
+        assert removal.find(results, [name], whole=True) == removal.find(results, [name])
+        return
+    with pytest.raises(UsageError, match=r"a part of folder/bolts/b/cpu-seed0-22bb.*--yes"):
+        removal.find(results, [name], whole=True)
+
+
+def test_the_lock_is_held_until_the_folder_is_gone(results, monkeypatch):
+    """A process that begins the run anew meanwhile would lose its files."""
+    place = results / "folder" / "bolts" / "a" / "cpu-seed0-11aa"
+    held = []
+    vanish = RunFolder.vanish
+
+    def watched(folder: RunFolder) -> bool:
+        try:
+            FileLock(place / ".lock").acquire(timeout=0)
+        except Timeout:
+            held.append(True)
+        return vanish(folder)
+
+    monkeypatch.setattr(RunFolder, "vanish", watched)
+    removal.remove(*removal.find(results, ["11aa"]))
+    assert held == [True]
+    assert not place.exists()
 
 
 def test_a_run_in_progress_is_refused(results):
