@@ -9,7 +9,6 @@ A log may have the scores of several runs and classes, and several processes may
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +17,8 @@ from typing import Any
 
 from ..util import files
 from ..util.errors import DataError, first_line, reason
+from ..util.foreign import is_finite, shown
 from ..util.text import stored_text
-
-LONGEST = 60
-"""Characters of a wrong value that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class LoggedScore:
             raise ValueError("no JSON object")
         defective = table.get("defective")
         if not (defective is None or isinstance(defective, bool)):
-            raise ValueError(f"'defective' {_shown(defective)}, no true, false or null")
+            raise ValueError(f"'defective' {shown(defective)}, no true, false or null")
         return cls(
             time=_time(table), path=_text(table, "path"), class_name=_text(table, "class"),
             score=_number(table, "score"),
@@ -133,7 +130,7 @@ def _found(error: Exception) -> str:
 def _text(table: dict[str, Any], name: str) -> str:
     value = table.get(name)
     if not isinstance(value, str):
-        raise ValueError(f"'{name}' {_shown(value)}, no text" if name in table else f"no '{name}'")
+        raise ValueError(f"'{name}' {shown(value)}, no text" if name in table else f"no '{name}'")
     return value
 
 
@@ -142,7 +139,7 @@ def _time(table: dict[str, Any]) -> str:
     try:
         datetime.fromisoformat(text.removesuffix("Z"))  # Python 3.10 doesn't know the Z
     except ValueError:
-        raise ValueError(f"'time' {_shown(text)}, no time in ISO 8601") from None
+        raise ValueError(f"'time' {shown(text)}, no time in ISO 8601") from None
     return text
 
 
@@ -150,11 +147,6 @@ def _number(table: dict[str, Any], name: str) -> float:
     value = table.get(name)
     if name not in table:
         raise ValueError(f"no '{name}'")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"'{name}' {_shown(value)}, no finite number")
+    if not is_finite(value):
+        raise ValueError(f"'{name}' {shown(value)}, no finite number")
     return float(value)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

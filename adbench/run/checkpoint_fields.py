@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 from ..api.data import EvalSize, Setting
-from ..util.errors import CheckpointError, type_text
+from ..util.errors import CheckpointError
+from ..util.foreign import is_finite, is_share, is_whole, shown
 
 
 class Fields:
@@ -23,7 +23,7 @@ class Fields:
             return default[0]
         value = self.saved.get(name)
         if name not in self.saved or not (fits(value) or (default and value is default[0])):
-            raise self.odd(name, _shown(value) if name in self.saved else "nothing", wanted)
+            raise self.odd(name, shown(value) if name in self.saved else "nothing", wanted)
         return value
 
     def odd(self, name: str, found: str, wanted: str) -> CheckpointError:
@@ -36,11 +36,11 @@ class Fields:
 
     def whole(self, name: str, least: int, *default: int) -> int:
         """A whole number."""
-        return int(self.take(name, lambda value: _is_whole(value, least), f"a whole number from {least} up", *default))
+        return int(self.take(name, lambda value: is_whole(value, least), f"a whole number from {least} up", *default))
 
     def share(self, name: str, most: float) -> float:
         """A share; 0 if the field is missing."""
-        return float(self.take(name, lambda value: _is_share(value, most), f"a number from 0 to {most:g}", 0.0))
+        return float(self.take(name, lambda value: is_share(value, most), f"a number from 0 to {most:g}", 0.0))
 
     def table(self, name: str, *default: Mapping[str, Any]) -> Mapping[str, Any]:
         """A dict with texts as keys."""
@@ -64,7 +64,7 @@ class Fields:
 
     def shots(self) -> int | None:
         """Training images of each class in the setting "few-shot"."""
-        found: int | None = self.take("shots", lambda value: _is_whole(value, 1), "a number or None", None)
+        found: int | None = self.take("shots", lambda value: is_whole(value, 1), "a number or None", None)
         return found
 
     def eval_size(self) -> EvalSize | None:
@@ -77,24 +77,8 @@ class Fields:
         return (int(found[0]), int(found[1])) if isinstance(found, (list, tuple)) else found
 
 
-def _shown(value: object) -> str:
-    """Describe a value briefly; by its type, if it is neither a number nor a text."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        text = repr(value)
-        return text if len(text) <= 40 else f"{text[:40]}..."
-    return type_text(value) if not isinstance(value, (list, tuple)) else f"a list of {len(value)}"
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
 def _is_size(value: Any) -> bool:
-    return len(value) == 2 and all(_is_whole(side, 1) for side in value)
-
-
-def _is_share(value: object, most: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= most  # so no NaN
+    return len(value) == 2 and all(is_whole(side, 1) for side in value)
 
 
 def _is_table(value: object) -> bool:
@@ -109,8 +93,7 @@ def _ascend(value: Any) -> bool:
     """Whether a value is two finite numbers in ascending order."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
-    are_numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in value)
-    return are_numbers and -math.inf < value[0] <= value[1] < math.inf
+    return all(map(is_finite, value)) and bool(value[0] <= value[1])
 
 
 def _is_setting(value: object) -> bool:

@@ -14,7 +14,6 @@ were held out give an honest threshold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from ..api.scores import Promise, Threshold
 from ..data.splits import FEWEST
+from ..util.foreign import is_finite, is_share, is_whole, shown
 from ..util.text import share_text
 from . import conformal
 
@@ -186,35 +186,40 @@ def from_checkpoint(saved: Mapping[str, Any]) -> Stored | None:
     Raises:
         ValueError: a field is invalid; the text has its value.
     """
+    stored, pixel = _stored(saved), saved.get("pixel_threshold")
+    if stored is None or pixel is None:
+        return stored
+    if not isinstance(pixel, Mapping) or pixel.get("pixel_threshold") is not None:  # no level below this one
+        raise ValueError(f"pixel_threshold {shown(pixel)}")
+    return replace(stored, pixel=_stored(pixel))
+
+
+def _stored(saved: Mapping[str, Any]) -> Stored | None:
+    """The threshold of a table, without that of pixels."""
     found, useless, scale = saved.get("threshold"), saved.get("threshold_useless"), saved.get("score_scale", 1)
     if not found:
         return None
     if not isinstance(found, (list, tuple)) or len(found) != 2:
-        raise ValueError(repr(found))
+        raise ValueError(shown(found))
     value, rule = found
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(repr(value))
+    if not is_finite(value):
+        raise ValueError(shown(value))
     for text in (rule, useless):
         if not isinstance(text, str) and (text is not None or text is rule):
-            raise ValueError(repr(text))
+            raise ValueError(shown(text))
     if isinstance(scale, bool) or not isinstance(scale, int):
-        raise ValueError(f"score_scale {scale!r}")
-    pixel = saved.get("pixel_threshold")
-    if pixel is not None and not isinstance(pixel, Mapping):
-        raise ValueError(f"pixel_threshold {pixel!r}")
-    promise = _promise(saved.get("threshold_promise"))
-    return Stored(float(value), rule, useless, scale, promise, None if pixel is None else from_checkpoint(pixel))
+        raise ValueError(f"score_scale {shown(scale)}")
+    return Stored(float(value), rule, useless, scale, _promise(saved.get("threshold_promise")))
 
 
 def _promise(saved: object) -> Promise | None:
     if saved is None:
         return None
     if not isinstance(saved, Mapping):
-        raise ValueError(f"threshold_promise {saved!r}")
+        raise ValueError(f"threshold_promise {shown(saved)}")
     known: dict[str, Any] = {field.name: saved.get(field.name) for field in fields(Promise)}
     for name, value in known.items():
-        kinds = int if name in ("images", "folds") else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool) and value >= 0
+        fits = is_whole(value, 1) if name in ("images", "folds") else is_share(value)
         if not fits and not (value is None and name in ("certain", "folds")):
-            raise ValueError(f"threshold_promise {name} {value!r}")
+            raise ValueError(f"threshold_promise {name} {shown(value)}")
     return Promise(**known)

@@ -100,3 +100,11 @@ def test_what_cannot_be_read_or_written_is_a_mistake(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         score_log.append(tmp_path / "log", [ONE, LoggedScore(ONE.time, "", "", float("nan"), None, None, "")])
     assert not (tmp_path / "log").exists()
+
+
+def test_a_number_of_hundreds_of_digits_is_no_score(tmp_path):
+    """JSON has such numbers, and floats have not."""
+    path = tmp_path / "scores.jsonl"
+    path.write_text(LINE.replace("1.5", "1" + "0" * 400))
+    with pytest.raises(UsageError, match="line 1: found 'score' a whole number of 1329 bits, no finite number"):
+        score_log.read(path)

@@ -67,6 +67,7 @@ MISSING = object()
         ("seed", True, "found True, wanted a whole number"),
         ("epoch", 1.5, "found 1.5, wanted a whole number"),
         ("epoch", torch.ones(2), "found a Tensor, wanted a whole number"),
+        ("map_scale", [0, 10**400], "wanted two finite numbers in ascending order"),
         ("threshold", [1.0], "wanted a finite number and the rule that found it"),
         ("threshold", ["low", "rule"], "found 'low', wanted a finite number"),
         ("threshold", [float("inf"), "rule"], "found inf, wanted a finite number"),

@@ -150,6 +150,9 @@ def test_a_checkpoint_gives_back_a_promise_and_the_threshold_of_pixels():
         ("threshold_promise", [1]),
         ("threshold_promise", {"target": 0.1}),
         ("threshold_promise", {"target": 0.1, "expected": 0.1, "bound": 0.1, "images": 2.5}),
+        ("threshold_promise", {"target": 0.1, "expected": 0.1, "bound": 0.1, "images": 0}),
+        ("threshold_promise", {"target": 0.1, "expected": 0.1, "bound": 5.0, "images": 9}),
+        ("threshold_promise", {"target": float("inf"), "expected": 0.1, "bound": 0.1, "images": 9}),
         ("pixel_threshold", 3.0),
         ("pixel_threshold", {"threshold": [float("nan"), "rule"]}),
     ],
@@ -201,6 +204,7 @@ def test_a_checkpoint_gives_back_its_threshold_with_its_scale():
         {"threshold": [float("nan"), "r"]},
         {"threshold": [True, "r"]},
         {"threshold": [0.5, None]},
+        {"threshold": [10**400, "r"]},
         {"threshold": [0.5, "r"], "score_scale": "2"},
         {"threshold": [0.5, "r"], "threshold_useless": 3},
     ],
@@ -209,6 +213,16 @@ def test_an_odd_threshold_is_refused(fields):
     """A checkpoint may come from anybody."""
     with pytest.raises(ValueError, match=r"."):
         thresholds.from_checkpoint(fields)
+
+
+def test_a_threshold_of_pixels_has_none_below_it():
+    """One of 5000 levels is refused, and so is one of two."""
+    for levels in (2, 5000):
+        fields: dict = {"threshold": [0.5, "r"]}
+        for _ in range(levels):
+            fields = {"threshold": [0.5, "r"], "pixel_threshold": fields}
+        with pytest.raises(ValueError, match="pixel_threshold a dict"):
+            thresholds.from_checkpoint(fields)
 
 
 # ---------------------------------------------------------------- in a run
