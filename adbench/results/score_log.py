@@ -84,11 +84,21 @@ def append(path: Path, records: Iterable[LoggedScore]) -> None:
 
     Raises:
         ValueError: a number that is not finite; nothing is written.
-        DataError: the file can't be written.
+        DataError: the file can't be written, or it is no log: its last line is no record. It stays as it is.
     """
+
+    def check(last: bytes) -> None:
+        try:
+            LoggedScore.from_line(last.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"log {path}", found="another file: its last line is no record of adbench predict --log",
+                hint="Choose another file; in a log, remove that line",
+            ) from error  # fmt: skip
+
     data = "".join(record.to_line() for record in records).encode("utf-8")
     try:
-        files.append(path, data)
+        files.append(path, data, check)
     except OSError as error:
         raise DataError(
             f"log {path} can't be written", found=reason(error), hint="Permit writing there, or choose another file"

@@ -111,11 +111,21 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         fill(stream)
 
 
-def append(path: Path, data: bytes) -> None:
+TAIL = 1 << 16
+"""Bytes at the end of a file that ``append`` looks at."""
+
+
+def append(path: Path, data: bytes, check: Callable[[bytes], None] | None = None) -> None:
     """Add bytes at the end of a file, all of them or none; a missing file is made.
 
     Several processes may append to one file at once: none writes into the bytes of another. Where the file's last line
     has no end, since its writer was killed, it gets one first.
+
+    Args:
+        path: the file.
+        data: the bytes.
+        check: called with the file's last line that isn't blank, or its last ``TAIL`` bytes, before anything is
+            written; what it raises leaves the file as it is. It isn't called for a file without such a line.
 
     Raises:
         OSError: it can't be written; the file is as before.
@@ -123,6 +133,10 @@ def append(path: Path, data: bytes) -> None:
     with path.open("a+b", buffering=0) as stream, _alone(stream.fileno(), path):
         size = stream.seek(0, os.SEEK_END)
         if size:
+            stream.seek(max(0, size - TAIL))
+            last = stream.read(TAIL).rstrip().rpartition(b"\n")[2]
+            if check and (last or size > TAIL):
+                check(last)
             stream.seek(size - 1)
             data = data if stream.read(1) == b"\n" else b"\n" + data
         try:

@@ -108,3 +108,14 @@ def test_a_number_of_hundreds_of_digits_is_no_score(tmp_path):
     path.write_text(LINE.replace("1.5", "1" + "0" * 400))
     with pytest.raises(UsageError, match="line 1: found 'score' a whole number of 1329 bits, no finite number"):
         score_log.read(path)
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\xff", b"notes\n", b"{}", b"\0" * 70_000, b" " * 70_000])
+def test_nothing_is_added_to_another_file(tmp_path, content):
+    """An image that was given as the log by mistake stays as it is, byte by byte."""
+    path = tmp_path / "victim.png"
+    path.write_bytes(content)
+    for records in ([], [ONE]):
+        with pytest.raises(UsageError, match=r"another file: its last line is no record"):
+            score_log.append(path, records)
+    assert path.read_bytes() == content
