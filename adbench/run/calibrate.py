@@ -185,7 +185,10 @@ def _cross_validate(
     """Train the model of each fold; return the scores of the good images of each class."""
     job, count, began = resolved.job, folds_of(resolved), time.monotonic()
     seconds = sum(result.timing.fit for result in results) * (count - 1)
-    watch.note(f"{job.title}: {count} models for the threshold, about {duration(max(1, seconds))} of training")
+    watch.note(
+        f"{job.title}: {count} models for the threshold, about {duration(max(1, seconds))} of training, "
+        "and the features of their images besides"
+    )
     found: list[list[ThresholdScore]] = [[] for _ in resolved.classes]
     for number in range(count):
         fold = _fold(resolved, number, count)
