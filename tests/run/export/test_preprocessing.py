@@ -47,7 +47,7 @@ def test_it_resizes_as_pillow_does(framing, own, seed):
     wanted = np.asarray(fit(Image.fromarray(image), framing, framing.interpolation))
     away = np.abs(resized(image, framing).astype(int) - wanted)
     assert away.max() <= 1
-    assert (away > 0).sum() <= (4 + 0.05 * away.size if framing.interpolation == "bilinear-aliased" else 1)
+    assert (away > 0).sum() <= (4 + 0.1 * away.size if framing.interpolation == "bilinear-aliased" else 1)
 
 
 @given(framing=framings | cropped(), own=sizes)
