@@ -58,7 +58,9 @@ def upsample_logarithms(logs: torch.Tensor, size: tuple[int, int]) -> torch.Tens
     """``upsample(logs.exp(), size).log()`` for maps (B, h, w) of any logarithms: nothing underflows."""
     for dim, length in zip((1, 2), size, strict=True):
         last = logs.shape[dim] - 1
-        places = torch.linspace(0, last, length, device=logs.device)  # (length,) in pixels of ``logs``
+        places = torch.linspace(
+            0, last, length, dtype=logs.dtype, device=logs.device
+        )  # (length,) in pixels of ``logs``
         low = places.long().clamp_max(max(last - 1, 0))
         share = (places - low).clamp(0, 1).view(-1, *[1] * (2 - dim))  # of the next pixel
         here, there = logs.index_select(dim, low), logs.index_select(dim, (low + 1).clamp_max(last))

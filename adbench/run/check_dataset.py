@@ -21,7 +21,7 @@ from ..api.data import TEST, TRAIN, Dataset, Sample, Task
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described, type_text
 from ..util.files import cache_folder
 from ..util.text import plural
-from .check_method import CheckResult
+from .check_method import CheckResult, require_passed
 
 NO_CLASS = "adbench-check-no-such-class"
 
@@ -77,10 +77,7 @@ def check_dataset(dataset: Dataset | str, root: str | Path, *, plugin_files: Seq
         UsageError: as ``run``.
     """
     results = run(dataset, root, plugin_files=plugin_files)
-    failed = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
-    if failed:
-        name = dataset if isinstance(dataset, str) else dataset.name
-        raise AssertionError(f"{name} failed {len(failed)} of {len(results)} checks:\n" + "\n".join(failed))
+    require_passed(dataset if isinstance(dataset, str) else dataset.name, results)
 
 
 def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> CheckResult:

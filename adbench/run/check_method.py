@@ -125,9 +125,13 @@ def check_method(
         UsageError: as ``run``.
     """
     results = run(method, preset=preset, changes=changes, auxiliary=auxiliary, plugin_files=plugin_files)
+    require_passed(method if isinstance(method, str) else method.name, results)
+
+
+def require_passed(name: str, results: Sequence[CheckResult]) -> None:
+    """Raise ``AssertionError`` if a check of ``name`` failed; the message lists which, and why."""
     failed = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
     if failed:
-        name = method if isinstance(method, str) else method.name
         raise AssertionError(f"{name} failed {len(failed)} of {len(results)} checks:\n" + "\n".join(failed))
 
 

@@ -35,9 +35,6 @@ BITS, HALF = 22, 2048
 PI_UPPER, PI_LOWER = 3.1415927410125732, math.pi - 3.1415927410125732
 """Pi as the sum of two numbers of float32, since exporters write numbers in that type: pi alone would lose half."""
 
-TINY = 1e-4
-"""Added where Pillow cuts decimals off: a whole number may come out of float32 as slightly less. In grey levels."""
-
 Part = tuple[Tensor, Tensor, Tensor, Tensor]
 """Left, top, right and bottom in pixels of the image, float64 without dimensions."""
 
@@ -57,7 +54,7 @@ class Preprocessing(nn.Module):
         super().__init__()
         self.framing, self.fixed, self.turns = framing, fixed, pillow_turns()
         self.columns_first = False
-        if fixed:
+        if fixed and framing.interpolation != "bilinear-aliased":
             self.columns_first = self.turns and bool(begins_with_columns(framing.size, sides_of(fixed)))
             down, across = matrices(framing, *sides_of(fixed), *fixed)
             self.register_buffer("down", down, persistent=False)
@@ -66,9 +63,9 @@ class Preprocessing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 3, h, w)."""
         own = (images.shape[2], images.shape[3])
+        if self.framing.interpolation == "bilinear-aliased":
+            return _aliased(images, self.framing).float() / 255
         down, across = (self.down, self.across) if self.fixed else matrices(self.framing, *sides_of(own), *own)
-        if self.framing.interpolation == "bilinear-aliased":  # in one step, and decimals are cut off
-            return (down.sum(0) @ (images @ across.sum(0).T) + TINY).floor().clamp(0, 255) / 255
         if self.fixed or not self.turns:
             return (_columns_first if self.columns_first else _rows_first)(images, down, across) / 255
         begins = begins_with_columns(self.framing.size, sides_of(own))
@@ -123,8 +120,7 @@ def rounded(upper: Tensor, lower: Tensor) -> Tensor:
 def matrices(framing: Framing, height: Tensor, width: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     """The matrices that resize an image, float32 (2, h, H) for its columns and (2, w, W) for its rows.
 
-    The first of two has the upper halves of the weights, the second one the lower halves. Those of "bilinear-aliased",
-    which Pillow does not round, are the weights themselves, and zeros.
+    The first of two has the upper halves of the weights, the second one the lower halves.
 
     Args:
         framing: which part is shown, at what size.
@@ -137,8 +133,6 @@ def matrices(framing: Framing, height: Tensor, width: Tensor, rows: int, columns
     kind = framing.interpolation
     down = resampling(kind, framing.size[0], rows, top, bottom)
     across = resampling(kind, framing.size[1], columns, left, right)
-    if kind == "bilinear-aliased":
-        return torch.stack([down, 0 * down]).float(), torch.stack([across, 0 * across]).float()
     return halves(down), halves(across)
 
 
@@ -162,28 +156,32 @@ def resampling(kind: Interpolation, count: int, length: int, start: Tensor, stop
     Returns:
         float64 (count, length).
     """
-    if kind != "bilinear-aliased":  # Pillow has borders in float32 here
-        start, stop = start.float(), stop.float()
+    start, stop = start.float(), stop.float()  # as Pillow has borders
     scale = (stop - start).double() / count
     centres = start.double() + (torch.arange(count, dtype=torch.float64) + 0.5) * scale
     pixels = torch.arange(length, dtype=torch.float64)
     if kind == "nearest":
         steps = torch.cat([(start.double() + 0.5 * scale).reshape(1), scale.repeat(count - 1)])
         return (pixels == steps.cumsum(0).floor()[:, None]).double()  # Pillow adds up, too, and on edges that shows
-    if kind == "bilinear-aliased":
-        return _aliased(centres - 0.5, pixels)
     stretch = scale.clamp_min(1)
     weights = FILTERS[kind]((pixels + 0.5 - centres[:, None]) / stretch)
     return weights / weights.sum(1, keepdim=True)
 
 
-def _aliased(places: Tensor, pixels: Tensor) -> Tensor:
-    """Weights of the two nearest of ``pixels`` (N,) for each of ``places`` (M,); beyond the border is the border."""
-    low = places.floor()
-    share = (places - low)[:, None]
-    last = pixels[-1]
-    first, second = (each.clamp_min(0).minimum(last)[:, None] for each in (low, low + 1))
-    return (pixels == first).double() * (1 - share) + (pixels == second).double() * share
+def _aliased(images: Tensor, framing: Framing) -> Tensor:
+    """Images (B, 3, H, W) by their four nearest pixels, float64 (B, 3, h, w): in Pillow's order, decimals cut off.
+
+    Pillow computes ``first + (second - first) * share`` in float64, along the rows and then along the columns. A
+    product with a matrix would round otherwise where the result is a whole number.
+    """
+    left, top, right, bottom = shown_part(framing, *sides_of((images.shape[2], images.shape[3])))
+    found = images.double()
+    for dim, count, start, stop in ((3, framing.size[1], left, right), (2, framing.size[0], top, bottom)):
+        places = start + (torch.arange(count, dtype=torch.float64) + 0.5) * ((stop - start) / count) - 0.5
+        low, last = places.floor(), images.shape[dim] - 1
+        first, second = (found.index_select(dim, each.long().clamp(0, last)) for each in (low, low + 1))
+        found = first + (second - first) * (places - low).view(-1, *[1] * (3 - dim))
+    return found.floor()
 
 
 def _bilinear(x: Tensor) -> Tensor:
