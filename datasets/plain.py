@@ -132,6 +132,7 @@ class _Found:
         self.dataset, self.folder, self.options = dataset, folder, options
         self.problems: list[Problem] = []
         self._passed: list[str] = []
+        self._require_good()
         self.good = [(image, path) for path in self._places(options.good) for image in self._images(path)]
         bad = [pair for path in self._places(options.bad) for pair in self._defective(path)]
         self._require_bad(bool(bad))
@@ -182,13 +183,27 @@ class _Found:
     def _empty(self, place: Path) -> None:
         self.problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
 
+    def _require_good(self) -> None:
+        """Refuse a class without the folder that the user named for good images, where others have images."""
+        if self.options.good == FolderOptions.good or self._places(self.options.good):
+            return
+        if others := self._others():
+            self.refuse(
+                f"no folder {' or '.join(self.options.good)}, but {', '.join(others[:LISTED])}",
+                "a folder of good images",
+                f"Name it, such as --good {others[0]}",
+            )
+
+    def _others(self) -> list[str]:
+        """Folders with images that have none of the names that are read."""
+        known = {PurePosixPath(name).parts[0] for name in (*self.options.good, *self.options.bad)} | set(MASK_FOLDERS)
+        return [path.name for path in folders_in(self.folder) if path.name not in known and _holds_images(path)]
+
     def _require_bad(self, is_there: bool) -> None:
         """Refuse a class where the folder of bad images seems to have another name."""
         if is_there or not self.options.bad or self._places(self.options.bad):
             return
-        known = {PurePosixPath(name).parts[0] for name in (*self.options.good, *self.options.bad)} | set(MASK_FOLDERS)
-        others = [path.name for path in folders_in(self.folder) if path.name not in known and _holds_images(path)]
-        if others:
+        if others := self._others():
             self.refuse(
                 f"no folder {' or '.join(self.options.bad)}, but {', '.join(others[:LISTED])}",
                 "a folder of defective images",

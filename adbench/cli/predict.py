@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..util.errors import DataError, UsageError
+from ..util.errors import DataError, UsageError, absent
 from ..util.text import duration, plural, printable
 from . import options as arguments
 from . import values
@@ -111,6 +111,10 @@ def _groups(
         say(f"{plural(len(found.passed_over), 'file')} passed over, no image by the suffix: {some}{more}")
     if not found.images:
         raise DataError(f"images {', '.join(named[:NAMED])}", found="no image", wanted="at least one")
+    if not any(each.path.exists() for each in found.images):  # before a model is loaded for nothing
+        first = found.images[0].path
+        what = f"image {first}" if len(found.images) == 1 else f"all {len(found.images)} images, the first {first}"
+        raise DataError(what, found=absent(first, "file"), wanted="files, folders, patterns or -")
     return (
         iter([found.images]),
         len(found.images),
@@ -156,7 +160,7 @@ def _say_threshold(predictor: Predictor, *, needed: bool) -> None:
         if predictor.stored.useless:
             warn(
                 f"this threshold is useless: it {predictor.stored.useless}. "
-                "Train again with --holdout 0.1, or give --threshold SCORE."
+                "Train again with --holdout 0.1 or --target-false-alarms 1%, or give --threshold SCORE."
             )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Show or set the threshold of a stored run.")
 @click.argument("run", metavar="RUN")
 @click.option(
-    "--target", metavar="SHARE",
+    "--target", "--target-false-alarms", "target", metavar="SHARE",
     help="Find the threshold that at most so many new good images exceed, such as 0.5%, from the stored good scores.",
 )  # fmt: skip
 @click.option("--value", type=float, help="Set the threshold of image scores by hand.")

@@ -87,7 +87,7 @@ def can_hold_out(images: int) -> bool:
 def _hint(images: int | None, *, larger: bool = False) -> str:
     if images is not None and not can_hold_out(images):
         return "There are too few training images to hold some out for a better one."
-    return "Run with a larger --holdout." if larger else "Run with --holdout 0.1."
+    return "Run with a larger --holdout." if larger else "Run with --holdout 0.1, or --target-false-alarms 1%."
 
 
 def is_zero_shot(run: Result) -> bool:

@@ -31,7 +31,7 @@ def table(speed: Speed) -> Table[_Row]:
     """Latency of one image, and the best batch, for each size."""
     rows = []
     for single, best in zip(speed.single, speed.best, strict=True):
-        rows.append(_Row(single.size, "one image", single))
+        rows.append(_Row(single.size, "one image" if best.batch > 1 else "one image, also the best batch", single))
         if best.batch > 1:
             rows.append(_Row(best.size, "best batch", best))
     rows += [_Row(each.size, "skipped", None, each.reason) for each in speed.skipped]

@@ -117,20 +117,31 @@ def read(path: Path) -> list[LoggedScore]:
         raise DataError(
             f"log {path}", found="no such file", hint="adbench predict RUN IMAGES --log FILE writes one"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise _other_file(path) from error
+    except OSError as error:
         raise DataError(f"log {path} can't be read", found=reason(error)) from error
-    found = []
+    found: list[LoggedScore] = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             found.append(LoggedScore.from_line(line))
         except (ValueError, RecursionError) as error:
+            if not found and isinstance(error, json.JSONDecodeError):
+                raise _other_file(path) from error
             raise DataError(
                 f"log {path}, line {number}", found=_found(error), wanted="a record of adbench predict --log",
                 hint="Correct that line or remove it",
             ) from error  # fmt: skip
     return found
+
+
+def _other_file(path: Path) -> DataError:
+    return DataError(
+        f"log {path}", found="another kind of file", wanted="a log of adbench predict --log",
+        hint="adbench predict RUN IMAGES --log FILE writes one; the tables of --format don't serve",
+    )  # fmt: skip
 
 
 def _found(error: Exception) -> str:

@@ -156,17 +156,19 @@ def test_a_watched_folder_stops_at_the_first_defect_where_asked(model, images):
         (("a.png", "--watch", "."), "--watch and IMAGES: found both"),
         (("a.png", "--idle", "3"), "--idle: found no --watch"),
         (("*.nothing",), "found no file that fits this pattern"),
-        (("a.png", "-c", "nuts"), "found 'nuts', wanted one of bolts"),
+        ((__file__, "-c", "nuts"), "found 'nuts', wanted one of bolts"),
+        (("a.png",), "image a.png: found no such file"),
+        (("a.png", "b.png"), "all 2 images, the first a.png: found no such file"),
     ],
 )
 def test_mistakes_are_one_line(model, words, said):
-    """Exit code 2, and what was wanted."""
+    """Exit code 2, and what was wanted; where no image exists, no model is loaded for it."""
     done = predict(model, *words)
     assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 
 
 def test_an_unknown_run_is_one_line(tmp_path):
     """It names where runs are looked for."""
-    done = adbench("predict", "nothing", "a.png", "--results", tmp_path)
+    done = adbench("predict", "nothing", __file__, "--results", tmp_path)
     assert done.exit_code == 2
     assert "run nothing: found no such file, and no such run" in done.stderr

@@ -60,3 +60,11 @@ def test_folders_of_other_names_get_a_hint(tmp_path, place):
     assert "CLASS/good and CLASS/bad, or CLASS/train/good" in str(caught.value)
     assert "such as --good OK --bad NG" in str(caught.value)
     assert with_options(folder.reader(), {"good": ("OK",), "bad": ("NG",)}).classes(tmp_path)
+
+
+def test_a_good_folder_that_is_not_there_names_the_ones_that_are(tmp_path):
+    """It is a wrong --good, and no data set that wasn't unpacked."""
+    touch(tmp_path, "part/good/0.png", "part/good/1.png", "part/bad/0.png")
+    with pytest.raises(DataError, match=r"found no folder OK, but good, .*--good good") as caught:
+        with_options(folder.reader(), {"good": ("OK",)}).load(tmp_path, "part")
+    assert "Unpack" not in str(caught.value)

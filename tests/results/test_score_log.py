@@ -119,3 +119,13 @@ def test_nothing_is_added_to_another_file(tmp_path, content):
         with pytest.raises(UsageError, match=r"another file: its last line is no record"):
             score_log.append(path, records)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"path,score\na.png,1\n", b"\xff\xd8\xff\xe0\0\x10JFIF", b"verdict  score\n"])
+def test_a_table_or_an_image_is_no_log(tmp_path, content):
+    """The message says what writes a log, and nothing about JSON."""
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"found another kind of file, .*predict RUN IMAGES --log") as caught:
+        score_log.read(path)
+    assert "JSON" not in str(caught.value)

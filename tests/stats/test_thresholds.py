@@ -334,7 +334,8 @@ def test_a_run_says_that_its_threshold_is_useless(tiny_data, tmp_path, monkeypat
     monkeypatch.setattr(thresholds, "suggest", lambda *_, **__: (value, "mean + 3 sd of 6 training scores"))
     done = run_tiny(tiny_data, tmp_path, *ONE)
     assert done.exit_code == 0, done.stderr
-    wanted = f"The suggested threshold of bolts is useless, since {said}. Run with --holdout 0.1."
+    wanted = f"The suggested threshold of bolts is useless, since {said}. "
+    wanted += "Run with --holdout 0.1, or --target-false-alarms 1%."
     assert wanted in " ".join(done.stdout.split())
     saved = torch.load(only_run(tmp_path) / "last.pt", weights_only=True)
     assert thresholds.from_checkpoint(saved).useless == said
