@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
@@ -205,10 +205,16 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
             raise PluginError(plugin, found=str(error), hint="Correct the file, or leave it out") from error
         problems.setdefault(plugin, []).append(str(error))
 
+    packages: dict[int, tuple[str, str]] = {}  # each reading parses the whole metadata, and one has many plugins
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        plugin = _origin(point)
-        distribution = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-        names[plugin], origins[plugin] = point.name, Origin(point.module, distribution)
+        if point.dist and id(point.dist) not in packages:
+            packages[id(point.dist)] = point.dist.name, point.dist.version
+        package, version = packages.get(id(point.dist), ("unknown package", ""))
+        plugin = f"{point.value} ({package})"
+        names[plugin], origins[plugin] = (
+            point.name,
+            Origin(point.module, f"{package} {version}" if version else "unknown"),
+        )
         try:
             _register(manager, plugin, point.load)
         except _UnusableError as error:
@@ -271,11 +277,6 @@ def _with_code(entry: BackboneEntry, origin: Origin) -> BackboneEntry:
 
 class _UnusableError(Exception):
     """A plugin that can't be used; the text gives the reason."""
-
-
-def _origin(point: EntryPoint) -> str:
-    package = point.dist.name if point.dist else "unknown package"
-    return f"{point.value} ({package})"
 
 
 def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -202,7 +203,9 @@ def _cpu_info(key: str) -> str | None:
     return None
 
 
+@cache
 def _version(package: str) -> str | None:
+    """Version of a package, which stays the one that is imported; each reading parses its whole metadata."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -117,5 +117,7 @@ def _certain(rank: int, count: int) -> float:
 
 
 def _exact(target: float) -> Fraction:
-    """The decimal number that was typed: 0.07 * 100 is then 7, and not 7.000000000000001."""
-    return Fraction(repr(float(target)))
+    """The number that was meant: 0.07 * 100 is then 7 and not 7.000000000000001, and a third needs 2 images, not 3."""
+    typed = Fraction(repr(float(target)))
+    simple = typed.limit_denominator(1_000_000)
+    return simple if float(simple) == target else typed

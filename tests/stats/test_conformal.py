@@ -51,7 +51,9 @@ def test_no_more_stored_scores_are_above_than_the_rank_allows(values, target):
     assert promise.bound < promise.certain < 1
 
 
-@pytest.mark.parametrize(("target", "needed"), [(0.01, 99), (0.005, 199), (0.05, 19), (0.07, 14), (0.5, 1), (0.03, 33)])
+@pytest.mark.parametrize(
+    ("target", "needed"), [(0.01, 99), (0.005, 199), (0.05, 19), (0.07, 14), (0.5, 1), (0.03, 33), (1 / 3, 2)]
+)
 def test_the_images_that_a_share_needs(target, needed):
     """1% needs 99 good images; decimal shares are counted as they are typed, not as floats."""
     assert conformal.images_needed(target) == needed
