@@ -71,6 +71,7 @@ def test_ctrl_c_in_any_other_command_is_130_too(ran, monkeypatch):
     assert (done.exit_code, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
+@pytest.mark.slow
 @posix_only
 def test_sigterm_is_as_good_as_ctrl_c(tiny_data, tmp_path):
     """SIGTERM, as sent by a cluster, stops cleanly with a hint to resume, also where Ctrl-C is ignored."""

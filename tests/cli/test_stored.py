@@ -145,7 +145,12 @@ def test_large_pages_are_asked_for_unless_the_user_decided(monkeypatch):
 @posix_only
 @pytest.mark.parametrize(
     ("what", "format_", "unbuffered"),
-    [("datasets", "csv", ""), ("runs", "csv", ""), ("runs", "csv", "1"), ("runs", "table", "1")],
+    [
+        ("datasets", "csv", ""),
+        ("runs", "table", "1"),
+        pytest.param("runs", "csv", "", marks=pytest.mark.slow),
+        pytest.param("runs", "csv", "1", marks=pytest.mark.slow),
+    ],
 )
 def test_a_closed_pipe_is_no_error(ran, tmp_path, what, format_, unbuffered):
     """In ``adbench list ... | head`` the reader ends early, and no error is printed."""
@@ -200,7 +205,7 @@ def test_pipes_get_no_escape_codes(tiny_data, tmp_path):
 
 
 @posix_only
-@pytest.mark.parametrize("no_color", [False, True])
+@pytest.mark.parametrize("no_color", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_narrow_terminal_keeps_all_digits(ran, tmp_path, no_color):
     """On a terminal of 40 columns every number is whole; NO_COLOR removes the colours."""
     import pty

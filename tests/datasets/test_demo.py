@@ -46,6 +46,7 @@ def test_two_processes_at_once_leave_one_whole_data_set(cache):
     assert demo.is_complete(cache / demo.FOLDER)
 
 
+@pytest.mark.slow
 def test_it_is_always_the_same(cache, tmp_path):
     """Another build gives the same files, byte for byte."""
     demo.build(tmp_path)

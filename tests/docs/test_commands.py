@@ -9,8 +9,10 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import metadata
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import click
@@ -64,6 +66,12 @@ def method_in(variant: str, known: Iterable[str]) -> str:
     return max(fitting, key=len, default=variant.partition(":")[0])
 
 
+@cache
+def plugins(files: tuple[Path, ...]) -> registry.Registry:
+    """The installed plugins and these files, loaded once for all commands."""
+    return registry.load(files)
+
+
 def check_adbench(words: list[str]) -> None:
     """Parse a command line of adbench, and look up the names in it."""
     if "..." in words:  # stands for what every run needs
@@ -72,7 +80,7 @@ def check_adbench(words: list[str]) -> None:
     words = [word.removeprefix("[").removesuffix("]").removesuffix("...") for word in words]
     parsed = parse(app, words)
     values = parsed.values
-    known = registry.load(values.get("plugin_files") or ())
+    known = plugins(tuple(values.get("plugin_files") or ()))
     if values.get("what") == "datasets" and values.get("name"):
         assert values.pop("name") in known.datasets
     given = values.get("methods") or values.get("method") or values.get("name") or ()

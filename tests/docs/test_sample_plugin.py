@@ -51,6 +51,7 @@ def adbench(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_it_is_found_when_installed(installed, tiny_data, tmp_path):
     """After installation its entry point alone makes it a method like any other."""
     found = adbench(

@@ -284,7 +284,9 @@ def test_a_value_never_stands_outside_of_its_interval(numbers):
 # ---------------------------------------------------------------- the commands
 
 
-@pytest.mark.parametrize("format_", ["table", "csv", "markdown", "latex", "svg"])
+@pytest.mark.parametrize(
+    "format_", ["table", "csv", *(pytest.param(each, marks=pytest.mark.slow) for each in ("markdown", "latex", "svg"))]
+)
 def test_intervals_come_in_every_format(ran, format_):
     """``leaderboard --ci`` writes them for people and for programs."""
     done = adbench("leaderboard", "--results", ran, "--ci", "--format", format_)

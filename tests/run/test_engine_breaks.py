@@ -144,7 +144,17 @@ def undigested(state):
     return {key: value for key, value in state.items() if key != "digest"}
 
 
-@pytest.mark.parametrize("damage", ["no checkpoint", "a flipped bit", *DAMAGE])
+FAST = ("a flipped bit", "other parts", "fields missing", "a later epoch, by adbench 0.1")
+"""One of each kind; the others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(each, marks=() if each in FAST else pytest.mark.slow)
+        for each in ("no checkpoint", "a flipped bit", *DAMAGE)
+    ],
+)
 def test_a_state_that_cannot_be_used_costs_only_its_epochs(tiny, tiny_data, tmp_path, monkeypatch, damage):
     """An unreadable, unfitting or changed state is discarded with a note, and the run starts again."""
     monkeypatch.delenv("TINY_SURVIVES", raising=False)
