@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adbench import Dataset, Task, hookimpl
-from adbench.api import GOOD, DataError, files, reason
+from adbench.api import GOOD, Counts, DataError, Facts, files, reason
 
 from .layout import MASK_ENDING, check_class, images_in, read_class
 
@@ -28,6 +28,15 @@ DEFECTS = ("blur", "hole", "patch", "scratch", "stain")
 TRAIN = 60
 TEST_GOOD = 20
 PER_DEFECT = 8
+COUNTS = Counts(TRAIN, good=TEST_GOOD, bad=PER_DEFECT * len(DEFECTS), kinds=dict.fromkeys(DEFECTS, PER_DEFECT))
+FACTS = Facts(
+    classes=CLASSES,
+    licence="Apache-2.0; the photographs of scikit-image are in the public domain",
+    citation="adbench",
+    masks="one per defective image",
+    counts=dict.fromkeys(CLASSES, COUNTS),
+    notes=("Made on first use.",),
+)
 
 
 def classes(root: Path) -> Sequence[str]:
@@ -125,4 +134,5 @@ def _save(image: DemoImage, place: Path, part: str, kind: str, number: int) -> N
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``demo``."""
     source = "photographs of scikit-image, defects drawn by adbench"
-    return [Dataset(NAME, "Synthetic defects on three photographed textures", classes, load, source, False, True)]
+    summary = "Synthetic defects on three photographed textures"
+    return [Dataset(NAME, summary, classes, load, source, False, True, facts=FACTS)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from adbench import Dataset, Task, hookimpl
-from adbench.api import GOOD, DataError
+from adbench.api import GOOD, DataError, Facts
 
 from .layout import ROOT_HINT, check_class, check_root, folders_in, images_in, is_class, read_class, visible
 from .plain import FolderOptions, check_names, is_plain, passed_over, read_loose, read_plain
@@ -25,6 +25,10 @@ LIKELY_GOOD = ("good", "ok", "normal", "pass")
 Layout = Literal["plain", "mvtec", "loose"]
 
 USUAL = FolderOptions()
+FACTS = Facts(
+    masks="as you have them",
+    notes=("Classes are the folders, or the root itself.", "Its licence is that of your images."),
+)
 
 
 def classes(root: Path, options: FolderOptions = USUAL) -> Sequence[str]:
@@ -118,6 +122,7 @@ def reader(options: FolderOptions = USUAL) -> Dataset:
         f"Layout: {PLAIN}, or {LAYOUT}",
         options=options,
         configure=reader,
+        facts=FACTS,
     )
 
 

@@ -7,25 +7,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.api import DataError
+from adbench.api import Archive, Counts, DataError, Facts
 
+from .counted import with_counts
 from .layout import check_class, check_has_test, find_root, is_class, read_class
 
 NAME = "visa"
 SOURCE = "https://github.com/amazon-science/spot-diff"
-CLASSES = (
-    "candle",
-    "capsules",
-    "cashew",
-    "chewinggum",
-    "fryum",
-    "macaroni1",
-    "macaroni2",
-    "pcb1",
-    "pcb2",
-    "pcb3",
-    "pcb4",
-    "pipe_fryum",
+COUNTS = {
+    "candle": Counts(900, good=100, bad=100),
+    "capsules": Counts(542, good=60, bad=100),
+    "cashew": Counts(450, good=50, bad=100),
+    "chewinggum": Counts(453, good=50, bad=100),
+    "fryum": Counts(450, good=50, bad=100),
+    "macaroni1": Counts(900, good=100, bad=100),
+    "macaroni2": Counts(900, good=100, bad=100),
+    "pcb1": Counts(904, good=100, bad=100),
+    "pcb2": Counts(901, good=100, bad=100),
+    "pcb3": Counts(905, good=101, bad=100),
+    "pcb4": Counts(904, good=101, bad=100),
+    "pipe_fryum": Counts(450, good=50, bad=100),
+}
+CLASSES = tuple(COUNTS)
+ARCHIVE = Archive(
+    "VisA_20220922.tar",
+    "https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/VisA_20220922.tar",
+    "2eb8690c803ab37de0324772964100169ec8ba1fa3f7e94291c9ca673f40f362",
+    bytes=1_929_840_640,
+)
+FACTS = Facts(
+    classes=CLASSES,
+    licence="CC BY 4.0",
+    citation="Zou, Jeong, Pemula, Zhang, Dabeer: SPot-the-difference, ECCV 2022, arXiv 2207.14315",
+    page=SOURCE,
+    masks="one per defective image, with numbers of kinds as values",
+    archives=(ARCHIVE,),
+    counts=COUNTS,
 )
 SPLIT = Path("split_csv") / "1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -53,8 +70,8 @@ def load(root: Path, class_name: str) -> Task:
     check_class(NAME, class_name, CLASSES)
     base = _find(root)
     if _has_archive_layout(base / class_name):
-        return _read_archive(base, class_name)
-    return read_class(NAME, base / class_name)
+        return with_counts(_read_archive(base, class_name), FACTS)
+    return with_counts(read_class(NAME, base / class_name), FACTS)
 
 
 def _find(root: Path) -> Path:
@@ -118,4 +135,4 @@ def _read_split(path: Path) -> list[dict[str, str]]:
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``visa``."""
-    return [Dataset(NAME, "VisA: 12 objects, the split for one class at a time", classes, load, SOURCE)]
+    return [Dataset(NAME, "VisA: 12 objects, the split for one class at a time", classes, load, SOURCE, facts=FACTS)]

@@ -36,7 +36,9 @@ from .data import (
     Dataset,
     EvalSize,
     Problem,
+    RegionRules,
     Sample,
+    Saturation,
     Setting,
     Size,
     Task,
@@ -44,8 +46,10 @@ from .data import (
     size_text,
 )
 from .detector import Detector, Epoch, Step
+from .facts import Archive, Counts, Facts
 from .hooks import hookimpl
 from .images import Batch, Images, Transform
+from .masks import marked
 from .method import Method, Policy, Preset, Published
 from .options import BackboneOptions, Count, Interpolation, Options, Positive, Range, Resize, Share, option_text
 from .requirements import Auxiliary, Package, Requirements
@@ -75,6 +79,7 @@ __all__ = [
     "UNLABELLED",
     "AdbenchError",
     "AnyBackbone",
+    "Archive",
     "Auxiliary",
     "BackboneEntry",
     "BackboneOptions",
@@ -83,6 +88,7 @@ __all__ = [
     "BuildContext",
     "CheckpointError",
     "Count",
+    "Counts",
     "DataError",
     "DataOptions",
     "Dataset",
@@ -90,6 +96,7 @@ __all__ = [
     "Epoch",
     "EvalSize",
     "Fact",
+    "Facts",
     "FrontierPoint",
     "Images",
     "Interpolation",
@@ -106,10 +113,12 @@ __all__ = [
     "Problem",
     "Published",
     "Range",
+    "RegionRules",
     "Requirements",
     "Resize",
     "ResultError",
     "Sample",
+    "Saturation",
     "Scores",
     "Setting",
     "Share",
@@ -137,6 +146,7 @@ __all__ = [
     "first_line",
     "hookimpl",
     "maps",
+    "marked",
     "memory",
     "option_text",
     "reason",

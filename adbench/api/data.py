@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..util.errors import UnknownNameError
+from .facts import Facts
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -38,12 +39,32 @@ class Sample:
     """One image: its path, its label, and the path of its mask (None if it is good).
 
     The defect type ``UNLABELLED`` means that the label isn't known. Such images are for ``adbench test`` only.
+
+    Attributes:
+        path: of the image.
+        label: 1 for a defective image, else 0.
+        defect: its type of defect.
+        mask: the file of its mask.
+        more_masks: further files of masks of the same image; a pixel is defective where any of them marks it.
+        mask_above: a mask's pixel is defective where its value, of 255, is higher than this: 127 for soft edges.
     """
 
     path: Path
     label: int = 0
     defect: str = GOOD
     mask: Path | None = None
+    more_masks: tuple[Path, ...] = ()
+    mask_above: int = 0
+
+    @property
+    def masks(self) -> tuple[Path, ...]:
+        """All files of its masks; they are joined."""
+        return () if self.mask is None else (self.mask, *self.more_masks)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of the image, then those of its masks."""
+        return (self.path, *self.masks)
 
     @property
     def is_labelled(self) -> bool:
@@ -58,6 +79,41 @@ class Problem:
     path: Path
     found: str
     hint: str
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """How many pixels of a defect of one kind must be found, so that it counts as found wholly (Bergmann et al. 2022).
+
+    Attributes:
+        defect: the kind of defect.
+        pixel_value: the value of its pixels in masks, 1 to 255.
+        threshold: a number of pixels, or the share of the defect's own area if ``relative``.
+        relative: whether ``threshold`` is a share.
+    """
+
+    defect: str
+    pixel_value: int
+    threshold: float
+    relative: bool
+
+    def pixels(self, area: int) -> int:
+        """The pixels of a defect with this area that must be found; at least 1."""
+        return max(1, int(self.threshold * area) if self.relative else min(int(self.threshold), area))
+
+
+@dataclass(frozen=True)
+class RegionRules:
+    """How each file of a mask is one region, for metrics by region (MVTec LOCO AD and AutoVI).
+
+    Attributes:
+        saturations: of all kinds of defects of the class.
+        groups: the group that a type of defect (``Sample.defect``) is evaluated in, such as "logical"; types that are
+            not named are in none.
+    """
+
+    saturations: tuple[Saturation, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +147,7 @@ class Task:
         options: the reader's options, if its images depend on them; then they are a part of the result.
         remarks: lines for the user on how the images were found, such as a split that the reader made, and what it
             passed over.
+        region_rules: how each file of a mask is one region, if the data set defines that.
     """
 
     dataset: str
@@ -105,6 +162,7 @@ class Task:
     train_place: Path | None = None
     options: DataOptions | None = None
     remarks: tuple[str, ...] = ()
+    region_rules: RegionRules | None = None
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:
@@ -146,11 +204,15 @@ class Task:
         """
         digest = hashlib.sha256()
         for part, sample in self.used():
-            files = [path for path in (sample.path, sample.mask) if path is not None]
-            names = [relative_path(path, self.root) for path in files]
-            sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
-            digest.update(repr((part, sample.label, sample.defect, names, sizes)).encode())
+            names = [relative_path(path, self.root) for path in sample.files]
+            sizes = [path.stat().st_size if path.is_file() else -1 for path in sample.files]
+            digest.update(repr((part, sample.label, sample.defect, names, sizes, *mask_facts(sample))).encode())
         return digest.hexdigest()[:12]
+
+
+def mask_facts(sample: Sample) -> tuple[int, ...]:
+    """What a digest of a sample has of ``mask_above``: nothing where it is 0, as in digests of earlier versions."""
+    return (sample.mask_above,) if sample.mask_above else ()
 
 
 def relative_path(path: Path, root: Path) -> str:
@@ -167,6 +229,9 @@ class Dataset:
     (``demo``) takes no root: it gets the cache folder.
 
     A reader with ``options`` reads with them; ``configure`` returns the same reader with other ones.
+
+    ``facts`` has licence, citation, archives and published numbers. ``installed_root`` gives the folder that is read
+    without ``--data-root``: that of an installed package, or None where it isn't installed.
     """
 
     name: str
@@ -178,6 +243,8 @@ class Dataset:
     synthetic: bool = False
     options: DataOptions | None = None
     configure: Callable[[Any], Dataset] | None = None
+    facts: Facts | None = None
+    installed_root: Callable[[], Path | None] | None = None
 
 
 def size_text(size: EvalSize) -> str:

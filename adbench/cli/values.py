@@ -72,15 +72,22 @@ def reader(registry: Registry, name: str) -> Dataset:
 
 
 def root(reader: Dataset, given: Path | None) -> Path:
-    """The data set's folder; a generated one is in the cache. Raises ``DataError`` without a folder."""
+    """The data set's folder; a generated one is in the cache, and some come as packages.
+
+    Raises:
+        DataError: no folder is given.
+    """
     if not reader.needs_root:
         from ..util.files import cache_folder
 
         return cache_folder()
+    if given is None and reader.installed_root is not None:
+        given = reader.installed_root()
     if given is None:
+        install = f", or adbench install {reader.name}" if reader.installed_root is not None else ""
         raise DataError(
             f"data set {reader.name}", found="no --data-root", wanted="the folder where it lies",
-            hint=f"Give --data-root DIR or set ADBENCH_DATA. {reader.source}".strip(),
+            hint=f"Give --data-root DIR or set ADBENCH_DATA{install}. {reader.source}".strip(),
         )  # fmt: skip
     return given
 

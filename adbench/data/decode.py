@@ -9,7 +9,7 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -78,11 +78,7 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
         data = _bytes_of(sample.path, "the image")
         image = _rgb_of(sample.path, data)
         digest = hashlib.sha256(data)
-        mask = None
-        if sample.mask is not None:
-            data = _bytes_of(sample.mask, f"the mask of {sample.path.name}")
-            mask = _mask_of(sample.mask, data, image.size)
-            digest.update(data)
+        mask = _mask_of(sample, image.size, digest.update) if sample.masks else None
     except _BadError as error:
         return error.problem
     return Decoded(
@@ -136,7 +132,7 @@ def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Byte
     if sample.mask is None:
         return np.zeros(size or (bottom - top, right - left), np.uint8)
     try:
-        mask = _mask_of(sample.mask, _bytes_of(sample.mask, f"the mask of {sample.path.name}"), (own[1], own[0]))
+        mask = _mask_of(sample, (own[1], own[0]))
     except _BadError as error:
         return error.problem
     if size is None:
@@ -222,12 +218,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_mask(image: Image.Image) -> npt.NDArray[np.bool_]:
-    """Mark the defect pixels of a mask, (H, W): all that are not black.
+def to_mask(image: Image.Image, above: int = 0) -> npt.NDArray[np.bool_]:
+    """Mark the defect pixels of a mask, (H, W): all that are not black, or that are brighter than ``above`` of 255.
 
     Any number counts, since VisA's masks hold class numbers. In a lossy format with bright marks, only the brighter
     half of the values counts.
     """
+    if above:
+        return np.asarray(np.asarray(to_rgb(image)).max(axis=2) > above)
     values = np.asarray(image) if _is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
     if image.format in LOSSY_FORMATS and values.max() >= 128:
         return np.asarray(values >= 128)
@@ -308,16 +306,30 @@ def _rgb_of(path: Path, data: bytes) -> Image.Image:
         raise _BadError(path, str(error), "Save it as grey or RGB with 8 or 16 bits") from error
 
 
-def _mask_of(path: Path, data: bytes, size: tuple[int, int]) -> Image.Image:
-    """Decode a mask to 0 and 1; it must fit an image of ``size`` (width, height) and mark something."""
+def _mask_of(sample: Sample, size: tuple[int, int], read: Callable[[bytes], object] | None = None) -> Image.Image:
+    """Decode a sample's masks and join them to 0 and 1; ``read`` gets the bytes of each file.
+
+    Each must fit an image of ``size`` (width, height) and mark something.
+    """
+    joined: npt.NDArray[np.bool_] | None = None
+    for path in sample.masks:
+        data = _bytes_of(path, f"the mask of {sample.path.name}")
+        if read is not None:
+            read(data)
+        marked = _marked_in(path, data, size, sample.mask_above)
+        joined = marked if joined is None else joined | marked
+    return Image.fromarray(np.asarray(joined, np.uint8))
+
+
+def _marked_in(path: Path, data: bytes, size: tuple[int, int], above: int) -> npt.NDArray[np.bool_]:
     image = _load(path, data)
     if image.size != size:
         found = f"a mask of {image.width}x{image.height} pixels for an image of {size[0]}x{size[1]}"
         raise _BadError(path, found, "Replace the mask")
     try:
-        marked = to_mask(image)
+        marked = to_mask(image, above)
     except ValueError as error:
         raise _BadError(path, str(error), "Save it as grey with 8 bits") from error
     if not marked.any():
         raise _BadError(path, "a mask without a defect pixel", "Draw the defect, or move the image to the good ones")
-    return Image.fromarray(marked.astype(np.uint8))
+    return marked

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 
-from ..api.data import Problem, Sample, Size, size_text
+from ..api.data import Problem, Sample, Size, mask_facts, size_text
 from ..util import cache, files, integrity, threads
 from ..util.digests import Digests
 from ..util.errors import DataError, reason
@@ -155,13 +155,14 @@ class _Order:
 
     def key(self) -> str:
         """The store's name: a digest of its files' paths and contents, which are read once and remembered."""
-        contents = Digests().of([path for each in self.samples for path in (each.path, each.mask) if path])
+        contents = Digests().of([path for each in self.samples for path in each.files])
         most = decode.most_pixels()
         limit = () if most == decode.PILLOWS_PIXELS else (most,)  # a store with another limit may lack other images
         digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, *self.framing.facts, *limit)).encode())
         for sample in self.samples:
-            for path in (sample.path, sample.mask):
+            for path in (sample.path, *(sample.masks or (None,))):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
+            digest.update(b"".join(b"above %d" % value for value in mask_facts(sample)))
         return digest.hexdigest()[:24]
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:

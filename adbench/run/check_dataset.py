@@ -46,7 +46,7 @@ def run(
     Args:
         dataset: the data set, or the name of an installed one or of one in ``plugin_files``.
         root: its folder; without one only the checks that need no images are made. A data set that makes its images
-            itself needs none.
+            itself, or comes as an installed package, needs none.
         plugin_files: plugin files to load.
         watch: called with the name of each check before it begins.
 
@@ -55,8 +55,8 @@ def run(
     """
     if isinstance(dataset, str):
         dataset = registry.load([Path(file) for file in plugin_files]).dataset(dataset)
-    if root is None and not dataset.needs_root:
-        root = cache_folder()
+    if root is None:
+        root = cache_folder() if not dataset.needs_root else dataset.installed_root and dataset.installed_root()
     subject = _Subject(dataset, None if root is None else Path(root))
     results: list[CheckResult] = []
     for title, check in _CHECKS.items():
@@ -186,23 +186,25 @@ def _files(subject: _Subject) -> str:
         places: dict[Path, str] = {}
         for part, samples in task.splits.items():
             for sample in samples:
-                for path in (sample.path, sample.mask):
-                    if path is not None and not path.is_file():
+                for path in sample.files:
+                    if not path.is_file():
                         raise _FailedError(f"{path} in {task.class_name}/{part} is no file")
-                masks += sample.mask is not None
+                masks += len(sample.masks)
                 if places.setdefault(sample.path, part) != part:
                     raise _FailedError(f"{sample.path} is in {places[sample.path]} and in {part}")
     return f"{masks} masks"
 
 
 def _labels(subject: _Subject) -> str:
-    """Training images are good, each test has both kinds, and only defective images have masks."""
+    """Training images are good, each test has both kinds or no labels, and only defective images have masks."""
     for task in subject.tasks:
         for part, samples in task.splits.items():
             wrong = next((sample for sample in samples if _is_wrong(sample, part)), None)
             if wrong is not None:
                 mask = " and a mask" if wrong.mask else ""
                 raise _FailedError(f"{wrong.path} in {part} has the label {wrong.label!r}{mask}")
+            if not any(sample.is_labelled for sample in samples):
+                continue
             kinds = {sample.label for sample in samples}
             if part in (task.tests or {TEST: ()}) and len(kinds) < 2:
                 raise _FailedError(f"{task.class_name}/{part} has only images of label {kinds.pop()}")

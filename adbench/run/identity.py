@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.backbone_table import TRANSFORMERS
-from ..api.data import Task, relative_path
+from ..api.data import Task, mask_facts, relative_path
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
 from ..results.records import Identity
@@ -161,13 +161,13 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
     A copied data set has the same digest. A file that is missing or unreadable counts as such.
     """
     samples = list(task.used())
-    paths = [path for _, sample in samples for path in (sample.path, sample.mask) if path is not None]
-    contents = digests.of(paths, watch)
+    contents = digests.of([path for _, sample in samples for path in sample.files], watch)
     total = hashlib.sha256()
     for part, sample in samples:
-        files = [path for path in (sample.path, sample.mask) if path is not None]
-        facts = [(relative_path(path, task.root), contents[path]) for path in files]
-        total.update(repr((part, sample.label, sample.defect, facts)).encode())
+        facts = [(relative_path(path, task.root), contents[path]) for path in sample.files]
+        total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample))).encode())
+    if task.region_rules is not None:
+        total.update(repr((task.region_rules.saturations, sorted(task.region_rules.groups.items()))).encode())
     return total.hexdigest()[:DATA_DIGITS]
 
 

@@ -182,7 +182,7 @@ class Inspector:
     def _data_of(self, key: Place, task: Task) -> str | None:
         """Digest of a class's images; None if too much would have to be read."""
         if key not in self._data:
-            paths = [path for _, sample in task.used() for path in (sample.path, sample.mask) if path]
+            paths = [path for _, sample in task.used() for path in sample.files]
             too_much = self.digests.bytes_to_read(paths) > READ_AT_MOST
             self._data[key] = None if too_much else data_digest(task, self.digests)
         return self._data[key]

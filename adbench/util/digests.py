@@ -1,5 +1,7 @@
 """Digests of files' contents. Each file is read once, and its digest kept in a small index in the cache folder.
 
+What else is found out by reading a whole file, in a short text, can be kept in an index of its own.
+
 The index stays small: each write to it also looks at some of the digests that were not looked at for longest, and drops
 those whose file is gone.
 
@@ -69,14 +71,22 @@ class Digests:
     files are read again.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Keep the index in ``folder``; the cache folder by default."""
-        self._folder = folder
+    def __init__(
+        self, folder: Path | None = None, name: str = INDEX, read: Callable[[Path], str | None] | None = None
+    ) -> None:
+        """Keep the index in ``folder``; the cache folder by default.
+
+        Args:
+            folder: of the index.
+            name: of the index's file.
+            read: finds out another short text by reading a file, in place of a digest; None if it can't be read.
+        """
+        self._folder, self._name, self._read_one = folder, name, read or _digest_of
 
     @property
     def path(self) -> Path:
         """The index's file."""
-        return (self._folder or cache_folder()) / INDEX
+        return (self._folder or cache_folder()) / self._name
 
     def of(self, paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, str | None]:
         """The digest of each file, 32 hex digits; None where there is no readable file.
@@ -105,7 +115,7 @@ class Digests:
             return
         rows = []
         with ThreadPoolExecutor(min(WORKERS, len(paths))) as pool:
-            for number, (path, digest) in enumerate(zip(paths, pool.map(_digest_of, paths), strict=True), 1):
+            for number, (path, digest) in enumerate(zip(paths, pool.map(self._read_one, paths), strict=True), 1):
                 if watch:
                     watch("hash", number, len(paths))
                 before = signatures[path]

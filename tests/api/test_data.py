@@ -58,3 +58,10 @@ def test_what_can_move_a_number_is_in_the_fingerprint():
     assert task.fingerprint == fewer.fingerprint
     assert task.with_test("private").fingerprint != task.fingerprint
     assert Task("ad", "can", ROOT, (GOOD,), (ODD, BAD)).fingerprint != task.fingerprint
+
+
+def test_the_masks_of_an_image_are_files_of_it(tmp_path):
+    """The first one and all others; an image without one has its own file alone."""
+    paths = tuple(tmp_path / name for name in ("image.png", "0.png", "1.png"))
+    assert Sample(paths[0], 1, "cut", paths[1], paths[2:]).files == paths
+    assert Sample(paths[0]).files == paths[:1]

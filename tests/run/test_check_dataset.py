@@ -82,6 +82,18 @@ def other_test(*samples: tuple[str, int, str | None]) -> Dataset:
 
 GOOD, BAD = ("bolts/good/1.png", 0, None), ("bolts/bad/2.png", 1, None)
 
+
+def test_a_test_without_labels_passes(root):
+    """Private tests have none; labelled and unlabelled images in one test need both kinds."""
+    bare = Sample(root / "bolts/good/1.png", defect="")
+    tests = {"public": load(root, "bolts").test[1:], "private": (bare,)}
+    found = outcomes(replace(HONEST, load=lambda root, name: replace(load(root, name), test=(), tests=tests)), root)
+    assert found["labels fit the splits"] == ("failed", "bolts/public has only images of label 1")
+    tests["public"] = (Sample(root / "bolts/train/../good/1.png"), *tests["public"])
+    found = outcomes(replace(HONEST, load=lambda root, name: replace(load(root, name), test=(), tests=tests)), root)
+    assert found["labels fit the splits"] == ("passed", "")
+
+
 FAULTS = [
     (replace(HONEST, classes=lambda root: sorted(path.name for path in root.iterdir())),
      "a missing folder is a message", "FileNotFoundError"),
@@ -120,7 +132,7 @@ def test_an_error_of_the_reader_is_its_failure(root):
     assert "ZeroDivisionError" in found["each class has images"][1]
 
 
-@pytest.mark.parametrize("name", ["mvtec", "folder", "visa"])
+@pytest.mark.parametrize("name", ["mvtec", "folder", "visa", "mpdd", "real_iad", "mtd"])
 def test_the_readers_of_adbench_pass_without_a_folder(name):
     """Each of them turns a missing folder into a message."""
     found = {each.check: each.outcome for each in check_dataset.run(name)}

@@ -1,0 +1,85 @@
+"""The regions of data sets that draw each of them into a file of its own: MVTec LOCO AD and AutoVI.
+
+A file of a mask is one region, also where it has several blobs. The value of its pixels says which kind of defect it
+is, and the kind says how many of its pixels must be found. Masks that were merged into one file have lost this.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..api.data import RegionRules, Sample
+from ..util.errors import DataError, reason
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskRegion:
+    """One region of the ground truth.
+
+    Attributes:
+        image: place of its image among the samples.
+        mask: (H, W) in the mask's own pixels, True where defective.
+        saturation: pixels that must be found, so that the region counts as found wholly; 1 at least.
+        group: the group that it is evaluated in, such as "logical"; empty if the data set has no groups.
+        defect: the kind of defect.
+        path: the file.
+    """
+
+    image: int
+    mask: Bools
+    saturation: int
+    group: str
+    defect: str
+    path: Path
+
+
+def mask_regions(samples: Sequence[Sample], rules: RegionRules) -> Iterator[MaskRegion]:
+    """Read the regions of images one by one, since all of them take gigabytes.
+
+    Args:
+        samples: for ``Task.test``, its images, or those of them that are used.
+        rules: ``Task.region_rules``.
+
+    Raises:
+        DataError: a file can't be read, has several values beside black, or one that the rules don't name.
+    """
+    known = {each.pixel_value: each for each in rules.saturations}
+    for number, sample in enumerate(samples):
+        for path in sample.masks:
+            values = _grey(path)
+            found = [int(value) for value in np.unique(values) if value]
+            if len(found) != 1 or found[0] not in known:
+                raise _refused(path, f"values {', '.join(map(str, found)) or 'none'} beside 0", known)
+            kind, mask = known[found[0]], np.asarray(values != 0)
+            saturation = kind.pixels(int(np.count_nonzero(mask)))
+            yield MaskRegion(number, mask, saturation, rules.groups.get(sample.defect, ""), kind.defect, path)
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    """The values of a mask (H, W); those of the three colours must be the same."""
+    try:
+        image = Image.open(io.BytesIO(path.read_bytes()))
+        values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except Exception as error:  # broken bytes make Pillow raise errors of any type
+        found = reason(error) if isinstance(error, OSError) else str(error)
+        raise DataError(f"mask {path}", found=found, wanted="an image", hint="Replace the file") from error
+    if values.ndim == 3:
+        if np.ptp(values, axis=2).any():
+            raise _refused(path, "other values in other colours")
+        values = values[:, :, 0]
+    return values
+
+
+def _refused(path: Path, found: str, known: Iterable[int] = ()) -> DataError:
+    named = ", ".join(map(str, known))
+    wanted = "one value of a kind of defect" + (f": {named}" if named else "")
+    return DataError(f"mask {path}", found=found, wanted=wanted, hint="Get the masks and defects_config.json again")
