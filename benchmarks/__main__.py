@@ -271,6 +271,16 @@ def export(method: str, targets: tuple[str, ...], format_: str) -> None:
     benchmark.run(chosen, targets or tuple(benchmark.SUFFIXES), format_)  # type: ignore[arg-type]
 
 
+@app.command()
+@click.option("--runs", default=1000, show_default=True, help="Number of made runs.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder in which results and site stay.")
+def site(runs: int, keep: Path | None) -> None:
+    """A site over made runs: its size, and the seconds to build and to open it."""
+    from . import site as benchmark
+
+    benchmark.run(runs, _console(), keep)
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

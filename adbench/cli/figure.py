@@ -18,6 +18,7 @@ from .groups import CommandGroup
 if TYPE_CHECKING:
     from ..api.data import Setting
     from ..report.plots.pareto import Against
+    from ..report.ranks import Unit
     from ..results.records import Result
     from ..util.threads import Choice
 
@@ -48,6 +49,7 @@ def figure() -> None:
 
     \b
     adbench figure pareto -d demo -o pareto.pdf
+    adbench figure ranks --over classes -o ranks.svg
     adbench figure curves -d demo -c brick -o curves.svg
     adbench figure maps -d demo -c brick --count 3 -o maps.pdf
 
@@ -98,6 +100,43 @@ def pareto(output: Path | None, width: float, results: Path, dataset: str | None
         say(f"Left out, since they don't rank or have no speed: {', '.join(drawn.left_out)}.")
     with style.settings():
         _written(style.write(plot.draw(drawn, against=against, width=width), place), place)
+
+
+@figure.command("ranks")
+@_output("ranks", 6.0)
+@arguments.results_option
+@arguments.chosen
+@arguments.metric_option
+@click.option(
+    "--over", "unit", type=click.Choice(["datasets", "classes"]), default="datasets", show_default=True,
+    help="What counts once.",
+)  # fmt: skip
+@arguments.setting_filter
+@arguments.looked_up
+@arguments.debug_option
+def ranks(output: Path | None, width: float, results: Path, dataset: str | None, class_name: str | None, metric: str,
+          unit: Unit, setting: Setting | None, data_roots: Sequence[Path],
+          plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Draw the critical-difference diagram: mean ranks over data sets or classes.
+
+    Bars join variants whose mean ranks differ by no more than Nemenyi's critical difference.
+
+    \b
+    adbench figure ranks --over classes -d demo -o ranks.pdf
+    """  # noqa: D301
+    from ..report import ranks as ranking
+    from ..report.plots import ranks as plot
+    from ..report.plots import style
+    from ..results.variants import boards
+
+    place = _place(output, results, "ranks")
+    style.require()
+    chosen = values.metric(metric)
+    asked = stored.of_setting(stored.read(results, dataset, class_name), setting)
+    counting = stored.without_stale(results, asked, load_plugins(plugin_files), data_roots)
+    found = ranking.ranked(boards(counting.results, names=counting.names), chosen, unit)
+    with style.settings():
+        _written(style.write(plot.draw(found, width=width), place), place)
 
 
 @figure.command("curves")

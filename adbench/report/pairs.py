@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
 from ..results.variants import TITLES, Board, Variant, mean
 from ..stats import comparison, intervals
 from ..stats.intervals import Interval
-from ..util.text import plural
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .doubts import seeds_text
 from .protocols import Protocols, of_class
@@ -27,7 +26,10 @@ DELONG = "image_auroc"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two variants in one class or in the mean over several: the second minus the first, and its certainty."""
+    """Two variants in one class or in the mean over several: the second minus the first, and its certainty.
+
+    ``p`` is of the bootstrap as it is; the other p-values are corrected over all rows of the table.
+    """
 
     name: str
     first: Variant
@@ -38,12 +40,15 @@ class Pair:
     p_holm: float | None
     wilcoxon_p: float | None
     delong_p: float | None
+    over_classes: bool = False
 
 
 def table(
     board: Board, variants: Sequence[Variant], metric: str, confidence: Confidence, *, every: bool = True
 ) -> Table[Pair] | None:
     """A row for each pair and class, and one for each pair over the common classes; None for a single variant.
+
+    The p-values of each test are corrected over all rows that have one, those over classes with them.
 
     Args:
         board: the data set that the variants are of.
@@ -58,14 +63,14 @@ def table(
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     defined = [name for name in common if all(variant.metric(name, metric) is not None for variant in variants)]
-    rows = [row for name in common for row in _rows(pairs, [name], metric, confidence)]
-    footers = _rows(pairs, defined, metric, confidence) if len(common) > 1 and defined else []
+    alone = [row for name in common for row in _rows(pairs, [name], metric, confidence)]
+    together = _rows(pairs, defined, metric, confidence) if len(common) > 1 and defined else []
+    corrected = _corrected([*alone, *together])
+    rows, footers = corrected[: len(alone)], corrected[len(alone) :]
     known = any(row.p_holm is not None for row in (*rows, *footers))
     protocols = Protocols(variants, [metric])
     title = f"{board.title}: differences in {TITLES[metric]} (points), and which are more than chance"
-    notes = _notes(
-        variants, metric, confidence, footers or rows[: len(pairs)], common, defined if footers else [], protocols
-    )
+    notes = _notes(variants, metric, confidence, corrected, common, defined if footers else [], protocols)
     columns = _columns(board, metric, protocols, bool(footers), known)
     nothing = all(row.difference is None for row in rows)  # the table above shows that to people
     audience: Audience = "programs" if nothing else "all"
@@ -79,21 +84,31 @@ def over_classes(
     """The pairs over the classes in which all of them have the metric; p-values are corrected among them."""
     variants = [variant for pair in pairs for variant in pair]
     defined = [name for name in classes if all(variant.metric(name, metric) is not None for variant in variants)]
-    return _rows(pairs, defined, metric, confidence) if defined else []
+    return _corrected(_rows(pairs, defined, metric, confidence)) if defined else []
 
 
 def bootstrap_notes(pairs: Collection[Pair], confidence: Confidence, variants: Sequence[Variant]) -> list[str]:
-    """Explain the p-values of some pairs, and name the variants without them."""
+    """Explain the p-values of all rows of a table, and name the variants without them."""
     if not pairs:
         return []
     if all(pair.p_holm is None for pair in pairs):
         return [NO_HISTOGRAMS]
     notes = [
         f"Paired bootstrap over the same test images, {intervals.RESAMPLES} draws; significant: p below "
-        f"{SIGNIFICANT} after Holm's correction for {plural(len(pairs), 'pair')}."
+        f"{SIGNIFICANT} after Holm's correction for {_family(pairs)} in this table."
     ]
     unknown = confidence.unknown(variants)
     return [*notes, f"No p-values for {', '.join(unknown)}: {MISSING_HISTOGRAMS}"] if unknown else notes
+
+
+def _family(pairs: Collection[Pair]) -> str:
+    """The comparisons that a correction is for; where the metric is not defined there is none."""
+    count = _compared(pairs)
+    return "the one comparison" if count == 1 else f"all {count} comparisons"
+
+
+def _compared(pairs: Collection[Pair]) -> int:
+    return sum(pair.difference is not None for pair in pairs)
 
 
 def _columns(
@@ -138,9 +153,11 @@ def _notes(
         f"Other seeds would move the numbers, too; no p-value here includes that. {seeds_text(variants)}",
     ]
     if defined:
+        over_classes = [pair for pair in pairs if pair.over_classes]
         notes.append(
-            "Over classes also Wilcoxon's signed-rank test (- for a single class), with the same correction; "
-            f"of {len(defined)} classes its p is {2.0 ** (1 - len(defined)):.2g} at least."
+            "Over classes also Wilcoxon's signed-rank test (- for a single class), with Holm's correction for "
+            f"{_family(over_classes)} over classes; of {len(defined)} classes its p is "
+            f"{2.0 ** (1 - len(defined)):.2g} at least."
         )
         if len(defined) < len(common):
             missing = ", ".join(name for name in common if name not in defined)
@@ -154,23 +171,32 @@ def _notes(
 def _rows(
     pairs: Sequence[tuple[Variant, Variant]], classes: Sequence[str], metric: str, confidence: Confidence
 ) -> list[Pair]:
-    """A row for each pair over some classes; p-values are corrected among these pairs."""
-    found = [confidence.difference(first, second, classes, metric) for first, second in pairs]
-    corrected = comparison.holm([each.p_value if each else None for each in found], len(pairs))
-    ranks = comparison.holm([_wilcoxon(first, second, classes, metric) for first, second in pairs])
-    asked = pairs if metric == DELONG else ()
-    areas = comparison.holm([confidence.delong(first, second, classes) for first, second in asked])
+    """A row for each pair over some classes, with p-values as they are; ``_corrected`` corrects them."""
     name = classes[0] if len(classes) == 1 else f"mean ({len(classes)})"
+    rows = []
+    for first, second in pairs:
+        found = confidence.difference(first, second, classes, metric)
+        difference = _difference(first, second, classes, metric)
+        rows.append(
+            Pair(
+                name, first, second, difference, _holding(difference, found.interval) if found else None,
+                found.p_value if found else None, None, _wilcoxon(first, second, classes, metric),
+                confidence.delong(first, second, classes) if metric == DELONG else None, len(classes) > 1,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _corrected(rows: Sequence[Pair]) -> list[Pair]:
+    """Correct the p-values of each test over all rows of a table, its family; Wilcoxon's has the rows over classes."""
+    over_classes = [row for row in rows if row.over_classes]
+    bootstrap = comparison.holm([row.p for row in rows], _compared(rows))
+    areas = comparison.holm([row.delong_p for row in rows], _compared(rows))
+    signed = iter(comparison.holm([row.wilcoxon_p for row in over_classes], _compared(over_classes)))
     return [
-        Pair(
-            name, first, second, difference := _difference(first, second, classes, metric),
-            _holding(difference, each.interval) if each else None, each.p_value if each else None, p_holm, p_rank,
-            p_area,
-        )
-        for (first, second), each, p_holm, p_rank, p_area in zip(
-            pairs, found, corrected, ranks, areas or [None] * len(pairs), strict=True
-        )
-    ]  # fmt: skip
+        replace(row, p_holm=p, wilcoxon_p=next(signed) if row.over_classes else None, delong_p=area)
+        for row, p, area in zip(rows, bootstrap, areas, strict=True)
+    ]
 
 
 def _holding(value: float | None, found: Interval) -> Interval:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from ..results.variants import TITLES, Board, Variant, mean
 from ..util.errors import ResultError
 from ..util.text import in_letters, plural
+from .confidence import SIGNIFICANT
 from .tables import Column, Table
 
 if TYPE_CHECKING:
@@ -28,6 +29,27 @@ class RankRow:
     label: str
     rank: float
     groups: str
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Variants by their mean ranks, best first: what a critical-difference diagram shows.
+
+    Attributes:
+        title: what is ranked, over what.
+        rows: the variants.
+        bars: the first and the last row of each largest group whose mean ranks don't differ significantly.
+        critical_difference: Nemenyi's, of mean ranks.
+        p_value: of Friedman's test that all are equally good.
+        notes: what is said below.
+    """
+
+    title: str
+    rows: tuple[RankRow, ...]
+    bars: tuple[tuple[int, int], ...]
+    critical_difference: float
+    p_value: float
+    notes: tuple[str, ...]
 
 
 def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Mapping[str, float]]:
@@ -53,10 +75,15 @@ def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Map
     return found
 
 
-def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
-    """Mean ranks, best first.
+def ranked(boards: Sequence[Board], metric: str, unit: Unit) -> Ranked:
+    """Mean ranks, and which of them differ significantly.
 
-    Of the variants with the same data sets or classes, those that give the largest table; all others are named below.
+    Of the variants with the same data sets or classes, those that give the largest table; the notes name all others.
+
+    Args:
+        boards: of all data sets.
+        metric: a field of ``Metrics``.
+        unit: what counts once.
 
     Raises:
         ResultError: fewer than two variants share two data sets or classes.
@@ -73,16 +100,31 @@ def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
     labels = list(counting)
     ranking = ranks.rank([[counting[label][block] for label in labels] for block in blocks])
     rows = sorted(_rows(labels, ranking), key=lambda row: row.rank)
+    places = {row.label: place for place, row in enumerate(rows)}
+    bars = [sorted(places[labels[each]] for each in clique) for clique in ranking.cliques]
+    what = "data set" if unit == "datasets" else "class"
+    left_out = [label for label in known if label not in counting]
+    left_out += sorted({block for each in known.values() for block in each} - set(blocks))
+    return Ranked(
+        f"Mean ranks by {TITLES[metric]} over {_count(len(blocks), what)}", tuple(rows),
+        tuple((bar[0], bar[-1]) for bar in bars), ranking.critical_difference, ranking.p_value,
+        tuple(_notes(ranking, len(labels), what, left_out)),
+    )  # fmt: skip
+
+
+def table(boards: Sequence[Board], metric: str, unit: Unit) -> Table[RankRow]:
+    """The mean ranks as a table, with letters for the groups. Raises ``ResultError`` as ``ranked`` does."""
+    return table_of(ranked(boards, metric, unit))
+
+
+def table_of(found: Ranked) -> Table[RankRow]:
+    """Mean ranks as a table, with letters for the groups."""
     columns: tuple[Column[RankRow], ...] = (
         Column("variant", "variant", lambda row: row.label, role="key"),
         Column("mean_rank", "mean rank", lambda row: row.rank, "score", role="main"),
         Column("group", "group", lambda row: row.groups, role="main"),
     )
-    what = "data set" if unit == "datasets" else "class"
-    title = f"Mean ranks by {TITLES[metric]} over {_count(len(blocks), what)}"
-    left_out = [label for label in known if label not in counting]
-    left_out += sorted({block for each in known.values() for block in each} - set(blocks))
-    return Table(title, columns, tuple(rows), tuple(_notes(ranking, len(labels), what, left_out)))
+    return Table(found.title, columns, found.rows, found.notes)
 
 
 def _largest(known: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -118,6 +160,8 @@ def _notes(ranking: Ranking, methods: int, what: str, left_out: Sequence[str]) -
         f"Critical difference (Nemenyi, 5 %): {ranking.critical_difference:.2f}. Variants that share a letter differ "
         "by less; the family is every pair in the table.",
     ]
+    if ranking.p_value >= SIGNIFICANT:
+        notes.append("Friedman's test rejects nothing, so take no difference here for more than chance.")
     if ranking.datasets < FEWEST_BLOCKS or methods < FEWEST_METHODS:
         notes.append(f"With {_count(ranking.datasets, what)} and {plural(methods, 'variant')} this test finds little.")
     if left_out:
@@ -129,3 +173,14 @@ def _count(number: int, what: str) -> str:
     if what == "class":
         return "1 class" if number == 1 else f"{number} classes"
     return plural(number, what)
+
+
+def lanes(found: Ranked) -> list[int]:
+    """A lane for each bar of a diagram, from 0, so that bars of one lane share no variant."""
+    ends: list[int] = []
+    chosen = []
+    for first, last in found.bars:
+        lane = next((number for number, end in enumerate(ends) if end < first), len(ends))
+        ends[lane : lane + 1] = [last]
+        chosen.append(lane)
+    return chosen

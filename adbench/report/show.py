@@ -209,7 +209,7 @@ def metrics_table(shown: Shown) -> Table[OfClass]:
 def to_text(shown: Shown, width: int) -> str:
     """All other facts as lines of at most ``width`` characters, but for paths and the command, which stay whole."""
     lines: list[str] = []
-    for label, text in _facts(shown):
+    for label, text in facts(shown):
         room = max(width - LABEL, 20)
         folded = [text] if label == "command" else textwrap.wrap(text, room, break_long_words=False,
                                                                  break_on_hyphens=False)  # fmt: skip
@@ -217,7 +217,8 @@ def to_text(shown: Shown, width: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _facts(shown: Shown) -> list[tuple[str, str]]:
+def facts(shown: Shown) -> list[tuple[str, str]]:
+    """All other facts: a label and a text for each."""
     first = shown.classes[0]
     several = len(shown.classes) > 1
     folders = first.folder + (f" and {plural(len(shown.classes) - 1, 'folder')} of other classes" if several else "")

@@ -227,10 +227,10 @@ def histogram(
     if line is not None:
         across = min(max(line[0], low), high)
         lines.append(_line([(across, y.low), (across, y.high)], x, y, "threshold", line[1]))
-    inside = _short(LEFT + 6)
+    inside = short(LEFT + 6)
     names = (
-        Text(inside, _short(TOP + 12), f"good ({len(good)})", "name good"),
-        Text(inside, _short(HEIGHT - BOTTOM - 6), f"defective ({len(bad)})", "name defective"),
+        Text(inside, short(TOP + 12), f"good ({len(good)})", "name good"),
+        Text(inside, short(HEIGHT - BOTTOM - 6), f"defective ({len(bad)})", "name defective"),
     )
     label = f"{title}: scores of {len(good)} good and {len(bad)} defective images"
     ticks = [
@@ -275,15 +275,15 @@ def _grid(x: Axis, y: Axis, *, y_ticks: Sequence[tuple[float, str]] | None = Non
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     lines, texts = [], []
     for value in x.ticks():
-        across = _short(_at(value, y.low, x, y)[0])
+        across = short(_at(value, y.low, x, y)[0])
         lines.append(f"M{across} {TOP:g}V{bottom:g}")
-        texts.append(Text(across, _short(bottom + 14), number_text(value, _step(x.ticks())), anchor="middle"))
+        texts.append(Text(across, short(bottom + 14), number_text(value, _step(x.ticks())), anchor="middle"))
     for value, words in y_ticks:
         down = _at(x.low, value, x, y)[1]
-        lines.append(f"M{LEFT:g} {_short(down)}H{right:g}")
-        texts.append(Text(_short(LEFT - 6), _short(down + 4), words, anchor="end"))
-    texts.append(Text(_short((LEFT + right) / 2), _short(HEIGHT - 7), x.title, "axis", "middle"))
-    texts.append(Text("10", _short(TOP + (bottom - TOP) / 2), y.title, "axis", "middle", upwards=True))
+        lines.append(f"M{LEFT:g} {short(down)}H{right:g}")
+        texts.append(Text(short(LEFT - 6), short(down + 4), words, anchor="end"))
+    texts.append(Text(short((LEFT + right) / 2), short(HEIGHT - 7), x.title, "axis", "middle"))
+    texts.append(Text("10", short(TOP + (bottom - TOP) / 2), y.title, "axis", "middle", upwards=True))
     return "".join(lines), tuple(texts)
 
 
@@ -310,7 +310,7 @@ def _digits(step: float) -> int:
 
 def _line(points: Sequence[Point], x: Axis, y: Axis, kind: str, title: str = "") -> Line:
     placed = thin([_at(*point, x, y) for point in points])
-    data = "".join(f"{'L' if number else 'M'}{_short(a)} {_short(b)}" for number, (a, b) in enumerate(placed))
+    data = "".join(f"{'L' if number else 'M'}{short(a)} {short(b)}" for number, (a, b) in enumerate(placed))
     return Line(data, kind, title)
 
 
@@ -330,12 +330,12 @@ def _mark_kind(mark: Mark) -> str:
 
 def _diamond(mark: Mark, x: Axis, y: Axis) -> Line:
     across, down = _at(*mark.point, x, y)
-    return Line(f"M{_short(across)} {_short(down - 6)}l6 6l-6 6l-6-6z", _mark_kind(mark), mark.text)
+    return Line(f"M{short(across)} {short(down - 6)}l6 6l-6 6l-6-6z", _mark_kind(mark), mark.text)
 
 
 def _dot(point: Point, x: Axis, y: Axis, radius: float, kind: str, title: str, number: str = "") -> Dot:
     across, down = _at(*point, x, y)
-    return Dot(_short(across), _short(down), _short(radius), kind, title, number, _short(down + 4))
+    return Dot(short(across), short(down), short(radius), kind, title, number, short(down + 4))
 
 
 def _count(values: Iterable[float], low: float, high: float, bins: int) -> list[int]:
@@ -348,9 +348,10 @@ def _count(values: Iterable[float], low: float, high: float, bins: int) -> list[
 def _bar(x: Axis, y: Axis, number: int, bins: int, height: float, kind: str, title: str) -> Bar:
     width = (WIDTH - LEFT - RIGHT) / bins
     zero, end = (_at(x.low, value, x, y)[1] for value in (0, height))
-    return Bar(_short(LEFT + number * width + 0.5), _short(min(zero, end)), _short(width - 1), _short(abs(zero - end)),
+    return Bar(short(LEFT + number * width + 0.5), short(min(zero, end)), short(width - 1), short(abs(zero - end)),
                kind, title)  # fmt: skip
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A length in units, with a tenth where it needs one."""
     return f"{value:.1f}".removesuffix(".0")

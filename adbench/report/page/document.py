@@ -16,8 +16,9 @@ from ...util.errors import ResultError, reason
 from ..leaderboard import leaderboard
 from ..runs import class_table, run_table
 from ..tables import AnyTable
-from . import figures, speed, templates
+from . import figures, ranks, speed, templates
 from .figures import Plots, Shown
+from .ranks import Ranks
 from .speed import Speed
 
 PAGE = "index.html"
@@ -41,7 +42,7 @@ class ClassSection:
 
 @dataclass(frozen=True)
 class BoardSection:
-    """One data set: its leaderboard, its classes, and the table of its runs at the end of the page."""
+    """One data set: its leaderboard, its ranks over classes, its classes, and its runs at the end of the page."""
 
     title: str
     dataset: str
@@ -49,16 +50,18 @@ class BoardSection:
     tables: tuple[AnyTable, ...]
     speed: Speed | None
     latency: Speed | None
+    ranks: Ranks
     classes: tuple[ClassSection, ...]
     runs: AnyTable
 
 
 @dataclass(frozen=True)
 class Page:
-    """The content of the page."""
+    """The content of the page; ``ranks`` are over data sets, if there are several."""
 
     about: str
     boards: tuple[BoardSection, ...]
+    ranks: Ranks | None
     commands: tuple[str, ...]
 
 
@@ -133,6 +136,7 @@ class _Builder:
         return Page(
             f"{len(self.results)} runs, the newest of {newest}; adbench {metadata.version('adbench-suite')}.",
             tuple(self._board(number, board) for number, board in enumerate(found)),
+            ranks.of_boards(found, self.metric, "datasets") if len(found) > 1 else None,
             tuple(dict.fromkeys(result.command for result in self.results if result.command)),
         )
 
@@ -150,7 +154,7 @@ class _Builder:
         every_run = [(variant.label, run) for variant in board.variants for run in variant.all_runs]
         return BoardSection(
             board.title, board.name, board.synthetic, tuple(tables), speed.throughput(tables, self.metric),
-            speed.latency(tables, self.metric), tuple(classes),
+            speed.latency(tables, self.metric), ranks.of_boards([board], self.metric, "classes"), tuple(classes),
             run_table(board, every_run),
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ...run.overlay import HIGH_PERCENTILE, INFERNO, LOW_PERCENTILE, WIDE, Polygon
@@ -24,8 +24,8 @@ from .charts import Chart, style_class
 
 def page_html(page: object) -> str:
     """Render the whole document; ``page`` is a ``document.Page``, which this module must not import."""
-    return _environment().get_template("page.html.j2").render(page=page, style=_asset("report.css"),
-                                                              script=_asset("report.js"))  # fmt: skip
+    script = asset("shared.js") + asset("report.js")
+    return environment().get_template("page.html.j2").render(page=page, style=asset("report.css"), script=script)
 
 
 def table_html(table: AnyTable) -> str:
@@ -64,9 +64,11 @@ def breakable(text: str) -> Markup:
 
 
 @cache
-def _environment() -> Environment:
+def environment(*packages: str) -> Environment:
+    """The templates of the page, after those of other packages; all escape every text."""
+    loaders = [PackageLoader(name) for name in (*packages, "adbench.report.page")]
     made = Environment(
-        loader=PackageLoader("adbench.report.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=ChoiceLoader(loaders), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=StrictUndefined, finalize=_finalize,
     )  # fmt: skip
     made.filters.update(
@@ -82,7 +84,7 @@ def _environment() -> Environment:
 
 
 def _macro(template: str, name: str, value: AnyTable | Chart) -> str:
-    return str(getattr(_environment().get_template(template).module, name)(value))
+    return str(getattr(environment().get_template(template).module, name)(value))
 
 
 def _finalize(value: object) -> object:
@@ -95,8 +97,9 @@ def _number(value: Cell) -> str:
     return repr(value) if isinstance(value, (int, float)) and math.isfinite(value) else ""
 
 
-def _asset(name: str) -> Markup:
-    return Markup((files(__package__) / "assets" / name).read_text(encoding="utf-8"))
+def asset(name: str, package: str = "adbench.report.page") -> Markup:
+    """A style sheet or script beside the templates."""
+    return Markup((files(package) / "assets" / name).read_text(encoding="utf-8"))
 
 
 def _data_uri(image: bytes) -> Markup:
