@@ -180,7 +180,8 @@ def _result(
             epoch_policy="last", aupro_map="anomaly map", backbone="resnet18", backbone_weights="0123456789ab",
             precision="off", setting=setting, shots=shots,
         ),
-        metrics=metrics, last_epoch=EPOCHS, oracle=(Best("image_auroc", min(1.0, (metrics.image_auroc or 0) + 0.01), 6),),
+        metrics=metrics, last_epoch=EPOCHS,
+        oracle=(Best("image_auroc", min(1.0, (metrics.image_auroc or 0) + 0.01), 6),),
         timing=Timing(60.0 + number % 7, 3.0, 1.0, 70.0, 20.0 * (1 + METHODS.index(method))),
         peak_memory_bytes=2_000_000_000, parameters=11_000_000,
         environment=Environment(

@@ -25,6 +25,7 @@ from adbench.report.render import render, terminal
 from adbench.report.tables import cell_text
 from adbench.results.variants import boards
 from adbench.stats import intervals
+from adbench.stats.comparison import holm
 from adbench.stats.intervals import Interval
 
 
@@ -159,16 +160,19 @@ def test_compare_says_which_pairs_differ_significantly():
 
 
 def test_many_variants_are_compared_with_the_first_unless_every_pair_is_asked_for():
-    """The correction is for the compared pairs, and people see p and verdict in the row."""
+    """The correction is for what each table shows: people see five comparisons, programs these and each class."""
     results, sure = made({name: 3.0 if name == "a" else 0.5 for name in "abcdef"})
     tables = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure)
     across, _, pair_table = tables
     assert [table.audience for table in tables] == ["people", "programs", "programs"]
     pairs = json.loads(render([pair_table], "json"))[0]["footers"]
     assert [(row["first"], row["second"]) for row in pairs] == [("a", name) for name in "bcdef"]
-    assert across.column("p_holm") == [None, *(row["p_holm"] for row in pairs)]
+    assert across.column("p_holm") == [None, *holm([row["p"] for row in pairs])]
+    whole = json.loads(render([pair_table], "json"))[0]
+    shown = [*whole["rows"], *whole["footers"]]
+    assert [row["p_holm"] for row in shown] == holm([row["p"] for row in shown])
     assert across.column("told_apart")[1:] == ["yes"] * 5
-    assert any("5 pairs" in note for note in across.notes)
+    assert any("all 5 comparisons in this table" in note for note in across.notes)
     every = report.compare(results, list("abcdef"), metrics=["image_auroc"], confidence=sure, every_pair=True)[-1]
     assert (len(every.footers), every.audience) == (15, "all")
 

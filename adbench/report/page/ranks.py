@@ -72,15 +72,12 @@ def diagram(found: Ranked) -> Chart:
     step = max(1, count // 12)
     ticks = [rank for rank in range(1, count + 1) if (rank - 1) % step == 0]
     scales = [Text(short(across(rank)), short(AXIS - 6), str(rank), anchor="middle") for rank in ticks]
-    scales.append(Text(short(SIDE), "12", f"mean rank; critical difference {found.critical_difference:.2f}:", "axis"))
+    said = f"critical difference {found.critical_difference:.2f}"
+    scales.append(Text(short(SIDE), "12", f"mean rank, 1 is the best; {said}", "axis"))
     lines = [Line(f"M{short(across(1))} {AXIS:g}H{short(across(count))}", "axis-line")]
     lines += [Line(f"M{short(across(rank))} {AXIS - 4:g}v4", "axis-line") for rank in ticks]
     width = short(scale * found.critical_difference)
-    lines.append(
-        Line(
-            f"M{short(across(1))} 16v6m0-3h{width}m0-3v6", "cd", f"critical difference {found.critical_difference:.2f}"
-        )
-    )
+    lines.append(Line(f"M{short(across(1))} 16v6m0-3h{width}m0-3v6", "cd", said))
     places = [(short(across(row.rank)), top + ROW * (number + 0.5)) for number, row in enumerate(found.rows)]
     lines += [Line(f"M{x} {AXIS:g}V{short(y)}", "stem") for x, y in places]
     for (first, last), lane in zip(found.bars, bars, strict=True):

@@ -33,7 +33,7 @@ document.addEventListener("click", (event) => {
 // A chart as a file of its own: with its colours written out, those of the light page.
 const DRAWN = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-linejoin",
-  "font-family", "font-size", "font-weight",
+  "paint-order", "font-family", "font-size", "font-weight",
 ];
 
 function standalone(chart) {
