@@ -33,6 +33,7 @@ from . import (
     predict,
     reproduce,
     run,
+    sharing,
     single,
     site,
     speed,
@@ -213,6 +214,8 @@ for _command in (
     weights.weights_,
 ):
     app.add_command(_command)
+for _command in (sharing.merge, sharing.archive, sharing.import_):
+    stored.results_.add_command(_command)
 completion.attach(app)
 
 

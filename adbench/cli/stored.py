@@ -159,7 +159,7 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
     registry = load_plugins(plugin_files)
     if what == "runs":
-        inspected = _inspected(results, read(results, dataset, class_name), registry, data_roots)
+        inspected = standing_of(results, read(results, dataset, class_name), registry, data_roots)
         print_tables([_list(inspected, results)], format_)
     else:
         print_tables(_listed(what, name, registry), format_)
@@ -181,10 +181,11 @@ def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
 
 @click.group("results", cls=CommandGroup)
 def results_() -> None:
-    """Manage stored results.
+    """Manage stored results, and share them.
 
     \b
     adbench results stale
+    adbench results merge gpu1/results gpu2/results
     """  # noqa: D301
 
 
@@ -202,7 +203,7 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
     """  # noqa: D301
     from ..results.run_files import folder_of
 
-    inspected = _inspected(results, read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
+    inspected = standing_of(results, read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
     found = [each for each in inspected if each.standing.state == "stale"]
     if not found:
         say(f"No run in {results} is stale.")
@@ -337,7 +338,7 @@ def write_report(
         )
 
 
-def _inspected(
+def standing_of(
     results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]
 ) -> list[Inspected]:
     """Look up the standing of each result; a line on a terminal shows the class."""
@@ -352,7 +353,7 @@ def without_stale(results: Path, stored: Sequence[Result], registry: Registry, d
     from ..results import store
     from ..run.standing import sort
 
-    return sort(_inspected(results, stored, registry, data_roots), store.read_all(results).results)
+    return sort(standing_of(results, stored, registry, data_roots), store.read_all(results).results)
 
 
 def _list(inspected: Sequence[Inspected], results: Path, *, title: str = "Runs") -> AnyTable:

@@ -118,6 +118,17 @@ def safe_name(name: str) -> str:
     return safe if safe == name else f"{safe}-{digest_of_text(name)}"
 
 
+def is_safe_name(name: str) -> bool:
+    """Whether every system accepts a name of a file or folder as it is, up to 255 bytes long."""
+    return not (
+        not name
+        or _FORBIDDEN.search(name)
+        or name != name.rstrip(". ")
+        or _RESERVED.fullmatch(name)
+        or len(name.encode("utf-8", "surrogatepass")) > 255
+    )
+
+
 def stored_text(text: str) -> str:
     r"""Write bytes of a file's name that are not UTF-8 as escapes ("\udcff"): valid JSON and readable CSV."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

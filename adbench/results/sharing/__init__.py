@@ -1,0 +1,1 @@
+"""Results of several machines: merging folders, archives in one file, and publishing to a git repository."""
