@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
 from configparser import ConfigParser
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"adbench": "adbench", "adbench_plugins": "plugins", "adbench_datasets": "datasets"}
@@ -41,3 +48,60 @@ def test_data_files_of_plugins_are_installed():
     others = {path.name for path in (ROOT / "plugins").glob("*/*") if path.suffix not in (".py", ".pyc")}
     assert others - {"__pycache__"} == {"published.csv"}
     assert declared()["options.package_data"]["adbench_plugins"].split() == ["*/published.csv"]
+
+
+# ---------------------------------------------------------------- what is built
+
+
+PATTERNS = {"adbench": "adbench", "plugins": "adbench_plugins", "datasets": "adbench_datasets"}
+"""Folders of the tree, and what a wheel calls them."""
+
+NOT_PACKED = {"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis"}
+
+
+def files_below(folder: Path) -> set[str]:
+    """Paths of a folder's files relative to its parent, without caches."""
+    return {
+        path.relative_to(folder.parent).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and not NOT_PACKED & set(path.parts) and path.suffix not in (".pyc", ".pyo")
+    }
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """A wheel and an sdist, made from a copy of the tree by the build backend, without a network."""
+    copy, target = tmp_path_factory.mktemp("tree") / "adbench", tmp_path_factory.mktemp("built")
+    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "site", "*.egg-info", *NOT_PACKED)
+    shutil.copytree(ROOT, copy, ignore=ignored, ignore_dangling_symlinks=True)
+    for name in ("build_wheel", "build_sdist"):
+        code = f"from setuptools import build_meta; build_meta.{name}({str(target)!r})"
+        done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.mark.slow
+def test_the_wheel_has_every_file_of_the_packages(built):
+    """Code, templates, style sheets and tables: what lies in the three folders, and nothing else."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        packed = {name for name in opened.namelist() if ".dist-info/" not in name}
+    expected = {
+        name.replace(folder, package, 1) for folder, package in PATTERNS.items() for name in files_below(ROOT / folder)
+    }
+    assert sorted(packed) == sorted(expected)
+
+
+@pytest.mark.slow
+def test_the_source_archive_has_the_whole_project(built):
+    """Also docs, tests and benchmarks, so that what a packager unpacks can be tested and its site built."""
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        packed = {name.partition("/")[2] for name in opened.getnames() if opened.getmember(name).isfile()}
+    expected = {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "setup.cfg"}
+    expected |= {"pyproject.toml", "mkdocs.yml", "MANIFEST.in", "results/README.md"}
+    for folder in (*PATTERNS, "benchmarks", "docs", "docsite", "tests"):
+        expected |= files_below(ROOT / folder)
+    made = {name for name in packed if "egg-info" in name or name == "PKG-INFO"}
+    assert sorted(packed - made) == sorted(expected)
