@@ -9,7 +9,7 @@ import click
 
 from adbench.cli.main import app
 
-from .markdown import Page, block, code, plain, table
+from .markdown import Page, block, code, definitions, plain, table
 
 FOLDER = "commands"
 
@@ -54,7 +54,7 @@ def _body(command: click.Command, context: click.Context) -> Iterator[str]:
         title = "Example" if len(examples.splitlines()) == 1 else "Examples"
         yield f"**{title}**\n\n{block(examples)}"
     if rows := list(_options(command, context)):
-        yield table(["option", "what it does"], rows)
+        yield definitions(rows)
     for name, each in getattr(command, "commands", {}).items():
         if not each.hidden:
             yield f"## {context.info_name} {name}\n"
@@ -69,9 +69,9 @@ def help_of(command: click.Command) -> tuple[list[str], str]:
     return paragraphs, "\n".join(each.removeprefix(VERBATIM) for each in found if each.startswith(VERBATIM))
 
 
-def _options(command: click.Command, context: click.Context) -> Iterator[list[str]]:
-    """The options as ``--help`` lists them, without ``--help`` itself."""
+def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """The options as ``--help`` lists them, without ``--help`` itself; arguments stand in the usage."""
     for parameter in command.params:
-        record = parameter.get_help_record(context)
+        record = parameter.get_help_record(context) if isinstance(parameter, click.Option) else None
         if record is not None:
-            yield [code(record[0]), plain(record[1])]
+            yield code(record[0]), plain(record[1])

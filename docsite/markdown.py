@@ -49,6 +49,11 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def definitions(found: Sequence[tuple[str, str]]) -> str:
+    """A list of terms with their meanings; both are Markdown already."""
+    return "\n".join(f"{term}\n:   {meaning or '-'}\n" for term, meaning in found)
+
+
 def of_table(shown: AnyTable, *, as_code: Sequence[str] = ()) -> str:
     """A table of the command line with its notes; the columns in ``as_code`` (by their keys) are code."""
     view = people_view(shown)

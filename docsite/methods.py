@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from adbench.api.method import Method, Published
 from adbench.api.registry import OWN_PLUGINS, Registry
@@ -12,7 +12,7 @@ from adbench.report import lists
 from adbench.report.published import MEAN
 from adbench.results.variants import TITLES
 
-from .markdown import Page, code, of_table, plain, table
+from .markdown import Page, code, definitions, of_table, plain, table
 
 FOLDER = "methods"
 
@@ -52,13 +52,22 @@ def facts(method: Method) -> str:
         "### Presets\n",
         table(["preset", "what it is", "differs for"], [_preset(method, name) for name in method.presets]),
         "### Options\n",
-        of_table(lists.options_of(method), as_code=("option", *method.presets)),
+        *_options(method),
         "### What it needs beside training images\n",
     ]
     needs = lists.requirements_of(method)
     parts.append(of_table(needs, as_code=("requirement",)) if needs.rows else "Nothing but its backbone's weights.\n")
     parts += ["### Published numbers\n", *published(method.published)]
     return "\n".join(parts)
+
+
+def _options(method: Method) -> Iterator[str]:
+    """A table of the values in each preset, and what the options mean."""
+    shown = lists.options_of(method)
+    values = tuple(column for column in shown.columns if column.key not in ("type", "meaning"))
+    yield of_table(replace(shown, columns=values), as_code=[column.key for column in values])
+    facts = zip(*map(shown.column, ("option", "type", "meaning")), strict=True)
+    yield definitions([(f"{code(str(key))} ({plain(str(kind))})", plain(str(text))) for key, kind, text in facts])
 
 
 def _preset(method: Method, name: str) -> list[str]:

@@ -60,6 +60,5 @@ def test_a_new_command_gets_a_page(monkeypatch):
     assert "commands/secret.md" not in pages
     assert pages["commands/fresh.md"] == (
         "# adbench fresh\n\nDo it.\n\n```text\nadbench fresh [OPTIONS]\n```\n\n**Example**\n\n"
-        "```sh\nadbench fresh --many 3\n```\n\n| option | what it does |\n| --- | --- |\n"
-        "| `--many N|M` | How &#42;many&#42;. |\n"
+        "```sh\nadbench fresh --many 3\n```\n\n`--many N|M`\n:   How &#42;many&#42;.\n"
     )
