@@ -11,7 +11,7 @@ import yaml
 
 from adbench.api.registry import Registry
 
-from . import methods
+from . import data_sets, methods
 from .markdown import block, plain, table
 
 PATH = "cite.md"
@@ -26,8 +26,15 @@ def facts(registry: Registry, root: Path) -> str:
     rows = [[f"[{name}](methods/{name}.md)", text] for name, text in papers(registry, root).items()]
     return (
         f"## adbench itself\n\n{plain(citation['message'])}\n\n{block(bibtex(citation), 'bibtex')}\n"
-        f"`CITATION.cff` has the same for programs.\n\n## Methods\n\n{table(['method', 'paper'], rows)}"
+        f"`CITATION.cff` has the same for programs.\n\n## Methods\n\n{table(['method', 'paper'], rows)}\n"
+        f"## Data sets\n\n{table(['data set', 'citation'], _data_sets(registry))}"
     )
+
+
+def _data_sets(registry: Registry) -> list[list[str]]:
+    """The citation of each data set that has one."""
+    found = [(each.name, each.facts.citation) for each in data_sets.own(registry) if each.facts]
+    return [[f"[{name}]({data_sets.FOLDER}/{name}.md)", plain(citation)] for name, citation in found if citation]
 
 
 def bibtex(citation: Mapping[str, Any]) -> str:
