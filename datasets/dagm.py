@@ -73,7 +73,7 @@ class _Part:
     def __init__(self, folder: Path, part: str) -> None:
         place = folder / part
         labels = place / "Label"
-        masks = {path.stem.lower().removesuffix("_label"): path for path in images_in(labels)}
+        masks = {path.stem.removesuffix("_label"): path for path in images_in(labels)}
         flags = _flags(labels / "Labels.txt")
         images = images_in(place)
         self.good = tuple(Sample(path) for path in images if path.stem not in masks and not flags.get(path.stem))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Counts, DataError, DataOptions, Facts, reason
 
-from .layout import ROOT_HINT, check_class, check_has_test, check_root, folders_in
+from .layout import ROOT_HINT, check_class, check_has_test, check_root
 from .roots import candidates, missing_classes, nothing, plural
 
 NAME = "real_iad"
@@ -76,8 +76,7 @@ def _folder(place: Path, class_name: str) -> Path | None:
 def _found(root: Path, options: RealIadOptions) -> Path:
     check_root(NAME, root, FACTS.page)
     for place in _places(root, options):
-        there = {folder.name for folder in folders_in(place)}
-        if any(name in there and _folder(place, name) for name in FACTS.classes):
+        if any(_folder(place, name) for name in FACTS.classes):
             return place
     wanted = "realiad_1024/CLASS/OK" if options.resolution == "auto" else f"realiad_{options.resolution}/CLASS/OK"
     raise nothing(NAME, root, FACTS, "no folder of any of its classes", wanted)

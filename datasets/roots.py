@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adbench.api import DataError, Facts
 
-from .layout import ROOT_HINT, check_class, check_root, folders_in, visible
+from .layout import ROOT_HINT, check_class, check_root, visible
 
 LISTED = 8
 """Number of classes that a remark names."""
@@ -27,8 +28,21 @@ class Base:
 
 def candidates(root: Path) -> list[Path]:
     """The root, the folders in it and those in them: archives and copies differ by so many."""
-    first = folders_in(root)
-    return [root, *first, *(inner for folder in first for inner in folders_in(folder))]
+    first = _inside(root)
+    return [root, *first, *(inner for folder in first for inner in _inside(folder))]
+
+
+def _inside(place: Path) -> list[Path]:
+    """The folders in a folder, by name; none in one that may not be read, such as lost+found of a disk.
+
+    A root may be a whole disk: no file in it is asked for more than its name and kind.
+    """
+    try:
+        with os.scandir(place) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []
+    return [place / name for name in sorted(names)]
 
 
 def find_classes(dataset: str, root: Path, facts: Facts, holds: Holds) -> Base:
@@ -46,13 +60,14 @@ def find_classes(dataset: str, root: Path, facts: Facts, holds: Holds) -> Base:
         DataError: the root is missing, or holds none of the classes.
     """
     check_root(dataset, root, facts.page)
+    visible(root)  # says so if it may not be read
     found = [(place, _classes_in(place, facts.classes, holds)) for place in candidates(root)]
     place, folders = max(found, key=lambda pair: len(pair[1]))  # the first of the largest
     if not folders:
         raise nothing(dataset, root, facts, "no folder of any of its classes", f"one of {', '.join(facts.classes)}")
     inside = set(folders.values())
     copies = [other for other, classes in found if other != place and not inside.issuperset(classes.values())]
-    others = [each for each in folders_in(place) if each.name not in facts.classes and holds(each)]
+    others = [each for each in _inside(place) if each.name not in facts.classes and holds(each)]
     remarks: list[str] = []
     remarks += missing_classes(f"{dataset} at {place}", facts, folders)
     for what, paths in (("no class of it", others), ("another copy", copies)):
@@ -72,7 +87,7 @@ def missing_classes(where: str, facts: Facts, present: Collection[str]) -> list[
 
 
 def _classes_in(place: Path, names: Iterable[str], holds: Holds) -> dict[str, Path]:
-    there = {folder.name for folder in folders_in(place)}
+    there = {folder.name for folder in _inside(place)}
     folders = {}
     for name in names:
         for folder in (place / name, place / name / name) if name in there else ():
@@ -113,6 +128,7 @@ def find_single(dataset: str, root: Path, facts: Facts, holds: Holds, wanted: st
         DataError: the root is missing, or there is no such folder.
     """
     check_root(dataset, root, facts.page)
+    visible(root)  # says so if it may not be read
     for place in (inner for each in candidates(root) for inner in (each, each / dataset)):
         if holds(place):
             return place
@@ -130,7 +146,7 @@ def find_rearranged(root: Path, names: Sequence[str]) -> Path | None:
 
 def nothing(dataset: str, root: Path, facts: Facts, found: str, wanted: str) -> DataError:
     """The error for a root without the data set."""
-    if any(path.suffix.lower() == ".parquet" for place in candidates(root) for path in visible(place)):
+    if any(next(place.glob("*.parquet"), None) for place in candidates(root)):
         found = "tables (.parquet), which are not read"
     hint = f"{ROOT_HINT}, or get it from {facts.page}"
     return DataError(f"data set {dataset} at {root}", found=found, wanted=wanted, hint=hint)

@@ -71,7 +71,7 @@ def results(tmp_path) -> Path:
         (("list", "methods", "patch"), ["patchcore"]),
         (("list", "runs", "patch"), []),
         (("check-method", "stf"), ["stfpm"]),
-        (("plugin", "check", "mvt"), ["mvtec"]),
+        (("plugin", "check", "vis"), ["visa"]),
         (("plugin", "new", ""), []),
         (("leaderboard", "--metric", "image_au"), ["image_auroc"]),
         (("run", "--backbone", "wide_resnet50"), ["wide_resnet50_2"]),
