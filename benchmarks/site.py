@@ -147,7 +147,7 @@ def _scored(draw: np.random.Generator, skill: float) -> tuple[GroundTruth, np.nd
     for place in np.flatnonzero(labels):
         top, left = draw.integers(2, SIDE - 12, 2)
         masks[place, top : top + 8, left : left + 8] = True
-    maps = draw.normal(size=masks.shape).astype(np.float32) + 0.8 * skill * masks
+    maps = np.round(8 * (draw.normal(size=masks.shape) + 0.8 * skill * masks)).astype(np.float32) / 8  # few bins
     scores = (draw.normal(size=IMAGES) + skill * labels).astype(np.float32)
     return GroundTruth.of(labels, masks), labels, scores, maps
 

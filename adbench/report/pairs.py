@@ -64,7 +64,7 @@ def table(
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     defined = [name for name in common if all(variant.metric(name, metric) is not None for variant in variants)]
     alone = [row for name in common for row in _rows(pairs, [name], metric, confidence)]
-    together = _rows(pairs, defined, metric, confidence) if len(common) > 1 and defined else []
+    together = _rows(pairs, defined, metric, confidence) if len(defined) > 1 else []
     corrected = _corrected([*alone, *together])
     rows, footers = corrected[: len(alone)], corrected[len(alone) :]
     known = any(row.p_holm is not None for row in (*rows, *footers))

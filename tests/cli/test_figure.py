@@ -23,6 +23,17 @@ def test_the_front_of_the_stored_runs_is_written(ran, tmp_path):
     assert written[0].startswith(b"%PDF")
 
 
+def test_mean_ranks_of_the_stored_runs_are_drawn(ran, tmp_path):
+    """Over classes there are two; over data sets there is one, which is a mistake."""
+    words = ("figure", "ranks", "--results", ran, "--plugin", TINY)
+    done = adbench(*words, "--over", "classes", "-o", tmp_path / "r.svg")
+    assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'r.svg'}\n"), done.stderr
+    assert (tmp_path / "r.svg").read_bytes().startswith(b"<?xml")
+    few = adbench(*words, "-o", tmp_path / "no.svg")
+    assert few.exit_code == 1
+    assert "ranks: found 2 variants on 1 data sets, wanted two variants on the same two data sets" in few.stderr
+
+
 def test_curves_need_runs_with_several_epochs(ran, tmp_path):
     """Runs are chosen by name, class or data set; if none has a curve, or none is chosen, that is a mistake."""
     done = adbench("figure", "curves", "-c", "bolts", "--results", ran, "-o", tmp_path / "c.svg")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_results import make_result
 
 from adbench import report
-from adbench.report.ranks import table
+from adbench.report.ranks import Ranked, RankRow, lanes, ranked, table
 from adbench.results.variants import boards
 from adbench.util.errors import ResultError
 
@@ -65,3 +67,48 @@ def test_too_little_is_one_message():
     """One data set can't be ranked over data sets."""
     with pytest.raises(ResultError, match="found 2 variants on 1 data sets"):
         report.leaderboard(made({"a": [0.9], "b": [0.8]}), rank_by="datasets")
+
+
+def test_bars_join_rows_that_differ_by_no_more_than_the_critical_difference():
+    """Ten classes in one order: ranks 1, 2, 3, critical difference 1.05, so neighbours are joined, the ends aren't."""
+    found = ranked(boards(made({"c": [0.7] * 10, "a": [0.9] * 10, "b": [0.8] * 10})), "image_auroc", "classes")
+    assert [row.label for row in found.rows] == ["a", "b", "c"]
+    assert found.bars == ((0, 1), (1, 2))
+    assert found.p_value < 0.001
+    assert found.critical_difference == pytest.approx(2.343 * (12 / 60) ** 0.5, abs=1e-3)  # Demsar's table 5
+
+
+def test_a_test_that_rejects_nothing_says_so():
+    """Two classes that disagree show no difference at all."""
+    found = ranked(boards(made({"a": [0.9, 0.7], "b": [0.8, 0.8]})), "image_auroc", "classes")
+    assert any("rejects nothing" in note for note in found.notes)
+    assert found.bars == ((0, 1),)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=2, max_size=6), st.permutations(range(3)))
+def test_the_order_of_the_variants_moves_nothing(values, order):
+    """Ranks, bars and p-value are the same however the results are sorted, where no two mean ranks are equal."""
+    names = ("a", "b", "c")
+    columns = {name: [row[number] / 5 for row in values] for number, name in enumerate(names)}
+    one, other = (
+        ranked(boards(made({names[place]: columns[names[place]] for place in places})), "image_auroc", "classes")
+        for places in (range(3), order)
+    )
+    assert {row.label: row.rank for row in one.rows} == {row.label: row.rank for row in other.rows}
+    assert one.p_value == pytest.approx(other.p_value)
+    if len({row.rank for row in one.rows}) == 3:
+        assert (one.rows, one.bars) == (other.rows, other.bars)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), min_size=1, max_size=8))
+def test_no_two_bars_of_a_lane_share_a_variant(spans):
+    """Lanes are as few as the bars that lie over one variant."""
+    bars = tuple(sorted((start, start + length) for start, length in spans))
+    found = Ranked("", tuple(RankRow(str(each), each, "") for each in range(26)), bars, 1.0, 0.0, ())
+    chosen = lanes(found)
+    covered = {
+        (lane, place) for (first, last), lane in zip(bars, chosen, strict=True) for place in range(first, last + 1)
+    }
+    assert len(covered) == sum(last - first + 1 for first, last in bars)
+    deepest = max(sum(first <= place <= last for first, last in bars) for place in range(26))
+    assert max(chosen) + 1 == deepest

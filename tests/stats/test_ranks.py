@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,6 +64,37 @@ def test_laws_of_ranks(rows):
     better[0, 0] += 10
     assert rank(better).mean_ranks[0] <= found.mean_ranks[0]
     assert 0 <= found.p_value <= 1
+
+
+@given(
+    st.integers(2, 6).flatmap(
+        lambda count: st.tuples(
+            st.lists(st.lists(st.integers(0, 5), min_size=count, max_size=count), min_size=2, max_size=8),
+            st.permutations(range(count)),
+        )
+    )
+)
+def test_laws_of_cliques(drawn):
+    """A clique is whole, the largest of its kind, and the same whatever the order of methods and of data sets."""
+    rows, order = drawn
+    values = np.array(rows, float)
+    found = rank(values)
+    spans = [{found.mean_ranks[each] for each in clique} for clique in found.cliques]
+    for clique, span in zip(found.cliques, spans, strict=True):
+        assert max(span) - min(span) <= found.critical_difference
+        outside = [value for each, value in enumerate(found.mean_ranks) if each not in clique]
+        assert all(max(span | {value}) - min(span | {value}) > found.critical_difference for value in outside)
+    joined = {frozenset(pair) for clique in found.cliques for pair in combinations(clique, 2)}
+    close = {
+        frozenset(pair)
+        for pair in combinations(range(values.shape[1]), 2)
+        if abs(found.mean_ranks[pair[0]] - found.mean_ranks[pair[1]]) <= found.critical_difference
+    }
+    assert joined == close
+    again = rank(values[::-1, list(order)])
+    np.testing.assert_allclose(again.mean_ranks, found.mean_ranks[list(order)])
+    moved = {frozenset(order[each] for each in clique) for clique in again.cliques}
+    assert moved == {frozenset(clique) for clique in found.cliques}
 
 
 def test_the_statistic_is_that_of_scipy_in_another_form():

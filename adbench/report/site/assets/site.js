@@ -1,6 +1,7 @@
 
 // Filters: a row has the tokens of its facets. The choice stands in the address, so that it can be sent and kept.
-const form = document.querySelector(".filters");
+const box = document.querySelector(".filters");
+const form = box && box.querySelector("form");
 
 function chosen() {
   return [...form.querySelectorAll("select")].map((each) => each.value).filter(Boolean);
@@ -22,7 +23,7 @@ function apply() {
     document.querySelectorAll(`a[href="#${board.id}"]`).forEach((link) => { link.hidden = board.hidden; });
   });
   const all = shown === rows.length;
-  form.querySelector("output").textContent = all ? `${shown} ${form.getAttribute("data-what")}`
+  box.querySelector("output").textContent = all ? `${shown} ${form.getAttribute("data-what")}`
     : `${shown} of ${rows.length} ${form.getAttribute("data-what")}; ranks, means and charts are those of all`;
 }
 
@@ -44,7 +45,8 @@ if (form) {
     if (option) option.selected = true;
   });
   form.elements.name.value = words.get("name") || "";
-  form.hidden = false;
+  box.hidden = false;
+  box.open = innerWidth > 700 || chosen().length > 0;
   form.addEventListener("input", () => { apply(); remember(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { apply(); remember(); }));
