@@ -43,11 +43,11 @@ DATA = {
 METHODS = ("patchcore", "padim", "msflow", "cflow", "fastflow", "rd4ad", "simplenet", "stfpm", "dfm", "draem")
 SIDE, IMAGES, EPOCHS = 32, 40, 8
 
-MEASURE = """
+MEASURE = """{
 const board = document.querySelector(".board table").getBoundingClientRect();
 const said = [board.top < innerHeight, document.documentElement.scrollWidth <= innerWidth, performance.now()];
 document.body.setAttribute("data-measured", JSON.stringify(said));
-"""
+}"""
 """Runs when the page is read: it lays the page out, and says whether the first board is in sight, and when."""
 
 
@@ -57,11 +57,12 @@ def run(runs: int, console: Console, keep: Path | None = None) -> None:
     Args:
         runs: number of made runs.
         console: where the table goes.
-        keep: where results and site stay; None for a temporary folder.
+        keep: where results and site stay, and where results of an earlier call are used; None for a temporary folder.
     """
     with tempfile.TemporaryDirectory(prefix="adbench-benchmark-") as temporary:
         place = keep or Path(temporary)
-        write(place / "results", runs)
+        if not (place / "results").is_dir():
+            write(place / "results", runs)
         started = time.perf_counter()
         built = site.build([place / "results"], place / "site", registry=registry.load())
         seconds = time.perf_counter() - started

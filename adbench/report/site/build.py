@@ -127,7 +127,7 @@ class _Pages:
 
     def all(self) -> dict[str, bytes]:
         """The content of every file, by its path below the site's folder."""
-        site = render.Site(self.title, self._about(), metadata.version("adbench-suite"))
+        site = render.Site(self.title, metadata.version("adbench-suite"))
         made = {places.STYLE: render.style(), places.SCRIPT: render.script()}
         made[places.INDEX] = render.page("index", site, self._index())
         listed = AllRuns(tuple(self.facets.shown()), runs.all_runs(self.library, self.facets))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..page import templates
 from . import places
+
+_BLANK = re.compile(r"\n{2,}")
 
 _PACKAGE = "adbench.report.site"
 
 
 @dataclass(frozen=True)
 class Site:
-    """What all pages show: the heading, a line about the results, and adbench's version."""
+    """What all pages show: the heading and adbench's version."""
 
     title: str
-    about: str
     version: str
 
 
@@ -24,14 +26,14 @@ def page(name: str, site: Site, content: object) -> bytes:
 
     Args:
         name: of its template: "index", "runs", "method" or "run".
-        site: what all pages show.
+        site: what all pages show; nothing of it changes when a run is added.
         content: what this page shows.
     """
     root = "../" if name in ("method", "run") else ""
     template = templates.environment(_PACKAGE).get_template(f"{name}.html.j2")
     text = template.render(page=content, site=site, root=root, style=places.STYLE, script=places.SCRIPT,
                            index=places.INDEX, runs=places.RUNS)  # fmt: skip
-    return text.encode("utf-8")
+    return _BLANK.sub("\n", text).encode("utf-8")
 
 
 def style() -> bytes:

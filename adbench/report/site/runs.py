@@ -20,8 +20,11 @@ from .boards import About, BoardPart, Linked
 from .facets import Facets
 from .library import Library, Stored, setting_of
 
-CURVES_AT_MOST, CURVES_OF_ALL = 60_000, 11_000_000
+CURVES_AT_MOST, CURVES_OF_ALL = 60_000, 8_000_000
 """Bytes of charts on one page, and on all of them: 1,000 runs stay below 20 MB with everything else."""
+
+AROUND = 300
+"""Bytes around a chart on its page."""
 
 FIRST = ("ROC", "Scores", "PRO", "image AUROC", "pixel AUROC", "loss")
 """Charts that a page keeps before the others, by their titles."""
@@ -41,7 +44,8 @@ class RunPage:
         metrics: of the last epoch.
         facts: labels and texts.
         command: what made it.
-        options: all of them.
+        preset: its name.
+        options: all of them: name, value, and whether the user changed it.
         oracle: the best epochs on the test set.
         speeds: what was measured.
         charts: curves and histograms, each with its group.
@@ -58,7 +62,8 @@ class RunPage:
     metrics: AnyTable
     facts: tuple[tuple[str, str], ...]
     command: str
-    options: AnyTable
+    preset: str
+    options: tuple[tuple[str, str, bool], ...]
     oracle: AnyTable | None
     speeds: tuple[AnyTable, ...]
     charts: tuple[tuple[str, Figure], ...]
@@ -100,23 +105,14 @@ def of_run(each: Stored, library: Library, parts: Iterable[BoardPart], registry:
         show.metrics_table(shown),
         (("run", run.run), *facts),
         run.command,
-        _options(run),
+        run.preset,
+        tuple((key, option_text(key, run.options[key]), key in run.overrides) for key in sorted(run.options)),
         _oracle(run),
         tuple(speeds.table(speed) for speed in library.speeds_of(run)),
         tuple(charts),
         tuple(notes),
         problems,
     )
-
-
-def _options(run: Result) -> Table[str]:
-    """All options, those that the user changed marked."""
-    columns: tuple[Column[str], ...] = (
-        Column("option", "option", lambda key: key, role="key"),
-        Column("value", "value", lambda key: option_text(key, run.options[key])),
-        Column("changed", "changed", lambda key: "yes" if key in run.overrides else ""),
-    )
-    return Table(f"Options of the preset {run.preset}, with what was changed", columns, tuple(sorted(run.options)))
 
 
 def _oracle(run: Result) -> Table[Best] | None:
@@ -142,7 +138,7 @@ def _charts(each: Stored, variant: str, runs: int) -> tuple[list[tuple[str, Figu
     room = min(CURVES_AT_MOST, CURVES_OF_ALL // runs)
     kept = set()
     for number in sorted(range(len(found)), key=lambda number: _priority(found, number)):
-        size = len(templates.chart_svg(found[number][1].chart).encode())
+        size = len(templates.chart_svg(found[number][1].chart).encode()) + AROUND
         if size <= room:
             room -= size
             kept.add(number)
