@@ -158,7 +158,7 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     """Turn "all" or "bottle,screw" into class names.
 
     Raises:
-        DataError: the root is missing, or holds no class.
+        DataError: the root is missing, or holds no class, or not one that the data set is known to have.
         UnknownNameError: no such class, with the nearest one.
         UsageError: the text names no class.
     """
@@ -171,6 +171,11 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     if not chosen:
         raise UsageError(f"--class '{text}'", found="no class", wanted="all, or some of " + ", ".join(known))
     for name in chosen:
+        if name not in known and dataset.facts is not None and name in dataset.facts.classes:
+            raise DataError(
+                f"class {name} of {dataset.name}", found=f"nothing of it in {root}",
+                wanted=f"one of {', '.join(known)}", hint=f"Get it from {dataset.source}",
+            )  # fmt: skip
         if name not in known:
             raise UnknownNameError(f"class of {dataset.name}", name, known)
     return list(dict.fromkeys(chosen))

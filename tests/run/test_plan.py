@@ -16,6 +16,7 @@ import torch
 from runs import TINY, Notes
 
 from adbench import Dataset, Detector, Epoch, Method, Task, UsageError
+from adbench.api import Facts
 from adbench.api import registry as plugins
 from adbench.api.data import Problem
 from adbench.data import image_store
@@ -114,6 +115,13 @@ def test_a_data_set_without_a_class_is_an_error(tmp_path):
     empty = Dataset("empty", "", classes=lambda root: [], load=lambda root, name: pytest.fail("loaded"))
     with pytest.raises(DataError, match="data set empty at"):
         suite.choose_classes(empty, tmp_path, "all")
+
+
+def test_a_class_that_was_not_downloaded_is_no_wrong_name(registry, tiny_data):
+    """A data set that is known to have it says where to get it."""
+    known = replace(registry.dataset("folder"), facts=Facts(classes=("bolts", "rivets")), source="https://a.page")
+    with pytest.raises(DataError, match=r"class rivets of folder: found nothing of it.*Get it from https://a.page"):
+        suite.choose_classes(known, tiny_data, "rivets")
 
 
 def test_a_failing_class_does_not_stop_the_others(registry, tiny_data, tmp_path):
