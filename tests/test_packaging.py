@@ -68,12 +68,20 @@ def files_below(folder: Path) -> set[str]:
     }
 
 
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """What isn't a part of the project: caches anywhere, and beside README what was built, run or installed there."""
+    made = {"build", "dist", "results"} if Path(folder) == ROOT else set()
+    own = {name for name in names if name.startswith((".git", ".venv")) or name.endswith(".egg-info")}
+    return (NOT_PACKED | made | own) & set(names)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Path:
     """A wheel and an sdist, made from a copy of the tree by the build backend, without a network."""
     copy, target = tmp_path_factory.mktemp("tree") / "adbench", tmp_path_factory.mktemp("built")
-    ignored = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "site", "*.egg-info", *NOT_PACKED)
-    shutil.copytree(ROOT, copy, ignore=ignored, ignore_dangling_symlinks=True)
+    shutil.copytree(ROOT, copy, ignore=left_out, ignore_dangling_symlinks=True)
+    (copy / "results").mkdir()
+    shutil.copy(ROOT / "results" / "README.md", copy / "results")
     for name in ("build_wheel", "build_sdist"):
         code = f"from setuptools import build_meta; build_meta.{name}({str(target)!r})"
         done = subprocess.run([sys.executable, "-c", code], cwd=copy, capture_output=True, text=True, check=False)
