@@ -53,7 +53,7 @@ from .masks import marked
 from .method import Method, Policy, Preset, Published
 from .options import BackboneOptions, Count, Interpolation, Options, Positive, Range, Resize, Share, option_text
 from .requirements import Auxiliary, Package, Requirements
-from .scores import Metrics, Scores
+from .scores import Metrics, Region, Scores
 from .tracker import (
     Fact,
     FrontierPoint,
@@ -113,6 +113,7 @@ __all__ = [
     "Problem",
     "Published",
     "Range",
+    "Region",
     "RegionRules",
     "Requirements",
     "Resize",

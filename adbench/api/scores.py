@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import (
-    TYPE_CHECKING,
-)
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +24,30 @@ class Scores:
     region_map: torch.Tensor | None = None
 
 
-METRIC_NAMES = ("image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
+IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1max", "image_fpr95", "pg2", "pb2")
+"""The fields of ``Metrics`` that depend on labels and image scores alone."""
+
+PIXEL_METRICS = (
+    "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05", "segf1", "aupimo", "aupimo_official",
+    "au_spro", "au_spro_03", "au_spro_logical", "au_spro_structural",
+)  # fmt: skip
+"""The fields of ``Metrics`` that depend on masks and maps."""
+
+METRIC_NAMES = (
+    "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05",
+    "image_fpr95", "pg2", "pb2", "segf1", "aupimo", "aupimo_official",
+    "au_spro", "au_spro_03", "au_spro_logical", "au_spro_structural",
+)  # fmt: skip
 """The fields of ``Metrics``, in the order of tables."""
+
+LOWER_IS_BETTER = frozenset({"image_fpr95"})
+"""The fields of ``Metrics`` whose lowest value is the best."""
+
+
+def merit(name: str, value: float) -> float:
+    """A number that is higher where a metric is better."""
+    return -value if name in LOWER_IS_BETTER else value
+
 
 MAIN_METRICS = ("image_auroc", "pixel_auroc", "aupro")
 """Metrics that both papers report: the default of tables; each has an oracle checkpoint."""
@@ -37,7 +58,9 @@ class Metrics:
     """Fractions in [0, 1]; None where not defined, such as pixel metrics without masks.
 
     ``aupro`` is the per-region overlap up to a false-positive rate of 0.3, ``aupro_05`` up to 0.05,
-    each divided by its limit.
+    each divided by its limit. ``docs/metrics.md`` defines all of them. Of ``image_fpr95`` alone, lower is better.
+    ``au_spro_logical`` and ``au_spro_structural`` are the parts of ``au_spro``, up to a rate of 0.05, where a data set
+    has both kinds of regions.
     """
 
     image_auroc: float | None = None
@@ -48,6 +71,33 @@ class Metrics:
     pixel_f1max: float | None = None
     aupro: float | None = None
     aupro_05: float | None = None
+    image_fpr95: float | None = None
+    pg2: float | None = None
+    pb2: float | None = None
+    segf1: float | None = None
+    aupimo: float | None = None
+    aupimo_official: float | None = None
+    au_spro: float | None = None
+    au_spro_03: float | None = None
+    au_spro_logical: float | None = None
+    au_spro_structural: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One defect of an image, for AU-sPRO: a method need not find more than a part of it.
+
+    Attributes:
+        image: number of the image that it is in.
+        mask: (H, W) array, not zero in the defect; it may be in several pieces.
+        saturation: number of pixels that count as the whole defect; at most those that it has, and at least 1.
+        kind: "logical" or "structural" where a data set has both kinds; each then has a value of its own.
+    """
+
+    image: int
+    mask: NDArray[Any]
+    saturation: float
+    kind: str = ""
 
 
 @dataclass(frozen=True)

@@ -217,6 +217,11 @@ def metric_option(command: Command) -> Command:
     return click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")(command)
 
 
+def why_option(command: Command) -> Command:
+    """Add ``--why``."""
+    return click.option("--why", is_flag=True, help="Say why a metric is -, for each that is.")(command)
+
+
 def auxiliary_option(command: Command) -> Command:
     """Add ``--aux``."""
     return click.option(

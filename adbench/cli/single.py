@@ -28,9 +28,11 @@ PIPED = 120
 @arguments.results_option
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True,
               help="How to write it to standard output.")  # fmt: skip
+@arguments.why_option
 @arguments.looked_up
 @arguments.debug_option
-def show(run: str, results: Path, format_: str, data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:
+def show(run: str, results: Path, format_: str, why: bool, data_roots: Sequence[Path],
+         plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Show a run's metrics, changed options, threshold, times, protocol, environment, files and command.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -40,6 +42,7 @@ def show(run: str, results: Path, format_: str, data_roots: Sequence[Path], plug
     adbench show demo/brick/padim
     adbench show cpu-seed0-1a2b3c4d --format json
     """  # noqa: D301
+    from .. import report
     from ..report import show as page
     from ..results import store
     from ..results.variants import Names
@@ -57,7 +60,7 @@ def show(run: str, results: Path, format_: str, data_roots: Sequence[Path], plug
     if format_ == "json":
         click.echo(page.to_json_text(shown), nl=False)
         return
-    print_tables([page.metrics_table(shown)], format_)
+    print_tables([page.metrics_table(shown), *(report.why(chosen) if why else [])], format_)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED
     click.echo(f"\n{page.to_text(shown, width)}", nl=False)
 

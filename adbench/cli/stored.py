@@ -37,6 +37,8 @@ REPORT = "report"
 @click.command()
 @arguments.stored
 @arguments.metric_option
+@click.option("--metrics", metavar="all|NAME,...", help="Show these metrics.  [default: image_auroc,pixel_auroc,aupro]")
+@arguments.why_option
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
 @click.option(
     "--by-option", metavar="KEY[,KEY...]", help="A row per value of these options, instead of the ranking: see --grid."
@@ -56,7 +58,8 @@ REPORT = "report"
 @arguments.setting_filter
 @arguments.looked_up
 def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                by_class: bool, by_option: str | None, oracle: bool, threshold: bool, ci: bool, letters: bool,
+                metrics: str | None, why: bool, by_class: bool,
+                by_option: str | None, oracle: bool, threshold: bool, ci: bool, letters: bool,
                 rank_by: Unit | None,
                 data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
                 setting: Setting | None) -> None:  # fmt: skip
@@ -83,8 +86,9 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
         confidence=sure if ci or letters else None, letters=letters, ties=sure,
         remarks=counting.remarks, names=counting.names, rank_by=rank_by,
         latencies=speeds.stored(results, counting.results, warn),
+        metrics=values.metrics([metrics] if metrics else [], MAIN_METRICS),
     )  # fmt: skip
-    print_tables(tables, format_)
+    print_tables([*tables, *(report.why(counting.results) if why else [])], format_)
 
 
 @click.command(short_help="Compare methods, or variants of one, class by class.")
@@ -92,10 +96,13 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 @arguments.stored
 @click.option(
     "--metric",
+    "--metrics",
     "metrics",
     multiple=True,
-    help="Compare by this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro; in CSV all]",
+    metavar="all|NAME,...",
+    help="Compare by these metrics; may be given several times.  [default: image_auroc,pixel_auroc,aupro; in CSV all]",
 )
+@arguments.why_option
 @click.option(
     "--vs", type=click.Choice(["published"]), help="Add the papers' numbers and the gap to ours of the same policy."
 )
@@ -109,7 +116,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 @arguments.setting_filter
 @arguments.looked_up
 def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
-            metrics: Sequence[str], vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
+            metrics: Sequence[str], why: bool, vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
             data_roots: Sequence[Path], plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean.
 
@@ -125,14 +132,15 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
     usual = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else MAIN_METRICS
-    chosen = tuple(values.metric(name) for name in metrics) or usual
+    chosen = values.metrics(metrics, usual)
     counting = without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
         confidence=_confidence(results), remarks=counting.remarks, called=counting.names,
         every_pair=None if pairs is None else pairs == "all", by_class=by_class,
     )  # fmt: skip
-    print_tables(tables, format_)
+    compared = [each for each in counting.results if each.method in methods or counting.names.of(each) in methods]
+    print_tables([*tables, *(report.why(compared) if why else [])], format_)
 
 
 def _confidence(results: Path) -> Confidence:

@@ -254,3 +254,17 @@ def metric(name: str) -> str:
     if name not in METRIC_NAMES:
         raise UnknownNameError("metric", name, METRIC_NAMES)
     return name
+
+
+def metrics(texts: Sequence[str], usual: Sequence[str]) -> tuple[str, ...]:
+    """Turn "all", or names with commas between them, into names; the usual ones for none.
+
+    Raises:
+        UnknownNameError: a name of no metric.
+    """
+    from ..api.scores import METRIC_NAMES
+
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    if "all" in names:
+        return tuple(METRIC_NAMES)
+    return tuple(dict.fromkeys(map(metric, names))) or tuple(usual)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..api.data import EvalSize, Problem, Size
+from ..api.scores import Region
 from ..util.errors import TaskError
 from . import decode
 from .decode import Bytes
-from .framing import Framing
+from .framing import Box, Framing
 from .image_store import Store, problem_error
+from .saturated import Regions
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +43,21 @@ def open_ground_truth(store: Store, framing: Framing, *, eval_size: EvalSize | N
     wanted = None if eval_size == "native" else eval_size
     with decode.quiet():
         return GroundTruth.of_sizes(labels, _masks(store, framing, wanted))
+
+
+def sizes_of_maps(store: Store, framing: Framing, eval_size: EvalSize | None) -> tuple[Size, ...] | None:
+    """(H, W) at which the map of each image in ``store`` is compared with a mask; None for the input's."""
+    if eval_size is None:
+        return None
+    if eval_size != "native":
+        return (eval_size,) * len(store.samples)
+    return tuple(own_size(framing.shown_part(own)) for own in store.sizes)
+
+
+def own_size(part: Box) -> Size:
+    """(H, W) in whole pixels of a part of an image."""
+    left, top, right, bottom = map(round, part)
+    return bottom - top, right - left
 
 
 def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Bytes]:
@@ -70,6 +87,7 @@ class GroundTruth:
         regions: (P,) int32, the region that each defect pixel belongs to, counted from 0 over all images.
         region_sizes: (R,) int64, the pixels of each region.
         sizes: (H, W) of each of N masks where they have several sizes; else None.
+        saturated: the regions of AU-sPRO, where a data set has them.
     """
 
     labels: NDArray[np.bool_]
@@ -78,6 +96,7 @@ class GroundTruth:
     regions: NDArray[np.int32]
     region_sizes: NDArray[np.int64]
     sizes: tuple[Size, ...] | None = None
+    saturated: Regions | None = None
 
     @classmethod
     def of(cls, labels: Values, masks: Values | None = None) -> GroundTruth:
@@ -126,6 +145,24 @@ class GroundTruth:
         if len(sizes) != len(flags):
             raise TaskError("masks", found=str(len(sizes)), wanted=f"{len(flags)}, one for each label")
         return cls(flags, None, *regions, sizes=tuple(sizes))
+
+    def with_regions(self, regions: Iterable[Region]) -> GroundTruth:
+        """The same with regions for AU-sPRO, which are read one by one.
+
+        Raises:
+            TaskError: a region that is not valid, or not of the size of its image's mask.
+        """
+        found = Regions.of(regions, len(self.labels))
+        for number, (image, size) in enumerate(zip(found.images, found.sizes, strict=True)):
+            wanted = self.shape[1:] if self.shape else self.sizes[image] if self.sizes else size
+            if size != wanted:
+                raise TaskError(f"the mask of region {number}", found=f"shape {size}", wanted=f"{wanted} as its image")
+        return replace(self, saturated=found)
+
+    @property
+    def map_sizes(self) -> tuple[Size, ...] | None:
+        """(H, W) of each image's mask; None without masks."""
+        return self.sizes if self.shape is None else (self.shape[1:],) * self.shape[0]
 
     @property
     def pixel_weights(self) -> NDArray[np.float64]:

@@ -89,8 +89,17 @@ class Curve:
         return float((widths @ y[1:] + widths @ y[:-1]) / (2 * end))
 
 
+Look = Callable[[NDArray[Any]], None]
+"""Called with the scores of the defects (P,), in their order, while they are at hand."""
+
+
 def curve_of(
-    scores: Scores, positions: Integers, weights: NDArray[np.float64] | None = None, *, limit: float = 1.0
+    scores: Scores,
+    positions: Integers,
+    weights: NDArray[np.float64] | None = None,
+    *,
+    limit: float = 1.0,
+    look: Look | None = None,
 ) -> Curve | None:
     """Count what the thresholds find; None unless there are both defects and good items.
 
@@ -100,13 +109,14 @@ def curve_of(
         weights: (P,) what each defect adds to the overlap; None without overlap.
         limit: below 1, the curve serves only for ``overlap_area`` up to this false-positive rate, and low scores are
             not sorted.
+        look: called with the defects' scores.
     """
     good = math.prod(scores.shape) - len(positions)
     if not good or not len(positions):
         return None
     floor = _floor(scores, round(limit * good) + 1 + len(positions)) if limit < 1 else None
-    defects = [_take(scores, positions)]
-    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor))
+    defects = [take(scores, positions)]
+    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor), look)
 
 
 class Images(Protocol):
@@ -116,7 +126,12 @@ class Images(Protocol):
 
 
 def curve_of_images(
-    images: Images, sizes: Sequence[Size], positions: Integers, weights: NDArray[np.float64] | None = None
+    images: Images,
+    sizes: Sequence[Size],
+    positions: Integers,
+    weights: NDArray[np.float64] | None = None,
+    *,
+    look: Look | None = None,
 ) -> Curve | None:
     """Like ``curve_of``, for images of several sizes. Only a few of them are in memory at a time.
 
@@ -125,6 +140,7 @@ def curve_of_images(
         sizes: (H, W) of each.
         positions: (P,) of the defects in the flattened images, one after the other; ascending.
         weights: (P,) what each defect adds to the overlap; None without overlap.
+        look: called with the defects' scores.
     """
     ends = np.cumsum([height * width for height, width in sizes])
     good = int(ends[-1]) - len(positions)
@@ -133,27 +149,40 @@ def curve_of_images(
     parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
     starts = [0, *ends[:-1].tolist()]
     taken = [
-        _take(images[number], part - start)
+        take(images[number], part - start)
         for number, (part, start) in enumerate(zip(parts, starts, strict=True))
         if len(part)
     ]
 
-    def count(keys: NDArray[Any]) -> tuple[Integers, Integers]:
-        higher, level_or_higher = np.zeros((2, len(keys)), np.int64)
-        for group in _groups(sizes):
-            counts = _count(_joined([images[number] for number in group]), keys, None)
-            higher += counts[0]
-            level_or_higher += counts[1]
-        return higher, level_or_higher
-
-    return _curve(taken, weights, good, None, count)
+    everything = range(len(sizes))
+    return _curve(taken, weights, good, None, lambda keys: count_images(images, everything, sizes, keys), look)
 
 
-def _groups(sizes: Sequence[Size]) -> Iterator[list[int]]:
+def count_images(
+    images: Images, numbers: Sequence[int], sizes: Sequence[Size], keys: NDArray[Any]
+) -> tuple[Integers, Integers]:
+    """Count the scores of some images above each of the ascending keys, and those at or above it: (K,), (K,).
+
+    Args:
+        images: scores by number.
+        numbers: of the images to count.
+        sizes: (H, W) of each image, by number.
+        keys: (K,) of a type that holds all scores.
+    """
+    higher, level_or_higher = np.zeros((2, len(keys)), np.int64)
+    for group in _groups(numbers, sizes):
+        counts = _count(_joined([images[number] for number in group]), keys, None)
+        higher += counts[0]
+        level_or_higher += counts[1]
+    return higher, level_or_higher
+
+
+def _groups(numbers: Sequence[int], sizes: Sequence[Size]) -> Iterator[list[int]]:
     """Group images that are counted at once, by number."""
     group: list[int] = []
     pixels = 0
-    for number, (height, width) in enumerate(sizes):
+    for number in numbers:
+        height, width = sizes[number]
         if group and pixels + height * width > _GROUP:
             yield group
             group, pixels = [], 0
@@ -177,10 +206,13 @@ def _curve(
     good: int,
     floor: Any,
     count: Callable[[NDArray[Any]], tuple[Integers, Integers]],
+    look: Look | None,
 ) -> Curve:
     """Build the curve. ``taken`` holds the defects' scores and is emptied; ``count`` counts all scores at keys."""
     defects = taken[0] if len(taken) == 1 else np.concatenate(taken)  # (P,)
     taken.clear()
+    if look is not None:
+        look(defects)
     order = np.argsort(defects)[::-1]
     defects = defects[order]
     last = np.flatnonzero(np.append(defects[1:] != defects[:-1], True))  # (K,) ends of equal scores
@@ -221,7 +253,7 @@ def _floor(scores: Scores, needed: int) -> Any:
     return floor if reached >= needed else None
 
 
-def _take(scores: Scores, positions: Integers) -> NDArray[Any]:
+def take(scores: Scores, positions: Integers) -> NDArray[Any]:
     """Read the scores at flat positions; half precision is widened, which changes no value."""
     flat = scores.reshape(-1)
     if isinstance(flat, np.ndarray):

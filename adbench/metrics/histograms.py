@@ -346,6 +346,12 @@ def _f1_max(swept: _Sweep) -> Rows:
     return highest
 
 
+def _fpr_at_95(swept: _Sweep) -> Rows:
+    first = np.argmax(100 * swept.hits >= 95 * swept.all_hits, axis=1)[:, None]
+    rates: Rows = np.take_along_axis(swept.alarms, first, axis=1)[:, 0] / swept.all_good[:, 0]
+    return rates
+
+
 def _average_precision(swept: _Sweep) -> Rows:
     """Sum of precision times gain in recall; within a bin of many scores, integrated along a straight line."""
     precision = swept.hits / (swept.hits + swept.alarms)
@@ -384,6 +390,11 @@ def _overlap_area(limit: float) -> Callable[[_Sweep], Rows]:
     return area
 
 
-_IMAGE_MEASURES = {"image_auroc": _auroc, "image_ap": _average_precision, "image_f1max": _f1_max}
+_IMAGE_MEASURES = {
+    "image_auroc": _auroc, "image_ap": _average_precision, "image_f1max": _f1_max, "image_fpr95": _fpr_at_95,
+}  # fmt: skip
 _PIXEL_MEASURES = {"pixel_auroc": _auroc, "pixel_ap": _average_precision, "pixel_f1max": _f1_max}
 _OVERLAP_MEASURES = {"aupro": _overlap_area(AUPRO_LIMIT), "aupro_05": _overlap_area(AUPRO_05_LIMIT)}
+
+MEASURED = (*_IMAGE_MEASURES, *_PIXEL_MEASURES, *_OVERLAP_MEASURES)
+"""The metrics that histograms give; the others are NaN."""

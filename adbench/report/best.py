@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..api.scores import merit
 from ..results.variants import TITLES, Variant, mean
 from .confidence import MISSING_HISTOGRAMS, SIGNIFICANT, Confidence
 from .tables import Mark
@@ -32,7 +33,7 @@ class Contest:
         having = [each for each in self.variants if all(each.metric(name, self.metric) is not None for name in classes)]
         values = [(mean(each.metric(name, self.metric) for name in classes), each) for each in having]
         found = [(value, each) for value, each in values if value is not None]
-        return sorted(found, key=lambda each: each[0], reverse=True)
+        return sorted(found, key=lambda each: merit(self.metric, each[0]), reverse=True)
 
 
 Find = Callable[[str, Any], tuple[Contest, Variant] | None]
@@ -71,8 +72,8 @@ class BestMarks:
         ordered = contest.ordered()
         if len(ordered) < 2:
             return {}
-        highest, variants = ordered[0][0], [each for _, each in ordered]
-        marks: dict[str, Mark] = {each.label: "best" for value, each in ordered if value == highest}
+        best, variants = ordered[0][0], [each for _, each in ordered]
+        marks: dict[str, Mark] = {each.label: "best" for value, each in ordered if value == best}
         if self._confidence is None:
             return marks
         p_values = self._confidence.best(variants, contest.defined, contest.metric)

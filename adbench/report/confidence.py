@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import ceil, comb, floor, isnan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ..api.scores import LOWER_IS_BETTER
 from ..results.records import Result
 from ..results.variants import Variant
 from ..util.errors import ResultError
@@ -114,7 +116,7 @@ class Confidence:
         known = [variant for variant in variants if variant.label not in missing]
         classes = [name for name in classes if all(each.metric(name, metric) is not None for each in known)]
         methods = [[self._drawn(variant, name, metric) for name in classes] for variant in known]
-        drawn = [[each for each in found if each is not None] for found in methods]
+        drawn = [[_rising(each, metric) for each in found if each is not None] for found in methods]
         whole = all(len(each) == len(classes) > 0 for each in drawn)
         comparable = all(self._same_images(known[0], each, name) for each in known for name in classes)
         if not drawn or variants[0].label in missing or not whole or not comparable:
@@ -173,6 +175,13 @@ class Confidence:
     def _same_images(self, first: Variant, second: Variant, class_name: str) -> bool:
         one, other = self._of(first, class_name), self._of(second, class_name)
         return bool(one and other and _same_images((*one, *other)))
+
+
+def _rising(drawn: Resampled, metric: str) -> Resampled:
+    """A metric as numbers that are higher where it is better."""
+    if metric not in LOWER_IS_BETTER:
+        return drawn
+    return replace(drawn, value=-drawn.value, draws=-drawn.draws)
 
 
 def _key(variant: Variant, class_name: str) -> tuple[str, ...]:

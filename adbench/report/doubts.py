@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..results.variants import Variant, mean
+from ..results.variants import TITLES, Variant, mean
 from .confidence import Confidence, interval_text, seed_means
 from .tables import Column, Row
 
@@ -54,14 +54,19 @@ def doubt_notes(
     confidence: Confidence, shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]
 ) -> list[str]:
     """Explain a missing interval beside a number although there are score histograms."""
+    from ..metrics.histograms import MEASURED
+
     rows = [(variant, classes) for variant, classes in shown if not confidence.unknown([variant])]
-    unmoved = any(
-        confidence.interval(variant, classes, name) is None
+    without = {
+        name
         for variant, classes in rows
         for name in metrics
         if mean(variant.metric(each, name) for each in classes) is not None
-    )
-    return ["95 % -: no other draw of these test images moves the number."] if unmoved else []
+        and confidence.interval(variant, classes, name) is None
+    }
+    notes = ["95 % -: no other draw of these test images moves the number."] if without & set(MEASURED) else []
+    unmeasured = [TITLES[name] for name in metrics if name in without - set(MEASURED)]
+    return [*notes, f"95 % -: score histograms don't give {', '.join(unmeasured)}."] if unmeasured else notes
 
 
 def single_seed_notes(shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]) -> list[str]:

@@ -39,6 +39,7 @@ def leaderboard(
     names: Names | None = None,
     rank_by: Unit | None = None,
     latencies: Latencies | None = None,
+    metrics: Sequence[str] = MAIN_METRICS,
 ) -> list[AnyTable]:
     """Rank variants in a table for each data set; or show each variant's classes and their mean.
 
@@ -58,19 +59,21 @@ def leaderboard(
         names: names of the variants; by default from these results alone.
         rank_by: adds a table of mean ranks over all data sets, or over all classes.
         latencies: what ``adbench speed`` measured of these runs; adds a column where there is one.
+        metrics: those that people see beside the one that ranks.
 
     Raises:
         ResultError: there is no result.
     """
     found = boards(some(results), remarks, names)
     tables: list[AnyTable] = []
+    shown = shown_metrics(metric, metrics)
     for board in found:
         for variant in board.variants if by_class else ():
-            tables.append(_class_table(board, variant, metric, threshold, confidence, latencies))
-            tables += [oracle_module.of_variant(board, variant, shown_metrics(metric))] if oracle else []
+            tables.append(_class_table(board, variant, metric, shown, threshold, confidence, latencies))
+            tables += [oracle_module.of_variant(board, variant, shown)] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, threshold, confidence, letters, ties or confidence, latencies))
-            tables += [oracle_module.of_ranking(board, metric, shown_metrics(metric))] if oracle else []
+            tables.append(_ranking(board, metric, shown, threshold, confidence, letters, ties or confidence, latencies))
+            tables += [oracle_module.of_ranking(board, metric, shown)] if oracle else []
     if rank_by is not None:
         tables.append(ranks.table(found, metric, rank_by))
     return tables
@@ -83,9 +86,9 @@ def some(results: Sequence[Result]) -> Sequence[Result]:
     return results
 
 
-def shown_metrics(metric: str) -> tuple[str, ...]:
-    """The metrics to show in a ranking by ``metric``."""
-    return MAIN_METRICS if metric in MAIN_METRICS else (metric, *MAIN_METRICS)
+def shown_metrics(metric: str, metrics: Sequence[str] = MAIN_METRICS) -> tuple[str, ...]:
+    """The metrics to show in a ranking by ``metric``, beside others."""
+    return tuple(metrics) if metric in metrics else (metric, *metrics)
 
 
 @dataclass(frozen=True)
@@ -228,13 +231,13 @@ def _memory_column() -> Column[_Row]:
 def _ranking(
     board: Board,
     metric: str,
+    shown: Sequence[str],
     threshold: bool,
     confidence: Confidence | None,
     letters: bool,
     ties: Confidence | None,
     latencies: Latencies | None,
 ) -> Table[_Row]:
-    shown = shown_metrics(metric)
     lines, rest = ranking.lines(board, metric, METRIC_NAMES)
     variants = [line.variant for line in (*lines, *rest)]
     seeds = max(variant.seeds for variant in variants)
@@ -301,10 +304,9 @@ def _marks(lines: Sequence[Line], shown: Sequence[str], ties: Confidence | None)
 
 
 def _class_table(
-    board: Board, variant: Variant, metric: str, threshold: bool, confidence: Confidence | None,
+    board: Board, variant: Variant, metric: str, shown: Sequence[str], threshold: bool, confidence: Confidence | None,
     latencies: Latencies | None,
 ) -> Table[_Row]:  # fmt: skip
-    shown = shown_metrics(metric)
     protocols = Protocols([variant], shown)
 
     def line(classes: Sequence[str]) -> Line:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api.scores import METRIC_NAMES
+from ..api.scores import PIXEL_METRICS
 from ..results.variants import TITLES, Variant
 from .tables import MISSING
-
-_PIXEL = tuple(name for name in METRIC_NAMES if not name.startswith("image"))
 
 ONE_LABEL = "all test images have the same label"
 NO_MASKS = "no masks"
@@ -73,8 +71,8 @@ def mean_title(counts: Mapping[str, int], rows: int) -> tuple[str, list[str]]:
 
 def notes(scored: Sequence[Scored], metrics: Sequence[str]) -> list[str]:
     """A line for the image metrics and one for the others, if some are missing; each gives the reasons."""
-    image = [name for name in metrics if name not in _PIXEL]
-    pixel = [name for name in metrics if name in _PIXEL]
+    image = [name for name in metrics if name not in PIXEL_METRICS]
+    pixel = [name for name in metrics if name in PIXEL_METRICS]
     return [*_note(image, scored, _image_reason), *_note(pixel, scored, _pixel_reason)]
 
 
@@ -101,6 +99,6 @@ def _image_reason(each: Scored, _: Sequence[Scored]) -> tuple[str, str]:
 
 def _pixel_reason(each: Scored, scored: Sequence[Scored]) -> tuple[str, str]:
     same_class = [other for other in scored if other.class_name == each.class_name]
-    if any(other.metric(name) is not None for other in same_class for name in _PIXEL):
+    if any(other.metric(name) is not None for other in same_class for name in PIXEL_METRICS):
         return NO_MAPS, each.owner
     return NO_MASKS, each.class_name

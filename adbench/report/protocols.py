@@ -8,28 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ..api.scores import METRIC_NAMES
+from ..api.scores import PIXEL_METRICS
 from ..results.records import Result
 from ..results.variants import Board, Variant, protocol_parts, protocol_text
 from ..util.text import in_letters
 from .tables import Column, Row, constant
 
 MOVES: Mapping[str, tuple[str, ...]] = {
-    "masks": tuple(name for name in METRIC_NAMES if not name.startswith("image")),
-    "aupro": tuple(name for name in METRIC_NAMES if name.startswith("aupro")),
+    "masks": PIXEL_METRICS,
+    "aupro": tuple(name for name in PIXEL_METRICS if name.startswith(("aupro", "au_spro"))),
+    "segf1": ("segf1",),
 }
 """The parts of a protocol that move only some metrics, by those metrics; the others move all metrics."""
 
-_TITLES = {"masks": "masks", "aupro": "AUPRO map"}
+_TITLES = {"masks": "masks", "aupro": "AUPRO map", "segf1": "SegF1 at"}
 
 _SHORT: Mapping[str, Callable[[str], str]] = {
     "masks": lambda text: text.removeprefix("masks "),
     "aupro": lambda text: text.removeprefix("AUPRO from the ").removesuffix(" map"),
+    "segf1": lambda text: text.removeprefix("SegF1 at "),
 }
 
 _NOTES = {
     "masks": "Masks and maps are compared in different ways. Mind that when comparing pixel metrics and AUPRO.",
     "aupro": "AUPRO is taken from different maps. Mind that when comparing it.",
+    "segf1": "SegF1 is at thresholds of different rules. Mind that when comparing it.",
 }
 
 

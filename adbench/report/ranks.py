@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ..api.scores import merit
 from ..results.variants import TITLES, Board, Variant, mean
 from ..util.errors import ResultError
 from ..util.text import in_letters, plural
@@ -53,7 +54,7 @@ class Ranked:
 
 
 def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Mapping[str, float]]:
-    """The metric of each variant by data set or class; those that a variant lacks are missing.
+    """The merit of each variant by data set or class; those that a variant lacks are missing.
 
     Args:
         boards: of all data sets.
@@ -70,7 +71,7 @@ def values(boards: Sequence[Board], metric: str, unit: Unit) -> Mapping[str, Map
             else:
                 common = [single[name] for name in classes]
                 named = {board.name: None if None in common or not common else mean(common)}
-            known = {name: value for name, value in named.items() if value is not None}
+            known = {name: merit(metric, value) for name, value in named.items() if value is not None}
             found.setdefault(variant.label, {}).update(known)
     return found
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ from ..results.variants import TITLES, dataset_title, mean, protocol_text
 from ..util.errors import AdbenchError
 from ..util.sizes import bytes_text
 from ..util.text import json_escaped, plural, printable
+from . import undefined
 from .runs import environment_text
 from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, useless_of
-from .tables import MISSING, Column, Table, cell_text
+from .tables import MISSING, Audience, Column, Table, cell_text
 
 if TYPE_CHECKING:
     from ..run.standing import Standing
@@ -62,6 +63,8 @@ class OfClass:
     skipped: tuple[str, ...]
     timing: Timing
     files: tuple[StoredFile, ...]
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    segf1_threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,8 @@ def _of_class(run: Result, results: Path) -> OfClass:
         skipped=run.skipped,
         timing=run.timing,
         files=tuple(StoredFile(path.relative_to(folder).as_posix(), path.stat().st_size) for path in paths),
+        undefined={name: undefined.reason(run, name) for name in METRIC_NAMES if getattr(run.metrics, name) is None},
+        segf1_threshold=run.segf1_threshold,
     )
 
 
@@ -188,10 +193,15 @@ def to_json_text(shown: Shown) -> str:
 
 
 def metrics_table(shown: Shown) -> Table[OfClass]:
-    """All eight metrics of each class, and their means if there are several."""
+    """The metrics of each class, and their means if there are several.
+
+    People see the eight that every test set with masks has, and others where they are defined.
+    """
 
     def metric(name: str) -> Column[OfClass]:
-        return Column(name, TITLES[name], lambda row: getattr(row.metrics, name), "percent")
+        defined = any(getattr(each.metrics, name) is not None for each in shown.classes)
+        audience: Audience = "all" if defined or name in METRIC_NAMES[:8] else "programs"
+        return Column(name, TITLES[name], lambda row: getattr(row.metrics, name), "percent", audience)
 
     where = dataset_title(shown.dataset, shown.synthetic)
     title = f"{shown.variant} on {where}, seed {shown.seed}: metrics in % at the last epoch"
@@ -276,8 +286,8 @@ def _percent(rate: float | None) -> str:
 def _time_text(timings: Sequence[Timing]) -> str:
     parts = [("training", "fit"), ("features", "features"), ("scoring", "score"), ("evaluation", "evaluate")]
     texts = []
-    for title, field in parts:
-        values = [getattr(each, field) for each in timings]
+    for title, part in parts:
+        values = [getattr(each, part) for each in timings]
         if None not in values:
             texts.append(f"{title} {cell_text(float(sum(values)), 'seconds')} s")
     speed = mean(each.images_per_second for each in timings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..api.scores import merit
 from .variants import TITLES, Board, Variant, mean
 
 
@@ -17,9 +18,9 @@ class Line:
     values: Mapping[str, float | None]
 
     def order(self, metric: str) -> float:
-        """The value to sort by; a missing value is below all others."""
+        """A number to sort by, higher is better; a missing value is below all others."""
         value = self.values[metric]
-        return -1.0 if value is None else value
+        return -2.0 if value is None else merit(metric, value)
 
 
 def _line(variant: Variant, classes: Sequence[str], among: Sequence[Variant], shown: Sequence[str]) -> Line:

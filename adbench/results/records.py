@@ -69,7 +69,8 @@ class Protocol:
     that are older than a field it has its default. ``validation`` is the part of the training images that the method
     kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
     centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
-    images; None if they depend on no option of it.
+    images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
+    without one.
     """
 
     size: Size
@@ -91,6 +92,7 @@ class Protocol:
     validation: float = 0.0
     resize_to: Size | None = None
     reading: Reading | None = None
+    segf1: str | None = None
 
     @property
     def reading_words(self) -> tuple[str, ...]:
@@ -196,8 +198,9 @@ class Result:
     images that were drawn in the setting "few-shot", before any were held out. ``digest`` is that of the stored
     numbers. ``label`` are the user's own words. ``data_root`` is where the images lay. ``eval_every`` is what the user
     asked for. ``evaluated_from`` is the name of the run whose checkpoint was evaluated again at another size, without
-    training; None for a run that was trained. In results that are older than a field it is None, or empty for ``files``
-    and ``label``.
+    training; None for a run that was trained. ``undefined`` has the reason for each metric that is None, by its field.
+    ``segf1_threshold`` is the pixel threshold of SegF1. In results that are older than a field it is None, or empty for
+    ``files``, ``label`` and ``undefined``.
     """
 
     schema: int
@@ -239,6 +242,8 @@ class Result:
     data_root: DataRoot | None = None
     eval_every: int | None = None
     evaluated_from: str | None = None
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    segf1_threshold: float | None = None
 
     @property
     def changes(self) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def _threshold_score(row: Row) -> ThresholdScore:
 
 
 def _epoch(row: Row) -> EpochRecord:
-    values = {name: _fraction(row[name]) for name in METRIC_NAMES}
+    values = {name: _fraction(row.get(name, "")) for name in METRIC_NAMES}  # older files lack newer columns
     evaluated = any(value is not None for value in values.values())
     return EpochRecord(
         number=int(_number(row["number"])),

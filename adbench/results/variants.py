@@ -23,6 +23,16 @@ TITLES = {
     "pixel_f1max": "pixel F1-max",
     "aupro": "AUPRO",
     "aupro_05": "AUPRO 0.05",
+    "image_fpr95": "image FPR@95TPR",
+    "pg2": "PG2",
+    "pb2": "PB2",
+    "segf1": "SegF1",
+    "aupimo": "AUPIMO",
+    "aupimo_official": "AUPIMO, official",
+    "au_spro": "AU-sPRO 0.05",
+    "au_spro_03": "AU-sPRO 0.3",
+    "au_spro_logical": "AU-sPRO logical",
+    "au_spro_structural": "AU-sPRO structural",
 }
 """Titles of the metrics for people."""
 
@@ -321,6 +331,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
         "validation": f"{protocol.validation:g} of the training images for validation" if protocol.validation else "",
         "aupro": f"AUPRO from the {protocol.aupro_map}",
+        "segf1": f"SegF1 at {protocol.segf1}" if protocol.segf1 else "",
         "epoch": f"{protocol.epoch_policy} epoch",
         "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",
         "precision": "fp32" if protocol.precision == "off" else f"amp {protocol.precision}",

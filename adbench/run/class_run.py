@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,10 +17,11 @@ from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data import image_store
 from ..data.framing import Framing
-from ..data.ground_truth import open_ground_truth
+from ..data.ground_truth import open_ground_truth, sizes_of_maps
 from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..metrics.histograms import ScoreHistograms
+from ..metrics.undefined import reasons
 from ..results.image_scores import TEST, ImageScore, ThresholdScore
 from ..stats import thresholds
 from ..util.digests import Digests
@@ -119,6 +120,7 @@ class ClassRun:
         watch: Watch,
     ) -> None:
         self.resolved, self.cache, self.watch = resolved, cache, watch
+        self._eval_size, self._framing = eval_size, Framing.of(options)
         code = resolved.identity.code
 
         def opened(task: Task, part: Part) -> Images:
@@ -129,12 +131,18 @@ class ClassRun:
         self.train = JointImages(parts) if parts else opened(*own)
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
-        self.ground_truth = open_ground_truth(self.test.store, Framing.of(options), eval_size=eval_size)
+        self.ground_truth = open_ground_truth(self.test.store, self._framing, eval_size=eval_size)
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
                 hint="Run the same command again",
             )  # fmt: skip
+        self._good: GoodImageScores | None = None
+        """The scores of held-out or validation images after the last epoch."""
+        self.segf1_threshold: float | None = None
+        """The pixel threshold of SegF1, found without the test set; None without held-out or validation images."""
+        self.undefined: Mapping[str, str] = {}
+        """Why metrics of the last epoch are None, by the field of ``Metrics``."""
         self.scores: TestScores | None = None
         """The scores of the last epoch, without maps."""
         self.histograms: ScoreHistograms | None = None
@@ -169,13 +177,16 @@ class ClassRun:
 
         ``look`` is called while the maps are there, and is not timed.
         """
+        if last:
+            self._find_pixel_threshold(detector, session, method=method, scoring=scoring)
         self.scores = self.histograms = None  # of an earlier epoch; two sets of maps never exist at once
         watch = self.watch.stage
         with session.timing("score", self.cache):
             scores = score_all(detector, self.test, name=method, watch=watch, micro_batches=scoring)
         with session.timing("evaluate", self.cache):
-            metrics = scores.evaluate(self.ground_truth)
+            metrics = scores.evaluate(self.ground_truth, self.segf1_threshold if last else None)
             if last:
+                self.undefined = reasons(metrics, self.ground_truth, has_maps=scores.maps is not None)
                 self.histograms = scores.histograms(self.ground_truth, self.paths)
                 self.highest_pixels = scores.highest_pixels()
                 self.map_scale = None if scores.maps is None else Scale.of_many(scores.maps)
@@ -183,6 +194,31 @@ class ClassRun:
         if look:
             look(self, scores)
         return metrics
+
+    def _find_pixel_threshold(
+        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches
+    ) -> None:
+        """Score the held-out or validation images, and find the pixel threshold of SegF1 from them.
+
+        It doesn't depend on the share of false alarms that a user asked for, which moves no metric.
+        """
+        self._good, source = None, self.resolved.good[0]
+        if source == "training":  # on which scores are too low
+            return
+        sizes = sizes_of_maps(self.good.store, self._framing, self._eval_size)
+        with session.timing("score", self.cache):
+            self._good = score_good(
+                detector, self.good, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=True,
+                sizes=sizes,
+            )  # fmt: skip
+        self.segf1_threshold = self._good.pixel_threshold
+
+    @property
+    def segf1_rule(self) -> str | None:
+        """Where the pixel threshold of SegF1 is from; None without one."""
+        if self.segf1_threshold is None:
+            return None
+        return f"mean + 3 sd of the pixels of {self.resolved.good[0]} images"
 
     def suggest(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, target: float | None = None
@@ -199,7 +235,7 @@ class ClassRun:
         assert self.scores is not None
         watch, source = self.watch.stage, self.resolved.good[0]
         with session.timing("score", self.cache):
-            found = score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
+            found = self._good or score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
         self.used_scores = [*self._good_scores(found), *self._test_scores()]
         known = self.ground_truth.labels, self.scores.image.numpy()
         if target is not None and source != "training" and len(found.image):

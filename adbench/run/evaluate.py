@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..api.data import Size
 from ..api.detector import Detector
 from ..api.scores import Metrics, Scores
-from ..data.ground_truth import GroundTruth, Resized
+from ..data.ground_truth import GroundTruth, Resized, tensor_to_numpy
 from ..data.images import Batch, Images
 from ..metrics.histograms import ScoreHistograms
 from ..metrics.metrics import evaluate_ground_truth
+from ..stats.pixel_threshold import PixelMoments
 from ..util.devices import synchronize
 from ..util.errors import TaskError, WeightsError, type_text
 from ..util.memory import MicroBatches, free, is_out_of_memory
@@ -61,13 +63,13 @@ class TestScores:
         """The image scores only, with the name of the map for AUPRO."""
         return TestScores(self.image, None, None, self.region_maps is not None)
 
-    def evaluate(self, ground_truth: GroundTruth) -> Metrics:
+    def evaluate(self, ground_truth: GroundTruth, pixel_threshold: float | None = None) -> Metrics:
         """Compare with the ground truth; AUPRO uses ``region_maps`` if the method has them."""
         image = self.image.numpy()
         return self._on_maps_that_fit(
             ground_truth,
             lambda maps, region_maps: evaluate_ground_truth(
-                ground_truth, image_scores=image, maps=maps, region_maps=region_maps
+                ground_truth, image_scores=image, maps=maps, region_maps=region_maps, pixel_threshold=pixel_threshold
             ),
         )
 
@@ -159,10 +161,15 @@ def _highest(maps: torch.Tensor) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, eq=False)
 class GoodImageScores:
-    """Scores of good images: image (N,), and the highest value of each image's map (N,), or None without maps."""
+    """Scores of good images: image (N,), and the highest value of each image's map (N,), or None without maps.
+
+    ``pixel_threshold`` is the mean plus three standard deviations of the pixels of their maps, at the size at which
+    they are compared with masks; None where it was not asked for, and without maps.
+    """
 
     image: NDArray[np.float64]
     highest: NDArray[np.float64] | None
+    pixel_threshold: float | None = None
 
 
 def score_good(
@@ -172,15 +179,36 @@ def score_good(
     name: str,
     watch: Callable[[str, int, int], None] | None = None,
     micro_batches: MicroBatches | None = None,
+    with_pixels: bool = False,
+    sizes: Sequence[Size] | None = None,
 ) -> GoodImageScores:
-    """Score good images for a threshold: like ``score_all``, but of each map only the highest value is kept."""
-    image, highest = [np.empty(0)], [np.empty(0)]
-    for _, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
+    """Score good images for a threshold: like ``score_all``, but of each map only the highest value is kept.
+
+    Args:
+        detector: the detector.
+        images: the good images.
+        name: the method's name, for messages.
+        watch: called with ("score", done, total).
+        micro_batches: remembers between calls how many images fit into memory at once.
+        with_pixels: find a threshold of pixels, too.
+        sizes: (H, W) at which each map is compared; None for the input's.
+    """
+    image, highest, moments = [np.empty(0)], [np.empty(0)], PixelMoments()
+    for done, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
         image.append(scores.image.cpu().double().numpy())
         if scores.map is not None:
             highest.append(_highest(scores.map.float()))
+            if with_pixels:
+                _add_pixels(moments, scores.map, None if sizes is None else sizes[done : done + len(scores.map)])
     found, values = np.concatenate(image), np.concatenate(highest)
-    return GoodImageScores(found, values if 0 < len(values) == len(found) else None)
+    return GoodImageScores(found, values if 0 < len(values) == len(found) else None, moments.threshold)
+
+
+def _add_pixels(moments: PixelMoments, maps: torch.Tensor, sizes: Sequence[Size] | None) -> None:
+    """Add the pixels of a batch, at the sizes at which its maps are compared."""
+    compared = maps.float() if sizes is None else Resized(maps, tuple(sizes))
+    for number in range(len(maps)):
+        moments.add(tensor_to_numpy(torch.as_tensor(compared[number])))
 
 
 def _batch_by_batch(

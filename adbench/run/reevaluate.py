@@ -17,7 +17,7 @@ import numpy as np
 from ..api.data import EvalSize, Task, size_text
 from ..api.detector import Detector
 from ..api.options import from_json
-from ..api.scores import METRIC_NAMES, Metrics, Threshold
+from ..api.scores import METRIC_NAMES, PIXEL_METRICS, Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..results.records import Best, EpochRecord, Result
 from ..results.run_files import folder_of, read_epochs, read_scores, read_threshold_scores
@@ -36,9 +36,6 @@ from .reopen import Reopener, scores_differ
 from .session import Session
 from .standing import Inspector
 from .watch import Watch
-
-PIXEL_METRICS = tuple(name for name in METRIC_NAMES if not name.startswith("image"))
-"""The metrics that depend on the size of the evaluation."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..api.detector import Detector
-from ..api.scores import METRIC_NAMES, Metrics
+from ..api.scores import METRIC_NAMES, Metrics, merit
 from ..results.records import Best, EpochRecord
 from ..results.variants import mean
 from ..util import integrity
@@ -56,7 +56,7 @@ class Session:
         return Metrics(**{name: mean(getattr(each, name) for each in found) for name in METRIC_NAMES})
 
     def best_epochs(self) -> dict[str, int]:
-        """The evaluated epoch with the highest mean of each metric, the first of equal ones: an *oracle*.
+        """The evaluated epoch with the best mean of each metric, the first of equal ones: an *oracle*.
 
         It is one epoch for all classes, since there is one model.
         """
@@ -65,8 +65,8 @@ class Session:
         for name in METRIC_NAMES:
             for epoch, metrics in means.items():
                 value = getattr(metrics, name)
-                if value is not None and (name not in found or value > found[name][0]):
-                    found[name] = value, epoch
+                if value is not None and (name not in found or merit(name, value) > found[name][0]):
+                    found[name] = merit(name, value), epoch
         return {name: epoch for name, (_, epoch) in found.items()}
 
     def best_of(self, class_name: str) -> tuple[Best, ...]:

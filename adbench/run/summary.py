@@ -66,6 +66,7 @@ def summarize(
     job, options, own = resolved.job, resolved.options, run.resolved
     task, train, test = own.task, run.train.store, run.test.store
     assert run.scores is not None
+    how = protocol(options, detector, job, task, run.scores.aupro_map)
     return Result(
         schema=SCHEMA,
         run=own.folder.run,
@@ -84,7 +85,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=replace(protocol(options, detector, job, task, run.scores.aupro_map), validation=session.validation),
+        protocol=replace(how, validation=session.validation, segf1=run.segf1_rule),
         metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
         oracle=session.best_of(own.name),
@@ -105,6 +106,8 @@ def summarize(
         label=job.label,
         data_root=places.data_root(job.data_root, job.results),
         eval_every=job.eval_every,
+        undefined=run.undefined,
+        segf1_threshold=run.segf1_threshold,
     )
 
 

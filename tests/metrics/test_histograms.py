@@ -16,9 +16,8 @@ from made_results import make_result
 from runs import adbench, brightness, job_for, made_method, only_run, run_one, run_tiny
 
 from adbench import Epoch, Scores
-from adbench.api.scores import METRIC_NAMES
 from adbench.data.ground_truth import GroundTruth, Resized
-from adbench.metrics.histograms import ScoreHistograms
+from adbench.metrics.histograms import MEASURED, ScoreHistograms
 from adbench.metrics.metrics import Metrics, evaluate, evaluate_ground_truth
 from adbench.results import run_files, store
 from adbench.stats import intervals
@@ -59,12 +58,12 @@ def histograms_of(case: Arrays, region_maps: np.ndarray | None = None) -> ScoreH
 
 
 def as_values(metrics: Metrics) -> list[float]:
-    return [np.nan if (value := getattr(metrics, name)) is None else value for name in METRIC_NAMES]
+    return [np.nan if (value := getattr(metrics, name)) is None else value for name in MEASURED]
 
 
 def once(histograms: ScoreHistograms) -> list[float]:
     values = histograms.metrics(np.ones((1, len(histograms.labels))))
-    return [values[name][0] for name in METRIC_NAMES]
+    return [values[name][0] for name in MEASURED]
 
 
 class MainThreadOnly:
@@ -127,8 +126,12 @@ def test_a_weight_repeats_an_image(seed, counts):
     case = small(seed, 9, np.float32)
     rows = np.repeat(np.arange(5), counts)
     values = histograms_of(case).metrics([counts, [1] * 5])
-    expected = as_values(evaluate(**{key: value[rows] for key, value in case.items()})) if len(rows) else [np.nan] * 8
-    assert [values[name][0] for name in METRIC_NAMES] == pytest.approx(expected, abs=3e-5, nan_ok=True)
+    expected = (
+        as_values(evaluate(**{key: value[rows] for key, value in case.items()}))
+        if len(rows)
+        else [np.nan] * len(MEASURED)
+    )
+    assert [values[name][0] for name in MEASURED] == pytest.approx(expected, abs=3e-5, nan_ok=True)
 
 
 def test_a_resample_of_many_pixels_agrees_too():
@@ -139,7 +142,7 @@ def test_a_resample_of_many_pixels_agrees_too():
     for number in (0, 150, 299):
         rows = np.repeat(np.arange(24), weights[number])
         expected = as_values(evaluate(**{key: value[rows] for key, value in case.items()}))
-        assert [values[name][number] for name in METRIC_NAMES] == pytest.approx(expected, abs=5e-4)
+        assert [values[name][number] for name in MEASURED] == pytest.approx(expected, abs=5e-4)
 
 
 def dots(width: int, count: int, seed: int, per_image: int = 1) -> Arrays:
@@ -164,7 +167,7 @@ def test_defects_of_one_or_two_pixels_are_exact(width, per_image, seed):
     rows = np.repeat(np.arange(20), counts)
     values = histograms_of(case).metrics([np.ones(20, int), counts])
     for number, wanted in enumerate((case, {key: value[rows] for key, value in case.items()})):
-        assert [values[name][number] for name in METRIC_NAMES] == pytest.approx(as_values(evaluate(**wanted)), abs=3e-5)
+        assert [values[name][number] for name in MEASURED] == pytest.approx(as_values(evaluate(**wanted)), abs=3e-5)
 
 
 def test_more_small_defects_stay_close():
@@ -179,8 +182,8 @@ def test_more_small_defects_stay_close():
 def test_without_each_is_a_weight_of_zero(seed, levels, count):
     """Leaving out each image in turn equals a row of weights with a zero for it, for every metric."""
     histograms = histograms_of(small(seed, levels, np.float32, count))
-    wanted, found = histograms.metrics(1 - np.eye(count)), histograms.without_each(METRIC_NAMES)
-    for name in METRIC_NAMES:
+    wanted, found = histograms.metrics(1 - np.eye(count)), histograms.without_each(MEASURED)
+    for name in MEASURED:
         assert found[name] == pytest.approx(wanted[name], abs=1e-9, nan_ok=True)
 
 

@@ -203,7 +203,8 @@ def test_negated_scores_mirror_auroc(case: Arrays) -> None:
 def test_perfect_and_constant_scores(case: Arrays) -> None:
     """The masks themselves score exactly 1 everywhere; constant scores give AUROC 0.5 and AP the share of defects."""
     perfect = evaluate(**{**case, "maps": case["masks"], "image_scores": case["labels"]})
-    assert set(vars(perfect).values()) == {1.0}
+    assert {getattr(perfect, name) for name in (*IMAGE, *PIXEL, "pg2", "pb2")} == {1.0}
+    assert perfect.image_fpr95 == 0
     constant = evaluate(**{**case, "maps": np.ones(case["maps"].shape), "image_scores": np.ones(len(case["labels"]))})
     assert constant.pixel_auroc == constant.image_auroc == 0.5
     assert constant.pixel_ap == pytest.approx(case["masks"].mean())

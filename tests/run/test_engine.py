@@ -95,9 +95,12 @@ def test_a_result_holds_what_is_needed_to_trust_and_to_redo_it(tiny, tiny_data, 
     assert (result.protocol.picture_resampling, result.protocol.mask_resampling) == ("lanczos", "nearest")
     assert (result.protocol.epoch_policy, result.protocol.aupro_map) == ("last", "anomaly map")
     assert (result.protocol.backbone, result.protocol.resize) == (None, "stretch")
-    assert all(getattr(result.metrics, name) is not None for name in METRIC_NAMES)
+    found = {name for name in METRIC_NAMES if getattr(result.metrics, name) is not None}
+    assert found == {*METRIC_NAMES[:8], "image_fpr95", "pg2", "pb2"}
+    assert set(result.undefined) == set(METRIC_NAMES) - found
+    assert result.undefined["segf1"] == "no pixel threshold: no held-out or validation images"
     assert result.last_epoch == 4
-    assert {best.metric for best in result.oracle} == set(METRIC_NAMES)
+    assert {best.metric for best in result.oracle} == found
     assert min(result.timing.fit, result.timing.score, result.timing.evaluate) > 0
     assert result.timing.total >= result.timing.fit + result.timing.score + result.timing.evaluate
     assert result.timing.images_per_second > 0
