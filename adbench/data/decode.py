@@ -25,6 +25,7 @@ from ..api.options import Interpolation
 from ..util import files
 from ..util.errors import UsageError, first_line, reason
 from .framing import Box, Framing
+from .numbered import Numbers, numbered, resized
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
 """An environment variable, so that other processes that decode images see it, too."""
@@ -51,13 +52,15 @@ class Decoded:
     """One sample as the store keeps it.
 
     ``image`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
-    image's own; ``digest`` is over the bytes of the files.
+    image's own; ``digest`` is over the bytes of the files. ``regions`` (P,) are the numbers of the regions, from 1,
+    that the defect pixels of the mask belong to, row by row; None without a mask.
     """
 
     image: Bytes
     mask: Bytes | None
     size: Size
     digest: bytes
+    regions: Numbers | None = None
 
 
 class _BadError(Exception):
@@ -71,7 +74,8 @@ class _BadError(Exception):
 def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     """Decode an image and its mask, check that they match, and resize both to the input's size; or say what is wrong.
 
-    Images are resampled by the framing's interpolation, masks by the nearest pixel, as in the papers. The orientation
+    Images are resampled by the framing's interpolation, masks by the nearest pixel, as in the papers, with the regions
+    of their own pixels (``numbered``). The orientation
     in a camera's EXIF data is ignored, as in the papers.
     """
     try:
@@ -81,11 +85,14 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
         mask = _mask_of(sample, image.size, digest.update) if sample.masks else None
     except _BadError as error:
         return error.problem
+    own = (image.height, image.width)
+    numbers = None if mask is None else resized(numbered(mask), framing.shown_part(own), framing.size)
     return Decoded(
         image=np.asarray(fit(image, framing, framing.interpolation)),
-        mask=None if mask is None else np.asarray(fit(mask, framing, "nearest")),
-        size=(image.height, image.width),
+        mask=None if numbers is None else (numbers > 0).astype(np.uint8),
+        size=own,
         digest=digest.digest(),
+        regions=None if numbers is None else numbers[numbers > 0],
     )
 
 
@@ -116,7 +123,7 @@ def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> I
     return image.resize((width, height), RESAMPLING[interpolation], box=part)
 
 
-def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Bytes | Problem:
+def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Numbers | Problem:
     """Read one mask again and cut ``part`` out of it (see ``Framing.shown_part``); or say what is wrong.
 
     Args:
@@ -126,18 +133,16 @@ def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Byte
         size: the part is resized to it by the nearest pixel; None keeps the part's own whole pixels.
 
     Returns:
-        (H, W) of 0 and 1.
+        (H, W) numbers of the regions, which are those of the mask's own pixels; 0 where good.
     """
     left, top, right, bottom = map(round, part)
     if sample.mask is None:
-        return np.zeros(size or (bottom - top, right - left), np.uint8)
+        return np.zeros(size or (bottom - top, right - left), np.int32)
     try:
-        mask = _mask_of(sample, (own[1], own[0]))
+        numbers = numbered(_mask_of(sample, (own[1], own[0])))
     except _BadError as error:
         return error.problem
-    if size is None:
-        return np.asarray(mask)[top:bottom, left:right]
-    return np.asarray(mask.resize((size[1], size[0]), Image.Resampling.NEAREST, box=part))
+    return numbers[top:bottom, left:right] if size is None else resized(numbers, part, size)
 
 
 @contextmanager
@@ -306,8 +311,10 @@ def _rgb_of(path: Path, data: bytes) -> Image.Image:
         raise _BadError(path, str(error), "Save it as grey or RGB with 8 or 16 bits") from error
 
 
-def _mask_of(sample: Sample, size: tuple[int, int], read: Callable[[bytes], object] | None = None) -> Image.Image:
-    """Decode a sample's masks and join them to 0 and 1; ``read`` gets the bytes of each file.
+def _mask_of(
+    sample: Sample, size: tuple[int, int], read: Callable[[bytes], object] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Decode a sample's masks and join them, (H, W); ``read`` gets the bytes of each file.
 
     Each must fit an image of ``size`` (width, height) and mark something.
     """
@@ -318,7 +325,7 @@ def _mask_of(sample: Sample, size: tuple[int, int], read: Callable[[bytes], obje
             read(data)
         marked = _marked_in(path, data, size, sample.mask_above)
         joined = marked if joined is None else joined | marked
-    return Image.fromarray(np.asarray(joined, np.uint8))
+    return np.asarray(joined)
 
 
 def _marked_in(path: Path, data: bytes, size: tuple[int, int], above: int) -> npt.NDArray[np.bool_]:

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..api.data import EvalSize, Problem, Size
+from ..api.data import EvalSize, Problem, RegionRules, Size
 from ..api.scores import Region
 from ..util.errors import TaskError
 from . import decode
-from .decode import Bytes
 from .framing import Box, Framing
 from .image_store import Store, problem_error
+from .numbered import Numbers, resized
+from .numbered import numbered as number_regions
+from .regions import mask_regions
 from .saturated import Regions
 
 if TYPE_CHECKING:
     import torch
 
 
-def open_ground_truth(store: Store, framing: Framing, *, eval_size: EvalSize | None = None) -> GroundTruth:
+def open_ground_truth(
+    store: Store, framing: Framing, *, eval_size: EvalSize | None = None, rules: RegionRules | None = None
+) -> GroundTruth:
     """Prepare the ground truth of the test images in ``store``.
 
     Of images that are cropped, only the part that the method saw is evaluated. "native" compares in the image's own
@@ -33,16 +37,37 @@ def open_ground_truth(store: Store, framing: Framing, *, eval_size: EvalSize | N
         store: the decoded test images, with masks of the input's size.
         framing: how images got to that size.
         eval_size: size at which masks and maps are compared; None for the input's.
+        rules: the rules of regions with saturations, for AU-sPRO, where the data set has them.
 
     Raises:
         DataError: a mask has changed since the images were decoded, and can't be used now.
     """
     labels = np.array([sample.label for sample in store.samples])
     if eval_size is None or store.masks is None:
-        return GroundTruth.of(labels, store.masks)
-    wanted = None if eval_size == "native" else eval_size
-    with decode.quiet():
-        return GroundTruth.of_sizes(labels, _masks(store, framing, wanted))
+        truth = GroundTruth.of(labels, store.masks, store.regions)
+    else:
+        wanted = None if eval_size == "native" else eval_size
+        with decode.quiet():
+            truth = GroundTruth.of_sizes(labels, _masks(store, framing, wanted), numbered=True)
+    return truth if rules is None else truth.with_regions(_saturated(store, framing, eval_size, rules))
+
+
+def _saturated(store: Store, framing: Framing, eval_size: EvalSize | None, rules: RegionRules) -> Iterator[Region]:
+    """The regions with saturations, brought to the size of the maps as masks are.
+
+    A saturation becomes the same share of the region's pixels there.
+    """
+    for each in mask_regions(store.samples, rules):
+        part = framing.shown_part(each.mask.shape)
+        if eval_size == "native":
+            left, top, right, bottom = map(round, part)
+            mask = each.mask[top:bottom, left:right]
+        else:
+            mask = resized(each.mask.astype(np.int32), part, eval_size or framing.size) > 0
+        pixels = int(np.count_nonzero(mask))
+        if pixels:  # else it lies outside of the crop
+            share = pixels / int(np.count_nonzero(each.mask))
+            yield Region(each.image, mask, each.saturation * share, each.group)
 
 
 def sizes_of_maps(store: Store, framing: Framing, eval_size: EvalSize | None) -> tuple[Size, ...] | None:
@@ -60,7 +85,7 @@ def own_size(part: Box) -> Size:
     return bottom - top, right - left
 
 
-def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Bytes]:
+def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Numbers]:
     for sample, own in zip(store.samples, store.sizes, strict=True):
         mask = decode.decode_mask(sample, own, framing.shown_part(own), wanted)
         if isinstance(mask, Problem):
@@ -70,9 +95,6 @@ def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Byte
 
 Values: TypeAlias = "NDArray[Any] | torch.Tensor | Sequence[Any]"
 """Types that callers may pass: an array, a tensor on any device, or nested lists."""
-
-
-_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +121,7 @@ class GroundTruth:
     saturated: Regions | None = None
 
     @classmethod
-    def of(cls, labels: Values, masks: Values | None = None) -> GroundTruth:
+    def of(cls, labels: Values, masks: Values | None = None, regions: Sequence[Numbers] | None = None) -> GroundTruth:
         """Prepare the ground truth of a test set.
 
         Only the masks decide about pixels: a defective image may have an empty mask.
@@ -107,6 +129,8 @@ class GroundTruth:
         Args:
             labels: (N,) 0 or False for a good image, 1 or True for a defective one.
             masks: (N, H, W), not zero where defective; None for images without masks.
+            regions: of each image the number of the region of each defect pixel, row by row; None to look for regions
+                in ``masks``.
 
         Raises:
             TaskError: NaN or infinity, labels other than 0 and 1, no images, or wrong shapes.
@@ -118,15 +142,16 @@ class GroundTruth:
         check_maps("masks", pixels, len(flags), None)
         check_finite("masks", pixels)
         count, height, width = pixels.shape
-        return cls(flags, (count, height, width), *_regions(pixels))
+        return cls(flags, (count, height, width), *_regions(pixels, regions))
 
     @classmethod
-    def of_sizes(cls, labels: Values, masks: Iterable[NDArray[Any]]) -> GroundTruth:
+    def of_sizes(cls, labels: Values, masks: Iterable[NDArray[Any]], *, numbered: bool = False) -> GroundTruth:
         """Prepare the ground truth of images of several sizes.
 
         Args:
             labels: (N,) as in ``of``.
             masks: N arrays (H_i, W_i), not zero where defective; read one by one, and not kept.
+            numbered: whether the values of the masks are the numbers of their regions.
 
         Raises:
             TaskError: labels other than 0 and 1, no images, or not one mask for each label.
@@ -141,7 +166,7 @@ class GroundTruth:
                 sizes.append((mask.shape[0], mask.shape[1]))
                 yield mask
 
-        regions = _regions(noted())
+        regions = _regions(noted(), numbered=numbered)
         if len(sizes) != len(flags):
             raise TaskError("masks", found=str(len(sizes)), wanted=f"{len(flags)}, one for each label")
         return cls(flags, None, *regions, sizes=tuple(sizes))
@@ -180,24 +205,29 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
-def _regions(masks: Iterable[NDArray[Any]]) -> tuple[Integers, NDArray[np.int32], Integers]:
-    """Find the positions of defect pixels (P,), the region of each (P,) and the size of each region (R,)."""
-    from scipy.ndimage import label  # slow to import, and scoring new images needs none of it
+def _regions(
+    masks: Iterable[NDArray[Any]], known: Sequence[Numbers] | None = None, *, numbered: bool = False
+) -> tuple[Integers, NDArray[np.int32], Integers]:
+    """Find the positions of defect pixels (P,), the region of each (P,) and the size of each region (R,).
 
+    The numbers of regions are ``known``, or the values of the masks where they are ``numbered``; else they are found.
+    """
     positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
     end = 0
-    for mask in masks:
+    for number, mask in enumerate(masks):
         start, end = end, end + mask.size
-        width = mask.shape[1]
         defective = mask != 0
         flat = np.flatnonzero(defective)
         if len(flat) == 0:
             continue
-        rows = slice(flat[0] // width, flat[-1] // width + 1)  # most defects are small: skip the other rows
-        numbered, count = label(defective[rows], structure=_NEIGHBOURS)
+        if known is None and not numbered:
+            own = number_regions(defective).reshape(-1)[flat] - 1
+        else:  # there may be gaps
+            numbers = mask.reshape(-1)[flat] if known is None else known[number]
+            own = np.unique(numbers, return_inverse=True)[1].reshape(-1)
         positions.append(flat + start)
-        regions.append((numbered[defective[rows]] + (found - 1)).astype(np.int32))
-        found += count
+        regions.append((own + found).astype(np.int32))
+        found += int(own.max()) + 1
     region_of_pixel = np.concatenate(regions)
     return np.concatenate(positions), region_of_pixel, np.bincount(region_of_pixel, minlength=found)
 

@@ -1,7 +1,7 @@
 """Decodes and resizes images once, into a uint8 store on disk that later runs open at once.
 
-A store is a folder of three files: ``pictures.bin``, ``masks.bin`` and, written last, ``store.json`` with digests of
-all. It is written under a temporary name and renamed when it is complete.
+A store is a folder of four files: ``pictures.bin``, ``masks.bin``, ``regions.bin`` and, written last, ``store.json``
+with digests of all. It is written under a temporary name and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -31,8 +32,9 @@ from ..util.text import plural
 from . import decode
 from .decode import Bytes, Decoded, decode_sample
 from .framing import Framing
+from .numbered import Numbers
 
-FORMAT = 3
+FORMAT = 4
 """Version of the store's format; another number makes all stores anew."""
 
 MOST_WORKERS = 16
@@ -50,7 +52,9 @@ class Store:
     """Images (N, H, W, 3) and masks (N, H, W), 0 or 1, as memory-mapped uint8; row i is ``samples[i]``.
 
     ``masks`` is None where no sample has one. ``sizes`` are the images' own (height, width);
-    ``content`` is a digest over the bytes of all files; ``skipped`` lists what was left out.
+    ``content`` is a digest over the bytes of all files; ``skipped`` lists what was left out. ``regions`` has for each
+    image the number of the region, from 1, of each defect pixel of its mask, row by row; the regions are those of the
+    masks' own pixels. It is None where they are to be looked for in ``masks``.
     """
 
     key: str
@@ -60,6 +64,7 @@ class Store:
     sizes: tuple[Size, ...]
     content: str
     skipped: tuple[Problem, ...] = ()
+    regions: tuple[Numbers, ...] | None = None
 
 
 def empty_store(size: Size, problems: Sequence[Problem] = ()) -> Store:
@@ -197,6 +202,9 @@ def _read(folder: Path, order: _Order) -> Store | None:
         shape = (len(kept), *order.framing.size)
         images = _map(folder / "pictures.bin", (*shape, 3), facts["pictures"])
         masks = _map(folder / "masks.bin", shape, facts["masks"]) if order.with_masks else None
+        marked = [int(count) for count in facts["marked"]]
+        numbers = _map(folder / "regions.bin", (4 * sum(marked),), facts["regions"]).view("<i4")
+        regions = tuple(np.split(numbers, np.cumsum(marked)[:-1])) if marked else ()
         sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
         content = str(facts["content"])
         samples = tuple(order.samples[number] for number in kept)
@@ -212,7 +220,7 @@ def _read(folder: Path, order: _Order) -> Store | None:
         if not isinstance(found, Problem):
             return None
         skipped.append(found)
-    return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped))
+    return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped), regions)
 
 
 def _map(path: Path, shape: tuple[int, ...], digest: str) -> Bytes:
@@ -309,9 +317,11 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
     total = len(order.samples)
     kept: list[int] = []
     sizes: list[Size] = []
+    marked: list[int] = []
     content = hashlib.sha256()
-    with (own / "pictures.bin").open("wb") as image_stream, (own / "masks.bin").open("wb") as mask_stream:
-        images, masks = _Part(image_stream), _Part(mask_stream)
+    with ExitStack() as stack:
+        names = ("pictures.bin", "masks.bin", "regions.bin")
+        images, masks, regions = (_Part(stack.enter_context((own / name).open("wb"))) for name in names)
         for number, decoded in enumerate(order.decode(range(total))):
             if watch:
                 watch("decode", number + 1, total)
@@ -320,12 +330,15 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
             images.add(decoded.image)
             if order.with_masks:
                 masks.add(np.zeros(order.framing.size, np.uint8) if decoded.mask is None else decoded.mask)
+            numbers = np.empty(0, "<i4") if decoded.regions is None else decoded.regions.astype("<i4")
+            regions.add(numbers.view(np.uint8))
+            marked.append(len(numbers))
             kept.append(number)
             sizes.append(decoded.size)
             content.update(decoded.digest)
         about = f"{len(kept)} images of {place_of(order.samples)} at {size_text(order.framing.size)}"
         facts = {"about": about, "kept": kept, "sizes": sizes, "content": content.hexdigest()}
-        facts |= {"pictures": images.finish(), "masks": masks.finish()}
+        facts |= {"pictures": images.finish(), "masks": masks.finish(), "regions": regions.finish(), "marked": marked}
     with (own / "store.json").open("wb") as stream:
         stream.write(integrity.seal(facts).encode())
         files.flush(stream)

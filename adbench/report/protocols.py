@@ -18,20 +18,23 @@ MOVES: Mapping[str, tuple[str, ...]] = {
     "masks": PIXEL_METRICS,
     "aupro": tuple(name for name in PIXEL_METRICS if name.startswith(("aupro", "au_spro"))),
     "segf1": ("segf1",),
+    "regions": PIXEL_METRICS,
 }
 """The parts of a protocol that move only some metrics, by those metrics; the others move all metrics."""
 
-_TITLES = {"masks": "masks", "aupro": "AUPRO map", "segf1": "SegF1 at"}
+_TITLES = {"masks": "masks", "aupro": "AUPRO map", "segf1": "SegF1 at", "regions": "regions"}
 
 _SHORT: Mapping[str, Callable[[str], str]] = {
     "masks": lambda text: text.removeprefix("masks "),
     "aupro": lambda text: text.removeprefix("AUPRO from the ").removesuffix(" map"),
     "segf1": lambda text: text.removeprefix("SegF1 at "),
+    "regions": lambda text: text.removeprefix("regions: "),
 }
 
 _NOTES = {
     "masks": "Masks and maps are compared in different ways. Mind that when comparing pixel metrics and AUPRO.",
     "aupro": "AUPRO is taken from different maps. Mind that when comparing it.",
+    "regions": "Regions of defects are counted in different pixels. Mind that when comparing AUPRO.",
     "segf1": "SegF1 is at thresholds of different rules. Mind that when comparing it.",
 }
 

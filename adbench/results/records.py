@@ -70,7 +70,8 @@ class Protocol:
     kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
     centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
     images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
-    without one.
+    without one. ``regions`` says in which pixels the regions of defects were looked for; None for those of the resized
+    mask.
     """
 
     size: Size
@@ -93,6 +94,7 @@ class Protocol:
     resize_to: Size | None = None
     reading: Reading | None = None
     segf1: str | None = None
+    regions: str | None = None
 
     @property
     def reading_words(self) -> tuple[str, ...]:

@@ -328,6 +328,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "reading": f"read with {protocol.reading.text}" if protocol.reading else "",
         "input": f"{size}{whole} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
+        "regions": f"regions: {protocol.regions or 'those of the resized masks'}",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
         "validation": f"{protocol.validation:g} of the training images for validation" if protocol.validation else "",
         "aupro": f"AUPRO from the {protocol.aupro_map}",

@@ -119,6 +119,7 @@ def rows_of(store: Store, rows: Sequence[int]) -> Store:
         samples=tuple(store.samples[row] for row in chosen),
         images=store.images[chosen],
         masks=None if store.masks is None else store.masks[chosen],
+        regions=None if store.regions is None else tuple(store.regions[row] for row in chosen),
         sizes=tuple(store.sizes[row] for row in chosen),
     )
 

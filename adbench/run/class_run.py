@@ -131,7 +131,9 @@ class ClassRun:
         self.train = JointImages(parts) if parts else opened(*own)
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
-        self.ground_truth = open_ground_truth(self.test.store, self._framing, eval_size=eval_size)
+        self.ground_truth = open_ground_truth(
+            self.test.store, self._framing, eval_size=eval_size, rules=resolved.task.region_rules
+        )
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",

@@ -20,6 +20,7 @@ from ..api.data import Task, relative_path
 from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
 from ..data.ground_truth import RESAMPLING
+from ..data.numbered import OWN_PIXELS
 from ..results.records import (
     Environment,
     Protocol,
@@ -135,6 +136,7 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         test=job.test,
         resize_to=options.resize_to,
         reading=Reading.of(task.options),
+        regions=OWN_PIXELS,
     )
 
 

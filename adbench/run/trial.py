@@ -123,7 +123,8 @@ def run(
         with torch.no_grad():
             detector.calibrate(train)
     scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    ground_truth = open_ground_truth(test.store, Framing.of(options), eval_size=eval_size)
+    framing = Framing.of(options)
+    ground_truth = open_ground_truth(test.store, framing, eval_size=eval_size, rules=task.region_rules)
     stored = ours.threshold_of(job.class_name) if ours else None
     if stored and stored.score_scale != detector.score_scale:
         watch.note(

@@ -7,6 +7,7 @@ a method's own code needs nothing here: its source counts by itself (``source.di
 | number | what moved results |
 | --- | --- |
 | 1 | the first number that is stored |
+| 2 | AUPRO: regions of defects are those of the masks' own pixels, and a small one keeps a pixel when masks shrink |
 """
 
-NUMERICS = 1
+NUMERICS = 2
