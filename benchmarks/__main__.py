@@ -276,27 +276,27 @@ def export(method: str, targets: tuple[str, ...], format_: str) -> None:
     "--data",
     type=click.Path(path_type=Path, exists=True),
     envvar=REAL_DATA,
-    required=True,
     show_envvar=True,
-    help="A folder of MVTec-layout classes.",
+    help="A folder of MVTec-layout classes. [default: that of demo]",
 )
-@click.option("--class", "class_name", required=True, help="One of them.")
+@click.option("--class", "class_name", default="brick", show_default=True, help="One of them.")
 @click.option("--method", default="padim", show_default=True)
 @click.option("--preset", default="cpu", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Change an option of the method.")
 def regions(
-    data: Path, class_name: str, method: str, preset: str, device: str, options: tuple[str, ...]
-) -> None:  # fmt: skip
+    data: Path | None, class_name: str, method: str, preset: str, device: str, options: tuple[str, ...]
+) -> None:
     """Defect regions in the masks' own pixels and in resized masks, and a method's AUPRO by both."""
     from adbench.api import registry
     from adbench.cli import values
     from adbench.util.devices import resolve_device
 
     from . import regions as benchmark
+    from .setting import demo_folder
 
     changes = values.overrides([registry.load().method(method)], options, {})[method]
-    benchmark.run(data, class_name, method, preset, changes, resolve_device(device), _console())
+    benchmark.run(data or demo_folder(), class_name, method, preset, changes, resolve_device(device), _console())
 
 
 @app.command()

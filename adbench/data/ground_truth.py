@@ -220,6 +220,7 @@ def _regions(
         flat = np.flatnonzero(defective)
         if len(flat) == 0:
             continue
+        own: NDArray[np.signedinteger[Any]]
         if known is None and not numbered:
             own = number_regions(defective).reshape(-1)[flat] - 1
         else:  # there may be gaps

@@ -101,3 +101,15 @@ def test_both_kinds_of_difference_are_shown():
     text = render([table], "markdown")
     assert "| region |" in text
     assert any(note.startswith("[B] b: ") and "AUPRO from" not in note for note in table.notes)
+
+
+def test_results_from_before_own_pixels_are_marked():
+    """Regions of resized masks move pixel metrics, so boards show them beside those of the masks' own pixels."""
+    results = pair({"regions": "own pixels"})
+    (table,) = report.leaderboard(results)
+    shown = render([table], "csv")
+    assert "regions: those of the resized masks" in shown
+    assert "regions: own pixels" in shown
+    assert any("Regions of defects are counted in different pixels" in note for note in table.notes)
+    assert titles(results, "aupro") == ["a [A]", "b [B]"]
+    assert titles(results, "image_auroc") == ["a", "b"]
