@@ -25,7 +25,7 @@ from ..api.options import Interpolation
 from ..util import files
 from ..util.errors import UsageError, first_line, reason
 from .framing import Box, Framing
-from .numbered import Numbers, numbered, resized
+from .numbered import Numbers, numbered, pairs, resized
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
 """An environment variable, so that other processes that decode images see it, too."""
@@ -52,8 +52,8 @@ class Decoded:
     """One sample as the store keeps it.
 
     ``image`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
-    image's own; ``digest`` is over the bytes of the files. ``regions`` (P,) are the numbers of the regions, from 1,
-    that the defect pixels of the mask belong to, row by row; None without a mask.
+    image's own; ``digest`` is over the bytes of the files. ``regions`` (P, 2) are the pixels of the regions
+    of the mask's own pixels: flat position and number (``numbered.pairs``); None without a mask.
     """
 
     image: Bytes
@@ -86,13 +86,14 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     except _BadError as error:
         return error.problem
     own = (image.height, image.width)
-    numbers = None if mask is None else resized(numbered(mask), framing.shown_part(own), framing.size)
+    marked = None if mask is None else Image.fromarray(mask.astype(np.uint8))
+    part = framing.shown_part(own)
     return Decoded(
         image=np.asarray(fit(image, framing, framing.interpolation)),
-        mask=None if numbers is None else (numbers > 0).astype(np.uint8),
+        mask=None if marked is None else np.asarray(fit(marked, framing, "nearest")),
         size=own,
         digest=digest.digest(),
-        regions=None if numbers is None else numbers[numbers > 0],
+        regions=None if mask is None else pairs(resized(numbered(mask), part, framing.size)),
     )
 
 
@@ -133,7 +134,7 @@ def decode_mask(sample: Sample, own: Size, part: Box, size: Size | None) -> Numb
         size: the part is resized to it by the nearest pixel; None keeps the part's own whole pixels.
 
     Returns:
-        (H, W) numbers of the regions, which are those of the mask's own pixels; 0 where good.
+        (H, W) numbers of the regions, which are those of the mask's own pixels (``numbered.resized``); 0 where good.
     """
     left, top, right, bottom = map(round, part)
     if sample.mask is None:

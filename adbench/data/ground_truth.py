@@ -63,7 +63,7 @@ def _saturated(store: Store, framing: Framing, eval_size: EvalSize | None, rules
             left, top, right, bottom = map(round, part)
             mask = each.mask[top:bottom, left:right]
         else:
-            mask = resized(each.mask.astype(np.int32), part, eval_size or framing.size) > 0
+            mask = resized(each.mask.astype(np.int32), part, eval_size or framing.size) != 0
         pixels = int(np.count_nonzero(mask))
         if pixels:  # else it lies outside of the crop
             share = pixels / int(np.count_nonzero(each.mask))
@@ -105,10 +105,12 @@ class GroundTruth:
         labels: (N,) bool, True for a defective image.
         shape: (N, H, W) of the masks; None where they have several sizes, and without masks (the fields below are
             then empty).
-        positions: (P,) int64, the defect pixels as ascending positions in the flattened masks.
+        positions: (P,) int64, the pixels in regions as ascending positions in the flattened masks: the defect pixels,
+            and those ``kept``.
         regions: (P,) int32, the region that each defect pixel belongs to, counted from 0 over all images.
         region_sizes: (R,) int64, the pixels of each region.
         sizes: (H, W) of each of N masks where they have several sizes; else None.
+        kept: (P,) bool, pixels of regions that shrinking would have lost; in the masks they are good.
         saturated: the regions of AU-sPRO, where a data set has them.
     """
 
@@ -118,6 +120,7 @@ class GroundTruth:
     regions: NDArray[np.int32]
     region_sizes: NDArray[np.int64]
     sizes: tuple[Size, ...] | None = None
+    kept: NDArray[np.bool_] | None = None
     saturated: Regions | None = None
 
     @classmethod
@@ -129,20 +132,28 @@ class GroundTruth:
         Args:
             labels: (N,) 0 or False for a good image, 1 or True for a defective one.
             masks: (N, H, W), not zero where defective; None for images without masks.
-            regions: of each image the number of the region of each defect pixel, row by row; None to look for regions
-                in ``masks``.
+            regions: of each image the pixels in regions and their numbers (``numbered.pairs``); None to look for
+                regions in ``masks``.
 
         Raises:
             TaskError: NaN or infinity, labels other than 0 and 1, no images, or wrong shapes.
         """
         flags = _labels(labels)
         if masks is None:
-            return cls(flags, None, *_regions(np.zeros((0, 1, 1), dtype=bool)))
+            return cls._with_regions(flags, None, _regions(np.zeros((0, 1, 1), dtype=bool)))
         pixels = to_numpy("masks", masks)
         check_maps("masks", pixels, len(flags), None)
         check_finite("masks", pixels)
         count, height, width = pixels.shape
-        return cls(flags, (count, height, width), *_regions(pixels, regions))
+        return cls._with_regions(flags, (count, height, width), _regions(pixels, regions))
+
+    @classmethod
+    def _with_regions(
+        cls, labels: NDArray[np.bool_], shape: tuple[int, int, int] | None, found: _Found,
+        sizes: tuple[Size, ...] | None = None,
+    ) -> GroundTruth:  # fmt: skip
+        positions, regions, region_sizes, kept = found
+        return cls(labels, shape, positions, regions, region_sizes, sizes, kept if kept.any() else None)
 
     @classmethod
     def of_sizes(cls, labels: Values, masks: Iterable[NDArray[Any]], *, numbered: bool = False) -> GroundTruth:
@@ -169,7 +180,12 @@ class GroundTruth:
         regions = _regions(noted(), numbered=numbered)
         if len(sizes) != len(flags):
             raise TaskError("masks", found=str(len(sizes)), wanted=f"{len(flags)}, one for each label")
-        return cls(flags, None, *regions, sizes=tuple(sizes))
+        return cls._with_regions(flags, None, regions, tuple(sizes))
+
+    @property
+    def defects(self) -> Integers:
+        """The positions of the defect pixels of the masks."""
+        return self.positions if self.kept is None else self.positions[~self.kept]
 
     def with_regions(self, regions: Iterable[Region]) -> GroundTruth:
         """The same with regions for AU-sPRO, which are read one by one.
@@ -205,32 +221,38 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
+_Found = tuple["Integers", NDArray[np.int32], "Integers", NDArray[np.bool_]]
+
+
 def _regions(
     masks: Iterable[NDArray[Any]], known: Sequence[Numbers] | None = None, *, numbered: bool = False
-) -> tuple[Integers, NDArray[np.int32], Integers]:
-    """Find the positions of defect pixels (P,), the region of each (P,) and the size of each region (R,).
+) -> _Found:
+    """Find the positions of pixels in regions (P,), the region of each, the sizes of regions (R,), and what is kept.
 
-    The numbers of regions are ``known``, or the values of the masks where they are ``numbered``; else they are found.
+    The regions are ``known``, or the values of the masks where they are ``numbered``; else they are looked for.
     """
-    positions, regions, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], 0
+    positions, regions, kept, found = [np.empty(0, np.int64)], [np.empty(0, np.int32)], [np.empty(0, bool)], 0
     end = 0
     for number, mask in enumerate(masks):
         start, end = end, end + mask.size
-        defective = mask != 0
-        flat = np.flatnonzero(defective)
+        if known is not None:
+            flat, numbers = known[number].T
+        else:
+            found_here = mask if numbered else number_regions(mask != 0)
+            flat = np.flatnonzero(found_here)
+            numbers = found_here.reshape(-1)[flat]
         if len(flat) == 0:
             continue
-        own: NDArray[np.signedinteger[Any]]
-        if known is None and not numbered:
-            own = number_regions(defective).reshape(-1)[flat] - 1
-        else:  # there may be gaps
-            numbers = mask.reshape(-1)[flat] if known is None else known[number]
-            own = np.unique(numbers, return_inverse=True)[1].reshape(-1)
-        positions.append(flat + start)
-        regions.append((own + found).astype(np.int32))
-        found += int(own.max()) + 1
+        own = np.abs(numbers)
+        if known is not None or numbered:  # there may be gaps
+            own = np.unique(own, return_inverse=True)[1].reshape(-1) + 1
+        positions.append(flat.astype(np.int64) + start)
+        regions.append((own + (found - 1)).astype(np.int32))
+        kept.append(numbers < 0)
+        found += int(own.max())
     region_of_pixel = np.concatenate(regions)
-    return np.concatenate(positions), region_of_pixel, np.bincount(region_of_pixel, minlength=found)
+    sizes = np.bincount(region_of_pixel, minlength=found)
+    return np.concatenate(positions), region_of_pixel, sizes, np.concatenate(kept)
 
 
 def _is_tensor(values: object) -> bool:

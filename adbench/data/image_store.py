@@ -53,8 +53,8 @@ class Store:
 
     ``masks`` is None where no sample has one. ``sizes`` are the images' own (height, width);
     ``content`` is a digest over the bytes of all files; ``skipped`` lists what was left out. ``regions`` has for each
-    image the number of the region, from 1, of each defect pixel of its mask, row by row; the regions are those of the
-    masks' own pixels. It is None where they are to be looked for in ``masks``.
+    image (P, 2) the pixels of the regions of its mask's own pixels (``numbered.pairs``). It is None where regions are
+    to be looked for in ``masks``.
     """
 
     key: str
@@ -203,7 +203,7 @@ def _read(folder: Path, order: _Order) -> Store | None:
         images = _map(folder / "pictures.bin", (*shape, 3), facts["pictures"])
         masks = _map(folder / "masks.bin", shape, facts["masks"]) if order.with_masks else None
         marked = [int(count) for count in facts["marked"]]
-        numbers = _map(folder / "regions.bin", (4 * sum(marked),), facts["regions"]).view("<i4")
+        numbers = _map(folder / "regions.bin", (8 * sum(marked),), facts["regions"]).view("<i4").reshape(-1, 2)
         regions = tuple(np.split(numbers, np.cumsum(marked)[:-1])) if marked else ()
         sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
         content = str(facts["content"])
@@ -330,8 +330,8 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
             images.add(decoded.image)
             if order.with_masks:
                 masks.add(np.zeros(order.framing.size, np.uint8) if decoded.mask is None else decoded.mask)
-            numbers = np.empty(0, "<i4") if decoded.regions is None else decoded.regions.astype("<i4")
-            regions.add(numbers.view(np.uint8))
+            numbers = np.empty((0, 2), "<i4") if decoded.regions is None else decoded.regions.astype("<i4")
+            regions.add(numbers.reshape(-1).view(np.uint8))
             marked.append(len(numbers))
             kept.append(number)
             sizes.append(decoded.size)

@@ -45,5 +45,5 @@ def of_decoded(samples: Sequence[Sample], decoded: Sequence[Decoded], size: Size
         masks=np.stack(masks) if any(each.mask is not None for each in decoded) else None,
         sizes=tuple(each.size for each in decoded),
         content="",
-        regions=tuple(np.empty(0, np.int32) if each.regions is None else each.regions for each in decoded),
+        regions=tuple(np.empty((0, 2), np.int32) if each.regions is None else each.regions for each in decoded),
     )

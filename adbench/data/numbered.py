@@ -39,12 +39,16 @@ def resized(numbers: Numbers, part: Box, size: Size) -> Numbers:
     """Cut a part out of numbered regions, and resize it by the nearest pixel: each pixel has its source's number.
 
     Of a region with pixels in the part, at least one pixel stays: the nearest one that is not another region's only
-    one. So no region is lost or torn, and two never count as one, as long as there are pixels for all.
+    one. So no region is lost or torn, and two never count as one, as long as there are pixels for all. Where that pixel
+    is good in the resized mask, its number is negative: it counts for the region alone, and not for metrics of pixels.
 
     Args:
         numbers: (H, W), 0 where good.
         part: left, top, right and bottom, in these pixels.
         size: height and width of the result.
+
+    Returns:
+        (height, width): 0 where good; its absolute value is the number of the region.
     """
     height, width = size
     found = np.array(Image.fromarray(numbers, "I").resize((width, height), Image.Resampling.NEAREST, box=part))
@@ -59,10 +63,17 @@ def resized(numbers: Numbers, part: Box, size: Size) -> Numbers:
             column = (columns.mean() + window[1].start + 0.5 - left) * width / (right - left) - 0.5
             place = _free_place(found, counts, row, column)
             if place is not None:
-                counts[found[place]] -= 1
+                counts[abs(found[place])] -= 1
                 counts[lost] += 1
-                found[place] = lost
+                found[place] = lost if found[place] > 0 else -lost
     return found
+
+
+def pairs(numbers: Numbers) -> Numbers:
+    """The flat position and the number of each pixel that is in a region, (P, 2): a small form of ``numbers``."""
+    flat = numbers.reshape(-1)
+    positions = np.flatnonzero(flat)
+    return np.stack([positions.astype(np.int32), flat[positions]], axis=1)
 
 
 def _free_place(found: Numbers, counts: NDArray[np.int64], row: float, column: float) -> tuple[int, int] | None:
@@ -71,7 +82,7 @@ def _free_place(found: Numbers, counts: NDArray[np.int64], row: float, column: f
     while True:
         top, left = max(int(row) - reach, 0), max(int(column) - reach, 0)
         part = found[top : int(row) + reach + 1, left : int(column) + reach + 1]
-        rows, columns = np.nonzero((part == 0) | (counts[part] > 1))
+        rows, columns = np.nonzero((part == 0) | (counts[np.abs(part)] > 1))
         distances = np.hypot(rows + top - row, columns + left - column)
         if len(distances) and (distances.min() < reach - 1 or reach > max(found.shape)):
             nearest = int(np.argmin(distances))

@@ -67,10 +67,14 @@ class Bins:
 
 @dataclass(frozen=True, eq=False)
 class _Defects:
-    """The defect pixels of one image: flat positions (P,), and what each adds to its region's overlap (P,)."""
+    """The pixels in regions of one image: flat positions (P,), and what each adds to its region's overlap (P,).
+
+    Those that are not ``marked`` (P,) count for their region alone.
+    """
 
     positions: NDArray[np.int64]
     shares: NDArray[np.float64]
+    marked: NDArray[np.bool_]
 
 
 def bin_maps(
@@ -95,7 +99,7 @@ def bin_maps(
     def count(number: int, scores: NDArray[np.floating]) -> None:
         defects = images[number]
         bins = np.searchsorted(borders, scores[defects.positions], side="right") - 1
-        found[number] = np.bincount(bins, minlength=len(borders))
+        found[number] = np.bincount(bins[defects.marked], minlength=len(borders))
         overlap[number] = np.bincount(bins, defects.shares, minlength=len(borders))
         scores = np.sort(scores)  # faster than a search for the bin of every pixel
         below = np.append(np.searchsorted(scores, borders), len(scores))
@@ -158,7 +162,8 @@ def _defects(ground_truth: GroundTruth) -> Iterator[_Defects]:
     start = first = 0
     for end, last in zip(ends.tolist(), cuts.tolist(), strict=True):
         regions = ground_truth.regions[first:last]
-        yield _Defects(ground_truth.positions[first:last] - start, 1.0 / ground_truth.region_sizes[regions])
+        kept = np.zeros(last - first, bool) if ground_truth.kept is None else ground_truth.kept[first:last]
+        yield _Defects(ground_truth.positions[first:last] - start, 1.0 / ground_truth.region_sizes[regions], ~kept)
         start, first = end, last
 
 

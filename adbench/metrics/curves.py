@@ -50,6 +50,8 @@ class Curve:
         alarms: (K,) good items scored this high or higher.
         overlap: (K,) mean share of the regions scored this high or higher; empty for images.
         good: number of good items.
+        kept: (K,) items scored this high or higher that are good, but belong to a region; None if there are none.
+        kept_count: number of such items.
     """
 
     hits: Integers
@@ -57,6 +59,8 @@ class Curve:
     alarms: Integers
     overlap: NDArray[np.float64]
     good: int
+    kept: Integers | None = None
+    kept_count: int = 0
 
     def auroc(self) -> float:
         """Area under the receiver operating characteristic, ties joined by straight lines."""
@@ -74,12 +78,13 @@ class Curve:
 
     def overlap_area(self, limit: float) -> float:
         """Area under the overlap up to a false-positive rate of ``limit``, divided by ``limit``."""
-        end = limit * self.good
-        used = int(np.searchsorted(self.above, end))  # the next score lies past the end
+        above, alarms, good = self._outside()
+        end = limit * good
+        used = int(np.searchsorted(above, end))  # the next score lies past the end
         # From one score to the next only good pixels are added, so the curve runs flat; then come
         # the pixels tied at that score, good and defective together, along a straight line.
         x = np.full(2 * used + 2, end)
-        x[0], x[1:-1:2], x[2:-1:2] = 0, self.above[:used], self.alarms[:used]
+        x[0], x[1:-1:2], x[2:-1:2] = 0, above[:used], alarms[:used]
         y = np.zeros(2 * used + 2)
         y[2::2] = y[3::2] = self.overlap[:used]
         if x[-2] > end:  # cut the last line where it passes the end
@@ -87,6 +92,13 @@ class Curve:
             x[-2] = end
         widths = np.diff(x)
         return float((widths @ y[1:] + widths @ y[:-1]) / (2 * end))
+
+    def _outside(self) -> tuple[Integers, Integers, int]:
+        """``above``, ``alarms`` and ``good`` without the items that belong to a region."""
+        if self.kept is None:
+            return self.above, self.alarms, self.good
+        before = np.append(0, self.kept[:-1])
+        return self.above - before, self.alarms - self.kept, self.good - self.kept_count
 
 
 Look = Callable[[NDArray[Any]], None]
@@ -100,6 +112,7 @@ def curve_of(
     *,
     limit: float = 1.0,
     look: Look | None = None,
+    kept: NDArray[np.bool_] | None = None,
 ) -> Curve | None:
     """Count what the thresholds find; None unless there are both defects and good items.
 
@@ -110,13 +123,14 @@ def curve_of(
         limit: below 1, the curve serves only for ``overlap_area`` up to this false-positive rate, and low scores are
             not sorted.
         look: called with the defects' scores.
+        kept: (P,) of the defects, those that count for their regions alone, and as good for all else.
     """
     good = math.prod(scores.shape) - len(positions)
     if not good or not len(positions):
         return None
     floor = _floor(scores, round(limit * good) + 1 + len(positions)) if limit < 1 else None
     defects = [take(scores, positions)]
-    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor), look)
+    return _curve(defects, weights, good, floor, lambda keys: _count(scores, keys, floor), look, kept)
 
 
 class Images(Protocol):
@@ -132,6 +146,7 @@ def curve_of_images(
     weights: NDArray[np.float64] | None = None,
     *,
     look: Look | None = None,
+    kept: NDArray[np.bool_] | None = None,
 ) -> Curve | None:
     """Like ``curve_of``, for images of several sizes. Only a few of them are in memory at a time.
 
@@ -141,6 +156,7 @@ def curve_of_images(
         positions: (P,) of the defects in the flattened images, one after the other; ascending.
         weights: (P,) what each defect adds to the overlap; None without overlap.
         look: called with the defects' scores.
+        kept: as in ``curve_of``.
     """
     ends = np.cumsum([height * width for height, width in sizes])
     good = int(ends[-1]) - len(positions)
@@ -155,7 +171,7 @@ def curve_of_images(
     ]
 
     everything = range(len(sizes))
-    return _curve(taken, weights, good, None, lambda keys: count_images(images, everything, sizes, keys), look)
+    return _curve(taken, weights, good, None, lambda keys: count_images(images, everything, sizes, keys), look, kept)
 
 
 def count_images(
@@ -207,6 +223,7 @@ def _curve(
     floor: Any,
     count: Callable[[NDArray[Any]], tuple[Integers, Integers]],
     look: Look | None,
+    kept: NDArray[np.bool_] | None,
 ) -> Curve:
     """Build the curve. ``taken`` holds the defects' scores and is emptied; ``count`` counts all scores at keys."""
     defects = taken[0] if len(taken) == 1 else np.concatenate(taken)  # (P,)
@@ -221,13 +238,17 @@ def _curve(
     keys = np.ascontiguousarray(defects[last][::-1])  # (K,) ascending
     del defects  # here and below: the sorted chunks need the memory
     overlap = np.empty(0) if weights is None else _shares(weights, order, last)
+    spared = None if kept is None else np.cumsum(kept[order])[last]
     del order, weights
     hits = last + 1
     del last
     above, alarms = (counts[::-1] for counts in count(keys))
+    count_kept = 0 if kept is None else int(np.count_nonzero(kept))
+    if spared is not None:
+        hits, good = hits - spared, good + count_kept
     above[1:] -= hits[:-1]
     alarms -= hits
-    return Curve(hits, above, alarms, overlap, good)
+    return Curve(hits, above, alarms, overlap, good, spared, count_kept)
 
 
 def _shares(weights: NDArray[np.float64], order: Integers, last: Integers) -> NDArray[np.float64]:

@@ -107,6 +107,7 @@ def evaluate_ground_truth(
     pixels = None if maps is None else _Pixels("maps", maps, ground_truth)
     pimo = None if pixels is None or not pixels.has_masks else pixels.pimo()
     pixel = None if pixels is None else pixels.curve(look=pimo.look if pimo else None)
+    marked = pixel if pixel is not None and pixel.hits[-1] else None  # regions may have lost all their pixels
     areas = pixels if region_maps is None else _Pixels("region_maps", region_maps, ground_truth)
     region = pixel if areas is None or areas is pixels else areas.curve(limit=AUPRO_LIMIT)
     saturated = areas.saturated() if areas else SaturatedOverlap()
@@ -114,9 +115,9 @@ def evaluate_ground_truth(
         image_auroc=image.auroc() if image else None,
         image_ap=image.average_precision() if image else None,
         image_f1max=image.f1_max() if image else None,
-        pixel_auroc=pixel.auroc() if pixel else None,
-        pixel_ap=pixel.average_precision() if pixel else None,
-        pixel_f1max=pixel.f1_max() if pixel else None,
+        pixel_auroc=marked.auroc() if marked else None,
+        pixel_ap=marked.average_precision() if marked else None,
+        pixel_f1max=marked.f1_max() if marked else None,
         aupro=region.overlap_area(AUPRO_LIMIT) if region else None,
         aupro_05=region.overlap_area(AUPRO_05_LIMIT) if region else None,
         image_fpr95=image_rates.fpr_at_95(image) if image else None,
@@ -155,10 +156,10 @@ class _Pixels:
         """What thresholds find; None without masks, or pixels of both kinds."""
         if not self.has_masks:
             return None
-        positions, weights = self.truth.positions, self.truth.pixel_weights
+        positions, weights, kept = self.truth.positions, self.truth.pixel_weights, self.truth.kept
         if self.whole is None:
-            return curve_of_images(self.images, self.sizes, positions, weights, look=look)
-        return curve_of(self.whole, positions, weights, limit=limit, look=look)
+            return curve_of_images(self.images, self.sizes, positions, weights, look=look, kept=kept)
+        return curve_of(self.whole, positions, weights, limit=limit, look=look, kept=kept)
 
     def pimo(self) -> Aupimo:
         """AUPIMO, to be computed while the curve is counted."""
@@ -166,7 +167,7 @@ class _Pixels:
 
     def seg_f1(self, threshold: float) -> float | None:
         """SegF1; None without masks."""
-        return seg_f1(self.images, self.sizes, self.truth.positions, threshold) if self.has_masks else None
+        return seg_f1(self.images, self.sizes, self.truth.defects, threshold) if self.has_masks else None
 
     def saturated(self) -> SaturatedOverlap:
         """AU-sPRO, where there are regions with saturations."""

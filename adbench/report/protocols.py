@@ -18,7 +18,7 @@ MOVES: Mapping[str, tuple[str, ...]] = {
     "masks": PIXEL_METRICS,
     "aupro": tuple(name for name in PIXEL_METRICS if name.startswith(("aupro", "au_spro"))),
     "segf1": ("segf1",),
-    "regions": PIXEL_METRICS,
+    "regions": tuple(name for name in PIXEL_METRICS if name.startswith("aupro")),
 }
 """The parts of a protocol that move only some metrics, by those metrics; the others move all metrics."""
 

@@ -15,6 +15,7 @@ from adbench.data.decode import Decoded, decode_mask, decode_sample
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
 from adbench.data.numbered import numbered, resized
+from adbench.metrics.metrics import evaluate_ground_truth
 
 DIAGONAL = np.eye(60, dtype=bool)
 
@@ -41,7 +42,7 @@ def test_every_region_stays_one(case):
         int(np.ceil(top - 0.5)) : int(np.ceil(bottom - 0.5)), int(np.ceil(left - 0.5)) : int(np.ceil(right - 0.5))
     ]
     wanted = set(np.unique(inside)) - {0}
-    there = set(np.unique(found)) - {0}
+    there = set(np.unique(np.abs(found))) - {0}
     assert there <= set(np.unique(numbers)) - {0}
     assert len(there) >= min(len(wanted), found.size)
 
@@ -49,16 +50,15 @@ def test_every_region_stays_one(case):
 @settings(max_examples=40, deadline=None)
 @given(cases())
 def test_pixels_that_are_defective_are_those_of_before(case):
-    """The mask is the one resized by the nearest pixel; beyond it there are only single pixels of lost regions."""
+    """They are those of the nearest pixel; beyond them only regions that were lost have one pixel each."""
     mask, part, size = case
     numbers = numbered(mask)
     found = resized(numbers, part, size)
     before = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST, box=part))
-    assert not ((before > 0) & (found == 0)).any()
-    kept = found[(before == 0) & (found > 0)]
+    np.testing.assert_array_equal(found > 0, before > 0)
+    kept = -found[found < 0]
     assert len(np.unique(kept)) == len(kept)
-    for number in kept:
-        assert (found == number).sum() == 1
+    assert not np.isin(kept, found).any()
 
 
 def test_numbers_are_those_of_connected_pixels():
@@ -89,12 +89,13 @@ def test_a_lost_region_takes_no_other_regions_last_pixel():
     """Beside a dot another dot takes the next pixel; beside a large region it takes one of that region's."""
     dots = np.zeros((40, 40), bool)
     dots[10, 10] = dots[10, 12] = dots[12, 10] = dots[12, 12] = True
-    assert len(np.unique(resized(numbered(dots), (0, 0, 40, 40), (4, 4)))) == 5
+    assert set(np.abs(resized(numbered(dots), (0, 0, 40, 40), (4, 4))).ravel()) == {0, 1, 2, 3, 4}
     large = np.ones((40, 40), bool)
     large[8:13, 8:13] = False
     large[10, 10] = True
     found = resized(numbered(large), (0, 0, 40, 40), (4, 4))
     assert sorted(np.unique(found, return_counts=True)[1]) == [1, 15]
+    assert (found > 0).all()
 
 
 # ---------------------------------------------------------------- on the way to a run
@@ -121,13 +122,42 @@ def test_a_store_keeps_the_numbers(tmp_path, monkeypatch):
     samples = written(tmp_path, DIAGONAL, two)
     for _ in range(2):  # made, then read
         store = image_store.open_store(samples, root=tmp_path, framing=FRAMING)
-        assert [len(np.unique(each)) for each in store.regions] == [1, 2, 0]
+        assert [len(np.unique(each[:, 1])) for each in store.regions] == [1, 2, 0]
         assert open_ground_truth(store, FRAMING).region_sizes.tolist() == [12, 12, 1]
     memory = memory_store.read(samples, FRAMING)
     assert [each.tolist() for each in memory.regions] == [each.tolist() for each in store.regions]
     torn = GroundTruth.of([1, 1, 0], store.masks)
     assert len(torn.region_sizes) > 3
-    np.testing.assert_array_equal(torn.positions, open_ground_truth(store, FRAMING).positions)
+    np.testing.assert_array_equal(torn.positions, open_ground_truth(store, FRAMING).defects)
+
+
+def test_a_kept_pixel_counts_for_its_region_alone(tmp_path, monkeypatch):
+    """Pixel metrics are those of the resized mask, bit by bit; AUPRO also counts the region that it lost."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path / "cache"))
+    mask, rng = np.zeros((40, 40), bool), np.random.default_rng(3)
+    mask[20:30, 20:30] = mask[1, 1] = mask[1, 38] = True
+    framing = Framing((8, 8))
+    store = image_store.open_store(written(tmp_path, mask, mask), root=tmp_path, framing=framing)
+    truth, plain = open_ground_truth(store, framing), GroundTruth.of([1, 1, 0], store.masks)
+    assert (len(truth.region_sizes), len(plain.region_sizes), int(truth.kept.sum())) == (6, 2, 4)
+    maps = rng.integers(0, 9, (3, 8, 8)).astype(np.float32)
+    maps[:2, 0, 0] = 8
+    found, before = (evaluate_ground_truth(each, image_scores=[1, 1, 0], maps=maps) for each in (truth, plain))
+    names = ("pixel_auroc", "pixel_ap", "pixel_f1max")
+    assert [getattr(found, name) for name in names] == pytest.approx(
+        [getattr(before, name) for name in names], abs=1e-12
+    )
+    outside = np.ones(maps.shape, bool)
+    outside.reshape(-1)[truth.positions] = False
+    rates, shares = [0.0], [0.0]
+    for level in np.unique(maps)[::-1]:
+        rates.append((maps[outside] >= level).mean())
+        hit = (maps.reshape(-1)[truth.positions] >= level).astype(float)
+        shares.append(np.mean([hit[truth.regions == number].mean() for number in range(6)]))
+    at = np.append(np.array(rates)[np.array(rates) < 0.3], 0.3)
+    heights = np.interp(at, rates, shares)
+    assert found.aupro == pytest.approx(np.diff(at) @ (heights[1:] + heights[:-1]) / 0.6, abs=1e-12)
+    assert evaluate_ground_truth(truth, image_scores=[1, 1, 0], maps=-maps, region_maps=maps).aupro == found.aupro
 
 
 @pytest.mark.parametrize("eval_size", ["native", (60, 12), (30, 30)])
@@ -149,5 +179,5 @@ def test_a_crop_counts_what_it_shows(tmp_path):
         decoded = decode_sample(sample, framing)
     assert isinstance(decoded, Decoded)
     assert set(np.unique(own)) == {0, 1}
-    assert set(decoded.regions.tolist()) == {1}
+    assert set(decoded.regions[:, 1].tolist()) == {1}
     assert label(decoded.mask, np.ones((3, 3)))[1] == 2

@@ -104,7 +104,7 @@ def test_both_kinds_of_difference_are_shown():
 
 
 def test_results_from_before_own_pixels_are_marked():
-    """Regions of resized masks move pixel metrics, so boards show them beside those of the masks' own pixels."""
+    """Regions of resized masks move AUPRO, so boards show them beside those of the masks' own pixels."""
     results = pair({"regions": "own pixels"})
     (table,) = report.leaderboard(results)
     shown = render([table], "csv")
