@@ -238,7 +238,7 @@ def _curve(
     keys = np.ascontiguousarray(defects[last][::-1])  # (K,) ascending
     del defects  # here and below: the sorted chunks need the memory
     overlap = np.empty(0) if weights is None else _shares(weights, order, last)
-    spared = None if kept is None else np.cumsum(kept[order])[last]
+    spared = None if kept is None else np.cumsum(kept[order], dtype=np.int64)[last]
     del order, weights
     hits = last + 1
     del last
