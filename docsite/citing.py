@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from adbench.api.registry import Registry
 
 from . import data_sets, methods
@@ -22,6 +20,8 @@ SOURCE = re.compile(rf"\*\*Source\.\*\* (.*?\]\({re.escape(methods.ARXIV)}[^)]+\
 
 def facts(registry: Registry, root: Path) -> str:
     """The sections that are made from CITATION.cff and from the methods' pages."""
+    import yaml  # comes with MkDocs
+
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     rows = [[f"[{name}](methods/{name}.md)", text] for name, text in papers(registry, root).items()]
     return (

@@ -100,11 +100,12 @@ def published(numbers: Iterable[Published]) -> list[str]:
             sets.setdefault(Source.of(number), []).append(number)
     if not sets:
         return ["None are shipped.\n"]
-    titles = ["data set", "setting", "configuration", "epoch", "classes", *map(TITLES.__getitem__, MAIN_METRICS)]
-    rows = [_row(source, found) for source, found in sets.items()]
+    titles = ["no.", "data set", "setting", "configuration", "epoch", "classes"]
+    rows = [[str(number), *_row(source, found)] for number, (source, found) in enumerate(sets.items(), 1)]
     return [
         f"Means in %, of the source itself or else of its classes. {_POLICIES}\n",
-        table([*titles, "source"], rows),
+        table([*titles, *map(TITLES.__getitem__, MAIN_METRICS)], rows),
+        "".join(f"{number}. {plain(source.source)}\n" for number, source in enumerate(sets, 1)),
         *(_by_class(source, found) for source, found in sets.items() if len(_classes(found)) > 1),
     ]
 
@@ -123,7 +124,7 @@ def _row(source: Source, found: Sequence[Published]) -> list[str]:
     count = len(_classes(found))
     means = [_percent(_mean([each for each in found if each.metric == metric])) for metric in MAIN_METRICS]
     facts = [source.dataset, source.setting, source.configuration or "-", source.policy, str(count or "mean only")]
-    return [*map(plain, facts), *means, plain(source.source)]
+    return [*map(plain, facts), *means]
 
 
 def _mean(found: Sequence[Published]) -> float | None:
