@@ -1,9 +1,9 @@
 """The API for plugins: all that a method, a data set, a backbone or a tracker may import, under one address.
 
-``from adbench.api import ...`` finds methods, options, detectors, scores, data sets, trackers and hooks, all errors,
-and four modules of helpers: ``maps`` (upsampling, smoothing, image scores), ``devices`` (precision), ``memory``
-(running out of memory) and ``files`` (atomic writes). Importing it does not import torch: ``maps``, ``devices`` and
-``memory``, which need it, are imported when they are asked for.
+``from adbench.api import ...`` finds methods, options, detectors, scores, data sets, trackers, executors and hooks,
+all errors, and four modules of helpers: ``maps`` (upsampling, smoothing, image scores), ``devices`` (precision),
+``memory`` (running out of memory) and ``files`` (atomic writes). Importing it does not import torch: ``maps``,
+``devices`` and ``memory``, which need it, are imported when they are asked for.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from .data import (
     size_text,
 )
 from .detector import Detector, Epoch, Step
+from .executor import Executor, ExecutorEnd, ExecutorEntry, ExecutorRequest, ExecutorTask, Hear, Send
 from .facts import Archive, Counts, Facts
 from .hooks import hookimpl
 from .images import Batch, Images, Transform
@@ -95,9 +96,15 @@ __all__ = [
     "Detector",
     "Epoch",
     "EvalSize",
+    "Executor",
+    "ExecutorEnd",
+    "ExecutorEntry",
+    "ExecutorRequest",
+    "ExecutorTask",
     "Fact",
     "Facts",
     "FrontierPoint",
+    "Hear",
     "Images",
     "Interpolation",
     "Method",
@@ -121,6 +128,7 @@ __all__ = [
     "Sample",
     "Saturation",
     "Scores",
+    "Send",
     "Setting",
     "Share",
     "Size",

@@ -8,6 +8,7 @@ import pluggy
 
 from .backbone import BackboneEntry
 from .data import Dataset
+from .executor import ExecutorEntry
 from .method import Method
 from .tracker import TrackerEntry
 
@@ -36,4 +37,10 @@ def adbench_backbones() -> Sequence[BackboneEntry]:
 @hookspec
 def adbench_trackers() -> Sequence[TrackerEntry]:
     """Return the trackers of this plugin."""
+    raise NotImplementedError
+
+
+@hookspec
+def adbench_executors() -> Sequence[ExecutorEntry]:
+    """Return the executors of this plugin."""
     raise NotImplementedError

@@ -27,6 +27,7 @@ from .backbone_table import is_built_in
 from .context import BuildContext
 from .data import Dataset
 from .data_options import with_options
+from .executor import LOCAL, ExecutorEntry
 from .method import Method
 from .options import Options
 from .tracker import TrackerEntry
@@ -36,13 +37,15 @@ GROUP = "adbench"
 OWN_PLUGINS, OWN_DATASETS = "adbench_plugins", "adbench_datasets"
 """The packages of adbench's own methods and data sets."""
 
-KINDS: Mapping[type, str] = {Method: "method", Dataset: "dataset", BackboneEntry: "backbone", TrackerEntry: "tracker"}
+KINDS: Mapping[type, str] = {
+    Method: "method", Dataset: "dataset", BackboneEntry: "backbone", TrackerEntry: "tracker", ExecutorEntry: "executor"
+}  # fmt: skip
 """What hooks return, and what people call it."""
 
-KIND_TITLES = {"method": "method", "dataset": "data set", "backbone": "backbone", "tracker": "tracker"}
+KIND_TITLES = {kind: "data set" if kind == "dataset" else kind for kind in KINDS.values()}
 """Kinds of things that a plugin offers, as sentences name them."""
 
-Named = TypeVar("Named", Method, Dataset, BackboneEntry, TrackerEntry)
+Named = TypeVar("Named", Method, Dataset, BackboneEntry, TrackerEntry, ExecutorEntry)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Plugin:
         return self.origin.module.partition(".")[0] in (OWN_PLUGINS, OWN_DATASETS)
 
     def names(self, kind: str) -> list[str]:
-        """The names of the methods or others ("method", "dataset", "backbone", "tracker") that it offers."""
+        """The names of the methods or others ("method", "dataset", "tracker", ...) that it offers."""
         return [name for each, name in self.offers if each == kind]
 
     def is_called(self, name: str) -> bool:
@@ -117,7 +120,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Registry:
-    """All methods, data sets, trackers and plugins' backbones by name; ``broken`` names each skipped plugin."""
+    """Methods, data sets, trackers, executors and plugins' backbones by name; ``broken`` names each skipped plugin."""
 
     methods: Mapping[str, Method]
     datasets: Mapping[str, Dataset]
@@ -127,6 +130,7 @@ class Registry:
     backbone_origins: Mapping[str, Origin] = field(default_factory=dict)
     plugins: tuple[Plugin, ...] = ()
     trackers: Mapping[str, TrackerEntry] = field(default_factory=dict)
+    executors: Mapping[str, ExecutorEntry] = field(default_factory=dict)
 
     def method(self, name: str) -> Method:
         """Find a method. Raises ``UnknownNameError`` with the nearest name."""
@@ -170,6 +174,13 @@ class Registry:
         if name not in self.trackers:
             raise UnknownNameError("tracker", name, self.trackers, hint="Add --plugin FILE for another one")
         return self.trackers[name]
+
+    def executor(self, name: str) -> ExecutorEntry:
+        """Find an executor other than ``LOCAL``. Raises ``UnknownNameError`` with the nearest name."""
+        if name not in self.executors:
+            hint = "Add --plugin FILE for another one"
+            raise UnknownNameError("executor", name, [LOCAL, *self.executors], hint=hint)
+        return self.executors[name]
 
 
 def texts_in(options: Mapping[str, Any]) -> set[str]:
@@ -233,12 +244,10 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     datasets = _collect(manager, "adbench_datasets", Dataset, reject)
     backbones = _collect(manager, "adbench_backbones", BackboneEntry, reject)
     trackers = _collect(manager, "adbench_trackers", TrackerEntry, reject)
-    offers = [
-        *((plugin, "method", name) for name, (plugin, _) in methods.items()),
-        *((plugin, "dataset", name) for name, (plugin, _) in datasets.items()),
-        *((plugin, "backbone", name) for name, (plugin, _) in backbones.items()),
-        *((plugin, "tracker", name) for name, (plugin, _) in trackers.items()),
-    ]
+    executors = _collect(manager, "adbench_executors", ExecutorEntry, reject)
+    of_kind: Sequence[Mapping[str, tuple[str, object]]] = (methods, datasets, backbones, trackers, executors)
+    kinds = zip(KINDS.values(), of_kind, strict=True)
+    offers = [(plugin, kind, name) for kind, items in kinds for name, (plugin, _) in items.items()]
     return Registry(
         methods={name: method for name, (_, method) in methods.items()},
         datasets={name: dataset for name, (_, dataset) in datasets.items()},
@@ -257,6 +266,7 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
             for plugin, name in names.items()
         ),
         trackers={name: entry for name, (_, entry) in trackers.items()},
+        executors={name: entry for name, (_, entry) in executors.items()},
     )
 
 
@@ -385,6 +395,6 @@ def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> li
             raise _UnusableError(f"{hook} returned a list with {type_text(item)}, {wanted}")
         if not isinstance(item.name, str) or not item.name:
             raise _UnusableError(f"{hook} returned a {kind.__name__} with the name {item.name!r}, wanted a text")
-        if kind is BackboneEntry and is_built_in(item.name):
-            raise _UnusableError(f"{hook} returned the backbone {item.name}, which adbench has itself: rename it")
+        if (kind is BackboneEntry and is_built_in(item.name)) or (kind is ExecutorEntry and item.name == LOCAL):
+            raise _UnusableError(f"{hook} returned the {KINDS[kind]} {item.name}, which adbench has itself: rename it")
     return offered

@@ -191,8 +191,9 @@ class FeatureCache:
                 began = time.monotonic()
                 rows = entry.rows if entry else self._open(name, count, device)
                 if rows is None:
-                    with torch.no_grad():
-                        rows = self._make(name, count, compute, device, watch, chunk, about)
+                    with torch.no_grad(), cache.making(self.files.folder / name) as waited:
+                        rows = self._open(name, count, device) if waited else None
+                        rows = rows or self._make(name, count, compute, device, watch, chunk, about)
                 self.seconds += time.monotonic() - began
                 table = Table(rows, compute, count, device)
                 if rows is not None:

@@ -152,6 +152,12 @@ def _trackers(ctx: click.Context) -> Iterable[str]:
     return _registry(ctx).trackers
 
 
+def _executors(ctx: click.Context) -> Iterable[str]:
+    from ..api.executor import LOCAL
+
+    return [LOCAL, *_registry(ctx).executors]
+
+
 def _devices(ctx: click.Context) -> Iterable[str]:
     return ("auto", "cpu", "cuda", "mps")
 
@@ -197,6 +203,7 @@ SOURCES: Mapping[str, Source] = {
     "name": _names,
     "plugin_name": _plugins,
     "track": _trackers,
+    "executor": _executors,
     "backbone_names": _backbones,
     "run": _runs,
     "runs": _runs,

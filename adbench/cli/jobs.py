@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +15,7 @@ from .console import STOPPED, console, print_tracebacks, say
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
+    from ..run.dispatch import Where
     from ..run.heatmaps import Kind
     from ..run.job import Job
     from ..run.plan import Outcome
@@ -27,6 +28,7 @@ def run_jobs(
     *,
     maps: Kind | None = None,
     may_shorten: bool = True,
+    where: Where | None = None,
 ) -> None:
     """Run with progress on standard error, and add what comes of each job to ``outcomes``.
 
@@ -36,11 +38,15 @@ def run_jobs(
         outcomes: receives the outcomes as they come.
         maps: which maps the caller will keep, if any: their size is announced.
         may_shorten: advise a shorter preset for a long run on a CPU.
+        where: the executor; by default this process.
     """
     from ..run import plan as suite
     from ..util import devices
     from .progress import ConsoleWatch
 
+    if where is not None and not where.is_local:
+        _run_elsewhere(where, jobs, registry, outcomes, maps)
+        return
     for job in jobs:  # a mistake here is one of the command, not of a task
         devices.resolve_amp(job.options.amp, devices.resolve_device(job.device))
 
@@ -50,14 +56,31 @@ def run_jobs(
         return "--preset cpu takes minutes." if shorter and slow else ""
 
     with ConsoleWatch(console(), len(jobs), advice=advice) as watch:
-        failures = Failures(watch.note)
-        for outcome in suite.run_here(jobs, registry, watch=watch, maps=maps):
-            outcomes.append(outcome)
-            if outcome.error is not None:
-                failures.add(outcome.job, outcome.error)
-            else:
-                watch.note(_outcome_line(outcome))
-        failures.end()
+        _collect(suite.run_here(jobs, registry, watch=watch, maps=maps), outcomes, watch.note)
+
+
+def _run_elsewhere(
+    where: Where, jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome], maps: Kind | None
+) -> None:
+    """Run by an executor, with the progress of all jobs on one screen."""
+    from ..run.dispatch import run_on
+    from .board import ConsoleBoard
+
+    board = ConsoleBoard(console(), len(jobs))
+    with board, contextlib.closing(run_on(where, jobs, registry, board=board, maps=maps)) as made:
+        _collect(made, outcomes, board.note)
+
+
+def _collect(made: Iterable[Outcome], outcomes: list[Outcome], note: Callable[[str], None]) -> None:
+    """Keep the outcomes of jobs as they come, and say what became of each."""
+    failures = Failures(note)
+    for outcome in made:
+        outcomes.append(outcome)
+        if outcome.error is not None:
+            failures.add(outcome.job, outcome.error)
+        else:
+            note(_outcome_line(outcome))
+    failures.end()
 
 
 class Failures:

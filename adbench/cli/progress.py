@@ -106,7 +106,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         gap = self._count_time()
         if what == "features":
             self.aside += gap
-        self._show_facts([f"{what} {done}/{total}"])
+        self.show_facts([f"{what} {done}/{total}"])
 
     def announce(self, epoch: int, total: int) -> None:
         """Remember the number of epochs."""
@@ -122,7 +122,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._count_time()
         self.fraction = min(1.0, (self.epochs_done + done / max(total, 1)) / self.epochs_total)
         self._show()
-        self._warn_if_long()
+        self.warn_if_long()
 
     def epoch(self, record: EpochRecord) -> None:
         """Show the finished epoch, its loss and the time left."""
@@ -135,7 +135,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         if record.metrics and record.metrics.image_auroc is not None:
             self.results.append(f"image AUROC {100 * record.metrics.image_auroc:.2f}")
         self._show(force=record.number in (1, record.total))
-        self._warn_if_long()
+        self.warn_if_long()
 
     def note(self, message: str) -> None:
         """Print a line above the bars."""
@@ -168,9 +168,9 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
     def _show(self, *, force: bool = False) -> None:
         left = self.left()
         waiting = [] if left is None or self.fraction >= 1 else [f"{duration(left)} left"]
-        self._show_facts([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
+        self.show_facts([f"epoch {self.epochs_done}/{self.epochs_total}", *waiting, *self.results], force=force)
 
-    def _show_facts(self, facts: list[str], *, force: bool = False) -> None:
+    def show_facts(self, facts: list[str], *, force: bool = False) -> None:
         """Show facts, the most important first: on the bar at once, in a log now and then."""
         now = time.monotonic()
         if self.bars and self.bar is not None:
@@ -181,7 +181,8 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
             self.said = now
             self.console.print(_shown(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
 
-    def _warn_if_long(self) -> None:
+    def warn_if_long(self) -> None:
+        """Say once, as soon as the pace is known, that the run will take long."""
         if self.warned or self._trained() < MEASURED:
             return
         left = self.left()

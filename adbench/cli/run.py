@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     help="Log each run to wandb, mlflow, tensorboard or a plugin's tracker, below RESULTS/tracking or where that "
     "program is set to.",
 )
+@arguments.executor_options
 @arguments.results_option
 @arguments.format_option
 def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
@@ -104,8 +105,8 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
         eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
         keep: Literal["last", "oracle"], label: str | None, force: bool, maps: Kind | None, page: bool,
-        track: str | None, results: Path,
-        format_: str) -> None:  # fmt: skip
+        track: str | None, executor: str, workers: int | None, address: str | None, gpus_per_job: float | None,
+        executor_changes: Sequence[str], results: Path, format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set.
 
     \b
@@ -123,6 +124,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     reader = values.reader(registry, dataset)
     root = values.root(reader, data_root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    where = values.where(registry, executor, workers, address, gpus_per_job, executor_changes)
     grid = expand(chosen, changes, short, on=is_grid)
     given = values.auxiliary(chosen, auxiliary)
     class_names = suite.choose_classes(reader, root, classes)
@@ -165,7 +167,7 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     if is_grid:
         say(grid.text(len(jobs)))
     with report_if_stopped(jobs, outcomes):
-        run_jobs(jobs, registry, outcomes, maps=maps)
+        run_jobs(jobs, registry, outcomes, maps=maps, where=where)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener

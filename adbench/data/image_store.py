@@ -245,11 +245,13 @@ def _make(folder: Path, order: _Order, root: Path, watch: Watch | None, say: Say
     """Build a store and open it."""
     found = "a store that is removed again and again"
     try:
-        for _ in range(TRIES):
-            _build(folder, order, root, watch, say)
-            store = _read_whole(folder, order)
-            if store is not None:
-                return store
+        with cache.making(folder) as waited:
+            for number in range(TRIES):
+                if number or not waited or _read_whole(folder, order) is None:
+                    _build(folder, order, root, watch, say)
+                store = _read_whole(folder, order)
+                if store is not None:
+                    return store
     except OSError as error:
         found = reason(error)
     raise _no_space(folder.parent, found)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from ..api.data import Task
 from ..api.scores import MAIN_METRICS
 from ..util import cache, files
 from ..util.sizes import bytes_text
-from .job import Job, ResolvedJob
+from .job import Job
 
 RESULT_BYTES = 8_000
 """About the bytes of a class's ``result.json`` and ``epochs.csv``, and of what ``last.pt`` holds besides tensors."""
@@ -32,17 +33,21 @@ class DiskUse:
     """Reports once for each variant what its runs leave, and once the limit of the cache.
 
     Args:
-        jobs: all jobs to compute.
+        jobs: all jobs to compute, each with the tasks of its classes.
         say: called with each report.
         maps: which maps are kept beside each result, if any.
     """
 
     def __init__(
-        self, jobs: Sequence[ResolvedJob], say: Callable[[str], None], *, maps: Literal["png", "raw"] | None = None
+        self,
+        jobs: Sequence[tuple[Job, Sequence[Task]]],
+        say: Callable[[str], None],
+        *,
+        maps: Literal["png", "raw"] | None = None,
     ) -> None:
         self._beside: dict[Configuration, list[int]] = {}
-        for resolved in jobs:
-            self._beside.setdefault(_configuration(resolved.job), []).append(bytes_beside(resolved, maps))
+        for job, tasks in jobs:
+            self._beside.setdefault(_configuration(job), []).append(bytes_beside(job, tasks, maps))
         self._say = say
         self._said: set[Configuration] = set()
 
@@ -66,14 +71,14 @@ class DiskUse:
         self._say(f"{text}.{short}")
 
 
-def bytes_beside(resolved: ResolvedJob, maps: Literal["png", "raw"] | None) -> int:
+def bytes_beside(job: Job, tasks: Sequence[Task], maps: Literal["png", "raw"] | None) -> int:
     """About the bytes that a job's results take without the tensors of checkpoints, which its classes share."""
-    height, width = resolved.options.size
+    height, width = job.options.size
     total = 0.0
-    for each in resolved.classes:
-        has_masks = any(sample.mask is not None for sample in each.task.test)
+    for task in tasks:
+        has_masks = any(sample.mask is not None for sample in task.test)
         of_image = SCORE_BYTES + HISTOGRAM_BYTES * has_masks + (MAP_BYTES[maps] * height * width if maps else 0)
-        total += RESULT_BYTES + len(each.task.test) * of_image
+        total += RESULT_BYTES + len(task.test) * of_image
     return round(total)
 
 

@@ -6,8 +6,7 @@ such as a cluster's, needs nothing else.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -27,8 +26,8 @@ from ..util.errors import (
     DataError,
     UnknownNameError,
     UsageError,
-    WeightsError,
 )
+from .builds import Builds
 from .disk_use import DiskUse
 from .failures import foreseen, free_frames
 from .job import Job, ResolvedJob, RunSettings, prepare
@@ -36,6 +35,7 @@ from .watch import Watch
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
+    from ..api.tracker import TrackerEntry
     from .identity import Identifier
     from .notices import Notices
 
@@ -187,7 +187,8 @@ Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...]]
 Tasks = Mapping[Place, Task | AdbenchError]
 
 
-def _places(job: Job) -> list[Place]:
+def places_of(job: Job) -> list[Place]:
+    """The places of a job's tasks."""
     return [(job.dataset, class_name, job.data_root, job.test, job.data_options) for class_name in job.classes]
 
 
@@ -197,7 +198,7 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
 
     tasks: dict[Place, Task | AdbenchError] = {}
     for job in jobs:
-        for place in _places(job):
+        for place in places_of(job):
             if place in tasks:
                 continue
             dataset, class_name, root, test, options = place
@@ -234,18 +235,68 @@ def require_common(jobs: Sequence[Job], tasks: Tasks) -> None:
         require_writable(job.results)
 
 
-def _tasks_of(job: Job, tasks: Tasks) -> list[Task]:
+def tasks_of(job: Job, tasks: Tasks) -> list[Task]:
     """The tasks of a job's classes. Raises the error of a class that can't be used."""
     found = []
-    for task in (tasks[place] for place in _places(job)):
+    for task in (tasks[place] for place in places_of(job)):
         if isinstance(task, AdbenchError):
             raise task
         found.append(task)
     return found
 
 
+def trackers_of(jobs: Sequence[Job], registry: Registry) -> list[TrackerEntry]:
+    """The trackers that jobs name. Raises ``UnknownNameError``."""
+    return [registry.tracker(name) for name in dict.fromkeys(name for job in jobs for name in job.track)]
+
+
+class Preparation:
+    """Looks over the jobs of a command before anything is trained.
+
+    Args:
+        jobs: those of the command.
+        registry: finds methods and data sets.
+        watch: called with the progress.
+
+    Raises:
+        UsageError: what no job can do.
+    """
+
+    def __init__(self, jobs: Sequence[Job], registry: Registry, watch: Watch) -> None:
+        from . import calibrate
+        from .identity import Identifier
+
+        self._jobs, self._watch = jobs, watch
+        self.tasks = load_tasks(jobs, registry)
+        require_common(jobs, self.tasks)
+        calibrate.require_folds_fit(jobs, [task for task in self.tasks.values() if isinstance(task, Task)])
+        self.identifier = Identifier(registry)
+        self.ready: list[ResolvedJob] = []
+        """Jobs to run, with decoded images; filled by ``outcomes``."""
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Prepare each job; yield those that are done already or can't run."""
+        from . import calibrate
+        from .notices import Notices
+
+        builds, notices = Builds(self.identifier), Notices(self.identifier.digests, self._watch.note)
+        for job in self._jobs:
+            found = _prepare(job, self.tasks, self.identifier, builds, notices, self._watch)
+            if isinstance(found, Outcome):
+                yield found
+            else:
+                self.ready.append(found)
+        if cost := calibrate.cost_text(self.ready):
+            self._watch.note(cost)
+
+
 def run_here(
-    jobs: Sequence[Job], registry: Registry, *, watch: Watch | None = None, maps: Literal["png", "raw"] | None = None
+    jobs: Sequence[Job],
+    registry: Registry,
+    *,
+    watch: Watch | None = None,
+    maps: Literal["png", "raw"] | None = None,
+    announce: Callable[[Job, str, int], None] | None = None,
 ) -> Iterator[Outcome]:
     """Run jobs in order in this process; a failing one doesn't stop the others.
 
@@ -257,48 +308,38 @@ def run_here(
         registry: finds methods and data sets.
         watch: called with the progress.
         maps: which maps the caller will keep beside each result, if any: their size is announced.
+        announce: called before training with a job, its variant's name and the bytes of a checkpoint; by default the
+            use of the disk is announced.
 
     Raises:
         UsageError: what no job can do, or a tracker that is not known or not installed.
     """
     from ..backbones.feature_cache import FeatureCache
     from . import calibrate, engine
-    from .identity import Identifier
-    from .notices import Notices
     from .tracking import Trackers
 
     watch = watch or Watch()
-    trackers = Trackers([registry.tracker(name) for name in dict.fromkeys(n for job in jobs for n in job.track)], watch)
-    tasks = load_tasks(jobs, registry)
-    require_common(jobs, tasks)
-    calibrate.require_folds_fit(jobs, [task for task in tasks.values() if isinstance(task, Task)])
-    resolved_jobs: list[ResolvedJob] = []
-    identifier = Identifier(registry)
-    builds, notices = _Builds(identifier), Notices(identifier.digests, watch.note)
-    for job in jobs:
-        ready = _prepare(job, tasks, identifier, builds, notices, watch)
-        if isinstance(ready, Outcome):
-            yield ready
-        else:
-            resolved_jobs.append(ready)
-    if cost := calibrate.cost_text(resolved_jobs):
-        watch.note(cost)
+    trackers = Trackers(trackers_of(jobs, registry), watch)
+    preparation = Preparation(jobs, registry, watch)
+    identifier = preparation.identifier
+    yield from preparation.outcomes()
+    resolved_jobs = preparation.ready
     cache = FeatureCache(say=watch.note)
-    disk_use = DiskUse(resolved_jobs, watch.note, maps=maps)
+    announce = announce or DiskUse([(each.job, each.whole) for each in resolved_jobs], watch.note, maps=maps).announce
     watch.expect(len(resolved_jobs))
     current: list[Place] = []
     for resolved in resolved_jobs:
-        if _places(resolved.job) != current:  # jobs come class by class
+        if places_of(resolved.job) != current:  # jobs come class by class
             cache.forget_idle()
-            current = _places(resolved.job)
+            current = places_of(resolved.job)
         watch.start(resolved.job)
         try:
             # Files may have been edited while other tasks ran, but the run's name is that of their present content.
             identity = identifier.of(resolved.job, resolved.whole, watch.stage, again=True)
             now = prepare(resolved.job, resolved.whole, identity)
             identifier.about_to_import(resolved.job.method)
-            announce = partial(disk_use.announce, resolved.job)
-            results = engine.run(now, registry, cache=cache, watch=watch, announce=announce, trackers=trackers)
+            say_size = partial(announce, resolved.job)
+            results = engine.run(now, registry, cache=cache, watch=watch, announce=say_size, trackers=trackers)
             if resolved.job.target_false_alarms is not None:
                 results = calibrate.calibrate(now, registry, cache=cache, watch=watch)
             outcome = Outcome(resolved.job, results)
@@ -311,45 +352,8 @@ def run_here(
     prune()  # images of a task may have grown the cache over its limit
 
 
-class _Builds:
-    """Builds each configuration of a method once before images are decoded, which may take many minutes.
-
-    Only building shows weights that don't fit, or an option that the method refuses.
-    """
-
-    def __init__(self, identifier: Identifier) -> None:
-        self._identifier = identifier
-        self._tried: dict[str, WeightsError | None] = {}
-
-    def require(self, resolved: ResolvedJob) -> None:
-        """Build a detector and drop it, unless another job's with the same options was built.
-
-        Raises:
-            WeightsError: the weights can't be used, for this job or an earlier one with the same options.
-            BaseException: whatever else building raises.
-        """
-        from ..util.memory import free
-
-        job, registry = resolved.job, self._identifier.registry
-        key = repr((job.method, resolved.options, job.auxiliary))
-        if key not in self._tried:
-            self._identifier.about_to_import(job.method)
-            try:
-                context = registry.offering(resolved.context, resolved.options)
-                registry.method(job.method).make(resolved.options, context)
-            except WeightsError as error:
-                self._tried[key] = error
-                free_frames(error)
-            else:
-                self._tried[key] = None
-            gc.collect()  # a detector may hold itself, and the next one shall not come on top of it
-            free()
-        if (problem := self._tried[key]) is not None:
-            raise problem
-
-
 def _prepare(
-    job: Job, tasks: Tasks, identifier: Identifier, builds: _Builds, notices: Notices, watch: Watch
+    job: Job, tasks: Tasks, identifier: Identifier, builds: Builds, notices: Notices, watch: Watch
 ) -> Outcome | ResolvedJob:
     """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
     from . import calibrate
@@ -359,7 +363,7 @@ def _prepare(
     watch.look_at(job)
     try:
         require_setting([identifier.registry.method(job.method)], job.setting)
-        found = _tasks_of(job, tasks)
+        found = tasks_of(job, tasks)
         identity = identifier.of(job, found, watch.stage)
         notices.tell(found)
         resolved = prepare(job, found, identity)

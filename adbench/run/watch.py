@@ -35,3 +35,17 @@ class Watch:
 
     def stop(self) -> None:
         """The task has ended, successfully or not."""
+
+
+class Board(Watch):
+    """Receives the events of a command whose tasks run at once, in other processes; this base class ignores them.
+
+    Workers repeat what others have said, so ``note`` is to show each message only once.
+    """
+
+    def of(self, job: Job) -> Watch:
+        """A watch for one of the tasks, which has just begun; it is stopped when the task ends."""
+        return Watch()
+
+    def ended(self) -> None:
+        """A task has ended, successfully or not, or was never begun."""

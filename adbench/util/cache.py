@@ -7,12 +7,14 @@ nothing that a process has open: a process that maps a file holds a shared lock 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -31,6 +33,9 @@ LIMIT_VARIABLE = "ADBENCH_CACHE_LIMIT"
 DEFAULT_LIMIT = 50 * 10**9
 DISK_SHARE = 0.1
 """Share of the whole disk; the smaller of the two is the default limit."""
+
+WAIT_BETWEEN = 0.1
+"""Seconds between two looks at a lock that another process holds."""
 
 Kind = Literal["images", "features"]
 
@@ -148,6 +153,58 @@ def _is_held(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+# ---------------------------------------------------------------- made once
+
+LOCKS, LOCK_DIGITS = "locks", 2
+"""Folder of the locks in the cache folder, and digits of a digest that name one; some things share a lock."""
+
+_is_making: ContextVar[bool] = ContextVar("is making something for the cache", default=False)
+
+
+@contextmanager
+def making(path: Path) -> Iterator[bool]:
+    """Let one process at a time make an entry of the cache; the others wait, and then find it made.
+
+    It is no more than a courtesy, since entries are put in place whole: where the file system has no locks, two
+    processes make the same. A process that makes one thing waits for no other one, so that none wait in a circle.
+
+    Args:
+        path: of the entry.
+
+    Yields:
+        Whether it had to wait, so that the entry may be there now.
+    """
+    if _is_making.get():
+        yield False
+        return
+    from filelock import FileLock, Timeout
+
+    waited = False
+    name = hashlib.sha256(str(path).encode("utf-8", "surrogatepass")).hexdigest()[:LOCK_DIGITS]
+    folder = files.cache_folder() / LOCKS
+    with ExitStack() as held:
+        with suppress(OSError, NotImplementedError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / name)
+            try:
+                held.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                waited = True
+                held.enter_context(lock.acquire(poll_interval=WAIT_BETWEEN))
+        while waited and _is_being_written(path):  # on a GPU, the last rows are written while it goes on computing
+            time.sleep(WAIT_BETWEEN)
+        token = _is_making.set(True)
+        try:
+            yield waited
+        finally:
+            _is_making.reset(token)
+
+
+def _is_being_written(path: Path) -> bool:
+    files.sweep(path.parent)
+    return any(each.name.startswith(f".{path.stem}") for each in files.temporaries(path.parent))
 
 
 # ---------------------------------------------------------------- space

@@ -56,6 +56,7 @@ def test_the_built_in_plugins_come_through_the_entry_points():
     assert {"msflow", "cflow", "padim", "random"} <= set(registry.methods)
     assert {"mvtec", "visa", "folder", "demo"} <= set(registry.datasets)
     assert {"wandb", "mlflow", "tensorboard"} <= set(registry.trackers)
+    assert "processes" in registry.executors
 
 
 def test_a_broken_plugin_is_named_and_skipped(monkeypatch):
@@ -192,6 +193,14 @@ def test_unknown_names_offer_the_nearest():
         registry.dataset("mvtek")
     with pytest.raises(UnknownNameError, match="Did you mean 'wandb'"):
         plugins.load().tracker("wandbb")
+
+
+def test_an_unknown_executor_comes_with_the_nearest_one():
+    """The one that is adbench itself counts among them."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'processes'"):
+        plugins.load().executor("process")
+    with pytest.raises(UnknownNameError, match="wanted one of local, processes"):
+        plugins.load().executor("zzz")
 
 
 def test_entry_points_are_looked_up_in_the_group_adbench():

@@ -54,7 +54,7 @@ def test_blocks_are_found():
     """The pages have the known numbers of blocks, so that an empty list can't pass."""
     kinds = {block.kind for block in ALL_BLOCKS if block.page == GUIDE}
     assert kinds == {"plugin", "commands", "declarations", "fragment", "toml"}
-    assert set(plugins()) == {"bank", "student", "painted", "flat", "loose", "shufflenet", "lines"}
+    assert set(plugins()) == {"bank", "student", "painted", "flat", "loose", "shufflenet", "lines", "single"}
     text = GUIDE.read_text(encoding="utf-8")
     assert len(re.findall("^```", text, re.MULTILINE)) == 2 * sum(
         block.language != "indented" for block in ALL_BLOCKS if block.page == GUIDE

@@ -15,7 +15,7 @@ from doc_blocks import GUIDE, PAGES, blocks, inline_code
 
 import adbench
 from adbench import BuildContext, Detector, api, backbones, checks
-from adbench.api import Tracker, hooks, maps
+from adbench.api import Executor, ExecutorTask, Tracker, hooks, maps
 from adbench.api.images import Batch, Images
 from adbench.run.check_method import _CHECKS
 
@@ -25,10 +25,11 @@ NEEDED = {
     *("RegionRules", "Saturation", "Facts", "Archive", "Counts"),
     *("TrackerEntry", "Tracker", "TrackerRun", "TrackedRun", "TrackedEpoch", "TrackedResult", "TrackedClass"),
     *("FrontierPoint", "TrackedImage", "TrackedFailure"),
+    *("ExecutorEntry", "ExecutorRequest", "Executor", "ExecutorTask", "ExecutorEnd"),
 }
 """Classes whose fields the guide must show."""
 
-WITH_METHODS = (Detector, Tracker)
+WITH_METHODS = (Detector, Tracker, Executor, ExecutorTask)
 """Classes that a plugin extends, whose methods the guide must show, too."""
 
 

@@ -20,14 +20,14 @@ def test_disk_use_counts_tasks_and_kept_checkpoints(tiny, tiny_data, tmp_path, m
     changed = job_for(tiny, tiny_data, tmp_path / "results", keep="oracle", overrides=(("lr", 0.1),))
     oracle = resolve(tiny, changed)
     said: list[str] = []
-    use = DiskUse([*plain, oracle], said.append)
+    use = DiskUse([(each.job, each.whole) for each in (*plain, oracle)], said.append)
     for each in (*plain, oracle):
         use.announce(each.job, f"the name of {each.job.overrides}", 2 * 10**9)
     assert len(said) == 2
     assert said[0].startswith("the name of (): leaves about 2.0 GB for each of 3 tasks, 6.0 GB in all in ")
     assert said[1] == f"the name of (('lr', 0.1),): leaves up to 8.0 GB in {tmp_path / 'results'}."
     said.clear()
-    DiskUse(plain, said.append).announce(plain[0].job, "tiny", 10**10)
+    DiskUse([(each.job, each.whole) for each in plain], said.append).announce(plain[0].job, "tiny", 10**10)
     assert said[0].endswith(" Only 25 GB are free there.")
 
 
@@ -54,7 +54,11 @@ def test_a_class_without_masks_leaves_less(tiny, tiny_data, tmp_path):
     shutil.rmtree(data / "bolts/ground_truth")
     with_masks, without = (resolve(tiny, job_for(tiny, root, tmp_path)) for root in (tiny_data, data))
     images = len(without.classes[0].task.test)
-    difference = disk_use.bytes_beside(with_masks, None) - disk_use.bytes_beside(without, None)
+
+    def bytes_of(resolved):
+        return disk_use.bytes_beside(resolved.job, resolved.whole, None)
+
+    difference = bytes_of(with_masks) - bytes_of(without)
     assert difference == images * disk_use.HISTOGRAM_BYTES
 
 
