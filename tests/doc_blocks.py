@@ -96,12 +96,12 @@ def blocks(kind: str) -> list[Block]:
 
 
 def plugins() -> dict[str, str]:
-    """Sources of the guide's plugins besides the sample, by the name of their method, data set, backbone or tracker.
+    """Sources of the guide's plugins besides the sample, by the name of their method, data set or the like.
 
     Of a backbone's name only the part before the first underscore counts.
     """
     sources = [block.text for block in blocks("plugin") if block.text != SAMPLE.read_text(encoding="utf-8")]
-    offered = re.compile(r'\b(?:Method|Dataset|BackboneEntry|TrackerEntry)\("([a-z]+)')
+    offered = re.compile(r'\b(?:Method|Dataset|BackboneEntry|TrackerEntry|ExecutorEntry)\("([a-z]+)')
     return {offered.findall(source)[0]: source for source in sources}
 
 
