@@ -46,7 +46,7 @@ def missing(packages: Sequence[Package]) -> tuple[Package, ...]:
     return tuple(each for each in packages if not is_importable(each.name) and version_of(each.name) is None)
 
 
-DEVELOPERS = ("test", "dev")
+DEVELOPERS = ("test", "dev", "docs")
 """Extras that only those need who work on adbench."""
 
 
