@@ -196,6 +196,7 @@ for _command in (
     stored.compare,
     stored.list_,
     stored.results_,
+    sharing.publish,
     stored.report_,
     stored.heatmaps,
     threshold.threshold,

@@ -1,4 +1,4 @@
-"""The commands that share results: ``results merge``, ``results archive`` and ``results import``."""
+"""The commands that share results: ``results merge``, ``results archive``, ``results import`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .stored import read, standing_of
 if TYPE_CHECKING:
     from ..results.records import Result
     from ..results.sharing.merge import Merged, Prefer
+    from ..results.sharing.publish import Published
     from ..results.sharing.scan import Scan, Take
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -160,6 +161,72 @@ def import_(archives: Sequence[Path], results: Path, prefer: Prefer | None, dry_
     with status_line() as show:
         merged = import_archives(archives, results, prefer=prefer, dry_run=dry_run, watch=show)
     _end(merged, list(archives), results, format_, dry_run=dry_run)
+
+
+@click.command(short_help="Add runs to a git repository of results, and rebuild its site.")
+@chosen_runs
+@click.option("--to", "repository", required=True, metavar="REPO", help="A folder with a repository, or its address.")
+@click.option("--branch", help="Commit to this branch.  [default: the repository's own]")
+@click.option("--folder", default="results", show_default=True, help="Folder of the results in the repository.")
+@click.option("--site", default="docs", show_default=True, help="Folder of the site in the repository.")
+@click.option("--no-site", is_flag=True, help="Commit results alone.")
+@click.option("--title", help="Heading of the site.  [default: adbench results]")
+@click.option("--message", default="", help="First line of the commit's message.  [default: what is added]")
+@_conflict_options
+@arguments.format_option
+@arguments.looked_up
+@arguments.debug_option
+def publish(runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, method: str | None,
+            every: bool, stale: bool, repository: str, branch: str | None, folder: str, site: str, no_site: bool,
+            title: str | None, message: str, prefer: Prefer | None, dry_run: bool, format_: str,
+            data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+    """Add runs to a git repository of results in one commit, rebuild its site, and push.
+
+    Without RUN, -d, -c or -m all runs are added, but for stale ones. Conflicts are left out as by `adbench results
+    merge`. Checkpoints and maps stay here.
+
+    \b
+    adbench publish --to ../board
+    adbench publish -d mvtec --to git@example.org:lab/board.git --dry-run
+    """  # noqa: D301
+    from ..results.sharing import publish as publishing
+    from ..results.sharing.scan import Take
+
+    found = select("adbench publish", runs, results, dataset, class_name, method, every=True, stale=stale,
+                   data_roots=data_roots, plugin_files=plugin_files, take=Take(False, False))  # fmt: skip
+    layout = publishing.Layout(folder, None if no_site else site)
+    with status_line() as show:
+        done = publishing.publish(
+            found, repository, layout=layout, branch=branch, prefer=prefer, dry_run=dry_run, message=message,
+            build_site=None if no_site else _site_builder(title, data_roots, plugin_files, show), watch=show,
+        )  # fmt: skip
+    if not dry_run:
+        say(_published(done, repository))
+    _end(done.merged, [results], Path(repository), format_, dry_run=dry_run)
+
+
+def _site_builder(
+    title: str | None, data_roots: Sequence[Path], plugin_files: tuple[Path, ...], show: Callable[[str], None]
+) -> Callable[[Path, Path], object]:
+    """What builds the site of a repository, as ``adbench site`` does."""
+
+    def build(results: Path, site: Path) -> object:
+        from ..report import site as pages
+        from ..report.site.build import TITLE
+
+        return pages.build(
+            [results], site, registry=load_plugins(plugin_files), data_roots=data_roots, title=title or TITLE,
+            show=show, warn=warn,
+        )  # fmt: skip
+
+    return build
+
+
+def _published(done: Published, repository: str) -> str:
+    if done.commit:
+        return f"Committed {done.commit} to the branch {done.branch} of {repository}."
+    count = len(done.merged.outcomes)
+    return f"Nothing to add: {plural(count, 'run')} {'is' if count == 1 else 'are'} in {repository} already."
 
 
 def _end(merged: Merged, sources: list[Path], target: Path, format_: str, *, dry_run: bool) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
+from made_repositories import bare, git, names_in, own_settings, subjects
 from made_results import make_result
 from runs import adbench
 from shared_runs import contents, put, store
@@ -131,3 +133,65 @@ def test_a_bad_archive_is_one_message(tmp_path):
     assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert "archive a.zip: found no zip file that can be read" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+# ---------------------------------------------------------------- publishing
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+@needs_git
+def test_publish_commits_and_says_so(tmp_path, monkeypatch):
+    """By default all runs; a second time there is nothing to add, which is no error."""
+    own_settings(tmp_path, monkeypatch)
+    store(tmp_path / "results")
+    place = bare(tmp_path / "board")
+    done = adbench("publish", "--to", "board", "--no-site", "--dry-run", "--format", "json")
+    assert (done.exit_code, rows(done.stdout)[0]["added"]) == (0, 1)
+    assert list((place / "refs" / "heads").iterdir()) == []
+    done = adbench("publish", "--to", "board", "--no-site")
+    assert done.exit_code == 0, done.stderr
+    assert "to the branch main of board." in done.stderr
+    assert "results/folder/bolts/a/r1/scores.csv" in names_in(place)
+    done = adbench("publish", "--to", "board", "--no-site")
+    assert (done.exit_code, subjects(place)) == (0, ["Add 1 run of a on folder"])
+    assert "Nothing to add: 1 run is in board already." in done.stderr
+
+
+@pytest.mark.slow
+@needs_git
+def test_publish_builds_the_site(tmp_path, monkeypatch):
+    """As adbench site does, in the chosen folder and under the chosen heading; one that is missing is added later."""
+    own_settings(tmp_path, monkeypatch)
+    store(tmp_path / "results")
+    place = bare(tmp_path / "board")
+    assert adbench("publish", "--to", "board", "--no-site").exit_code == 0
+    done = adbench("publish", "--to", "board", "--site", "page", "--title", "Our board")
+    assert done.exit_code == 0, done.stderr
+    assert subjects(place)[0] == "Build the site"
+    assert "page/index.html" in names_in(place)
+    assert "Our board" in git(place, "show", "main:page/index.html")
+
+
+@needs_git
+def test_publish_of_a_conflict_ends_with_1(tmp_path, monkeypatch):
+    """The other chosen runs are added."""
+    own_settings(tmp_path, monkeypatch)
+    store(tmp_path / "results")
+    place = bare(tmp_path / "board")
+    assert adbench("publish", "--to", "board", "--no-site").exit_code == 0
+    store(tmp_path / "other", image=0.5)
+    store(tmp_path / "other", "b")
+    store(tmp_path / "other", "c")
+    done = adbench("publish", "--to", "board", "--no-site", "--results", "other", "-m", "a,b")
+    assert (done.exit_code, subjects(place)[0]) == (1, "Add 1 run of b on folder")
+    assert "Warning: Conflict: other/folder/bolts/a/r1/result.json and board/results/folder" in done.stderr
+
+
+@needs_git
+def test_publish_without_a_repository_is_refused(tmp_path):
+    """One message with what makes one."""
+    store(tmp_path / "results")
+    done = adbench("publish", "--to", "board")
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "--to board: found no such folder, wanted a git repository. git init --bare makes one" in done.stderr
