@@ -198,7 +198,7 @@ def test_many_bytes_in_another_run_of_the_manifest_are_their_own(packed, tmp_pat
     assert contents(tmp_path / "results") == {}
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_bytes_give_a_message_or_the_same_results(packed, expected, tmp_path_factory, data):
     """Flipped, cut out or doubled: never another error, and never other numbers."""
@@ -224,7 +224,7 @@ def test_every_flipped_byte_gives_a_message_or_the_same_results(packed, expected
     assert refused > 0.8 * len(packed)
 
 
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     methods=st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=3, unique=True),
     value=st.none() | st.floats(0, 1), label=st.text(max_size=10),
