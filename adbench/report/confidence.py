@@ -43,12 +43,17 @@ class Confidence:
     def __init__(self, read: Reader) -> None:
         self._read = read
         self._histograms: dict[tuple[str, ...], tuple[ScoreHistograms, ...] | None] = {}
+        self._whole: dict[tuple[str, ...], bool] = {}
         self._intervals: dict[tuple[str, ...], Interval | None] = {}
         self._resampled: dict[tuple[str, ...], Resampled | None] = {}
 
     def unknown(self, variants: Sequence[Variant]) -> list[str]:
         """Labels of variants without stored score histograms, or whose seeds were tested on different images."""
-        return [each.label for each in variants if any(self._of(each, name) is None for name in each.runs)]
+        return [each.label for each in variants if not all(self._has(each, name) for name in each.runs)]
+
+    def forget(self) -> None:
+        """Free the memory of the score histograms; what was computed from them stays."""
+        self._histograms.clear()
 
     def interval(self, variant: Variant, classes: Sequence[str], metric: str) -> Interval | None:
         """95 % interval of the mean over the classes that have the metric; None if score histograms are missing.
@@ -60,8 +65,8 @@ class Confidence:
 
         values, intervals = [], []
         for name in classes:
-            histograms, value = self._of(variant, name), variant.metric(name, metric)
-            if histograms and value is None:
+            value = variant.metric(name, metric)
+            if value is None and self._has(variant, name):
                 continue
             found = self._of_class(variant, name, metric)
             if found is None or value is None:
@@ -151,7 +156,15 @@ class Confidence:
             there = tuple(each for each in found if each is not None)
             whole = there and len(there) == len(found) and _same_images(there)
             self._histograms[key] = there if whole else None
+            self._whole[key] = bool(whole)
         return self._histograms[key]
+
+    def _has(self, variant: Variant, class_name: str) -> bool:
+        """Whether every seed has score histograms, for the same images."""
+        key = _key(variant, class_name)
+        if key not in self._whole:
+            self._of(variant, class_name)
+        return self._whole[key]
 
     def _of_class(self, variant: Variant, class_name: str, metric: str) -> Interval | None:
         from ..stats import intervals as statistics

@@ -356,3 +356,20 @@ def test_a_spread_of_a_single_seed_is_explained():
     assert "sd -: fewer than two seeds have all of these classes." in table.notes
     (table,) = report.leaderboard(results[:3], confidence=unknown)
     assert not any(note.startswith("sd -") for note in table.notes)
+
+
+def test_forgetting_frees_the_histograms_and_keeps_what_was_computed():
+    """Intervals, and whose histograms are there, are not read again; a comparison reads them once more."""
+    results, sure = made({"a": 3.0, "b": 0.5})
+    read = []
+    counted = Confidence(lambda run: read.append(run) or sure._read(run))
+    first, second = boards(results)[0].variants
+    before = [counted.interval(each, ["bolts", "nuts"], "image_auroc") for each in (first, second)]
+    assert counted.unknown([first, second]) == []
+    count = len(read)
+    counted.forget()
+    assert [counted.interval(each, ["bolts", "nuts"], "image_auroc") for each in (first, second)] == before
+    assert counted.unknown([first, second]) == []
+    assert len(read) == count
+    assert counted.difference(first, second, ["bolts"], "image_auroc").value < 0
+    assert len(read) > count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ...results.records import Result
@@ -56,7 +56,7 @@ class BoardPart:
         return f"{self.dataset}, {self.setting}"
 
 
-def of_library(library: Library, found: Sequence[Board], facets: Facets, metric: str) -> list[BoardPart]:
+def of_library(library: Library, found: Sequence[Board], facets: Facets, metric: str) -> Iterator[BoardPart]:
     """All boards, by data set and setting.
 
     Args:
@@ -65,14 +65,12 @@ def of_library(library: Library, found: Sequence[Board], facets: Facets, metric:
         facets: of the runs.
         metric: the field of ``Metrics`` that ranks.
     """
-    parts = []
     for board in found:
         own = [run for run in library.counting if board.holds(run)]
         settings = sorted({setting_of(run) for run in own}, key=lambda name: (name != "one-class", name))
         for setting in settings:
             runs = tuple(run for run in own if setting_of(run) == setting)
-            parts.append(_part(library, runs, setting, facets, metric))
-    return parts
+            yield _part(library, runs, setting, facets, metric)
 
 
 def _part(library: Library, runs: Sequence[Result], setting: str, facets: Facets, metric: str) -> BoardPart:

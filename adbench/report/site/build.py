@@ -16,6 +16,7 @@ from . import folder, library, methods, places, render, runs
 from .boards import BoardPart, Linked
 from .facets import Facet, Facets
 from .library import Library
+from .methods import MethodBoard
 
 TITLE = "adbench results"
 
@@ -121,9 +122,16 @@ class _Pages:
         self.show, self.warn = show, warn
         by_data = boards(found.counting, found.remarks, found.names)
         self.facets = Facets(found, by_data)
-        show("boards")
-        self.boards = board_parts.of_library(found, by_data, self.facets, metric)
         self.methods = sorted({each.result.method for each in found.runs.values()})
+        self.boards: list[BoardPart] = []
+        self.of_methods: dict[str, list[MethodBoard]] = {name: [] for name in self.methods}
+        show("boards")
+        for part in board_parts.of_library(found, by_data, self.facets, metric):
+            self.boards.append(part)
+            for name in dict.fromkeys(run.method for run in part.runs):
+                show(f"{part.title}: {name}")
+                self.of_methods[name].append(methods.on_board(name, part, found, registry, metric))
+            found.confidence.forget()  # a board's histograms at a time, not those of thousands of runs
 
     def all(self) -> dict[str, bytes]:
         """The content of every file, by its path below the site's folder."""
@@ -133,8 +141,7 @@ class _Pages:
         listed = AllRuns(tuple(self.facets.shown()), runs.all_runs(self.library, self.facets))
         made[places.RUNS] = render.page("runs", site, listed)
         for name in self.methods:
-            self.show(f"method {name}")
-            page = methods.of_method(name, self.library, self.boards, self.registry, self.metric)
+            page = methods.of_method(name, self.library, self.of_methods[name], self.registry)
             made[places.method_page(name)] = render.page("method", site, page)
         for each in self.library.runs.values():
             self.show(f"run {each.result.dataset}/{each.result.class_name}/{each.result.method}")

@@ -57,35 +57,38 @@ class MethodPage:
     speeds: AnyTable | None
 
 
-def of_method(name: str, library: Library, parts: Sequence[BoardPart], registry: Registry, metric: str) -> MethodPage:
+def of_method(name: str, library: Library, boards: Sequence[MethodBoard], registry: Registry) -> MethodPage:
     """Gather the page of a method.
 
     Args:
         name: the method's name.
         library: all runs.
-        parts: all boards.
-        registry: finds the method's facts and its published numbers, if it is at hand.
-        metric: the field of ``Metrics`` that ranks.
+        boards: those that have it.
+        registry: finds the method's facts, if it is at hand.
     """
     method = registry.methods.get(name)
     own = [each.result for each in library.runs.values() if each.result.method == name]
-    found = [_board(name, part, library, registry, metric) for part in parts if _of(name, part.runs)]
     return MethodPage(
         name,
         method.summary if method else "",
         method.paper if method else "",
         tuple(sorted({run.method_package for run in own})),
-        tuple(found),
+        tuple(boards),
         _speed_table(library, own),
     )
 
 
-def _of(name: str, runs: Sequence[Result]) -> list[Result]:
-    return [run for run in runs if run.method == name]
+def on_board(name: str, part: BoardPart, library: Library, registry: Registry, metric: str) -> MethodBoard:
+    """A method on one board, class by class and beside its paper.
 
-
-def _board(name: str, part: BoardPart, library: Library, registry: Registry, metric: str) -> MethodBoard:
-    runs = _of(name, part.runs)
+    Args:
+        name: the method's name.
+        part: a board that has it.
+        library: all runs.
+        registry: finds its published numbers, if it is at hand.
+        metric: the field of ``Metrics`` that ranks.
+    """
+    runs = [run for run in part.runs if run.method == name]
     variants = [variant for variant in part.whole.variants if variant.method == name]
     tables = leaderboard(
         runs, metric=metric, by_class=True, confidence=library.confidence, names=library.names,
