@@ -158,8 +158,8 @@ def _notes(ranking: Ranking, methods: int, what: str, left_out: Sequence[str]) -
     notes = [
         f"Rank 1 is the best; each {what} counts once (Demsar, JMLR 2006). Friedman's test that all are equally good: "
         f"p = {ranking.p_value:.3g}.",
-        f"Critical difference (Nemenyi, 5 %): {ranking.critical_difference:.2f}. Variants that share a letter differ "
-        "by less; the family is every pair in the table.",
+        f"Critical difference (Nemenyi, 5 %): {ranking.critical_difference:.2f}. Variants that share a letter, or a "
+        "bar, differ by less; the family is every pair of them.",
     ]
     if ranking.p_value >= SIGNIFICANT:
         notes.append("Friedman's test rejects nothing, so take no difference here for more than chance.")

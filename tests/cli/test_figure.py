@@ -30,7 +30,7 @@ def test_mean_ranks_of_the_stored_runs_are_drawn(ran, tmp_path):
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'r.svg'}\n"), done.stderr
     assert (tmp_path / "r.svg").read_bytes().startswith(b"<?xml")
     few = adbench(*words, "-o", tmp_path / "no.svg")
-    assert few.exit_code == 1
+    assert few.exit_code == 2
     assert "ranks: found 2 variants on 1 data sets, wanted two variants on the same two data sets" in few.stderr
 
 

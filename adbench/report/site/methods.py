@@ -110,7 +110,7 @@ def on_board(name: str, part: BoardPart, library: Library, registry: Registry, m
 
 def _runs(variant: Variant, class_name: str) -> About:
     """Links to the runs of a class, one for each seed."""
-    runs = variant.runs[class_name]
+    runs = sorted(variant.runs[class_name], key=lambda run: run.seed)
     return About("class", more=tuple((f"seed {run.seed}", places.run_page(run)) for run in runs))
 
 
