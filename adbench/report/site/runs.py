@@ -135,7 +135,7 @@ def _charts(each: Stored, variant: str, runs: int) -> tuple[list[tuple[str, Figu
     read = figures.read(variant, 0, each.result, each.results)
     plots = figures.class_plots([read])
     found = [(group.title, figure) for group in plots for figure in group.figures]
-    room = min(CURVES_AT_MOST, CURVES_OF_ALL // runs)
+    room = room_of(runs)
     kept = set()
     for number in sorted(range(len(found)), key=lambda number: _priority(found, number)):
         size = len(templates.chart_svg(found[number][1].chart).encode()) + AROUND
@@ -148,6 +148,11 @@ def _charts(each: Stored, variant: str, runs: int) -> tuple[list[tuple[str, Figu
                           if number not in kept)  # fmt: skip
         notes.append(f"Left out, to keep the site small: {names}.")
     return [chart for number, chart in enumerate(found) if number in kept], notes, read.problems
+
+
+def room_of(runs: int) -> int:
+    """Bytes of the charts on each page; the same for many numbers of runs, so that one more run changes no page."""
+    return min(CURVES_AT_MOST, CURVES_OF_ALL // (1 << (runs - 1).bit_length()))
 
 
 def _priority(found: Sequence[tuple[str, Figure]], number: int) -> tuple[int, int]:
