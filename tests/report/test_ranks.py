@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
 
@@ -85,6 +85,7 @@ def test_a_test_that_rejects_nothing_says_so():
     assert found.bars == ((0, 1),)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(0, 4), min_size=3, max_size=3), min_size=2, max_size=6), st.permutations(range(3)))
 def test_the_order_of_the_variants_moves_nothing(values, order):
     """Ranks, bars and p-value are the same however the results are sorted, where no two mean ranks are equal."""

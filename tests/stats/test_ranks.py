@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import friedmanchisquare
 
@@ -66,6 +66,7 @@ def test_laws_of_ranks(rows):
     assert 0 <= found.p_value <= 1
 
 
+@settings(max_examples=50)
 @given(
     st.integers(2, 6).flatmap(
         lambda count: st.tuples(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
 
@@ -15,6 +15,7 @@ NAMES = st.one_of(
 )
 
 
+@settings(max_examples=50)
 @given(NAMES, NAMES)
 def test_files_of_methods_are_safe_and_differ_in_any_case(one, other):
     """Only small letters, digits and hyphens, no name that Windows keeps for itself, no two methods in one file."""
@@ -24,6 +25,7 @@ def test_files_of_methods_are_safe_and_differ_in_any_case(one, other):
     assert (first == second) == (one == other)
 
 
+@settings(max_examples=30)
 @given(NAMES, NAMES, NAMES)
 def test_files_of_runs_are_safe_and_differ(dataset, class_name, method):
     """Two runs share a file only if data set, class, method and run are the same."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
 from pages import SCORES, put, record
@@ -12,6 +12,7 @@ from adbench.api import registry
 from adbench.report.site import library, runs
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 100_000))
 def test_the_charts_of_all_pages_stay_within_their_share(count):
     """However many runs there are, and one more run changes the room of the others only at a power of two."""
