@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -62,6 +63,15 @@ class Addresses(HTMLParser):
         self.loaded += [values[key] or "" for key in ("src", "href") if is_loaded and key in values]
 
 
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+QUIET = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--virtual-time-budget=5000",
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     """The site, built as CI builds it."""
@@ -114,3 +124,16 @@ def test_the_search_knows_the_pages(site):
         found[entry["location"].partition("#")[0]] += re.sub(r"<[^>]+>", "", entry["text"])
     assert "--target-false-alarms" in found["commands/run.html"]
     assert "dimensions" in found["methods/padim.html"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_the_search_works_from_disk(site, tmp_path):
+    """A browser that opened a page from disk, without a server, finds the pages with a word."""
+    address = f"{(site / 'index.html').as_uri()}?q=false-alarms"
+    done = subprocess.run(
+        [CHROMIUM, *QUIET, f"--user-data-dir={tmp_path}", "--dump-dom", address], capture_output=True, text=True,
+        encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert re.search(r"[1-9]\d* matching documents", done.stdout), done.stderr[-2000:]
+    assert re.search(r'href="[^"]*thresholds\.html[^"]*" class="md-search-result__link"', done.stdout)
