@@ -56,19 +56,19 @@ def _page(registry: Registry, dataset: Dataset) -> str:
     root = f" --data-root ~/data/{dataset.name}" if dataset.needs_root else ""
     facts = dataset.facts or Facts()
     rows = {
-        "where it comes from": _linked(facts.page or _place(dataset)),
-        "licence": plain(facts.licence),
-        "citation": plain(facts.citation),
-        "masks": plain(facts.masks),
-        "files": "<br>".join(_linked(f"{each.name} {each.url}") for each in facts.archives),
+        "Where it comes from": _linked(facts.page or _place(dataset)),
+        "Licence": plain(facts.licence),
+        "Citation": plain(facts.citation),
+        "Masks": plain(facts.masks),
+        "Files": ", ".join(_linked(f"{each.name} {each.url}") for each in facts.archives),
         "`--data-root` is needed": "yes" if dataset.needs_root else "no",
-        "made by a program": "yes" if dataset.synthetic else "no",
+        "Made by a program": "yes" if dataset.synthetic else "no",
     }
     parts = [
         f"# {dataset.name}\n",
         f"{plain(dataset.summary)}.\n",
         block(f"adbench run -m padim -d {dataset.name} -c all{root} -p cpu"),
-        table(["fact", ""], [[name, text] for name, text in rows.items() if text]),
+        "".join(f"- {name}: {text}\n" for name, text in rows.items() if text),
         *(f"{plain(note)}\n" for note in facts.notes),
     ]
     if dataset.name in MORE:

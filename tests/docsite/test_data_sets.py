@@ -36,7 +36,7 @@ def test_data_sets_are_those_of_adbench():
 def test_options_and_needs_are_shown():
     """A reader's options stand there; a data set that makes its images needs no folder."""
     assert "| `test_share` |" in PAGES["data-sets/folder.md"]
-    assert "| `--data-root` is needed | yes |" in PAGES["data-sets/mvtec.md"]
-    assert "| `--data-root` is needed | no |" in PAGES["data-sets/demo.md"]
+    assert "- `--data-root` is needed: yes" in PAGES["data-sets/mvtec.md"]
+    assert "- `--data-root` is needed: no" in PAGES["data-sets/demo.md"]
     assert "](../methods/msflow.md#published-numbers)" in PAGES["data-sets/visa.md"]
     assert "Published results" not in PAGES["data-sets/demo.md"]
