@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from adbench.data.ground_truth import GroundTruth
+from adbench.data.ground_truth import GroundTruth, check_finite
 from adbench.metrics.curves import curve_of
 from adbench.metrics.metrics import evaluate_ground_truth
 from adbench.util.devices import resolve_device
@@ -36,6 +36,7 @@ def made_maps(count: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def first_eight(truth: GroundTruth, image_scores: np.ndarray, maps: np.ndarray | torch.Tensor) -> list[float]:
     """Image and pixel AUROC, AP and F1max, and AUPRO: all that there was before the other metrics."""
+    check_finite("maps", maps)
     image = curve_of(image_scores, np.flatnonzero(truth.labels))
     pixel = curve_of(maps, truth.positions, truth.pixel_weights)
     assert image is not None

@@ -40,6 +40,9 @@ METRIC_NAMES = (
 )  # fmt: skip
 """The fields of ``Metrics``, in the order of tables."""
 
+USUAL_METRICS = METRIC_NAMES[:8]
+"""Metrics that every test set of good and bad images with masks has."""
+
 LOWER_IS_BETTER = frozenset({"image_fpr95"})
 """The fields of ``Metrics`` whose lowest value is the best."""
 

@@ -100,11 +100,10 @@ class _Kept:
         flat = scores.reshape(-1)
         self.lowest = min(self.lowest, float(flat.min()))
         self.highest = max(self.highest, float(flat.max()))
-        floor = self.floor
         enough = int(self.share * self.images * pixels) + 1
-        if floor == -math.inf and enough < pixels:
-            floor = _nth_highest(flat, enough)
-        values, counts = np.unique(_at_least(flat, floor), return_counts=True)
+        if self.floor == -math.inf and enough < pixels:  # this image alone goes beyond the share there
+            self.floor = _nth_highest(flat, enough)
+        values, counts = np.unique(_at_least(flat, self.floor), return_counts=True)
         self.rows.append((values, counts, np.full(len(values), pixels)))
         self.count += len(values)
         if self.count > self.most:
@@ -285,8 +284,11 @@ class Aupimo:
     def __init__(self, images: Images, sizes: Sequence[Size], positions: Integers) -> None:
         self.exact: float | None = None
         self.official: float | None = None
-        ends = np.cumsum([height * width for height, width in sizes])
-        self._image = np.searchsorted(ends, positions, side="right")
+        pixels = [height * width for height, width in sizes]
+        if len(set(pixels)) == 1:
+            self._image = positions // pixels[0]
+        else:
+            self._image = np.searchsorted(np.cumsum(pixels), positions, side="right")
         self._count = len(sizes)
         numbers = np.flatnonzero(np.bincount(self._image, minlength=len(sizes)) == 0).tolist()
         self._values: tuple[Values | None, Values | None] = (None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api.scores import PIXEL_METRICS
+from ..api.scores import PIXEL_METRICS, USUAL_METRICS
 from ..results.variants import TITLES, Variant
 from .tables import MISSING
 
@@ -70,10 +70,17 @@ def mean_title(counts: Mapping[str, int], rows: int) -> tuple[str, list[str]]:
 
 
 def notes(scored: Sequence[Scored], metrics: Sequence[str]) -> list[str]:
-    """A line for the image metrics and one for the others, if some are missing; each gives the reasons."""
-    image = [name for name in metrics if name not in PIXEL_METRICS]
-    pixel = [name for name in metrics if name in PIXEL_METRICS]
-    return [*_note(image, scored, _image_reason), *_note(pixel, scored, _pixel_reason)]
+    """A line for the image metrics and one for the others, if some are missing; each gives the reasons.
+
+    Metrics that not every data set defines have many reasons, which ``--why`` gives.
+    """
+    image = [name for name in metrics if name in USUAL_METRICS and name not in PIXEL_METRICS]
+    pixel = [name for name in metrics if name in USUAL_METRICS and name in PIXEL_METRICS]
+    others = [
+        name for name in metrics if name not in USUAL_METRICS and any(each.metric(name) is None for each in scored)
+    ]
+    why = [f"{', '.join(TITLES[name] for name in others)} {MISSING}: --why says the reasons."] if others else []
+    return [*_note(image, scored, _image_reason), *_note(pixel, scored, _pixel_reason), *why]
 
 
 Reason = Callable[[Scored, Sequence[Scored]], tuple[str, str]]

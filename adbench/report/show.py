@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..api.method import resolve
 from ..api.options import option_text, to_json
 from ..api.registry import Registry
-from ..api.scores import METRIC_NAMES, Metrics, Threshold
+from ..api.scores import METRIC_NAMES, USUAL_METRICS, Metrics, Threshold
 from ..results import serialization
 from ..results.records import Environment, Protocol, Result, Timing
 from ..results.run_files import folder_of
@@ -200,7 +200,7 @@ def metrics_table(shown: Shown) -> Table[OfClass]:
 
     def metric(name: str) -> Column[OfClass]:
         defined = any(getattr(each.metrics, name) is not None for each in shown.classes)
-        audience: Audience = "all" if defined or name in METRIC_NAMES[:8] else "programs"
+        audience: Audience = "all" if defined or name in USUAL_METRICS else "programs"
         return Column(name, TITLES[name], lambda row: getattr(row.metrics, name), "percent", audience)
 
     where = dataset_title(shown.dataset, shown.synthetic)

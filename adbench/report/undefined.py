@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..api.scores import METRIC_NAMES, PIXEL_METRICS
+from ..api.scores import METRIC_NAMES, PIXEL_METRICS, USUAL_METRICS
 from ..results.records import Result
 from ..results.variants import TITLES, Board, boards
 from .missing import NO_MASKS, ONE_LABEL
@@ -39,7 +39,7 @@ def reason(run: Result, name: str) -> str:
     """Why a run lacks a metric; of older runs, which don't say it, what their other metrics show."""
     if name in run.undefined:
         return run.undefined[name]
-    if run.undefined or any(getattr(run.metrics, each) is not None for each in METRIC_NAMES[8:]):
+    if name not in USUAL_METRICS:
         return OLDER
     if name in PIXEL_METRICS and run.metrics.pixel_auroc is None:
         return f"{NO_MASKS}, or no anomaly maps"

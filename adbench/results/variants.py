@@ -28,7 +28,7 @@ TITLES = {
     "pb2": "PB2",
     "segf1": "SegF1",
     "aupimo": "AUPIMO",
-    "aupimo_official": "AUPIMO, official",
+    "aupimo_official": "AUPIMO (official)",
     "au_spro": "AU-sPRO 0.05",
     "au_spro_03": "AU-sPRO 0.3",
     "au_spro_logical": "AU-sPRO logical",

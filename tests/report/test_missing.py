@@ -9,6 +9,7 @@ from made_results import footer_of, make_result
 
 from adbench import report
 from adbench.api.scores import Metrics
+from adbench.report import missing
 from adbench.report.confidence import Confidence
 
 
@@ -93,3 +94,9 @@ def test_means_over_fewer_classes_are_not_said_to_be_over_all():
     assert footer_of(table)["class"] == "mean"
     assert "Means are over the 3 classes, but image AUROC over 2, where it is defined." in table.notes
     assert footer_of(report.leaderboard(results[:2], by_class=True)[0])["class"] == "mean (2)"
+
+
+def test_metrics_that_few_data_sets_define_are_left_to_why():
+    """Their reasons are many; a note says where these are, and no wrong one is guessed."""
+    one = missing.Scored("padim", "bolts", {"pixel_auroc": 0.9, "aupimo": None, "au_spro": 0.5}.get)
+    assert missing.notes([one], ["pixel_auroc", "aupimo", "au_spro"]) == ["AUPIMO -: --why says the reasons."]
