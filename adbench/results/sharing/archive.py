@@ -10,9 +10,12 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from ...util.errors import ResultError, reason
 from ...util.files import NewFile
-from ...util.plain_files import blocks_of, open_plain
+from ...util.plain_files import blocks_of, open_plain, sha256_of
 from .manifest import FORMAT, MANIFEST, ArchivedFile, ArchivedRun, Manifest, is_allowed, to_text
 from .scan import FoundRun, Part, Watch
+
+CHECKPOINT = ".pt"
+"""How names of checkpoints end, which classes of one model share."""
 
 _TEXT = (".json", ".csv")
 _PLAIN_FILE, _UNIX = 0o100644 << 16, 3
@@ -41,13 +44,14 @@ def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None) -> W
             system takes. Then there is no new file.
     """
     parts = sorted((part for run in runs for part in run.parts), key=lambda part: _run(part, ()).folder)
-    stored = []
+    stored: list[ArchivedRun] = []
+    known: dict[str, str] = {}
     try:
         with NewFile(path) as stream, ZipFile(stream, "w", ZIP_DEFLATED) as archive:
             for part in parts:
                 if watch:
                     watch(f"writing {part.shown}")
-                stored.append(_add(archive, part))
+                stored.append(_add(archive, part, known))
             manifest = Manifest(FORMAT, tuple(stored))
             archive.writestr(_entry(MANIFEST), to_text(manifest))
         size = path.stat().st_size
@@ -58,16 +62,21 @@ def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None) -> W
     return Written(path, size, len(entries), sum(file.bytes for file in entries))
 
 
-def _add(archive: ZipFile, part: Part) -> ArchivedRun:
-    """Add the files of one class of a run."""
+def _add(archive: ZipFile, part: Part, known: dict[str, str]) -> ArchivedRun:
+    """Add the files of one class of a run. ``known`` has the checkpoints that are there, by their digests."""
     bare = _run(part, ())
-    return _run(part, tuple(_add_file(archive, part, name, f"{bare.folder}/{name}") for name in part.files))
+    files = [_add_file(archive, part, name, f"{bare.folder}/{name}", known) for name in part.files]
+    return _run(part, tuple(files))
 
 
-def _add_file(archive: ZipFile, part: Part, name: str, entry: str) -> ArchivedFile:
+def _add_file(archive: ZipFile, part: Part, name: str, entry: str, known: dict[str, str]) -> ArchivedFile:
     if not is_allowed(name):
         wanted = "a name that every system takes"
         raise ResultError(f"{part.shown / name}", found=f"the name {name!r}", wanted=wanted, hint="Leave out --maps")
+    if name.endswith(CHECKPOINT):
+        digest = sha256_of(part.folder / name)
+        if known.setdefault(digest, entry) != entry:
+            return ArchivedFile(name, (part.folder / name).stat().st_size, digest, known[digest])
     hasher, size = hashlib.sha256(), 0
     try:
         source = open_plain(part.folder / name)

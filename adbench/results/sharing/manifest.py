@@ -1,7 +1,8 @@
 """What an archive of results holds: the format of the file, its runs, and each file with its length and digest.
 
 An archive is a zip file: its index gives the lengths beforehand and any file alone, and it has a checksum of each. It
-holds ``results/DATASET/CLASS/METHOD/RUN/FILE``, as in a folder of results, and last ``adbench-results.json``.
+holds ``results/DATASET/CLASS/METHOD/RUN/FILE``, as in a folder of results, and last ``adbench-results.json``. The
+checkpoint of a model of several classes is there once.
 """
 
 from __future__ import annotations
@@ -27,11 +28,15 @@ DEEPEST = 12
 
 @dataclass(frozen=True)
 class ArchivedFile:
-    """A file of a run: its path below the run's folder, its length and its SHA-256 digest."""
+    """A file of a run: its path below the run's folder, its length and its SHA-256 digest.
+
+    ``same_as`` names an earlier file of the archive with the same content, in whose place there is none.
+    """
 
     name: str
     bytes: int
     sha256: str
+    same_as: str = ""
 
 
 @dataclass(frozen=True)

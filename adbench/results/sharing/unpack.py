@@ -74,7 +74,11 @@ def unpack(path: Path, folder: Path, watch: Watch | None = None) -> Manifest:
                 watch(f"unpacking {run.folder}")
             place = folder.joinpath(*run.folder.split("/")[1:])
             for file in run.files:
-                _unpack(path, archive, f"{run.folder}/{file.name}", file, place.joinpath(*file.name.split("/")))
+                own = place.joinpath(*file.name.split("/"))
+                if file.same_as:
+                    _repeat(folder.joinpath(*file.same_as.split("/")[1:]), own)
+                else:
+                    _unpack(path, archive, f"{run.folder}/{file.name}", file, own)
     return manifest
 
 
@@ -121,11 +125,13 @@ def _checked(path: Path, archive: ZipFile) -> Manifest:
     listed = dict(manifest.entries())
     if len(listed) < sum(len(run.files) for run in manifest.runs):
         raise _refused(path, "a manifest that lists a file twice")
-    if missing := sorted(listed.keys() - by_name.keys()):
+    _check_repeated(path, manifest)
+    held = {name: file for name, file in listed.items() if not file.same_as}
+    if missing := sorted(held.keys() - by_name.keys()):
         raise _refused(path, f"no {missing[0]}", "all files that its manifest lists")
-    if others := sorted(by_name.keys() - listed.keys() - {MANIFEST}):
+    if others := sorted(by_name.keys() - held.keys() - {MANIFEST}):
         raise _refused(path, f"{others[0]}, which its manifest doesn't list")
-    for name, file in listed.items():
+    for name, file in held.items():
         _check_size(path, by_name[name], file)
     total, packed = sum(file.bytes for file in listed.values()), path.stat().st_size
     if total > MOST_BYTES or total > RATIO * packed + FLOOR:
@@ -194,8 +200,20 @@ def _manifest(path: Path, archive: ZipFile, by_name: Mapping[str, ZipInfo]) -> M
     return manifest
 
 
+def _check_repeated(path: Path, manifest: Manifest) -> None:
+    """Refuse a file that repeats what is no earlier file of the same content."""
+    before: dict[str, ArchivedFile] = {}
+    for name, file in manifest.entries():
+        if file.same_as:
+            other = before.get(file.same_as)
+            if other is None or (other.bytes, other.sha256) != (file.bytes, file.sha256):
+                raise _refused(path, f"{name} as a copy of {file.same_as!r}", "an earlier file of the same content")
+        else:
+            before[name] = file
+
+
 def _require_space(path: Path, folder: Path, manifest: Manifest) -> None:
-    wanted = sum(file.bytes for _, file in manifest.entries())
+    wanted = sum(file.bytes for _, file in manifest.entries() if not file.same_as)
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise ResultError(
@@ -221,6 +239,15 @@ def _unpack(path: Path, archive: ZipFile, name: str, file: ArchivedFile, place: 
         raise ResultError(f"{place} can't be written", found=reason(error), hint="Free some space") from error
     if hasher.hexdigest() != file.sha256:
         raise _damaged(path, name, "another content than its digest says")
+
+
+def _repeat(first: Path, place: Path) -> None:
+    """Give an unpacked file a second name."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        files.link_or_copy(first, place)
+    except OSError as error:
+        raise ResultError(f"{place} can't be written", found=reason(error), hint="Free some space") from error
 
 
 def _blocks(path: Path, archive: ZipFile, entry: ZipInfo, most: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from shared_runs import save_checkpoint, store, store_joint
 
 from adbench.results.sharing import archive
+from adbench.results.sharing.imports import import_archives
 from adbench.results.sharing.manifest import MANIFEST
 from adbench.results.sharing.merge import merge
 from adbench.results.sharing.scan import Take, scan
@@ -43,6 +44,18 @@ def test_it_unpacks_as_a_folder_of_results(tmp_path):
     assert names == [f"results/folder/bolts/a/r1/{name}.{end}" for name, end in (
         ("epochs", "csv"), ("result", "json"), ("scores", "csv"))] + [MANIFEST]  # fmt: skip
     assert len(scan(tmp_path / "by hand" / "results").runs) == 1
+
+
+def test_the_checkpoint_of_several_classes_is_there_once(tmp_path):
+    """And comes back as one file with two names."""
+    store_joint(tmp_path / "results")
+    path = pack(tmp_path / "results", tmp_path / "a.zip")
+    with ZipFile(path) as opened:
+        assert [name for name in opened.namelist() if name.endswith(".pt")] == ["results/folder/bolts/joint/j1/last.pt"]
+    import_archives([path], tmp_path / "got")
+    one, other = (tmp_path / f"got/folder/{name}/joint/j1/last.pt" for name in ("bolts", "nuts"))
+    assert one.samefile(other)
+    assert one.read_bytes() == (tmp_path / "results/folder/nuts/joint/j1/last.pt").read_bytes()
 
 
 def test_a_name_that_not_every_system_takes_is_refused(tmp_path):

@@ -131,6 +131,8 @@ MANIFESTS = {
     "other length": (other_file(bytes=7), "wanted 7"),
     "leading out": (other_file(name="../../epochs.csv"), "names that every system takes"),
     "no file of a run": (other_file(name="state.pt"), "files of runs"),
+    "copy of a later one": (other_file(same_as=f"{PLACE}/scores.csv"), "an earlier file of the same content"),
+    "copy of none": (other_file(same_as="/etc/passwd"), "an earlier file of the same content"),
     "newer": (lambda found: replace(found, format=99), "Upgrade adbench"),
     "listed twice": (lambda found: replace(found, runs=found.runs * 2), "lists a file twice"),
     "other class": (lambda found: replace(found, runs=(replace(found.runs[0], class_name="nuts"),)), "no results/"),
