@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...results.records import Result
@@ -70,13 +70,18 @@ def of_library(library: Library, found: Sequence[Board], facets: Facets, metric:
         settings = sorted({setting_of(run) for run in own}, key=lambda name: (name != "one-class", name))
         for setting in settings:
             runs = tuple(run for run in own if setting_of(run) == setting)
-            yield _part(library, runs, setting, facets, metric)
+            every = [each for each in library.runs.values() if board.holds(each.result)]
+            remarks = library.remarks_on(each for each in every if setting_of(each.result) == setting)
+            yield _part(library, runs, setting, facets, metric, remarks)
 
 
-def _part(library: Library, runs: Sequence[Result], setting: str, facets: Facets, metric: str) -> BoardPart:
-    (whole,) = boards(runs, library.remarks, library.names)
+def _part(
+    library: Library, runs: Sequence[Result], setting: str, facets: Facets, metric: str,
+    remarks: Mapping[str, Sequence[str]],
+) -> BoardPart:  # fmt: skip
+    (whole,) = boards(runs, remarks, library.names)
     tables = leaderboard(
-        runs, metric=metric, confidence=library.confidence, remarks=library.remarks, names=library.names,
+        runs, metric=metric, confidence=library.confidence, remarks=remarks, names=library.names,
         latencies=library.latencies,
     )  # fmt: skip
     by_label = {variant.label: variant for variant in whole.variants}

@@ -120,7 +120,7 @@ class _Pages:
     ) -> None:  # fmt: skip
         self.library, self.registry, self.metric, self.title, self.curves = found, registry, metric, title, curves
         self.show, self.warn = show, warn
-        by_data = boards(found.counting, found.remarks, found.names)
+        by_data = boards(found.counting, names=found.names)
         self.facets = Facets(found, by_data)
         self.methods = sorted({each.result.method for each in found.runs.values()})
         self.boards: list[BoardPart] = []

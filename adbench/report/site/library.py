@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,6 @@ class Library:
         runs: by their keys.
         counting: the results that rank.
         names: names of the variants.
-        remarks: about each data set's runs.
         confidence: intervals of the counting results.
         speeds: what ``adbench speed`` measured, oldest first, of each run that has any.
         latencies: the newest of these.
@@ -59,7 +58,6 @@ class Library:
     runs: Mapping[Key, Stored]
     counting: tuple[Result, ...]
     names: Names
-    remarks: Mapping[str, Sequence[str]]
     confidence: Confidence
     speeds: Mapping[Key, tuple[Speed, ...]]
     latencies: Latencies
@@ -67,6 +65,11 @@ class Library:
     def of(self, result: Result) -> Stored:
         """A run with its standing."""
         return self.runs[key_of(result)]
+
+    def remarks_on(self, runs: Iterable[Stored]) -> Mapping[str, Sequence[str]]:
+        """What is said below the board of some runs, of which one counts at least: which are stale or unchecked."""
+        inspected = [Inspected(each.result, each.standing) for each in runs]
+        return standing.sort(inspected, [each.result for each in self.runs.values()]).remarks
 
     def speeds_of(self, result: Result) -> tuple[Speed, ...]:
         """What ``adbench speed`` measured of a run."""
@@ -114,7 +117,7 @@ def read(folders: Sequence[Path], registry: Registry, data_roots: Sequence[Path]
     measured = {key: speed for key, each in by_key.items() if (speed := _speeds(each, warn))}
     newest = {key: max(speed, key=lambda one: one.measured) for key, speed in measured.items()}
     return Library(
-        by_key, counting.results, counting.names, counting.remarks, _confidence(by_key, warn), measured,
+        by_key, counting.results, counting.names, _confidence(by_key, warn), measured,
         Latencies(newest),
     )  # fmt: skip
 

@@ -145,9 +145,12 @@ def test_no_name_becomes_markup(tmp_path):
 def test_each_setting_has_a_board_of_its_own(tmp_path):
     """Runs of four training images don't rank among those of all images."""
     results = [make_result("a"), make_result("b", image=0.8), make_result("a", setting="few-shot", shots=4, image=0.7)]
+    gone = replace(make_result("random", "bolts", seed=5), identity=Identity("d", "another code", 1))
+    results.append(gone)
     read = made(tmp_path / "results", *results, tmp=tmp_path / "site")["index.html"]
     assert read.text.index("folder, one-class") < read.text.index("folder, few-shot=4")
     assert len(read.all("section", "board")) == 2
+    assert read.text.count("1 stale run left out") == 1  # on the board of its own setting
 
 
 def test_a_stale_run_is_listed_and_ranks_nowhere(tmp_path):
