@@ -78,7 +78,7 @@ def merge(folders: Sequence[Path], results: Path, checkpoints: bool, maps: bool,
     with status_line() as show:
         scans = [_scanned(folder, results, take, show) for folder in folders]
         merged = merging.merge(scans, results, prefer=prefer, dry_run=dry_run, watch=show)
-    _end(merged, list(folders), results, format_, dry_run=dry_run)
+    _end(merged, list(folders), str(results), format_, dry_run=dry_run)
 
 
 def _scanned(folder: Path, target: Path, take: Take, show: Callable[[str], None]) -> Scan:
@@ -160,7 +160,7 @@ def import_(archives: Sequence[Path], results: Path, prefer: Prefer | None, dry_
 
     with status_line() as show:
         merged = import_archives(archives, results, prefer=prefer, dry_run=dry_run, watch=show)
-    _end(merged, list(archives), results, format_, dry_run=dry_run)
+    _end(merged, list(archives), str(results), format_, dry_run=dry_run)
 
 
 @click.command(short_help="Add runs to a git repository of results, and rebuild its site.")
@@ -201,8 +201,8 @@ def publish(runs: Sequence[str], results: Path, dataset: str | None, class_name:
             build_site=None if no_site else _site_builder(title, data_roots, plugin_files, show), watch=show,
         )  # fmt: skip
     if not dry_run:
-        say(_published(done, repository))
-    _end(done.merged, [results], Path(repository), format_, dry_run=dry_run)
+        say(_published(done))
+    _end(done.merged, [results], done.repository, format_, dry_run=dry_run)
 
 
 def _site_builder(
@@ -222,14 +222,14 @@ def _site_builder(
     return build
 
 
-def _published(done: Published, repository: str) -> str:
+def _published(done: Published) -> str:
     if done.commit:
-        return f"Committed {done.commit} to the branch {done.branch} of {repository}."
+        return f"Committed {done.commit} to the branch {done.branch} of {done.repository}."
     count = len(done.merged.outcomes)
-    return f"Nothing to add: {plural(count, 'run')} {'is' if count == 1 else 'are'} in {repository} already."
+    return f"Nothing to add: {plural(count, 'run')} {'is' if count == 1 else 'are'} in {done.repository} already."
 
 
-def _end(merged: Merged, sources: list[Path], target: Path, format_: str, *, dry_run: bool) -> None:
+def _end(merged: Merged, sources: list[Path], target: str, format_: str, *, dry_run: bool) -> None:
     """Print what was done, and end with the exit code."""
     from ..report import merged as tables
 

@@ -27,13 +27,13 @@ class _Source:
         return sum(each.source == self.place for each in self.merged.left_out)
 
 
-def tables(merged: Merged, sources: list[Path], target: Path, *, dry_run: bool = False) -> list[AnyTable]:
+def tables(merged: Merged, sources: list[Path], target: str, *, dry_run: bool = False) -> list[AnyTable]:
     """A row for each source; for programs also the runs that are left out, which people get as warnings.
 
     Args:
         merged: what was done.
         sources: the folders or archives, in their order.
-        target: the folder of results.
+        target: the folder of results, or the repository.
         dry_run: nothing was done yet.
     """
     rows = tuple(_Source(place, merged) for place in dict.fromkeys(sources))

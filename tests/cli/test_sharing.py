@@ -153,9 +153,10 @@ def test_publish_commits_and_says_so(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.stderr
     assert "to the branch main of board." in done.stderr
     assert "results/folder/bolts/a/r1/scores.csv" in names_in(place)
-    done = adbench("publish", "--to", "board", "--no-site")
+    done = adbench("publish", "--to", place.as_uri(), "--no-site")
     assert (done.exit_code, subjects(place)) == (0, ["Add 1 run of a on folder"])
-    assert "Nothing to add: 1 run is in board already." in done.stderr
+    assert f"Nothing to add: 1 run is in {place.as_uri()} already." in done.stderr
+    assert f"Runs merged into {place.as_uri()}" in done.stdout.replace("\n", "")
 
 
 @pytest.mark.slow

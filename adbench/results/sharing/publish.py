@@ -56,12 +56,14 @@ class Published:
     """What was done.
 
     Attributes:
+        repository: its name for people.
         merged: the runs that are in the repository now, and those that are left out.
         branch: the branch.
         commit: the short name of the commit; "" if nothing was to be added.
         races: commits of others that came in between.
     """
 
+    repository: str
     merged: Merged
     branch: str
     commit: str
@@ -102,17 +104,17 @@ def publish(
     _check(where)
     remote = find(repository)
     with tempfile.TemporaryDirectory(prefix="adbench-", ignore_cleanup_errors=True) as folder:
-        show(f"cloning {repository}")
+        show(f"cloning {remote.name}")
         clone = Clone(remote, Path(folder).resolve() / "clone", branch)
         for races in range(ATTEMPTS):
             merged = merge([found], clone.folder / where.results, prefer=prefer, dry_run=dry_run, watch=watch)
-            merged = _shown(merged, clone.folder, repository)
+            merged = _shown(merged, clone.folder, remote.name)
             commit = "" if dry_run else _commit(clone, where, merged, build_site, message, show)
             if not commit or _pushed(clone, show):
-                return Published(merged, clone.branch, commit, races)
+                return Published(remote.name, merged, clone.branch, commit, races)
             time.sleep(random.uniform(0.1, 0.3) * (races + 1))
             clone.refresh()
-    raise TaskError(f"{repository} gets commits of others all the time", hint="Try again later")
+    raise TaskError(f"{remote.name} gets commits of others all the time", hint="Try again later")
 
 
 def _check(layout: Layout) -> None:

@@ -14,6 +14,7 @@ from ...util.git import Done, Git
 Kind = Literal["bare", "tree", "url"]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|[^/\\:]{2,}:", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=:)//[^/@]*@")
 _RACES = ("fetch first", "non-fast-forward", "stale info", "cannot lock ref", "failed to update ref", "incorrect old")
 _CLONE = {"core.symlinks": "false", "core.autocrlf": "false"}
 """Settings of the clone: a link in the repository becomes a file, and bytes stay as they are."""
@@ -24,7 +25,7 @@ class Remote:
     """A repository.
 
     Attributes:
-        name: as the user typed it.
+        name: as the user typed it, without a password.
         kind: a folder without or with its files ("bare", "tree"), or an address ("url").
         address: for git.
         folder: of a local one.
@@ -45,7 +46,7 @@ def find(name: str) -> Remote:
     path = Path(name)
     if not path.is_dir():
         if _URL.match(name) and not path.exists():
-            return Remote(name, "url", name)
+            return Remote(_PASSWORD.sub("//", name), "url", name)
         hint = "git init --bare makes one; addresses are as for git clone"
         raise UsageError(f"--to {name}", found=absent(path, "folder"), wanted="a git repository", hint=hint)
     folder = path.resolve()
@@ -105,7 +106,8 @@ class Clone:
     def _require(self, done: Done) -> None:
         if done.code:
             hint = "Try git ls-remote with it; passwords and keys are git's matter"
-            raise UsageError(f"--to {self.remote.name} can't be read", found=done.last_line, hint=hint)
+            found = done.last_line.replace(self.remote.address, self.remote.name)
+            raise UsageError(f"--to {self.remote.name} can't be read", found=found, hint=hint)
 
     def _author(self) -> dict[str, str]:
         """The author in the settings of a local repository, which the clone doesn't have; git must know one."""

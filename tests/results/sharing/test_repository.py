@@ -74,6 +74,15 @@ def test_an_address_that_leads_nowhere_is_named(tmp_path):
         Clone(Remote("file:///nowhere", "url", "file:///nowhere"), tmp_path / "clone")
 
 
+def test_a_password_in_an_address_is_not_shown(tmp_path):
+    """Git gets it, and messages don't."""
+    found = find("https://ann:secret@localhost:1/a.git")
+    assert (found.name, found.address) == ("https://localhost:1/a.git", "https://ann:secret@localhost:1/a.git")
+    with pytest.raises(UsageError, match=r"--to https://localhost:1/a\.git can't be read") as raised:
+        Clone(found, tmp_path / "clone")
+    assert "secret" not in str(raised.value)
+
+
 def committed(clone: Clone, name: str) -> Clone:
     (clone.folder / "r").mkdir(exist_ok=True)
     (clone.folder / "r" / name).write_text("x")
