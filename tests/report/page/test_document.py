@@ -105,6 +105,19 @@ def lines(results, tmp_path_factory) -> int:
     return len(write(results, tmp_path_factory.mktemp("whole"), *store.read_all(results).results).all("path", "line"))
 
 
+def test_mean_ranks_are_drawn_where_there_are_enough_classes_or_data_sets(tmp_path):
+    """Two methods on two data sets have a diagram over data sets; one class each has a sentence instead."""
+    runs = [make_result(method, dataset=name) for method in "ab" for name in ("one", "two")]
+    for each in runs:
+        put(tmp_path, each, SCORES)
+    text = write(tmp_path, tmp_path / "out", *runs).text
+    assert "Over all data sets" in text
+    assert "Mean ranks by image AUROC over 2 data sets" in text
+    assert "it needs two variants on the same two classes at least" in text
+    alone = write(tmp_path, tmp_path / "one", *[run for run in runs if run.dataset == "one"]).text
+    assert "Over all data sets" not in alone
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "found"),
     [
