@@ -5,48 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
 from ..util.errors import OptionError, UsageError
 from . import values
 
 if TYPE_CHECKING:
     from ..api.method import Method
-
-MOST = 1000
-"""Combinations of one command, at most: with more, a separator is in the wrong place."""
-
-Points = dict[str, list[dict[str, Any]]]
-"""The changes of each run, by method."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What a command changes: the changes of each run by method, and the options with several values as typed."""
-
-    points: Points
-    varied: Mapping[str, Sequence[str]]
-
-    @property
-    def options(self) -> list[str]:
-        """The names of the options with several values, without their methods."""
-        return list(dict.fromkeys(name.rpartition(".")[2] for name in self.varied))
-
-    @property
-    def first(self) -> dict[str, dict[str, Any]]:
-        """The changes of the first run of each method."""
-        return {method: points[0] for method, points in self.points.items()}
-
-    def text(self, tasks: int) -> str:
-        """What will be trained, in one line; ``tasks`` counts all classes and seeds."""
-        parts = [f"{name}={(';' if any(',' in each for each in few) else ',').join(few)}" for name, few in
-                 self.varied.items()]  # fmt: skip
-        sizes = " x ".join(str(len(few)) for few in self.varied.values())
-        count = math.prod(map(len, self.varied.values()))
-        what = f"{sizes} values" if len(self.varied) == 1 else f"{sizes} = {count} combinations"
-        return f"--grid: {what} of {' and '.join(parts)}, {tasks} tasks."
+    from ..run.grid import Grid, Points
 
 
 def expand(methods: Sequence[Method], changes: Sequence[str], short: Mapping[str, str | None], *, on: bool) -> Grid:
@@ -59,6 +25,8 @@ def expand(methods: Sequence[Method], changes: Sequence[str], short: Mapping[str
         OptionError: a value that doesn't fit, an option that is given twice, or a list without ``on``.
         UsageError: a grid without any list, or with too many combinations.
     """
+    from ..run.grid import Grid
+
     if not on:
         return Grid({name: [each] for name, each in _single(methods, changes, short).items()}, {})
     lists: dict[str, list[str]] = {}
@@ -103,6 +71,8 @@ def _require_some(varied: Mapping[str, Sequence[str]]) -> None:
             "--grid", found="no option with several values", wanted="a list such as -o KEY=1,2",
             hint="Separate values that are lists themselves by semicolons: -o 'KEY=1,2;2,3'",
         )  # fmt: skip
+    from ..run.grid import MOST
+
     count = math.prod(map(len, varied.values()))
     if count > MOST:
         raise UsageError("--grid", found=f"{count} combinations", wanted=f"at most {MOST}")
@@ -120,13 +90,8 @@ def _texts(methods: Sequence[Method], thing: str, name: str, text: str) -> list[
 def _is_list(methods: Sequence[Method], name: str) -> bool:
     """Whether any method takes a list or a size as one value of the option."""
     from ..api.options import option_types
+    from ..run.grid import is_tuple
 
     owner, dot, key = name.rpartition(".")
     kinds = [option_types(method.options).get(key) for method in methods if not dot or method.name == owner]
-    return any(map(_is_tuple, kinds))
-
-
-def _is_tuple(kind: Any) -> bool:
-    if get_origin(kind) in (Annotated, Union, UnionType):
-        return any(map(_is_tuple, get_args(kind)))
-    return get_origin(kind) is tuple
+    return any(map(is_tuple, kinds))

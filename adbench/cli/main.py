@@ -23,6 +23,7 @@ from . import (
     cache,
     check_method,
     completion,
+    defaults,
     doctor,
     evaluate,
     export,
@@ -43,6 +44,7 @@ from . import (
 )
 from . import options as arguments
 from .console import STOPPED, say, warn
+from .file_keys import wanted
 from .groups import TopGroup
 
 LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
@@ -87,6 +89,7 @@ class _Group(TopGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with _sigterm_is_ctrl_c():
+                defaults.apply(ctx)
                 return super().invoke(ctx)
         except click.UsageError as error:
             raise _in_one_line(error) from error
@@ -101,7 +104,8 @@ class _Group(TopGroup):
         except AdbenchError as error:
             if arguments.debugging(ctx):
                 raise
-            raise (_MistakeError if isinstance(error, UsageError) else _FailureError)(str(error)) from error
+            text = str(defaults.in_place(ctx, error))
+            raise (_MistakeError if isinstance(error, UsageError) else _FailureError)(text) from error
         except SystemExit as error:  # adbench itself ends by click's Exit
             if arguments.debugging(ctx):
                 raise
@@ -126,18 +130,8 @@ def _in_one_line(error: click.UsageError) -> click.ClickException:
     if isinstance(error, click.BadParameter) and error.param is not None and not missing:
         found, _, _ = error.message.partition(" is not ")
         name = error.param.opts[0] if error.param.param_type_name == "option" else error.param.human_readable_name
-        return _MistakeError(str(UsageError(name, found=found, wanted=_wanted(error.param.type))))
+        return _MistakeError(str(UsageError(name, found=found, wanted=wanted(error.param.type))))
     return _MistakeError(str(UsageError(" ".join(error.format_message().split()), hint=hint)))
-
-
-def _wanted(kind: click.ParamType[Any]) -> str:
-    """The values that an option of click takes."""
-    if isinstance(kind, click.Choice):
-        return f"one of {', '.join(map(str, kind.choices))}"
-    text = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"
-    if not isinstance(kind, (click.IntRange, click.FloatRange)) or kind.min is None:
-        return text
-    return f"{text} from {kind.min:g} up" if kind.max is None else f"{text} from {kind.min} to {kind.max}"
 
 
 @contextlib.contextmanager
@@ -218,6 +212,7 @@ for _command in (
 for _command in (sharing.merge, sharing.archive, sharing.import_):
     stored.results_.add_command(_command)
 completion.attach(app)
+defaults.attach(app)
 
 
 def prepare_torch() -> None:

@@ -295,7 +295,8 @@ def _data_roots(command: Command) -> Command:
 
 def what_to_run(command: Command) -> Command:
     """Add the options of ``run``: the data, and all settings of a method."""
-    return _added(*_data(_all_classes()), *_method(), *_machine(), _skip_bad(), plugin_option, debug_option)(command)
+    data = _data(_all_classes(), required=False)  # a run file may name it
+    return _added(*data, *_method(), *_machine(), _skip_bad(), plugin_option, debug_option)(command)
 
 
 def what_to_test(command: Command) -> Command:
@@ -323,9 +324,11 @@ def _all_classes() -> Callable[[Command], Command]:
     return click.option("--class", "-c", "classes", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
 
 
-def _data(class_option: Callable[[Command], Command]) -> Sequence[Callable[[Command], Command]]:
+def _data(
+    class_option: Callable[[Command], Command], *, required: bool = True
+) -> Sequence[Callable[[Command], Command]]:
     return (
-        click.option("--dataset", "-d", required=True, help="mvtec, visa, folder, demo or a plugin's."),
+        click.option("--dataset", "-d", required=required, help="mvtec, visa, folder, demo or a plugin's."),
         class_option,
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
                      help="Folder of the data set."),

@@ -14,8 +14,10 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, U
 from . import options as arguments
 from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
-from .grid import expand
+from .dry_run import show_forecasts
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
+from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
+from .schema import print_schema
 from .stored import REPORT, write_report
 from .threshold import thresholds_table
 
@@ -30,15 +32,16 @@ if TYPE_CHECKING:
     from ..run.job import Job
     from ..run.plan import Outcome
     from ..run.reopen import Reopener
+    from ..run.run_file import RunFile
     from ..util.threads import Choice
 
 
 @click.command()
+@file_argument
 @click.option(
     "--method",
     "-m",
     "methods",
-    required=True,
     help="METHOD[,METHOD...], or all: every method but those that lack a package, --aux or the setting, and those "
     "named anomalib:...",
 )
@@ -96,18 +99,21 @@ if TYPE_CHECKING:
     help="Log each run to wandb, mlflow, tensorboard or a plugin's tracker, below RESULTS/tracking or where that "
     "program is set to.",
 )
+@click.option("--dry-run", is_flag=True, help="Show which tasks are done and which are left; train nothing.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of run files, for editors.")
 @arguments.executor_options
 @arguments.results_option
 @arguments.format_option
-def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset: str, changes: Sequence[str],
-        auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None, amp: str | None,
-        device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...], setting: Setting | None,
-        shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
-        eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
-        keep: Literal["last", "oracle"], label: str | None, force: bool, maps: Kind | None, page: bool,
-        track: str | None, executor: str, workers: int | None, address: str | None, gpus_per_job: float | None,
-        executor_changes: Sequence[str], results: Path, format_: str) -> None:  # fmt: skip
-    """Train and evaluate methods on the classes of a data set.
+def run(run_file: RunFile | None, methods: str | None, dataset: str | None, classes: str, data_root: Path | None,
+        preset: str, changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None,
+        size: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool,
+        plugin_files: tuple[Path, ...], setting: Setting | None, shots: int | None, test_split: str | None,
+        is_grid: bool, seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None,
+        holdout: float, target: str | None, folds: int | None, keep: Literal["last", "oracle"], label: str | None,
+        force: bool, maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None,
+        address: str | None, gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool,
+        results: Path, format_: str) -> None:  # fmt: skip
+    """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
     \b
     adbench run -m msflow -d demo -c all -p cpu
@@ -115,34 +121,23 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
     adbench run -m msflow -d mvtec -c bottle --data-root ~/data/mvtec -o lr=0.0005
     adbench run -m padim -d folder --data-root parts --holdout 0.3 --target-false-alarms 1%
     adbench run -m padim -d demo -p cpu --grid -o dimensions=50,100
+    adbench run suite.toml --dry-run
     """  # noqa: D301
     from ..results import labels
-    from ..run import plan as suite
+    from ..run.job import RunSettings
+    from ..run.plan import Outcome
 
     registry = load_plugins(plugin_files)
-    chosen = values.methods(registry, methods)
-    reader = values.reader(registry, dataset)
-    root = values.root(reader, data_root)
+    if schema:
+        print_schema(registry, other_keys(click.get_current_context().command))
+        return
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     where = values.where(registry, executor, workers, address, gpus_per_job, executor_changes)
-    grid = expand(chosen, changes, short, on=is_grid)
-    given = values.auxiliary(chosen, auxiliary)
-    class_names = suite.choose_classes(reader, root, classes)
-    if values.is_all(methods):
-        lacking = suite.unmet(chosen, preset, grid.first, given, dataset, class_names, values.setting(setting, shots))
-        chosen = [method for method in chosen if method.name not in lacking]
-        if line := values.left_out(registry, lacking):
-            say(line)
-    plan = suite.Plan(
-        methods=chosen,
-        overrides=grid.first,
-        grid=grid.points,
-        dataset=reader,
-        classes=class_names,
-        data_root=root,
-        preset=preset,
-        seeds=values.seeds(seed, seeds),
-        auxiliary=given,
+    asked = Asked(
+        methods, dataset, classes, data_root, preset, changes, auxiliary, short, is_grid, seed, seeds, setting, shots,
+        test_split,
+    )  # fmt: skip
+    common = RunSettings(
         device=device,
         threads=threads,
         eval_every=eval_every,
@@ -154,25 +149,24 @@ def run(methods: str, dataset: str, classes: str, data_root: Path | None, preset
         results=results,
         plugin_files=plugin_files,
         command=shlex.join(["adbench", *sys.argv[1:]]),
-        setting=values.setting(setting, shots),
-        shots=shots,
-        test=test_split,
         track=values.trackers(registry, track),
         target_false_alarms=values.target(target, folds, holdout),
         folds=folds,
         label=labels.checked(label or ""),
     )
+    suite, grid = suite_of(registry, run_file, asked, common)
+    jobs, outcomes = planned_jobs(suite, registry, grid, run_file), list[Outcome]()
+    if dry_run:
+        show_forecasts(jobs, registry, format_, maps=maps)
+        return
     values.compute_with(threads)  # around training; each training finds and reports its own number
-    jobs, outcomes = plan.jobs(), list[suite.Outcome]()
-    if is_grid:
-        say(grid.text(len(jobs)))
     with report_if_stopped(jobs, outcomes):
         run_jobs(jobs, registry, outcomes, maps=maps, where=where)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener
 
-            reopener = Reopener(registry, [root], device, results=results)
+            reopener = Reopener(registry, [data.root for data in suite.data], device, results=results)
             if maps:
                 _save_maps(made, results, reopener, maps, outcomes)
             if page:

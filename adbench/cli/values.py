@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from ..util.errors import DataError, OptionError, UnknownNameError, UsageError
+from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
 from .options import LAST_SEED, reader_changes
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ..api.registry import Registry
     from ..run.dispatch import Where
     from ..util.threads import Choice
+    from ..util.toml_files import Value
 
 
 BY_NAME_ONLY = "anomalib:"
@@ -53,23 +55,49 @@ def left_out(registry: Registry, lacking: Mapping[str, Sequence[str]]) -> str:
     return f"--method all leaves out {', '.join(parts)}. See adbench list methods NAME." if parts else ""
 
 
-def reader(registry: Registry, name: str) -> Dataset:
+def reader(registry: Registry, name: str, own: Mapping[str, Value] | None = None) -> Dataset:
     """The data set of a command, read with the options that were given for its reader.
+
+    Args:
+        registry: finds data sets.
+        name: of the data set.
+        own: options that a run file gives it: the command line wins over them, and they over the user's defaults.
 
     Raises:
         UsageError: there is no such data set, its reader has no such option, or a value doesn't fit.
     """
     from ..api.data_options import parse_change, with_options
 
-    dataset = registry.dataset(name)
-    changes = {}
-    for flag, key, text in reader_changes(click.get_current_context()):
+    dataset, context = registry.dataset(name), click.get_current_context()
+    usual, typed = dict[str, tuple[str, str]](), dict[str, tuple[str, str]]()
+    for flag, key, text in reader_changes(context):
         if not key:
             key, found, text = text.partition("=")
             if not found:
                 raise OptionError(f"{flag} {key}", found="no '='", wanted="KEY=VALUE")
-        changes[key] = parse_change(dataset, key, text, flag)
+        source = context.get_parameter_source(flag.removeprefix("--").replace("-", "_"))
+        (usual if source is ParameterSource.DEFAULT_MAP else typed)[key] = (flag, text)
+    changes = {key: parse_change(dataset, key, text, flag) for key, (flag, text) in usual.items()}
+    changes |= {key: _change_of_file(dataset, key, value) for key, value in (own or {}).items()}
+    changes |= {key: parse_change(dataset, key, text, flag) for key, (flag, text) in typed.items()}
     return with_options(dataset, changes)
+
+
+def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:
+    """The value of a reader's option in a run file, the same as of its text on the command line."""
+    from ..api.data_options import parse_change
+    from ..api.options import option_text
+
+    if not isinstance(value.value, (str, int, float, list)) or not all(
+        isinstance(each, (str, int, float)) for each in (value.value if isinstance(value.value, list) else ())
+    ):
+        value.refuse("a text, a number, true or false, or a list of them")
+    try:
+        return parse_change(dataset, key, option_text(key, value.value), value.where)
+    except OptionError as error:
+        raise OptionError(**{**error.parts, "thing": value.where}) from error
+    except UnknownNameError as error:
+        raise placed(error, value.where) from error
 
 
 def root(reader: Dataset, given: Path | None) -> Path:

@@ -119,6 +119,14 @@ def open_store(
     return replace(store, skipped=found)
 
 
+def still_to_decode(samples: Sequence[Sample], framing: Framing) -> tuple[str, int]:
+    """The name of the store that ``open_store`` would open, and the bytes of it that are not on the disk yet."""
+    order = _Order(_without_unmasked(samples)[0], framing)
+    name = order.key()
+    is_there = (cache_folder() / "pictures" / name / "store.json").is_file()
+    return name, 0 if is_there else order.bytes
+
+
 def place_of(samples: Sequence[Sample]) -> str:
     """The common folder of these images, for messages."""
     parents = {os.path.abspath(sample.path.parent) for sample in samples}

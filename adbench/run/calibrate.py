@@ -106,6 +106,19 @@ def cost_text(jobs: Sequence[ResolvedJob]) -> str:
     )
 
 
+def is_promised(resolved: ResolvedJob) -> bool:
+    """Whether the stored results of a finished run have the threshold that its job asks for; nothing is changed.
+
+    Raises:
+        ResultError: a result can't be read.
+    """
+    target = resolved.job.target_false_alarms
+    if target is None:
+        return True
+    folds = folds_of(resolved) if crosses(resolved) else None
+    return all(_promises(each.folder.read_result(), target, folds) for each in resolved.classes)
+
+
 def from_stored(resolved: ResolvedJob) -> tuple[Result, ...] | None:
     """The results of a finished run with the threshold that its job asks for, if no model must be trained for it.
 

@@ -92,6 +92,14 @@ def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
         yield replace(resolved.task, train=good), "train"
 
 
+def still_to_decode(resolved: ResolvedJob) -> dict[str, int]:
+    """The stores of decoded images that a job opens, and the bytes of each that are not on the disk yet."""
+    opened = [part for each in resolved.classes for part in _opened(each)]
+    parts = [task.train if part == "train" else task.test for task, part in opened]
+    framing = Framing.of(resolved.options)
+    return dict(image_store.still_to_decode(samples, framing) for samples in parts if samples)
+
+
 class ClassRun:
     """One class of a run: its images and its scores.
 

@@ -65,7 +65,7 @@ class DiskUse:
         text = f"{variant}: leaves {each}{whole} in {job.results}"
         if not self._said:
             text += f"; the cache in {files.cache_folder()} is kept below {bytes_text(cache.limit())}"
-        free = _free(job.results)
+        free = free_bytes(job.results)
         short = f" Only {bytes_text(free)} are free there." if free < total else ""
         self._said.add(configuration)
         self._say(f"{text}.{short}")
@@ -86,7 +86,7 @@ def _configuration(job: Job) -> Configuration:
     return job.method, job.overrides
 
 
-def _free(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Free bytes on the disk of a folder, which may not exist yet."""
     folder = folder.absolute()
     while not folder.exists():

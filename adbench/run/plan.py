@@ -99,8 +99,13 @@ class Plan(RunSettings):
 
     def _varied(self, method: Method) -> tuple[str, ...]:
         """The options whose values differ among the runs of a method."""
-        points = self._points(method)
-        return tuple(key for key in points[0] if any(point[key] != points[0][key] for point in points))
+        first, *others = self._points(method)
+        keys = dict.fromkeys(key for point in (first, *others) for key in point)
+        return tuple(
+            key
+            for key in keys
+            if any((key in point, point.get(key)) != (key in first, first.get(key)) for point in others)
+        )
 
     def _job(self, method: Method, classes: tuple[str, ...], seed: int, point: Mapping[str, Any]) -> Job:
         class_name = classes[0] if len(classes) == 1 else ""  # presets have values for single classes only
@@ -162,15 +167,28 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
         UnknownNameError: no such class, with the nearest one.
         UsageError: the text names no class.
     """
+    if text.strip() == "all":
+        return choose_named(dataset, root, ["all"])
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    if not chosen:
+        known = ", ".join(dataset.classes(root))
+        raise UsageError(f"--class '{text}'", found="no class", wanted=f"all, or some of {known}")
+    return choose_named(dataset, root, chosen)
+
+
+def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str]:
+    """Check names of classes; "all" alone means every class.
+
+    Raises:
+        DataError: the root is missing, or holds no class.
+        UnknownNameError: no such class, with the nearest one.
+    """
     known = list(dataset.classes(root))
     if not known:
         raise DataError(f"data set {dataset.name} at {root}", found="no class", wanted="at least one")
-    if text.strip() == "all":
+    if list(names) == ["all"]:
         return known
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    if not chosen:
-        raise UsageError(f"--class '{text}'", found="no class", wanted="all, or some of " + ", ".join(known))
-    for name in chosen:
+    for name in names:
         if name not in known and dataset.facts is not None and name in dataset.facts.classes:
             raise DataError(
                 f"class {name} of {dataset.name}", found=f"nothing of it in {root}",
@@ -178,7 +196,7 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
             )  # fmt: skip
         if name not in known:
             raise UnknownNameError(f"class of {dataset.name}", name, known)
-    return list(dict.fromkeys(chosen))
+    return list(dict.fromkeys(names))
 
 
 Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...]]

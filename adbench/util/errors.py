@@ -60,6 +60,19 @@ def _rebuild(kind: type[AdbenchError], parts: dict[str, str]) -> AdbenchError:
     return error
 
 
+def placed(error: AdbenchError, where: str, *, instead_of: str = "") -> AdbenchError:
+    """The same error, which names the place of its cause first.
+
+    Args:
+        error: the error.
+        where: file and key.
+        instead_of: how the error's text begins with what the place says better.
+    """
+    thing = error.parts["thing"]
+    rest = thing.removeprefix(instead_of) if instead_of else f": {thing}"
+    return _rebuild(type(error), {**error.parts, "thing": f"{where}{rest}"})
+
+
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or the name of its type where the message is empty."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,150 @@
+"""The JSON schema of run files: editors complete and check keys, methods, options and their values with it.
+
+It comes from the records that ``run_file`` reads by, and from the methods and data sets that are installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from ..api.data import SETTINGS, Dataset
+from ..api.method import Method
+from ..api.options import Options, Range, option_meanings, option_types
+from ..api.registry import Registry
+from .grid import is_tuple
+from .run_file import ALL, DATA_KEYS, KEYS, LAST_SEED, METHOD_KEYS
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+"""The draft that editors of TOML know."""
+
+Schema = dict[str, Any]
+"""A JSON schema as ``json.dumps`` takes it."""
+
+_PATHS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+def schema(registry: Registry, others: Mapping[str, Schema]) -> Schema:
+    """The schema of run files.
+
+    Args:
+        registry: methods and data sets.
+        others: schemas of the keys for options of the command.
+    """
+    methods, datasets = list(registry.methods.values()), list(registry.datasets.values())
+    properties: dict[str, Schema] = {
+        "data": _some({"anyOf": [{"enum": list(registry.datasets)}, *map(_dataset, datasets)]}),
+        "classes": _classes(),
+        "methods": _some({"anyOf": [{"enum": [ALL, *registry.methods]}, *map(_method, methods)]}),
+        "options": {"type": "object", "properties": _of_all(methods), "additionalProperties": False},
+        "seeds": _list_of({"type": "integer", "minimum": 0, "maximum": LAST_SEED}),
+        "setting": _some({"enum": list(SETTINGS)}),
+        "shots": _some({"type": "integer", "minimum": 1}),
+        "aux": _PATHS,
+        **{key: found for key, found in _of_all(methods).items() if key in KEYS},
+    }
+    own = {key: {**properties[key], "description": meaning} for key, meaning in KEYS.items() if key in properties}
+    return {
+        "$schema": DRAFT,
+        "title": "Run file of adbench",
+        "description": "A suite of runs: adbench run FILE",
+        "type": "object",
+        "properties": {**own, **others},
+        "additionalProperties": False,
+    }
+
+
+def _list_of(item: Schema) -> Schema:
+    return {"type": "array", "items": item, "minItems": 1}
+
+
+def _some(item: Schema) -> Schema:
+    """One value, or several in a list."""
+    return {"anyOf": [item, _list_of(item)]}
+
+
+def _classes() -> Schema:
+    return _some({"type": "string"})
+
+
+def _table(properties: Mapping[str, Schema], meanings: Mapping[str, str], title: str) -> Schema:
+    described = {key: {**properties[key], "description": meanings[key]} for key in meanings}
+    return {
+        "title": title, "type": "object", "properties": described, "required": ["name"], "additionalProperties": False,
+    }  # fmt: skip
+
+
+def _dataset(dataset: Dataset) -> Schema:
+    options = _options(type(dataset.options), grid=False) if dataset.options is not None else {}
+    properties: dict[str, Schema] = {
+        "name": {"const": dataset.name},
+        "root": {"type": "string"},
+        "classes": _classes(),
+        "options": {"type": "object", "properties": options, "additionalProperties": False},
+        "test_split": {"type": "string"},
+    }
+    return _table(properties, DATA_KEYS, dataset.summary)
+
+
+def _method(method: Method) -> Schema:
+    auxiliary = {each.name: {"type": "string"} for each in method.requirements.auxiliary}
+    properties: dict[str, Schema] = {
+        "name": {"const": method.name},
+        "options": {"type": "object", "properties": _options(method.options), "additionalProperties": False},
+        "preset": {"enum": list(method.presets)},
+        "aux": {"type": "object", "properties": auxiliary, "additionalProperties": False},
+    }
+    return _table(properties, METHOD_KEYS, method.summary)
+
+
+def _of_all(methods: list[Method]) -> dict[str, Schema]:
+    """The options of all methods; where they differ, any of the forms."""
+    found: dict[str, list[Schema]] = {}
+    for method in methods:
+        for key, each in _options(method.options).items():
+            bare = {name: value for name, value in each.items() if name != "description"}
+            if bare not in found.setdefault(key, []):
+                found[key].append(bare)
+    return {key: forms[0] if len(forms) == 1 else {"anyOf": forms} for key, forms in found.items()}
+
+
+def _options(kind: type[Any], *, grid: bool = True) -> dict[str, Schema]:
+    """The options of a class with their meanings; with ``grid`` also several values."""
+    meanings = option_meanings(kind)
+    found = {}
+    for key, each in option_types(kind).items():
+        one = _value(each)
+        both = {"anyOf": [one, _list_of(one)]} if grid and issubclass(kind, Options) else one
+        found[key] = {**both, "description": meanings[key]} if meanings[key] else both
+    return found
+
+
+def _value(kind: Any) -> Schema:
+    """One value of an option's type, as a run file has it."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *extras = get_args(kind)
+        return _within(_value(inner), [extra for extra in extras if isinstance(extra, Range)])
+    if origin in (Union, UnionType):
+        forms = [_value(each) for each in get_args(kind) if each is not type(None)]
+        none: list[Schema] = [{"const": "none"}] if type(None) in get_args(kind) else []
+        return {"anyOf": [*forms, *none]}
+    if origin is Literal:
+        return {"enum": list(get_args(kind))}
+    if is_tuple(kind):
+        items = [each for each in get_args(kind) if each is not Ellipsis]
+        one = _value(items[0])
+        return {"anyOf": [{"type": "array", "items": one}, {"type": "string"}, one]}
+    return {"type": {int: "integer", float: "number", bool: "boolean"}.get(kind, "string")}
+
+
+def _within(found: Schema, ranges: list[Range]) -> Schema:
+    """Bounds for numbers."""
+    for each in ranges:
+        if each.low != -inf:
+            found = {**found, "exclusiveMinimum" if each.above else "minimum": each.low}
+        if each.high != inf:
+            found = {**found, "maximum": each.high}
+    return found
