@@ -6,10 +6,10 @@ a table such as [run] for that command alone. The command line and run files win
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -20,6 +20,8 @@ from .file_keys import default_for, is_flag, keys_of
 
 if TYPE_CHECKING:
     from ..util.toml_files import Value
+
+T = TypeVar("T")
 
 FILE, PROJECT = "adbench.toml", "pyproject.toml"
 
@@ -179,6 +181,21 @@ def _say_which(ctx: click.Context) -> None:
 
 def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def place_of(flag: str) -> str:
+    """Where the value of an option stands that a file has set; empty if none has."""
+    return str(click.get_current_context().meta.get(PLACES, {}).get(flag, ""))
+
+
+def at_place(look_up: Callable[[], T], where: str) -> T:
+    """Look something up; an error names ``where`` it stands in a file, unless that is empty or an option."""
+    try:
+        return look_up()
+    except AdbenchError as error:
+        if not where or where.startswith("--"):
+            raise
+        raise placed(error, where) from error
 
 
 def in_place(ctx: click.Context, error: AdbenchError) -> AdbenchError:

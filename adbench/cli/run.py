@@ -14,6 +14,7 @@ from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, U
 from . import options as arguments
 from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
+from .defaults import at_place, place_of
 from .dry_run import show_forecasts
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ..util.threads import Choice
 
 
-@click.command()
+@click.command(short_help="Train and evaluate methods on a data set, or a run file.")
 @file_argument
 @click.option(
     "--method",
@@ -149,7 +150,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         results=results,
         plugin_files=plugin_files,
         command=shlex.join(["adbench", *sys.argv[1:]]),
-        track=values.trackers(registry, track),
+        track=at_place(lambda: values.trackers(registry, track), place_of("--track")),
         target_false_alarms=values.target(target, folds, holdout),
         folds=folds,
         label=labels.checked(label or ""),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..util.errors import AdbenchError, UsageError, placed
+from ..util.errors import UsageError
 from ..util.text import plural
 from . import values
 from .console import say
-from .defaults import PLACES, RUN_FILE
+from .defaults import PLACES, RUN_FILE, at_place, place_of
 from .file_keys import default_for, keys_of
 from .grid import expand
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..run.suite import DataChoice, MethodChoice, Suite
     from ..util.toml_files import Value
 
-T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 OWN = frozenset(
@@ -107,7 +106,7 @@ def suite_of(registry: Registry, file: RunFile | None, asked: Asked, common: Run
     from ..run.suite import Suite
 
     entries, every = _method_entries(registry, file, asked)
-    methods = [_placed(partial(registry.method, entry.name), entry.where) for entry in entries]
+    methods = [at_place(partial(registry.method, entry.name), entry.where) for entry in entries]
     unique = list({method.name: method for method in methods}.values())
     over, under = _changes(unique, asked, beside_file=file is not None)
     choices = [
@@ -167,16 +166,6 @@ def _typed(*names: str) -> bool:
     """Whether one of these parameters was given on the command line."""
     sources = map(click.get_current_context().get_parameter_source, names)
     return ParameterSource.COMMANDLINE in sources
-
-
-def _placed(look_up: Callable[[], T], where: str) -> T:
-    """Look something up; an error names its place in the file. ``where`` is an option of the command line, or that."""
-    try:
-        return look_up()
-    except AdbenchError as error:
-        if not where or where.startswith("--"):
-            raise
-        raise placed(error, where) from error
 
 
 def _missing(name: str, file: RunFile | None, key: str) -> UsageError:
@@ -240,9 +229,8 @@ def _method_choice(
 
     own = entry.preset if entry.preset is not None and not _typed("preset") else None
     preset = own or asked.preset
-    places = click.get_current_context().meta.get(PLACES, {})
-    where = f"{entry.where}.preset" if own else places.get("--preset", "")
-    _placed(lambda: find_preset(method, preset), where)
+    where = f"{entry.where}.preset" if own else place_of("--preset")
+    at_place(lambda: find_preset(method, preset), where)
     shared = file.options if file is not None else {}
     known = option_types(method.options)
     given = {**{key: value for key, value in shared.items() if key in known}, **entry.options}
@@ -308,17 +296,17 @@ def _data_choice(registry: Registry, entry: DataEntry, file: RunFile | None, ask
     from ..run import plan
     from ..run.suite import DataChoice
 
-    _placed(lambda: registry.dataset(entry.name), entry.where)
+    at_place(lambda: registry.dataset(entry.name), entry.where)
     reader = values.reader(registry, entry.name, entry.options)
     given = asked.data_root if _typed("data_root") or entry.root is None else entry.root
-    root = _placed(lambda: values.root(reader, given), entry.where)
+    root = at_place(lambda: values.root(reader, given), entry.where)
     names = entry.classes if entry.classes is not None else file.classes if file is not None else None
     if names is None or _typed("classes"):
         classes = plan.choose_classes(reader, root, asked.classes)
     else:
         assert file is not None
         where = f"{entry.where}.classes" if entry.classes is not None else f"{file.path}: classes"
-        classes = _placed(lambda: plan.choose_named(reader, root, names), where)
+        classes = at_place(lambda: plan.choose_named(reader, root, names), where)
     test = entry.test_split if entry.test_split is not None and not _typed("test_split") else asked.test_split
     return DataChoice(reader, root, classes, test)
 

@@ -115,7 +115,8 @@ def _disk_notes(left: Sequence[Forecast]) -> Iterator[str]:
         yield f"Only {bytes_text(size)} are free in {place}."
     stores = {name: size for each in left for name, size in (each.decoding or {}).items()}
     limit = bytes_text(cache.limit())
+    images = f"{bytes_text(sum(stores.values()))} of decoded images, and " if any(stores.values()) else ""
     yield (
-        f"The cache gets {bytes_text(sum(stores.values()))} of decoded images, and features of backbones; it is kept "
-        f"below {limit}. A task that trains has its state on the disk as well."
+        f"The cache gets {images}features of backbones, and is kept below {limit}. A task that trains has its state on "
+        "the disk as well."
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..api.data import EvalSize, Task, relative_path
+from ..api.data import EvalSize, Sample, Task, relative_path
 from ..api.detector import Detector
 from ..api.options import Options
 from ..api.scores import Metrics, Threshold
@@ -92,12 +92,25 @@ def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
         yield replace(resolved.task, train=good), "train"
 
 
-def still_to_decode(resolved: ResolvedJob) -> dict[str, int]:
-    """The stores of decoded images that a job opens, and the bytes of each that are not on the disk yet."""
+Opened = tuple[tuple[Sample, ...], Framing]
+"""Images that are decoded in one way: they are one store on the disk."""
+
+
+def still_to_decode(resolved: ResolvedJob, known: dict[Opened, tuple[str, int]]) -> dict[str, int]:
+    """The stores of decoded images that a job opens, and the bytes of each that are not on the disk yet.
+
+    Args:
+        resolved: the job.
+        known: stores that were looked up for other jobs; those of this one are added.
+    """
     opened = [part for each in resolved.classes for part in _opened(each)]
     parts = [task.train if part == "train" else task.test for task, part in opened]
     framing = Framing.of(resolved.options)
-    return dict(image_store.still_to_decode(samples, framing) for samples in parts if samples)
+    wanted = [(samples, framing) for samples in parts if samples]
+    for each in wanted:
+        if each not in known:
+            known[each] = image_store.still_to_decode(*each)
+    return dict(known[each] for each in wanted)
 
 
 class ClassRun:

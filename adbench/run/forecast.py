@@ -21,7 +21,7 @@ from ..results.run_files import folder_of
 from ..util import torch_files
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError
 from . import calibrate, plan
-from .class_run import still_to_decode
+from .class_run import Opened, still_to_decode
 from .disk_use import bytes_beside
 from .failures import foreseen
 from .identity import Identifier
@@ -100,6 +100,7 @@ def forecasts(
     calibrate.require_folds_fit(jobs, [task for task in tasks.values() if isinstance(task, Task)])
     identifier = Identifier(registry)
     evidence: dict[Path, dict[Kind, list[_Evidence]]] = {}
+    stores: dict[Opened, tuple[str, int]] = {}
     found = []
     for job in jobs:
         show(f"looking at {job.title}")
@@ -109,7 +110,8 @@ def forecasts(
             calibrate.require(resolved)
             if job.results not in evidence:
                 evidence[job.results] = _evidence(job.results)
-            found.append(_forecast(resolved, evidence[job.results], maps))
+            decoding = still_to_decode(resolved, stores)
+            found.append(_forecast(resolved, evidence[job.results], maps, decoding))
         except PLUGIN_ERRORS as error:
             why = foreseen(error, job.method)
             found.append(Forecast(job, "can't run", str(why), error=why))
@@ -117,7 +119,10 @@ def forecasts(
 
 
 def _forecast(
-    resolved: ResolvedJob, evidence: Mapping[Kind, Sequence[_Evidence]], maps: Literal["png", "raw"] | None
+    resolved: ResolvedJob,
+    evidence: Mapping[Kind, Sequence[_Evidence]],
+    maps: Literal["png", "raw"] | None,
+    decoding: Mapping[str, int],
 ) -> Forecast:
     state, detail, share = _state(resolved)
     job, run = resolved.job, resolved.folder.run
@@ -132,7 +137,7 @@ def _forecast(
     sizes = [each.checkpoint for each in similar if each.checkpoint is not None]
     kept = 1 + len(MAIN_METRICS) if job.keep == "oracle" else 1
     size = kept * max(sizes) + bytes_beside(resolved, maps) if sizes else None
-    return Forecast(job, state, detail, run, seconds, basis, size, still_to_decode(resolved))
+    return Forecast(job, state, detail, run, seconds, basis, size, decoding)
 
 
 def _state(resolved: ResolvedJob) -> tuple[State, str, float]:

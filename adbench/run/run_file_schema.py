@@ -5,7 +5,8 @@ It comes from the records that ``run_file`` reads by, and from the methods and d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from math import inf
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -33,19 +34,29 @@ def schema(registry: Registry, others: Mapping[str, Schema]) -> Schema:
         registry: methods and data sets.
         others: schemas of the keys for options of the command.
     """
-    methods, datasets = list(registry.methods.values()), list(registry.datasets.values())
+    parts = _Parts()
+    options = {method.name: _options(method.options, parts) for method in registry.methods.values()}
+    every = _of_all(list(options.values()))
+    methods = [_method(method, options[method.name]) for method in registry.methods.values()]
+    datasets = [_dataset(dataset, parts) for dataset in registry.datasets.values()]
+    data = parts.ref("data", {"anyOf": [{"enum": list(registry.datasets)}, *datasets]})
+    method = parts.ref("method", {"anyOf": [{"enum": [ALL, *registry.methods]}, *methods]})
     properties: dict[str, Schema] = {
-        "data": _some({"anyOf": [{"enum": list(registry.datasets)}, *map(_dataset, datasets)]}),
+        "data": _some(data),
         "classes": _classes(),
-        "methods": _some({"anyOf": [{"enum": [ALL, *registry.methods]}, *map(_method, methods)]}),
-        "options": {"type": "object", "properties": _of_all(methods), "additionalProperties": False},
+        "methods": _some(method),
+        "options": {"type": "object", "properties": every, "additionalProperties": False},
         "seeds": _list_of({"type": "integer", "minimum": 0, "maximum": LAST_SEED}),
         "setting": _some({"enum": list(SETTINGS)}),
         "shots": _some({"type": "integer", "minimum": 1}),
         "aux": _PATHS,
-        **{key: found for key, found in _of_all(methods).items() if key in KEYS},
+        **{key: found for key, found in every.items() if key in KEYS},
     }
-    own = {key: {**properties[key], "description": meaning} for key, meaning in KEYS.items() if key in properties}
+    own = {
+        key: {"allOf": [properties[key]], "description": meaning}  # beside a $ref nothing else counts
+        for key, meaning in KEYS.items()
+        if key in properties
+    }
     return {
         "$schema": DRAFT,
         "title": "Run file of adbench",
@@ -53,7 +64,22 @@ def schema(registry: Registry, others: Mapping[str, Schema]) -> Schema:
         "type": "object",
         "properties": {**own, **others},
         "additionalProperties": False,
+        "definitions": parts.found,
     }
+
+
+class _Parts:
+    """Parts of the schema that stand in many places, each once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Schema] = {}
+
+    def ref(self, name: str, part: Schema) -> Schema:
+        """A reference to a part, which gets a number if another one has the name."""
+        names = (f"{name}{number or ''}" for number in count())
+        chosen = next(each for each in names if self.found.get(each, part) == part)
+        self.found[chosen] = part
+        return {"$ref": f"#/definitions/{chosen}"}
 
 
 def _list_of(item: Schema) -> Schema:
@@ -76,8 +102,8 @@ def _table(properties: Mapping[str, Schema], meanings: Mapping[str, str], title:
     }  # fmt: skip
 
 
-def _dataset(dataset: Dataset) -> Schema:
-    options = _options(type(dataset.options), grid=False) if dataset.options is not None else {}
+def _dataset(dataset: Dataset, parts: _Parts) -> Schema:
+    options = _options(type(dataset.options), parts) if dataset.options is not None else {}
     properties: dict[str, Schema] = {
         "name": {"const": dataset.name},
         "root": {"type": "string"},
@@ -88,36 +114,35 @@ def _dataset(dataset: Dataset) -> Schema:
     return _table(properties, DATA_KEYS, dataset.summary)
 
 
-def _method(method: Method) -> Schema:
+def _method(method: Method, options: Mapping[str, Schema]) -> Schema:
     auxiliary = {each.name: {"type": "string"} for each in method.requirements.auxiliary}
     properties: dict[str, Schema] = {
         "name": {"const": method.name},
-        "options": {"type": "object", "properties": _options(method.options), "additionalProperties": False},
+        "options": {"type": "object", "properties": dict(options), "additionalProperties": False},
         "preset": {"enum": list(method.presets)},
         "aux": {"type": "object", "properties": auxiliary, "additionalProperties": False},
     }
     return _table(properties, METHOD_KEYS, method.summary)
 
 
-def _of_all(methods: list[Method]) -> dict[str, Schema]:
+def _of_all(methods: Sequence[Mapping[str, Schema]]) -> dict[str, Schema]:
     """The options of all methods; where they differ, any of the forms."""
     found: dict[str, list[Schema]] = {}
-    for method in methods:
-        for key, each in _options(method.options).items():
-            bare = {name: value for name, value in each.items() if name != "description"}
-            if bare not in found.setdefault(key, []):
-                found[key].append(bare)
+    for options in methods:
+        for key, each in options.items():
+            if each not in found.setdefault(key, []):
+                found[key].append(each)
     return {key: forms[0] if len(forms) == 1 else {"anyOf": forms} for key, forms in found.items()}
 
 
-def _options(kind: type[Any], *, grid: bool = True) -> dict[str, Schema]:
-    """The options of a class with their meanings; with ``grid`` also several values."""
+def _options(kind: type[Any], parts: _Parts) -> dict[str, Schema]:
+    """The options of a class with their meanings; those of a method may have several values."""
     meanings = option_meanings(kind)
     found = {}
     for key, each in option_types(kind).items():
         one = _value(each)
-        both = {"anyOf": [one, _list_of(one)]} if grid and issubclass(kind, Options) else one
-        found[key] = {**both, "description": meanings[key]} if meanings[key] else both
+        both = _some(one) if issubclass(kind, Options) else one
+        found[key] = parts.ref(key, {**both, "description": meanings[key]} if meanings[key] else both)
     return found
 
 
