@@ -20,7 +20,8 @@ def names(found) -> list[str]:
 
 SUITES = {
     "grid": 'methods = [{name = "tiny", options = {epochs = 2, size = [[64, 64], "64x96"]}}]\nclasses = "nuts"',
-    "settings": 'methods = ["tiny"]\nsetting = ["multi-class", "few-shot", "zero-shot"]\nshots = [2]\nholdout = 0.2\nseeds = [3]',
+    "settings": 'methods = ["tiny"]\nsetting = ["multi-class", "few-shot", "zero-shot"]\nshots = [2]\nholdout = 0.2\n'
+                "seeds = [3]",
     "sizes": 'methods = ["random"]\neval_size = "native"\neval_every = 2\npreset = "cpu"\namp = "off"\nkeep = "oracle"',
     "words": 'methods = ["random"]\nlabel = "it\'s $5"\nsize = 64\nskip_bad = true\nholdout = 0.1\n'
              'target_false_alarms = "1%"\nthreads = 1',
