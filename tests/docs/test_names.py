@@ -97,7 +97,8 @@ def dotted_names() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for code in inline_code(page):
             for name in re.findall(r"\badbench(?:\.[A-Za-z_]\w*)+", code):
-                yield page.name, name
+                if name != defaults.FILE:
+                    yield page.name, name
 
 
 @pytest.mark.parametrize(("page", "name"), sorted(set(dotted_names())))
