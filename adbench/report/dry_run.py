@@ -91,10 +91,11 @@ def _time_note(left: Sequence[Forecast]) -> str:
     unknown = len(left) - len(known)
     if not known:
         return "The time is unknown: no run with the same method, preset and options is stored from this machine."
-    whole = f"About {duration(sum(known))}{f' for {len(known)} of {len(left)} tasks' if unknown else ' in all'}"
+    which = f" for {len(known)} of {len(left)} tasks" if unknown else ""
+    whole = f"About {duration(sum(known))}{which}, one after the other"
     bases = " and ".join(sorted({each.basis for each in left if each.basis}))
     rest = f" {plural(unknown, 'task')} of unknown time." if unknown else ""
-    return f"{whole}, from stored runs on this machine ({bases}).{rest}"
+    return f"{whole}: from stored runs on this machine ({bases}).{rest}"
 
 
 def _short(left: Sequence[Forecast]) -> Iterator[tuple[Path, int]]:

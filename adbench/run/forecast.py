@@ -136,7 +136,7 @@ def _forecast(
         seconds *= share + trainings - 1
     sizes = [each.checkpoint for each in similar if each.checkpoint is not None]
     kept = 1 + len(MAIN_METRICS) if job.keep == "oracle" else 1
-    size = kept * max(sizes) + bytes_beside(resolved, maps) if sizes else None
+    size = kept * max(sizes) + bytes_beside(job, [each.task for each in resolved.classes], maps) if sizes else None
     return Forecast(job, state, detail, run, seconds, basis, size, decoding)
 
 

@@ -133,32 +133,6 @@ class Plan(RunSettings):
         )
 
 
-def unmet(
-    methods: Sequence[Method],
-    preset: str,
-    overrides: Mapping[str, Mapping[str, Any]],
-    auxiliary: Mapping[str, Mapping[str, Path]],
-    dataset: str,
-    classes: Sequence[str],
-    setting: Setting = "one-class",
-) -> dict[str, list[str]]:
-    """What each method lacks to be trained on these classes in a setting, by its name; others are not named.
-
-    Raises:
-        UnknownNameError: a method has no such preset.
-        OptionError: values that no task can work with.
-    """
-    found = {}
-    for method in methods:
-        lacks: dict[str, None] = {} if setting in method.settings else {f"the setting {setting}": None}
-        for name in classes:
-            options = resolve(method, preset, overrides[method.name], dataset, name)
-            lacks |= dict.fromkeys(requirements.unmet(method.requirements, options, auxiliary.get(method.name, {})))
-        if lacks:
-            found[method.name] = list(lacks)
-    return found
-
-
 def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
     """Turn "all" or "bottle,screw" into class names.
 

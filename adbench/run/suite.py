@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..api import requirements
 from ..api.data import Dataset, Setting
-from ..api.method import Method
+from ..api.method import Method, resolve
 from ..util.errors import UsageError
 from .job import Job, RunSettings
-from .plan import Plan, unmet
+from .plan import Plan
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class Suite:
 
     def _lacks(self, choice: MethodChoice, data: DataChoice, setting: Setting) -> list[str]:
         """Why a method is left out of a data set and setting; one that was named is left out only by a setting."""
-        name = choice.method.name
+        method = choice.method
         if self.every:
-            given = {name: choice.auxiliary}
-            changes = {name: choice.points[0]}
-            return unmet(
-                [choice.method], choice.preset, changes, given, data.dataset.name, data.classes, setting
-            ).get(name, [])  # fmt: skip
-        unfit = len(self.settings) > 1 and setting not in choice.method.settings
+            lacks = {} if setting in method.settings else {f"the setting {setting}": None}
+            for name in data.classes:
+                options = resolve(method, choice.preset, choice.points[0], data.dataset.name, name)
+                lacks |= dict.fromkeys(requirements.unmet(method.requirements, options, choice.auxiliary))
+            return list(lacks)
+        unfit = len(self.settings) > 1 and setting not in method.settings
         return [f"the setting {setting}"] if unfit else []
 
     def _plan(self, group: Sequence[MethodChoice], data: DataChoice, setting: Setting, shots: int | None) -> Plan:

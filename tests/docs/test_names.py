@@ -17,6 +17,7 @@ import adbench
 from adbench import BuildContext, Detector, api, backbones, checks
 from adbench.api import Executor, ExecutorTask, Tracker, hooks, maps
 from adbench.api.images import Batch, Images
+from adbench.cli import defaults
 from adbench.run.check_method import _CHECKS
 
 NEEDED = {
