@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import requirements
-from ..api.data import Dataset, Setting, Task
+from ..api.data import Dataset, Task
 from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results import labels
