@@ -176,6 +176,8 @@ def _made(entry: ExecutorEntry, request: ExecutorRequest) -> Iterator[Executor]:
         yield executor
     finally:
         executor.close()
+        with suppress(OSError):  # files that an executor leaves for the user
+            request.store.rmdir()
 
 
 class _Dispatch:
@@ -322,5 +324,3 @@ def _token(results: Path) -> Iterator[Path]:
         yield token
     finally:
         token.unlink(missing_ok=True)
-        with suppress(OSError):  # files that an executor leaves for the user
-            folder.rmdir()
