@@ -277,7 +277,7 @@ def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path
 
 def looked_up(command: Command) -> Command:
     """Add the options of every command that looks for stale runs."""
-    return _data_roots(plugin_option(command))
+    return data_roots_option("where the run found it")(plugin_option(command))
 
 
 def reopened(command: Command) -> Command:
@@ -285,12 +285,13 @@ def reopened(command: Command) -> Command:
     return looked_up(device_option(threads_option(megapixels_option(command))))
 
 
-def _data_roots(command: Command) -> Command:
+def data_roots_option(default: str) -> Callable[[Command], Command]:
+    """Make an option for folders of data sets; ``default`` says what holds without one."""
     return click.option(
         "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
         envvar="ADBENCH_DATA", show_envvar=True,
-        help="Folder of a data set; may be given several times.  [default: where the run found it]",
-    )(command)  # fmt: skip
+        help=f"Folder of a data set; may be given several times.  [default: {default}]",
+    )  # fmt: skip
 
 
 def what_to_run(command: Command) -> Command:
@@ -332,12 +333,23 @@ def _data(
         class_option,
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
                      help="Folder of the data set."),
+        *_reader_options(),
+    )  # fmt: skip
+
+
+def _reader_options() -> Sequence[Callable[[Command], Command]]:
+    return (
         _reader_option("--good", "NAME", "Folder of good images, in a folder without a split.  [default: good]"),
         _reader_option("--bad", "NAME[,NAME]", "Folders of defective images beside it.  [default: bad]"),
         _reader_option("--test-share", "SHARE", "Part of the good images to test on, without a split.  [default: 0.3]"),
         _reader_option(DATA_OPTION, "KEY=VALUE", "Change an option of the data set's reader: see adbench list datasets "
                        "NAME."),
     )  # fmt: skip
+
+
+def read_by(command: Command) -> Command:
+    """Add the options of data sets' readers."""
+    return _added(*_reader_options())(command)
 
 
 def _reader_option(flag: str, metavar: str, help_: str) -> Callable[[Command], Command]:

@@ -97,6 +97,14 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     )
 
 
+def read_image(path: Path) -> Image.Image | Problem:
+    """Read an image or mask at its own size and in its own mode; or say what is wrong with it."""
+    try:
+        return _load(path, _bytes_of(path, "the file"))
+    except _BadError as error:
+        return error.problem
+
+
 def read_rgb(path: Path) -> Image.Image | Problem:
     """Read an image file at its own size, as 8-bit RGB; or say what is wrong with it."""
     try:
@@ -217,7 +225,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: a mode or range of values that has no fixed meaning as a colour.
     """
-    if _is_deep(image):
+    if is_deep(image):
         return Image.fromarray(_to_8_bits(image)).convert("RGB")
     if image.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
         image = image.convert("RGBA")
@@ -232,13 +240,13 @@ def to_mask(image: Image.Image, above: int = 0) -> npt.NDArray[np.bool_]:
     """
     if above:
         return np.asarray(np.asarray(to_rgb(image)).max(axis=2) > above)
-    values = np.asarray(image) if _is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
+    values = np.asarray(image) if is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
     if image.format in LOSSY_FORMATS and values.max() >= 128:
         return np.asarray(values >= 128)
     return np.asarray(values > 0)
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     """Whether an image is grey of more than 8 bits."""
     return image.mode == "F" or image.mode.startswith("I")
 

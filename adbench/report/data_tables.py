@@ -1,0 +1,195 @@
+"""Tables of the data commands: which data sets there are and where they lie, and what is wrong with one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..api.facts import Counts, Facts
+from .tables import Column, Table
+
+if TYPE_CHECKING:
+    from ..run.data_health import Finding, Health, Understood
+    from ..run.data_places import Listed
+
+UNKNOWN = "not stated"
+NO_FACTS = Facts()
+
+
+def published(facts: Facts) -> Counts:
+    """The published numbers of a whole data set: its own, or the sums over its classes where all are known."""
+    if "" in facts.counts:
+        return facts.counts[""]
+    known = [facts.counts[name] for name in facts.classes if name in facts.counts]
+    if not known or len(known) < len(facts.classes):
+        return Counts()
+    totals = [each.total for each in known if each.total is not None]
+    total = None if len(totals) < len(known) else (sum(each[0] for each in totals), sum(each[1] for each in totals))
+    return Counts(
+        train=_sum([each.train for each in known]), validation=_sum([each.validation for each in known]),
+        good=_sum([each.good for each in known]), bad=_sum([each.bad for each in known]), total=total,
+    )  # fmt: skip
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _count(read: Callable[[Counts], int | None]) -> Callable[[Listed], int | None]:
+    return lambda each: read(published(each.dataset.facts or NO_FACTS))
+
+
+def _good(counts: Counts) -> int | None:
+    if counts.total is not None:
+        return counts.total[0]
+    parts = (counts.train, counts.validation or 0, counts.good)
+    return _sum(parts)
+
+
+def _bad(counts: Counts) -> int | None:
+    return counts.bad if counts.total is None else counts.total[1]
+
+
+def listed(found: Sequence[Listed]) -> Table[Listed]:
+    """A table of all data sets: published numbers, licence, and where each was found."""
+
+    def facts(each: Listed) -> Facts:
+        return each.dataset.facts or NO_FACTS
+
+    columns: tuple[Column[Listed], ...] = (
+        Column("dataset", "data set", lambda each: each.dataset.name, role="key", whole=True),
+        Column("classes", "classes", lambda each: len(facts(each).classes) or None, "count", role="main"),
+        Column("good", "good", _count(_good), "count", role="main"),
+        Column("bad", "defective", _count(_bad), "count", role="main"),
+        Column("train", "for training", _count(lambda counts: counts.train), "count", audience="programs"),
+        Column("licence", "licence", lambda each: facts(each).licence or None, role="main"),
+        Column("found", "found in", lambda each: each.found or None, role="main"),
+        Column("citation", "citation", lambda each: facts(each).citation, audience="programs"),
+        Column("page", "page", lambda each: facts(each).page or each.dataset.source, audience="programs"),
+    )
+    notes = (
+        "Numbers of images are the published ones. adbench data list NAME shows classes, citation and archives.",
+        "Folders are searched below --data-root DIR (ADBENCH_DATA).",
+    )
+    return Table("Data sets", columns, tuple(found), notes)
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """One fact of a data set."""
+
+    name: str
+    value: str
+
+
+def facts_of(found: Listed) -> Table[_Fact]:
+    """All that is known of one data set."""
+    dataset, facts = found.dataset, found.dataset.facts or NO_FACTS
+    counts = published(facts)
+    numbers = {
+        "good for training": counts.train, "good for validation": counts.validation, "good for testing": counts.good,
+        "good": None if counts.total is None else counts.total[0], "defective": _bad(counts),
+    }  # fmt: skip
+    archives = [
+        f"{each.name} ({each.url or 'its page asks for a form or an account first'})" for each in facts.archives
+    ]
+    rows = [
+        ("summary", dataset.summary),
+        ("classes", f"{len(facts.classes)}: {', '.join(facts.classes)}" if facts.classes else "your own"),
+        ("images", ", ".join(f"{number} {name}" for name, number in numbers.items() if number is not None)),
+        ("masks", facts.masks),
+        ("licence", facts.licence or UNKNOWN),
+        ("citation", facts.citation),
+        ("page", facts.page or dataset.source),
+        *(("archive", text) for text in archives),
+        *(("note", text) for text in facts.notes),
+        ("found in", found.found or "none of the given folders"),
+    ]
+    columns: tuple[Column[_Fact], ...] = (
+        Column("fact", "fact", lambda row: row.name, role="key", whole=True),
+        Column("value", "value", lambda row: row.value, role="main"),
+    )
+    return Table(f"Data set {dataset.name}", columns, tuple(_Fact(*row) for row in rows if row[1]))
+
+
+def health(found: Health) -> list[Table[Any]]:
+    """How each class was understood, and what is wrong: for people a line for each kind, for programs for each file."""
+    tables: list[Table[Any]] = []
+    if found.classes:
+        tables.append(_understood(found))
+    return [*tables, _grouped(found), _every(found)]
+
+
+def _understood(found: Health) -> Table[Understood]:
+    columns: tuple[Column[Understood], ...] = (
+        Column("class", "class", lambda each: each.class_name, role="key"),
+        Column("images", "images", lambda each: _counted(each.splits), role="main"),
+        Column("defects", "defects", lambda each: _counted(each.defects) or None, role="main"),
+        Column("masks", "masks", lambda each: each.masks, "count", role="main"),
+        Column("sizes", "size", lambda each: _counted({_size(size): n for size, n in each.sizes.items()}), role="main"),
+        Column("modes", "pixels", lambda each: _counted(each.modes), role="main"),
+    )
+    return Table(f"{found.dataset} in {found.root}", columns, found.classes)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _counted(counts: dict[str, int], most: int = 6) -> str:
+    """Names with their numbers, "12 train, 3 test good"; a single name needs none."""
+    names = sorted(counts, key=lambda name: -counts[name])[:most] if len(counts) > most else list(counts)
+    more = f", {len(counts) - most} more" if len(counts) > most else ""
+    return ", ".join(f"{counts[name]} {name}" for name in names) + more
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """All findings of one kind in one class."""
+
+    level: str
+    class_name: str
+    what: str
+    first: Finding
+    count: int
+
+    @property
+    def example(self) -> str:
+        """The first of them: file, what was found, what to do."""
+        parts = [part for part in (self.first.path, self.first.detail) if part]
+        more = f" (and {self.count - 1} more)" if self.count > 1 else ""
+        remedy = f". {self.first.remedy}." if self.first.remedy else ""
+        return ": ".join(parts) + more + (remedy if parts else remedy.removeprefix(". "))
+
+
+def _grouped(found: Health) -> Table[_Kind]:
+    groups: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    for each in found.findings:
+        groups[each.level, each.class_name, each.what].append(each)
+    rows = tuple(_Kind(*key, each[0], len(each)) for key, each in groups.items())
+    columns: tuple[Column[_Kind], ...] = (
+        Column("level", "it", lambda row: row.level, role="key", whole=True),
+        Column("class", "class", lambda row: row.class_name or None, role="key"),
+        Column("what", "what", lambda row: row.what, role="main"),
+        Column("example", "found", lambda row: row.example, role="main"),
+    )
+    stops = sum(each.level == "stops" for each in found.findings)
+    title = "Nothing stands in the way" if not rows else f"Findings: {len(found.findings)}, of which {stops} stop a run"
+    notes = ("--format csv or json has each file.",) if any(row.count > 1 for row in rows) else ()
+    return Table(title, columns, rows, notes, audience="people")
+
+
+def _every(found: Health) -> Table[Finding]:
+    columns: tuple[Column[Finding], ...] = (
+        Column("dataset", "data set", lambda _: found.dataset),
+        Column("level", "it", lambda each: each.level),
+        Column("class", "class", lambda each: each.class_name),
+        Column("what", "what", lambda each: each.what),
+        Column("path", "file", lambda each: each.path),
+        Column("detail", "found", lambda each: each.detail),
+        Column("remedy", "what to do", lambda each: each.remedy),
+    )
+    return Table(f"Findings on {found.dataset}", columns, found.findings, audience="programs")

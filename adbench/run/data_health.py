@@ -1,0 +1,300 @@
+"""Finds all that would stop a run on a data set, or distort its numbers, and says how each class was understood."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..api.data import TRAIN, Dataset, Problem, Sample, Task, relative_path
+from ..data import examined
+from ..data.examined import Seen
+from ..util.digests import Digests
+from ..util.errors import PLUGIN_ERRORS, described
+from ..util.text import plural
+
+Level = Literal["stops", "distorts", "note"]
+LEVELS: tuple[Level, ...] = ("stops", "distorts", "note")
+
+Watch = Callable[[str], None]
+"""Called with a text about the present work."""
+
+SMALLEST, LARGEST = 32, 50_000_000
+"""Least side of an image that is not called small; most pixels of one that is not called large."""
+
+DARK = 32
+"""Brightest value of 255 below which an image counts as nearly black."""
+
+INVERTED = 0.98
+"""Share of marked pixels from which a mask counts as inverted."""
+
+OTHER_NUMBERS = "other numbers than published (in brackets): "
+"""How the warning of a reader begins whose counts differ."""
+
+STRETCH = 1.1
+"""Ratio of aspect ratios from which images count as stretched differently."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault, of one file or of a class.
+
+    Attributes:
+        level: whether it stops a run, distorts its numbers, or is only to be known.
+        class_name: where it is; empty for the whole data set.
+        what: its kind; people see one line for all faults of a kind.
+        path: the file below the data set's folder; empty if it is about none.
+        detail: what was found there.
+        remedy: what to do.
+    """
+
+    level: Level
+    class_name: str
+    what: str
+    path: str = ""
+    detail: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Understood:
+    """How a reader understood one class.
+
+    Attributes:
+        class_name: of the class.
+        splits: images by split, and in tests by good and defective, such as {"train": 3, "test good": 2}.
+        masks: files of masks.
+        sizes: heights and widths with the number of images, the most frequent first.
+        modes: kinds of pixels, in the same way.
+        defects: images by type of defect.
+    """
+
+    class_name: str
+    splits: Counter[str]
+    masks: int
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
+    defects: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Health:
+    """All findings on a data set at one place, and how its classes were understood."""
+
+    dataset: str
+    root: Path
+    classes: tuple[Understood, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def stops(self) -> bool:
+        """Whether something would stop a run."""
+        return any(each.level == "stops" for each in self.findings)
+
+
+def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | None = None) -> Health:
+    """Look at all images and masks of some classes. What was looked at before and is unchanged is not opened again.
+
+    Args:
+        dataset: its reader.
+        root: its folder.
+        classes: names of classes.
+        watch: called with a text about the present work.
+    """
+    understood: list[Understood] = []
+    findings: list[Finding] = []
+    for name in classes:
+        try:
+            task = dataset.load(root, name)
+        except PLUGIN_ERRORS as error:
+            findings.append(Finding("stops", name, "class that can't be read", detail=described(error)))
+            continue
+        summary, found = _check_class(task, watch)
+        understood.append(summary)
+        findings += found
+    findings = list(dict.fromkeys(findings))  # remarks on the whole data set come with each class
+    findings.sort(key=lambda each: LEVELS.index(each.level))
+    return Health(dataset.name, root, tuple(understood), tuple(findings))
+
+
+def _check_class(task: Task, watch: Watch | None) -> tuple[Understood, list[Finding]]:
+    samples = [sample for part in task.splits.values() for sample in part]
+    name = f"{task.dataset}/{task.class_name}"
+
+    def shown(what: str) -> Callable[[int, int], None] | None:
+        return (lambda done, total: watch(f"{name}: {what} {done}/{total}")) if watch else None
+
+    images = examined.images([sample.path for sample in samples], shown("images"))
+    masks: dict[tuple[Path, int], Seen | Problem] = {}
+    for above in sorted({sample.mask_above for sample in samples}):
+        paths = [path for sample in samples if sample.mask_above == above for path in sample.masks]
+        masks |= {(path, above): seen for path, seen in examined.masks(paths, above, shown("masks")).items()}
+    reader = _Class(task, images, masks)
+    contents = Digests().of(images)
+    return reader.understood(), [*reader.findings(), *_duplicates(task, contents)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Class:
+    """One class with what was seen in its files."""
+
+    task: Task
+    images: dict[Path, Seen | Problem]
+    masks: dict[tuple[Path, int], Seen | Problem]
+
+    @property
+    def samples(self) -> list[tuple[str, Sample]]:
+        return [(split, sample) for split, part in self.task.splits.items() for sample in part]
+
+    def understood(self) -> Understood:
+        splits: Counter[str] = Counter()
+        defects: Counter[str] = Counter()
+        for split, sample in self.samples:
+            kind = "" if not sample.is_labelled else "defective" if sample.label else "good"
+            splits[split if split == TRAIN else f"{split} {kind}".strip()] += 1
+            if sample.label:
+                defects[sample.defect] += 1
+        seen = [each for each in self.images.values() if isinstance(each, Seen)]
+        return Understood(
+            self.task.class_name, splits, len(self.masks), Counter(each.size for each in seen),
+            Counter(each.mode for each in seen), defects,
+        )  # fmt: skip
+
+    def findings(self) -> Iterator[Finding]:
+        for problem in self.task.problems:
+            yield self._of("stops", "fault of a folder or file", problem.path, problem.found, problem.hint)
+        yield from self._remarks()
+        yield from self._splits()
+        for path, seen in self.images.items():
+            if isinstance(seen, Problem):
+                what = "missing image" if not path.exists() else "unreadable image"
+                yield self._of("stops", what, path, seen.found, seen.hint)
+            else:
+                yield from self._image(path, seen)
+        for _, sample in self.samples:
+            for mask in sample.masks:
+                yield from self._mask(sample, mask)
+        yield from self._sizes()
+        yield from self._modes()
+
+    def _of(self, level: Level, what: str, path: Path | None = None, detail: str = "", remedy: str = "") -> Finding:
+        place = "" if path is None else relative_path(path, self.task.root)
+        return Finding(level, self.task.class_name, what, place, detail, remedy)
+
+    def _remarks(self) -> Iterator[Finding]:
+        """The reader's lines; one that does not begin with the class is about the whole data set."""
+        own = f"{self.task.dataset}/{self.task.class_name}: "
+        for remark in self.task.remarks:
+            text = remark.removeprefix("Warning: ")
+            level: Level = "note" if text == remark else "distorts"
+            name = self.task.class_name if text.startswith(own) else ""
+            text = text.removeprefix(own)
+            numbers = text.removeprefix(OTHER_NUMBERS)
+            what = "remark of the reader" if numbers == text else "other numbers than published"
+            yield Finding(level, name, what, detail=numbers)
+
+    def _splits(self) -> Iterator[Finding]:
+        task = self.task
+        if not task.train:
+            yield self._of("distorts", "no training image", task.train_place, remedy="Only zero-shot methods can run")
+        labels = {sample.label for sample in task.test if sample.is_labelled}
+        if task.test and not labels:
+            yield self._of("distorts", "no label", detail="test images without labels", remedy="They are only scored")
+        for label, what in ((0, "no good test image"), (1, "no defective test image")):
+            if labels and label not in labels:
+                yield self._of("distorts", what, remedy="Metrics that compare both kinds have no value")
+        bare = [sample for _, sample in self.samples if sample.label and sample.mask is None]
+        if bare and any(sample.masks for _, sample in self.samples):
+            for sample in bare:
+                yield self._of("stops", "defective image without a mask", sample.path, remedy="Add its mask")
+        elif bare:
+            yield self._of("note", "no masks", detail="metrics by pixel have no value")
+
+    def _image(self, path: Path, seen: Seen) -> Iterator[Finding]:
+        size = f"{seen.size[1]}x{seen.size[0]}"
+        if min(seen.size) < SMALLEST:
+            yield self._of("distorts", "very small image", path, size, "It is enlarged to the input's size")
+        if seen.size[0] * seen.size[1] > LARGEST:
+            yield self._of("note", "very large image", path, size, "It is reduced to the input's size")
+        if seen.peak < DARK:
+            yield self._of("distorts", "nearly black image", path, f"brightest value {seen.peak:.0f} of 255",
+                           "Values of 10 or 12 bits in a file of 16 bits must be scaled first")  # fmt: skip
+        if seen.turned:
+            yield self._of("distorts", "camera's orientation", path, "viewers turn it, adbench does not",
+                           "Turn the pixels and drop the tag")  # fmt: skip
+
+    def _mask(self, sample: Sample, path: Path) -> Iterator[Finding]:
+        seen, image = self.masks[path, sample.mask_above], self.images[sample.path]
+        if isinstance(seen, Problem):
+            what = "missing mask" if not path.exists() else "unreadable mask"
+            yield self._of("stops", what, path, f"mask of {sample.path.name}: {seen.found}", seen.hint)
+            return
+        if isinstance(image, Seen) and seen.size != image.size:
+            detail = f"{seen.size[1]}x{seen.size[0]} for an image of {image.size[1]}x{image.size[0]}"
+            yield self._of("stops", "mask of another size", path, detail, "Replace the mask")
+        if seen.peak == 0:
+            remedy = "Draw the defect, or move the image to the good ones"
+            yield self._of("stops", "mask without a defect pixel", path, remedy=remedy)
+        if seen.peak >= INVERTED:
+            yield self._of("distorts", "mask that marks nearly all", path, f"{seen.peak:.0%} of the pixels",
+                           "See whether it is inverted")  # fmt: skip
+
+    def _sizes(self) -> Iterator[Finding]:
+        sizes = self.understood().sizes
+        if len(sizes) < 2:
+            return
+        aspects = [height / width for height, width in sizes]
+        stretched = max(aspects) / min(aspects) > STRETCH
+        shown = ", ".join(f"{count} of {width}x{height}" for (height, width), count in sizes.most_common(3))
+        detail = f"{len(sizes)} sizes: {shown}{', ...' if len(sizes) > 3 else ''}"
+        remedy = "All are brought to the same input size, and so are stretched differently" if stretched else ""
+        yield self._of("distorts" if stretched else "note", "images of several sizes", detail=detail, remedy=remedy)
+
+    def _modes(self) -> Iterator[Finding]:
+        seen = {path: each for path, each in self.images.items() if isinstance(each, Seen)}
+        train = {seen[sample.path].is_grey for sample in self.task.train if sample.path in seen}
+        test = {seen[sample.path].is_grey for sample in self.task.test if sample.path in seen}
+        modes = ", ".join(f"{count} of {mode}" for mode, count in Counter(each.mode for each in seen.values()).items())
+        if train and test and len(train | test) > 1:
+            yield self._of("distorts", "grey and colour images", detail=modes, remedy="Save all in the same way")
+        elif train == {True}:
+            yield self._of("note", "grey images", detail=f"{modes}; the three channels are the same")
+        deep = sum(each.deep for each in seen.values())
+        if deep:
+            yield self._of("distorts" if deep < len(seen) else "note", "more than 8 bits",
+                           detail=f"{plural(deep, 'image')} of {len(seen)}; they are read as 8 bits")  # fmt: skip
+        alpha = sum(each.has_alpha for each in seen.values())
+        if alpha:
+            yield self._of("note", "alpha channel", detail=f"{plural(alpha, 'image')} of {len(seen)}; it is dropped")
+
+
+def _duplicates(task: Task, contents: dict[Path, str | None]) -> Iterator[Finding]:
+    """Images with the same content in training and test, or with two labels, or twice in a split."""
+    by_content: defaultdict[str, list[tuple[str, Sample]]] = defaultdict(list)
+    for split, part in task.splits.items():
+        for sample in part:
+            if (content := contents.get(sample.path)) is not None:
+                by_content[content].append((split, sample))
+    for same in by_content.values():
+        if len(same) > 1 and len({sample.path for _, sample in same}) > 1:
+            yield _duplicate(task, same)
+
+
+def _duplicate(task: Task, same: Sequence[tuple[str, Sample]]) -> Finding:
+    paths = [relative_path(sample.path, task.root) for _, sample in same]
+    splits, labels = _unique(split for split, _ in same), {sample.label for _, sample in same}
+    if len(labels) > 1:
+        what, level = "the same image as good and as defective", "distorts"
+    elif len(splits) > 1:
+        what, level = f"the same image in {' and '.join(splits)}", "distorts"
+    else:
+        what, level = f"the same image twice in {splits[0]}", "note"
+    detail = f"the same content as {', '.join(paths[1:])}"
+    kind: Level = "distorts" if level == "distorts" else "note"
+    return Finding(kind, task.class_name, what, paths[0], detail, "Remove one of them")
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

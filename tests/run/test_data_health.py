@@ -1,0 +1,120 @@
+"""Faults of data sets are found, each with its level."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import save
+
+from adbench.api import registry
+from adbench.run import data_health
+from adbench.run.data_health import Health
+
+SIDE = 40
+RANDOM = np.random.default_rng(0)
+
+
+def image(path: Path, size=(SIDE, SIDE)) -> Path:
+    return save(path, RANDOM.integers(0, 255, (*size, 3), np.uint8))
+
+
+def mask(path: Path, size=(SIDE, SIDE), marked: int = 20) -> Path:
+    values = np.zeros(size, np.uint8)
+    values.reshape(-1)[:marked] = 255
+    return save(path, values)
+
+
+@pytest.fixture
+def nut(tmp_path) -> Path:
+    """A class without a fault."""
+    folder = tmp_path / "nut"
+    for name in ("train/good/0.png", "train/good/1.png", "test/good/0.png", "test/cut/0.png", "test/cut/1.png"):
+        image(folder / name)
+    for name in ("0", "1"):
+        mask(folder / "ground_truth" / "cut" / f"{name}_mask.png")
+    return folder
+
+
+def check(folder: Path) -> Health:
+    reader = registry.load().dataset("folder")
+    return data_health.check(reader, folder.parent, list(reader.classes(folder.parent)))
+
+
+def kinds(found: Health) -> list[tuple[str, str, str]]:
+    return [(each.level, each.what, each.path) for each in found.findings]
+
+
+def test_a_class_without_faults_has_no_finding(nut):
+    """Nothing is found, and the class is understood as it is."""
+    found = check(nut)
+    assert kinds(found) == []
+    (understood,) = found.classes
+    assert understood.splits == {"train": 2, "test good": 1, "test defective": 2}
+    assert (understood.masks, understood.sizes, understood.modes, understood.defects) == (
+        2, Counter({(SIDE, SIDE): 5}), Counter(RGB=5), Counter(cut=2),
+    )  # fmt: skip
+    assert not found.stops
+
+
+def test_what_stops_a_run_is_found(nut):
+    """A broken image, a mask of another size, an empty one, and one that is missing stop a run, each with its file."""
+    (nut / "train/good/0.png").write_bytes(b"no image")
+    mask(nut / "ground_truth/cut/0_mask.png", (SIDE, SIDE + 1))
+    mask(nut / "ground_truth/cut/1_mask.png", marked=0)
+    image(nut / "test/cut/2.png")
+    found = check(nut)
+    assert found.stops
+    assert kinds(found) == [
+        ("stops", "unreadable image", "nut/train/good/0.png"),
+        ("stops", "mask of another size", "nut/ground_truth/cut/0_mask.png"),
+        ("stops", "mask without a defect pixel", "nut/ground_truth/cut/1_mask.png"),
+        ("stops", "missing mask", "nut/ground_truth/cut/2_mask.png"),
+    ]
+
+
+def test_what_distorts_numbers_is_found(nut):
+    """Duplicates between the splits, an inverted mask, a dark and a small image distort numbers and stop nothing."""
+    (nut / "test/good/copy.png").write_bytes((nut / "train/good/1.png").read_bytes())
+    mask(nut / "ground_truth/cut/0_mask.png", marked=SIDE * SIDE)
+    save(nut / "train/good/dark.png", np.full((SIDE, SIDE, 3), 9, np.uint8))
+    image(nut / "test/good/small.png", (SIDE, 10))
+    found = check(nut)
+    assert not found.stops
+    assert kinds(found) == [
+        ("distorts", "nearly black image", "nut/train/good/dark.png"),
+        ("distorts", "very small image", "nut/test/good/small.png"),
+        ("distorts", "mask that marks nearly all", "nut/ground_truth/cut/0_mask.png"),
+        ("distorts", "images of several sizes", ""),
+        ("distorts", "the same image in train and test", "nut/train/good/1.png"),
+    ]
+
+
+def test_an_image_with_two_labels_is_found(nut):
+    """The same content as good and as defective distorts numbers; twice among the training images is a note."""
+    content = (nut / "test/cut/0.png").read_bytes()
+    (nut / "test/good/same.png").write_bytes(content)
+    (nut / "train/good/again.png").write_bytes((nut / "train/good/0.png").read_bytes())
+    assert [(level, what) for level, what, _ in kinds(check(nut))] == [
+        ("distorts", "the same image as good and as defective"), ("note", "the same image twice in train"),
+    ]  # fmt: skip
+
+
+def test_grey_and_deep_images_are_named(nut):
+    """Grey images beside colour ones, and those of 16 bits, are found."""
+    for name in ("0", "1"):
+        save(nut / f"train/good/{name}.png", RANDOM.integers(0, 65535, (SIDE, SIDE), np.uint16))
+    assert {(level, what) for level, what, _ in kinds(check(nut))} == {
+        ("distorts", "grey and colour images"), ("distorts", "more than 8 bits"),
+    }  # fmt: skip
+
+
+def test_a_class_that_can_not_be_read_stops_a_run(nut):
+    """The reader's own message is a finding, and the other classes are looked at all the same."""
+    (nut.parent / "bolt" / "train" / "good").mkdir(parents=True)
+    found = check(nut)
+    assert [(each.level, each.class_name) for each in found.findings] == [("stops", "bolt")]
+    assert "no test image" in found.findings[0].detail
+    assert [each.class_name for each in found.classes] == ["nut"]
