@@ -1,4 +1,4 @@
-"""The commands for data sets: ``data list`` and ``data check``."""
+"""The commands for data sets: ``data list``, ``data check``, ``data get`` and ``data prepare``."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from ..util.errors import AdbenchError, DataError, UnknownNameError
+from ..util.text import plural
 from . import options as arguments
 from . import values
-from .console import load_plugins, print_tables, status_line
+from .console import load_plugins, print_path, print_tables, say, status_line
 from .groups import CommandGroup
+from .transfers import transfer
 
 if TYPE_CHECKING:
     from ..api.data import Dataset
     from ..api.registry import Registry
+    from ..run.get_data import Prepared
 
 
-@click.group("data", cls=CommandGroup, short_help="List and check data sets.")
+@click.group("data", cls=CommandGroup, short_help="List, check, fetch and unpack data sets.")
 def data_() -> None:
-    """List the data sets and where they lie, and check one before a run.
+    """List data sets and where they lie, check one before a run, fetch one, or unpack archives.
 
     \b
     adbench data list
@@ -45,6 +48,7 @@ def list_(dataset: str | None, data_roots: Sequence[Path], plugin_files: tuple[P
     from ..report import data_tables
     from ..run import data_places
 
+    data_roots = arguments.existing_roots(click.get_current_context(), data_roots)
     registry = load_plugins(plugin_files)
     wanted = list(registry.datasets.values()) if dataset is None else [registry.dataset(dataset)]
     with status_line() as show:
@@ -78,6 +82,7 @@ def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], plug
     from ..report import data_tables
     from ..run import data_health
 
+    data_roots = arguments.existing_roots(click.get_current_context(), data_roots)
     registry = load_plugins(plugin_files)
     places = _places(registry, dataset, data_roots)
     stopped = False
@@ -89,6 +94,83 @@ def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], plug
         stopped = stopped or found.stops
     if stopped:
         raise click.exceptions.Exit(AdbenchError.exit_code)
+
+
+@data_.command(short_help="Download a data set and unpack it.")
+@click.argument("dataset", metavar="NAME")
+@click.option("--to", "folder", type=click.Path(path_type=Path), default="data", show_default=True,
+              help="Folder of all data sets; NAME becomes a folder in it.")  # fmt: skip
+@click.option("--accept-licence", is_flag=True, help="You accept the licence of the images; asked once per folder.")
+@arguments.plugin_option
+@arguments.debug_option
+def get(dataset: str, folder: Path, accept_licence: bool, plugin_files: tuple[Path, ...]) -> None:
+    """Download the archives of a data set, compare their checksums and unpack them.
+
+    A download that breaks off goes on when the command is run again. Where an address needs a form or has moved, a
+    message says where to get the archive by hand and where to put it.
+
+    \b
+    adbench data get visa --to ~/data --accept-licence
+    """  # noqa: D301
+    from ..run import get_data
+
+    reader = load_plugins(plugin_files).dataset(dataset)
+    get_data.require_published(reader)
+    say(f"{reader.name}: licence {get_data.licence_of(reader)}. {reader.facts.citation if reader.facts else ''}")
+    get_data.accept_licence(reader, folder, accept_licence)
+    with transfer(reader.name) as watch:
+        done = get_data.get(reader, folder, watch)
+    _say_prepared(reader, done)
+
+
+@data_.command(short_help="Unpack archives that you have.")
+@click.argument("names", nargs=-1, required=True, metavar="[NAME] [ARCHIVE]...")
+@click.option("--to", "folder", type=click.Path(path_type=Path), default="data", show_default=True,
+              help="Folder of all data sets; NAME becomes a folder in it.")  # fmt: skip
+@arguments.plugin_option
+@arguments.debug_option
+def prepare(names: Sequence[str], folder: Path, plugin_files: tuple[Path, ...]) -> None:
+    """Unpack archives (tar, tar.xz, tar.gz, tgz, zip, also within each other) safely, to where a reader finds them.
+
+    With NAME alone the published archives that lie in --to are taken. Without NAME the archive's own name says which
+    data set it is.
+
+    \b
+    adbench data prepare visa --to ~/data
+    adbench data prepare mvtec ~/Downloads/mvtec_anomaly_detection.tar.xz --to ~/data
+    """  # noqa: D301
+    from ..run import get_data
+
+    registry = load_plugins(plugin_files)
+    first = Path(names[0]).expanduser()
+    archives = [Path(name).expanduser() for name in names]
+    reader = None
+    if names[0] in registry.datasets and not first.is_file():
+        reader, archives = registry.dataset(names[0]), archives[1:]
+    elif not first.is_file() and not get_data.is_archive(first):
+        reader = registry.dataset(names[0])  # an error with the nearest name
+    else:
+        reader = get_data.owner(archives[0], registry.datasets.values())
+    with transfer(reader.name if reader else first.name) as watch:
+        if reader is not None:
+            done = get_data.prepare(reader, archives, folder, watch)
+        else:
+            done = get_data.unpack_unknown(archives, folder, watch)
+    _say_prepared(reader, done)
+
+
+def _say_prepared(reader: Dataset | None, done: Prepared) -> None:
+    """Say what was found, and how to go on; the folder goes to standard output."""
+    name = reader.name if reader else "folder"
+    if done.files:
+        say(f"{plural(done.files, 'file')} unpacked.")
+    if done.place is not None:
+        lacking = f", no {', '.join(done.place.lacking)}" if done.place.lacking else ""
+        already = "" if done.files else " were there already"
+        count = len(done.place.classes)
+        say(f"{name}: {done.place.images} images in {count} class{'es' if count != 1 else ''}{already}{lacking}.")
+    say(f"Check it with adbench data check {name} --data-root {done.folder}")
+    print_path(done.folder)
 
 
 def _places(registry: Registry, name: str | None, roots: Sequence[Path]) -> list[tuple[Dataset, Path]]:

@@ -267,7 +267,12 @@ def no_nan(ctx: click.Context, option: click.Parameter, value: float | None) -> 
 
 
 def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path]) -> Sequence[Path]:
-    if option.name and ctx.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT:
+    return existing_roots(ctx, folders)
+
+
+def existing_roots(ctx: click.Context, folders: Sequence[Path]) -> Sequence[Path]:
+    """The folders given as ``data_roots``. Raises ``UsageError`` for one that is missing, except by the environment."""
+    if ctx.get_parameter_source("data_roots") is ParameterSource.ENVIRONMENT:
         return [folder for folder in folders if folder.is_dir()]
     for folder in folders:
         if not folder.is_dir():
@@ -277,7 +282,7 @@ def _folders(ctx: click.Context, option: click.Parameter, folders: Sequence[Path
 
 def looked_up(command: Command) -> Command:
     """Add the options of every command that looks for stale runs."""
-    return data_roots_option("where the run found it")(plugin_option(command))
+    return data_roots_option("where the run found it", _folders)(plugin_option(command))
 
 
 def reopened(command: Command) -> Command:
@@ -285,10 +290,12 @@ def reopened(command: Command) -> Command:
     return looked_up(device_option(threads_option(megapixels_option(command))))
 
 
-def data_roots_option(default: str) -> Callable[[Command], Command]:
+def data_roots_option(
+    default: str, callback: Callable[..., Sequence[Path]] | None = None
+) -> Callable[[Command], Command]:
     """Make an option for folders of data sets; ``default`` says what holds without one."""
     return click.option(
-        "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=_folders,
+        "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=callback,
         envvar="ADBENCH_DATA", show_envvar=True,
         help=f"Folder of a data set; may be given several times.  [default: {default}]",
     )  # fmt: skip

@@ -72,7 +72,7 @@ def listed(found: Sequence[Listed]) -> Table[Listed]:
     )
     notes = (
         "Numbers of images are the published ones. adbench data list NAME shows classes, citation and archives.",
-        "Folders are searched below --data-root DIR (ADBENCH_DATA).",
+        "Folders are searched below --data-root DIR (ADBENCH_DATA). adbench data get NAME fetches one.",
     )
     return Table("Data sets", columns, tuple(found), notes)
 

@@ -1,8 +1,9 @@
-"""The commands ``data list`` and ``data check``."""
+"""The commands ``data list``, ``check``, ``get`` and ``prepare``."""
 
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -52,3 +53,41 @@ def test_without_a_name_only_known_data_sets_are_checked(parts):
     done = adbench("data", "check", "--data-root", parts)
     assert done.exit_code == 2
     assert "adbench data check folder" in done.stderr
+
+
+def packed(path, dataset="nut"):
+    """An archive with one class of four files."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("train/good/0.png", "test/good/0.png", "test/cut/0.png", "ground_truth/cut/0_mask.png"):
+            archive.writestr(f"{dataset}/{name}", b"x")
+    return path
+
+
+def test_an_archive_is_prepared_under_the_name_of_its_data_set(tmp_path):
+    """The folder goes to standard output, what was found and the next command to standard error."""
+    done = adbench("data", "prepare", "mvtec", packed(tmp_path / "a.zip", "bottle"), "--to", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "mvtec")
+    assert "3 images in 1 class, no cable" in done.stderr
+    again = adbench("data", "prepare", "mvtec", "--to", tmp_path)
+    assert "were there already" in again.stderr
+
+
+def test_an_unknown_archive_becomes_a_folder_of_its_name(tmp_path):
+    """Own images are unpacked as well; a word that is neither an archive nor a data set is a mistake."""
+    done = adbench("data", "prepare", packed(tmp_path / "mine.zip"), "--to", tmp_path / "data")
+    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / "data" / "mine"))
+    assert "adbench data check folder" in done.stderr
+    assert "Did you mean 'mvtec'?" in adbench("data", "prepare", "mvtc", "--to", tmp_path).stderr
+
+
+def test_a_licence_is_asked_before_anything_is_loaded(tmp_path):
+    """Exit code 2 with the licence; with consent an address that needs a form says how to go on by hand."""
+    asked = adbench("data", "get", "mvtec_loco", "--to", tmp_path)
+    assert asked.exit_code == 2
+    assert "CC BY-NC-SA 4.0" in asked.stderr
+    assert "--accept-licence" in asked.stderr
+    by_hand = adbench("data", "get", "mvtec_loco", "--to", tmp_path, "--accept-licence")
+    assert by_hand.exit_code == 2
+    assert f"adbench data prepare mvtec_loco --to {tmp_path}" in by_hand.stderr
+    assert "--accept-licence" not in adbench("data", "get", "mvtec_loco", "--to", tmp_path).stderr
