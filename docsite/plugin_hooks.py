@@ -19,7 +19,7 @@ def pages(registry: Registry) -> list[Page]:
     text = (
         "# Hooks\n\nA plugin is a module with functions of these names, marked by `@hookimpl` of `adbench`. It is "
         "found by an entry point of the group `adbench`, or given as `--plugin FILE`. A hook that doesn't exist is an "
-        "error, so that a mistyped name isn't ignored. The [plugin guide](plugin-guide.md) has an example of each.\n\n"
+        "error, so that a mistyped name isn't ignored. The [plugin guide](plugin-guide.md) says how to write one.\n\n"
     )
     return [Page(PATH, text + "\n".join(_section(node, registry) for node in _functions()))]
 
