@@ -309,6 +309,31 @@ def site(runs: int, keep: Path | None) -> None:
     benchmark.run(runs, _console(), keep)
 
 
+@app.command()
+@click.option("--seed", default=0, show_default=True, help="Another one draws other kills, faults and inputs.")
+@click.option("--share", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True),
+              help="Part of the tries, such as 0.1.")  # fmt: skip
+@click.option("--part", "parts", multiple=True, help="Only this; may be repeated: kills, disks, twins, inputs.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder, and keep it.")
+def campaign(seed: int, share: float, parts: tuple[str, ...], keep: Path | None) -> None:
+    """Kill runs, fill the disk and feed in bad inputs: nothing may be lost, half-written or wrong in silence.
+
+    Exit code 1 if there is a fault.
+    """
+    from .campaign.command import PARTS, Campaign
+    from .campaign.tally import show
+
+    for name in parts:
+        if name not in PARTS:
+            raise click.BadParameter(f"'{name}'; there are {', '.join(PARTS)}", param_hint="--part")
+    with tempfile.TemporaryDirectory(prefix="adbench-campaign-") as folder:
+        place = (keep or Path(folder)).resolve()
+        rows = list(Campaign(seed, share, place, _console_of_messages().print).rows(parts or PARTS))
+        show(rows, _console())
+    if any(row.faults for row in rows):
+        raise click.exceptions.Exit(1)
+
+
 if __name__ == "__main__":
     prepare_torch()  # for both sides, as `adbench` does
     app()

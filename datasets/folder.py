@@ -11,8 +11,18 @@ from typing import Literal
 from adbench import Dataset, Task, hookimpl
 from adbench.api import GOOD, DataError, Facts
 
-from .layout import ROOT_HINT, check_class, check_root, folders_in, images_in, is_class, read_class, visible
-from .plain import FolderOptions, check_names, is_plain, passed_over, read_loose, read_plain
+from .layout import (
+    ROOT_HINT,
+    check_class,
+    check_root,
+    folders_in,
+    images_in,
+    is_class,
+    passed_over,
+    read_class,
+    visible,
+)
+from .plain import FolderOptions, check_names, is_plain, read_loose, read_plain
 from .plain_masks import MASK_FOLDERS
 
 NAME = "folder"

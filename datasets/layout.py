@@ -21,6 +21,9 @@ MASK_ENDING = "_mask"
 UNSORTED = ("unknown", "unlabelled", "unlabeled")
 """Folders of ``test`` whose images have no label, if there is no other folder in it."""
 
+LISTED = 6
+"""Number of files that a remark names."""
+
 ROOT_HINT = "Give its folder with --data-root DIR or ADBENCH_DATA"
 
 
@@ -34,7 +37,7 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
 
     A class whose only test folder is ``test/unknown`` has images without labels, which can be scored, but not judged.
     A class without any ``ground_truth`` folder has no masks: only image-level metrics are defined. Otherwise a
-    defective image without a mask names the path where its mask was expected.
+    defective image without a mask names the path where its mask was expected. A remark names masks of no image.
 
     Args:
         dataset: the data set's name, for the task and for messages.
@@ -51,9 +54,13 @@ def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
             wanted="train, test and ground_truth in it",
         )
     train = tuple(Sample(path) for path in images_in(folder / "train" / GOOD))
-    test, problems = _read_test(folder)
+    test, problems, unused = _read_test(folder)
+    names = [path.relative_to(folder).as_posix() for path in unused]
+    remarks = tuple(passed_over(f"{dataset}/{folder.name}", names))
     place = folder / "train" / GOOD
-    task = Task(dataset, folder.name, folder.parent, train, test, synthetic, problems, train_place=place)
+    task = Task(
+        dataset, folder.name, folder.parent, train, test, synthetic, problems, train_place=place, remarks=remarks
+    )
     check_has_test(task, folder / "test")
     return task
 
@@ -150,40 +157,78 @@ def check_class(dataset: str, class_name: str, classes: Sequence[str]) -> None:
         raise UnknownNameError(f"class of {dataset}", class_name, classes)
 
 
-def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...]]:
+def passed_over(where: str, names: Sequence[str]) -> list[str]:
+    """A line that names what isn't read; none if there is nothing."""
+    if not names:
+        return []
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return [f"{where}: passed over: {', '.join(names[:LISTED])}{more}."]
+
+
+def looks_good(name: str) -> bool:
+    """Whether a folder's name is "good" to people, but not to a program, such as "Good"."""
+    return name != GOOD and name.strip().casefold() == GOOD
+
+
+def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...], list[Path]]:
+    """The test images, what is wrong with them, and the masks of no image."""
     ground_truth = folder / "ground_truth"
     has_masks = ground_truth.is_dir()
     samples: list[Sample] = []
     problems: list[Problem] = []
+    unused: list[Path] = []
     defects = folders_in(folder / "test")
     for place in defects:
         found = images_in(place)
+        masks = _Masks(ground_truth / place.name, found)
         if not found:
             problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
-        if len(defects) == 1 and place.name in UNSORTED:
+        if looks_good(place.name):
+            problems.append(Problem(place, f"a type of defect called {place.name}", f"Name it {GOOD} if it is none"))
+        elif len(defects) == 1 and place.name in UNSORTED:
             samples += [Sample(path, defect=UNLABELLED) for path in found]
         elif place.name == GOOD:
             samples += [Sample(path) for path in found]
+        elif not has_masks:
+            samples += [Sample(path, 1, place.name) for path in found]
         else:
-            masks = _Masks(ground_truth / place.name) if has_masks else None
-            samples += [Sample(path, 1, place.name, masks.of(path) if masks else None) for path in found]
+            samples += [Sample(path, 1, place.name, mask) for path in found if (mask := masks.of(path)) is not None]
+        problems += masks.problems
+        unused += masks.unused
     known = {place.name for place in defects}
     problems += [
         Problem(place, f"masks, but no folder {folder / 'test' / place.name}", "Add the images or remove the masks")
         for place in folders_in(ground_truth)
         if place.name not in known and images_in(place)
     ]
-    return tuple(samples), tuple(problems)
+    return tuple(samples), tuple(problems), unused
 
 
 class _Masks:
     """The masks of one type of defect, found by the file stem of their image."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: Sequence[Path]) -> None:
+        self.problems: list[Problem] = []
+        self.unused = images_in(folder)
         self._folder = folder
-        self._by_stem = {path.stem: path for path in images_in(folder)}
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in self.unused:
+            self._by_stem.setdefault(path.stem, []).append(path)
+        stems = [image.stem for image in images]
+        self._shared = {stem for stem in stems if stems.count(stem) > 1}
 
-    def of(self, image: Path) -> Path:
-        """The mask of an image, or the path where it was expected."""
+    def of(self, image: Path) -> Path | None:
+        """The mask of an image, or the path where it was expected; None, and a problem, where several fit."""
         usual = image.stem + MASK_ENDING
-        return self._by_stem.get(usual) or self._by_stem.get(image.stem) or self._folder / f"{usual}.png"
+        found = self._by_stem.get(usual) or self._by_stem.get(image.stem) or [self._folder / f"{usual}.png"]
+        self.unused = [path for path in self.unused if path not in found]
+        if len(found) > 1:
+            names = " and ".join(path.name for path in found)
+            self.problems.append(Problem(image, f"two masks, {names} in {self._folder}", "Keep one of them"))
+            return None
+        if image.stem in self._shared:
+            self.problems.append(
+                Problem(image, f"a mask {found[0]} that other images of this name have, too", "Rename the images")
+            )
+            return None
+        return found[0]

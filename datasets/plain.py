@@ -22,11 +22,8 @@ from typing import Annotated, NoReturn
 from adbench import Sample, Task
 from adbench.api import GOOD, UNLABELLED, DataError, DataOptions, OptionError, Problem, Range
 
-from .layout import folders_in, images_in, visible
+from .layout import LISTED, folders_in, images_in, looks_good, passed_over, visible
 from .plain_masks import MASK_FOLDERS, Masks
-
-LISTED = 6
-"""Number of files that a remark names."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +87,6 @@ def read_loose(dataset: str, folder: Path) -> Task:
         dataset, folder.name, folder.parent, (), samples, train_place=folder,
         remarks=(*remarks, *passed_over(name, _named(other, folder))),
     )  # fmt: skip
-
-
-def passed_over(where: str, names: Sequence[str]) -> list[str]:
-    """A line that names what isn't read; none if there is nothing."""
-    if not names:
-        return []
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return [f"{where}: passed over: {', '.join(names[:LISTED])}{more}."]
 
 
 def split(names: Sequence[str], share: float, seed: int) -> set[int]:
@@ -173,9 +162,10 @@ class _Found:
                 self._empty(kind)
         if not found and not kinds:
             self._empty(place)
-        if any(kind == GOOD for _, kind in found):
+        called = next((kind for _, kind in found if kind == GOOD or looks_good(kind)), None)
+        if called is not None:
             self.refuse(
-                f"a type of defect called good ({_below(place, self.folder)})", "another name",
+                f"a type of defect called {called} ({_below(place, self.folder)})", "another name",
                 "Rename the folder, or name the folders with --good and --bad",
             )  # fmt: skip
         return found

@@ -237,10 +237,15 @@ def to_mask(image: Image.Image, above: int = 0) -> npt.NDArray[np.bool_]:
 
     Any number counts, since VisA's masks hold class numbers. In a lossy format with bright marks, only the brighter
     half of the values counts.
+
+    Raises:
+        ValueError: values below 0 or infinity, of which nobody can say whether they mark a defect.
     """
     if above:
         return np.asarray(np.asarray(to_rgb(image)).max(axis=2) > above)
     values = np.asarray(image) if is_deep(image) else np.asarray(to_rgb(image)).max(axis=2)
+    if ((values < 0) | np.isinf(values)).any():
+        raise ValueError("values below 0 or infinity in a mask")
     if image.format in LOSSY_FORMATS and values.max() >= 128:
         return np.asarray(values >= 128)
     return np.asarray(values > 0)

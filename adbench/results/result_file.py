@@ -28,12 +28,25 @@ TOLERANCE = 1e-6
 _AGAIN = "Compute it again with --force"
 
 _SEALED = ("dataset", "class_name", "method", "seed", "metrics", "oracle", "threshold")
-"""Fields over which the digest is taken: the numbers that tables show, and what they are numbers of."""
+"""Fields over which the digest of older results is taken."""
+
+_CHANGED = "one of " + ", ".join(_SEALED[:4])
+
+_NUMBERS = (
+    *_SEALED, "preset", "overrides", "options", "protocol", "timing", "train_images", "test_images", "last_epoch",
+    "peak_memory_bytes", "parameters", "evaluations", "passes", "held_out_images", "tied_images", "shots", "skipped",
+    "synthetic", "files",
+)  # fmt: skip
+"""Fields over which it is taken now: all numbers that tables show, and what they are numbers of."""
+
+_SECOND = "2:"
+"""How a digest over ``_NUMBERS`` begins."""
 
 
 def with_digest(result: Result) -> Result:
     """Add the digest of the numbers to a result that is about to be stored."""
-    return replace(result, digest=_digest(json.loads(stored_text(serialization.to_text(result)))))
+    content = json.loads(stored_text(serialization.to_text(result)))
+    return replace(result, digest=_SECOND + _digest(content, _NUMBERS))
 
 
 def read(path: Path) -> Result:
@@ -115,8 +128,9 @@ def _unlike_stored(path: Path, content: dict[str, Any], result: Result) -> Itera
     Results without a digest are of an older adbench. Their metrics are also the last line of the epoch curve.
     """
     if result.digest is not None:
-        if result.digest != _digest(content):
-            yield f"that its numbers were changed after the run, or one of {', '.join(_SEALED[:4])}"
+        second = result.digest.startswith(_SECOND)
+        if result.digest != (_SECOND + _digest(content, _NUMBERS) if second else _digest(content, _SEALED)):
+            yield f"that its numbers were changed after the run, or {'what they are of' if second else _CHANGED}"
         return
     last = _last_epoch(path.with_name(EPOCHS))
     for name in METRIC_NAMES if last.get("number") == str(result.last_epoch) else ():
@@ -125,9 +139,9 @@ def _unlike_stored(path: Path, content: dict[str, Any], result: Result) -> Itera
             yield f"metrics.{name} {value:g}, but {curve[:20]} in {EPOCHS}"
 
 
-def _digest(content: dict[str, Any]) -> str:
-    """SHA-256 of the fields of ``_SEALED`` in a result's JSON."""
-    return hashlib.sha256(serialization.canonical([content.get(name) for name in _SEALED]).encode()).hexdigest()
+def _digest(content: dict[str, Any], names: Sequence[str]) -> str:
+    """SHA-256 of some fields of a result's JSON."""
+    return hashlib.sha256(serialization.canonical([content.get(name) for name in names]).encode()).hexdigest()
 
 
 def _number(text: str) -> float:

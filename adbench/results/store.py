@@ -124,7 +124,8 @@ class RunFolder:
             text = csv_text(THRESHOLD_COLUMNS, map(astuple, used))
             if known := digests.get(THRESHOLD_SCORES):
                 both = {**digests, THRESHOLD_SCORES: f"{known} {_digest(_bytes(text))}"}
-                self._write(RESULT, serialization.to_text(replace(self.read_result(), files=both)))
+                between = result_file.with_digest(replace(self.read_result(), files=both))
+                self._write(RESULT, serialization.to_text(between))
             digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, text)
         result = result_file.with_digest(replace(result, files=digests))
         self._write(RESULT, serialization.to_text(result))
@@ -352,7 +353,9 @@ def read_all(
         raise ResultError(f"results folder {results}", found=absent(results, "folder"), hint=START_HERE)
     found: dict[tuple[str, str, str, str], Result] = {}
     problems = []
-    for path in sorted(results.glob(f"*/*/*/*/{RESULT}")):
+    for path in (folder / RESULT for folder in sorted(results.glob("*/*/*/*/"))):
+        if not os.path.lexists(path):  # a link that leads nowhere is named
+            continue
         try:
             result = result_file.read(path)
         except ResultError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from ..data.image_store import Store
 from ..data.images import Images
 from ..stats.thresholds import Stored
 from ..util import devices
-from ..util.errors import CheckpointError, OptionError, UsageError
-from ..util.memory import MicroBatches
+from ..util.errors import AdbenchError, CheckpointError, OptionError, UsageError, described
+from ..util.memory import MicroBatches, is_out_of_memory
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .evaluate import TestScores, score_all
@@ -102,9 +103,11 @@ class TrainedModel:
 
         Raises:
             TaskError: the method returned invalid scores, or a single image needs too much memory.
+            CheckpointError: the method raised an error that nobody has foreseen.
         """
-        images = Images(store, self.device, self.options.batch_size, shuffle=False)
-        return score_all(self.detector, images, name=self.method.name, watch=watch, micro_batches=micro_batches)
+        images, name = Images(store, self.device, self.options.batch_size, shuffle=False), self.method.name
+        with scoring(self.saved.path, name):
+            return score_all(self.detector, images, name=name, watch=watch, micro_batches=micro_batches)
 
 
 def open_model(
@@ -165,3 +168,21 @@ def _require_same_backbone(model: TrainedModel) -> None:
             f"backbone of {model.saved.path}", found=f"weights {found}", wanted=f"weights {trained}, as in training",
             hint="Give the file with --weights FILE",
         )  # fmt: skip
+
+
+@contextmanager
+def scoring(path: Path, method: str) -> Iterator[None]:
+    """Turn an error that nobody has foreseen into one of the checkpoint, whose tensors may have any shape.
+
+    Raises:
+        CheckpointError: what is done inside raises an error that is none of adbench.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, AdbenchError) or is_out_of_memory(error):
+            raise
+        raise CheckpointError(
+            f"checkpoint {path} can't be scored by {method}", found=described(error),
+            hint="Use the method and options that it was made with; --debug shows the traceback",
+        ) from error

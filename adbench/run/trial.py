@@ -27,6 +27,7 @@ from .class_run import open_images
 from .evaluate import score_all
 from .job import Job, build_context
 from .summary import protocol
+from .trained import scoring
 from .watch import Watch
 
 
@@ -122,7 +123,8 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    scores = score_all(detector, test, name=method.name, watch=watch.stage)
+    with scoring(saved.path, method.name):
+        scores = score_all(detector, test, name=method.name, watch=watch.stage)
     framing = Framing.of(options)
     ground_truth = open_ground_truth(test.store, framing, eval_size=eval_size, rules=task.region_rules)
     stored = ours.threshold_of(job.class_name) if ours else None
