@@ -22,7 +22,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem, Sample, Size
 from ..api.options import Interpolation
-from ..util import files
+from ..util import plain_files
 from ..util.errors import UsageError, first_line, reason
 from .framing import Box, Framing
 from .numbered import Numbers, numbered, pairs, resized
@@ -282,7 +282,7 @@ def _white(image: Image.Image, peak: float) -> int:
 
 def _bytes_of(path: Path, what: str) -> bytes:
     try:
-        if not files.is_regular(path) and not path.is_dir():  # a pipe waits for a writer; a device may never end
+        if not plain_files.is_regular(path) and not path.is_dir():  # a pipe waits for a writer; a device may never end
             raise _BadError(path, f"{what} is no file but a pipe or a device", "Replace it by a file")
         return path.read_bytes()
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..util import files
+from ..util import plain_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, UsageError, absent
 from . import result_file
 from .find import LISTED
@@ -43,7 +43,7 @@ class RunOnDisk:
     @property
     def bytes(self) -> int:
         """Size of all its files."""
-        return sum(map(files.size_of, self.folders))
+        return sum(map(plain_files.size_of, self.folders))
 
     @property
     def is_finished(self) -> bool:

@@ -72,6 +72,17 @@ def read(path: Path) -> Result:
     return replace(result, overrides={key: _tuples(value) for key, value in result.overrides.items()})
 
 
+def fits_its_files(path: Path) -> bool:
+    """Whether the files beside a result are those of its digests; False where one can't be read."""
+    try:
+        for name, digest in read(path).files.items():
+            if hashlib.sha256(path.with_name(name).read_bytes()).hexdigest() not in digest.split():
+                return False
+    except (OSError, ResultError):
+        return False
+    return True
+
+
 def _check_schema(path: Path, content: object) -> None:
     """Refuse what is no result, and one of a newer adbench."""
     schema = content.get("schema", SCHEMA) if isinstance(content, dict) else SCHEMA  # the rest is for from_content

@@ -20,11 +20,12 @@ import hashlib
 import io
 import os
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from ..util import files, torch_files
@@ -49,6 +50,9 @@ ORACLE = "oracle_"
 """Prefix of the names of checkpoints that were best on the test set; the metric follows."""
 
 STATE, LOCK = "state.pt", ".lock"
+
+ATTEMPTS = 10
+"""How often a result is written where another machine writes the same one at once."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +102,21 @@ class RunFolder:
             ResultError: the files can't be written; then there is no result.
             TaskError: the folder was removed while this process held its lock.
         """
-        digests = {
-            SCORES: self._write(SCORES, csv_text(SCORE_COLUMNS, map(astuple, scores))),
-            EPOCHS: self._write(EPOCHS, result_file.curve_text(epochs)),
-        }
-        if histograms is not None:
-            digests[HISTOGRAMS] = self.write_histograms(histograms)
-        if used:
-            digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, csv_text(THRESHOLD_COLUMNS, map(astuple, used)))
-        result = result_file.with_digest(replace(result, files=digests))
-        self._write(RESULT, serialization.to_text(result))
+        for left in reversed(range(ATTEMPTS)):
+            digests = {
+                SCORES: self._write(SCORES, csv_text(SCORE_COLUMNS, map(astuple, scores))),
+                EPOCHS: self._write(EPOCHS, result_file.curve_text(epochs)),
+            }
+            if histograms is not None:
+                digests[HISTOGRAMS] = self.write_histograms(histograms)
+            if used:
+                text = csv_text(THRESHOLD_COLUMNS, map(astuple, used))
+                digests[THRESHOLD_SCORES] = self._write(THRESHOLD_SCORES, text)
+            result = result_file.with_digest(replace(result, files=digests))
+            self._write(RESULT, serialization.to_text(result))
+            if not left or result_file.fits_its_files(self.path / RESULT):
+                break
+            time.sleep(SystemRandom().uniform(0.02, 0.2))  # a machine without a common lock writes the same run
         (self.path / STATE).unlink(missing_ok=True)
         return result
 
@@ -378,25 +387,3 @@ def read_all(
                 raise UnknownNameError(f"{kind} among the results in {results}", name, known)
             kept = [result for result in kept if getattr(result, field) == name]
     return Library(tuple(kept), tuple(problems))
-
-
-def has_results(results: Path) -> bool:
-    """Whether a finished run is stored in a folder."""
-    return any(results.glob(f"*/*/*/*/{RESULT}"))
-
-
-def require_writable(results: Path) -> None:
-    """Check that runs can be stored in a folder, which may not exist yet; nothing is left there.
-
-    Raises:
-        ResultError: no file can be written in it, or in the folder in which it would be made.
-    """
-    place = results.absolute()
-    while not place.exists():
-        place = place.parent
-    try:
-        tempfile.TemporaryFile(dir=place).close()
-    except OSError as error:
-        found = f"{place}, a file" if place.is_file() else f"{reason(error)} in {place}"
-        hint = "Permit writing there, or choose another folder with --results"
-        raise ResultError(f"results folder {results} can't be written", found=found, hint=hint) from error

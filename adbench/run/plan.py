@@ -18,7 +18,7 @@ from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results import labels
 from ..results.records import Result
-from ..results.store import has_results, require_writable
+from ..results.writable import has_results, require_writable
 from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,

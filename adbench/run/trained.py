@@ -183,6 +183,7 @@ def scoring(path: Path, method: str) -> Iterator[None]:
         if isinstance(error, AdbenchError) or is_out_of_memory(error):
             raise
         raise CheckpointError(
-            f"checkpoint {path} can't be scored by {method}", found=described(error),
+            f"checkpoint {path} can't be scored by {method}",
+            found=described(error),
             hint="Use the method and options that it was made with; --debug shows the traceback",
         ) from error

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from . import files, integrity
+from . import files, integrity, plain_files
 from .sizes import bytes_of
 
 if sys.platform == "win32":
@@ -117,7 +117,7 @@ def total(folders: Sequence[Path]) -> int:
     size = sum(entry.bytes for entry in entries(folders))
     for folder in folders:
         for path in files.temporaries(folder):
-            size += files.size_of(path)
+            size += plain_files.size_of(path)
     return size
 
 

@@ -30,6 +30,9 @@ D = TypeVar("D", int, int | None)
 DEAD_AFTER = 24 * 3600.0
 """Seconds without a write after which a temporary file counts as abandoned if its lock can't tell."""
 
+ATTEMPTS = 3
+"""How often ``write`` starts anew where another machine removes its temporary file."""
+
 _LONGEST = 40
 """Characters of a name that its temporary name repeats; a file system allows 255 bytes in all."""
 
@@ -68,13 +71,19 @@ class NewFile:
         self.path = path
         self._own, descriptor = _create(path, _create_file)
         self.stream: BinaryIO = os.fdopen(descriptor, "w+b")
+        self.vanished = False
+        """Whether another process removed the file before it was finished, but not its folder."""
 
     def finish(self) -> None:
         """Flush the file to the disk and give it its name. Raises ``OSError``; the older file is then still there."""
         flush(self.stream)
         if os.name == "nt":  # where an open file can't be renamed
             self.stream.close()
-        os.replace(self._own, self.path)
+        try:
+            os.replace(self._own, self.path)
+        except FileNotFoundError:
+            self.vanished = self.path.parent.is_dir()
+            raise
         self.stream.close()
         flush_folder(self.path.parent)
 
@@ -104,11 +113,20 @@ class NewFile:
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Write a file with ``fill``. Afterwards it is the whole new one or the old one, even after a power cut.
 
+    ``fill`` may be called again: another machine that doesn't see the lock may take the temporary file for abandoned.
+
     Raises:
         OSError: it can't be written.
     """
-    with NewFile(path) as stream:
-        fill(stream)
+    for left in reversed(range(ATTEMPTS)):
+        new = NewFile(path)
+        try:
+            with new as stream:
+                fill(stream)
+            return
+        except FileNotFoundError:
+            if not left or not new.vanished:
+                raise
 
 
 TAIL = 1 << 16
@@ -173,7 +191,7 @@ def link_or_copy(source: Path, path: Path) -> None:
         try:
             own.hardlink_to(source)
         except OSError:
-            write(path, lambda target: shutil.copyfileobj(stream, target))
+            write(path, lambda target: (stream.seek(0), shutil.copyfileobj(stream, target)))
             return
         try:
             os.replace(own, path)
@@ -243,18 +261,6 @@ def remove_bare(folder: Path, name: str, *, above: int) -> None:
             path.rmdir()
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; what goes meanwhile counts nothing."""
-    size = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                size += os.lstat(os.path.join(folder, name)).st_size
-    with suppress(OSError):
-        size += 0 if path.is_dir() else path.lstat().st_size
-    return size
-
-
 def flush(stream: BinaryIO) -> None:
     """Flush what was written to the disk."""
     stream.flush()
@@ -269,11 +275,6 @@ def flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def is_regular(path: Path) -> bool:
-    """Whether ``path`` is a plain file, or a link to one: not a folder, a pipe or a device. Raises ``OSError``."""
-    return stat.S_ISREG(path.stat().st_mode)
 
 
 # ---------------------------------------------------------------- what killed processes left

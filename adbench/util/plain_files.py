@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,11 @@ BLOCK = 1 << 20
 def is_link(path: Path) -> bool:
     """Whether a path is a symbolic link, or a junction of Windows."""
     return path.is_symlink() or getattr(os.path, "isjunction", lambda _: False)(path)
+
+
+def is_regular(path: Path) -> bool:
+    """Whether ``path`` is a plain file, or a link to one: not a folder, a pipe or a device. Raises ``OSError``."""
+    return stat.S_ISREG(path.stat().st_mode)
 
 
 def is_plain(path: Path) -> bool:
@@ -84,3 +90,15 @@ def is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; what goes meanwhile counts nothing."""
+    size = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(folder, name)).st_size
+    with suppress(OSError):
+        size += 0 if path.is_dir() else path.lstat().st_size
+    return size

@@ -1,1 +1,1 @@
-"""``python -m benchmarks campaign``: what adbench does when it is killed, when the disk fails and when inputs are bad."""
+"""``python -m benchmarks campaign``: runs that are killed, disks that fail, and bad inputs."""

@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import shutil
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from . import data
 from .bad_images import Draw
 from .bench import Bench, Verdict, clear_or_fault
+from .compare import Content, content_of
 
 Change = Callable[[Path, Draw[Any]], object]
 
@@ -50,8 +53,8 @@ def _zeros(path: Path, draw: Draw[Any]) -> None:
 def _foreign(path: Path, draw: Draw[Any]) -> None:
     path.write_bytes(draw(st.one_of(
         st.binary(max_size=100),
-        st.sampled_from([b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 20_000, b'{"schema": 99}', b"PK\x03\x04", b"1e999",
-                         b"version https://git-lfs.github.com/spec/v1\n", pickle.dumps({"a": 1})]),
+        st.sampled_from([b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 20_000, b'{"schema": 99}', b"PK\x03\x04",
+                         b"1e999", b"version https://git-lfs.github.com/spec/v1\n", pickle.dumps({"a": 1})]),
     )))  # fmt: skip
 
 
@@ -67,7 +70,8 @@ def _gone(path: Path, draw: Draw[Any]) -> None:
 
 
 ANY_FILE: dict[str, Change] = {
-    "cut short": _cut, "changed bytes": _flipped, "zeros to the end": _zeros, "another file": _foreign, "no file": _gone,
+    "cut short": _cut, "changed bytes": _flipped, "zeros to the end": _zeros, "another file": _foreign,
+    "no file": _gone,
 }  # fmt: skip
 
 
@@ -131,8 +135,10 @@ def try_checkpoint(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
     path = folder / "last.pt"
     (clean,) = _stored(bench).glob("*/*/*/*-seed0-*/last.pt")
     shutil.copy(clean, path)
-    words = ("test", "-m", "bright", "--plugin", data.BRIGHT, "-d", "folder", "--data-root", "images", "--device", "cpu",
-             "--threads", "1", "--checkpoint", path.name, "--format", "json")  # fmt: skip
+    words = (
+        "test", "-m", "bright", "--plugin", data.BRIGHT, "-d", "folder", "--data-root", "images", "--device", "cpu",
+        "--threads", "1", "--checkpoint", path.name, "--format", "json",
+    )  # fmt: skip
     wanted = bench.kept("scores of the checkpoint", lambda: bench.run(words, folder).output)
     CHECKPOINTS[draw(st.sampled_from(sorted(CHECKPOINTS)))](path, draw)
     ended = bench.run(words, folder)
@@ -201,7 +207,9 @@ READERS: dict[str, tuple[str, ...]] = {
 def try_result(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
     """A stored result that was changed: left out by name, a clear message, or the same table."""
     shutil.copytree(_stored(bench), folder / "results")
-    path = draw(st.sampled_from(sorted(p for p in (folder / "results").rglob("*") if p.is_file() and p.name != ".lock")))
+    path = draw(
+        st.sampled_from(sorted(p for p in (folder / "results").rglob("*") if p.is_file() and p.name != ".lock"))
+    )
     name = draw(st.sampled_from(sorted(READERS)))
     wanted = bench.kept(f"table {name}", lambda: bench.run(READERS[name], folder).output)
     RESULTS[draw(st.sampled_from(sorted(RESULTS)))](path, draw)
@@ -211,5 +219,71 @@ def try_result(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
     if ended.output == wanted:
         return Verdict("right")
     named = path.parent.name in ended.errors or path.name in ended.errors
-    return Verdict("right") if named else Verdict("fault", f"{path.name}: another table in silence: {ended.errors[:200]}")
+    return (
+        Verdict("right") if named else Verdict("fault", f"{path.name}: another table in silence: {ended.errors[:200]}")
+    )
 
+
+# ---------------------------------------------------------------- archives
+
+
+def try_archive(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
+    """An archive of runs that was changed: a clear message, or the whole runs alone, and none outside the folder."""
+    packed = bench.place / "runs.zip"
+
+    def pack() -> str:
+        words = ("results", "archive", "--all", "--results", _stored(bench), "-o", packed, "--checkpoints")
+        ended = bench.run(words, folder)
+        assert ended.code == 0, ended.errors
+        return ""
+
+    bench.kept("archive", pack)
+    path = folder / "runs.zip"
+    shutil.copy(packed, path)
+    ARCHIVES[draw(st.sampled_from(sorted(ARCHIVES)))](path, draw)
+    ended = bench.run(("results", "import", path.name, "--results", "taken", "--format", "json"), folder)
+    if (folder.parent / "outside.json").exists():
+        return Verdict("fault", "a file outside the folder of results")
+    wanted, found = content_of(_stored(bench)), content_of(folder / "taken") if (folder / "taken").exists() else {}
+    whole = {name for name in wanted if all(found.get(name_) == wanted[name_] for name_ in _beside(name, wanted))}
+    finished = {name for name in found if name.endswith("result.json")}
+    if not finished <= whole:
+        return Verdict("fault", f"runs that are not whole: {sorted(finished - whole)}")
+    if ended.code != 0:
+        return clear_or_fault(ended)
+    named = len(finished) == len([name for name in wanted if name.endswith("result.json")]) or bool(ended.errors)
+    return Verdict("right") if named else Verdict("fault", "runs that are left out in silence")
+
+
+def _beside(name: str, content: Content) -> list[str]:
+    """The files of the run that a file belongs to."""
+    return [other for other in content if other.rpartition("/")[0] == name.rpartition("/")[0]]
+
+
+def _outside(path: Path, draw: Draw[Any]) -> None:
+    """A file that would be written beside the folder of results."""
+    name = draw(st.sampled_from(["../outside.json", "../../outside.json", "/outside.json", "a/../../../outside.json"]))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, "{}")
+
+
+def _again(path: Path, draw: Draw[Any]) -> None:
+    """One file more, of a name that is there or of an odd one."""
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr(draw(st.sampled_from([archive.namelist()[-1], "é", "x" * 300, "nul", "a/b/"])), b"{}")
+
+
+def _bomb(path: Path, draw: Draw[Any]) -> None:
+    """A file that unpacks to very much."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/plates/bright/bomb/scores.csv", bytes(50_000_000))
+
+
+ARCHIVES: dict[str, Change] = {
+    "nothing": lambda path, draw: None,
+    **ANY_FILE,
+    "outside": _outside,
+    "another entry": _again,
+    "a bomb": _bomb,
+}

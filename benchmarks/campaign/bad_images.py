@@ -262,15 +262,19 @@ def _zeros(path: Path, draw: Draw[Any]) -> Path:
 
 def _foreign(path: Path, draw: Draw[Any]) -> Path:
     path.write_bytes(draw(st.one_of(
-        st.just(b""), st.binary(max_size=300), st.sampled_from([b"<html>", b"\x1f\x8b\x08\x00", b"%PDF-1.7", b"\xff\xd8",
-        b"\x89PNG\r\n\x1a\n", b"II*\x00\xff\xff\xff\xff", b"version https://git-lfs.github.com/spec/v1\n"]),
+        st.just(b""), st.binary(max_size=300), st.sampled_from([
+            b"<html>", b"\x1f\x8b\x08\x00", b"%PDF-1.7", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"II*\x00\xff\xff\xff\xff",
+            b"version https://git-lfs.github.com/spec/v1\n",
+        ]),
     )))  # fmt: skip
     return path
 
 
 def _huge(path: Path, draw: Draw[Any]) -> Path:
     """A PNG that claims to be very large, or to have no pixels."""
-    sides = draw(st.sampled_from([(100_000, 100_000), (2**31 - 1, 1), (1, 2**31 - 1), (0, 64), (64, 0), (30_000, 30_000)]))
+    sides = draw(
+        st.sampled_from([(100_000, 100_000), (2**31 - 1, 1), (1, 2**31 - 1), (0, 64), (64, 0), (30_000, 30_000)])
+    )
     head = struct.pack(">IIBBBBB", *sides, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + path.read_bytes()[33:])
     return path
@@ -288,9 +292,11 @@ def _no_file(path: Path, draw: Draw[Any]) -> Path:
     return path
 
 
-def _unfit(path: Path, draw: Draw[Any]) -> Path:
+def unfit(path: Path, draw: Draw[Any]) -> Path:
     """Numbers without a fixed meaning as a colour."""
-    values = np.full((data.SIDE, data.SIDE), draw(st.sampled_from([1e9, np.inf, 70_000.0, -np.inf, np.nan])), np.float32)
+    values = np.full(
+        (data.SIDE, data.SIDE), draw(st.sampled_from([1e9, np.inf, 70_000.0, -np.inf, np.nan])), np.float32
+    )
     path.unlink()
     new = path.with_suffix(".tif")
     Image.fromarray(values).save(new)
@@ -310,7 +316,7 @@ BROKEN: dict[str, Change] = {
     "another file": _foreign,
     "a huge or empty image": _huge,
     "no file": _no_file,
-    "numbers that are no colours": _unfit,
+    "numbers that are no colours": unfit,
     "no right to read": _forbidden,
 }
 

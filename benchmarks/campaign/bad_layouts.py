@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from . import data
-from .bad_images import BROKEN, Draw
-from .bench import Bench, Verdict
+from .bad_images import BROKEN, Draw, unfit
+from .bench import Bench, Verdict, clear_or_fault
 
 SPOT, GOOD_TEST, TRAIN = "test/spot", "test/good", "train/good"
 
@@ -27,7 +27,8 @@ def try_mask(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
     name = f"{draw(st.sampled_from(['000', '001', '002']))}"
     place = folder / "images" / data.CLASS
     mask = place / "ground_truth" / "spot" / f"{name}_mask.png"
-    changes = {**SAME_MASKS, **BAD_MASKS, **BROKEN}
+    broken = {name: change for name, change in BROKEN.items() if change is not unfit}  # any number marks
+    changes = {**SAME_MASKS, **BAD_MASKS, **broken}
     changes[draw(st.sampled_from(sorted(changes)))](mask, draw)
     if not draw(st.booleans()):
         return bench.judge_run(folder, (), [bench.reference("clean")])
@@ -39,6 +40,18 @@ def try_same_layout(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
     """Other files, links and names around the same images: the same numbers, or a clear message."""
     SAME_LAYOUTS[draw(st.sampled_from(sorted(SAME_LAYOUTS)))](folder / "images" / data.CLASS, draw)
     return bench.judge_run(folder, (), [bench.reference("clean")])
+
+
+def try_passed_over(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
+    """Masks of no defective image: the same numbers, and a line that names them; or a clear message."""
+    masks = _marked_good(folder / "images" / data.CLASS, draw)
+    ended = bench.run(data.bright(Path("images")), folder)
+    if ended.code != 0:
+        return clear_or_fault(ended)
+    if not bench.numbers_of(folder).equals(bench.reference("clean")):
+        return Verdict("fault", "other numbers in silence")
+    named = "passed over" in ended.errors and masks.name in ended.errors
+    return Verdict("right") if named else Verdict("fault", f"{masks.name} is not named")
 
 
 def try_bad_layout(draw: Draw[Any], bench: Bench, folder: Path) -> Verdict:
@@ -110,13 +123,15 @@ def _missing(path: Path, draw: Draw[Any]) -> None:
 
 
 def _named_otherwise(path: Path, draw: Draw[Any]) -> None:
-    path.rename(path.with_name(draw(st.sampled_from(["mask.png", f"x{path.name}", path.name.replace("_mask", "-mask")]))))
+    path.rename(
+        path.with_name(draw(st.sampled_from(["mask.png", f"x{path.name}", path.name.replace("_mask", "-mask")])))
+    )
 
 
 def _two_unlike(path: Path, draw: Draw[Any]) -> None:
     """Two masks of one image that mark other pixels."""
     other = np.roll(_marks(path), 9, axis=1).astype(np.uint8) * 255
-    name = draw(st.sampled_from([path.name.replace(".png", ".bmp"), path.name.replace("_mask", "")]))
+    name = draw(st.sampled_from([path.name.replace(".png", ".tif"), path.name.replace("_mask", "")]))
     Image.fromarray(other).save(path.with_name(name))
 
 
@@ -188,16 +203,20 @@ SAME_LAYOUTS: dict[str, Change] = {
 }
 
 
-def _marked_good(place: Path, draw: Draw[Any]) -> None:
-    """A mask that marks a defect in an image that is called good."""
-    masks = place / "ground_truth" / "good"
-    masks.mkdir()
+def _marked_good(place: Path, draw: Draw[Any]) -> Path:
+    """A mask that marks a defect in an image that is called good, or in one that isn't there; return it."""
+    masks = place / "ground_truth" / draw(st.sampled_from(["good", "spot"]))
+    masks.mkdir(exist_ok=True)
     name = draw(st.sampled_from(["000", "001", "002"]))
-    shutil.copy(place / "ground_truth" / "spot" / "000_mask.png", masks / f"{name}_mask.png")
+    new = masks / f"{name if masks.name == 'good' else '9'}_mask.png"
+    shutil.copy(place / "ground_truth" / "spot" / "000_mask.png", new)
+    return new
 
 
 def _good_in_capitals(place: Path, draw: Draw[Any]) -> None:
     """Good images of the test in a folder whose name only looks like good: they would count as defective."""
+    if draw(st.booleans()):
+        shutil.rmtree(place / "ground_truth")
     (place / GOOD_TEST).rename(place / "test" / draw(st.sampled_from(["Good", "GOOD", "gooD", "good "])))
 
 
@@ -235,7 +254,6 @@ def _one_image_twice(place: Path, draw: Draw[Any]) -> None:
 
 
 BAD_LAYOUTS: dict[str, Change] = {
-    "a mask that marks a good image": _marked_good,
     "good in capitals": _good_in_capitals,
     "a part removed": _removed,
     "a part without images": _emptied,
@@ -244,4 +262,3 @@ BAD_LAYOUTS: dict[str, Change] = {
     "a folder that is a link to itself": _locked,
     "two images for one mask": _one_image_twice,
 }
-

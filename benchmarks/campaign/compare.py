@@ -16,8 +16,8 @@ import torch
 from adbench.util import files
 from adbench.util.integrity import of_payload
 
-MOVING = ("timing", "command", "finished", "peak_memory_bytes", "environment", "data_root", "files", "passes")
-"""Fields of a result that differ between two equal runs; ``files`` has digests of an epoch curve with times."""
+MOVING = ("timing", "command", "finished", "peak_memory_bytes", "environment", "data_root", "files", "passes", "digest")
+"""Fields of a result that differ between two equal runs: times, places, and digests over times."""
 
 Content = Mapping[str, str]
 

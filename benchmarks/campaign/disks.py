@@ -7,8 +7,8 @@ import random
 import shutil
 from pathlib import Path
 
-from .children import Ended, Order, run
-from .compare import content_of, left_over
+from .children import Ended, run
+from .compare import content_of
 from .faults import Fault
 from .kills import Victim, wrong_end
 from .tally import Row
@@ -67,8 +67,7 @@ def _wrong(victim: Victim, folder: Path, ended: Ended) -> str:
     problem = unclear(ended)
     if problem:
         return problem
-    finished = [path for path in (folder / "results").rglob("result.json")] if (folder / "results").exists() else []
-    if finished:
+    if any((folder / "results").rglob("result.json")):
         stored, wanted = content_of(folder / "results"), victim.whole.content
         missing = [name for name in wanted if stored.get(name) != wanted[name]]
         if missing:

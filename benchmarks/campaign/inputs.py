@@ -19,10 +19,11 @@ Try = Callable[[Callable[[st.SearchStrategy[Any]], Any], Bench, Path], Verdict]
 KINDS: Mapping[str, tuple[int, tuple[Try, ...]]] = {
     "images": (300, (bad_images.try_same, bad_images.try_other_mode, bad_images.try_broken, bad_images.try_lossy)),
     "masks": (120, (bad_layouts.try_mask,)),
-    "layouts": (120, (bad_layouts.try_same_layout, bad_layouts.try_bad_layout)),
+    "layouts": (120, (bad_layouts.try_same_layout, bad_layouts.try_passed_over, bad_layouts.try_bad_layout)),
     "options": (160, (bad_options.try_option,)),
     "checkpoints": (100, (bad_files.try_checkpoint,)),
-    "stored results": (130, (bad_files.try_result,)),
+    "archives": (70, (bad_files.try_archive,)),
+    "stored results": (120, (bad_files.try_result,)),
 }
 """What is tried how often in the whole campaign, by several functions in turn."""
 

@@ -9,7 +9,7 @@ from .children import Child
 from .compare import misfits
 from .disks import unclear
 from .faults import Fault
-from .kills import Victim, wrong_end
+from .kills import Victim
 from .tally import Row
 
 

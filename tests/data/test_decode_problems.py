@@ -171,3 +171,13 @@ def test_a_damaged_tiff_is_one_problem_and_nothing_else(tmp_path, compression, c
         with contextlib.suppress(OSError):
             Image.open(path).load()
         assert capfd.readouterr().err
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -1.0])
+def test_a_mask_with_numbers_that_mark_nothing_for_sure_is_refused(tmp_path, value):
+    """Nobody can say whether a number below 0 is a defect, and infinity is no class."""
+    image = save(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
+    mask = save(tmp_path / "m.tif", Image.fromarray(np.array([[0, 1], [0, value]], np.float32)))
+    problem = decode_sample(Sample(image, 1, "cut", mask), Framing((2, 2)))
+    assert isinstance(problem, Problem)
+    assert problem.found == "values below 0 or infinity in a mask"

@@ -311,3 +311,42 @@ def test_folders_are_read_in_the_order_of_their_names(tmp_path):
     touch(tmp_path, "b.png", "a.png", "C.png", "10.png", "9.png")
 
     assert [path.name for path in layout.images_in(tmp_path)] == ["10.png", "9.png", "C.png", "a.png", "b.png"]
+
+
+def test_a_mask_that_two_images_could_have_is_a_problem_of_both(tmp_path):
+    """Two images of one stem share a mask, which can't be right for both; so neither is scored."""
+    touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/cut/1.bmp", "test/cut/2.png")
+    touch(tmp_path / "caps", "ground_truth/cut/1_mask.png", "ground_truth/cut/2_mask.png")
+    task = layout.read_class("folder", tmp_path / "caps")
+    assert names(task.test) == [("2.png", 1, "cut", "2_mask.png")]
+    assert [problem.path.name for problem in task.problems] == ["1.bmp", "1.png"]
+    assert all("other images of this name have" in problem.found for problem in task.problems)
+
+
+def test_two_masks_of_one_image_are_a_problem(tmp_path):
+    """Either could be right; which one counts must not depend on the order of their suffixes."""
+    touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/good/2.png")
+    touch(tmp_path / "caps", "ground_truth/cut/1_mask.png", "ground_truth/cut/1_mask.tif")
+    (problem,) = layout.read_class("folder", tmp_path / "caps").problems
+    assert problem.found.startswith("two masks, 1_mask.png and 1_mask.tif in ")
+
+
+@pytest.mark.parametrize("name", ["Good", "GOOD", "good "])
+def test_a_defect_that_is_called_good_is_a_problem(tmp_path, name):
+    """Its images would count as defective because of a capital letter."""
+    touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", f"test/{name}/2.png")
+    task = layout.read_class("folder", tmp_path / "caps")
+    assert names(task.test) == [("1.png", 1, "cut", None)]
+    assert [problem.found for problem in task.problems] == [f"a type of defect called {name}"]
+    touch(tmp_path / "rings", "good/0.png", "good/1.png", f"bad/{name}/2.png")
+    with pytest.raises(DataError, match=f"called {name}"):
+        folder.load(tmp_path / "rings", "rings")
+
+
+def test_masks_of_no_defective_image_are_named(tmp_path):
+    """A mask of a good image, or of one that isn't there, is passed over, and the remark says so."""
+    touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/good/2.png")
+    touch(tmp_path / "caps", "ground_truth/cut/1.png", "ground_truth/cut/7_mask.png", "ground_truth/good/2_mask.png")
+    task = layout.read_class("folder", tmp_path / "caps")
+    assert not task.problems
+    assert task.remarks == ("folder/caps: passed over: ground_truth/cut/7_mask.png, ground_truth/good/2_mask.png.",)

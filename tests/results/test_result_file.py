@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from made_results import make_result
 
 from adbench.api.scores import Metrics, Threshold
-from adbench.results import result_file
+from adbench.results import result_file, serialization
 from adbench.results.records import EpochRecord
 from adbench.results.store import ImageScore, RunFolder, read_all
 from adbench.util.errors import ResultError
@@ -84,6 +85,50 @@ def test_changed_numbers_are_refused(tmp_path, edit):
     change(path, edit, older=False)
     with pytest.raises(ResultError, match="its numbers were changed after the run"):
         result_file.read(path)
+
+
+@pytest.mark.parametrize("field", ["timing", "protocol", "train_images", "parameters", "files", "options", "preset"])
+def test_whatever_a_table_shows_is_sealed(tmp_path, field):
+    """A time, a count, an option or a part of the protocol that was changed leaves the result out; a label doesn't."""
+    path = stored(tmp_path)
+    change(path, lambda result: result.update(label="mine"), older=False)
+    assert result_file.read(path).label == "mine"
+    other = {"timing": {"fit": 9.5}, "protocol": {"resize": "crop"}, "files": {"epochs.csv": "0"}, "options": {"a": 1}}
+    whole = {"train_images": 7, "parameters": 7, "preset": "quick"}
+
+    def edit(result: dict[str, Any]) -> None:
+        result[field] = {**result[field], **other[field]} if field in other else whole[field]
+
+    change(path, edit, older=False)
+    with pytest.raises(ResultError, match="its numbers were changed after the run, or what they are of"):
+        result_file.read(path)
+
+
+def test_a_digest_of_before_counts(tmp_path):
+    """Results whose digest is over the metrics alone are read, and a changed metric is found."""
+    path = stored(tmp_path)
+    sealed = ["dataset", "class_name", "method", "seed", "metrics", "oracle", "threshold"]
+
+    def reseal(result: dict[str, Any]) -> None:
+        text = serialization.canonical([result[name] for name in sealed])
+        result["digest"] = hashlib.sha256(text.encode()).hexdigest()
+        result["timing"]["fit"] = 9.5
+
+    change(path, reseal, older=False)
+    assert result_file.read(path).timing.fit == 9.5
+    change(path, lambda result: result["metrics"].update(image_auroc=0.25), older=False)
+    with pytest.raises(ResultError, match="or one of dataset, class_name, method, seed"):
+        result_file.read(path)
+
+
+def test_files_of_another_run_beside_a_result_are_seen(tmp_path):
+    """A result fits its files until one of them is another one, or gone."""
+    path = stored(tmp_path)
+    assert result_file.fits_its_files(path)
+    path.with_name("epochs.csv").write_text("another", encoding="utf-8")
+    assert not result_file.fits_its_files(path)
+    path.with_name("epochs.csv").unlink()
+    assert not result_file.fits_its_files(path)
 
 
 def test_metrics_of_older_results_agree_with_their_epoch_curve(tmp_path):

@@ -18,6 +18,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_results import make_result
+from runs import posix_only
 
 from adbench.api.scores import METRIC_NAMES, Metrics
 from adbench.results import result_file, serialization, store
@@ -371,16 +372,34 @@ def test_neither_store_nor_report_imports_torch():
     assert result_file.SCHEMA == 1
 
 
-def test_a_place_for_results_is_tried_and_left_as_it_was(tmp_path):
-    """A folder that doesn't exist yet is not made; one below a file can't be."""
-    store.require_writable(tmp_path / "new/deep")
-    assert not list(tmp_path.iterdir())
-    assert not store.has_results(tmp_path)
+def test_a_result_fits_its_files_though_another_machine_writes_the_same_run(tmp_path, monkeypatch):
+    """Without a common lock both write the epoch curve, with other seconds; in the end the result is of all files."""
+    folder, other = folder_for(tmp_path, make_result()), folder_for(tmp_path, make_result())
+    write, writes = store.RunFolder._write, []
+
+    def interrupted(self: RunFolder, name: str, text: str) -> str:
+        if self is folder and name == "result.json":
+            writes.append(name)
+            if len(writes) == 1:
+                other.write_result(make_result(), SCORES, [replace(each, seconds=9.5) for each in EPOCHS])
+        return write(self, name, text)
+
+    monkeypatch.setattr(store.RunFolder, "_write", interrupted)
+    folder.write_result(make_result(), SCORES, EPOCHS)
+    assert len(writes) == 2
+    assert result_file.fits_its_files(folder.path / "result.json")
+
+
+@posix_only
+def test_a_result_that_is_a_link_to_nowhere_is_named(tmp_path):
+    """It is left out by name, as another unreadable result, and not in silence."""
     save(tmp_path, make_result())
-    assert store.has_results(tmp_path)
-    (tmp_path / "file").touch()
-    with pytest.raises(ResultError, match=r"results folder .*file/deep can't be written: found .*file, a file\."):
-        store.require_writable(tmp_path / "file/deep")
+    lost = save(tmp_path, make_result("lost")).path / "result.json"
+    lost.unlink()
+    lost.symlink_to("nowhere")
+    found = read_all(tmp_path)
+    assert (len(found.results), len(found.problems)) == (1, 1)
+    assert str(lost) in found.problems[0]
 
 
 def test_stored_runs_come_in_a_natural_order(tmp_path):

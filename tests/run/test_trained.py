@@ -14,7 +14,7 @@ from adbench.api.data import Sample
 from adbench.data import memory_store
 from adbench.results.run_files import read_scores
 from adbench.run.predict import describe
-from adbench.run.trained import open_model
+from adbench.run.trained import open_model, scoring
 from adbench.util.errors import CheckpointError, UsageError
 
 
@@ -105,3 +105,14 @@ def test_a_precision_that_is_not_here_becomes_float32(ran, tiny, tmp_path):
     model = open_model(tmp_path / "a.pt", registry_of(tiny), device="cpu")
     assert model.options.amp == "off"
     assert describe(model).endswith("computed with --amp off, as cpu has no fp16")
+
+
+def test_an_error_within_a_method_is_one_of_its_checkpoint(tmp_path):
+    """Tensors of any shape may be in a file; memory that runs out and the house's own errors stay what they are."""
+    path = tmp_path / "last.pt"
+    with pytest.raises(CheckpointError, match=r"last\.pt can't be scored by tiny: found Runt"), scoring(path, "tiny"):
+        raise RuntimeError("sizes of tensors must match")
+    with pytest.raises(UsageError, match="another"), scoring(path, "tiny"):
+        raise UsageError("another")
+    with pytest.raises(MemoryError), scoring(path, "tiny"):
+        raise MemoryError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -137,18 +138,21 @@ def test_a_folder_is_put_in_place_or_removed(tmp_path):
     assert (names(place.parent), (place / "a.txt").read_text()) == (["maps"], "two")
 
 
-def test_pipes_and_folders_are_no_regular_files(tmp_path):
-    """A file and a link to one are; a folder, a pipe and a device are not."""
-    path = tmp_path / "a"
-    path.write_bytes(b"")
-    assert files.is_regular(path)
-    assert not files.is_regular(tmp_path)
-    if os.name == "posix":
-        (tmp_path / "link").symlink_to(path)
-        os.mkfifo(tmp_path / "pipe")
-        assert files.is_regular(tmp_path / "link")
-        assert not files.is_regular(tmp_path / "pipe")
-        assert not files.is_regular(Path(os.devnull))
+def test_a_file_that_another_machine_removes_is_written_again(tmp_path):
+    """Without a common lock a living writer's temporary file looks abandoned; without its folder it is an error."""
+    calls = []
+
+    def fill(stream):
+        calls.append(stream.write(b"whole"))
+        if len(calls) < 3:
+            (left,) = files.temporaries(tmp_path)
+            left.unlink()
+
+    files.write(tmp_path / "a", fill)
+    assert (len(calls), (tmp_path / "a").read_bytes()) == (3, b"whole")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(FileNotFoundError):
+        files.write(tmp_path / "b" / "a", lambda stream: shutil.rmtree(tmp_path / "b"))
 
 
 # ---------------------------------------------------------------- what killed processes left

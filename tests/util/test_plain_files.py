@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from runs import posix_only
 
+from adbench.util import plain_files
 from adbench.util.plain_files import is_link, is_locked, is_plain, open_plain, sha256_of
 
 
@@ -43,3 +45,17 @@ def test_a_lock_is_seen_and_left_alone(tmp_path):
         assert is_locked(path)
     if path.exists():
         assert not is_locked(path)
+
+
+def test_pipes_and_folders_are_no_regular_files(tmp_path):
+    """A file and a link to one are; a folder, a pipe and a device are not."""
+    path = tmp_path / "a"
+    path.write_bytes(b"")
+    assert plain_files.is_regular(path)
+    assert not plain_files.is_regular(tmp_path)
+    if os.name == "posix":
+        (tmp_path / "link").symlink_to(path)
+        os.mkfifo(tmp_path / "pipe")
+        assert plain_files.is_regular(tmp_path / "link")
+        assert not plain_files.is_regular(tmp_path / "pipe")
+        assert not plain_files.is_regular(Path(os.devnull))
