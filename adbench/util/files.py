@@ -71,19 +71,13 @@ class NewFile:
         self.path = path
         self._own, descriptor = _create(path, _create_file)
         self.stream: BinaryIO = os.fdopen(descriptor, "w+b")
-        self.vanished = False
-        """Whether another process removed the file before it was finished, but not its folder."""
 
     def finish(self) -> None:
         """Flush the file to the disk and give it its name. Raises ``OSError``; the older file is then still there."""
         flush(self.stream)
         if os.name == "nt":  # where an open file can't be renamed
             self.stream.close()
-        try:
-            os.replace(self._own, self.path)
-        except FileNotFoundError:
-            self.vanished = self.path.parent.is_dir()
-            raise
+        os.replace(self._own, self.path)
         self.stream.close()
         flush_folder(self.path.parent)
 
@@ -119,13 +113,12 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         OSError: it can't be written.
     """
     for left in reversed(range(ATTEMPTS)):
-        new = NewFile(path)
         try:
-            with new as stream:
+            with NewFile(path) as stream:
                 fill(stream)
             return
         except FileNotFoundError:
-            if not left or not new.vanished:
+            if not (left and path.parent.is_dir()):
                 raise
 
 
@@ -191,7 +184,12 @@ def link_or_copy(source: Path, path: Path) -> None:
         try:
             own.hardlink_to(source)
         except OSError:
-            write(path, lambda target: (stream.seek(0), shutil.copyfileobj(stream, target)))
+
+            def copy(target: BinaryIO) -> None:
+                stream.seek(0)
+                shutil.copyfileobj(stream, target)
+
+            write(path, copy)
             return
         try:
             os.replace(own, path)
