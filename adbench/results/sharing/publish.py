@@ -18,7 +18,7 @@ from pathlib import Path
 from ...util import files
 from ...util.errors import ResultError, TaskError, UsageError, reason
 from ...util.text import is_safe_name, plural, printable
-from ..store import has_results
+from ..writable import has_results
 from .merge import Merged, Prefer, merge
 from .repository import Clone, find
 from .scan import FoundRun, Scan, Watch
