@@ -11,7 +11,7 @@ from ..run.job import Job
 from ..run.watch import Board
 from ..util.text import duration
 from .console import LOG_EVERY
-from .progress import MEASURED, ConsoleWatch
+from .progress import BAR, BAR_FROM, MEASURED, ConsoleWatch, fit, shown
 
 NAMED = 3
 """Running tasks that a line in a log names."""
@@ -65,6 +65,12 @@ class ConsoleBoard(ConsoleWatch, Board):
         gone, part = time.monotonic() - self.since, self.done + sum(lane.fraction for lane in self.lanes)
         return gone * (self.tasks - part) / part if part > 0 and gone >= MEASURED else None
 
+    def line(self, name: str, facts: list[str]) -> str:
+        """One line of the board: columns of their own would be as wide as the widest name and the widest facts."""
+        width = self.console.width - (BAR if self.console.width >= BAR_FROM else 0) - 1
+        name, text = fit(name, facts, width)
+        return shown(f"{name} {text}")
+
     def show(self) -> None:
         """Show how far all tasks are: on the bar at once, in a log now and then."""
         left = self.left_of_all()
@@ -73,7 +79,7 @@ class ConsoleBoard(ConsoleWatch, Board):
             facts.append(f"about {duration(left)} left")
         if self.bars and self.whole is not None:
             part = self.done + sum(lane.fraction for lane in self.lanes)
-            self.bars.update(self.whole, completed=part, facts=" · ".join(facts))
+            self.bars.update(self.whole, completed=part, description=self.line("all tasks", facts))
         elif not self.live and time.monotonic() - self.logged >= LOG_EVERY:
             self.logged = time.monotonic()
             named = [f"{lane.name}: {lane.facts}" if lane.facts else lane.name for lane in self.lanes[:NAMED]]
@@ -93,8 +99,8 @@ class Lane(ConsoleWatch):
     def show_facts(self, facts: list[str], *, force: bool = False) -> None:
         """Show facts on the task's own bar, and how far all are."""
         self.facts = facts[0] if facts else ""
-        if self.live:
-            super().show_facts(facts, force=force)
+        if self.bars and self.bar is not None:
+            self.bars.update(self.bar, completed=self.fraction, description=self.board.line(self.name, facts))
         self.board.show()
 
     def warn_if_long(self) -> None:

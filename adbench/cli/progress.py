@@ -81,7 +81,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self._reset()
         self.name = printable(job.data_name)
         if self.bars:
-            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="looking at the images")
+            self.bar = self.bars.add_task(shown(self.name), total=1.0, facts="looking at the images")
 
     def expect(self, tasks: int) -> None:
         """Count only these tasks; the others are done or can't run."""
@@ -96,7 +96,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         self.name = printable(f"[{self.number}/{self.tasks}] {job.method} · {job.data_name}{point}{seed}")
         self.advice = self.advise(job) if self.advise else ""
         if self.bars:
-            self.bar = self.bars.add_task(_shown(self.name), total=1.0, facts="")
+            self.bar = self.bars.add_task(shown(self.name), total=1.0, facts="")
 
     def stage(self, what: str, done: int, total: int) -> None:
         """Show work around training.
@@ -139,7 +139,7 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
 
     def note(self, message: str) -> None:
         """Print a line above the bars."""
-        self.console.print(_shown(message), highlight=False, soft_wrap=True)
+        self.console.print(shown(message), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         """Remove the bar."""
@@ -176,10 +176,10 @@ class ConsoleWatch(Watch, AbstractContextManager["ConsoleWatch"]):
         if self.bars and self.bar is not None:
             width = self.console.width - (BAR if self.console.width >= BAR_FROM else 0)
             name, text = fit(self.name, facts, width)
-            self.bars.update(self.bar, description=_shown(name), completed=self.fraction, facts=_shown(text))
+            self.bars.update(self.bar, description=shown(name), completed=self.fraction, facts=shown(text))
         elif not self.live and (force or now - self.said >= LOG_EVERY):
             self.said = now
-            self.console.print(_shown(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
+            self.console.print(shown(f"{self.name}: {_join(facts)}"), highlight=False, soft_wrap=True)
 
     def warn_if_long(self) -> None:
         """Say once, as soon as the pace is known, that the run will take long."""
@@ -209,7 +209,7 @@ def fit(name: str, facts: list[str], width: int) -> tuple[str, str]:
     return shown, _join(kept)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Escape text for a rich console: no markup, and control characters as escapes."""
     return escape(printable(text))
 

@@ -195,3 +195,21 @@ def test_an_empty_or_missing_cache_is_no_error(tmp_path):
     assert cache.entries(cache.places(tmp_path / "missing")) == []
     assert cache.prune(0, tmp_path / "missing") == []
     assert cache.free_space(10, cache.places(tmp_path / "missing"), 100)
+
+
+def test_a_second_process_waits_for_what_another_makes(tmp_path, monkeypatch):
+    """While one process makes an entry, another one waits and knows it; one that makes two things waits for none."""
+    monkeypatch.setenv("ADBENCH_CACHE", str(tmp_path))
+    code = (
+        "import sys, time; from pathlib import Path; from adbench.util import cache\n"
+        "with cache.making(Path(sys.argv[1])) as waited, cache.making(Path('another')) as inner:\n"
+        "    print(waited, inner, flush=True); time.sleep(0.6)"
+    )
+    entry = tmp_path / "features" / "abc.features"
+    with subprocess.Popen([sys.executable, "-c", code, str(entry)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "False False\n"
+        with cache.making(entry) as waited:
+            assert waited
+            assert other.wait(10) == 0
+    with cache.making(entry) as waited:
+        assert not waited
