@@ -170,7 +170,9 @@ def test_a_data_set_that_breaks_is_one_that_is_not_at_hand():
         raise ZeroDivisionError
 
     registry = plugins.Registry({}, {"folder": Dataset("folder", "", lambda root: [], load)})
-    result = replace(make_result(), identity=Identity("d", "c", numerics.NUMERICS), command="adbench run --data-root=/x")
+    result = replace(
+        make_result(), identity=Identity("d", "c", numerics.NUMERICS), command="adbench run --data-root=/x"
+    )
     found = Inspector(registry).standing(result)
     assert (found.state, found.reasons) == ("unchecked", (standing.NO_CODE, standing.NO_IMAGES))
 
