@@ -108,7 +108,7 @@ ANY = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.sampled_from([*KEYS, "preset", "other"]), ANY, max_size=4))
 def test_any_values_are_a_run_file_or_a_mistake_with_file_and_key(content):
     """Whatever stands at a key, the file is read or refused in a message that begins with the file and the key."""

@@ -91,7 +91,7 @@ def test_paths_are_relative_to_the_file():
     assert found == Path("sub/data/x")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60) | st.text("=[]{}\"',.\n\\ab01-:T#", max_size=60).map(str.encode))
 def test_any_bytes_are_toml_or_a_mistake_with_the_files_name(data):
     """No content of a file raises anything but a short message about that file."""
