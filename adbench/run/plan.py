@@ -1,7 +1,7 @@
 """Many tasks: which are done, which are left, and their execution.
 
-A ``Job`` is small and picklable, and its result comes back through the store. So another runner than ``run_here``,
-such as a cluster's, needs nothing else.
+A ``Job`` is small and picklable, and its result comes back through the store. So ``dispatch`` can send jobs to other
+processes, in which ``run_here`` runs them one by one.
 """
 
 from __future__ import annotations
