@@ -44,7 +44,7 @@ def test_tied_image_scores_count_half():
     assert golden("tie_all_mvtec_script") == pytest.approx(2 / 3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(scores, scores, st.randoms(use_true_random=False))
 def test_fpr95_is_that_of_scikit_learn_and_depends_on_ranks_alone(good, bad, random):
     """It is the first rate of the ROC with enough defects; a rising function and another order change nothing."""
@@ -54,7 +54,7 @@ def test_fpr95_is_that_of_scikit_learn_and_depends_on_ranks_alone(good, bad, ran
     assert of(random.sample([x**3 for x in good], len(good)), [x**3 for x in bad]).image_fpr95 == found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(scores, scores)
 def test_images_twice_change_no_rate(good, bad):
     """Duplicates of all images change nothing at FPR 95; PG and PB of perfect scores are 1, and of equal ones 0."""

@@ -78,7 +78,7 @@ def tied_cases(draw):
     return maps, marked, draw(st.sampled_from(((0.02, 0.5), (0.1, 0.3), (0.01, 0.02))))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(tied_cases())
 def test_equal_to_brute_force(case):
     """A loop over all thresholds gives the same with any ties, and the same images have none."""
@@ -89,7 +89,7 @@ def test_equal_to_brute_force(case):
         np.testing.assert_allclose(exact, expected, atol=1e-12, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(tied_cases(), st.randoms(use_true_random=False))
 def test_ranks_alone_matter(case, random):
     """A rising function, another order of images, and every image twice change nothing."""

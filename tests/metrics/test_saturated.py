@@ -88,7 +88,7 @@ def cases(draw):
     return maps, np.array([False, True, True, True]), regions
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(cases())
 def test_equal_to_brute_force(case):
     """Overlapping regions, any ties and saturations give what a loop over all thresholds gives."""
@@ -98,7 +98,7 @@ def test_equal_to_brute_force(case):
     assert metrics.au_spro_03 == pytest.approx(naive(maps, labels, regions, 0.3), abs=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_ranks_alone_matter(case, random):
     """A rising function, another order of regions, tensors, and images one by one change nothing."""

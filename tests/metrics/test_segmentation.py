@@ -35,7 +35,7 @@ def test_no_defect_pixel():
     assert evaluate(**case, pixel_threshold=1.0).segf1 is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(0, 2**32 - 1), st.floats(-1, 6, width=32),
     st.sampled_from((np.float16, np.float32, np.float64, np.int32)),
@@ -53,7 +53,7 @@ def test_equal_to_scikit_learn(seed, threshold, dtype):
             assert found is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.floats(-1e4, 1e4), st.sampled_from((np.float16, np.float32)))
 def test_a_threshold_is_not_rounded_up(value, kind):
     """A score in half or single precision is above a double's neighbour below exactly if it is above the double."""

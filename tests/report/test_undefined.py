@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from made_results import make_result
 from runs import adbench, run_tiny
 
@@ -35,6 +36,7 @@ def test_older_runs_are_said_to_be_older():
     assert "same label" in reason(replace(old, metrics=Metrics(pixel_auroc=0.5)), "image_ap")
 
 
+@pytest.mark.slow
 def test_the_commands_say_why(tiny_data, tmp_path):
     """Leaderboard, compare and show print the reasons on request, and --metrics the columns that they ask for."""
     assert run_tiny(tiny_data, tmp_path, "-c", "bolts").exit_code == 0

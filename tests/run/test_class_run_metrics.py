@@ -25,7 +25,9 @@ def test_loco_has_au_spro_of_both_kinds(tmp_path):
     assert result.protocol.regions == "own pixels"
 
 
-@pytest.mark.parametrize("eval_size", [None, "native", (5, 6)])
+@pytest.mark.parametrize(
+    "eval_size", ["native", pytest.param(None, marks=pytest.mark.slow), pytest.param((5, 6), marks=pytest.mark.slow)]
+)
 def test_ad2_has_segf1_at_the_threshold_of_its_validation_split(tmp_path, eval_size):
     """The threshold is the mean plus three deviations of the validation maps' pixels, at the size of the comparison."""
     data = files.ad2(tmp_path / "data")
@@ -44,6 +46,7 @@ def test_ad2_has_segf1_at_the_threshold_of_its_validation_split(tmp_path, eval_s
     assert result.undefined["au_spro"] == "saturations of regions not given"
 
 
+@pytest.mark.slow
 def test_held_out_images_give_a_threshold_too(tiny_data, tmp_path):
     """--holdout gives SegF1; with training images alone there is no threshold, and the run says so."""
     for holdout in (0.5, 0.0):
