@@ -197,7 +197,8 @@ def _connected(request: Request) -> Iterator[HTTPResponse]:
             raise _ConnectionError(f"the server answers {error.code}") from error
         raise
     except (OSError, HTTPException) as error:
-        raise _ConnectionError(str(getattr(error, "reason", "")) or first_line(error)) from error
+        cause = getattr(error, "reason", None)  # of an URLError
+        raise _ConnectionError(reason(cause if isinstance(cause, BaseException) else error)) from error
     with answer:
         yield answer
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..api.facts import Counts, Facts
+from ..run.data_health import UNREADABLE_CLASS
 from .tables import Column, Table
 
 if TYPE_CHECKING:
@@ -168,8 +169,12 @@ class _Kind:
 def _grouped(found: Health) -> Table[_Kind]:
     groups: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
     for each in found.findings:
-        groups[each.level, each.class_name, each.what].append(each)
-    rows = tuple(_Kind(*key, each[0], len(each)) for key, each in groups.items())
+        name = "" if each.what == UNREADABLE_CLASS else each.class_name  # one row, though all may be missing
+        groups[each.level, name, each.what].append(each)
+    rows = tuple(
+        _Kind(level, name or _some_classes(each), what, each[0], len(each))
+        for (level, name, what), each in groups.items()
+    )
     columns: tuple[Column[_Kind], ...] = (
         Column("level", "it", lambda row: row.level, role="key", whole=True),
         Column("class", "class", lambda row: row.class_name or None, role="key"),
@@ -180,6 +185,11 @@ def _grouped(found: Health) -> Table[_Kind]:
     title = "Nothing stands in the way" if not rows else f"Findings: {len(found.findings)}, of which {stops} stop a run"
     notes = ("--format csv or json has each file.",) if any(row.count > 1 for row in rows) else ()
     return Table(title, columns, rows, notes, audience="people")
+
+
+def _some_classes(found: Sequence[Finding], most: int = 3) -> str:
+    names = list(dict.fromkeys(each.class_name for each in found if each.class_name))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _every(found: Health) -> Table[Finding]:

@@ -30,6 +30,9 @@ DARK = 32
 INVERTED = 0.98
 """Share of marked pixels from which a mask counts as inverted."""
 
+UNREADABLE_CLASS = "class that can't be read"
+"""The kind of finding where a reader refuses a class, such as one that was not downloaded."""
+
 OTHER_NUMBERS = "other numbers than published (in brackets): "
 """How the warning of a reader begins whose counts differ."""
 
@@ -109,7 +112,7 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
         try:
             task = dataset.load(root, name)
         except PLUGIN_ERRORS as error:
-            findings.append(Finding("stops", name, "class that can't be read", detail=described(error)))
+            findings.append(Finding("stops", name, UNREADABLE_CLASS, detail=described(error)))
             continue
         summary, found = _check_class(task, watch)
         understood.append(summary)

@@ -8,7 +8,7 @@ from pathlib import Path
 from adbench.api import registry
 from adbench.api.facts import Counts, Facts
 from adbench.report import data_tables
-from adbench.run.data_health import Finding, Health, Understood
+from adbench.run.data_health import UNREADABLE_CLASS, Finding, Health, Understood
 from adbench.run.data_places import Listed
 
 
@@ -37,3 +37,11 @@ def test_people_see_kinds_and_programs_files():
     assert tables[0].column("sizes") == ["2 6x4"]
     assert tables[1].column("example") == ["a.png: gone (and 1 more). Add it."]
     assert tables[2].column("path") == ["a.png", "b.png"]
+
+
+def test_classes_that_are_missing_share_a_row():
+    """A data set of which one class was downloaded has one line for all others, and programs have one for each."""
+    faults = tuple(Finding("stops", name, UNREADABLE_CLASS, detail="no folder") for name in "abcde")
+    grouped, every = data_tables.health(Health("mvtec", Path("root"), (), faults))
+    assert grouped.column("class") == ["a, b, c and 2 more"]
+    assert len(every.rows) == 5
