@@ -187,7 +187,7 @@ def _grouped(found: Health) -> Table[_Kind]:
     return Table(title, columns, rows, notes, audience="people")
 
 
-def _some_classes(found: Sequence[Finding], most: int = 3) -> str:
+def _some_classes(found: Sequence[Finding], most: int = 1) -> str:
     names = list(dict.fromkeys(each.class_name for each in found if each.class_name))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
