@@ -1,4 +1,4 @@
-"""Your own images: folders of good and bad ones without a split, or in MVTec layout; every such folder is a class."""
+"""Your own images: named by a list, in folders of good and bad ones without a split, or in MVTec layout."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Literal
 from adbench import Dataset, Task, hookimpl
 from adbench.api import GOOD, DataError, Facts
 
+from . import image_list
 from .layout import (
     ROOT_HINT,
     check_class,
@@ -32,7 +33,7 @@ LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_
 LIKELY_GOOD = ("good", "ok", "normal", "pass")
 """Names in lower case that a hint takes for those of good images."""
 
-Layout = Literal["plain", "mvtec", "loose"]
+Layout = Literal["plain", "mvtec", "loose", "list"]
 
 USUAL = FolderOptions()
 FACTS = Facts(
@@ -42,7 +43,7 @@ FACTS = Facts(
 
 
 def classes(root: Path, options: FolderOptions = USUAL) -> Sequence[str]:
-    """Names of the folders that are classes; a root that is a class itself is the only one.
+    """Names of the folders that are classes, or that a list has; a root that is a class itself is the only one.
 
     A root without any class that holds images itself is one class of images without labels.
 
@@ -64,6 +65,8 @@ def load(root: Path, class_name: str, options: FolderOptions = USUAL) -> Task:
     folder, layout = found[class_name]
     if layout == "loose":
         return read_loose(NAME, folder)
+    if layout == "list":
+        return image_list.load(NAME, folder, class_name, options)
     if layout == "mvtec":
         task = read_class(NAME, folder)
         return task if options == USUAL else replace(task, remarks=(_own_split(class_name), *task.remarks))
@@ -81,7 +84,10 @@ def _own_split(class_name: str) -> str:
 
 
 def _find(root: Path, options: FolderOptions) -> dict[str, tuple[Path, Layout]]:
+    """The classes, each with its folder, or with the list that names its images, and how it is read."""
     check_root(NAME, root)
+    if (listed := image_list.find(root)) is not None:
+        return dict.fromkeys(image_list.classes(listed), (listed, "list"))
     own = _layout(root, options)
     if own is not None:
         folder = root.resolve()
