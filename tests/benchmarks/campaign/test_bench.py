@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import click
+import numpy as np
 import pytest
 from runs import posix_only
 
+from adbench.data import image_store
+from adbench.data.decode import Decoded
 from benchmarks.campaign import data, inputs
 from benchmarks.campaign.bench import Bench, Verdict, clear_or_fault
 from benchmarks.campaign.children import Ended
@@ -52,6 +55,22 @@ def test_numbers_are_compared_to_the_last_bit(bench):
     with bench.new() as folder:
         wrong = bench.judge_run(folder, ("--size", "32"), [bench.reference("clean")])
         assert wrong.outcome == "fault"
+
+
+def test_a_broken_product_is_reported(bench, monkeypatch):
+    """A decoder that takes broken files for black images gives other numbers in silence, which is a fault."""
+    decode = image_store.decode_sample
+
+    def lenient(sample, framing):
+        found = decode(sample, framing)
+        black = Decoded(np.zeros((*framing.size, 3), np.uint8), None, framing.size, b"")
+        return found if isinstance(found, Decoded) else black
+
+    monkeypatch.setattr(image_store, "decode_sample", lenient)
+    with bench.new() as folder:
+        (folder / "images" / data.CLASS / "test/good/001.png").write_bytes(b"")
+        verdict = bench.judge_run(folder, (), [bench.reference("clean")])
+    assert verdict == Verdict("fault", "other numbers in silence, skipped ()")
 
 
 @posix_only

@@ -1,17 +1,14 @@
-"""Faults at file operations, and that the campaign reports a product that does not bear them."""
+"""Faults at file operations, and a tenth of the campaign."""
 
 from __future__ import annotations
 
 import errno
-import random
 import subprocess
 import sys
 
-import broken_product
 import pytest
 from runs import posix_only
 
-from benchmarks.campaign import data, disks, kills
 from benchmarks.campaign.command import Campaign
 from benchmarks.campaign.compare import content_of, differences, misfits
 
@@ -60,20 +57,6 @@ def test_a_full_disk_stays_full_and_other_errors_pass(tmp_path):
     done = run(tmp_path, f"'error', 2, {errno.EIO}")
     assert f"[Errno {errno.EIO}]" in done.stderr
     assert (tmp_path / "place" / "a").read_bytes() == b"whole"
-
-
-@pytest.mark.slow
-@posix_only
-def test_a_broken_product_is_reported(tmp_path):
-    """Results that are written in place, forgotten random numbers and unchecked files are faults; adbench has none."""
-    victim = kills.Victim(data.bright(data.make(tmp_path / "images")), tmp_path / "runs")
-    whole = disks.full(victim, "whole", every=20, draw=random.Random(0))
-    assert whole.tried == whole.right + whole.clear > 2
-    victim.prepare = broken_product.forgotten_randomness
-    problems = [victim.again_and_again(random.Random(seed), 2)[1] for seed in range(4)]
-    assert any("scores.csv differs" in problem for problem in problems), problems
-    victim.prepare = broken_product.half_written
-    assert any(victim.at_operation(random.Random(seed))[1] for seed in range(12))
 
 
 def test_files_that_differ_are_named(tmp_path):
