@@ -148,7 +148,7 @@ def test_processes_give_the_numbers_of_local(tiny_data, tmp_path):
         assert (local.exit_code, spread.exit_code) == (0, 0), spread.stderr
         assert spread.stdout.splitlines()[:3] == local.stdout.splitlines()[:3]
     files = sorted((tmp_path / "local").glob("*/*/*/*/[s,t]*.csv"))
-    assert len(files) == 16
+    assert len(files) == 12
     for path in files:
         other = tmp_path / "spread" / path.relative_to(tmp_path / "local")
         assert other.read_bytes() == path.read_bytes(), path
