@@ -12,7 +12,7 @@ import pytest
 from adbench_plugins.executors import share
 from adbench_plugins.executors.processes import VISIBLE, Processes, visible_gpus
 from made_executors import task
-from runs import TINY, adbench, adbench_process, only_run, posix_only, run_tiny
+from runs import TINY, adbench, only_run, posix_only, run_tiny
 
 from adbench.api import ExecutorEnd, ExecutorRequest, OptionError
 
@@ -162,8 +162,8 @@ def test_a_killed_worker_fails_one_job_and_the_same_command_goes_on(tiny_data, t
     """SIGKILL in training: the error names the worker, other jobs end, the exit code is 1; the next start resumes."""
     words = ("-m", "tiny,random", "--plugin", TINY, "-d", "folder", "-c", "bolts", "--data-root", tiny_data, "-p",
              "cpu", "-o", "tiny.kill_at=2", "--results", tmp_path, *PROCESSES)  # fmt: skip
-    killed = adbench_process("run", *words, cwd=tmp_path, TINY_SURVIVES="")
-    assert killed.returncode == 1, killed.stderr
+    killed = adbench("run", *words)
+    assert killed.exit_code == 1, killed.stderr
     assert "tiny · folder/bolts · seed 0 was lost: found worker" in killed.stderr
     assert "was killed by SIGKILL" in killed.stderr
     assert "✓ random · folder/bolts" in killed.stderr
