@@ -31,7 +31,8 @@ PLAIN = "CLASS/good and CLASS/bad"
 LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_truth/DEFECT"
 
 LIKELY_GOOD = ("good", "ok", "normal", "pass")
-"""Names in lower case that a hint takes for those of good images."""
+LIKELY_BAD = ("bad", "ng", "defect", "defects", "defective", "anomaly", "anomalous", "abnormal", "fail")
+"""Names in lower case that are taken for those of good and of defective images, in a class without ``good``."""
 
 Layout = Literal["plain", "mvtec", "loose", "list"]
 
@@ -70,11 +71,36 @@ def load(root: Path, class_name: str, options: FolderOptions = USUAL) -> Task:
     if layout == "mvtec":
         task = read_class(NAME, folder)
         return task if options == USUAL else replace(task, remarks=(_own_split(class_name), *task.remarks))
-    task = read_plain(NAME, folder, options)
+    task = _read_plain(folder, options)
     if folder == root.resolve():
         return task
     others = [path.name + ("/" if path.is_dir() else "") for path in visible(root) if path.name not in found]
     return replace(task, remarks=(*task.remarks, *passed_over(f"{NAME} at {root}", others)))
+
+
+def _read_plain(folder: Path, options: FolderOptions) -> Task:
+    """Read a class without a split; a line says which folders were taken for good and bad ones by their names."""
+    likely = _by_names(folder, options)
+    task = read_plain(NAME, folder, likely)
+    if likely == options:
+        return task
+    bad = [name for name in likely.bad if (folder / name).is_dir()]
+    also = f" and {', '.join(bad)} for defective ones" if bad else ""
+    said = f"{NAME}/{folder.name}: {', '.join(likely.good)} taken for good images{also} (--good and --bad name others)."
+    return replace(task, options=options, remarks=(said, *task.remarks))
+
+
+def _by_names(folder: Path, options: FolderOptions) -> FolderOptions:
+    """The options with the usual names that a class without a folder ``good`` has for good and bad images."""
+    if options.good != USUAL.good or (folder / GOOD).is_dir() or is_class(folder):
+        return options
+    inner = folders_in(folder)
+    if any(is_plain(each, options) or is_class(each) for each in inner):
+        return options
+    names = [each.name for each in inner]
+    good = tuple(name for name in names if name.casefold() in LIKELY_GOOD and images_in(folder / name))
+    bad = tuple(name for name in names if name.casefold() in LIKELY_BAD) if options.bad == USUAL.bad else ()
+    return replace(options, good=good, bad=bad or options.bad) if good else options
 
 
 def _own_split(class_name: str) -> str:
@@ -117,6 +143,7 @@ def _names_hint(root: Path) -> str:
 
 def _layout(folder: Path, options: FolderOptions) -> Layout | None:
     """How a folder is read, if it is a class. Folders that the user named win over MVTec's layout."""
+    options = _by_names(folder, options)
     named = (options.good, options.bad) != (USUAL.good, USUAL.bad)
     if named and is_plain(folder, options):
         return "plain"

@@ -54,12 +54,45 @@ def test_a_class_with_nothing_but_unknown_images_has_no_labels(tmp_path, name):
 @pytest.mark.parametrize("place", ["", "screw/"])
 def test_folders_of_other_names_get_a_hint(tmp_path, place):
     """The message names them, and how to give them."""
-    touch(tmp_path, f"{place}NG/0.png", f"{place}OK/0.png", f"{place}masks/0.png")
+    touch(tmp_path, f"{place}dent/0.png", f"{place}fine/0.png", f"{place}masks/0.png")
     with pytest.raises(DataError) as caught:
         folder.classes(tmp_path)
     assert "CLASS/good and CLASS/bad, or CLASS/train/good" in str(caught.value)
-    assert "such as --good OK --bad NG" in str(caught.value)
-    assert with_options(folder.reader(), {"good": ("OK",), "bad": ("NG",)}).classes(tmp_path)
+    assert "such as --good dent --bad fine" in str(caught.value)
+    assert with_options(folder.reader(), {"good": ("fine",), "bad": ("dent",)}).classes(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "screw/"])
+def test_usual_names_of_good_and_bad_images_are_taken(tmp_path, place):
+    """Several good folders in any case are one line, and the options stay those that were given."""
+    files = [f"{name}/{number}.png" for name in ("OK", "Normal", "NG/dent") for number in range(2)]
+    touch(tmp_path / "screw", *files)
+    root = tmp_path if place else tmp_path / "screw"
+    assert folder.classes(root) == ["screw"]
+    task = folder.load(root, "screw")
+    assert len(task.train) + sum(not sample.label for sample in task.test) == 4
+    assert {sample.defect for sample in task.test if sample.label} == {"dent"}
+    assert task.options == folder.USUAL
+    assert task.remarks[0] == (
+        "folder/screw: Normal, OK taken for good images and NG for defective ones (--good and --bad name others)."
+    )
+
+
+def test_names_that_were_given_win_over_usual_ones(tmp_path):
+    """Nothing is taken by its name where good images were named, or where there is a folder good."""
+    touch(tmp_path, "a/OK/0.png", "a/fine/0.png", "a/fine/1.png", "a/NG/0.png")
+    named = with_options(folder.reader(), {"good": ("fine",), "bad": ("NG",)}).load(tmp_path, "a")
+    assert {sample.path.parent.name for sample in named.train} == {"fine"}
+    touch(tmp_path, "b/good/0.png", "b/good/1.png", "b/OK/0.png", "b/bad/0.png")
+    task = folder.load(tmp_path, "b")
+    assert {sample.path.parent.name for sample in task.train} == {"good"}
+    assert task.remarks[1] == "folder/b: passed over: OK/."
+
+
+def test_a_folder_beside_classes_is_not_taken_by_its_name(tmp_path):
+    """A root of classes stays one, whatever its other folders are called."""
+    touch(tmp_path, "OK/0.png", *(f"screw/{name}" for name in PLAIN))
+    assert folder.classes(tmp_path) == ["screw"]
 
 
 def test_a_good_folder_that_is_not_there_names_the_ones_that_are(tmp_path):
