@@ -23,7 +23,7 @@ from adbench import Sample, Task
 from adbench.api import GOOD, UNLABELLED, DataError, DataOptions, OptionError, Problem, Range
 
 from .layout import LISTED, folders_in, images_in, looks_good, passed_over, visible
-from .plain_masks import MASK_FOLDERS, Masks
+from .plain_masks import MASK_FOLDERS, Masks, paired
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,12 @@ class _Found:
         self.dataset, self.folder, self.options = dataset, folder, options
         self.problems: list[Problem] = []
         self._passed: list[str] = []
+        self._beside: dict[Path, Path] = {}
         self._require_good()
-        self.good = [(image, path) for path in self._places(options.good) for image in self._images(path)]
+        self.good = [(image, path) for path in self._places(options.good) for image in self._good_in(path)]
         bad = [pair for path in self._places(options.bad) for pair in self._defective(path)]
         self._require_bad(bool(bad))
-        self.masks = Masks(folder, bad, self.refuse)
+        self.masks = Masks(folder, bad, self._beside, self.refuse)
         self.bad = [Sample(image, 1, defect, self.masks.of(image)) for image, defect in bad]
         self.problems += self.masks.problems
         rest, masks = self._unread(folder), self.masks.unused
@@ -143,6 +144,18 @@ class _Found:
     def _places(self, names: Sequence[str]) -> list[Path]:
         return [self.folder / name for name in names if (self.folder / name).is_dir()]
 
+    def _good_in(self, place: Path) -> list[Path]:
+        """The good images of a folder; masks beside them are passed over."""
+        images, masks = paired(self._images(place))
+        self._passed += _named(list(masks.values()), self.folder)
+        return images
+
+    def _bad_in(self, images: Sequence[Path]) -> list[Path]:
+        """The bad ones of these images; masks beside them are kept."""
+        found, masks = paired(images)
+        self._beside |= masks
+        return found
+
     def _images(self, place: Path) -> list[Path]:
         """The images of a folder; everything else in it is passed over."""
         found = images_in(place)
@@ -152,11 +165,12 @@ class _Found:
     def _defective(self, place: Path) -> list[tuple[Path, str]]:
         """The images of a folder of defective ones, with their types of defect."""
         kinds = folders_in(place)
-        found = [(image, place.name) for image in images_in(place)]
-        known = {*kinds, *(image for image, _ in found)}
+        own = images_in(place)
+        found = [(image, place.name) for image in self._bad_in(own)]
+        known = {*kinds, *own}
         self._passed += _named([path for path in visible(place) if path not in known], self.folder)
         for kind in kinds:
-            images = self._images(kind)
+            images = self._bad_in(self._images(kind))
             found += [(image, kind.name) for image in images]
             if not images:
                 self._empty(kind)
@@ -253,7 +267,7 @@ class _Found:
             kinds[sample.defect] = kinds.get(sample.defect, 0) + 1
         named = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
         bad = f"{len(self.bad)} bad" + (f" ({named})" if len(kinds) > 1 or [*kinds] not in ([], ["bad"]) else "")
-        masks = "masks beside them" if self.masks.place else "no masks, so no pixel metrics"
+        masks = "masks beside them" if self.masks.are_there else "no masks, so no pixel metrics"
         absent = [name for name in (*self.options.good, *self.options.bad) if not (self.folder / name).is_dir()]
         missing = f"; no folder {' and no folder '.join(absent)}" if absent else ""
         line = (

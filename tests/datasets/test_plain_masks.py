@@ -6,6 +6,8 @@ import pytest
 from adbench_datasets import folder
 from layout_files import touch
 
+from adbench.util.errors import DataError
+
 GOOD = ("good/0.png", "good/1.png")
 
 
@@ -56,3 +58,26 @@ def test_an_empty_folder_of_masks_is_none(tmp_path):
     found, task = masks_of(tmp_path, "bad/0.jpg")
     assert found == [None]
     assert task.remarks[1] == "folder/parts: passed over: masks/."
+
+
+def test_masks_may_lie_beside_their_images(tmp_path):
+    """STEM_mask is no image where STEM lies beside it, and a bad image without one names where it belongs."""
+    bad = ("bad/dent/0.png", "bad/dent/0_mask.bmp", "bad/dent/1.png", "bad/2_mask.png")
+    touch(tmp_path / "part", "good/0.png", "good/1.png", "good/1_mask.png", *bad)
+    task = folder.load(tmp_path, "part")
+    found = {sample.path.name: sample.mask for sample in task.test if sample.label}
+    place = tmp_path / "part" / "bad"
+    assert found == {
+        "0.png": place / "dent" / "0_mask.bmp", "1.png": place / "dent" / "1_mask.png",
+        "2_mask.png": place / "2_mask_mask.png",
+    }  # fmt: skip
+    assert {sample.path.name for sample in (*task.train, *task.test) if not sample.label} == {"0.png", "1.png"}
+    assert "masks beside them" in task.remarks[0]
+    assert task.remarks[1] == "folder/part: passed over: good/1_mask.png."
+
+
+def test_masks_in_a_folder_and_beside_images_are_refused(tmp_path):
+    """Nothing says which of them counts."""
+    touch(tmp_path / "part", "good/0.png", "good/1.png", "bad/0.png", "bad/0_mask.png", "masks/0.png")
+    with pytest.raises(DataError, match=r"masks in masks and beside images, such as 0_mask\.png"):
+        folder.load(tmp_path, "part")
