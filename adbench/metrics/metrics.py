@@ -163,7 +163,7 @@ class _Pixels:
 
     def pimo(self) -> Aupimo:
         """AUPIMO, to be computed while the curve is counted."""
-        return Aupimo(self.images, self.sizes, self.truth.positions)
+        return Aupimo(self.images, self.sizes, self.truth.positions, self.truth.kept)
 
     def seg_f1(self, threshold: float) -> float | None:
         """SegF1; None without masks."""

@@ -275,13 +275,17 @@ class Aupimo:
     Args:
         images: scores by number, all of them finite.
         sizes: (H, W) of each.
-        positions: (P,) of the defect pixels in the flattened images, one after the other; ascending.
+        positions: (P,) of the pixels in regions, in the flattened images, one after the other; ascending.
+        kept: (P,) of these, those that count for their regions alone; None if there are none. An image that has no
+            others is not normal, and has no AUPIMO.
 
     Attributes:
         exact, official: the means over the defective images; None where not defined, and before ``look``.
     """
 
-    def __init__(self, images: Images, sizes: Sequence[Size], positions: Integers) -> None:
+    def __init__(
+        self, images: Images, sizes: Sequence[Size], positions: Integers, kept: NDArray[np.bool_] | None = None
+    ) -> None:
         self.exact: float | None = None
         self.official: float | None = None
         pixels = [height * width for height, width in sizes]
@@ -291,14 +295,18 @@ class Aupimo:
             self._image = np.searchsorted(np.cumsum(pixels), positions, side="right")
         self._count = len(sizes)
         numbers = np.flatnonzero(np.bincount(self._image, minlength=len(sizes)) == 0).tolist()
+        self._marked = None if kept is None else ~kept
+        if self._marked is not None:
+            self._image = self._image[self._marked]
         self._values: tuple[Values | None, Values | None] = (None, None)
-        if len(positions) and least_rate([sizes[number] for number in numbers]) <= BOUNDS[0]:
+        if len(self._image) and least_rate([sizes[number] for number in numbers]) <= BOUNDS[0]:
             tail = tail_of(images, numbers, sizes)
             self._values = exact(tail), official(tail, images, numbers)
 
     def look(self, defects: NDArray[Any]) -> None:
-        """Compute the means from the scores of the defect pixels (P,)."""
+        """Compute the means from the scores of the pixels in regions (P,)."""
+        marked = defects if self._marked is None else defects[self._marked]
         self.exact, self.official = (
-            None if each is None else float(np.nanmean(per_image(each, defects, self._image, self._count)))
+            None if each is None else float(np.nanmean(per_image(each, marked, self._image, self._count)))
             for each in self._values
         )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adbench.data.ground_truth import GroundTruth
+from adbench.data.numbered import pairs
 from adbench.metrics import evaluate, pimo
 from adbench.metrics.metrics import evaluate_ground_truth
 
@@ -177,3 +178,19 @@ def test_several_sizes_equal_one():
     one = evaluate(labels=labels, image_scores=labels, masks=marked, maps=maps)
     other = evaluate_ground_truth(GroundTruth.of_sizes(labels, marked), image_scores=labels, maps=maps)
     assert (other.aupimo, other.aupimo_official) == (one.aupimo, one.aupimo_official)
+
+
+def test_a_pixel_kept_for_its_region_moves_nothing():
+    """A pixel that counts for its region alone is not defective here, and an image with no other one has no part."""
+    rng = np.random.default_rng(5)
+    maps, marked = rng.random((3, 340, 340)).astype(np.float32), np.zeros((3, 340, 340), bool)
+    marked[1, 10:20, 10:20] = True
+    maps[marked] += np.linspace(-0.2, 0.2, 100, dtype=np.float32)
+    numbers = marked.astype(np.int32)
+    numbers[1, 50, 50], numbers[2, 5, 5] = -2, -1
+    truth = GroundTruth.of([0, 1, 1], marked, [pairs(each) for each in numbers])
+    assert int(truth.kept.sum()) == 2
+    found = evaluate_ground_truth(truth, image_scores=np.zeros(3), maps=maps)
+    wanted = evaluate(labels=[0, 1], image_scores=np.zeros(2), masks=marked[:2], maps=maps[:2])
+    assert (found.aupimo, found.aupimo_official) == (wanted.aupimo, wanted.aupimo_official)
+    assert 0 < found.aupimo < 1
