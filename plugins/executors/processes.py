@@ -80,9 +80,9 @@ class _Seat:
 
     def start(self, task: ExecutorTask) -> None:
         """Give the worker a task; start it if there is none."""
-        self.task = task
         if self._process is not None and not self._process.is_alive():  # it died while it was idle
             self._forget()
+        self.task = task
         if self._process is None:
             context = multiprocessing.get_context("spawn")  # a forked process can't use CUDA
             self.pipe, theirs = context.Pipe()

@@ -103,6 +103,16 @@ def test_a_worker_that_dies_loses_only_its_task():
     assert (done.value, done.lost) == (b"done", "")
 
 
+def test_a_worker_that_dies_between_two_tasks_loses_none():
+    """One that ends after its task has come back is replaced, and the next task is done."""
+    dies = "(__import__('threading').Timer(0.2, __import__('os')._exit, [3]).start(), b'first')[1]"
+    ends = Processes(request(workers=1, tasks=2)).run([task(0, dies), task(1, "b'second'")], lambda *message: None)
+    assert next(ends).value == b"first"
+    for process in multiprocessing.active_children():
+        process.join(60)
+    assert [(end.number, end.value) for end in ends] == [(1, b"second")]
+
+
 SLEEPS = "(send(b'%d' % __import__('os').getpid()), [__import__('time').sleep(0.02) for _ in range(1500)])"
 
 
