@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
+from ..api.scores import merit
 from ..results.records import Result
 from ..results.variants import TITLES, Board, Names
 from .leaderboard import leaderboard
@@ -28,7 +29,10 @@ class Point:
         return 1000.0 / self.speed
 
     def beats(self, other: Point) -> bool:
-        """Whether it is no worse than another in both and better in one; timings of other places don't compare."""
+        """Whether it is no worse than another in both and better in one; timings of other places don't compare.
+
+        Higher accuracies are better here.
+        """
         no_worse = self.accuracy >= other.accuracy and self.speed >= other.speed
         return self.place == other.place and no_worse and (self.accuracy, self.speed) != (other.accuracy, other.speed)
 
@@ -48,8 +52,14 @@ class Frontier:
 
     def front(self) -> list[Point]:
         """The points that no other point beats, fastest first, place by place."""
-        best = [each for each in self.points if not any(other.beats(each) for other in self.points)]
-        return sorted(best, key=lambda each: (self.places.index(each.place), -each.speed, -each.accuracy))
+        rising = [replace(each, accuracy=merit(self.metric, each.accuracy)) for each in self.points]
+        best = [
+            (each, point)
+            for each, point in zip(rising, self.points, strict=True)
+            if not any(other.beats(each) for other in rising)
+        ]
+        best.sort(key=lambda pair: (self.places.index(pair[0].place), -pair[0].speed, -pair[0].accuracy))
+        return [point for _, point in best]
 
     @property
     def places(self) -> list[str]:

@@ -42,6 +42,12 @@ def test_timings_of_different_places_do_not_compare():
     assert Frontier("d", "image_auroc", "t", (here, there), ()).front() == [here, there]
 
 
+def test_the_lowest_rate_of_false_alarms_is_the_best():
+    """Of a metric whose lowest value is the best, the front has the low ones."""
+    fast, best, poor = Point("fast", 0.4, 90.0, "x"), Point("best", 0.1, 10.0, "x"), Point("poor", 0.5, 50.0, "x")
+    assert Frontier("d", "image_fpr95", "t", (poor, best, fast), ()).front() == [fast, best]
+
+
 def test_the_points_are_those_of_the_leaderboard():
     """Means over classes, with those left out that don't rank or were not timed."""
     results = [timed("a", value, 10.0, name) for name, value in (("x", 0.5), ("y", 1.0), ("z", 0.75))]
