@@ -6,6 +6,8 @@ a table such as [run] for that command alone. The command line and run files win
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +78,11 @@ def apply(ctx: click.Context) -> None:
         UsageError: the file can't be read, is no TOML, or has an unknown key or a value that doesn't fit.
     """
     assert isinstance(ctx.command, click.Group)
-    found = find(Path.cwd())
+    try:
+        folder = Path.cwd()
+    except OSError:  # the folder is gone
+        return
+    found = find(folder)
     if found is not None:
         ctx.obj = load(found, ctx.command)
         ctx.default_map = ctx.obj.values
@@ -88,14 +94,30 @@ def find(folder: Path) -> Value | None:
 
     for place in (folder, *folder.parents):
         own, project = place / FILE, place / PROJECT
-        if own.is_file():
+        if _is_file(own):
             return toml_files.read(own)
-        if project.is_file() and b"adbench" in project.read_bytes():
+        if _may_have_defaults(project):
             tools = toml_files.read(project).table().get("tool")
             table = tools.table().get("adbench") if tools is not None else None
             if table is not None:
                 return table
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; one in a folder above that may not be read counts as none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _may_have_defaults(project: Path) -> bool:
+    """Whether a project's file names adbench; one that may not be read is passed over: it is another program's."""
+    try:
+        return project.is_file() and b"adbench" in project.read_bytes()
+    except OSError:
+        return False
 
 
 def load(value: Value, group: click.Group) -> Defaults:
@@ -133,9 +155,19 @@ def _fill(
                 raise unknown_key(each, key, options)
         for key, option in options.items():
             found = own.get(key) or (None if is_flag(option) else shared.get(key))
+            if found is not None and option.name == "plugin_files":
+                _require_own(found)
             if found is not None and option.name:
                 values[name][option.name] = default_for(option, found)
                 places[name][option.name] = found.where
+
+
+def _require_own(plugins: Value) -> None:
+    """Refuse plugin files that another user's file names: they are code, and folders above may be anybody's."""
+    if sys.platform != "win32" and plugins.file.stat().st_uid not in (os.getuid(), 0):
+        plugins.refuse(
+            "plugin files in a file of your own", found="a file that another user owns", hint="Give --plugin FILE"
+        )
 
 
 def _is_table(value: Value) -> bool:

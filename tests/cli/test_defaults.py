@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
-from runs import TINY, adbench
+from runs import TINY, adbench, posix_only
 
 DRY = ("run", "-m", "random", "-d", "folder", "-c", "bolts", "--device", "cpu", "--dry-run", "--format", "json")
 
@@ -107,3 +108,40 @@ def test_commands_in_groups_have_tables_in_tables(here):
     assert found.exit_code == 0
     assert json.loads(found.stdout)
     assert "format = json" in found.stderr
+
+
+@posix_only
+def test_a_folder_that_is_gone_has_no_defaults(here):
+    """Commands that need nothing of the working folder go on where somebody has removed it."""
+    here.rmdir()
+    found = adbench("list", "methods", "--format", "json")
+    assert found.exit_code == 0, found.output
+
+
+def test_a_project_file_that_may_not_be_read_is_passed_over(here, monkeypatch):
+    """It is for other programs; the file of a folder above counts."""
+    written(here, "[tool.adbench]\n", "pyproject.toml")
+    written(here.parent, '[run]\npreset = "cpu"\n')
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "pyproject.toml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    assert {row["preset"] for row in rows()[0]} == {"cpu"}
+
+
+@posix_only
+def test_plugins_of_another_users_file_are_refused(here, monkeypatch):
+    """A file above the working folder may be anybody's, and a plugin file is code; other defaults of it count."""
+    path = written(here.parent, f"[run]\nplugin = ['{TINY}']\n")
+    assert adbench(*DRY).exit_code == 0
+    if os.getuid() == 0:
+        os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    found = adbench(*DRY)
+    assert found.exit_code == 2
+    assert "run.plugin: found a file that another user owns" in " ".join(found.stderr.split())
