@@ -5,6 +5,7 @@ It imports nothing heavy: every start of the command line looks for a namesake.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ OURS = "adbench-suite"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BOUND = re.compile(r"(>=|<)\s*([0-9][0-9.]*)")
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+_OLDER_PYTHON = re.compile(r"""python_version\s*<\s*["']([0-9.]+)["']""")
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,13 @@ def needs(name: str = OURS) -> list[Needed]:
         lines: Sequence[str] = metadata.distribution(name).requires or ()
     except metadata.PackageNotFoundError:
         return []
-    return [parsed(line) for line in lines]
+    return [parsed(line) for line in lines if is_for(line, platform.python_version())]
+
+
+def is_for(line: str, python: str) -> bool:
+    """Whether a line of the metadata counts for a version of Python: one may be needed by older ones alone."""
+    older = _OLDER_PYTHON.search(line.partition(";")[2])
+    return older is None or is_below(python, older[1])
 
 
 def version_of(name: str) -> str | None:

@@ -186,7 +186,7 @@ def test_each_job_gets_its_share_of_threads(tiny_data, tmp_path):
     [
         (Where("hree"), "unknown executor 'hree'"),
         (Where("here", address="auto"), "--address: found --executor here"),
-        (Where(workers=2), "--workers: found --executor local, wanted --executor here or --executor "),
+        (Where(workers=2), "--workers: found --executor local, wanted --executor processes"),
         (Where("here", options={"color": "red"}), "unknown option of the executor here 'color'"),
         (Where("here", gpus_per_job=2), "A job has one GPU"),
     ],

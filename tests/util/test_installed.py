@@ -68,3 +68,11 @@ def test_our_own_requirements_are_those_of_the_metadata():
     assert installed.needs("no-such-distribution") == []
     assert installed.version_of("no-such-distribution") is None
     assert not installed.is_importable("no_such.inner")
+
+
+@pytest.mark.parametrize(("python", "counts"), [("3.10.13", True), ("3.11.0", False), ("3.13.2", False)])
+def test_what_older_pythons_alone_need_is_not_missed(python, counts):
+    """A marker of the metadata may leave out this Python; an extra's never does."""
+    assert installed.is_for('tomli>=2; python_version < "3.11"', python) is counts
+    assert installed.is_for('timm>=1.0; extra == "timm"', python)
+    assert installed.is_for("torch>=2.6", python)

@@ -24,6 +24,7 @@ TESTED: Mapping[str, str] = {
     "platformdirs": "4.14",
     "psutil": "7.2",
     "xxhash": "4.1",
+    "tomli": "2.4",
     "timm": "1.0",
     "anomalib": "2.7",
 }
