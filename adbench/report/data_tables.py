@@ -167,13 +167,14 @@ class _Kind:
 
 
 def _grouped(found: Health) -> Table[_Kind]:
-    groups: defaultdict[tuple[str, str, str], list[Finding]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str, str, str], list[Finding]] = defaultdict(list)
     for each in found.findings:
-        name = "" if each.what == UNREADABLE_CLASS else each.class_name  # one row, though all may be missing
-        groups[each.level, name, each.what].append(each)
+        is_missing = each.what == UNREADABLE_CLASS  # one row, though all classes may be missing
+        said = "" if each.path or is_missing else each.detail  # what is about no file is said in full
+        groups[each.level, "" if is_missing else each.class_name, each.what, said].append(each)
     rows = tuple(
         _Kind(level, name or _some_classes(each), what, each[0], len(each))
-        for (level, name, what), each in groups.items()
+        for (level, name, what, _), each in groups.items()
     )
     columns: tuple[Column[_Kind], ...] = (
         Column("level", "it", lambda row: row.level, role="key", whole=True),

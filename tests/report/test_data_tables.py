@@ -45,3 +45,10 @@ def test_classes_that_are_missing_share_a_row():
     grouped, every = data_tables.health(Health("mvtec", Path("root"), (), faults))
     assert grouped.column("class") == ["a and 4 more"]
     assert len(every.rows) == 5
+
+
+def test_every_remark_of_a_reader_is_shown():
+    """What is about no file, such as what was passed over, has a row of its own."""
+    remarks = tuple(Finding("note", "nut", "remark of the reader", detail=text) for text in ("split", "passed over"))
+    (grouped, _) = data_tables.health(Health("folder", Path("root"), (), remarks))
+    assert grouped.column("example") == ["split", "passed over"]
