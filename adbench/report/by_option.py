@@ -8,7 +8,7 @@ from typing import Any
 
 from ..api.options import option_text
 from ..api.scores import METRIC_NAMES
-from ..results.records import Result
+from ..results.records import Result, setting_text
 from ..results.serialization import canonical
 from ..results.variants import TITLES, Board, Names, boards, configuration, mean
 from ..util.errors import UnknownNameError
@@ -22,10 +22,11 @@ FOLLOWING = {"backbone": ("weights",)}
 
 @dataclass(frozen=True)
 class _Level:
-    """One value of an option of a method, with the runs that the means are over."""
+    """One value of an option of a method in a setting, with the runs that the means are over."""
 
     option: str
     method: str
+    setting: str
     value: str
     runs: Sequence[Result]
 
@@ -42,7 +43,7 @@ def by_option(
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
 ) -> list[AnyTable]:
-    """A table for each data set with a row for each value of some options, method by method.
+    """A table for each data set with a row for each value of some options, method by method and setting by setting.
 
     A value's mean is over classes, seeds and all combinations of the other options. For a fair comparison only those
     count that every value has; a note says so where some are missing.
@@ -68,18 +69,22 @@ def by_option(
 def _table(board: Board, options: Sequence[str], metric: str) -> Table[_Level]:
     runs = runs_on(board)
     methods = list(dict.fromkeys(run.method for run in runs))
+    groups: dict[tuple[str, str], list[Result]] = {(method, each): [] for method in methods for each in _settings(runs)}
+    for run in runs:
+        groups[run.method, _setting(run)].append(run)
     levels: list[_Level] = []
     notes = ["Each mean is over the classes, the seeds and the other options that all values of an option have."]
     for option in options:
-        for method in methods:
-            found, note = _levels(option, method, [run for run in runs if run.method == method], metric)
+        for (method, setting), own in groups.items():
+            found, note = _levels(option, method, setting, own, metric)
             levels += found
             notes += note
-    shown = shown_metrics(metric)
+    shown, several = shown_metrics(metric), len(_settings(runs)) > 1
     columns: tuple[Column[_Level], ...] = (
         Column("option", "option", lambda level: level.option, role="key"),
         Column("method", "method", lambda level: level.method, audience="all" if len(methods) > 1 else "programs",
                role="key"),
+        *([Column[_Level]("setting", "setting", lambda level: level.setting, role="key")] if several else []),
         Column("value", "value", lambda level: level.value, role="key"),
         constant("dataset", "data set", board.dataset),
         constant("synthetic", "synthetic", board.synthetic),
@@ -88,7 +93,7 @@ def _table(board: Board, options: Sequence[str], metric: str) -> Table[_Level]:
         *(_metric_column(name, metric, hidden=True) for name in METRIC_NAMES if name not in shown),
     )  # fmt: skip
     title = f"{board.title}: mean metrics (%) by the value of an option, at the last epoch"
-    return Table(title, columns, tuple(levels), (*notes, *board.remarks))
+    return Table(title, columns, tuple(levels), (*dict.fromkeys(notes), *board.remarks))
 
 
 def _metric_column(name: str, ranked: str, *, hidden: bool = False) -> Column[_Level]:
@@ -98,8 +103,18 @@ def _metric_column(name: str, ranked: str, *, hidden: bool = False) -> Column[_L
     )  # fmt: skip
 
 
-def _levels(option: str, method: str, runs: Sequence[Result], metric: str) -> tuple[list[_Level], list[str]]:
-    """The values of one option of one method, and a note where runs are missing."""
+def _setting(run: Result) -> str:
+    return setting_text(run.protocol.setting, run.protocol.shots) or "one-class"
+
+
+def _settings(runs: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(map(_setting, runs)))
+
+
+def _levels(
+    option: str, method: str, setting: str, runs: Sequence[Result], metric: str
+) -> tuple[list[_Level], list[str]]:
+    """The values of one option of one method in a setting, and a note where runs are missing."""
     values: dict[str, Any] = {}
     by_value: dict[str, dict[str, Result]] = {}
     for run in runs:
@@ -113,7 +128,7 @@ def _levels(option: str, method: str, runs: Sequence[Result], metric: str) -> tu
     every = dict.fromkeys(rest for found in by_value.values() for rest in found)
     common = [rest for rest in every if all(rest in found for found in by_value.values())]
     levels = [
-        _Level(option, method, text, [by_value[text][rest] for rest in (common or by_value[text])])
+        _Level(option, method, setting, text, [by_value[text][rest] for rest in (common or by_value[text])])
         for text in _in_order(values)
     ]
     if not common:

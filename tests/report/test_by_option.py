@@ -62,6 +62,21 @@ def test_methods_have_rows_of_their_own():
     assert "| option | method | value | runs | image AUROC |" in render([table], "markdown")
 
 
+def test_settings_are_not_averaged():
+    """A value that was tried few-shot as well has a row for each setting, with a column that says which."""
+    usual = [run(size, value) for size, value in ((50, 0.8), (100, 0.9))]
+    few = [
+        make_result("padim", "x", image=value, overrides={"dimensions": size}, setting="few-shot", shots=2)
+        for size, value in ((50, 0.4), (100, 0.3))
+    ]
+    (table,) = report.by_option([*usual, *few], ["dimensions"])
+    assert [(row["setting"], row["value"], row["image_auroc"]) for row in records_of(table)] == [
+        ("one-class", "50", 0.8), ("one-class", "100", 0.9), ("few-shot=2", "50", 0.4), ("few-shot=2", "100", 0.3),
+    ]  # fmt: skip
+    (table,) = report.by_option(usual, ["dimensions"])
+    assert "setting" not in records_of(table)[0]
+
+
 def test_the_weights_follow_the_backbone():
     """Two backbones have different weights, which is no second difference between their runs."""
     runs = [make_result("a", "x", backbone=name, overrides={"backbone": name}) for name in ("one", "two")]
