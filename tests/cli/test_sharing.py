@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from made_repositories import bare, git, names_in, own_settings, subjects
+from made_repositories import bare, git, names_in, own_settings, subjects, tree
 from made_results import make_result
 from runs import adbench
 from shared_runs import contents, put, store
@@ -172,6 +172,26 @@ def test_publish_builds_the_site(tmp_path, monkeypatch):
     assert subjects(place)[0] == "Build the site"
     assert "page/index.html" in names_in(place)
     assert "Our board" in git(place, "show", "main:page/index.html")
+
+
+@needs_git
+def test_publish_names_the_folder_of_the_site_that_is_in_use(tmp_path, monkeypatch):
+    """With docs/ of its own a repository gets no commit; the message has the option, and no path of the clone."""
+    own_settings(tmp_path, monkeypatch)
+    store(tmp_path / "results")
+    repository = tree(tmp_path / "board")
+    (repository / "docs").mkdir()
+    (repository / "docs" / "index.md").write_text("mine")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "docs")
+    before = git(repository, "rev-parse", "HEAD")
+    found = adbench("publish", "--to", repository)
+    assert found.exit_code == 2, found.stderr
+    said = " ".join(found.stderr.split())
+    assert "--site docs: found index.md" in said
+    assert "--no-site" in said
+    assert "clone" not in said
+    assert git(repository, "rev-parse", "HEAD") == before
 
 
 @needs_git
