@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.api import Counts, Facts
+from adbench.api import Counts, DataError, Facts, reason
 
 from .counted import with_counts
 from .layout import check_class, check_has_test, folders_in, images_in
@@ -116,7 +116,7 @@ def _split(
     """Training images, good test images, and a line that says where the split comes from."""
     listed = base / LIST
     if listed.is_file():
-        names = {Path(line.strip()).stem for line in listed.read_text(encoding="utf-8").splitlines() if line.strip()}
+        names = {Path(line.strip()).stem for line in _lines(listed) if line.strip()}
         chosen = {number for number, sample in enumerate(good) if sample.path.stem not in names}
         how = f"as {LIST} says"
     else:
@@ -126,6 +126,15 @@ def _split(
     test = tuple(sample for number, sample in enumerate(good) if number in chosen)
     line = f"{NAME}: {plural(len(train), 'good image')} for training, {len(test)} for testing ({how})."
     return train, test, line
+
+
+def _lines(listed: Path) -> list[str]:
+    """The lines of the list, also where an editor has put a byte order mark in front. Raises ``DataError``."""
+    try:
+        return listed.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        found = reason(error) if isinstance(error, OSError) else "bytes that are no UTF-8"
+        raise DataError(f"list {listed}", found=found, wanted="names of images in UTF-8") from error
 
 
 def reader(options: SplitOptions = USUAL) -> Dataset:

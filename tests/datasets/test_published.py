@@ -14,6 +14,7 @@ from adbench.api.data import UNLABELLED
 from adbench.api.data_options import with_options
 from adbench.data import decode
 from adbench.run import check_dataset
+from adbench.util.errors import DataError
 
 MASKED = {"scratch": "000_mask.png"}
 
@@ -236,6 +237,17 @@ def test_mtd_takes_a_published_split_and_leaves_out_black_masks(readers, tmp_pat
     assert "as mtd_train_filenames.txt says" in task.remarks[0]
     assert "exp4_num_45057.jpg" in task.remarks[1]
     assert "exp4_num_45057" not in {sample.path.stem for sample in task.test}
+
+
+def test_the_list_of_mtd_may_have_a_byte_order_mark(readers, tmp_path):
+    """The first name counts where an editor of Windows has saved the list; another encoding is one clear message."""
+    place = made.mtd(tmp_path) / "mtd_train_filenames.txt"
+    place.write_text("exp1_num_1.jpg\nexp1_num_3.jpg\n", encoding="utf-8-sig")
+    task = only(readers, "mtd", tmp_path)
+    assert [sample.path.stem for sample in task.train] == ["exp1_num_1", "exp1_num_3"]
+    place.write_text("exp1_num_1.jpg\n", encoding="utf-16")
+    with pytest.raises(DataError, match="found bytes that are no UTF-8, wanted names of images"):
+        only(readers, "mtd", tmp_path)
 
 
 def test_elpv_has_a_threshold_and_may_leave_out_doubtful_labels(readers, tmp_path):
