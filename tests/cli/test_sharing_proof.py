@@ -18,7 +18,7 @@ from adbench.metrics.metrics import evaluate
 from adbench.results.image_scores import ImageScore
 from adbench.results.records import EpochRecord
 from adbench.results.run_files import folder_of
-from adbench.util.files import size_of
+from adbench.util.plain_files import size_of
 from adbench.util.sizes import bytes_text
 
 RUNS = [(method, f"class{number}", seed) for method in range(5) for number in range(10) for seed in range(4)]
