@@ -177,6 +177,9 @@ def _check_size(path: Path, entry: ZipInfo, file: ArchivedFile) -> None:
 
 def _manifest(path: Path, archive: ZipFile, by_name: Mapping[str, ZipInfo]) -> Manifest:
     entry = by_name.get(MANIFEST)
+    if entry is None and min((each.header_offset for each in by_name.values()), default=0) > 0:
+        # The index of a packed evidence.npz, which is a zip file, too: what was behind it is lost.
+        raise ResultError(f"archive {path}", found="a zip file with other bytes in front, or cut off", hint=_AGAIN)
     if entry is None:
         raise ResultError(
             f"archive {path}", found=f"a zip file without {MANIFEST}", wanted="one of adbench results archive",

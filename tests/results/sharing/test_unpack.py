@@ -185,6 +185,15 @@ def test_what_is_no_archive_is_refused(tmp_path, packed):
             taken(tmp_path, data)
 
 
+def test_an_archive_that_ends_in_an_inner_zip_file_is_called_cut(tmp_path, packed):
+    """Cut just behind an evidence.npz, the index of that file is found, and it must not pass for another archive."""
+    inner = io.BytesIO()
+    with ZipFile(inner, "w") as npz:
+        npz.writestr("good.npy", b"numbers")
+    with pytest.raises(ResultError, match=r"in front, or cut off\\. Get the file again"):
+        taken(tmp_path, packed[:40] + inner.getvalue())
+
+
 def test_many_bytes_in_another_run_of_the_manifest_are_their_own(packed, tmp_path):
     """A result whose names are not those of its place in the archive is left out."""
 
