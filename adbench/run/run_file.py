@@ -19,6 +19,7 @@ from typing import get_args
 
 from ..api.data import SETTINGS, Setting
 from ..util import toml_files
+from ..util.errors import UsageError
 from ..util.toml_files import Value
 
 OPTION_KEYS = ("backbone", "weights", "size", "amp")
@@ -109,6 +110,10 @@ def read(path: Path, others: Collection[str]) -> RunFile:
     Raises:
         UsageError: it can't be read, is no TOML, or has a key or value that doesn't fit; the message says where.
     """
+    if not path.suffix and not path.exists():
+        raise UsageError(
+            f"{path}", found="no such file", wanted="a run file", hint=f"A method is given as --method {path}"
+        )
     return of_value(toml_files.read(path), others)
 
 

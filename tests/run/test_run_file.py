@@ -66,6 +66,14 @@ def test_settings_are_one_or_several(text, settings_):
     assert list(parsed(text).settings) == settings_
 
 
+def test_a_name_that_is_no_file_leads_to_the_option_for_methods(tmp_path):
+    """Who writes ``adbench run padim`` is told how a method is given; a name with a suffix is a file."""
+    with pytest.raises(UsageError, match=r"no such file, wanted a run file\. A method is given as --method .*padim"):
+        run_file.read(tmp_path / "padim", ())
+    with pytest.raises(UsageError, match="wanted a TOML file"):
+        run_file.read(tmp_path / "padim.toml", ())
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
