@@ -190,7 +190,7 @@ def test_an_archive_that_ends_in_an_inner_zip_file_is_called_cut(tmp_path, packe
     inner = io.BytesIO()
     with ZipFile(inner, "w") as npz:
         npz.writestr("good.npy", b"numbers")
-    with pytest.raises(ResultError, match=r"in front, or cut off\\. Get the file again"):
+    with pytest.raises(ResultError, match=r"in front, or cut off\. Get the file again"):
         taken(tmp_path, packed[:40] + inner.getvalue())
 
 
