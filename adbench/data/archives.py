@@ -122,13 +122,13 @@ def unpack(archives: Sequence[Path], target: Path, watch: Watch | None = None) -
     Raises:
         DataError: the target is there, an archive is missing, damaged or not safe to open, or the disk is full.
     """
-    if target.exists():
-        raise DataError(f"folder {target}", found="something there", wanted="a new folder", hint="Choose another --to")
     for path in archives:
         if not path.is_file():
             raise DataError(f"archive {path}", found=absent(path, "file"))
         if not is_archive(path):
             raise DataError(f"archive {path}", found="another kind of file", wanted=", ".join(SUFFIXES))
+    if target.exists():
+        raise DataError(f"folder {target}", found="something there", wanted="a new folder", hint="Choose another --to")
     try:
         with files.new_folder(target) as own:
             count = 0
@@ -154,7 +154,7 @@ def _unpack(path: Path, folder: Path, budget: _Budget, depth: int, watch: Watch 
             if any(part in _JUNK or part.startswith("._") for part in name.split("/")):
                 continue
             place = _place(budget, folder, name)
-            if place is None or stream is None:
+            if stream is None:
                 continue
             _write(place, stream, size, budget)
             if is_archive(place):
@@ -194,13 +194,11 @@ def safe_parts(name: str) -> tuple[str, ...] | None:
     return parts
 
 
-def _place(budget: _Budget, folder: Path, name: str) -> Path | None:
-    """Where a file goes; None for the folder itself. Refuses what leads elsewhere, or that another file has."""
+def _place(budget: _Budget, folder: Path, name: str) -> Path:
+    """Where a file goes. Refuses what leads elsewhere, is the folder itself, or that another file has."""
     parts = safe_parts(name)
-    if parts is None:
-        raise _refused(budget.archive, f"the name {name!r}, which leads out of the folder or is no name on all systems")
     if not parts:
-        return None
+        raise _refused(budget.archive, f"the name {name!r}, which leads out of the folder or is no name on all systems")
     place = folder.joinpath(*parts)
     key = unicodedata.normalize("NFC", str(place)).casefold()
     other = budget.names.setdefault(key, name)

@@ -85,6 +85,8 @@ def class_notes(board: Board, lines: Sequence[Line], rest: Sequence[Line], metri
             f"Not ranked, since they have no {TITLES[metric]} in half of the classes: {names}. "
             "Means over their own classes."
         )
+    elif rest and all(variant.metric(name, metric) is None for variant in board.variants for name in classes):
+        notes.append(f"Not ranked: no variant has {TITLES[metric]}.")
     elif rest:
         notes.append(
             "Not ranked: no class is common to the variants. Means are over each one's own classes and do not compare."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,9 +123,11 @@ def prepare(dataset: Dataset, given: Sequence[Path], folder: Path, watch: downlo
     number = archives.unpack(found, target, _unpacking(watch))
     place = data_places.at(dataset, target)
     if place is None or not place.classes:
+        shutil.rmtree(target, ignore_errors=True)  # it was new, and would be in the way of the right archive
         raise DataError(
-            f"{target}", found=f"{number} files, but no class of {dataset.name}", wanted="the published layout",
-            hint=f"See adbench data check {dataset.name} --data-root {target}, and remove the folder to try again",
+            f"archive {', '.join(path.name for path in found)}",
+            found=f"{number} files, but no class of {dataset.name}", wanted="the published layout",
+            hint="Nothing of it is kept. Give an archive of that data set",
         )  # fmt: skip
     return Prepared(target, place, number)
 

@@ -96,6 +96,13 @@ def test_nothing_in_common_is_no_ranking():
     assert any("no class is common" in note for note in table.notes)
 
 
+def test_a_metric_that_nobody_has_is_said_to_be_missing():
+    """The classes are common, so that they aren't the reason for no ranking."""
+    (table,) = report.leaderboard([make_result("a", "x"), make_result("b", "x")], metric="aupimo")
+    assert [rank for rank, _ in ranks(table)] == [None, None]
+    assert "Not ranked: no variant has AUPIMO." in table.notes
+
+
 def test_a_metric_without_masks_is_averaged_where_it_is_defined():
     """Pixel metrics of a class without masks are left out for all; a method without maps shows none."""
     results = [

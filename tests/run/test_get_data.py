@@ -63,6 +63,9 @@ def test_what_is_no_such_data_set_is_said(mvtec, tmp_path):
     """Unpacked files without any class end in a message with the folder."""
     with pytest.raises(DataError, match="no class of mvtec"):
         get_data.prepare(mvtec, [packed(tmp_path / "a.zip", "nut")], tmp_path)
+    assert not (tmp_path / "mvtec").exists()
+    with pytest.raises(DataError, match=r"gone.zip: found no such file"):
+        get_data.prepare(mvtec, [tmp_path / "gone.zip"], tmp_path)
 
 
 def test_published_archives_brought_by_hand_are_compared_with_their_checksums(mvtec, tmp_path):
