@@ -36,6 +36,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _share_of_threads() -> Iterator[None]:
+    """Processes that test side by side share the cores: threads that wait for each other take most of the time."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // workers))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _light_process() -> Iterator[None]:
     """Spare some thousand runs the search for garbage in all that was imported, and waiting for the disk."""
     gc.collect()
@@ -46,7 +56,7 @@ def _light_process() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
+def _own_cache(tmp_path_factory, _share_of_threads):
     """Keep the user's cache and the tests' cache apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))

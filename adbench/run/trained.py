@@ -103,7 +103,7 @@ class TrainedModel:
 
         Raises:
             TaskError: the method returned invalid scores, or a single image needs too much memory.
-            CheckpointError: the method raised an error that nobody has foreseen.
+            CheckpointError: tensors of the checkpoint don't fit.
         """
         images, name = Images(store, self.device, self.options.batch_size, shuffle=False), self.method.name
         with scoring(self.saved.path, name):
@@ -172,14 +172,16 @@ def _require_same_backbone(model: TrainedModel) -> None:
 
 @contextmanager
 def scoring(path: Path, method: str) -> Iterator[None]:
-    """Turn an error that nobody has foreseen into one of the checkpoint, whose tensors may have any shape.
+    """Turn an error of tensors that don't fit into one of the checkpoint, whose tensors may have any shape.
+
+    Other errors that nobody has foreseen are the method's own.
 
     Raises:
-        CheckpointError: what is done inside raises an error that is none of adbench.
+        CheckpointError: what is done inside raises such an error.
     """
     try:
         yield
-    except Exception as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         if isinstance(error, AdbenchError) or is_out_of_memory(error):
             raise
         raise CheckpointError(

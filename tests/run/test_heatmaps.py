@@ -141,7 +141,8 @@ def test_maps_of_other_scores_are_reported(results, tiny_data):
     scores.write_text("\n".join([header, *map(",".join, moved)]) + "\n", encoding="utf-8")
     record = only_run(results) / "result.json"
     whole = record.read_text(encoding="utf-8")
-    record.write_text(json.dumps({**json.loads(whole), "files": {}}), encoding="utf-8")  # as adbench 0.1 wrote it
+    old = {key: value for key, value in json.loads(whole).items() if key not in ("digest", "files")}
+    record.write_text(json.dumps(old), encoding="utf-8")  # as adbench 0.1 wrote it
     words = ("heatmaps", result.run, "--results", results, "--plugin", TINY, "--force", "--data-root", tiny_data)
     done = adbench(*words)
     scores.write_text(text, encoding="utf-8")
