@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from . import bad_files, bad_images, bad_layouts, bad_options
+from . import bad_files, bad_images, bad_layouts, bad_options, bad_run_files
 from .bench import Bench, Verdict
 from .tally import Row
 
@@ -20,7 +20,8 @@ KINDS: Mapping[str, tuple[int, tuple[Try, ...]]] = {
     "images": (300, (bad_images.try_same, bad_images.try_other_mode, bad_images.try_broken, bad_images.try_lossy)),
     "masks": (120, (bad_layouts.try_mask,)),
     "layouts": (120, (bad_layouts.try_same_layout, bad_layouts.try_passed_over, bad_layouts.try_bad_layout)),
-    "options": (160, (bad_options.try_option,)),
+    "options": (100, (bad_options.try_option,)),
+    "run files": (60, (bad_run_files.try_same_file, bad_run_files.try_broken_file)),
     "checkpoints": (100, (bad_files.try_checkpoint,)),
     "archives": (70, (bad_files.try_archive,)),
     "stored results": (120, (bad_files.try_result,)),

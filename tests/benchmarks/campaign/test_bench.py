@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 import numpy as np
 import pytest
+from hypothesis import find, settings
 from runs import posix_only
 
 from adbench.data import image_store
 from adbench.data.decode import Decoded
-from benchmarks.campaign import data, inputs
+from benchmarks.campaign import bad_run_files, data, inputs
 from benchmarks.campaign.bench import Bench, Verdict, clear_or_fault
 from benchmarks.campaign.children import Ended
 from benchmarks.campaign.tally import Row
@@ -71,6 +74,24 @@ def test_a_broken_product_is_reported(bench, monkeypatch):
         (folder / "images" / data.CLASS / "test/good/001.png").write_bytes(b"")
         verdict = bench.judge_run(folder, (), [bench.reference("clean")])
     assert verdict == Verdict("fault", "other numbers in silence, skipped ()")
+
+
+@pytest.mark.slow
+def test_run_files_of_a_broken_product_are_faults(bench, monkeypatch):
+    """The simplest file is right; a reader that breaks, or takes other images than the file's, is reported."""
+
+    def simplest(strategy):
+        return find(strategy, lambda _: True, settings=settings(database=None))
+
+    with bench.new() as folder:
+        assert bad_run_files.try_same_file(simplest, bench, folder) == Verdict("right")
+    whole = bench.reference("clean")
+    monkeypatch.setattr(bench, "reference", lambda name: replace(whole, metrics={}))
+    with bench.new() as folder:
+        assert bad_run_files.try_same_file(simplest, bench, folder).outcome == "fault"
+    monkeypatch.setattr("adbench.run.run_file.read", lambda *_: {}["nothing"])
+    with bench.new() as folder:
+        assert bad_run_files.try_broken_file(simplest, bench, folder).outcome == "fault"
 
 
 @posix_only
