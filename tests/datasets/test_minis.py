@@ -47,7 +47,7 @@ def facts(sample, split: str) -> tuple[str, int, str | None, int]:
     if sample.mask is not None:
         found = decode.decode_mask(sample, SIZE, (0, 0, *SIZE), None)
         assert not isinstance(found, decode.Problem), found
-        pixels = int(found.sum())
+        pixels = int((found > 0).sum())  # numbers of regions
     label = sample.label if sample.is_labelled else -1
     return split, label, sample.defect if sample.label else None, pixels
 
