@@ -125,6 +125,8 @@ def archive(runs: Sequence[str], results: Path, dataset: str | None, class_name:
     from ..results.sharing.scan import Take
     from ..util.sizes import bytes_text
 
+    if output.suffix.lower() != ".zip":
+        raise UsageError(f"-o {output}", found=f"the ending '{output.suffix}'", wanted=".zip, which an archive is")
     if output.exists() and not force:
         raise UsageError(f"{output}", found="a file of this name", hint="Choose another one with -o, or give --force")
     found = select("adbench results archive", runs, results, dataset, class_name, method, every=every, stale=stale,

@@ -16,6 +16,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+NAMED = 24
+"""Known keys that a message lists."""
+
 LONGEST = 60
 """Characters of a value in a message."""
 
@@ -94,9 +97,11 @@ class Value:
 
 
 def unknown_key(value: Value, name: str, known: Iterable[str]) -> UsageError:
-    """An error for a key that nothing reads, with the nearest one."""
-    parts = UnknownNameError("key", name, known).parts
-    return UsageError(value.where, found="an unknown key", wanted=parts["wanted"], hint=parts["hint"])
+    """An error for a key that nothing reads, with the nearest one; a very long list of all would hide it."""
+    names = list(dict.fromkeys(known))
+    parts = UnknownNameError("key", name, names).parts
+    wanted = parts["wanted"] if len(names) <= NAMED else f"one of {len(names)} keys"
+    return UsageError(value.where, found="an unknown key", wanted=wanted, hint=parts["hint"])
 
 
 def described(value: Any) -> str:

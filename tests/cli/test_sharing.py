@@ -85,13 +85,14 @@ def test_archive_and_import(tmp_path):
 
 
 def test_archive_refuses(tmp_path):
-    """No choice, an unknown method, and a file that is there."""
+    """No choice, an unknown method, a file that is there, and the ending of another kind of archive."""
     store(tmp_path / "results")
     (tmp_path / "b.zip").write_bytes(b"mine")
     for words, text in (
         (["-o", "a.zip"], "wanted RUN, -d DATASET, -c CLASS, -m METHOD or --all"),
         (["-m", "c", "-o", "a.zip"], "unknown method among the results in results 'c'"),
         (["--all", "-o", "b.zip"], "give --force"),
+        (["--all", "-o", "runs.tar"], "found the ending '.tar', wanted .zip"),
     ):
         done = adbench("results", "archive", *words)
         assert (done.exit_code, done.stdout) == (2, "")

@@ -66,6 +66,14 @@ def test_an_unknown_key_is_refused_with_the_nearest():
     )
 
 
+def test_of_very_many_keys_the_nearest_is_named_alone():
+    """A list of a hundred names, some of them twice, hides what was meant."""
+    known = [f"key{number}" for number in range(100)] * 2 + ["preset"]
+    assert str(toml_files.unknown_key(value("[run]\nprest = 1").item("run").item("prest"), "prest", known)) == (
+        "my.toml: run.prest: found an unknown key, wanted one of 101 keys. Did you mean 'preset'?"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "read", "said"),
     [
