@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from adbench import Dataset, Sample, Task, hookimpl
@@ -156,8 +156,18 @@ def _read(path: Path) -> dict[str, list[Mapping[str, Any]]]:
         ]
         if wrong:
             raise refused(f"an entry of {part} without image_path and anomaly_class")
+        for named in (value for each in listed for value in (each["image_path"], each.get("mask_path") or "")):
+            if not _is_inside(named):
+                raise refused(f"the path {str(named)[:60]!r} in {part}, which is none below the class's folder")
         entries[part] = listed
     return entries
+
+
+def _is_inside(path: object) -> bool:
+    """Whether a value is a relative path that leads nowhere else."""
+    if not isinstance(path, str) or "\0" in path:
+        return False
+    return not PurePosixPath(path).is_absolute() and not PureWindowsPath(path).anchor and ".." not in Path(path).parts
 
 
 def _sample(folder: Path, entry: Mapping[str, Any]) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -166,6 +167,21 @@ def test_broken_saturations_are_a_problem(readers, tmp_path, text, found):
     made.write_text(made.loco(tmp_path), "pushpins/defects_config.json", text)
     (problem,) = only(readers, "mvtec_loco", tmp_path).problems
     assert (problem.path.name, found in problem.found) == ("defects_config.json", True), problem
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../other/a.jpg", "C:\\a.jpg", 5, None, "a\0.jpg"])
+@pytest.mark.parametrize("key", ["image_path", "mask_path"])
+def test_real_iad_reads_nothing_outside_its_folder(readers, tmp_path, key, path):
+    """A json names files below its class alone; a mask may also be named by nothing."""
+    split = made.real_iad(tmp_path) / "realiad_jsons/realiad_jsons/audiojack.json"
+    facts = json.loads(split.read_text())
+    facts["test"][0][key] = path
+    split.write_text(json.dumps(facts))
+    if key == "mask_path" and path is None:
+        assert only(readers, "real_iad", tmp_path).test
+        return
+    with pytest.raises(DataError, match="in test, which is none below the class's folder"):
+        only(readers, "real_iad", tmp_path)
 
 
 def test_real_iad_takes_labels_from_its_json(readers, tmp_path):
