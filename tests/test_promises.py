@@ -43,14 +43,15 @@ def test_the_first_command_keeps_its_promise(tmp_path):
 @pytest.mark.parametrize(
     ("class_name", "epochs", "seeds", "near", "theirs"),
     [
-        ("kolektorsdd", 12, "0,1,2", 0.01, {"image_auroc": 0.7772, "pixel_auroc": 0.8707, "aupro": 0.4696}),
-        ("magnetic_tile", 4, "0", 0.02, {"image_auroc": 0.8156, "pixel_auroc": 0.7622, "aupro": 0.7118}),
+        ("kolektorsdd", 12, "0,1,2", 0.01, {"image_auroc": 0.7772, "pixel_auroc": 0.8707}),
+        ("magnetic_tile", 4, "0", 0.02, {"image_auroc": 0.8156, "pixel_auroc": 0.7622}),
     ],
 )
 def test_at_equal_settings_msflow_is_the_authors_program(tmp_path, class_name, epochs, seeds, near, theirs):
     """Metrics are as near as seeds allow to the means over three seeds of the authors' program at the same settings.
 
-    The larger class is trained with one seed alone, since three take many minutes.
+    The larger class is trained with one seed alone, since three take many minutes. AUPRO isn't compared: the authors'
+    was taken over the regions of resized masks, and adbench's is over those of the masks' own pixels.
     """
     changes = (f"meta_epochs={epochs}", "sub_epochs=1", "warmup=0", "lr=1e-4", "decay_epochs=70,90", "batch_size=8")
     folder = ("--dataset", "folder", "--data-root", str(REAL_IMAGES), "--class", class_name, "--seeds", seeds)

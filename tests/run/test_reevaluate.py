@@ -82,13 +82,13 @@ def test_what_only_training_can_know_is_left_out(copied, tiny_data):
 
 @pytest.mark.slow
 def test_a_run_that_was_evaluated_once_keeps_its_whole_oracle(tiny_data, tmp_path):
-    """The last epoch is the best one there, at any size, so even the digest is that of training."""
+    """The last epoch is the best one there, at any size, so all metrics and the oracle are those of training."""
     words = ("-c", "bolts", "--device", "cpu", "--amp", "off", "-o", "epochs=1")
     for folder, more in (("one", ()), ("other", ("--eval-size", "48x72"))):
         assert run_tiny(tiny_data, tmp_path / folder, *words, *more).exit_code == 0
     (wanted,) = read_all(tmp_path / "other").results
     (found,) = evaluate(tmp_path / "one", (48, 72), tiny_data).results
-    assert (found.run, found.oracle, found.digest) == (wanted.run, wanted.oracle, wanted.digest)
+    assert (found.run, found.oracle, found.metrics) == (wanted.run, wanted.oracle, wanted.metrics)
 
 
 def test_the_new_run_is_a_whole_one(copied, tiny_data):
