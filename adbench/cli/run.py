@@ -16,6 +16,7 @@ from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
 from .defaults import at_place, place_of
 from .dry_run import show_forecasts
+from .executor_options import executor_options
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
 from .schema import print_schema
@@ -102,7 +103,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show which tasks are done and which are left; train nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of run files, for editors.")
-@arguments.executor_options
+@executor_options
 @arguments.results_option
 @arguments.format_option
 def run(run_file: RunFile | None, methods: str | None, dataset: str | None, classes: str, data_root: Path | None,
