@@ -18,7 +18,7 @@ from adbench.api import registry as plugins
 from adbench.api.data import Sample, Task
 from adbench.api.method import resolve
 from adbench.backbones.feature_cache import FeatureCache
-from adbench.data import decode
+from adbench.data import decode, masks
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
 from adbench.run.class_run import open_images
@@ -32,7 +32,7 @@ def masks_of(task: Task) -> Iterator[tuple[Sample, np.ndarray]]:
     for sample in task.test:
         if sample.mask is not None:
             with Image.open(sample.mask) as image:
-                yield sample, decode.to_mask(image, sample.mask_above)
+                yield sample, masks.to_mask(image, sample.mask_above)
 
 
 def shrunk(mask: np.ndarray, framing: Framing) -> np.ndarray:

@@ -154,7 +154,7 @@ def _megapixels(ctx: click.Context, option: click.Parameter, value: float | None
         return
     if not value > 0:
         raise OptionError("--max-megapixels", found=f"{value:g}", wanted="a positive number")
-    from ..data.decode import MEGAPIXELS
+    from ..data.image_files import MEGAPIXELS
 
     _set_variable(ctx, MEGAPIXELS, repr(value))
 

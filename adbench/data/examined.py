@@ -11,7 +11,8 @@ from PIL import Image
 
 from ..api.data import Problem, Size
 from ..util.digests import Digests
-from . import decode
+from . import image_files
+from .masks import to_mask
 
 Watch = Callable[[int, int], None]
 """Called with the files looked at, and those to look at."""
@@ -68,7 +69,7 @@ def _look(
     broken: dict[Path, Problem] = {}
 
     def read(path: Path) -> str | None:  # None is not remembered: the file may be mended or limits changed
-        image = decode.read_image(path)
+        image = image_files.read_image(path)
         if isinstance(image, Problem):
             broken[path] = image
             return None
@@ -80,7 +81,7 @@ def _look(
         return f"{seen.size[0]} {seen.size[1]} {seen.mode} {seen.deep:d} {seen.turned:d} {seen.peak:.9g}"
 
     index = Digests(name=f"examined-{VERSION}-{kind}.sqlite", read=read)
-    with decode.quiet():
+    with image_files.quiet():
         texts = index.of(paths, None if watch is None else lambda _, done, total: watch(done, total))
     found: dict[Path, Seen | Problem] = {}
     for path, text in texts.items():
@@ -100,10 +101,10 @@ def _parsed(text: str) -> Seen:
 
 def _image(image: Image.Image) -> Seen:
     turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
-    peak = float(np.asarray(decode.to_rgb(image)).max())
-    return Seen((image.height, image.width), image.mode, decode.is_deep(image), turned, peak)
+    peak = float(np.asarray(image_files.to_rgb(image)).max())
+    return Seen((image.height, image.width), image.mode, image_files.is_deep(image), turned, peak)
 
 
 def _mask(image: Image.Image, above: int) -> Seen:
-    marked = float(decode.to_mask(image, above).mean())
-    return Seen((image.height, image.width), image.mode, decode.is_deep(image), False, marked)
+    marked = float(to_mask(image, above).mean())
+    return Seen((image.height, image.width), image.mode, image_files.is_deep(image), False, marked)

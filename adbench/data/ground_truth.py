@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..api.data import EvalSize, Problem, RegionRules, Size
 from ..api.scores import Region
 from ..util.errors import TaskError
-from . import decode
+from . import image_files, masks
 from .framing import Box, Framing
 from .image_store import Store, problem_error
 from .numbered import Numbers, resized
@@ -47,7 +47,7 @@ def open_ground_truth(
         truth = GroundTruth.of(labels, store.masks, store.regions)
     else:
         wanted = None if eval_size == "native" else eval_size
-        with decode.quiet():
+        with image_files.quiet():
             truth = GroundTruth.of_sizes(labels, _masks(store, framing, wanted), numbered=True)
     return truth if rules is None else truth.with_regions(_saturated(store, framing, eval_size, rules))
 
@@ -87,7 +87,7 @@ def own_size(part: Box) -> Size:
 
 def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Numbers]:
     for sample, own in zip(store.samples, store.sizes, strict=True):
-        mask = decode.decode_mask(sample, own, framing.shown_part(own), wanted)
+        mask = masks.decode_mask(sample, own, framing.shown_part(own), wanted)
         if isinstance(mask, Problem):
             raise problem_error([mask])
         yield mask

@@ -29,9 +29,10 @@ from ..util.files import cache_folder
 from ..util.numerics import NUMERICS
 from ..util.sizes import bytes_text
 from ..util.text import plural
-from . import decode
-from .decode import Bytes, Decoded, decode_sample
+from . import image_files
+from .decode import Decoded, decode_sample
 from .framing import Framing
+from .image_files import Bytes
 from .numbered import Numbers
 
 FORMAT = 4
@@ -103,7 +104,7 @@ def open_store(
     problems = (*problems, *unmasked)
     order = _Order(samples, framing)
     folder = cache_folder() / "pictures" / order.key()
-    with decode.quiet():
+    with image_files.quiet():
         try:
             store = _read(folder, order)
         except _DamagedError as error:
@@ -169,8 +170,10 @@ class _Order:
     def key(self) -> str:
         """The store's name: a digest of its files' paths and contents, which are read once and remembered."""
         contents = Digests().of([path for each in self.samples for path in each.files])
-        most = decode.most_pixels()
-        limit = () if most == decode.PILLOWS_PIXELS else (most,)  # a store with another limit may lack other images
+        most = image_files.most_pixels()
+        limit = (
+            () if most == image_files.PILLOWS_PIXELS else (most,)
+        )  # a store with another limit may lack other images
         digest = hashlib.sha256(repr((FORMAT, NUMERICS, PIL.__version__, *self.framing.facts, *limit)).encode())
         for sample in self.samples:
             for path in (sample.path, *(sample.masks or (None,))):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..api.backbone import Backbone
 from ..backbones.feature_cache import Place, Table
-from .decode import Bytes
+from .image_files import Bytes
 from .image_store import Store
 from .images import Images
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..api.data import Sample, Size
 from ..util.errors import DataError
-from . import decode
+from . import decode, image_files
 from .decode import Decoded
 from .framing import Framing
 from .image_store import Store
@@ -25,7 +25,7 @@ def read(samples: Sequence[Sample], framing: Framing) -> Store:
         DataError: the first image or mask that can't be read.
     """
     decoded = []
-    with decode.quiet():
+    with image_files.quiet():
         for sample in samples:
             one = decode.decode_sample(sample, framing)
             if not isinstance(one, Decoded):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..api.data import Sample, Size
-from ..data import decode
+from ..data import decode, image_files
 from ..data.framing import Framing
 from ..util.errors import DataError
 
@@ -70,7 +70,7 @@ def read(sample: Sample, framing: Framing, own: Size, size: Size, values: Floats
     Raises:
         DataError: the image or its mask can't be read.
     """
-    with decode.quiet():
+    with image_files.quiet():
         found = decode.decode_sample(sample, Framing(own))
     if not isinstance(found, decode.Decoded):
         raise DataError(f"{found.path}", found=found.found, hint=found.hint)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..api import registry as plugins
 from ..api.data import Problem, Sample, Size, size_text
-from ..data import decode, memory_store
+from ..data import decode, image_files, memory_store
 from ..data.decode import Decoded
 from ..data.framing import Framing
 from ..data.sources import Source
@@ -140,7 +140,7 @@ class Predictor:
             TaskError: scoring failed.
         """
         framing, size = self.model.framing, self.model.options.batch_size
-        with decode.quiet(), ThreadPoolExecutor(DECODERS) as pool:
+        with image_files.quiet(), ThreadPoolExecutor(DECODERS) as pool:
             for batch in _batches(sources, size):
                 decoded = list(pool.map(lambda each: decode.decode_sample(Sample(each.path), framing), batch))
                 good = [
@@ -176,7 +176,7 @@ class Predictor:
 
     def _decoded(self, image: AnImage, name: str) -> Decoded:
         framing = self.model.framing
-        with decode.quiet():
+        with image_files.quiet():
             if isinstance(image, (str, PathLike)):
                 found = decode.decode_sample(Sample(Path(image)), framing)
                 if isinstance(found, Problem):

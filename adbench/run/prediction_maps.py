@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..api.data import Problem
-from ..data import decode
+from ..data import image_files
 from ..util import files
 from ..util.errors import reason
 from .overlay import Bytes, Scale, overlay
@@ -40,7 +40,7 @@ class MapWriter:
         Returns:
             The written file, or what is wrong with the image or the folder.
         """
-        image = decode.read_rgb(Path(prediction.path))
+        image = image_files.read_rgb(Path(prediction.path))
         if isinstance(image, Problem):
             return image
         place = self.folder / self._free(name)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from image_files import COLOURS, RAMP, SIZE, decode, refuse, save
 from PIL import Image
 
-from adbench.data.decode import MEGAPIXELS, fit, most_pixels, quiet, to_rgb
+from adbench.data.decode import fit
 from adbench.data.framing import Framing
+from adbench.data.image_files import MEGAPIXELS, most_pixels, quiet, to_rgb
 from adbench.util.errors import UsageError
 
 NEAREST = Image.Resampling.NEAREST

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from adbench.api import Problem, Sample
-from adbench.data import decode
+from adbench.data import decode, masks
 from adbench.data.framing import Framing
 from adbench.data.image_store import open_store
 
@@ -34,7 +34,7 @@ def test_masks_are_joined(sample):
     """A pixel counts where any of them marks it, at the input's size and in the mask's own pixels."""
     found = decode.decode_sample(sample, FRAMING)
     assert found.mask.sum() == 4
-    assert decode.decode_mask(sample, SIZE, (0, 0, SIZE[1], SIZE[0]), None).sum() == 4
+    assert masks.decode_mask(sample, SIZE, (0, 0, SIZE[1], SIZE[0]), None).sum() == 4
 
 
 def test_each_mask_is_checked(sample):

@@ -15,8 +15,9 @@ from image_files import COLOURS, SMALL, decode, refuse, save
 from PIL import Image
 
 from adbench.api.data import Problem, Sample
-from adbench.data.decode import decode_sample, quiet
+from adbench.data.decode import decode_sample
 from adbench.data.framing import Framing
+from adbench.data.image_files import quiet
 
 
 def palette_mask() -> Image.Image:

@@ -7,7 +7,7 @@ import pytest
 from image_files import save
 
 from adbench.api.data import Problem
-from adbench.data import decode, examined
+from adbench.data import examined, image_files
 from adbench.data.examined import Seen
 from adbench.util import digests
 
@@ -58,8 +58,8 @@ def test_what_is_unchanged_is_not_opened_again(tmp_path, monkeypatch):
     bad.write_text("no image")
     first = examined.images([good, bad])
     opened = []
-    read = decode.read_image
-    monkeypatch.setattr(decode, "read_image", lambda path: opened.append(path.name) or read(path))
+    read = image_files.read_image
+    monkeypatch.setattr(image_files, "read_image", lambda path: opened.append(path.name) or read(path))
     assert examined.images([good, bad]) == first
     assert opened == ["bad.png"]
     save(good, GREY[:2])

@@ -10,10 +10,11 @@ from PIL import Image
 from scipy.ndimage import label
 
 from adbench.api.data import Sample
-from adbench.data import decode, image_store, memory_store
-from adbench.data.decode import Decoded, decode_mask, decode_sample
+from adbench.data import image_files, image_store, memory_store
+from adbench.data.decode import Decoded, decode_sample
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
+from adbench.data.masks import decode_mask
 from adbench.data.numbered import numbered, resized
 from adbench.metrics.metrics import evaluate_ground_truth
 
@@ -174,7 +175,7 @@ def test_a_crop_counts_what_it_shows(tmp_path):
     mask[5:9, :] = mask[5:35, 0:3] = mask[30:35, :30] = mask[20, 75] = True  # a bow around the left side, and a dot
     (sample, _) = written(tmp_path, mask)
     framing = Framing((20, 20), "crop")
-    with decode.quiet():
+    with image_files.quiet():
         own = decode_mask(sample, (40, 80), framing.shown_part((40, 80)), None)
         decoded = decode_sample(sample, framing)
     assert isinstance(decoded, Decoded)

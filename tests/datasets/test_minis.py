@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from adbench.api import registry
-from adbench.data import decode
+from adbench.api.data import Problem
+from adbench.data import masks
 
 FOLDERS = {
     "autovi": "AutoVI",
@@ -45,8 +46,8 @@ def facts(sample, split: str) -> tuple[str, int, str | None, int]:
     """Split, label (-1 if unknown), type of defect, and pixels of the joined masks."""
     pixels = 0
     if sample.mask is not None:
-        found = decode.decode_mask(sample, SIZE, (0, 0, *SIZE), None)
-        assert not isinstance(found, decode.Problem), found
+        found = masks.decode_mask(sample, SIZE, (0, 0, *SIZE), None)
+        assert not isinstance(found, Problem), found
         pixels = int((found > 0).sum())  # numbers of regions
     label = sample.label if sample.is_labelled else -1
     return split, label, sample.defect if sample.label else None, pixels

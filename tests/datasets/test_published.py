@@ -11,9 +11,9 @@ import pytest
 
 from adbench import Task
 from adbench.api import registry
-from adbench.api.data import UNLABELLED
+from adbench.api.data import UNLABELLED, Problem
 from adbench.api.data_options import with_options
-from adbench.data import decode
+from adbench.data import masks
 from adbench.run import check_dataset
 from adbench.util.errors import DataError
 
@@ -76,8 +76,8 @@ def kinds(samples) -> list[tuple[str, int, str, tuple[str, ...]]]:
 
 
 def pixels(sample) -> int:
-    found = decode.decode_mask(sample, (8, 8), (0, 0, 8, 8), None)
-    assert not isinstance(found, decode.Problem), found
+    found = masks.decode_mask(sample, (8, 8), (0, 0, 8, 8), None)
+    assert not isinstance(found, Problem), found
     return int(found.sum())
 
 

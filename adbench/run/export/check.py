@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...api.data import EvalSize, Problem, Sample, Size
 from ...api.scores import Metrics
-from ...data import decode, memory_store, sources
+from ...data import image_files, memory_store, sources
 from ...data.ground_truth import open_ground_truth
 from ...util.errors import DataError, UsageError, absent
 from ..evaluate import TestScores
@@ -168,7 +168,7 @@ def of_size(samples: Sequence[Sample], size: Size | None) -> Sequence[Sample]:
 
 def _size_of(path: Path) -> Size | None:
     try:
-        with decode.quiet(), Image.open(path) as image:
+        with image_files.quiet(), Image.open(path) as image:
             return image.height, image.width
     except (OSError, ValueError):
         return None
@@ -207,9 +207,9 @@ def _runs(sizes: Sequence[Size]) -> Iterator[int]:
         start = stop
 
 
-def _decoded(sample: Sample) -> decode.Bytes:
-    with decode.quiet():
-        found = decode.read_rgb(sample.path)
+def _decoded(sample: Sample) -> image_files.Bytes:
+    with image_files.quiet():
+        found = image_files.read_rgb(sample.path)
     if isinstance(found, Problem):
         raise DataError(f"{found.path}", found=found.found, hint=found.hint)
     return np.asarray(found)
