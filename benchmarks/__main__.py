@@ -263,12 +263,13 @@ def _console_of_messages() -> Console:
 @click.option(
     "--format", "format_", default="table", show_default=True, type=click.Choice(["table", "markdown", "json"])
 )
-def export(method: str, targets: tuple[str, ...], format_: str) -> None:
+@click.option("--results", type=click.Path(path_type=Path), help="Keep the rows in this file, and go on there.")
+def export(method: str, targets: tuple[str, ...], format_: str, results: Path | None) -> None:
     """Small models of all methods in all formats: how far the files are from the models."""
     from . import export as benchmark
 
     chosen = benchmark.variants(None if method == "all" else method.split(","))
-    benchmark.run(chosen, targets or tuple(benchmark.SUFFIXES), format_)  # type: ignore[arg-type]
+    benchmark.run(chosen, targets or tuple(benchmark.SUFFIXES), format_, results)  # type: ignore[arg-type]
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from adbench.run import loop
 from adbench.run.check_bench import CheckBench, MadeImages, small_options
 from adbench.run.checkpoint import Checkpoint
 from adbench.run.export.facts import SUFFIXES, Target
-from adbench.run.export.job import Exported, Plan, export
+from adbench.run.export.job import Plan, export
 from adbench.run.trained import TrainedModel
 from adbench.stats.thresholds import Stored
 from adbench.util.devices import seed_everything
@@ -95,12 +96,28 @@ SIZES = {"uniad": (224, 224), "rd4ad": (128, 128), "csflow": (128, 128), "uflow"
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one export."""
+    """What came of one export.
 
-    variant: Variant
+    Attributes:
+        model: the variant's name.
+        target: the format.
+        program: what ran the file; empty if there was none.
+        reason: why there is no file, or why it is refused; empty if it is kept.
+        score: the largest difference of scores, as a share of their spread.
+        map: likewise that of the maps.
+        verdicts: on how many images model and file disagree; None without a threshold.
+        bytes: the size of the files.
+        seconds: those of writing the file and of running both.
+    """
+
+    model: str
     target: Target
-    made: Exported | None
+    program: str
     reason: str
+    score: float | None
+    map: float | None
+    verdicts: int | None
+    bytes: int | None
     seconds: float
 
 
@@ -111,40 +128,65 @@ def variants(names: Sequence[str] | None) -> list[Variant]:
     return [each for each in (*map(Variant, known), *MORE) if each.method in chosen]
 
 
-def run(chosen: Sequence[Variant], targets: Sequence[Target], format_: str) -> None:
-    """Print a table for each target; Ctrl-C prints those of what is done."""
-    rows: list[Row] = []
+def run(chosen: Sequence[Variant], targets: Sequence[Target], format_: str, kept: Path | None = None) -> None:
+    """Print a table for each target; Ctrl-C prints those of what is done.
+
+    Args:
+        chosen: the models.
+        targets: the formats.
+        format_: how the tables are printed.
+        kept: a file of JSON lines: rows in it are not made again, and each new one is added when it is done.
+    """
+    done = {(row.model, row.target): row for row in _read(kept)}
     with tempfile.TemporaryDirectory(prefix="adbench-export-") as folder, suppress(KeyboardInterrupt):
-        for row in rows_of(chosen, targets, Path(folder)):
-            rows.append(row)  # one by one, so that it is there after Ctrl-C
-    render.write([table(target, [row for row in rows if row.target == target]) for target in targets], format_)
+        for row in rows_of(chosen, targets, Path(folder), done.keys()):
+            done[row.model, row.target] = row  # one by one, so that it is there after Ctrl-C
+            if kept:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(row)) + "\n")
+    names = [each.name for each in chosen]
+    tables = [table(target, [done[name, target] for name in names if (name, target) in done]) for target in targets]
+    render.write(tables, format_)
 
 
-def rows_of(chosen: Sequence[Variant], targets: Sequence[Target], folder: Path) -> Iterator[Row]:
-    """Train each variant briefly and export it to each target."""
+def _read(kept: Path | None) -> list[Row]:
+    if kept is None or not kept.exists():
+        return []
+    return [Row(**json.loads(line)) for line in kept.read_text(encoding="utf-8").splitlines()]
+
+
+def rows_of(
+    chosen: Sequence[Variant], targets: Sequence[Target], folder: Path, done: Container[tuple[str, Target]] = ()
+) -> Iterator[Row]:
+    """Train each variant briefly and export it to each target; those that are done are left out."""
     made = MadeImages(folder / "images", IMAGE)
     test = made.test(0).samples
     for variant in chosen:
+        missing = [target for target in targets if (variant.name, target) not in done]
+        if not missing:
+            continue
         model = model_of(variant, made.train.samples, test, folder)
-        for target in targets:
+        for target in missing:
             found = _row(variant, model, target, test, folder)
-            outcome = found.reason or f"kept, {_share(found):.1e} of the spread"
+            share = "" if found.score is None else f", {found.score:.1e} of the spread"
+            outcome = (found.reason or "kept") + share
             print(f"{variant.name}, {target}: {outcome}, {found.seconds:.0f} s", file=sys.stderr, flush=True)
             yield found
-
-
-def _share(row: Row) -> float:
-    return row.made.check.score.share if row.made else float("nan")
 
 
 def _row(variant: Variant, model: TrainedModel, target: Target, test: Sequence[Sample], folder: Path) -> Row:
     plan = Plan(target, folder / f"model{SUFFIXES[target]}", "uint8", None, "made", threads=torch.get_num_threads())
     started = time.perf_counter()
     try:
-        found = export(model, test, plan)
+        made = export(model, test, plan)
     except AdbenchError as error:
-        return Row(variant, target, None, error.parts["found"] or str(error), time.perf_counter() - started)
-    return Row(variant, target, found, found.check.problem, time.perf_counter() - started)
+        reason = error.parts["found"] or str(error)
+        return Row(variant.name, target, "", reason, None, None, None, None, time.perf_counter() - started)
+    check = made.check
+    return Row(
+        variant.name, target, made.program, check.problem, check.score.share, check.map.share if check.map else None,
+        check.verdicts, made.bytes, time.perf_counter() - started,
+    )  # fmt: skip
 
 
 def model_of(variant: Variant, train: Sequence[Sample], test: Sequence[Sample], folder: Path) -> TrainedModel:
@@ -208,17 +250,15 @@ def _checkpoint(method: Method, threshold: float, scale: int) -> Checkpoint:
 def table(target: Target, rows: Sequence[Row]) -> Table[Row]:
     """How far the files of one format are from the models."""
     columns: tuple[Column[Row], ...] = (
-        Column("model", "model", lambda row: row.variant.name, role="key"),
-        Column("verdict", "kept", lambda row: "yes" if row.made and not row.reason else "no"),
-        Column("score", "score", lambda row: row.made.check.score.share if row.made else None, "score"),
-        Column(
-            "map", "map", lambda row: row.made.check.map.share if row.made and row.made.check.map else None, "score"
-        ),
-        Column("verdicts", "other verdicts", lambda row: row.made.check.verdicts if row.made else None, "count"),
-        Column("bytes", "size", lambda row: row.made.bytes if row.made else None, "bytes"),
+        Column("model", "model", lambda row: row.model, role="key"),
+        Column("verdict", "kept", lambda row: "yes" if row.program and not row.reason else "no"),
+        Column("score", "score", lambda row: row.score, "score"),
+        Column("map", "map", lambda row: row.map, "score"),
+        Column("verdicts", "other verdicts", lambda row: row.verdicts, "count"),
+        Column("bytes", "size", lambda row: row.bytes, "bytes"),
         Column("seconds", "seconds", lambda row: row.seconds, "seconds"),
         Column("reason", "why not", lambda row: row.reason or None),
     )
-    program = next((row.made.program for row in rows if row.made), target)
+    program = next((row.program for row in rows if row.program), target)
     notes = ("score, map: the largest difference as a share of the spread of the model's own, over seven images.",)
     return Table(f"Exported to {target}, run by {program}", columns, tuple(rows), notes)
