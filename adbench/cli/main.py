@@ -36,6 +36,7 @@ from . import (
     reproduce,
     run,
     sharing,
+    shells,
     single,
     site,
     speed,
@@ -214,6 +215,7 @@ for _command in (
 for _command in (sharing.merge, sharing.archive, sharing.import_):
     stored.results_.add_command(_command)
 completion.attach(app)
+shells.register()
 defaults.attach(app)
 
 

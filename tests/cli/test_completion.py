@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +13,7 @@ import click
 import pytest
 from click.shell_completion import BashComplete
 from made_results import make_result
-from runs import TINY, adbench, posix_only
+from runs import TINY, adbench
 
 from adbench.api import registry
 from adbench.cli import completion
@@ -161,22 +159,3 @@ assert not heavy, heavy
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "plain,stfpm\nplain,cpu-seed0-11aa\n"
-
-
-@posix_only
-def test_bash_completes_with_the_script(tmp_path):
-    """The script works in a real bash: it calls adbench, and offers what that prints."""
-    if shutil.which("bash") is None:
-        pytest.skip("needs bash")
-    program = tmp_path / "adbench"
-    program.write_text(f"#!{sys.executable}\nfrom adbench.cli.main import main\nmain()\n")
-    program.chmod(0o755)
-    (tmp_path / "script").write_text(adbench("completion", "bash").stdout)
-    typed = (
-        "source script; COMP_WORDS=(adbench run -m cs); COMP_CWORD=3; _adbench_completion adbench; echo ${COMPREPLY[@]}"
-    )
-    done = subprocess.run(
-        ["bash", "-c", typed], cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "csflow\n"), done.stderr
