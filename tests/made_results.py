@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from adbench.api.data import Setting
 from adbench.api.scores import Metrics
 from adbench.report.render import render
 from adbench.report.tables import Table
+from adbench.results.audits import Audit, Check
 from adbench.results.records import Best, Environment, Protocol, Result, Timing
 from adbench.results.result_file import SCHEMA
+from adbench.util.numerics import NUMERICS
 
 
 def make_result(
@@ -86,6 +89,22 @@ def make_result(
         command="adbench run",
         finished=finished,
     )
+
+
+def make_audit(method: str = "a", **changes: Any) -> Audit:
+    """An audit of two checks, one of which passed."""
+    made = Audit(
+        method=method,
+        preset="cpu",
+        overrides={},
+        code="0" * 16,
+        numerics=NUMERICS,
+        method_package="adbench-suite 0.1.0",
+        environment=Environment("cpu", "a processor", "Linux", "3.11", 2, {"adbench": "0.1.0", "torch": "2.6"}, None),
+        checked="2026-01-02T03:04:05+00:00",
+        checks=(Check("works on the CPU", "passed", "2 epochs"), Check("works on a GPU", "skipped", "no CUDA device")),
+    )
+    return replace(made, **changes)
 
 
 def records_of(table: Table) -> list[dict]:

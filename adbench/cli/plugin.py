@@ -12,6 +12,7 @@ import click
 from ..util.errors import AdbenchError, PluginError, UnknownNameError, UsageError, absent
 from . import options as arguments
 from . import values
+from .check_method import store_audit
 from .console import load_plugins, print_path, print_tables, print_tracebacks, say, status_line
 from .groups import CommandGroup
 
@@ -83,14 +84,15 @@ def list_(every: bool, plugin_files: tuple[Path, ...], format_: str) -> None:
 @arguments.auxiliary_option
 @arguments.plugin_option
 @arguments.threads_option
+@arguments.results_option
 @arguments.format_option
 @arguments.debug_option
 def check(plugin_name: str | None, data_root: Path | None, auxiliary: Sequence[str], plugin_files: tuple[Path, ...],
-          threads: Choice, format_: str) -> None:  # fmt: skip
+          threads: Choice, results: Path, format_: str) -> None:  # fmt: skip
     """Check what a plugin offers: each method as adbench check-method does, and each data set's reader.
 
     NAME is a plugin's name in `adbench plugin list`, its distribution, or a method or data set of it; FILE is a Python
-    file. Without either, all plugins that are not adbench's own.
+    file. Without either, all plugins that are not adbench's own. The outcome of methods is stored in RESULTS/audits.
 
     \b
     adbench plugin check padim
@@ -109,9 +111,13 @@ def check(plugin_name: str | None, data_root: Path | None, auxiliary: Sequence[s
         say("There is no plugin besides adbench's own: name one, or a file.")
         return
     from ..run import check_plugin
+    from ..run.audit import Auditor
 
+    auditor = Auditor(registry)
     methods = [registry.method(each) for plugin in chosen for each in plugin.names("method")]
     given = values.auxiliary(methods, auxiliary)
+    for method in methods:
+        auditor.begin(method.name)
     values.compute_with(1 if threads == "auto" else threads)  # a fixed number, so that checks repeat
     checked: list[Checked] = []
     with status_line() as show:
@@ -121,6 +127,9 @@ def check(plugin_name: str | None, data_root: Path | None, auxiliary: Sequence[s
 
         for plugin in chosen:
             checked += check_plugin.run(plugin, registry, auxiliary=given, root=data_root, watch=watch)
+    for each in checked:
+        if each.method is not None:
+            store_audit(auditor, results, each.method, None, {}, each.results)
     _print(checked, format_)
 
 

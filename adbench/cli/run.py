@@ -174,7 +174,9 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
             if page:
                 try:
                     names = _names(made, results)
-                    place = write_report(made, results / REPORT, results, "image_auroc", reopener, names=names)
+                    place = write_report(
+                        made, results / REPORT, results, "image_auroc", registry, reopener, names=names
+                    )
                     say(f"Report: {place}")
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))

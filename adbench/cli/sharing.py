@@ -94,7 +94,7 @@ def _scanned(folder: Path, target: Path, take: Take, show: Callable[[str], None]
     if target.exists() and folder.samefile(target):
         raise UsageError(f"{folder}", found="the folder into which runs are to be copied", wanted="another one")
     found = scan(folder, take, watch=show)
-    if not found.runs and not found.left_out:
+    if not (found.runs or found.left_out or found.audits):
         inner = folder / "results"
         hint = f"Did you mean {inner}?" if inner.is_dir() else "Runs lie in DIR/DATASET/CLASS/METHOD/RUN"
         raise ResultError(f"results folder {folder}", found="no run", hint=hint)
@@ -136,9 +136,10 @@ def archive(runs: Sequence[str], results: Path, dataset: str | None, class_name:
     if not found.runs:
         raise ResultError(f"results folder {results}", found="no intact run among those chosen")
     with status_line() as show:
-        written = archives.write(found.runs, output, show)
-    say(f"Packed {plural(len(found.runs), 'run')} ({plural(written.files, 'file')}, {bytes_text(written.unpacked)}) "
-        f"into {bytes_text(written.bytes)}.")  # fmt: skip
+        written = archives.write(found.runs, output, show, audits=found.audits)
+    audits = f" and {plural(len(found.audits), 'audit')}" if found.audits else ""
+    unpacked = f"{plural(written.files, 'file')}, {bytes_text(written.unpacked)}"
+    say(f"Packed {plural(len(found.runs), 'run')}{audits} ({unpacked}) into {bytes_text(written.bytes)}.")
     print_path(output)
     if found.left_out:
         raise click.exceptions.Exit(AdbenchError.exit_code)

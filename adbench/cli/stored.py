@@ -170,21 +170,22 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
         inspected = standing_of(results, read(results, dataset, class_name), registry, data_roots)
         print_tables([_list(inspected, results)], format_)
     else:
-        print_tables(_listed(what, name, registry), format_)
+        print_tables(_listed(what, name, registry, results), format_)
 
 
-def _listed(what: str, name: str | None, registry: Registry) -> list[AnyTable]:
-    from ..report import lists
+def _listed(what: str, name: str | None, registry: Registry, results: Path) -> list[AnyTable]:
+    from ..report import audits, lists
 
     if what == "backbones":
         return [lists.backbones(registry)]
     if what == "datasets":
         return [lists.options_of_dataset(registry.dataset(name)) if name else lists.datasets(registry)]
     if not name:
-        return [lists.methods(registry)]
+        return [lists.methods(registry, audits.brief(audits.read([results], registry, warn=warn)))]
     method = registry.method(name)
     needs = lists.requirements_of(method)
-    return [lists.options_of(method), *([needs] if needs.rows else [])]
+    audit = audits.checks(audits.read([results], registry, methods=[name], warn=warn), name)
+    return [lists.options_of(method), *([needs] if needs.rows else []), *([audit] if audit else [])]
 
 
 @click.group("results", cls=CommandGroup)
@@ -274,7 +275,9 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
         values.compute_with(threads, say)
         reopener = Reopener(registry, data_roots, device, results=results)
     place = output or results / REPORT
-    print_path(write_report(counting.results, place, results, metric, reopener, counting.remarks, counting.names))
+    print_path(
+        write_report(counting.results, place, results, metric, registry, reopener, counting.remarks, counting.names)
+    )
 
 
 @click.command()
@@ -324,26 +327,19 @@ def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name
 
 
 def write_report(
-    stored: Sequence[Result], folder: Path, results: Path, metric: str, reopener: Reopener | None,
+    stored: Sequence[Result], folder: Path, results: Path, metric: str, registry: Registry, reopener: Reopener | None,
     remarks: Mapping[str, Sequence[str]] | None = None, names: Names | None = None,
 ) -> Path:  # fmt: skip
     """Write the report of some results into ``folder``, and show what is being drawn."""
-    from ..report import page
+    from ..report import audits, page
     from ..run import gallery
 
     with status_line() as show:
         made = gallery.of_results(stored, results, reopener, names=names, watch=show) if reopener else None
         return page.write(
-            stored,
-            folder,
-            stored=results,
-            metric=metric,
-            galleries=made,
-            remarks=remarks,
-            names=names,
-            watch=show,
-            warn=warn,
-        )
+            stored, folder, stored=results, metric=metric, galleries=made, remarks=remarks, names=names,
+            audits=audits.read([results], registry, results=stored, warn=warn), watch=show, warn=warn,
+        )  # fmt: skip
 
 
 def standing_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +19,24 @@ from ..util.text import plural
 from .tables import Column, Table
 
 if TYPE_CHECKING:
+    from ..results.audits import Check
     from ..run.check_method import CheckResult
 
 
-def methods(registry: Registry) -> Table[Method]:
-    """A table of all methods: name, presets, settings, paper."""
+def methods(registry: Registry, audits: Mapping[str, str] | None = None) -> Table[Method]:
+    """A table of all methods: name, presets, settings, paper.
+
+    Args:
+        registry: all methods.
+        audits: what ``adbench check-method`` found, in a few words, of those methods that it checked.
+    """
+    found = audits or {}
     columns: tuple[Column[Method], ...] = (
         Column("method", "method", lambda method: method.name, role="key"),
         Column("summary", "summary", lambda method: method.summary),
         Column("presets", "presets", lambda method: ", ".join(method.presets)),
         Column("settings", "settings", lambda method: ", ".join(method.settings)),
+        Column("audit", "audit", lambda method: found.get(method.name), audience="all" if found else "programs"),
         Column("paper", "paper", lambda method: method.paper),
     )
     return Table("Methods", columns, tuple(registry.methods.values()), ("adbench list methods NAME shows options",))
@@ -243,9 +251,9 @@ def _short(file: Path | None) -> str:
     return str(file)
 
 
-def checks(method: str, results: Sequence[CheckResult]) -> Table[CheckResult]:
+def checks(method: str, results: Sequence[CheckResult | Check]) -> Table[CheckResult | Check]:
     """A table of a method's checks and their outcomes."""
-    columns: tuple[Column[CheckResult], ...] = (
+    columns: tuple[Column[CheckResult | Check], ...] = (
         Column("check", "check", lambda result: result.check, role="key"),
         Column("outcome", "outcome", lambda result: result.outcome),
         Column("reason", "what was found", lambda result: result.reason),

@@ -22,6 +22,11 @@ class _Source:
         return sum(run.source == self.place for run in self.merged.of(*kinds))
 
     @property
+    def audits(self) -> int:
+        """Audits that are new or newer."""
+        return sum(source == self.place for source, _ in self.merged.audits)
+
+    @property
     def left_out(self) -> int:
         """Runs that are left out."""
         return sum(each.source == self.place for each in self.merged.left_out)
@@ -43,6 +48,7 @@ def tables(merged: Merged, sources: list[Path], target: str, *, dry_run: bool = 
         Column("replaced", "replaced", lambda row: row.count("replaced"), "count", _if_any(merged, "replaced")),
         Column("completed", "completed", lambda row: row.count("completed"), "count", _if_any(merged, "completed")),
         Column("there", "there already", lambda row: row.count("same", "kept"), "count"),
+        Column("audits", "audits", lambda row: row.audits, "count", "all" if merged.audits else "programs"),
         Column("left_out", "left out", lambda row: row.left_out, "count", role="main"),
     )
     title = f"Runs that would be merged into {target}" if dry_run else f"Runs merged into {target}"

@@ -124,6 +124,11 @@ def rows_of(store: Store, rows: Sequence[int]) -> Store:
     )
 
 
+def usual_preset(method: Method) -> str:
+    """The preset that is tried if none is named: "cpu", or else "quick" or "paper"."""
+    return next(each for each in ("cpu", "quick", "paper") if each in method.presets)
+
+
 def small_options(method: Method, preset: str | None, changes: Mapping[str, Any], *, size: Size | None) -> Options:
     """The options of a preset, made small: few epochs, small batches, float32; the user's changes stay.
 
@@ -137,8 +142,7 @@ def small_options(method: Method, preset: str | None, changes: Mapping[str, Any]
         UnknownNameError: the method has no such preset.
         OptionError: a value that no task can use.
     """
-    name = preset or next(each for each in ("cpu", "quick", "paper") if each in method.presets)
-    chosen = find_preset(method, name).options
+    chosen = find_preset(method, preset or usual_preset(method)).options
     small: dict[str, Any] = {"batch_size": min(chosen.batch_size, TRAIN_BATCH), "amp": "off"}
     if size is not None:
         small["size"] = size

@@ -21,10 +21,14 @@ BEGINS = "can be checked"
 
 @dataclass(frozen=True)
 class Checked:
-    """What was checked ("plugin mine", "method mine", "data set mine"), and the outcomes."""
+    """What was checked ("plugin mine", "method mine", "data set mine"), and the outcomes.
+
+    ``method`` is the name of a method that could be tried.
+    """
 
     what: str
     results: tuple[CheckResult, ...]
+    method: str | None = None
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -77,5 +81,5 @@ def _method(
     try:
         found = check_method.run(registry.method(name), auxiliary=given, watch=watch)
     except AdbenchError as error:
-        found = (CheckResult(BEGINS, "failed", str(error), error),)
-    return Checked(f"method {name}", found)
+        return Checked(f"method {name}", (CheckResult(BEGINS, "failed", str(error), error),))
+    return Checked(f"method {name}", found, name)

@@ -114,7 +114,8 @@ def test_list_methods_shows_what_is_needed():
 
 def test_check_method_takes_it_too(textures):
     """Without it there is nothing to check; with it all checks pass, including that of reopening without it."""
-    checked = adbench("check-method", "needy", "--plugin", NEEDY, "--aux", f"textures={textures}", "-o", "size=32")
+    where = ("--plugin", NEEDY, "--aux", f"textures={textures}", "--results", textures.parent)
+    checked = adbench("check-method", "needy", *where, "-o", "size=32")
     assert checked.exit_code == 0, checked.output
     with pytest.raises(UsageError, match="needy needs textures"):
         check_method.run("needy", plugin_files=[NEEDY])

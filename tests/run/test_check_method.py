@@ -196,8 +196,9 @@ def test_a_difference_is_a_part_of_the_spread(values, scale, shift):
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command_says_one_line_each_and_fails_with_1():
+def test_the_command_says_one_line_each_and_fails_with_1(tmp_path, monkeypatch):
     """Exit code 0 if all checks pass, 1 if one failed, and the table says which."""
+    monkeypatch.chdir(tmp_path)
     done = adbench("check-method", "Honest", "--plugin", PLUGIN, "--format", "json")
     assert done.exit_code == 0
     rows = json.loads(done.stdout)[0]["rows"]
@@ -207,6 +208,27 @@ def test_the_command_says_one_line_each_and_fails_with_1():
     assert "1 of 11 checks failed" in cheat.stderr
     (line,) = (line for line in cheat.stdout.splitlines() if "failed" in line)
     assert "scores alone equal scores in a batch" in line
+
+
+def test_the_outcome_is_stored_and_shown(tmp_path, monkeypatch):
+    """``list methods`` and its table of one method show it; where it can't be stored, a warning says so."""
+    monkeypatch.chdir(tmp_path)
+    done = adbench("check-method", "Honest", "--plugin", PLUGIN, "-o", "size=32")
+    assert done.stderr.startswith("Stored in results")
+    methods, own = (
+        json.loads(adbench("list", "methods", *name, "--plugin", PLUGIN, "--format", "json").stdout)
+        for name in ((), ("Honest",))
+    )
+    assert {row["method"]: row["audit"] for row in methods[0]["rows"] if row["audit"]} == {"Honest": "passed"}
+    assert own[-1]["title"].startswith("Checks of Honest, audited on 20")
+    assert " with this code, as Honest:size=32x32: " in own[-1]["title"]
+    assert own[-1]["rows"] == json.loads(
+        adbench("check-method", "Honest", "--plugin", PLUGIN, "-o", "size=32", "--format", "json").stdout
+    )[0]["rows"]  # fmt: skip
+    (tmp_path / "file").write_text("mine")
+    there = adbench("check-method", "Honest", "--plugin", PLUGIN, "--results", "file")
+    assert there.exit_code == 0
+    assert "Warning: audit" in there.stderr
 
 
 @pytest.mark.parametrize(
@@ -246,8 +268,9 @@ def test_an_error_of_a_method_is_found_by_file_and_line(tmp_path):
     assert isinstance(first.error, NameError)
 
 
-def test_debug_shows_the_traceback_of_a_failed_check(tmp_path):
+def test_debug_shows_the_traceback_of_a_failed_check(tmp_path, monkeypatch):
     """Without ``--debug`` the table alone says what failed."""
+    monkeypatch.chdir(tmp_path)
     plugin = tmp_path / "my_method.py"
     plugin.write_text(BROKEN, encoding="utf-8")
 

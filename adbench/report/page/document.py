@@ -13,6 +13,7 @@ from ...results.variants import Board, Names, boards
 from ...run.gallery import Gallery, NoGallery, RunKey, run_key
 from ...util import files
 from ...util.errors import ResultError, reason
+from ..audits import Audits, overview
 from ..leaderboard import leaderboard
 from ..runs import class_table, run_table
 from ..tables import AnyTable
@@ -63,6 +64,7 @@ class Page:
     boards: tuple[BoardSection, ...]
     ranks: Ranks | None
     commands: tuple[str, ...]
+    audits: AnyTable
 
 
 def write(
@@ -74,6 +76,7 @@ def write(
     galleries: Galleries | None = None,
     remarks: Mapping[str, Sequence[str]] | None = None,
     names: Names | None = None,
+    audits: Audits | None = None,
     watch: Callable[[str], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Path:
@@ -87,6 +90,7 @@ def write(
         galleries: from ``run.gallery.of_results``; None leaves galleries out.
         remarks: further notes on each data set's runs (``standing.Sorted``).
         names: names of the variants; by default from these results alone.
+        audits: what ``adbench check-method`` found of methods (``report.audits.read``).
         watch: called with a text about the present work.
         warn: called with a text about each file that can't be used; its curves are left out.
 
@@ -95,7 +99,8 @@ def write(
     """
     if not results:
         raise ResultError("there is no result to show", hint="Make one with adbench run, or look at --results")
-    page = _Builder(results, stored, metric, galleries, remarks, names, watch or _ignore, warn or _ignore).page()
+    page = _Builder(results, stored, metric, galleries, remarks, names, audits or {}, watch or _ignore,
+                    warn or _ignore).page()  # fmt: skip
     data = templates.page_html(page).encode("utf-8")
     place = folder / PAGE
     try:
@@ -123,12 +128,13 @@ class _Builder:
         galleries: Galleries | None,
         remarks: Mapping[str, Sequence[str]] | None,
         names: Names | None,
+        audits: Audits,
         watch: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self.results, self.stored, self.metric = results, stored, metric
         self.galleries, self.remarks, self.names = galleries or {}, remarks, names
-        self.watch, self.warn = watch, warn
+        self.audits, self.watch, self.warn = audits, watch, warn
 
     def page(self) -> Page:
         newest = max(result.finished for result in self.results)[:10]
@@ -138,6 +144,7 @@ class _Builder:
             tuple(self._board(number, board) for number, board in enumerate(found)),
             ranks.of_boards(found, self.metric, "datasets") if len(found) > 1 else None,
             tuple(dict.fromkeys(result.command for result in self.results if result.command)),
+            overview(self.audits, sorted({result.method for result in self.results})),
         )
 
     def _board(self, number: int, board: Board) -> BoardSection:

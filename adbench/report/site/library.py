@@ -16,6 +16,8 @@ from ...results.variants import Names
 from ...run import standing
 from ...run.standing import Inspected, Standing
 from ...util.errors import ResultError, UsageError
+from .. import audits
+from ..audits import Audits
 from ..confidence import Confidence
 from ..speeds import Latencies
 
@@ -53,6 +55,7 @@ class Library:
         confidence: intervals of the counting results.
         speeds: what ``adbench speed`` measured, oldest first, of each run that has any.
         latencies: the newest of these.
+        audits: what ``adbench check-method`` found of each method, in any of the folders.
     """
 
     runs: Mapping[Key, Stored]
@@ -61,6 +64,7 @@ class Library:
     confidence: Confidence
     speeds: Mapping[Key, tuple[Speed, ...]]
     latencies: Latencies
+    audits: Audits
 
     def of(self, result: Result) -> Stored:
         """A run with its standing."""
@@ -105,7 +109,8 @@ def read(folders: Sequence[Path], registry: Registry, data_roots: Sequence[Path]
     if not folders:
         raise UsageError("adbench site", found="no results folder", wanted="one or more")
     found: dict[Key, Stored] = {}
-    for folder in dict.fromkeys(each.absolute() for each in folders):
+    places = list(dict.fromkeys(each.absolute() for each in folders))
+    for folder in places:
         library = store.read_all(folder)
         for problem in library.problems:
             warn(problem)
@@ -116,9 +121,10 @@ def read(folders: Sequence[Path], registry: Registry, data_roots: Sequence[Path]
     by_key = {key_of(each.result): each for each in runs}
     measured = {key: speed for key, each in by_key.items() if (speed := _speeds(each, warn))}
     newest = {key: max(speed, key=lambda one: one.measured) for key, speed in measured.items()}
+    names = [each.result.method for each in runs]
     return Library(
-        by_key, counting.results, counting.names, _confidence(by_key, warn), measured,
-        Latencies(newest),
+        by_key, counting.results, counting.names, _confidence(by_key, warn), measured, Latencies(newest),
+        audits.read(places, registry, methods=names, results=counting.results, warn=warn),
     )  # fmt: skip
 
 

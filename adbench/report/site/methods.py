@@ -12,6 +12,7 @@ from ...results.records import Result, variant_name
 from ...results.speeds import Speed
 from ...results.variants import Variant
 from ...util.threads import threads_text
+from .. import audits
 from ..compare import MANY, compare
 from ..leaderboard import leaderboard
 from ..published import numbers_of
@@ -47,7 +48,11 @@ class MethodBoard:
 
 @dataclass(frozen=True)
 class MethodPage:
-    """All about a method; ``packages`` are the distributions that its runs come from."""
+    """All about a method.
+
+    ``packages`` are the distributions that its runs come from, ``audit`` says what ``adbench check-method`` found, and
+    ``checks`` are those of the first audit.
+    """
 
     name: str
     summary: str
@@ -55,6 +60,8 @@ class MethodPage:
     packages: tuple[str, ...]
     boards: tuple[MethodBoard, ...]
     speeds: AnyTable | None
+    audit: str
+    checks: AnyTable | None
 
 
 def of_method(name: str, library: Library, boards: Sequence[MethodBoard], registry: Registry) -> MethodPage:
@@ -75,6 +82,8 @@ def of_method(name: str, library: Library, boards: Sequence[MethodBoard], regist
         tuple(sorted({run.method_package for run in own})),
         tuple(boards),
         _speed_table(library, own),
+        audits.line(library.audits, name),
+        audits.checks(library.audits, name),
     )
 
 

@@ -11,6 +11,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from ...util.errors import ResultError, reason
 from ...util.files import NewFile
 from ...util.plain_files import blocks_of, open_plain, sha256_of
+from ..audits import Audit, newest
 from .manifest import FORMAT, MANIFEST, ArchivedFile, ArchivedRun, Manifest, is_allowed, to_text
 from .scan import FoundRun, Part, Watch
 
@@ -31,12 +32,13 @@ class Written:
     unpacked: int
 
 
-def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None) -> Written:
+def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None, *, audits: Sequence[Audit] = ()) -> Written:
     """Write runs into an archive, in place of an older one. Times, owners and the order of ``runs`` don't matter.
 
     Args:
         runs: as found and checked.
         path: the file.
+        audits: of their methods.
         watch: called with the run that is being written.
 
     Raises:
@@ -52,7 +54,7 @@ def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None) -> W
                 if watch:
                     watch(f"writing {part.shown}")
                 stored.append(_add(archive, part, known))
-            manifest = Manifest(FORMAT, tuple(stored))
+            manifest = Manifest(FORMAT, tuple(stored), tuple(newest(audits)))
             archive.writestr(_entry(MANIFEST), to_text(manifest))
         size = path.stat().st_size
     except OSError as error:

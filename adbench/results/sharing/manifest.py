@@ -2,7 +2,7 @@
 
 An archive is a zip file: its index gives the lengths beforehand and any file alone, and it has a checksum of each. It
 holds ``results/DATASET/CLASS/METHOD/RUN/FILE``, as in a folder of results, and last ``adbench-results.json``. The
-checkpoint of a model of several classes is there once.
+checkpoint of a model of several classes is there once. The audits of its methods stand in ``adbench-results.json``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from ...util import integrity
 from ...util.text import is_safe_name, safe_name
 from .. import serialization
+from ..audits import Audit
 from .scan import Take, is_taken
 
 FORMAT = 1
@@ -58,10 +59,11 @@ class ArchivedRun:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that an archive holds."""
+    """All that an archive holds; the audits, which are short, themselves. Archives of before have none."""
 
     format: int
     runs: tuple[ArchivedRun, ...]
+    audits: tuple[Audit, ...] = ()
 
     def entries(self) -> Iterator[tuple[str, ArchivedFile]]:
         """Each file with its name in the archive."""

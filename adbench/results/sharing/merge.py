@@ -18,7 +18,8 @@ from typing import BinaryIO, Literal
 from ...util import files
 from ...util.errors import ResultError, TaskError, reason
 from ...util.plain_files import blocks_of, is_link, is_locked, open_plain
-from .. import removal, result_file
+from .. import audits, removal, result_file
+from ..audits import Audit
 from ..records import Result
 from ..result_file import RESULT
 from ..run_files import folder_of
@@ -49,10 +50,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Merged:
-    """The runs that are there now, and those that are left out."""
+    """The runs that are there now, those that are left out, and the audits that came with them, by their source."""
 
     outcomes: tuple[Outcome, ...]
     left_out: tuple[LeftOut, ...]
+    audits: tuple[tuple[Path, Audit], ...] = ()
 
     def of(self, *kinds: What) -> list[FoundRun]:
         """The runs with which one of these things was done."""
@@ -74,6 +76,8 @@ def merge(
 ) -> Merged:
     """Copy runs into a folder of results. Nothing outside of it is written, and links in it are not followed.
 
+    Of two audits of the same code, set-up and machine the newer one stays.
+
     Args:
         scans: the runs of each source, in the order in which they count.
         target: the folder, which may not exist yet.
@@ -92,8 +96,10 @@ def merge(
     with merger:
         for runs in groups.values():
             merger.take(runs)
+        came = [(each.source, audit) for each in scans for audit in each.audits]
+        taken = audits.take(came, target, dry_run=dry_run)
     left_out = (*(each for one in scans for each in one.left_out), *merger.left_out)
-    return Merged(tuple(merger.outcomes), left_out)
+    return Merged(tuple(merger.outcomes), left_out, taken)
 
 
 class _LeaveError(Exception):

@@ -132,7 +132,7 @@ def _commit(
     clone: Clone, layout: Layout, merged: Merged, build_site: BuildSite | None, message: str, show: Watch
 ) -> str:
     """Make the commit; "" if there is nothing to add."""
-    changed = merged.of("added", "replaced", "completed")
+    changed = [*merged.of("added", "replaced", "completed"), *merged.audits]
     results, site = clone.folder / layout.results, clone.folder / (layout.site or layout.results)
     wants_site = build_site is not None and layout.site is not None and (changed or not site.exists())
     if not changed and not (wants_site and has_results(results)):
@@ -173,6 +173,9 @@ def _message(merged: Merged, first_line: str) -> str:
         runs = [each.run for each in merged.outcomes if each.what == what]
         if runs:
             parts.append((f"{verb} {plural(len(runs), 'run')} {_of(runs)}", runs))
+    if merged.audits:
+        methods = list(dict.fromkeys(audit.method for _, audit in merged.audits))
+        parts.append((f"Add {plural(len(merged.audits), 'audit')} of {_named(methods, 'method')}", []))
     heads = [text if number == 0 else text[0].lower() + text[1:] for number, (text, _) in enumerate(parts)]
     lines = [first_line or ", ".join(heads) or "Build the site", ""]
     listed = [(text.split()[0], run) for text, runs in parts for run in runs]

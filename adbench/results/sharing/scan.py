@@ -13,7 +13,8 @@ from zipfile import BadZipFile, ZipFile
 from ...util import integrity
 from ...util.errors import ResultError, reason
 from ...util.plain_files import is_link, is_locked, is_plain, sha256_of
-from .. import result_file, run_files, speeds
+from .. import audits, result_file, run_files, speeds
+from ..audits import Audit
 from ..find import LAST
 from ..image_scores import SCORES, THRESHOLD_SCORES
 from ..records import Result
@@ -108,11 +109,12 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Scan:
-    """The runs of one source."""
+    """The runs of one source, and the audits of methods that lie beside them."""
 
     source: Path
     runs: tuple[FoundRun, ...]
     left_out: tuple[LeftOut, ...] = ()
+    audits: tuple[Audit, ...] = ()
 
 
 def key_of(result: Result) -> tuple[str, ...]:
@@ -140,7 +142,8 @@ def scan(
     Args:
         folder: ``RESULTS`` with runs in ``DATASET/CLASS/METHOD/RUN``.
         take: what to take beside the results; by default all.
-        chosen: look for these results alone; of a model of several classes for all of them.
+        chosen: look for these results alone, and for the audits of their methods; of a model of several classes for
+            the results of all of them.
         source: the archive that was unpacked into the folder, whose files may then be moved.
         watch: called with the run that is being checked.
 
@@ -173,7 +176,10 @@ class _Scanner:
                 alone.append(FoundRun(self.source, (part,), self.movable))
         whole = [run for parts in joint.values() if (run := self._joint(parts)) is not None]
         runs = sorted([*alone, *whole], key=lambda run: [str(part.folder) for part in run.parts])
-        return Scan(self.source, tuple(runs), tuple(self.left_out))
+        found, problems = audits.read_all(self.root, None if chosen is None else {each.method for each in chosen})
+        for path, problem in problems:
+            self._leave(path, "damaged", problem.replace(str(self.root), str(self.source)))
+        return Scan(self.source, tuple(runs), tuple(self.left_out), tuple(found))
 
     def _places(self, chosen: Sequence[Result]) -> Iterator[Path]:
         """The folders of some results, sorted."""

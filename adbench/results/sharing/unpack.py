@@ -24,6 +24,7 @@ from ...util import files
 from ...util.errors import ResultError, absent, first_line, reason
 from ...util.plain_files import BLOCK, is_link, open_plain
 from ...util.sizes import bytes_text
+from .. import audits
 from . import manifest as manifests
 from .manifest import FORMAT, MANIFEST, ArchivedFile, Manifest, is_allowed
 from .scan import Watch
@@ -58,7 +59,8 @@ def unpack(path: Path, folder: Path, watch: Watch | None = None) -> Manifest:
 
     Args:
         path: the archive.
-        folder: where ``DATASET/CLASS/METHOD/RUN`` are made; a temporary one, since an error leaves it half full.
+        folder: where ``DATASET/CLASS/METHOD/RUN`` and audits are made; a temporary one, since an error leaves it half
+            full.
         watch: called with what is being unpacked.
 
     Raises:
@@ -79,6 +81,8 @@ def unpack(path: Path, folder: Path, watch: Watch | None = None) -> Manifest:
                     _repeat(folder.joinpath(*file.same_as.split("/")[1:]), own)
                 else:
                     _unpack(path, archive, f"{run.folder}/{file.name}", file, own)
+    for audit in manifest.audits:
+        audits.write(folder, audit)  # under a name that is made from its content
     return manifest
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from made_results import make_result
+from made_results import make_audit, make_result
 from pages import SCORES, Reader, put, record, write
 from runs import TINY, adbench, run_tiny
 
@@ -24,6 +24,7 @@ from adbench.report.page import figures, templates
 from adbench.report.tables import Column, Table
 from adbench.results import run_files, store
 from adbench.run import gallery, overlay
+from adbench.run.audit import Audited
 from adbench.run.reopen import Reopener
 from adbench.util.errors import ResultError
 
@@ -212,6 +213,16 @@ def test_a_page_with_any_names_is_well_formed(tmp_path, tiny_data):
     words = "".join(ElementTree.fromstring(outside).itertext())
     assert words.count("\\x1b[31m<b>\\x00\\x07\\x9b&\\xff\\ufffe\\u202e'\"") > 10
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ufffe]", text)
+
+
+def test_methods_have_their_audits(tmp_path):
+    """A line for each method, with or without one."""
+    for name in ("a", "b"):
+        put(tmp_path, make_result(name), SCORES)
+    found = {"a": [Audited(make_audit(), "current")]}
+    made = page.write(store.read_all(tmp_path).results, tmp_path / "out", stored=tmp_path, audits=found)
+    text = Reader(made.read_text(encoding="utf-8")).text
+    assert "a audited on 2026-01-02 with this code: 1 check passed, 1 skipped (works on a GPU) b not audited" in text
 
 
 def test_synthetic_data_is_labelled(tmp_path):

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from made_histograms import LABELS, histograms
-from made_results import make_result
+from made_results import make_audit, make_result
 from pages import SCORES, Reader, put
 from runs import TINY
 
@@ -17,7 +17,8 @@ from adbench import report
 from adbench.api import registry
 from adbench.metrics.metrics import evaluate
 from adbench.report import confidence, site
-from adbench.results import speeds, store
+from adbench.results import audits, speeds, store
+from adbench.results.audits import Check
 from adbench.results.records import Identity
 from adbench.results.run_files import folder_of
 from adbench.results.speeds import Latency, Speed
@@ -102,6 +103,16 @@ def test_the_pages_hold_boards_methods_and_runs(built):
     for words in ("ROC", "Scores: tiny:cpu", "protocol", "environment", "Command", "Options", "evidence.npz"):
         assert any(words in run for run in runs)
     assert sum("PRO" in run.partition("Facts")[0].split() for run in runs) == 1  # the one with histograms
+
+
+def test_the_page_of_a_method_has_its_audit(tmp_path):
+    """With its checks; another method's says that there is none. Texts of other people are escaped."""
+    audits.write(tmp_path / "results", make_audit(NASTY, checks=(Check(NASTY, "failed", NASTY),)))
+    found = made(tmp_path / "results", make_result(NASTY), make_result("b"), tmp=tmp_path / "site")
+    nasty = next(read.text for path, read in found.items() if path.startswith("methods/") and path != "methods/b.html")
+    assert "audited on 2026-01-02 with code that is not at hand: 1 of 1 check failed" in nasty
+    assert "a processor" in nasty
+    assert "not audited: adbench check-method b tests" in found["methods/b.html"].text
 
 
 def test_the_same_results_give_the_same_bytes(built, stored, tiny_registry, tmp_path):
