@@ -8,8 +8,8 @@ from pathlib import Path
 from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
-from .defects import with_rules
-from .tree import tree_dataset
+from .defects import CONFIG, with_rules
+from .tree import Tree, tree_dataset
 
 NAME = "autovi"
 COUNTS = {
@@ -42,6 +42,9 @@ FACTS = Facts(
 )
 
 
+TREE = Tree(joins=True, files=(CONFIG,))
+
+
 def _finish(task: Task, folder: Path) -> Task:
     return with_rules(task, folder, {})
 
@@ -49,4 +52,4 @@ def _finish(task: Task, folder: Path) -> Task:
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``autovi``."""
-    return [tree_dataset(NAME, "AutoVI: assembly of cars", FACTS, finish=_finish)]
+    return [tree_dataset(NAME, "AutoVI: assembly of cars", FACTS, TREE, _finish)]

@@ -15,9 +15,9 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Counts, Facts, Problem
 
 from .counted import with_counts
-from .layout import check_has_test, folders_in, images_in
-from .plain import passed_over
-from .roots import class_folder, find_classes, plural
+from .layout import check_has_test, folders_in, images_in, passed_over
+from .names import plural
+from .roots import class_folder, find_classes
 from .tree import USUAL, is_tree, read_tree
 
 NAME = "dagm"

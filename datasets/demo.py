@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from adbench import Dataset, Task, hookimpl
 from adbench.api import GOOD, Counts, DataError, Facts, files, reason
 
-from .layout import MASK_ENDING, check_class, images_in, read_class
+from .layout import MASK_ENDING, check_class, images_in
+from .tree import read_class
 
 if TYPE_CHECKING:
     from .demo_images import DemoImage

@@ -18,10 +18,10 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Archive, Counts, DataError, Facts, Range, reason
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, check_root, images_in
-from .paired import BAD, SplitOptions
-from .plain import passed_over, split
-from .roots import candidates, nothing, plural
+from .layout import check_class, check_has_test, check_root, images_in, passed_over
+from .names import plural
+from .paired import BAD, SplitOptions, divide
+from .roots import candidates, nothing
 
 NAME = "elpv"
 PACKAGE = "elpv_dataset"
@@ -95,9 +95,7 @@ def load(options: ElpvOptions, root: Path, class_name: str) -> Task:
     used = [(path, number) for path, number in rows if options.doubtful or number in (0, 1)]
     good = [Sample(base / path) for path, number in used if number < options.threshold]
     bad = tuple(Sample(base / path, 1, BAD) for path, number in used if number >= options.threshold)
-    chosen = split([sample.path.name for sample in good], options.test_share, options.split_seed)
-    train = tuple(sample for number, sample in enumerate(good) if number not in chosen)
-    test = tuple(sample for number, sample in enumerate(good) if number in chosen)
+    train, test = divide(good, options)
     left_out = "" if options.doubtful else f"; {len(rows) - len(used)} doubtful left out"
     line = (
         f"{NAME}: {plural(len(train), 'good image')} for training, {len(test)} good and {len(bad)} defective for "

@@ -18,21 +18,19 @@ from .layout import (
     check_root,
     folders_in,
     images_in,
-    is_class,
+    is_text,
+    named,
     passed_over,
-    read_class,
     visible,
 )
+from .names import is_bad, is_good
 from .plain import FolderOptions, check_names, is_plain, read_loose, read_plain
 from .plain_masks import MASK_FOLDERS
+from .tree import Tree, has_split, is_class, read_class
 
 NAME = "folder"
 PLAIN = "CLASS/good and CLASS/bad"
 LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_truth/DEFECT"
-
-LIKELY_GOOD = ("good", "ok", "normal", "pass")
-LIKELY_BAD = ("bad", "ng", "defect", "defects", "defective", "anomaly", "anomalous", "abnormal", "fail")
-"""Names in lower case that are taken for those of good and of defective images, in a class without ``good``."""
 
 Layout = Literal["plain", "mvtec", "loose", "list"]
 
@@ -68,14 +66,26 @@ def load(root: Path, class_name: str, options: FolderOptions = USUAL) -> Task:
         return read_loose(NAME, folder)
     if layout == "list":
         return image_list.load(NAME, folder, class_name, options)
-    if layout == "mvtec":
-        task = read_class(NAME, folder)
-        return task if options == USUAL else replace(task, remarks=(_own_split(class_name), *task.remarks))
-    task = _read_plain(folder, options)
+    task = _read_split(folder, options) if layout == "mvtec" else _read_plain(folder, options)
     if folder == root.resolve():
         return task
-    others = [path.name + ("/" if path.is_dir() else "") for path in visible(root) if path.name not in found]
-    return replace(task, remarks=(*task.remarks, *passed_over(f"{NAME} at {root}", others)))
+    others = [path for path in visible(root) if path.name not in found and not is_text(path)]
+    return replace(task, remarks=(*task.remarks, *passed_over(f"{NAME} at {root}", named(others, root))))
+
+
+def _tree(options: FolderOptions) -> Tree:
+    """MVTec's layout with the folders that the user named for good images, or with those of the usual names."""
+    masks = ("ground_truth", "masks")
+    return Tree(masks=masks) if options.good == USUAL.good else Tree(good=options.good, only=True, masks=masks)
+
+
+def _read_split(folder: Path, options: FolderOptions) -> Task:
+    """Read a class that is split by its folders; of the options only names of good images count."""
+    task = read_class(NAME, folder, _tree(options))
+    without = replace(options, good=USUAL.good)
+    lines = [] if without == USUAL else [_own_split(folder.name)]
+    counting = replace(USUAL, good=options.good)
+    return replace(task, options=None if counting == USUAL else counting, remarks=(*lines, *task.remarks))
 
 
 def _read_plain(folder: Path, options: FolderOptions) -> Task:
@@ -84,23 +94,27 @@ def _read_plain(folder: Path, options: FolderOptions) -> Task:
     task = read_plain(NAME, folder, likely)
     if likely == options:
         return task
-    bad = [name for name in likely.bad if (folder / name).is_dir()]
-    also = f" and {', '.join(bad)} for defective ones" if bad else ""
-    said = f"{NAME}/{folder.name}: {', '.join(likely.good)} taken for good images{also} (--good and --bad name others)."
+    bad = [name for name in likely.bad if likely.bad != options.bad and (folder / name).is_dir()]
+    good = [f"{', '.join(likely.good)} taken for good images"] if likely.good != options.good else []
+    taken = [*good, *([f"{', '.join(bad)} {'' if good else 'taken '}for defective ones"] if bad else [])]
+    said = f"{NAME}/{folder.name}: {' and '.join(taken)} (--good and --bad name others)."
     return replace(task, options=options, remarks=(said, *task.remarks))
 
 
 def _by_names(folder: Path, options: FolderOptions) -> FolderOptions:
-    """The options with the usual names that a class without a folder ``good`` has for good and bad images."""
-    if options.good != USUAL.good or (folder / GOOD).is_dir() or is_class(folder):
+    """The options with the usual names of good and bad images where a class has no folders ``good`` and ``bad``."""
+    if options.good != USUAL.good or is_class(folder, _tree(options)):
         return options
     inner = folders_in(folder)
-    if any(is_plain(each, options) or is_class(each) for each in inner):
+    if not (folder / GOOD).is_dir() and any(is_plain(each, options) or is_class(each) for each in inner):
         return options
     names = [each.name for each in inner]
-    good = tuple(name for name in names if name.casefold() in LIKELY_GOOD and images_in(folder / name))
-    bad = tuple(name for name in names if name.casefold() in LIKELY_BAD) if options.bad == USUAL.bad else ()
-    return replace(options, good=good, bad=bad or options.bad) if good else options
+    good, bad = options.good, options.bad
+    if not (folder / GOOD).is_dir():
+        good = tuple(name for name in names if is_good(name) and images_in(folder / name)) or good
+    if bad == USUAL.bad and not (folder / bad[0]).is_dir() and (folder / good[0]).is_dir():
+        bad = tuple(name for name in names if is_bad(name)) or bad
+    return replace(options, good=good, bad=bad)
 
 
 def _own_split(class_name: str) -> str:
@@ -135,7 +149,7 @@ def _names_hint(root: Path) -> str:
     for place in (root, *folders_in(root)):
         names = [each.name for each in folders_in(place) if each.name not in MASK_FOLDERS and images_in(each)]
         if len(names) > 1:
-            good = next((name for name in names if name.lower() in LIKELY_GOOD), names[0])
+            good = next(filter(is_good, names), names[0])
             bad = ",".join(name for name in names if name != good)
             return f"Name the folders of {place}, such as --good {good} --bad {bad}"
     return ""
@@ -147,11 +161,12 @@ def _layout(folder: Path, options: FolderOptions) -> Layout | None:
     named = (options.good, options.bad) != (USUAL.good, USUAL.bad)
     if named and is_plain(folder, options):
         return "plain"
-    if (folder / "train" / GOOD).is_dir():
+    tree = _tree(options)
+    if has_split(folder, tree):
         return "mvtec"
     if is_plain(folder, options):
         return "plain"
-    return "mvtec" if is_class(folder) else None
+    return "mvtec" if is_class(folder, tree) else None
 
 
 def reader(options: FolderOptions = USUAL) -> Dataset:

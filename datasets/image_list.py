@@ -5,7 +5,8 @@
     images/0002.png,test,bad,scratch,masks/0002.png,
 
 ``path`` and one of ``label`` and ``defect`` are needed. Paths are below the root. Without ``split`` the good images are
-split as those of folders (see ``plain``). In JSON it is a list of objects with these keys.
+split as those of folders (see ``plain``). In JSON it is a list of objects with these keys. Letters of names may be in
+another form than on the disk (see ``names``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import NoReturn
 from adbench import Sample, Task
 from adbench.api import GOOD, IMAGE_SUFFIXES, UNLABELLED, DataError, reason
 
-from .layout import passed_over
+from .layout import on_disk, passed_over
+from .names import BAD_NAMES, GOOD_NAMES, nfc
 from .plain import FolderOptions, split
 
 NAMES = ("dataset.csv", "dataset.json")
@@ -28,8 +30,8 @@ NAMES = ("dataset.csv", "dataset.json")
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 COLUMNS = ("path", "split", "label", "defect", "mask", "class")
-GOOD_LABELS = frozenset({"good", "ok", "normal", "0", "false"})
-BAD_LABELS = frozenset({"bad", "ng", "defective", "defect", "anomaly", "anomalous", "abnormal", "1", "true"})
+GOOD_LABELS = frozenset({*GOOD_NAMES, "0", "false"})
+BAD_LABELS = frozenset({*BAD_NAMES, "1", "true"})
 SPLITS = {
     TRAIN: TRAIN, "training": TRAIN, TEST: TEST, "testing": TEST,
     VALIDATION: VALIDATION, "val": VALIDATION, "valid": VALIDATION,
@@ -146,7 +148,7 @@ def _row(path: Path, number: int, cells: dict[str, str]) -> Row:
     is_bad = defect not in (GOOD, UNLABELLED)
     mask = _below(path, where, cells["mask"]) if cells["mask"] and is_bad else None
     sample = Sample(image, int(is_bad), defect, mask)
-    name, class_name = image.relative_to(path.parent).as_posix(), cells["class"] or path.resolve().parent.name
+    name, class_name = image.relative_to(path.parent).as_posix(), nfc(cells["class"]) or path.resolve().parent.name
     return Row(name, SPLITS.get(part, ""), sample, class_name, ignored_mask=bool(cells["mask"]) and not is_bad)
 
 
@@ -164,7 +166,7 @@ def _defect(path: Path, where: str, cells: dict[str, str]) -> str:
         _refuse(path, f"{where}label '{cells['label']}'", "good, bad, 0 or 1")
     if named_good:
         _refuse(path, f"{where}a bad image with the defect '{defect}'", "one of them")
-    return defect or DEFECT
+    return nfc(defect) or DEFECT
 
 
 def _below(path: Path, where: str, name: str) -> Path:
@@ -172,7 +174,7 @@ def _below(path: Path, where: str, name: str) -> Path:
     place = PurePosixPath(name.replace("\\", "/"))
     if not name or place.is_absolute() or ".." in place.parts or Path(name).is_absolute():
         _refuse(path, f"{where}path '{name}'", f"a file below {path.parent}")
-    return path.parent.joinpath(*place.parts)
+    return on_disk(path.parent, place.parts)
 
 
 def _csv(path: Path) -> Iterator[dict[str, str]]:

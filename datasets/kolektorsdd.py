@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from adbench import Dataset, Task, hookimpl
+from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, folders_in
-from .paired import USUAL, Pairs, SplitOptions, read_pairs
-from .plain import passed_over, split
+from .layout import check_class, check_has_test, folders_in, passed_over
+from .paired import USUAL, Pairs, SplitOptions, divide, read_pairs
 from .roots import find_rearranged, find_single
 from .tree import read_tree
 
@@ -78,14 +77,15 @@ def load(options: SplitOptions, root: Path, class_name: str) -> Task:
     return task
 
 
+def _item(sample: Sample) -> str:
+    return sample.path.parent.name
+
+
 def _split(base: Path, pairs: Pairs, options: SplitOptions) -> Task:
-    items = sorted({sample.path.parent.name for sample in pairs.good})
-    chosen = {items[place] for place in split(items, options.test_share, options.split_seed)}
-    train = tuple(sample for sample in pairs.good if sample.path.parent.name not in chosen)
-    test = tuple(sample for sample in pairs.good if sample.path.parent.name in chosen)
+    train, test = divide(pairs.good, options, _item)
     line = (
-        f"{NAME}: {len(train)} good images of {len(items) - len(chosen)} items for training, {len(test)} of "
-        f"{len(chosen)} items for testing (test_share={options.test_share:g}, no official split)."
+        f"{NAME}: {len(train)} good images of {len({*map(_item, train)})} items for training, {len(test)} of "
+        f"{len({*map(_item, test)})} items for testing (test_share={options.test_share:g}, no official split)."
     )
     others = [path.name + "/" for path in folders_in(base) if not is_item(path)]
     unused = [path.relative_to(base).as_posix() for path in pairs.unused]

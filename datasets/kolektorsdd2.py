@@ -12,10 +12,10 @@ from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, images_in
+from .layout import check_class, check_has_test, images_in, passed_over
+from .names import plural
 from .paired import read_pairs
-from .plain import passed_over
-from .roots import find_rearranged, find_single, plural
+from .roots import find_rearranged, find_single
 from .tree import read_tree
 
 NAME = "kolektorsdd2"

@@ -1,68 +1,38 @@
-"""Reads the MVTec layout, which most data sets of the field share or can be rearranged into.
-
-    CLASS/train/good/*.png              good images only
-    CLASS/test/good/*.png
-    CLASS/test/DEFECT/*.png             one folder per type of defect
-    CLASS/ground_truth/DEFECT/*.png     masks: STEM_mask or STEM of the image, nonzero = defective
+"""What all readers share: lists of files and folders, the folder of a data set, and what is said of both.
 
 Readers list files and never open them. They run as plugins at each start: they use the standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from adbench import Sample, Task
-from adbench.api import GOOD, IMAGE_SUFFIXES, UNLABELLED, DataError, Problem, UnknownNameError, reason
+from adbench import Task
+from adbench.api import IMAGE_SUFFIXES, DataError, UnknownNameError, reason
+
+from .names import key, nfc, plural
 
 MASK_ENDING = "_mask"
+"""How the name of a mask ends where one is missing and its path is named."""
 
-UNSORTED = ("unknown", "unlabelled", "unlabeled")
-"""Folders of ``test`` whose images have no label, if there is no other folder in it."""
+LITTER = ("thumbs.db", "desktop.ini")
+"""Files that systems leave in folders, in lower case; as hidden ones they are nobody's data."""
+
+TEXTS = ("readme", "license", "licence", "copying", "citation", "changelog")
+"""Stems of texts about a data set, in lower case, which lie beside its folders."""
+
+UNREAD = (".avif", ".cr2", ".dcm", ".dng", ".exr", ".heic", ".heif", ".jxl", ".mat", ".nef", ".npy", ".npz", ".raw")
+"""Suffixes of images in formats that are not read."""
+
+MOST = 2000
+"""Files at which counting the images of a folder that is passed over stops."""
 
 LISTED = 6
 """Number of files that a remark names."""
 
 ROOT_HINT = "Give its folder with --data-root DIR or ADBENCH_DATA"
-
-
-def is_class(folder: Path) -> bool:
-    """Whether a folder is meant as a class in MVTec layout: it has ``train/good``, or ``test`` without it."""
-    return (folder / "train" / GOOD).is_dir() or (folder / "test").is_dir()
-
-
-def read_class(dataset: str, folder: Path, *, synthetic: bool = False) -> Task:
-    """List the images and masks of one class in MVTec layout, in the order of their names.
-
-    A class whose only test folder is ``test/unknown`` has images without labels, which can be scored, but not judged.
-    A class without any ``ground_truth`` folder has no masks: only image-level metrics are defined. Otherwise a
-    defective image without a mask names the path where its mask was expected. A remark names masks of no image.
-
-    Args:
-        dataset: the data set's name, for the task and for messages.
-        folder: the class; its name is the class's, and its parent the task's root.
-        synthetic: whether the images were made by a program.
-
-    Raises:
-        DataError: the folder is missing, or has no test image.
-    """
-    if not folder.is_dir():
-        raise DataError(
-            f"class {folder.name} of {dataset}",
-            found=f"no folder {folder}",
-            wanted="train, test and ground_truth in it",
-        )
-    train = tuple(Sample(path) for path in images_in(folder / "train" / GOOD))
-    test, problems, unused = _read_test(folder)
-    names = [path.relative_to(folder).as_posix() for path in unused]
-    remarks = tuple(passed_over(f"{dataset}/{folder.name}", names))
-    place = folder / "train" / GOOD
-    task = Task(
-        dataset, folder.name, folder.parent, train, test, synthetic, problems, train_place=place, remarks=remarks
-    )
-    check_has_test(task, folder / "test")
-    return task
 
 
 def check_has_test(task: Task, folder: Path) -> None:
@@ -101,7 +71,7 @@ def visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
-        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        found = [path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in LITTER]
     except OSError as error:
         raise DataError(f"folder {folder}", found=reason(error), hint="Correct its permissions") from error
     return sorted(found, key=lambda path: path.name)
@@ -157,78 +127,85 @@ def check_class(dataset: str, class_name: str, classes: Sequence[str]) -> None:
         raise UnknownNameError(f"class of {dataset}", class_name, classes)
 
 
+def inner_folder(folder: Path, name: str) -> Path | None:
+    """The folder of this name in a folder; where there is none, that whose name differs in capitals; None without one.
+
+    Args:
+        folder: where it is searched.
+        name: its name, or a path with forward slashes.
+
+    Raises:
+        DataError: several names differ in capitals alone, and none is the name.
+    """
+    place: Path | None = folder
+    for part in name.split("/"):
+        if place is None or (place / part).is_dir():
+            place = place and place / part
+            continue
+        found = [path for path in folders_in(place) if key(path.name) == key(part)]
+        if len(found) > 1:
+            named = " and ".join(path.name for path in found)
+            raise DataError(f"folder {place}", found=f"{named}", wanted=f"one folder {part}", hint="Rename one of them")
+        place = found[0] if found else None
+    return place
+
+
+def on_disk(root: Path, parts: Sequence[str]) -> Path:
+    """The path of these names below a root, with letters in the form in which the disk has them."""
+    place = root
+    for part in parts:
+        inner = place / part
+        if not inner.exists():
+            inner = next((path for path in visible(place) if nfc(path.name) == nfc(part)), inner)
+        place = inner
+    return place
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is a text about a data set, such as readme.txt: nothing is missed without it."""
+    return key(path.stem) in TEXTS and path.suffix.lower() not in IMAGE_SUFFIXES
+
+
+def named(paths: Sequence[Path], folder: Path) -> list[str]:
+    """Paths below a folder, for ``passed_over``; folders end with a stroke and the number of images in them."""
+    return [f"{path.relative_to(folder).as_posix()}{_inside(path) if path.is_dir() else ''}" for path in paths]
+
+
+def _inside(folder: Path) -> str:
+    """What is said of a folder behind its name: "/ (12 images)"."""
+    images = files = 0
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images += sum(not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names)
+        files += len(names)
+        if files > MOST:
+            return f"/ (more than {images} images)"
+    return f"/ ({plural(images, 'image')})" if images else "/"
+
+
+def unread(folder: Path, used: Collection[Path], searched: Collection[Path] = ()) -> list[Path]:
+    """What lies in a folder and is not used: files, and folders without anything that is; no texts such as readme.
+
+    Args:
+        folder: of a class.
+        used: files and folders.
+        searched: folders in which each file is named, though none may be used.
+    """
+    above = {parent for path in used for parent in path.parents} | {*searched}
+    found: list[Path] = []
+    for path in visible(folder):
+        if path in above and path not in used:
+            found += unread(path, used, searched)
+        elif path not in used and not is_text(path):
+            found.append(path)
+    return found
+
+
 def passed_over(where: str, names: Sequence[str]) -> list[str]:
     """A line that names what isn't read; none if there is nothing."""
     if not names:
         return []
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return [f"{where}: passed over: {', '.join(names[:LISTED])}{more}."]
-
-
-def looks_good(name: str) -> bool:
-    """Whether a folder's name is "good" to people, but not to a program, such as "Good"."""
-    return name != GOOD and name.strip().casefold() == GOOD
-
-
-def _read_test(folder: Path) -> tuple[tuple[Sample, ...], tuple[Problem, ...], list[Path]]:
-    """The test images, what is wrong with them, and the masks of no image."""
-    ground_truth = folder / "ground_truth"
-    has_masks = ground_truth.is_dir()
-    samples: list[Sample] = []
-    problems: list[Problem] = []
-    unused: list[Path] = []
-    defects = folders_in(folder / "test")
-    for place in defects:
-        found = images_in(place)
-        masks = _Masks(ground_truth / place.name, found)
-        if not found:
-            problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
-        if looks_good(place.name):
-            problems.append(Problem(place, f"a type of defect called {place.name}", f"Name it {GOOD} if it is none"))
-        elif len(defects) == 1 and place.name in UNSORTED:
-            samples += [Sample(path, defect=UNLABELLED) for path in found]
-        elif place.name == GOOD:
-            samples += [Sample(path) for path in found]
-        elif not has_masks:
-            samples += [Sample(path, 1, place.name) for path in found]
-        else:
-            samples += [Sample(path, 1, place.name, mask) for path in found if (mask := masks.of(path)) is not None]
-        problems += masks.problems
-        unused += masks.unused
-    known = {place.name for place in defects}
-    problems += [
-        Problem(place, f"masks, but no folder {folder / 'test' / place.name}", "Add the images or remove the masks")
-        for place in folders_in(ground_truth)
-        if place.name not in known and images_in(place)
-    ]
-    return tuple(samples), tuple(problems), unused
-
-
-class _Masks:
-    """The masks of one type of defect, found by the file stem of their image."""
-
-    def __init__(self, folder: Path, images: Sequence[Path]) -> None:
-        self.problems: list[Problem] = []
-        self.unused = images_in(folder)
-        self._folder = folder
-        self._by_stem: dict[str, list[Path]] = {}
-        for path in self.unused:
-            self._by_stem.setdefault(path.stem, []).append(path)
-        stems = [image.stem for image in images]
-        self._shared = {stem for stem in stems if stems.count(stem) > 1}
-
-    def of(self, image: Path) -> Path | None:
-        """The mask of an image, or the path where it was expected; None, and a problem, where several fit."""
-        usual = image.stem + MASK_ENDING
-        found = self._by_stem.get(usual) or self._by_stem.get(image.stem) or [self._folder / f"{usual}.png"]
-        self.unused = [path for path in self.unused if path not in found]
-        if len(found) > 1:
-            names = " and ".join(path.name for path in found)
-            self.problems.append(Problem(image, f"two masks, {names} in {self._folder}", "Keep one of them"))
-            return None
-        if image.stem in self._shared:
-            self.problems.append(
-                Problem(image, f"a mask {found[0]} that other images of this name have, too", "Rename the images")
-            )
-            return None
-        return found[0]
+    unread = sorted({suffix for name in names if (suffix := Path(name).suffix.lower()) in UNREAD})
+    convert = f" Images in {', '.join(unread)} are not read: convert them to PNG or TIFF." if unread else ""
+    return [f"{where}: passed over: {', '.join(names[:LISTED])}{more}.{convert}"]

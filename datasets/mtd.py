@@ -17,10 +17,10 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Counts, DataError, Facts, reason
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, folders_in, images_in
-from .paired import USUAL, SplitOptions
-from .plain import passed_over, split
-from .roots import find_rearranged, find_single, plural
+from .layout import check_class, check_has_test, folders_in, images_in, passed_over
+from .names import plural
+from .paired import USUAL, SplitOptions, divide
+from .roots import find_rearranged, find_single
 from .tree import read_tree
 
 NAME = "mtd"
@@ -117,13 +117,12 @@ def _split(
     listed = base / LIST
     if listed.is_file():
         names = {Path(line.strip()).stem for line in _lines(listed) if line.strip()}
-        chosen = {number for number, sample in enumerate(good) if sample.path.stem not in names}
+        train = tuple(sample for sample in good if sample.path.stem in names)
+        test = tuple(sample for sample in good if sample.path.stem not in names)
         how = f"as {LIST} says"
     else:
-        chosen = split([sample.path.name for sample in good], options.test_share, options.split_seed)
+        train, test = divide(good, options)
         how = f"test_share={options.test_share:g}, no official split"
-    train = tuple(sample for number, sample in enumerate(good) if number not in chosen)
-    test = tuple(sample for number, sample in enumerate(good) if number in chosen)
     line = f"{NAME}: {plural(len(train), 'good image')} for training, {len(test)} for testing ({how})."
     return train, test, line
 

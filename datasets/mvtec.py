@@ -9,7 +9,8 @@ from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
 from .counted import with_counts
-from .layout import check_class, find_root, read_class
+from .layout import check_class, find_root
+from .tree import read_class
 
 NAME = "mvtec"
 SOURCE = "https://www.mvtec.com/company/research/datasets/mvtec-ad"

@@ -12,7 +12,7 @@ from pathlib import Path
 from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
-from .defects import with_rules
+from .defects import CONFIG, with_rules
 from .tree import Tree, tree_dataset
 
 NAME = "mvtec_loco"
@@ -50,6 +50,9 @@ FACTS = Facts(
 )
 
 
+TREE = Tree(validation="validation", joins=True, files=(CONFIG,))
+
+
 def _finish(task: Task, folder: Path) -> Task:
     return with_rules(task, folder, GROUPS)
 
@@ -58,4 +61,4 @@ def _finish(task: Task, folder: Path) -> Task:
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``mvtec_loco``."""
     summary = "MVTec LOCO AD: logical and structural defects of 5 objects"
-    return [tree_dataset(NAME, summary, FACTS, Tree(validation="validation"), _finish)]
+    return [tree_dataset(NAME, summary, FACTS, TREE, _finish)]

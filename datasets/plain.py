@@ -5,6 +5,8 @@
     CLASS/bad/DEFECT/*.png   a folder per type of defect
     CLASS/masks/...          masks, if there are any (or ground_truth): see ``plain_masks``
 
+In place of a folder the options may have a pattern, such as ok_*.png: see ``patterns``.
+
 The split depends on three things alone: the names of the good files below their folder, the share for testing, and the
 split's seed. So all methods, seeds of runs and copies of the images have the same one. Each name gets a number by
 SHA-256, and the images with the lowest numbers are for testing. One more image moves at most one other.
@@ -13,7 +15,6 @@ SHA-256, and the images with the lowest numbers are for testing. One more image 
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,8 +23,13 @@ from typing import Annotated, NoReturn
 from adbench import Sample, Task
 from adbench.api import GOOD, UNLABELLED, DataError, DataOptions, OptionError, Problem, Range
 
-from .layout import LISTED, folders_in, images_in, looks_good, passed_over, visible
-from .plain_masks import MASK_FOLDERS, Masks, paired
+from .layout import LISTED, folders_in, images_in, named, passed_over, unread, visible
+from .names import beside, is_bad, is_good, nfc, plural
+from .patterns import base, defect_type, is_pattern, matching
+from .plain_masks import MASK_FOLDERS, Masks
+
+BAD = "bad"
+"""The type of defective images whose pattern and folder say none."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +37,24 @@ class FolderOptions(DataOptions):
     """How folders of good and bad images are read."""
 
     good: tuple[str, ...] = ("good",)
-    """Folders of good images in a class without a split."""
+    """Folders of good images, or patterns of their paths such as ok_*.png."""
 
     bad: tuple[str, ...] = ("bad",)
-    """Folders of defective images beside them. Each is a type of defect, and so is each folder in one of them."""
+    """Folders of defective images, or patterns. Each is a type of defect, and so is each folder in one of them."""
 
     test_share: Annotated[float, Range(0, 1)] = 0.3
-    """Part of the good images that is for testing; the others are for training."""
+    """Part of the good images that is for testing, without a split; the others are for training."""
 
     split_seed: Annotated[int, Range(0)] = 0
     """Another number draws other good images for testing. The seed of a run never does."""
 
 
 def is_plain(folder: Path, options: FolderOptions) -> bool:
-    """Whether a folder has one of the folders of good or bad images."""
-    return any((folder / name).is_dir() for name in (*options.good, *options.bad))
+    """Whether a folder has one of the folders of good or bad images, or an image that fits a pattern."""
+    return any(
+        matching(folder, name, MASK_FOLDERS) if is_pattern(name) else (folder / name).is_dir()
+        for name in (*options.good, *options.bad)
+    )
 
 
 def read_plain(dataset: str, folder: Path, options: FolderOptions) -> Task:
@@ -57,13 +66,14 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions) -> Task:
         options: names of folders, and the split.
 
     Raises:
-        DataError: too few good images, no folder of bad ones where others lie beside the good ones, or a type of
-            defect that is called good.
+        DataError: too few good images, no folder of bad ones where others lie beside the good ones, a type of
+            defect that is called good, or images that are both.
     """
     found = _Found(dataset, folder, options)
     train, test = found.split()
     if not (*test, *found.bad):
         found.refuse("no image to test on", "at least one", "Add images, or give a larger --test-share")
+    first = options.good[0] if options.good else GOOD
     return Task(
         dataset,
         folder.name,
@@ -71,7 +81,7 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions) -> Task:
         train,
         (*test, *found.bad),
         problems=tuple(found.problems),
-        train_place=folder / (options.good[0] if options.good else GOOD),
+        train_place=folder / (base(first) if is_pattern(first) else first),
         options=options,
         remarks=tuple(found.remarks(len(train), len(test))),
     )
@@ -82,11 +92,20 @@ def read_loose(dataset: str, folder: Path) -> Task:
     samples = tuple(Sample(path, defect=UNLABELLED) for path in images_in(folder))
     other = [path for path in visible(folder) if path not in {sample.path for sample in samples}]
     name = f"{dataset}/{folder.name}"
-    remarks = [f"{name}: {_count(len(samples), 'image')} without a label, which have scores but no metrics."]
+    remarks = [f"{name}: {plural(len(samples), 'image')} without a label, which have scores but no metrics."]
+    if patterns := _by_beginnings([sample.path for sample in samples]):
+        remarks.append(f"{name}: if names say which are good, give patterns, such as {patterns}.")
     return Task(
         dataset, folder.name, folder.parent, (), samples, train_place=folder,
-        remarks=(*remarks, *passed_over(name, _named(other, folder))),
+        remarks=(*remarks, *passed_over(name, named(other, folder))),
     )  # fmt: skip
+
+
+def _by_beginnings(images: Sequence[Path]) -> str:
+    """Options with patterns for images that begin with usual words; empty if not both kinds do."""
+    words = dict.fromkeys(stem.rstrip("0123456789").rstrip(" _-") for stem in (image.stem for image in images))
+    good, bad = (next((word for word in words if which(word)), "") for which in (is_good, is_bad))
+    return f"--good '{good}*' --bad '{bad}*'" if good and bad else ""
 
 
 def split(names: Sequence[str], share: float, seed: int) -> set[int]:
@@ -105,7 +124,7 @@ def split(names: Sequence[str], share: float, seed: int) -> set[int]:
         count = min(max(count, 1), len(names) - 1)
 
     def number(place: int) -> tuple[bytes, int]:
-        name = unicodedata.normalize("NFC", names[place])  # some systems write letters in another form
+        name = nfc(names[place])
         return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).digest(), place
 
     return set(sorted(range(len(names)), key=number)[:count])
@@ -120,17 +139,27 @@ class _Found:
     def __init__(self, dataset: str, folder: Path, options: FolderOptions) -> None:
         self.dataset, self.folder, self.options = dataset, folder, options
         self.problems: list[Problem] = []
-        self._passed: list[str] = []
-        self._beside: dict[Path, Path] = {}
         self._require_good()
-        self.good = [(image, path) for path in self._places(options.good) for image in self._good_in(path)]
-        bad = [pair for path in self._places(options.bad) for pair in self._defective(path)]
+        good = [pair for name in options.good for pair in self._good_of(name)]
+        bad = [pair for name in options.bad for pair in self._bad_of(name)]
+        folders = dict.fromkeys(image.parent for image, _ in (*good, *bad))
+        self._beside = {place: beside(images_in(place)) for place in folders}
+        lone = self._lone()
+        self.good = [pair for pair in good if self._is_image(pair[0]) and pair[0] not in lone]
+        bad = [pair for pair in bad if self._is_image(pair[0]) and pair[0] not in lone]
         self._require_bad(bool(bad))
-        self.masks = Masks(folder, bad, self._beside, self.refuse)
-        self.bad = [Sample(image, 1, defect, self.masks.of(image)) for image, defect in bad]
+        self._require_apart([*self.good, *bad])
+        self._require_types(bad)
+        self._report_empty({image.parent for image, _ in bad})
+        masks = {image: self._beside[image.parent].masks.get(image, ()) for image, _ in bad}
+        self.masks = Masks(folder, bad, {image: found for image, found in masks.items() if found}, self.refuse)
+        unclear = {problem.path for problem in self.masks.problems}
+        self.bad = [Sample(image, 1, kind, self.masks.of(image)) for image, kind in bad if image not in unclear]
         self.problems += self.masks.problems
-        rest, masks = self._unread(folder), self.masks.unused
-        self._passed = [*_named(rest, folder), *self._passed, *_named(masks, folder)]
+        images = [image for image, _ in (*self.good, *bad)]
+        self._passed = unread(
+            folder, {*images, *self.masks.used, *(problem.path for problem in self.problems)}, self.masks.searched
+        )
 
     @property
     def name(self) -> str:
@@ -141,90 +170,118 @@ class _Found:
         """Raise ``DataError`` about this class."""
         raise DataError(self.name, found=found, wanted=wanted, hint=hint)
 
-    def _places(self, names: Sequence[str]) -> list[Path]:
-        return [self.folder / name for name in names if (self.folder / name).is_dir()]
+    # -- images
 
-    def _good_in(self, place: Path) -> list[Path]:
-        """The good images of a folder; masks beside them are passed over."""
-        images, masks = paired(self._images(place))
-        self._passed += _named(list(masks.values()), self.folder)
-        return images
+    def _matching(self, pattern: str) -> list[Path]:
+        return matching(self.folder, pattern, MASK_FOLDERS)
 
-    def _bad_in(self, images: Sequence[Path]) -> list[Path]:
-        """The bad ones of these images; masks beside them are kept."""
-        found, masks = paired(images)
-        self._beside |= masks
-        return found
+    def _is_there(self, name: str) -> bool:
+        return bool(self._matching(name)) if is_pattern(name) else (self.folder / name).is_dir()
 
-    def _images(self, place: Path) -> list[Path]:
-        """The images of a folder; everything else in it is passed over."""
-        found = images_in(place)
-        self._passed += _named([path for path in visible(place) if path not in set(found)], self.folder)
-        return found
+    def _good_of(self, name: str) -> list[tuple[Path, Path]]:
+        """The good images of a folder or pattern, each with the folder below which its name counts."""
+        if is_pattern(name):
+            return [(image, self.folder / base(name)) for image in self._matching(name)]
+        return [(image, self.folder / name) for image in images_in(self.folder / name)]
 
-    def _defective(self, place: Path) -> list[tuple[Path, str]]:
-        """The images of a folder of defective ones, with their types of defect."""
-        kinds = folders_in(place)
-        own = images_in(place)
-        found = [(image, place.name) for image in self._bad_in(own)]
-        known = {*kinds, *own}
-        self._passed += _named([path for path in visible(place) if path not in known], self.folder)
-        for kind in kinds:
-            images = self._bad_in(self._images(kind))
-            found += [(image, kind.name) for image in images]
-            if not images:
-                self._empty(kind)
-        if not found and not kinds:
-            self._empty(place)
-        called = next((kind for _, kind in found if kind == GOOD or looks_good(kind)), None)
-        if called is not None:
-            self.refuse(
-                f"a type of defect called {called} ({_below(place, self.folder)})", "another name",
-                "Rename the folder, or name the folders with --good and --bad",
-            )  # fmt: skip
-        return found
+    def _bad_of(self, name: str) -> list[tuple[Path, str]]:
+        """The defective images of a folder or pattern, with their types of defect."""
+        place = self.folder / name
+        if not is_pattern(name):
+            own = [(image, place.name) for image in images_in(place)]
+            return own + [(image, kind.name) for kind in folders_in(place) for image in images_in(kind)]
+        return [
+            (image, defect_type(name) or (BAD if image.parent == self.folder else image.parent.name))
+            for image in self._matching(name)
+        ]
 
-    def _empty(self, place: Path) -> None:
-        self.problems.append(Problem(place, "no image", "Add the images of this type or remove the folder"))
+    def _is_image(self, path: Path) -> bool:
+        return path in self._beside[path.parent].images
+
+    def _lone(self) -> set[Path]:
+        """Files with the name of a mask whose image is missing; where all images have such names, they are images."""
+        lone = {path for found in self._beside.values() for path in found.lone}
+        if any(found.masks for found in self._beside.values()):
+            return lone
+        mixed = {path for found in self._beside.values() if len(found.lone) < len(found.images) for path in found.lone}
+        self.problems += [
+            Problem(path, "the name of a mask, but no image beside it", "Add its image, or give it another name")
+            for path in sorted(mixed)
+        ]
+        return mixed
+
+    # -- what is refused
 
     def _require_good(self) -> None:
         """Refuse a class without the folder that the user named for good images, where others have images."""
-        if self.options.good == FolderOptions.good or self._places(self.options.good):
+        names = self.options.good
+        if names == FolderOptions.good or any(map(self._is_there, names)):
             return
         if others := self._others():
-            self.refuse(
-                f"no folder {' or '.join(self.options.good)}, but {', '.join(others[:LISTED])}",
-                "a folder of good images",
-                f"Name it, such as --good {others[0]}",
-            )
-
-    def _others(self) -> list[str]:
-        """Folders with images that have none of the names that are read."""
-        known = {PurePosixPath(name).parts[0] for name in (*self.options.good, *self.options.bad)} | set(MASK_FOLDERS)
-        return [path.name for path in folders_in(self.folder) if path.name not in known and _holds_images(path)]
+            hint = f"Name it, such as --good {others[0]}"
+            self.refuse(f"{self._none_of(names)}, but {', '.join(others[:LISTED])}", "a folder of good images", hint)
 
     def _require_bad(self, is_there: bool) -> None:
-        """Refuse a class where the folder of bad images seems to have another name."""
-        if is_there or not self.options.bad or self._places(self.options.bad):
+        """Refuse a class where the defective images seem to have another name."""
+        names = self.options.bad
+        if is_there or not names or any(map(self._is_there, names)):
             return
         if others := self._others():
             self.refuse(
-                f"no folder {' or '.join(self.options.bad)}, but {', '.join(others[:LISTED])}",
+                f"{self._none_of(names)}, but {', '.join(others[:LISTED])}",
                 "a folder of defective images",
                 f"Name it, such as --bad {','.join(others[:LISTED])}, or give --bad '' if there is none",
             )
+        good = {image for image, _ in self.good}
+        if loose := [image.name for image in images_in(self.folder) if self._is_loose(image) and image not in good]:
+            self.refuse(
+                f"{self._none_of(names)}, but {', '.join(loose[:LISTED])}", "the names of defective images",
+                "Give a pattern, such as --bad 'ng_*', or --bad '' if there is none",
+            )  # fmt: skip
 
-    def _unread(self, place: Path) -> list[Path]:
-        """What lies in the class's folder besides the folders that are read."""
-        read = {self.folder / name for name in (*self.options.good, *self.options.bad)} | {self.masks.place}
-        above = {parent for path in read if path is not None for parent in path.parents}
-        rest = []
-        for path in visible(place):
-            if path in above:
-                rest += self._unread(path)
-            elif path not in read:
-                rest.append(path)
-        return rest
+    def _is_loose(self, image: Path) -> bool:
+        """Whether an image lies where patterns have found others, and is no mask beside one."""
+        return image.parent in self._beside and self._is_image(image)
+
+    def _none_of(self, names: Sequence[str]) -> str:
+        folders = [name for name in names if not is_pattern(name)]
+        patterns = [name for name in names if is_pattern(name)]
+        texts = [f"no folder {' or '.join(folders)}"] if folders else []
+        return " and ".join([*texts, *([f"no image that fits {' or '.join(patterns)}"] if patterns else [])])
+
+    def _others(self) -> list[str]:
+        """Folders with images that have none of the names that are read."""
+        read = (*self.options.good, *self.options.bad)
+        known = {PurePosixPath(name).parts[0] for name in read if not is_pattern(name)} | set(MASK_FOLDERS)
+        known |= {image.relative_to(self.folder).parts[0] for name in read if is_pattern(name)
+                  for image in self._matching(name)}  # fmt: skip
+        return [path.name for path in folders_in(self.folder) if path.name not in known and _holds_images(path)]
+
+    def _require_apart(self, images: Sequence[tuple[Path, object]]) -> None:
+        """Refuse an image that two patterns, or a pattern and a folder, have."""
+        seen: set[Path] = set()
+        for image, _ in images:
+            if image in seen:
+                named_twice = f"{image.relative_to(self.folder).as_posix()} in two of --good and --bad"
+                self.refuse(named_twice, "each image in one folder or pattern", "Make the patterns narrower")
+            seen.add(image)
+
+    def _require_types(self, images: Sequence[tuple[Path, str]]) -> None:
+        called = next(((image, kind) for image, kind in images if is_good(kind)), None)
+        if called is not None:
+            place = called[0].parent.relative_to(self.folder).as_posix()
+            self.refuse(
+                f"a type of defect called {called[1]} ({place})", "another name",
+                "Rename the folder, or name the folders with --good and --bad",
+            )  # fmt: skip
+
+    def _report_empty(self, having: set[Path]) -> None:
+        """Report folders of defective images that have none."""
+        for place in (self.folder / name for name in self.options.bad if (self.folder / name).is_dir()):
+            kinds = folders_in(place)
+            for empty in [kind for kind in kinds if kind not in having] if kinds else {place} - having:
+                found = Problem(empty, "no image", "Add the images of this type or remove the folder")
+                self.problems.append(found)
 
     # -- the split
 
@@ -235,10 +292,10 @@ class _Found:
             DataError: too few to have both.
         """
         share = self.options.test_share
-        places = self._places(self.options.good)
-        if places and len(self.good) < (2 if 0 < share < 1 else 1):
-            self._refuse_few(places)
-        names = [_below(image, place) for image, place in self.good]
+        there = [name for name in self.options.good if self._is_there(name)]
+        if there and len(self.good) < (2 if 0 < share < 1 else 1):
+            self._refuse_few(there)
+        names = [image.relative_to(place).as_posix() for image, place in self.good]
         chosen = split(names, share, self.options.split_seed)
         samples = [Sample(image) for image, _ in self.good]
         return (
@@ -246,16 +303,16 @@ class _Found:
             tuple(sample for number, sample in enumerate(samples) if number in chosen),
         )
 
-    def _refuse_few(self, places: Sequence[Path]) -> None:
-        nested = [_below(path, self.folder) for place in places for path in folders_in(place) if images_in(path)]
-        where = " and ".join(str(place) for place in places)
+    def _refuse_few(self, names: Sequence[str]) -> None:
+        places = [self.folder / name for name in names if not is_pattern(name)]
+        inner = [path for place in places for path in folders_in(place) if images_in(path)]
+        where = " and ".join(str(self.folder / name) for name in names)
+        found = f"{plural(len(self.good), 'good image')} in {where}"
         wanted = "at least 2, to train on one and to test on another"
-        if nested:
-            self.refuse(
-                f"{_count(len(self.good), 'good image')} in {where}, but folders in it", wanted,
-                f"Name them: --good {','.join(nested[:LISTED])}",
-            )  # fmt: skip
-        self.refuse(f"{_count(len(self.good), 'good image')} in {where}", wanted, "Add good images")
+        if inner:
+            nested = ",".join(path.relative_to(self.folder).as_posix() for path in inner[:LISTED])
+            self.refuse(f"{found}, but folders in it", wanted, f"Name them: --good {nested}")
+        self.refuse(found, wanted, "Add good images")
 
     # -- said
 
@@ -265,23 +322,26 @@ class _Found:
         kinds: dict[str, int] = {}
         for sample in self.bad:
             kinds[sample.defect] = kinds.get(sample.defect, 0) + 1
-        named = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-        bad = f"{len(self.bad)} bad" + (f" ({named})" if len(kinds) > 1 or [*kinds] not in ([], ["bad"]) else "")
+        counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+        bad = f"{len(self.bad)} bad" + (f" ({counts})" if len(kinds) > 1 or [*kinds] not in ([], [BAD]) else "")
         masks = "masks beside them" if self.masks.are_there else "no masks, so no pixel metrics"
-        absent = [name for name in (*self.options.good, *self.options.bad) if not (self.folder / name).is_dir()]
-        missing = f"; no folder {' and no folder '.join(absent)}" if absent else ""
+        names = (*self.options.good, *self.options.bad)
+        absent = [f"no {'image that fits' if is_pattern(name) else 'folder'} {name}" for name in names
+                  if not self._is_there(name)]  # fmt: skip
+        missing = f"; {' and '.join(absent)}" if absent else ""
+        found = "images by patterns" if any(map(is_pattern, names)) else "folders"
         line = (
-            f"{where}: folders without a split: {_count(train, 'good image')} for training, {test} good and {bad} for "
+            f"{where}: {found} without a split: {plural(train, 'good image')} for training, {test} good and {bad} for "
             f"testing (--test-share {self.options.test_share:g}); {masks}{missing}."
         )
-        return [line, *passed_over(where, self._passed)]
+        return [line, *passed_over(where, named(self._passed, self.folder))]
 
 
 def check_names(options: FolderOptions, owner: str) -> None:
     """Refuse names of folders that are no names, the same twice, or one in another. Raises ``OptionError``."""
     names: Mapping[str, tuple[str, ...]] = {"good": options.good, "bad": options.bad}
     if not options.good:
-        raise OptionError(f"option good of {owner}", found="no name", wanted="the name of a folder")
+        raise OptionError(f"option good of {owner}", found="no name", wanted="the name of a folder, or a pattern")
     seen: list[tuple[str, PurePosixPath]] = []
     for key, name in ((key, name) for key, listed in names.items() for name in listed):
         path = PurePosixPath(name)
@@ -299,16 +359,3 @@ def check_names(options: FolderOptions, owner: str) -> None:
 
 def _holds_images(folder: Path) -> bool:
     return bool(images_in(folder)) or any(images_in(inner) for inner in folders_in(folder))
-
-
-def _named(paths: Sequence[Path], folder: Path) -> list[str]:
-    """Paths below a folder; folders end with a stroke."""
-    return [_below(path, folder) + ("/" if path.is_dir() else "") for path in paths]
-
-
-def _below(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

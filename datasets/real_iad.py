@@ -19,7 +19,8 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Counts, DataError, DataOptions, Facts, reason
 
 from .layout import ROOT_HINT, check_class, check_has_test, check_root
-from .roots import candidates, missing_classes, nothing, plural
+from .names import plural
+from .roots import candidates, missing_classes, nothing
 
 NAME = "real_iad"
 NORMAL = "OK"

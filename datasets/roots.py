@@ -150,8 +150,3 @@ def nothing(dataset: str, root: Path, facts: Facts, found: str, wanted: str) -> 
         found = "tables (.parquet), which are not read"
     hint = f"{ROOT_HINT}, or get it from {facts.page}"
     return DataError(f"data set {dataset} at {root}", found=found, wanted=wanted, hint=hint)
-
-
-def plural(number: int, thing: str) -> str:
-    """A number of things, for messages: "1 image", "2 images"."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -10,7 +10,8 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Archive, Counts, DataError, Facts
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, find_root, is_class, read_class
+from .layout import check_class, check_has_test, find_root
+from .tree import is_class, read_class
 
 NAME = "visa"
 SOURCE = "https://github.com/amazon-science/spot-diff"

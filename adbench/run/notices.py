@@ -25,13 +25,16 @@ class Notices:
     def __init__(self, digests: Digests, say: Callable[[str], None]) -> None:
         self._digests, self._say = digests, say
         self._said: set[str] = set()
+        self._told: set[str] = set()
 
     def tell(self, tasks: Sequence[Task]) -> None:
-        """Say the remarks about tasks, and warn of copies where their reader made the split."""
+        """Say the remarks about tasks, and warn of copies; the identity needs the digests of all images as well."""
         for task in tasks:
-            if task.remarks and task.remarks[0] in self._said:  # of another method or seed
+            place = repr((task.dataset, task.class_name, task.root, task.options, [*task.tests], task.test[:1]))
+            if place in self._told:  # by another method or seed
                 continue
-            for line in (*task.remarks, *(copies(task, self._digests) if task.options is not None else ())):
+            self._told.add(place)
+            for line in (*task.remarks, *copies(task, self._digests)):
                 if line not in self._said:
                     self._said.add(line)
                     self._say(line)

@@ -27,7 +27,7 @@ def test_a_root_that_is_a_class_itself_may_be_given_relatively(tmp_path, monkeyp
     assert folder.classes(folder.Path()) == ["parts"]
     task = folder.load(folder.Path(), "parts")
     assert task.fingerprint == folder.load(tmp_path / "parts", "parts").fingerprint
-    assert task.remarks[1] == "folder/parts: passed over: inner/."
+    assert task.remarks[1] == "folder/parts: passed over: inner/ (3 images)."
 
 
 def test_a_folder_of_loose_images_has_no_labels(tmp_path):
@@ -38,7 +38,7 @@ def test_a_folder_of_loose_images_has_no_labels(tmp_path):
     assert (task.train, [sample.is_labelled for sample in task.test]) == ((), [False, False])
     assert task.remarks == (
         "folder/new: 2 images without a label, which have scores but no metrics.",
-        "folder/new: passed over: notes.txt, old/.",
+        "folder/new: passed over: notes.txt, old/ (1 image).",
     )
 
 
@@ -86,7 +86,7 @@ def test_names_that_were_given_win_over_usual_ones(tmp_path):
     touch(tmp_path, "b/good/0.png", "b/good/1.png", "b/OK/0.png", "b/bad/0.png")
     task = folder.load(tmp_path, "b")
     assert {sample.path.parent.name for sample in task.train} == {"good"}
-    assert task.remarks[1] == "folder/b: passed over: OK/."
+    assert task.remarks[1] == "folder/b: passed over: OK/ (1 image)."
 
 
 def test_a_folder_beside_classes_is_not_taken_by_its_name(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,19 @@ def test_a_column_makes_classes_and_what_is_not_listed_is_named(tmp_path):
     assert "1 images of training or validation that are not good are left out" in nut.remarks[1]
     assert nut.remarks[2] == f"folder at {root}: passed over: a/3.png, m/1.png, m/2.png."
     assert not bolt.test[0].is_labelled
+
+
+@pytest.mark.parametrize(("listed_form", "disk_form"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_letters_of_names_may_be_composed_either_way(tmp_path, listed_form, disk_form):
+    """A list that was written on another system finds its images, masks and classes; none of them is passed over."""
+    files = ("grün/ä.png", "grün/ö.png", "masks/ö.png")
+    touch(tmp_path, *(unicodedata.normalize(disk_form, name) for name in files))
+    text = "path,split,label,mask,class\ngrün/ä.png,train,ok,,Tür\ngrün/ö.png,test,ng,masks/ö.png,Tür\n"
+    (tmp_path / "dataset.csv").write_text(unicodedata.normalize(listed_form, text), encoding="utf-8")
+    assert folder.classes(tmp_path) == ["Tür"]
+    task = folder.load(tmp_path, "Tür")
+    assert all(path.is_file() for sample in (*task.train, *task.test) for path in sample.files)
+    assert len(task.remarks) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from adbench_datasets import demo, folder, layout, mvtec, visa
+from adbench_datasets import demo, folder, layout, mvtec, tree, visa
 from layout_files import names, touch
 
 from adbench.util.errors import DataError, UnknownNameError
@@ -53,23 +54,27 @@ def test_images_and_masks_of_any_suffix_in_any_case_are_found(tmp_path, name):
 
 
 def test_a_mask_may_have_just_the_stem_of_its_image(tmp_path):
-    """Masks may have the same names as images; STEM_mask wins if both exist."""
+    """Masks may have the same names as images; of two masks neither counts."""
     touch_class(tmp_path, "parts")
     touch(tmp_path / "parts", "test/dent/a.jpg", "test/dent/b.jpg")
     touch(tmp_path / "parts", "ground_truth/dent/a.bmp", "ground_truth/dent/b.bmp", "ground_truth/dent/b_mask.bmp")
 
     dents = [sample for sample in folder.load(tmp_path, "parts").test if sample.defect == "dent"]
 
-    assert [sample.mask.name for sample in dents] == ["a.bmp", "b_mask.bmp"]
+    assert [sample.mask.name for sample in dents] == ["a.bmp"]
+    (problem,) = folder.load(tmp_path, "parts").problems
+    assert (problem.path.name, problem.found[:33]) == ("b.jpg", "two masks, b_mask.bmp and b.bmp i")
 
 
 def test_what_is_no_image_is_passed_over(tmp_path):
-    """Hidden files, notes, thumbnails' databases and folders with an image's suffix are not images."""
+    """Hidden files, thumbnails' databases and licences are nobody's images; whatever else is no image is named."""
     before = mvtec.load(touch_class(tmp_path, "bottle").parent, "bottle")
     touch(tmp_path / "bottle", "train/good/.hidden.png", "train/good/Thumbs.db", "license.txt", "test/.cache/x.png")
     touch(tmp_path / "bottle", "test/notes.txt", "test/cut/._000.png", "train/good/folder.png/x.txt")
 
-    assert mvtec.load(tmp_path, "bottle") == before
+    after = mvtec.load(tmp_path, "bottle")
+    assert replace(after, remarks=before.remarks) == before
+    assert after.remarks[0] == "mvtec/bottle: passed over: train/good/folder.png/, test/notes.txt."
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes and links in folders")
@@ -317,7 +322,7 @@ def test_a_mask_that_two_images_could_have_is_a_problem_of_both(tmp_path):
     """Two images of one stem share a mask, which can't be right for both; so neither is scored."""
     touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/cut/1.bmp", "test/cut/2.png")
     touch(tmp_path / "caps", "ground_truth/cut/1_mask.png", "ground_truth/cut/2_mask.png")
-    task = layout.read_class("folder", tmp_path / "caps")
+    task = tree.read_class("folder", tmp_path / "caps")
     assert names(task.test) == [("2.png", 1, "cut", "2_mask.png")]
     assert [problem.path.name for problem in task.problems] == ["1.bmp", "1.png"]
     assert all("other images of this name have" in problem.found for problem in task.problems)
@@ -327,17 +332,18 @@ def test_two_masks_of_one_image_are_a_problem(tmp_path):
     """Either could be right; which one counts must not depend on the order of their suffixes."""
     touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/good/2.png")
     touch(tmp_path / "caps", "ground_truth/cut/1_mask.png", "ground_truth/cut/1_mask.tif")
-    (problem,) = layout.read_class("folder", tmp_path / "caps").problems
+    (problem,) = tree.read_class("folder", tmp_path / "caps").problems
     assert problem.found.startswith("two masks, 1_mask.png and 1_mask.tif in ")
 
 
-@pytest.mark.parametrize("name", ["Good", "GOOD", "good "])
-def test_a_defect_that_is_called_good_is_a_problem(tmp_path, name):
-    """Its images would count as defective because of a capital letter."""
+@pytest.mark.parametrize("name", ["Good", "GOOD", "good ", "ok", "OK", "Normal", "pass"])
+def test_a_folder_that_is_called_good_is_no_type_of_defect(tmp_path, name):
+    """Its images do not count as defective because of a capital letter or another word, and a line says so."""
     touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", f"test/{name}/2.png")
-    task = layout.read_class("folder", tmp_path / "caps")
-    assert names(task.test) == [("1.png", 1, "cut", None)]
-    assert [problem.found for problem in task.problems] == [f"a type of defect called {name}"]
+    task = tree.read_class("folder", tmp_path / "caps")
+    assert sorted(names(task.test)) == [("1.png", 1, "cut", None), ("2.png", 0, "good", None)]
+    assert task.problems == ()
+    assert task.remarks[0] == f"folder/caps: test/{name} taken for good images."
     touch(tmp_path / "rings", "good/0.png", "good/1.png", f"bad/{name}/2.png")
     with pytest.raises(DataError, match=f"called {name}"):
         folder.load(tmp_path / "rings", "rings")
@@ -347,6 +353,6 @@ def test_masks_of_no_defective_image_are_named(tmp_path):
     """A mask of a good image, or of one that isn't there, is passed over, and the remark says so."""
     touch(tmp_path / "caps", "train/good/0.png", "test/cut/1.png", "test/good/2.png")
     touch(tmp_path / "caps", "ground_truth/cut/1.png", "ground_truth/cut/7_mask.png", "ground_truth/good/2_mask.png")
-    task = layout.read_class("folder", tmp_path / "caps")
+    task = tree.read_class("folder", tmp_path / "caps")
     assert not task.problems
-    assert task.remarks == ("folder/caps: passed over: ground_truth/cut/7_mask.png, ground_truth/good/2_mask.png.",)
+    assert task.remarks == ("folder/caps: passed over: ground_truth/cut/7_mask.png, ground_truth/good/ (1 image).",)

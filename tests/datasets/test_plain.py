@@ -129,7 +129,7 @@ def test_other_names_of_the_folders(tmp_path):
     task = read(root, good=("ok/mon", "ok/tue"), bad=("scratch", "dent"))
     assert len(task.train) + sum(not sample.label for sample in task.test) == 2
     assert [sample.defect for sample in task.test if sample.label] == ["scratch", "dent"]
-    assert task.remarks[1:] == ("folder/parts: passed over: ok/wed/.",)
+    assert task.remarks[1:] == ("folder/parts: passed over: ok/wed/ (1 image).",)
 
 
 def test_named_folders_win_over_the_mvtec_layout(tmp_path):
@@ -137,8 +137,7 @@ def test_named_folders_win_over_the_mvtec_layout(tmp_path):
     root = make(tmp_path, "train/good/0.png", "test/good/0.png", "test/dent/0.png", "ng/0.png")
     assert len(read(root).train) == 1
     assert len(read(root, bad=("ng",)).train) == 7
-    (remark,) = read(root, test_share=0.5).remarks
-    assert "split by its folders train and test" in remark
+    assert "split by its folders train and test" in read(root, test_share=0.5).remarks[0]
     assert read(root, test_share=0.5).options is None
 
 
@@ -173,9 +172,12 @@ def test_what_is_passed_over_is_named(tmp_path):
         "new/0.png",
     )
     task = read(make(tmp_path, *more, "good/.DS_Store"))
-    assert task.remarks[1] == ("folder/parts: passed over: 0.png, new/, good/0.heic, good/mon/, bad/0.txt, bad/x/y/.")
+    assert task.remarks[1] == (
+        "folder/parts: passed over: 0.png, bad/0.txt, bad/x/y/ (1 image), good/0.heic, good/mon/ (1 image), "
+        "new/ (1 image). Images in .heic are not read: convert them to PNG or TIFF."
+    )
     many = read(make(tmp_path, *(f"{number}.txt" for number in range(4))))
-    assert many.remarks[1].endswith("3.txt, new/ and 4 more.")
+    assert "3.txt, bad/0.txt and 4 more." in many.remarks[1]
 
 
 def test_each_class_below_the_root_is_read(tmp_path):
@@ -187,7 +189,7 @@ def test_each_class_below_the_root_is_read(tmp_path):
     assert reader.classes(tmp_path / "root") == ["nut", "screw"]
     task = reader.load(tmp_path / "root", "nut")
     assert task.root == tmp_path / "root"
-    assert task.remarks[-1] == f"folder at {tmp_path / 'root'}: passed over: list.csv, other/."
+    assert task.remarks[-1] == f"folder at {tmp_path / 'root'}: passed over: list.csv, other/ (1 image)."
 
 
 # ---------------------------------------------------------------- mistakes
@@ -200,7 +202,7 @@ def test_each_class_below_the_root_is_read(tmp_path):
         (["good/x.txt", "bad/0.png"], ("0 good images in", "at least 2")),
         (["good/mon/0.png", "good/tue/0.png", "bad/0.png"], ("but folders in it", "--good good/mon,good/tue")),
         ([*TWO, "scratch/0.png", "dent/0.png"], ("no folder bad, but dent, scratch", "--bad dent,scratch")),
-        ([*TWO, "bad/good/0.png"], ("a type of defect called good (bad)",)),
+        ([*TWO, "bad/good/0.png"], ("a type of defect called good (bad/good)",)),
         ([*TWO, "bad/0.png", "masks/0.png", "ground_truth/0.png"], ("masks in masks and in ground_truth",)),
     ],
 )  # fmt: skip

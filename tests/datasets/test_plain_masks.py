@@ -30,12 +30,11 @@ def test_a_mask_is_found_wherever_people_put_it(tmp_path, place, name):
     assert len(task.remarks) == 1
 
 
-def test_the_nearest_mask_is_taken(tmp_path):
-    """The image's own path wins over the type's folder, that over none; the others are named."""
-    files = ("masks/bad/dent/7.png", "masks/dent/7.png", "masks/7.png")
-    found, task = masks_of(tmp_path, "bad/dent/7.jpg", *files)
-    assert found == ["masks/bad/dent/7.png"]
-    assert task.remarks[1] == "folder/parts: passed over: masks/7.png, masks/dent/7.png."
+def test_two_masks_of_one_image_are_a_problem(tmp_path):
+    """Nothing says which of them counts, wherever they lie; the image is not scored."""
+    found, task = masks_of(tmp_path, "bad/dent/7.jpg", "masks/bad/dent/7.png", "masks/7_mask.png")
+    assert found == []
+    assert [problem.found for problem in task.problems] == ["2 masks, masks/bad/dent/7.png and masks/7_mask.png"]
 
 
 def test_a_mask_that_is_missing_is_expected_somewhere(tmp_path):
@@ -61,19 +60,16 @@ def test_an_empty_folder_of_masks_is_none(tmp_path):
 
 
 def test_masks_may_lie_beside_their_images(tmp_path):
-    """STEM_mask is no image where STEM lies beside it, and a bad image without one names where it belongs."""
+    """STEM_mask is no image, also where STEM is missing; a bad image without a mask names where it belongs."""
     bad = ("bad/dent/0.png", "bad/dent/0_mask.bmp", "bad/dent/1.png", "bad/2_mask.png")
     touch(tmp_path / "part", "good/0.png", "good/1.png", "good/1_mask.png", *bad)
     task = folder.load(tmp_path, "part")
     found = {sample.path.name: sample.mask for sample in task.test if sample.label}
     place = tmp_path / "part" / "bad"
-    assert found == {
-        "0.png": place / "dent" / "0_mask.bmp", "1.png": place / "dent" / "1_mask.png",
-        "2_mask.png": place / "2_mask_mask.png",
-    }  # fmt: skip
+    assert found == {"0.png": place / "dent" / "0_mask.bmp", "1.png": place / "dent" / "1_mask.png"}
     assert {sample.path.name for sample in (*task.train, *task.test) if not sample.label} == {"0.png", "1.png"}
     assert "masks beside them" in task.remarks[0]
-    assert task.remarks[1] == "folder/part: passed over: good/1_mask.png."
+    assert task.remarks[1] == "folder/part: passed over: bad/2_mask.png, good/1_mask.png."
 
 
 def test_masks_in_a_folder_and_beside_images_are_refused(tmp_path):
