@@ -1,7 +1,7 @@
 """MVTec AD 2 (Heckler-Kram et al., 2025): 8 classes under changing light, with private tests for its server.
 
 ``test_public`` has labels and masks and is scored by default. ``test_private`` and ``test_private_mixed`` have no
-labels: ``adbench test --test-split test_private`` scores their images.
+labels: ``adbench submit`` writes their maps for the data set's server.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adbench import Dataset, hookimpl
-from adbench.api import Archive, Counts, Facts
+from adbench.api import Archive, Counts, Facts, Submission
 
 from .tree import Tree, tree_dataset
 
 NAME = "mvtec_ad2"
-PRIVATE = ("test_private", "test_private_mixed")
+SUBMISSION = Submission(
+    "https://benchmark.mvtec.com", {"test_private": "{:03d}_regular", "test_private_mixed": "{:03d}_mixed"}
+)
+PRIVATE = tuple(SUBMISSION.names)
 IN_EACH = {
     "can": 321,
     "fabric": 314,
@@ -39,7 +42,8 @@ FACTS = Facts(
     masks="one per defective image of test_public",
     archives=(ARCHIVE,),
     counts={"": TOTAL} | {name: Counts(unlabelled=dict.fromkeys(PRIVATE, number)) for name, number in IN_EACH.items()},
-    notes=("The masks of the private tests are on the server https://benchmark.mvtec.com alone.",),
+    notes=(f"The masks of the private tests are on the server {SUBMISSION.server} alone.",),
+    submission=SUBMISSION,
 )
 TREE = Tree(
     validation="validation", test="test_public", tests=PRIVATE, masks=("test_public/ground_truth", "ground_truth")

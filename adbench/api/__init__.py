@@ -47,7 +47,7 @@ from .data import (
 )
 from .detector import Detector, Epoch, Step
 from .executor import Executor, ExecutorEnd, ExecutorEntry, ExecutorRequest, ExecutorTask, Hear, Send
-from .facts import Archive, Counts, Facts
+from .facts import Archive, Counts, Facts, Submission
 from .hooks import hookimpl
 from .images import Batch, Images, Transform
 from .masks import marked
@@ -134,6 +134,7 @@ __all__ = [
     "Size",
     "SizeError",
     "Step",
+    "Submission",
     "Task",
     "TaskError",
     "TrackedClass",

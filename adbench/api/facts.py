@@ -51,6 +51,19 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Submission:
+    """The private test images of a data set, whose maps its server evaluates.
+
+    Attributes:
+        server: its address.
+        names: the names of a class's images without suffix, counted from 0, by test split: "{:03d}_regular".
+    """
+
+    server: str
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Facts:
     """What is known of a published data set.
 
@@ -63,6 +76,7 @@ class Facts:
         archives: the files in which it is published.
         counts: published numbers by class; under the empty name those of the whole data set.
         notes: what a user should know, such as a form to fill in, or a reader's own split.
+        submission: the private test images, if the data set has a server for them.
     """
 
     classes: tuple[str, ...] = ()
@@ -73,3 +87,4 @@ class Facts:
     archives: tuple[Archive, ...] = ()
     counts: Mapping[str, Counts] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    submission: Submission | None = None

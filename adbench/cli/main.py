@@ -41,6 +41,7 @@ from . import (
     site,
     speed,
     stored,
+    submit,
     threshold,
     weights,
 )
@@ -195,6 +196,7 @@ for _command in (
     sharing.publish,
     stored.report_,
     stored.heatmaps,
+    submit.submit,
     threshold.threshold,
     threshold.drift,
     figure.figure,

@@ -23,7 +23,7 @@ from adbench.run.check_method import _CHECKS
 NEEDED = {
     *("Method", "BuildContext", "Options", "BackboneOptions", "Preset", "Detector", "Epoch", "Step", "Scores"),
     *("Requirements", "Package", "Auxiliary", "Dataset", "Task", "Sample", "BackboneEntry", "Network"),
-    *("RegionRules", "Saturation", "Facts", "Archive", "Counts"),
+    *("RegionRules", "Saturation", "Facts", "Archive", "Counts", "Submission"),
     *("TrackerEntry", "Tracker", "TrackerRun", "TrackedRun", "TrackedEpoch", "TrackedResult", "TrackedClass"),
     *("FrontierPoint", "TrackedImage", "TrackedFailure"),
     *("ExecutorEntry", "ExecutorRequest", "Executor", "ExecutorTask", "ExecutorEnd"),
