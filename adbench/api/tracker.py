@@ -216,7 +216,8 @@ class TrackedResult:
         frontier: the evaluated epochs.
         images: a few test images of each class: its worst misses and false alarms, and others.
         checkpoint: the file of the model after the last epoch.
-        facts: what was not known before training: "protocol.aupro_map", "parameters" and others.
+        facts: what was not known before training: "protocol.aupro_map", "parameters", "threshold.value" and others;
+            of several classes "threshold.screw.value".
     """
 
     metrics: Metrics
@@ -279,7 +280,7 @@ class Tracker:
         """An epoch has ended; after a break some may come again."""
 
     def finished(self, result: TrackedResult) -> None:
-        """The run is trained, evaluated and stored."""
+        """The run is trained, evaluated and stored, with the threshold that was asked for."""
 
     def failed(self, failure: TrackedFailure) -> None:
         """The run broke off."""

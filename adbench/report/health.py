@@ -19,12 +19,18 @@ def findings(found: Sequence[Finding]) -> Table[Finding]:
     columns: tuple[Column[Finding], ...] = (
         Column("status", "status", lambda each: each.status, role="key", whole=True),
         Column("check", "check", lambda each: each.check, role="main"),
-        Column("found", "what was found", lambda each: each.found, role="main"),
-        Column("remedy", "what to do", lambda each: each.remedy, role="main"),
+        Column("text", "what was found -> what to do", _sentence, role="main", audience="people"),
+        Column("found", "what was found", lambda each: each.found, audience="programs"),
+        Column("remedy", "what to do", lambda each: each.remedy, audience="programs"),
     )
     counts = Counter(each.status for each in found)
     said = ", ".join(f"{counts[status]} {status}" for status in ("green", "yellow", "red") if counts[status])
-    return Table(f"Doctor: {said}", columns, tuple(found))
+    return Table(f"Doctor: {said}", columns, tuple(found), prose=True)
+
+
+def _sentence(found: Finding) -> str:
+    """What was found and what to do, in one cell: two columns of sentences would be too narrow in 80 characters."""
+    return f"{found.found} -> {found.remedy}" if found.remedy else found.found
 
 
 def weights(found: Sequence[WeightFile]) -> Table[WeightFile]:

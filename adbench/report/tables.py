@@ -70,6 +70,9 @@ class Table(Generic[Row]):
     """Rows and columns; ``footers`` are rows that summarise the others, ``notes`` are lines below.
 
     ``audience`` limits a whole table to people or to programs; the others get the same facts in another form.
+
+    ``prose`` says that the cells are sentences: they are folded outside a terminal, too, where the rows of other tables
+    are one line each.
     """
 
     title: str
@@ -79,6 +82,7 @@ class Table(Generic[Row]):
     footers: tuple[Row, ...] = ()
     audience: Audience = "all"
     marks: Marks | None = None
+    prose: bool = False
 
     def column(self, key: str) -> list[Cell]:
         """The cells of the rows under one key, without the footers. Raises ``KeyError`` for an unknown key."""

@@ -332,8 +332,11 @@ def run_here(
             identifier.about_to_import(resolved.job.method)
             say_size = partial(announce, resolved.job)
             results = engine.run(now, registry, cache=cache, watch=watch, announce=say_size, trackers=trackers)
-            if resolved.job.target_false_alarms is not None:
-                results = calibrate.calibrate(now, registry, cache=cache, watch=watch)
+            try:
+                if resolved.job.target_false_alarms is not None:
+                    results = calibrate.calibrate(now, registry, cache=cache, watch=watch)
+            finally:
+                trackers.conclude(results)
             outcome = Outcome(resolved.job, results)
         except PLUGIN_ERRORS as error:
             outcome = Outcome(resolved.job, error=foreseen(error, resolved.job.method))

@@ -64,6 +64,7 @@ class Trackers:
         self._at_work: dict[str, Tracker] = {}
         self._places: set[tuple[str, str]] = set()
         self._rows: dict[tuple[object, ...], dict[str, TrackedClass]] = {}
+        self._waiting: Callable[[Sequence[Result]], None] | None = None
         for entry in entries:
             require_packages(f"--track {entry.name}", entry.packages)
         for entry in entries:
@@ -110,6 +111,16 @@ class Trackers:
         rows = self._rows.setdefault((first.dataset, first.variant, first.seed), {})
         rows |= {result.class_name: _row(result) for result in results}
         return tuple(rows.values())
+
+    def wait(self, tell: Callable[[Sequence[Result]], None]) -> None:
+        """Keep the end of a run, whose threshold is still to come, until ``conclude`` tells of it."""
+        self._waiting = tell
+
+    def conclude(self, results: Sequence[Result]) -> None:
+        """The results have their thresholds, or won't get them: tell of the end that waited, if there is one."""
+        tell, self._waiting = self._waiting, None
+        if tell:
+            tell(results)
 
     @contextmanager
     def following(self, resolved: ResolvedJob) -> Iterator[Tracking]:
@@ -192,11 +203,11 @@ class Tracking:
             self._trackers.warn(f"the maps for {', '.join(self._resolved.job.track)} failed ({described(error)}).")
 
     def finished(self, results: Sequence[Result], session: Session) -> None:
-        """The results are stored."""
+        """The results are stored; trackers hear of it at once, or with the threshold that the job asks for."""
         if not self._open:
             return
         self._open = False
-        told = TrackedResult(
+        ended = TrackedResult(
             metrics=session.mean(max(session.evaluated)),
             classes=self._trackers.class_table(results),
             frontier=frontier(_points(session)),
@@ -204,7 +215,15 @@ class Tracking:
             checkpoint=self._resolved.folder.checkpoint("last").absolute(),
             facts=_facts(results[0]),
         )
-        self._tell(lambda tracker, _: tracker.finished(told))
+
+        def tell(stored: Sequence[Result]) -> None:
+            told = replace(ended, facts={**ended.facts, **_thresholds(stored)})
+            self._tell(lambda tracker, _: tracker.finished(told))
+
+        if self._resolved.job.target_false_alarms is None:
+            tell(results)
+        else:
+            self._trackers.wait(tell)
 
     def broke_off(self, error: BaseException) -> None:
         """Tell of an error, unless the run has not started or its trackers know its end."""
@@ -248,6 +267,13 @@ def _facts(result: Result) -> dict[str, str | int | float | bool | None]:
             "peak_memory_bytes": result.peak_memory_bytes,
         }
     )
+
+
+def _thresholds(results: Sequence[Result]) -> dict[str, str | int | float | bool | None]:
+    """The thresholds with what they promise and did: "threshold.value", of several classes "threshold.screw.value"."""
+    found = {result.class_name: asdict(result.threshold) for result in results if result.threshold}
+    one = next(iter(found.values()), {}) if len(results) == 1 else found
+    return flat({"threshold": one})
 
 
 def _epoch(record: EpochRecord, session: Session) -> TrackedEpoch:

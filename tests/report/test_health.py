@@ -14,7 +14,8 @@ def test_findings_keep_their_order_and_are_counted_in_the_title():
     found = [Finding("torch", "red", "gone", "pip install torch"), Finding("Python", "green", "3.11")]
     table = health.findings(found)
     assert table.title == "Doctor: 1 green, 1 red"
-    assert [column.key for column in table.columns] == ["status", "check", "found", "remedy"]
+    assert [column.key for column in table.columns_for("programs")] == ["status", "check", "found", "remedy"]
+    assert table.column("text") == ["gone -> pip install torch", "3.11"]
     assert table.column("check") == ["torch", "Python"]
 
 

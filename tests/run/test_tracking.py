@@ -16,7 +16,7 @@ from adbench.api.registry import Registry
 from adbench.api.scores import METRIC_NAMES
 from adbench.results.records import Result
 from adbench.results.store import RunFolder
-from adbench.run import engine, overlay, tracker_runs, tracking
+from adbench.run import calibrate, engine, overlay, tracker_runs, tracking
 from adbench.run.plan import run_here
 from adbench.run.tracking import Trackers
 from adbench.util.errors import PluginError, UnknownNameError
@@ -135,6 +135,33 @@ def test_the_class_table_grows_over_the_classes_of_a_command(tiny, tiny_data, tm
     heard.events.clear()
     assert all(outcome.reused for outcome in run_here(jobs, registry))
     assert heard.events == []  # nothing is trained, and so nothing logged
+
+
+def test_the_end_waits_for_a_cross_validated_threshold(tiny, tiny_data, tmp_path):
+    """A run's end is told after its folds, once, with the threshold that its result has; the folds tell nothing."""
+    heard = Recorder()
+    job = job_for(tiny, tiny_data, tmp_path, epochs=1, track=("recorder",), target_false_alarms=0.2, folds=2)
+    registry = replace(registry_of(tiny), trackers={"recorder": entry(heard)})
+    (outcome,) = run_here([job], registry)
+    assert heard.names == ["run_started", "epoch", "finished"]
+    facts, threshold = heard.of("finished")[0].facts, outcome.result.threshold
+    assert (facts["threshold.value"], facts["threshold.promise.folds"]) == (threshold.value, 2)
+    assert (facts["threshold.rule"], facts["threshold.pixel.value"]) == (threshold.rule, threshold.pixel.value)
+
+
+def test_a_run_whose_cross_validation_breaks_off_has_ended_all_the_same(tiny, tiny_data, tmp_path, monkeypatch):
+    """Its results are stored: trackers hear of them, with the threshold that they have now."""
+    heard = Recorder()
+
+    def broken(*_, **__):
+        raise UsageError("a fold", found="a fault")
+
+    monkeypatch.setattr(calibrate, "calibrate", broken)
+    job = job_for(tiny, tiny_data, tmp_path, epochs=1, track=("recorder",), target_false_alarms=0.2)
+    (outcome,) = run_here([job], replace(registry_of(tiny), trackers={"recorder": entry(heard)}))
+    assert outcome.error is not None
+    assert heard.names == ["run_started", "epoch", "finished"]
+    assert "threshold.promise.folds" not in heard.of("finished")[0].facts
 
 
 # ---------------------------------------------------------------- they move no number

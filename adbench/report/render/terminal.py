@@ -47,7 +47,7 @@ class _Console(Console):
 
 
 def show(tables: Sequence[AnyTable]) -> None:
-    """Print tables to standard output; outside a terminal they have their full width."""
+    """Print tables to standard output; outside a terminal they have their full width, but for prose."""
     console = _Console(highlight=False)
     if not console.is_terminal:
         console.width = max([WIDEST_NOTE, *map(natural_width, tables)])
@@ -69,7 +69,8 @@ def _print(console: Console, tables: Sequence[AnyTable]) -> None:
     for number, table in enumerate(tables):
         if number:
             console.print()
-        console.print(to_rich(table, console.width, said), crop=False)
+        width = console.width if console.is_terminal or not table.prose else NARROWEST_NOTE
+        console.print(to_rich(table, width, said), crop=False)
         said.update(table.notes)
 
 
