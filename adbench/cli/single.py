@@ -36,7 +36,7 @@ def show(run: str, results: Path, format_: str, why: bool, data_roots: Sequence[
     """Show a run's metrics, changed options, threshold, times, protocol, environment, files and command.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
-    The command at the end computes it again with --force.
+    The command at the end computes it again with --force. Where its threshold was set afterwards, what sets it follows.
 
     \b
     adbench show demo/brick/padim

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
+from ..util.text import share_of
 from .options import LAST_SEED, reader_changes
 
 if TYPE_CHECKING:
@@ -266,16 +266,14 @@ def share(text: str | None, option: str) -> float | None:
     """Turn "1%" or "0.01" into a share above 0 and below 1; None stays None. Raises ``OptionError``."""
     if text is None:
         return None
-    words = text.strip()
     try:
-        number = Decimal(words.removesuffix("%").rstrip())
-        value = float(number / 100 if words.endswith("%") else number)
-    except (ArithmeticError, ValueError):
-        value = math.nan
-    if not 0 < value < 1:
-        hint = f"Did you mean {words}%?" if 1 <= value < 100 and "%" not in words else ""
-        raise OptionError(option, found=f"'{text}'", wanted="a share such as 1% or 0.01", hint=hint)
-    return value
+        return share_of(text)
+    except ValueError:
+        hint = ""
+        with contextlib.suppress(ValueError):
+            share_of(f"{text}%")
+            hint = f"Did you mean {text.strip()}%?"
+        raise OptionError(option, found=f"'{text}'", wanted="a share such as 1% or 0.01", hint=hint) from None
 
 
 def target(text: str | None, folds: int | None, holdout: float) -> float | None:

@@ -19,7 +19,7 @@ from ..results.variants import TITLES, dataset_title, mean, protocol_text
 from ..util.errors import AdbenchError
 from ..util.sizes import bytes_text
 from ..util.text import json_escaped, plural, printable
-from . import undefined
+from . import threshold_commands, undefined
 from .runs import environment_text
 from .score_notes import NO_IMAGE, images_of, is_zero_shot, no_threshold_text, useless_of
 from .tables import MISSING, Audience, Column, Table, cell_text
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 LABEL = 13
 """Width of the labels of facts, in characters."""
+
+WHOLE = ("command", "threshold by")
+"""Labels of the commands, which people copy."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Shown:
     environment: Environment
     environment_text: str
     command: str
+    threshold_commands: tuple[str, ...] = ()
     label: str = ""
     evaluated_from: str | None = None
 
@@ -130,6 +134,7 @@ def of_run(
         environment=first.environment,
         environment_text=environment_text(first),
         command=first.command,
+        threshold_commands=threshold_commands.of_run(run, results),
         label=first.label,
         evaluated_from=first.evaluated_from,
     )
@@ -217,11 +222,11 @@ def metrics_table(shown: Shown) -> Table[OfClass]:
 
 
 def to_text(shown: Shown, width: int) -> str:
-    """All other facts as lines of at most ``width`` characters, but for paths and the command, which stay whole."""
+    """All other facts as lines of at most ``width`` characters, but for paths and commands, which stay whole."""
     lines: list[str] = []
     for label, text in facts(shown):
         room = max(width - LABEL, 20)
-        folded = [text] if label == "command" else textwrap.wrap(text, room, break_long_words=False,
+        folded = [text] if label in WHOLE else textwrap.wrap(text, room, break_long_words=False,
                                                                  break_on_hyphens=False)  # fmt: skip
         lines += [f"{label if not number else '':{LABEL}}{line}" for number, line in enumerate(folded or [MISSING])]
     return "\n".join(lines) + "\n"
@@ -250,6 +255,7 @@ def facts(shown: Shown) -> list[tuple[str, str]]:
         ("environment", shown.environment_text),
         ("files", _files_text(first.files)),
         ("command", shown.command),
+        *(("threshold by", each) for each in shown.threshold_commands),
     ]  # fmt: skip
     return [(label, printable(text)) for label, text in facts]
 

@@ -91,6 +91,11 @@ class Table(Generic[Row]):
                 return [column.cell(row) for row in self.rows]
         raise KeyError(key)
 
+    @property
+    def summary(self) -> tuple[Row, ...]:
+        """The footers that people see: none if they are as many as the rows, since each would repeat one."""
+        return self.footers if len(self.footers) < len(self.rows) else ()
+
     def columns_for(self, audience: Literal["people", "programs"]) -> list[Column[Row]]:
         """The columns that people or programs see."""
         return [column for column in self.columns if column.audience in ("all", audience)]
@@ -144,7 +149,7 @@ def people_view(table: AnyTable) -> View:
     columns = table.columns_for("people")
     rows, footers = (
         [[cell_text(column.cell(row), column.kind) for column in columns] for row in part]
-        for part in (table.rows, table.footers)
+        for part in (table.rows, table.summary)
     )
     titles = [printable(column.title) for column in columns]
     return View(printable(table.title), columns, titles, rows, footers, list(map(printable, table.notes)))

@@ -12,6 +12,7 @@ import io
 import math
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, those of ESC and CSI among them
@@ -71,6 +72,19 @@ def duration(seconds: float) -> str:
 def share_text(share: float) -> str:
     """A share in percent, with up to three digits: "1%", "0.5%", "4.17%"."""
     return f"{100 * share:.3g}%"
+
+
+def share_of(text: str) -> float:
+    """The share that "1%" or "0.01" stands for. Raises ``ValueError`` for other texts, and outside of 0 to 1."""
+    words = text.strip()
+    try:
+        number = Decimal(words.removesuffix("%").rstrip())
+    except ArithmeticError as error:
+        raise ValueError(text) from error
+    value = float(number / 100 if words.endswith("%") else number)
+    if not 0 < value < 1:
+        raise ValueError(text)
+    return value
 
 
 # ---------------------------------------------------------------- spreadsheets

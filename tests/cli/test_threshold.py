@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,10 @@ from adbench.util.errors import OptionError
 def held(tiny_data, tmp_path_factory) -> tuple[Path, str]:
     """Results of a run with three images held out, and what it printed; tests must not change them."""
     results = tmp_path_factory.mktemp("held")
-    done = run_tiny(tiny_data, results, *ONE, "--holdout", 0.5, "--target-false-alarms", "25%", "--format", "json")
+    words = (*ONE, "--holdout", "0.5", "--target-false-alarms", "25%")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["adbench", "run", *words])  # where the stored command comes from
+        done = run_tiny(tiny_data, results, *words, "--format", "json")
     assert done.exit_code == 0, done.stderr
     return results, done.stdout
 
@@ -71,6 +76,36 @@ def test_the_threshold_of_a_stored_run_is_shown_and_set(copied):
     by_hand, pixels = rows_of(threshold(copied, "--value", "0.5", "--format", "json"))
     assert (by_hand["threshold"], by_hand["rule"], pixels["target"]) == (0.5, "set by hand", 0.01)
     assert result_file.read(only_run(copied) / "result.json").threshold.value == 0.5
+
+
+def commands_of(results: Path) -> list[str]:
+    """What ``show`` says that sets the threshold, after the run's own command."""
+    done = adbench("show", "tiny", "--results", results, "--format", "json", "--plugin", TINY)
+    return json.loads(done.stdout)["threshold_commands"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), []),
+        (("--target", "25%"), []),
+        (("--target", "12.5%"), ["--target 12.5%"]),
+        (("--value", "0.125"), ["--value 0.125"]),
+    ],
+)
+def test_show_says_which_command_sets_the_threshold(held, copied, words, said):
+    """A run whose threshold is its own command's needs no other; the others bring a fresh run to the same one."""
+    if words:
+        assert threshold(copied, *words).exit_code == 0
+    commands = commands_of(copied)
+    place = "/".join(only_run(copied).parts[-4:])
+    assert commands == [f"adbench threshold {place} {each} --results {copied}" for each in said]
+    changed = result_file.read(only_run(copied) / "result.json").threshold
+    shutil.rmtree(copied)
+    shutil.copytree(held[0], copied)
+    for command in commands:
+        assert adbench(*shlex.split(command)[1:]).exit_code == 0
+    assert result_file.read(only_run(copied) / "result.json").threshold == changed
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_markdown_rows_have_as_many_cells_as_the_header():
     """Pipes inside names are escaped."""
     for table in awkward():
         lines = [line for line in render([table], "markdown").splitlines() if line.startswith("|")]
-        assert len(lines) == 2 + len(table.rows) + len(table.footers)
+        assert len(lines) == 2 + len(table.rows) + len(table.summary)
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
@@ -142,6 +142,25 @@ def test_a_pipe_gets_plain_and_whole_tables(capsys, monkeypatch):
     printed_text = capsys.readouterr().out
     assert "\x1b" not in printed_text
     assert "msflow:backbone=a_backbone_with_a_long_name" in printed_text
+
+
+def test_sentences_are_folded_in_a_pipe_as_well(capsys, monkeypatch):
+    """A table of prose has 80 columns outside a terminal."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    words = Column("text", "text", lambda row: row, role="main")
+    renderers.write([Table("t", (Column("name", "name", lambda _: "n"), words), ("word " * 60,), prose=True)], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.count("word") for line in lines) == 60
+
+
+def test_people_see_no_mean_of_a_single_row(capsys):
+    """It would say the same again; programs have it, as in every table of classes."""
+    (alone,) = report.leaderboard([make_result(class_name="a")], by_class=True)
+    assert "mean" not in render([alone], "markdown").split("\n\n")[1]
+    assert "mean (1)" in render([alone], "json")
+    (both,) = report.leaderboard([make_result(class_name=name) for name in "ab"], by_class=True)
+    assert "**mean (2)**" in render([both], "markdown")
 
 
 def test_no_color_is_obeyed(monkeypatch):

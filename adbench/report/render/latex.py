@@ -52,7 +52,7 @@ def _latex(table: AnyTable) -> str:
             )
             for row, texts in zip(part, shown, strict=True)
         ]
-        for part, shown in ((table.rows, view.rows), (table.footers, view.footers))
+        for part, shown in ((table.rows, view.rows), (table.summary, view.footers))
     )
     notes = [*(table.marks.notes() if table.marks else ()), *view.notes]
     lines = [
