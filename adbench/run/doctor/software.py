@@ -91,4 +91,5 @@ def optional(asked: Asked) -> Iterator[Finding]:
                 yield Finding(each.name, "red", f"{version}, wanted {each.text}", pip.line([each.text]))
     lacking = f"without the extras {', '.join(absent)}, which are needed only where asked for" if absent else ""
     remedy = f"For one of them: adbench install {absent[0]} --yes" if absent else ""
-    yield Finding("optional packages", "green", "; ".join(filter(None, (", ".join(dict.fromkeys(here)), lacking))) or "none", remedy)
+    present = ", ".join(dict.fromkeys(here))
+    yield Finding("optional packages", "green", "; ".join(filter(None, (present, lacking))) or "none", remedy)
