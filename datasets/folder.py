@@ -32,6 +32,9 @@ NAME = "folder"
 PLAIN = "CLASS/good and CLASS/bad"
 LAYOUT = "CLASS/train/good, CLASS/test/good, CLASS/test/DEFECT and CLASS/ground_truth/DEFECT"
 
+OPTION_FILE = "dataset.toml"
+"""A file in the root that sets options."""
+
 Layout = Literal["plain", "mvtec", "loose", "list"]
 
 USUAL = FolderOptions()
@@ -62,36 +65,39 @@ def load(root: Path, class_name: str, options: FolderOptions = USUAL) -> Task:
     found = _find(root, options)
     check_class(NAME, class_name, list(found))
     folder, layout = found[class_name]
+    read = (OPTION_FILE,) if folder == root.resolve() else ()
     if layout == "loose":
-        return read_loose(NAME, folder)
+        return read_loose(NAME, folder, read)
     if layout == "list":
         return image_list.load(NAME, folder, class_name, options)
-    task = _read_split(folder, options) if layout == "mvtec" else _read_plain(folder, options)
-    if folder == root.resolve():
+    task = (_read_split if layout == "mvtec" else _read_plain)(folder, options, read)
+    if read:
         return task
-    others = [path for path in visible(root) if path.name not in found and not is_text(path)]
+    known = {*found, OPTION_FILE}
+    others = [path for path in visible(root) if path.name not in known and not is_text(path)]
     return replace(task, remarks=(*task.remarks, *passed_over(f"{NAME} at {root}", named(others, root))))
 
 
-def _tree(options: FolderOptions) -> Tree:
+def _tree(options: FolderOptions, read: Sequence[str] = ()) -> Tree:
     """MVTec's layout with the folders that the user named for good images, or with those of the usual names."""
     masks = ("ground_truth", "masks")
-    return Tree(masks=masks) if options.good == USUAL.good else Tree(good=options.good, only=True, masks=masks)
+    tree = Tree(masks=masks, files=tuple(read))
+    return tree if options.good == USUAL.good else replace(tree, good=options.good, only=True)
 
 
-def _read_split(folder: Path, options: FolderOptions) -> Task:
+def _read_split(folder: Path, options: FolderOptions, read: Sequence[str]) -> Task:
     """Read a class that is split by its folders; of the options only names of good images count."""
-    task = read_class(NAME, folder, _tree(options))
+    task = read_class(NAME, folder, _tree(options, read))
     without = replace(options, good=USUAL.good)
     lines = [] if without == USUAL else [_own_split(folder.name)]
     counting = replace(USUAL, good=options.good)
     return replace(task, options=None if counting == USUAL else counting, remarks=(*lines, *task.remarks))
 
 
-def _read_plain(folder: Path, options: FolderOptions) -> Task:
+def _read_plain(folder: Path, options: FolderOptions, read: Sequence[str]) -> Task:
     """Read a class without a split; a line says which folders were taken for good and bad ones by their names."""
     likely = _by_names(folder, options)
-    task = read_plain(NAME, folder, likely)
+    task = read_plain(NAME, folder, likely, read)
     if likely == options:
         return task
     bad = [name for name in likely.bad if likely.bad != options.bad and (folder / name).is_dir()]
@@ -181,6 +187,7 @@ def reader(options: FolderOptions = USUAL) -> Dataset:
         options=options,
         configure=reader,
         facts=FACTS,
+        option_file=OPTION_FILE,
     )
 
 

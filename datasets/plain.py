@@ -57,19 +57,20 @@ def is_plain(folder: Path, options: FolderOptions) -> bool:
     )
 
 
-def read_plain(dataset: str, folder: Path, options: FolderOptions) -> Task:
+def read_plain(dataset: str, folder: Path, options: FolderOptions, read: Sequence[str] = ()) -> Task:
     """Find the images of one class, and split the good ones.
 
     Args:
         dataset: the data set's name, for the task and for messages.
         folder: the class; its name is the class's, and its parent the task's root.
         options: names of folders, and the split.
+        read: names of files in the folder that are read elsewhere.
 
     Raises:
         DataError: too few good images, no folder of bad ones where others lie beside the good ones, a type of
             defect that is called good, or images that are both.
     """
-    found = _Found(dataset, folder, options)
+    found = _Found(dataset, folder, options, read)
     train, test = found.split()
     if not (*test, *found.bad):
         found.refuse("no image to test on", "at least one", "Add images, or give a larger --test-share")
@@ -87,10 +88,11 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions) -> Task:
     )
 
 
-def read_loose(dataset: str, folder: Path) -> Task:
+def read_loose(dataset: str, folder: Path, read: Sequence[str] = ()) -> Task:
     """Take a folder of images that nobody has sorted: they have no labels, and can only be scored."""
     samples = tuple(Sample(path, defect=UNLABELLED) for path in images_in(folder))
-    other = [path for path in visible(folder) if path not in {sample.path for sample in samples}]
+    known = {*(folder / name for name in read), *(sample.path for sample in samples)}
+    other = [path for path in visible(folder) if path not in known]
     name = f"{dataset}/{folder.name}"
     remarks = [f"{name}: {plural(len(samples), 'image')} without a label, which have scores but no metrics."]
     if patterns := _by_beginnings([sample.path for sample in samples]):
@@ -136,7 +138,7 @@ def split(names: Sequence[str], share: float, seed: int) -> set[int]:
 class _Found:
     """The images of a class, what is wrong with them, and what was passed over."""
 
-    def __init__(self, dataset: str, folder: Path, options: FolderOptions) -> None:
+    def __init__(self, dataset: str, folder: Path, options: FolderOptions, read: Sequence[str]) -> None:
         self.dataset, self.folder, self.options = dataset, folder, options
         self.problems: list[Problem] = []
         self._require_good()
@@ -156,7 +158,7 @@ class _Found:
         unclear = {problem.path for problem in self.masks.problems}
         self.bad = [Sample(image, 1, kind, self.masks.of(image)) for image, kind in bad if image not in unclear]
         self.problems += self.masks.problems
-        images = [image for image, _ in (*self.good, *bad)]
+        images = [*(folder / name for name in read), *(image for image, _ in (*self.good, *bad))]
         self._passed = unread(
             folder, {*images, *self.masks.used, *(problem.path for problem in self.problems)}, self.masks.searched
         )

@@ -231,7 +231,8 @@ class Dataset:
     A reader with ``options`` reads with them; ``configure`` returns the same reader with other ones.
 
     ``facts`` has licence, citation, archives and published numbers. ``installed_root`` gives the folder that is read
-    without ``--data-root``: that of an installed package, or None where it isn't installed.
+    without ``--data-root``: that of an installed package, or None where it isn't installed. ``option_file`` is the name
+    of a TOML file in the root that sets options of the reader; commands read it, and the reader itself never does.
     """
 
     name: str
@@ -245,6 +246,7 @@ class Dataset:
     configure: Callable[[Any], Dataset] | None = None
     facts: Facts | None = None
     installed_root: Callable[[], Path | None] | None = None
+    option_file: str = ""
 
 
 def size_text(size: EvalSize) -> str:

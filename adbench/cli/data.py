@@ -189,7 +189,8 @@ def _places(registry: Registry, name: str | None, roots: Sequence[Path]) -> list
         return found
     reader = values.reader(registry, name)
     known = [place.root for place in data_places.find(reader, roots).places]
-    return [(reader, root) for root in known or roots or [values.root(reader, None)]]
+    folders = known or roots or [values.root(reader, None)]
+    return [(values.reader(registry, name, root=root) if reader.option_file else reader, root) for root in folders]
 
 
 def _classes(reader: Dataset, root: Path, text: str) -> list[str]:

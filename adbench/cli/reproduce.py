@@ -73,10 +73,10 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
     _require_published_preset(chosen, preset)
-    reader = values.reader(registry, dataset)
+    root = values.root(registry.dataset(dataset), data_root)
+    reader = values.reader(registry, dataset, root=root)
     given = values.setting(setting, shots) if setting or shots else None
     wanted = _target(chosen, dataset, given, shots, source)
-    root = values.root(reader, data_root)
     command = shlex.join(["adbench", *sys.argv[1:]])
     plan = suite.Plan(
         methods=[chosen],

@@ -278,8 +278,8 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
 
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
-    reader = values.reader(registry, dataset)
-    root = values.root(reader, data_root)
+    root = values.root(registry.dataset(dataset), data_root)
+    reader = values.reader(registry, dataset, root=root)
     short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
     overrides = values.overrides([chosen], changes, short)
     saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))

@@ -297,9 +297,9 @@ def _data_choice(registry: Registry, entry: DataEntry, file: RunFile | None, ask
     from ..run.suite import DataChoice
 
     at_place(lambda: registry.dataset(entry.name), entry.where)
-    reader = values.reader(registry, entry.name, entry.options)
     given = asked.data_root if _typed("data_root") or entry.root is None else entry.root
-    root = at_place(lambda: values.root(reader, given), entry.where)
+    root = at_place(lambda: values.root(registry.dataset(entry.name), given), entry.where)
+    reader = values.reader(registry, entry.name, entry.options, root=root)
     names = entry.classes if entry.classes is not None else file.classes if file is not None else None
     if names is None or _typed("classes"):
         classes = plan.choose_classes(reader, root, asked.classes)

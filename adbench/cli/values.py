@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
 from ..util.text import share_of
+from .console import say
 from .options import LAST_SEED, reader_changes
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ..util.threads import Choice
     from ..util.toml_files import Value
 
+
+OWN_FILES = "adbench.own_files"
+"""Key in click's contexts for what was said of data sets' own files of options."""
 
 BY_NAME_ONLY = "anomalib:"
 """How the names of methods begin that run another library's code: "all" leaves them out."""
@@ -55,13 +59,17 @@ def left_out(registry: Registry, lacking: Mapping[str, Sequence[str]]) -> str:
     return f"--method all leaves out {', '.join(parts)}. See adbench list methods NAME." if parts else ""
 
 
-def reader(registry: Registry, name: str, own: Mapping[str, Value] | None = None) -> Dataset:
+def reader(
+    registry: Registry, name: str, own: Mapping[str, Value] | None = None, *, root: Path | None = None
+) -> Dataset:
     """The data set of a command, read with the options that were given for its reader.
 
     Args:
         registry: finds data sets.
         name: of the data set.
-        own: options that a run file gives it: the command line wins over them, and they over the user's defaults.
+        own: options that a run file gives it: the command line wins over them, and they over those of the data set's
+            own file, and these over the user's defaults.
+        root: the data set's folder, where its own file of options may lie.
 
     Raises:
         UsageError: there is no such data set, its reader has no such option, or a value doesn't fit.
@@ -78,9 +86,44 @@ def reader(registry: Registry, name: str, own: Mapping[str, Value] | None = None
         source = context.get_parameter_source(flag.removeprefix("--").replace("-", "_"))
         (usual if source is ParameterSource.DEFAULT_MAP else typed)[key] = (flag, text)
     changes = {key: parse_change(dataset, key, text, flag) for key, (flag, text) in usual.items()}
+    there = _of_own_file(dataset, root)
+    changes |= there
     changes |= {key: _change_of_file(dataset, key, value) for key, value in (own or {}).items()}
     changes |= {key: parse_change(dataset, key, text, flag) for key, (flag, text) in typed.items()}
+    _say_used(dataset, root, there, changes)
     return with_options(dataset, changes)
+
+
+def _of_own_file(dataset: Dataset, root: Path | None) -> dict[str, Any]:
+    """The options that a file in the data set's folder sets. It is data: nothing in it is ever run."""
+    from ..api.data_options import with_options
+    from ..util import toml_files
+
+    path = root / dataset.option_file if root is not None and dataset.option_file else None
+    if path is None or not path.is_file():
+        return {}
+    found = {key: _change_of_file(dataset, key, value) for key, value in toml_files.read_lines(path).items()}
+    try:
+        with_options(dataset, found)
+    except OptionError as error:  # names that can't be, or don't go together
+        raise placed(error, str(path)) from error
+    return found
+
+
+def _say_used(dataset: Dataset, root: Path | None, there: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Say which options come from the data set's own file, once for a command, and which others win over it."""
+    from ..api.options import option_text
+
+    if not there or root is None:
+        return
+    used = [f"{key}={option_text(key, value)}" for key, value in there.items() if changes[key] == value]
+    won = [key for key, value in there.items() if changes[key] != value]
+    texts = [f"sets {', '.join(used)}"] if used else []
+    texts += [f"its {' and '.join(won)} {'is' if len(won) == 1 else 'are'} overridden"] if won else []
+    line, said = f"{root / dataset.option_file} {'; '.join(texts)}.", click.get_current_context().meta
+    if line not in said.setdefault(OWN_FILES, []):
+        said[OWN_FILES].append(line)
+        say(line)
 
 
 def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:
@@ -88,10 +131,11 @@ def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:
     from ..api.data_options import parse_change
     from ..api.options import option_text
 
-    if not isinstance(value.value, (str, int, float, list)) or not all(
-        isinstance(each, (str, int, float)) for each in (value.value if isinstance(value.value, list) else ())
-    ):
+    items = value.value if isinstance(value.value, list) else [value.value]
+    if not all(isinstance(each, (str, int, float)) for each in items):
         value.refuse("a text, a number, true or false, or a list of them")
+    if isinstance(value.value, list) and (wrong := [each for each in items if isinstance(each, str) and "," in each]):
+        value.refuse("texts without commas", found=f"'{wrong[0]}'")
     try:
         return parse_change(dataset, key, option_text(key, value.value), value.where)
     except OptionError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,16 +28,21 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Value:
-    """A value in a file, with its place: ``file`` as the user named it, and a ``key`` such as "methods[1].options"."""
+    """A value in a file, with its place: ``file`` as the user named it, and a ``key`` such as "methods[1].options".
+
+    ``line`` counts from 1; it is 0 where it isn't known.
+    """
 
     file: Path
     key: str
     value: Any
+    line: int = 0
 
     @property
     def where(self) -> str:
-        """File and key, for messages."""
-        return f"{self.file}: {self.key}" if self.key else str(self.file)
+        """File, line and key, for messages."""
+        place = f"{self.file}, line {self.line}" if self.line else str(self.file)
+        return f"{place}: {self.key}" if self.key else place
 
     def refuse(self, wanted: str, *, found: str = "", hint: str = "") -> NoReturn:
         """Raise an ``OptionError`` that says what was found here, and what was wanted."""
@@ -150,6 +155,26 @@ def parse(data: bytes, path: Path) -> Value:
         raise UsageError(f"{path}", found="brackets within brackets, too deep to read", wanted="TOML") from error
     except ValueError as error:  # a number with too many digits
         raise UsageError(f"{path}", found=str(error), wanted="TOML") from error
+
+
+def read_lines(path: Path) -> dict[str, Value]:
+    """Read the values of a flat file by key, each with its line. Raises the errors of ``read``."""
+    values = read(path).table()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return {key: replace(value, line=_line_of(key, lines)) for key, value in values.items()}
+
+
+def _line_of(key: str, lines: list[str]) -> int:
+    """The line of a key at the top of a document: the first lines up to it have the key, and those before have not."""
+    for number, line in enumerate(lines, 1):
+        if key in line:
+            try:
+                before = tomllib.loads("\n".join(lines[: number - 1]))
+            except ValueError:  # within a value of several lines
+                continue
+            if key not in before and line.lstrip().lstrip("[\"'").startswith(key):
+                return number
+    return 0
 
 
 def _syntax_error(path: Path, text: str, message: str) -> UsageError:

@@ -1,0 +1,98 @@
+"""A file ``dataset.toml`` in the folder of own images, which sets options of their reader."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from doc_blocks import blocks
+from image_files import save
+from runs import adbench
+
+FLAT = [f"{kind}_{number}.png" for kind, count in (("ok", 10), ("ng", 2)) for number in range(count)]
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Good and bad images in one folder, told apart by the file."""
+    random = np.random.default_rng(0)
+    for name in FLAT:
+        save(tmp_path / "flat" / name, random.integers(0, 255, (32, 32, 3), np.uint8))
+    (tmp_path / "flat/dataset.toml").write_text('good = "ok_*"\nbad = ["ng_*"]\ntest_share = 0.5\n')
+    return tmp_path / "flat"
+
+
+def checked(flat, *options):
+    """How ``data check`` understood it, and what it said beside that."""
+    done = adbench("data", "check", "folder", "--data-root", flat, "--format", "json", *options)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)[0]["rows"][0], done.stderr
+
+
+def test_its_options_count_and_a_line_names_them(flat):
+    """It is no image that was passed over; what counts is said."""
+    row, said = checked(flat)
+    assert row["images"] == "5 train, 5 test good, 2 test defective"
+    assert f"{flat / 'dataset.toml'} sets good=ok_*, bad=ng_*, test_share=0.5." in said
+
+
+@pytest.mark.parametrize(("share", "train"), [("0.2", 8), ("0.3", 7)])
+def test_the_command_line_wins(flat, share, train):
+    """Also with the value that is the default; the line says what is overridden."""
+    row, said = checked(flat, "--test-share", share)
+    assert row["images"].startswith(f"{train} train")
+    assert "sets good=ok_*, bad=ng_*; its test_share is overridden." in said
+
+
+def test_a_run_stores_what_was_used(flat, tmp_path):
+    """The protocol has the options, so an edited file makes another run; with the default typed in it has that one."""
+    names = []
+    arguments = ("-d", "folder", "--data-root", flat, "--size", "32", "--results", tmp_path / "r")
+    for more in ((), ("--test-share", "0.3"), ()):
+        done = adbench("run", "-m", "random", *arguments, *more)
+        assert done.exit_code == 0, done.stderr
+        found = {path.parent.name: json.loads(path.read_text()) for path in (tmp_path / "r").rglob("result.json")}
+        names.append(set(found))
+        shares = sorted(each["protocol"]["reading"]["options"]["test_share"] for each in found.values())
+        assert shares == [0.5] if len(names) == 1 else [0.3, 0.5]
+    assert names[1] == names[2]
+    assert all("good=ok" in name for name in names[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("# mine\n\ncolour = 3\n", ["dataset.toml, line 3: colour", "unknown option of data set folder 'colour'"]),
+        ("tests_share = 0.3", ["line 1: tests_share", "Did you mean 'test_share'?"]),
+        ("good = 'ok_*'\ntest_share = 'half'", ["line 2: test_share: found 'half', wanted a number"]),
+        ("test_share = 1.5", ["line 1: test_share: found '1.5'"]),
+        ("split_seed = true", ["line 1: split_seed: found 'true', wanted a whole number"]),
+        ("good = [\n  'a',\n  'b,c',\n]", ["line 1: good: found 'b,c', wanted texts without commas"]),
+        ("good = '''\nbad = 1\n'''\nbad = {a = 1}", ["line 4: bad: found a table"]),
+        ("good = ['../x']", ["dataset.toml: option good of data set folder: found '../x'"]),
+        ("good = ", ["dataset.toml, line 1, column 8"]),
+    ],
+)
+def test_what_is_wrong_is_one_message(flat, text, wrong):
+    """It names file, line and key, what was found and what was wanted; the exit code is 2."""
+    (flat / "dataset.toml").write_text(text)
+    for command in (("data", "check", "folder"), ("run", "-m", "random", "-d", "folder", "--dry-run")):
+        done = adbench(*command, "--data-root", flat)
+        assert done.exit_code == 2
+        assert [part for part in wrong if part not in done.stderr] == []
+
+
+def test_other_data_sets_do_not_read_it(flat):
+    """A file of that name beside published images is nobody's options."""
+    (flat / "dataset.toml").write_text("colour = 3")
+    assert "colour" not in adbench("data", "check", "mtd", "--data-root", flat).stderr
+
+
+def test_the_file_of_the_documentation_is_one(flat):
+    """docs/own-images.md shows a file whose keys are known and whose values fit."""
+    (text,) = (block.text for block in blocks("toml") if block.text.startswith("# dataset.toml"))
+    (flat / "dataset.toml").write_text(text)
+    (flat / "ng_0.png").rename(flat / "dent_0.png")
+    row, _ = checked(flat)
+    assert row["images"] == "8 train, 2 test good, 1 test defective"
