@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..util.errors import UnknownNameError
 from .facts import Facts
+from .levels import Levels
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -47,6 +48,8 @@ class Sample:
         mask: the file of its mask.
         more_masks: further files of masks of the same image; a pixel is defective where any of them marks it.
         mask_above: a mask's pixel is defective where its value, of 255, is higher than this: 127 for soft edges.
+        levels: which values are black and white where the image has more than 8 bits: one decision for all images of a
+            model, which a run makes. With None the image alone decides.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Sample:
     mask: Path | None = None
     more_masks: tuple[Path, ...] = ()
     mask_above: int = 0
+    levels: Levels | None = None
 
     @property
     def masks(self) -> tuple[Path, ...]:
@@ -148,6 +152,7 @@ class Task:
         remarks: lines for the user on how the images were found, such as a split that the reader made, and what it
             passed over.
         region_rules: how each file of a mask is one region, if the data set defines that.
+        levels: those of its images of more than 8 bits, once they are decided; None if all have 8.
     """
 
     dataset: str
@@ -163,6 +168,7 @@ class Task:
     options: DataOptions | None = None
     remarks: tuple[str, ...] = ()
     region_rules: RegionRules | None = None
+    levels: Levels | None = None
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:

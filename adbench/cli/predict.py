@@ -16,8 +16,10 @@ from ..util.text import duration, plural, printable
 from . import options as arguments
 from . import values
 from .console import load_plugins, now_and_then, say, status_line, warn
+from .image_options import range_option
 
 if TYPE_CHECKING:
+    from ..api.levels import Levels
     from ..data.sources import Source
     from ..run.predict import Predictor
     from ..util.threads import Choice
@@ -46,6 +48,7 @@ NAMED = 3
     help="A row per image, written as soon as it is scored.",
 )  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="Weights of the backbone.")
+@range_option("that of the training")
 @arguments.device_option
 @arguments.threads_option
 @arguments.megapixels_option
@@ -54,7 +57,7 @@ NAMED = 3
 @arguments.debug_option
 def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | None, idle: float | None,
             fail_on_anomaly: bool, threshold: float | None, class_name: str | None, log: Path | None, format_: Format,
-            weights: Path | None, device: str, threads: Choice, results: Path,
+            weights: Path | None, levels: Levels | None, device: str, threads: Choice, results: Path,
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Score new images with the model of RUN; no training images are needed.
 
@@ -76,7 +79,7 @@ def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | No
 
     predictor = predicting.load(
         run, results=results, class_name=class_name, threshold=threshold, device=device, weights=weights,
-        registry=registry,
+        registry=registry, levels=(levels.black, levels.white) if levels else None,
     )  # fmt: skip
     say(predicting.describe(predictor.model))
     _say_threshold(predictor, needed=fail_on_anomaly)
@@ -195,6 +198,8 @@ def _end(writer: Writer, fail_on_anomaly: bool) -> None:
         parts.append(f"{writer.defective} defective")
     if writer.unreadable:
         parts.append(f"{writer.unreadable} unreadable")
+    if writer.clipped:
+        parts.append(f"{writer.clipped} clipped (with values beyond {writer.predictor.levels.text})")
     say(", ".join(parts) + ".")
     if writer.unreadable or (fail_on_anomaly and writer.defective):
         raise click.exceptions.Exit(1)

@@ -17,6 +17,7 @@ from .console import console, counted, load_plugins, print_tables, say, status_l
 from .defaults import at_place, place_of
 from .dry_run import show_forecasts
 from .executor_options import executor_options
+from .image_options import range_option
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
 from .schema import print_schema
@@ -25,6 +26,7 @@ from .threshold import thresholds_table
 
 if TYPE_CHECKING:
     from ..api.data import Setting
+    from ..api.levels import Levels
     from ..api.registry import Registry
     from ..report.tables import AnyTable
     from ..results.records import Result
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     "named anomalib:...",
 )
 @arguments.what_to_run
+@range_option("found over the training images")
 @arguments.settings_options
 @arguments.test_split_option
 @click.option(
@@ -108,13 +111,13 @@ if TYPE_CHECKING:
 @arguments.format_option
 def run(run_file: RunFile | None, methods: str | None, dataset: str | None, classes: str, data_root: Path | None,
         preset: str, changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None,
-        size: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool,
-        plugin_files: tuple[Path, ...], setting: Setting | None, shots: int | None, test_split: str | None,
-        is_grid: bool, seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None,
-        holdout: float, target: str | None, folds: int | None, keep: Literal["last", "oracle"], label: str | None,
-        force: bool, maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None,
-        address: str | None, gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool,
-        results: Path, format_: str) -> None:  # fmt: skip
+        size: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+        levels: Levels | None, setting: Setting | None, shots: int | None, test_split: str | None, is_grid: bool,
+        seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None, holdout: float,
+        target: str | None, folds: int | None, keep: Literal["last", "oracle"], label: str | None, force: bool,
+        maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None, address: str | None,
+        gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
+        format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
     \b
@@ -155,6 +158,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         target_false_alarms=values.target(target, folds, holdout),
         folds=folds,
         label=labels.checked(label or ""),
+        levels=levels,
     )
     suite, grid = suite_of(registry, run_file, asked, common)
     jobs, outcomes = planned_jobs(suite, registry, grid, run_file), list[Outcome]()
@@ -249,6 +253,7 @@ def _names(made: Sequence[Result], results: Path) -> Names:
     help="A checkpoint of adbench (last.pt) or of the method's authors, or a run as adbench list runs names it.",
 )
 @arguments.what_to_test
+@range_option("that of the checkpoint's training")
 @arguments.test_split_option
 @click.option(
     "--scores",
@@ -261,7 +266,7 @@ def _names(made: Sequence[Result], results: Path) -> Names:
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
          amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
-         test_split: str | None, scores: bool, results: Path, format_: str) -> None:  # fmt: skip
+         levels: Levels | None, test_split: str | None, scores: bool, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored.
 
     \b
@@ -297,6 +302,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         device=device,
         skip_bad=skip_bad,
         test=test_split,
+        levels=levels,
     )
     values.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, saved, overrides[method], format_, with_scores=scores)

@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image
 
 from ..api.data import Problem, Sample, Size
+from ..api.levels import Levels
 from ..api.options import Interpolation
+from .deep import Deep
 from .framing import Framing
-from .image_files import BadError, Bytes, bytes_of, rgb_of, to_rgb
+from .image_files import BadError, Bytes, bytes_of, rgb_of, shown
 from .masks import mask_of
 from .numbered import Numbers, numbered, pairs, resized
 
@@ -30,7 +32,8 @@ class Decoded:
 
     ``image`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
     image's own; ``digest`` is over the bytes of the files. ``regions`` (P, 2) are the pixels of the regions
-    of the mask's own pixels: flat position and number (``numbered.pairs``); None without a mask.
+    of the mask's own pixels: flat position and number (``numbered.pairs``); None without a mask. ``is_clipped`` says
+    whether the image has values beyond its levels.
     """
 
     image: Bytes
@@ -38,18 +41,20 @@ class Decoded:
     size: Size
     digest: bytes
     regions: Numbers | None = None
+    is_clipped: bool = False
 
 
 def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     """Decode an image and its mask, check that they match, and resize both to the input's size; or say what is wrong.
 
     Images are resampled by the framing's interpolation, masks by the nearest pixel, as in the papers, with the regions
-    of their own pixels (``numbered``). The orientation
-    in a camera's EXIF data is ignored, as in the papers.
+    of their own pixels (``numbered``). Both are turned as viewers show them. An image of more than 8 bits is read with
+    the sample's levels; without any, they are found in this image alone.
     """
     try:
         data = bytes_of(sample.path, "the image")
-        image = rgb_of(sample.path, data)
+        found = rgb_of(sample.path, data, sample.levels)
+        image = found.image
         digest = hashlib.sha256(data)
         mask = mask_of(sample, image.size, digest.update) if sample.masks else None
     except BadError as error:
@@ -63,17 +68,19 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
         size=own,
         digest=digest.digest(),
         regions=None if mask is None else pairs(resized(numbered(mask), part, framing.size)),
+        is_clipped=found.is_clipped,
     )
 
 
-def decode_image(image: Image.Image, framing: Framing) -> Decoded:
+def decode_image(image: Image.Image | Deep, framing: Framing, levels: Levels | None = None) -> Decoded:
     """Bring an image that is in memory to the size of the input, as ``decode_sample`` does with one in a file.
 
     Raises:
-        ValueError: a mode or range of values that has no fixed meaning as a colour.
+        ValueError: a mode or values that have no fixed meaning as a colour.
     """
-    fitted = np.asarray(fit(to_rgb(image), framing, framing.interpolation))
-    return Decoded(fitted, None, (image.height, image.width), b"")
+    found = shown(image, levels)
+    fitted = np.asarray(fit(found.image, framing, framing.interpolation))
+    return Decoded(fitted, None, (found.image.height, found.image.width), b"", is_clipped=found.is_clipped)
 
 
 def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:

@@ -10,17 +10,20 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, features
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from ..api.data import Problem
+from ..api.levels import Levels
 from ..util import plain_files
 from ..util.errors import UsageError, first_line, reason
+from . import deep
+from .deep import Deep
 
 MEGAPIXELS = "ADBENCH_MAX_MEGAPIXELS"
 """An environment variable, so that other processes that decode images see it, too."""
@@ -29,6 +32,10 @@ PILLOWS_PIXELS = 178_956_970
 """Pixels above which Pillow refuses a file as an attack: a few bytes may unpack to any size."""
 
 Bytes = npt.NDArray[np.uint8]
+
+_NO_LEVELS = "more than 8 bits, but no training image that says which value is white"
+
+_SAVE = "Save it as grey or RGB with 8 or 16 bits"
 
 
 class BadError(Exception):
@@ -47,54 +54,112 @@ def read_image(path: Path) -> Image.Image | Problem:
         return error.problem
 
 
-def read_rgb(path: Path) -> Image.Image | Problem:
-    """Read an image file at its own size, as 8-bit RGB; or say what is wrong with it."""
+def read_rgb(path: Path, levels: Levels | None = None) -> Image.Image | Problem:
+    """Read an image file at its own size, as 8-bit RGB and as viewers show it; or say what is wrong with it."""
     try:
-        return rgb_of(path, bytes_of(path, "the image"))
+        return rgb_of(path, bytes_of(path, "the image"), levels).image
     except BadError as error:
         return error.problem
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to 8-bit RGB; an alpha channel is dropped.
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An image as viewers show it: upright, in 8-bit RGB.
+
+    ``is_clipped`` says whether it has values beyond its levels.
+    """
+
+    image: Image.Image
+    is_clipped: bool = False
+
+
+def to_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:
+    """Convert an image of any mode to 8-bit RGB as it is stored; an alpha channel is dropped.
+
+    Args:
+        image: of Pillow.
+        levels: of more than 8 bits; None finds them in the image alone.
 
     Raises:
-        ValueError: a mode or range of values that has no fixed meaning as a colour.
+        ValueError: values that have no fixed meaning as a colour.
     """
-    if is_deep(image):
-        return Image.fromarray(_to_8_bits(image)).convert("RGB")
-    if image.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    return _converted(deep.of_grey(image) if deep.is_grey(image) else image, levels).image
+
+
+def shown(found: Image.Image | Deep, levels: Levels | None = None) -> Shown:
+    """Show an image that is in memory.
+
+    Raises:
+        ValueError: values that have no fixed meaning as a colour, or more than 8 bits with unknown ``levels``.
+    """
+    if not isinstance(found, Deep):
+        if deep.Stored.of(found).is_of_colours:
+            raise ValueError("colours of 16 bits, of which Pillow keeps 8")
+        found.load()
+        orientation = deep.orientation_of(found)  # by now 1 for a TIFF, which Pillow turns itself
+        found = deep.of_grey(found, orientation) if deep.is_grey(found) else found
+    if isinstance(found, Deep):
+        orientation = found.orientation
+        if levels is not None and not levels.is_known:
+            raise ValueError(_NO_LEVELS)
+    return _turned(_converted(found, levels), orientation)
 
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an image is grey of more than 8 bits."""
-    return image.mode == "F" or image.mode.startswith("I")
+    return deep.is_grey(image)
 
 
-def _to_8_bits(image: Image.Image) -> Bytes:
-    values = np.nan_to_num(np.asarray(image).astype(np.float32), nan=0, posinf=np.inf)
-    white = _white(image, float(values.max()))
-    grey: Bytes = np.rint(np.clip(values, 0, white) * (255 / white)).astype(np.uint8)
-    return grey
+def _converted(found: Image.Image | Deep, levels: Levels | None) -> Shown:
+    """An image as it is stored, in 8-bit RGB."""
+    if isinstance(found, Deep):
+        depth = found.depth
+        used = levels or deep.levels_for([depth])
+        assert used is not None
+        return Shown(found.to_rgb(used), used.clips(depth.low, depth.high))
+    if found.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
+        found = found.convert("RGBA")
+    return Shown(found.convert("RGB"))
 
 
-def _white(image: Image.Image, peak: float) -> int:
-    """The value that stands for white. Up to 16 bits it is the format's, whatever the image shows.
+# ---------------------------------------------------------------- orientation
 
-    Files of 32 bits have values up to 255 or 65535, and files of floats also up to 1. The brightest pixel tells which
-    it is. Higher values are refused: no fixed white would keep such images comparable.
-    """
-    if image.mode != "F":
-        bits = int(image.tag_v2.get(BITSPERSAMPLE, (16,))[0]) if isinstance(image, TiffImageFile) else 16
-        if bits <= 16:
-            return (1 << bits) - 1
-    whites, slack = ((1, 255, 65535), 2) if image.mode == "F" else ((255, 65535), 1)  # resampled floats overshoot
-    for white in whites:
-        if peak <= white * slack:
-            return white
-    raise ValueError(f"grey values up to {peak:g} where at most 65535 were wanted")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image is turned upright, by EXIF's numbers."""
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn an image as viewers do, by EXIF's number."""
+    turn = _TURNS.get(orientation)
+    if turn is None:
+        return image
+    found = image.transpose(turn)
+    found.format = image.format
+    return found
+
+
+def _turned(found: Shown, orientation: int) -> Shown:
+    return Shown(turned(found.image, orientation), found.is_clipped)
+
+
+def stored_orientation(path: Path) -> int:
+    """How viewers turn the pixels of an image file; 1 for a file that is no image."""
+    try:
+        with quiet(), Image.open(path) as image:
+            return deep.orientation_of(image)
+    except (OSError, ValueError, SyntaxError):
+        return 1
+
+
+# ---------------------------------------------------------------- bytes and pixels
 
 
 def bytes_of(path: Path, what: str) -> bytes:
@@ -111,12 +176,49 @@ def bytes_of(path: Path, what: str) -> bytes:
 
 def load(path: Path, data: bytes) -> Image.Image:
     """Decode all pixels of the first image in a file. Raises ``BadError``."""
-    most = most_pixels()
-    try:
-        image = Image.open(io.BytesIO(data))
-        _check_pixels(path, image, most)
+    with _blaming(path, data):
+        image = _opened(path, data)
         image.load()
+    return image
+
+
+def values_of(path: Path, data: bytes) -> Image.Image | Deep:
+    """Decode the first image in a file at full depth, as it is stored. Raises ``BadError``."""
+    with _blaming(path, data):
+        try:
+            image = _opened(path, data)
+        except UnidentifiedImageError:
+            if not deep.is_tiff(data):
+                raise
+            return _odd_tiff(path, data)
+        stored = deep.Stored.of(image)
+        image.load()
+        return deep.of_file(image, stored, data, deep.orientation_of(image)) or image
+
+
+def _opened(path: Path, data: bytes) -> Image.Image:
+    most = most_pixels()
+    image = Image.open(io.BytesIO(data))
+    _check_pixels(path, image.width, image.height, most)
+    return image
+
+
+def _odd_tiff(path: Path, data: bytes) -> Deep:
+    try:
+        return deep.read_tiff(data, partial(_check_pixels, path, most=most_pixels()))
     except BadError:
+        raise
+    except Exception as error:  # broken bytes make tifffile raise errors of any type
+        found = f"a kind of TIFF that can't be read ({first_line(error)})"
+        raise BadError(path, found, _SAVE) from error
+
+
+@contextmanager
+def _blaming(path: Path, data: bytes) -> Iterator[None]:
+    """Turn any error about an image into ``BadError``."""
+    try:
+        yield
+    except (BadError, UsageError):
         raise
     except Image.DecompressionBombError as error:  # only outside ``quiet``, where Pillow's own limit holds
         raise BadError(path, f"more pixels than Pillow reads ({error})", "Use --max-megapixels") from None
@@ -126,22 +228,29 @@ def load(path: Path, data: bytes) -> Image.Image:
     except Exception as error:  # broken bytes make Pillow raise errors of any type
         found = f"an image that is cut short or broken ({first_line(error)})"
         raise BadError(path, found, "Replace the file") from error
-    return image
 
 
-def _check_pixels(path: Path, image: Image.Image, most: float) -> None:
-    pixels = image.width * image.height
+def _check_pixels(path: Path, width: int, height: int, most: float) -> None:
+    pixels = width * height
     if pixels > most:
-        found = f"{image.width}x{image.height} = {pixels / 1e6:.4g} megapixels, but at most {most / 1e6:.4g} are read"
+        found = f"{width}x{height} = {pixels / 1e6:.4g} megapixels, but at most {most / 1e6:.4g} are read"
         raise BadError(path, found, f"If you trust the file, use --max-megapixels {math.ceil(pixels / 1e6)}")
 
 
-def rgb_of(path: Path, data: bytes) -> Image.Image:
-    """Decode the bytes of an image file as 8-bit RGB. Raises ``BadError``."""
+def rgb_of(path: Path, data: bytes, levels: Levels | None = None) -> Shown:
+    """Decode the bytes of an image file as viewers show it. Raises ``BadError``.
+
+    Args:
+        path: of the file, for messages.
+        data: its bytes.
+        levels: of more than 8 bits; None finds them in the image alone, which keeps no two images comparable.
+    """
+    found = values_of(path, data)
     try:
-        return to_rgb(load(path, data))
+        return shown(found, levels)
     except ValueError as error:
-        raise BadError(path, str(error), "Save it as grey or RGB with 8 or 16 bits") from error
+        hint = "Give the values of black and white, such as --range 0:4095" if str(error) == _NO_LEVELS else _SAVE
+        raise BadError(path, str(error), hint) from error
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from .framing import Framing
 from .image_files import Bytes
 from .numbered import Numbers
 
-FORMAT = 4
+FORMAT = 5
 """Version of the store's format; another number makes all stores anew."""
 
 MOST_WORKERS = 16
@@ -179,6 +179,7 @@ class _Order:
             for path in (sample.path, *(sample.masks or (None,))):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
             digest.update(b"".join(b"above %d" % value for value in mask_facts(sample)))
+            digest.update(repr(sample.levels).encode() if sample.levels else b"")
         return digest.hexdigest()[:24]
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:

@@ -10,8 +10,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..api.data import Problem, Sample, Size
+from .deep import orientation_of
 from .framing import Box
-from .image_files import BadError, bytes_of, is_deep, load, to_rgb
+from .image_files import (
+    BadError,
+    bytes_of,
+    is_deep,
+    load,
+    stored_orientation,
+    to_rgb,
+    turned,
+)
 from .numbered import Numbers, numbered, resized
 
 LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})
@@ -71,13 +80,13 @@ def mask_of(
         data = bytes_of(path, f"the mask of {sample.path.name}")
         if read is not None:
             read(data)
-        marked = _marked_in(path, data, size, sample.mask_above)
+        marked = _marked_in(path, data, size, sample.mask_above, sample.path)
         joined = marked if joined is None else joined | marked
     return np.asarray(joined)
 
 
-def _marked_in(path: Path, data: bytes, size: tuple[int, int], above: int) -> npt.NDArray[np.bool_]:
-    image = load(path, data)
+def _marked_in(path: Path, data: bytes, size: tuple[int, int], above: int, image_path: Path) -> npt.NDArray[np.bool_]:
+    image = _upright(load(path, data), size, image_path)
     if image.size != size:
         found = f"a mask of {image.width}x{image.height} pixels for an image of {size[0]}x{size[1]}"
         raise BadError(path, found, "Replace the mask")
@@ -88,3 +97,18 @@ def _marked_in(path: Path, data: bytes, size: tuple[int, int], above: int) -> np
     if not marked.any():
         raise BadError(path, "a mask without a defect pixel", "Draw the defect, or move the image to the good ones")
     return marked
+
+
+def _upright(mask: Image.Image, size: tuple[int, int], image_path: Path) -> Image.Image:
+    """Turn a mask to lie on its image as viewers show that, whose size then is ``size``.
+
+    A mask's own orientation counts as that of any image. Without one, it was drawn on what viewers show, unless it has
+    the size of the image's stored pixels alone: then it is turned along with them.
+    """
+    own = orientation_of(mask)
+    if own != 1:
+        return turned(mask, own)
+    if mask.size == size or mask.size != size[::-1]:
+        return mask
+    orientation = stored_orientation(image_path)
+    return turned(mask, orientation) if orientation >= 5 else mask

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..api.data import DataOptions, EvalSize, Setting, Size
 from ..api.data_options import changes
+from ..api.levels import Levels
 from ..api.options import option_text, to_json
 from ..api.scores import Metrics, Threshold
 
@@ -57,6 +58,10 @@ class Reading:
         return ", ".join(f"{key}={option_text(key, value)}" for key, value in self.options.items())
 
 
+GIVEN, FOUND = "--range", "the training images"
+"""What decided the levels of images."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Everything that moves a number, except the method.
@@ -71,7 +76,8 @@ class Protocol:
     centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
     images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
     without one. ``regions`` says in which pixels the regions of defects were looked for; None for those of the resized
-    mask.
+    mask. ``levels`` are the values of black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN`` or
+    ``FOUND``; None if all images have 8 bits.
     """
 
     size: Size
@@ -95,6 +101,8 @@ class Protocol:
     reading: Reading | None = None
     segf1: str | None = None
     regions: str | None = None
+    levels: Levels | None = None
+    levels_by: str | None = None
 
     @property
     def reading_words(self) -> tuple[str, ...]:
@@ -104,15 +112,22 @@ class Protocol:
     @property
     def setting_words(self) -> tuple[str, ...]:
         """What a variant's name says of the setting and the images: none for one class and the usual images."""
-        return setting_words(self.setting, self.shots, self.test, self.reading)
+        return setting_words(self.setting, self.shots, self.test, self.reading, self.levels_given)
+
+    @property
+    def levels_given(self) -> Levels | None:
+        """The levels that the user gave, which stand in names."""
+        return self.levels if self.levels_by == GIVEN else None
 
 
 def setting_words(
-    setting: Setting, shots: int | None = None, test: str | None = None, reading: Reading | None = None
-) -> tuple[str, ...]:
+    setting: Setting, shots: int | None = None, test: str | None = None, reading: Reading | None = None,
+    levels_given: Levels | None = None,
+) -> tuple[str, ...]:  # fmt: skip
     """What a variant's name says of the setting and the images: none for one class and the usual images."""
     words = (setting_text(setting, shots), f"test={test}" if test else "")
-    return (*filter(None, words), *(reading.words if reading else ()))
+    read = (*(reading.words if reading else ()), *([f"range={levels_given.text}"] if levels_given else ()))
+    return (*filter(None, words), *read)
 
 
 def setting_text(setting: Setting, shots: int | None = None) -> str:

@@ -326,6 +326,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "setting": _setting_part(protocol),
         "test": tested,
         "reading": f"read with {protocol.reading.text}" if protocol.reading else "",
+        "levels": f"levels {protocol.levels.text} by {protocol.levels_by}" if protocol.levels else "",
         "input": f"{size}{whole} by {protocol.resize} ({protocol.picture_resampling})",
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "regions": f"regions: {protocol.regions or 'those of the resized masks'}",

@@ -17,6 +17,7 @@ from ..api import options as options_module
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Setting
 from ..api.detector import Detector
+from ..api.levels import Levels
 from ..api.method import Method
 from ..api.options import Options
 from ..api.scores import Threshold
@@ -69,6 +70,7 @@ class Checkpoint:
         map_scale: map values to draw darkest and brightest, from the run's test images; None in files of adbench 0.1,
             and without maps.
         data_options: the options of the data set's reader on which the images of its training depended.
+        levels: of the images of more than 8 bits of its training; None if all had 8.
     """
 
     path: Path
@@ -90,6 +92,7 @@ class Checkpoint:
     provenance: Provenance | None = None
     map_scale: tuple[float, float] | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    levels: Levels | None = None
 
     def options_for(self, method: Method, changes: Mapping[str, Any] | None = None) -> Options:
         """The options of its training with the user's changes.
@@ -157,6 +160,7 @@ def payload(
     provenance: Provenance,
     map_scale: tuple[float, float] | None = None,
     reading: Reading | None = None,
+    levels: Levels | None = None,
 ) -> dict[str, Any]:
     """Content of a run's checkpoint file: the model without its optimiser, and what scoring needs.
 
@@ -170,6 +174,7 @@ def payload(
         provenance: what made it.
         map_scale: map values to draw darkest and brightest.
         reading: how they were found, if that depends on options.
+        levels: of those of more than 8 bits.
     """
     state = model_state(detector)
     found = {name: thresholds.to_checkpoint(each, detector.score_scale) for name, each in judged.items()}
@@ -192,6 +197,7 @@ def payload(
         "provenance": provenance.to_table(),
         "map_scale": None if map_scale is None else list(map_scale),
         "data_options": dict(reading.options) if reading else {},
+        "levels": None if levels is None else [levels.black, levels.white],
         "parts": list(state),
         "state": state,
     }
@@ -254,6 +260,7 @@ def read(path: Path, *, hint: str = "") -> AnyCheckpoint:
         provenance=_provenance(fields),
         map_scale=fields.numbers("map_scale"),
         data_options=fields.table("data_options", {}),
+        levels=None if (levels := fields.numbers("levels")) is None else Levels(*levels),
     )
 
 

@@ -29,6 +29,7 @@ def of_job(job: Job, *, needs_root: bool) -> str:
     words += [word for path in job.plugin_files for word in ("--plugin", str(path))]
     given = {
         "--test-split": job.test,
+        "--range": None if job.levels is None else job.levels.text,
         "--eval-every": job.eval_every,
         "--eval-size": None if job.eval_size is None else size_text(job.eval_size),
         "--holdout": job.holdout or None,

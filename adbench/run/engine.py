@@ -256,7 +256,7 @@ class _Run:
             detector, self.job, self.options, judged,
             train_images=self.resolved.context.train_images, validation=session.validation,
             provenance=summary.provenance(self.resolved, detector), map_scale=self._map_scale() if final else None,
-            reading=self.resolved.reading,
+            reading=self.resolved.reading, levels=self.resolved.levels,
         )  # fmt: skip
 
     def _map_scale(self) -> tuple[float, float] | None:

@@ -14,6 +14,7 @@ from ..api.backbone_table import TRANSFORMERS
 from ..api.data import Task, mask_facts, relative_path
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
+from ..data import depths
 from ..results.records import Identity
 from ..util import numerics, source
 from ..util.digests import Digests, Watch
@@ -158,14 +159,17 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
 def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:
     """32 hex digits of a task's images and masks that can move a number: names below the root, labels, contents.
 
-    A copied data set has the same digest. A file that is missing or unreadable counts as such.
+    A copied data set has the same digest. A file that is missing or unreadable counts as such. Which levels an image
+    has doesn't count: they follow from the images of all classes of a model, or stand in a run's name.
     """
     samples = list(task.used())
     contents = digests.of([path for _, sample in samples for path in sample.files], watch)
+    seen = depths.look((sample.path for _, sample in samples), watch)
     total = hashlib.sha256()
     for part, sample in samples:
         facts = [(relative_path(path, task.root), contents[path]) for path in sample.files]
-        total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample))).encode())
+        read = depths.reading_facts(seen.get(sample.path))
+        total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample), *read)).encode())
     if task.region_rules is not None:
         total.update(repr((task.region_rules.saturations, sorted(task.region_rules.groups.items()))).encode())
     return total.hexdigest()[:DATA_DIGITS]

@@ -11,6 +11,7 @@ import torch
 
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
+from ..api.levels import Levels
 from ..api.options import Options, naming, option_text
 from ..data import splits
 from ..results import serialization, store
@@ -39,7 +40,8 @@ class RunSettings:
     the share of false alarms that the threshold is to promise. ``folds`` is the number of models of its
     cross-validation; None is ``FOLDS`` where no good image is held out of the training, and none elsewhere. Neither
     moves a metric, so they are no part of a run's name. ``track`` names the trackers that log the run.
-    ``label`` are the user's own words, which move neither a number nor the run's name.
+    ``label`` are the user's own words, which move neither a number nor the run's name. ``levels`` are the values of
+    black and white that the user gives for images of more than 8 bits; None finds them over the training images.
     """
 
     device: str = "auto"
@@ -60,6 +62,7 @@ class RunSettings:
     target_false_alarms: float | None = None
     folds: int | None = None
     label: str = ""
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,9 @@ def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None 
     if reading is not None and reading.changed:
         facts["reading"] = reading.words
         words.append(safe_name(",".join(reading.words)))
+    if job.levels is not None:
+        facts["levels"] = [job.levels.black, job.levels.white]
+        words.append(safe_name(f"range{job.levels.text}"))
     if job.eval_size is not None:
         facts["eval_size"] = job.eval_size
         words.append(size_text(job.eval_size))
@@ -238,6 +244,11 @@ class ResolvedJob:
     def reading(self) -> Reading | None:
         """How the images were found, if that depends on options of the data set's reader."""
         return _reading(self.whole)
+
+    @property
+    def levels(self) -> Levels | None:
+        """The levels of images of more than 8 bits, which all classes share; None if there are no such images."""
+        return next((task.levels for task in self.whole if task.levels is not None), None)
 
     @property
     def context(self) -> BuildContext:

@@ -19,6 +19,7 @@ from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results import labels
 from ..results.records import Result
 from ..results.writable import has_results, require_writable
+from ..util import digests
 from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,
@@ -227,14 +228,16 @@ def require_common(jobs: Sequence[Job], tasks: Tasks) -> None:
         require_writable(job.results)
 
 
-def tasks_of(job: Job, tasks: Tasks) -> list[Task]:
-    """The tasks of a job's classes. Raises the error of a class that can't be used."""
+def tasks_of(job: Job, tasks: Tasks, watch: digests.Watch | None = None) -> list[Task]:
+    """The tasks of a job's classes, with the levels of their images. Raises the error of a class that can't be used."""
+    from ..data import depths
+
     found = []
     for task in (tasks[place] for place in places_of(job)):
         if isinstance(task, AdbenchError):
             raise task
         found.append(task)
-    return found
+    return depths.decide(found, job.levels, watch)
 
 
 def trackers_of(jobs: Sequence[Job], registry: Registry) -> list[TrackerEntry]:
@@ -358,7 +361,7 @@ def _prepare(
     watch.look_at(job)
     try:
         require_setting([identifier.registry.method(job.method)], job.setting)
-        found = tasks_of(job, tasks)
+        found = tasks_of(job, tasks, watch.stage)
         identity = identifier.of(job, found, watch.stage)
         notices.tell(found)
         resolved = prepare(job, found, identity)

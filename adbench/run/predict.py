@@ -17,8 +17,10 @@ from PIL import Image
 
 from ..api import registry as plugins
 from ..api.data import Problem, Sample, Size, size_text
+from ..api.levels import Levels
 from ..data import decode, image_files, memory_store
 from ..data.decode import Decoded
+from ..data.deep import Deep
 from ..data.framing import Framing
 from ..data.sources import Source
 from ..results.find import find_checkpoint
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
     from ..stats.thresholds import Stored
 
 AnImage: TypeAlias = "str | PathLike[str] | Image.Image | NDArray[np.generic] | torch.Tensor"
-"""A file, an image of Pillow, or an array: (H, W) or (H, W, 3) uint8, or float in [0, 1]; a tensor is (3, H, W)."""
+"""A file, an image of Pillow, or an array: (H, W) or (H, W, 3) uint8, or float in [0, 1]; a tensor is (3, H, W).
+
+Integers of more than 8 bits are read with the levels of the model.
+"""
 
 DECODERS = 4
 """Threads that decode images while others are scored."""
@@ -51,6 +56,8 @@ class Prediction:
         map: (H, W) float32 at the size of the model's input; None if the method makes no maps.
         size: height and width of the image itself.
         framing: how the image was brought to the size of the input.
+        levels: with which an image of more than 8 bits was read.
+        is_clipped: whether it has values beyond these levels.
     """
 
     path: str
@@ -60,6 +67,8 @@ class Prediction:
     map: NDArray[np.float32] | None
     size: Size
     framing: Framing
+    levels: Levels | None = None
+    is_clipped: bool = False
 
     @property
     def verdict(self) -> str:
@@ -94,16 +103,25 @@ class Predictor:
         model: the model.
         class_name: the class of the images, for a model of several.
         threshold: counts in place of the stored one.
+        levels: black and white of images of more than 8 bits, in place of those of the training.
 
     Raises:
         UsageError: a class that the model was not trained on, or none where it has several; or a threshold that is no
             number.
     """
 
-    def __init__(self, model: TrainedModel, *, class_name: str | None = None, threshold: float | None = None) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        *,
+        class_name: str | None = None,
+        threshold: float | None = None,
+        levels: Levels | None = None,
+    ) -> None:
         if threshold is not None and not math.isfinite(threshold):
             raise UsageError("threshold", found=f"{threshold:g}", wanted="a finite number")
         self.model = model
+        self.levels = levels or model.levels
         self.class_name = model.class_named(class_name)
         self.stored: Stored | None = model.threshold(self.class_name) if threshold is None else None
         self.threshold: float | None = self.stored.value if self.stored else threshold
@@ -142,7 +160,7 @@ class Predictor:
         framing, size = self.model.framing, self.model.options.batch_size
         with image_files.quiet(), ThreadPoolExecutor(DECODERS) as pool:
             for batch in _batches(sources, size):
-                decoded = list(pool.map(lambda each: decode.decode_sample(Sample(each.path), framing), batch))
+                decoded = list(pool.map(lambda each: decode.decode_sample(self._sample(each.path), framing), batch))
                 good = [
                     (str(source.path), each)
                     for source, each in zip(batch, decoded, strict=True)
@@ -170,20 +188,26 @@ class Predictor:
                 map=None if maps is None else maps[row],
                 size=store.sizes[row],
                 framing=framing,
+                levels=self.levels,
+                is_clipped=decoded[row].is_clipped,
             )
             for row, (name, score) in enumerate(zip(names, scores.image.tolist(), strict=True))
         ]
+
+    def _sample(self, path: Path) -> Sample:
+        return Sample(path, levels=self.levels)
 
     def _decoded(self, image: AnImage, name: str) -> Decoded:
         framing = self.model.framing
         with image_files.quiet():
             if isinstance(image, (str, PathLike)):
-                found = decode.decode_sample(Sample(Path(image)), framing)
+                found = decode.decode_sample(self._sample(Path(image)), framing)
                 if isinstance(found, Problem):
                     raise DataError(f"{found.path}", found=found.found, hint=found.hint)
                 return found
             try:
-                return decode.decode_image(image if isinstance(image, Image.Image) else _from_array(image), framing)
+                made = image if isinstance(image, Image.Image) else _from_array(image)
+                return decode.decode_image(made, framing, self.levels)
             except ValueError as error:
                 wanted = "(H, W), (H, W, 3) or (H, W, 4), uint8, or float in [0, 1]"
                 raise UsageError(name, found=str(error), wanted=wanted) from error
@@ -199,6 +223,7 @@ def load(
     weights: str | PathLike[str] | None = None,
     plugin_files: Sequence[str | PathLike[str]] = (),
     registry: Registry | None = None,
+    levels: tuple[float, float] | None = None,
 ) -> Predictor:
     """Open a trained model to score new images: ``adbench.load(RUN).predict(images)``.
 
@@ -211,6 +236,7 @@ def load(
         weights: file with the backbone's weights, where the one of the training is not at hand.
         plugin_files: files with methods that are not installed.
         registry: finds methods, in place of ``plugin_files``.
+        levels: the values of black and white in images of more than 8 bits, in place of those of the training.
 
     Raises:
         UsageError: there is no such run, or this machine lacks what it needs.
@@ -218,7 +244,8 @@ def load(
     path = find_checkpoint(str(run), Path(results), thing=f"run {run}")
     known = registry or plugins.load([Path(each) for each in plugin_files])
     model = open_model(path, known, device=device, weights=None if weights is None else Path(weights))
-    return Predictor(model, class_name=class_name, threshold=threshold)
+    given = None if levels is None else Levels.parse(":".join(map(str, levels)), "levels")
+    return Predictor(model, class_name=class_name, threshold=threshold, levels=given)
 
 
 # ---------------------------------------------------------------- images in memory
@@ -237,8 +264,8 @@ def _name(image: AnImage, number: int) -> str:
     return str(image) if isinstance(image, (str, PathLike)) else f"image {number}"
 
 
-def _from_array(image: object) -> Image.Image:
-    """An image of Pillow from an array or tensor. Raises ``ValueError`` for what has no fixed meaning as one."""
+def _from_array(image: object) -> Image.Image | Deep:
+    """An image from an array or tensor. Raises ``ValueError`` for what has no fixed meaning as one."""
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu()
         if image.is_floating_point():
@@ -257,6 +284,8 @@ def _from_array(image: object) -> Image.Image:
         if not (floats.min() >= 0 and floats.max() <= 1):  # so no NaN
             raise ValueError(f"floats from {floats.min():g} to {floats.max():g}")
         values = np.rint(floats * 255).astype(np.uint8)
+    if values.dtype in (np.uint16, np.int32, np.uint32):
+        return Deep(values if values.ndim == 2 else values[..., :3])
     if values.dtype != np.uint8:
         raise ValueError(f"{values.dtype}")
     return Image.fromarray(np.ascontiguousarray(values))
@@ -276,7 +305,8 @@ def _batches(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
 def describe(model: TrainedModel) -> str:
     """One line about a model: "padim, trained on folder/screw, 256x256"."""
     saved = model.saved
-    words = f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size_text(model.size)}"
+    levels = f", {saved.levels.text} from black to white in images of more than 8 bits" if saved.levels else ""
+    words = f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size_text(model.size)}{levels}"
     trained = saved.options.get("amp")
     if trained != model.options.amp:
         words += f"; computed with --amp {model.options.amp}, as {model.device} has no {trained}"

@@ -40,7 +40,7 @@ class MapWriter:
         Returns:
             The written file, or what is wrong with the image or the folder.
         """
-        image = image_files.read_rgb(Path(prediction.path))
+        image = image_files.read_rgb(Path(prediction.path), prediction.levels)
         if isinstance(image, Problem):
             return image
         place = self.folder / self._free(name)

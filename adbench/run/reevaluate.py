@@ -152,6 +152,7 @@ def _job(result: Result, results: Path, reopener: Reopener) -> Job:
         setting=how.setting,
         shots=how.shots,
         test=how.test,
+        levels=how.levels_given,
         label=result.label,
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..api.data import Sample, Size, Task, relative_path
 from ..api.registry import Registry
-from ..data import memory_store
+from ..data import depths, memory_store
 from ..data.framing import Framing
 from ..data.image_store import Store, Watch
 from ..results.records import Result
@@ -98,7 +98,8 @@ class Reopener:
     def _place(self, result: Result) -> tuple[Task, Path]:
         contents = result.identity.data if result.identity else ""
         how = result.protocol
-        key = (result.dataset, result.class_name, result.fingerprint, contents, how.test, repr(how.reading))
+        read = repr((how.reading, how.levels))
+        key = (result.dataset, result.class_name, result.fingerprint, contents, how.test, read)
         if key not in self._found:
             self._found[key] = self._find(result)
         return self._found[key]
@@ -120,7 +121,7 @@ class Reopener:
             try:
                 task = reader.load(root, result.class_name).with_test(result.protocol.test)
                 if task.fingerprint == result.fingerprint and self._same_contents(task, result):
-                    return task, root
+                    return depths.decided(task, result.protocol.levels), root
                 found[f"other images in {root}"] = None
             except AdbenchError as error:
                 found[f"{error.parts['found'] or error} ({root})"] = None

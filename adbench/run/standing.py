@@ -215,6 +215,7 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         together,
         job.test,
         tuple(f"{key}={option_text(key, value)}" for key, value in job.data_options),
+        job.levels,
     )
     asked = (job.method, job.dataset, name, job.preset, dict(job.overrides), job.seed, job.holdout, setting)
     found = []
@@ -224,7 +225,7 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         except ResultError:
             continue
         how = run.protocol
-        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words)
+        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words, how.levels_given)
         made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
         reasons = _reasons(run.identity, {now.code})
         if run.identity and _backbones(run.identity) != _backbones(now):

@@ -22,6 +22,8 @@ from ..api.options import BackboneOptions, Options
 from ..data.ground_truth import RESAMPLING
 from ..data.numbered import OWN_PIXELS
 from ..results.records import (
+    FOUND,
+    GIVEN,
     Environment,
     Protocol,
     Reading,
@@ -137,6 +139,8 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         resize_to=options.resize_to,
         reading=Reading.of(task.options),
         regions=OWN_PIXELS,
+        levels=task.levels,
+        levels_by=None if task.levels is None else GIVEN if job.levels else FOUND,
     )
 
 
@@ -159,7 +163,7 @@ def variant(resolved: ResolvedJob, detector: Detector) -> str:
     """The name of a job's variant before there is a result, as ``Result.variant`` gives it later."""
     job = resolved.job
     changes = changes_by_content(dict(job.overrides), resolved.identity.files, _backbone_weights(detector))
-    setting = setting_words(job.setting, job.shots, job.test, resolved.reading)
+    setting = setting_words(job.setting, job.shots, job.test, resolved.reading, job.levels)
     return variant_name(job.method, job.preset, changes, setting)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..api.data import Size
 from ..api.detector import Detector
+from ..api.levels import UNKNOWN, Levels
 from ..api.method import Method
 from ..api.options import Options
 from ..api.registry import Registry
@@ -52,6 +53,11 @@ class TrainedModel:
     def size(self) -> Size:
         """Height and width of its input and of its maps."""
         return self.options.size
+
+    @property
+    def levels(self) -> Levels:
+        """The levels with which it was trained; unknown if its training images have 8 bits."""
+        return self.saved.levels or UNKNOWN
 
     @property
     def framing(self) -> Framing:

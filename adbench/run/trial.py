@@ -13,6 +13,7 @@ from ..api.data import Dataset, Sample, Task, relative_path
 from ..api.registry import Registry
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
+from ..data import depths
 from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error
@@ -99,6 +100,10 @@ def run(
     options = ours.options_for(method, changes) if ours else job.options
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
     task = registry.reader(job.dataset, dict(job.data_options)).load(job.data_root, job.class_name).with_test(job.test)
+    if ours:
+        task = depths.decided(task, job.levels or ours.levels, "--range" if job.levels else "the checkpoint's training")
+    else:
+        (task,) = depths.decide([task], job.levels)
     if ours and (ours.dataset != job.dataset or job.class_name not in ours.classes):
         made_for = f"{ours.dataset}/{'+'.join(ours.classes)}"
         watch.note(f"Note: {saved.path} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 from ...api.data import EvalSize, Problem, Sample, Size
 from ...api.scores import Metrics
 from ...data import image_files, memory_store, sources
+from ...data.deep import orientation_of
 from ...data.ground_truth import open_ground_truth
 from ...util.errors import DataError, UsageError, absent
 from ..evaluate import TestScores
@@ -108,7 +109,7 @@ def compare(
         DataError: no image, or one that can't be read.
         UsageError: no image has the size that the file takes.
     """
-    usable = of_size(samples, runner.facts.image_size)
+    usable = [replace(sample, levels=model.levels) for sample in of_size(samples, runner.facts.image_size)]
     store = memory_store.read(usable, model.framing)
     scores = model.score(store, watch=watch)
     file_scores, file_maps, verdicts = _run(runner, usable, store.sizes, watch)
@@ -169,7 +170,8 @@ def of_size(samples: Sequence[Sample], size: Size | None) -> Sequence[Sample]:
 def _size_of(path: Path) -> Size | None:
     try:
         with image_files.quiet(), Image.open(path) as image:
-            return image.height, image.width
+            turned = orientation_of(image) >= 5
+            return (image.width, image.height) if turned and image.format != "TIFF" else (image.height, image.width)
     except (OSError, ValueError):
         return None
 
@@ -209,7 +211,7 @@ def _runs(sizes: Sequence[Size]) -> Iterator[int]:
 
 def _decoded(sample: Sample) -> image_files.Bytes:
     with image_files.quiet():
-        found = image_files.read_rgb(sample.path)
+        found = image_files.read_rgb(sample.path, sample.levels)
     if isinstance(found, Problem):
         raise DataError(f"{found.path}", found=found.found, hint=found.hint)
     return np.asarray(found)

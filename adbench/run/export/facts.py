@@ -42,6 +42,7 @@ class Facts:
         run: name of the run.
         provenance: what made the model, as in its checkpoint.
         options: of the method.
+        levels: the values that became black and white of 8 bits, such as "0:4095", in images of more; else empty.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Facts:
     run: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    levels: str = ""
 
     def to_text(self) -> str:
         """The facts as JSON."""

@@ -83,6 +83,7 @@ def facts_of(model: TrainedModel, class_name: str, kind: Input, image_size: Size
         run=saved.provenance.run if saved.provenance else "",
         provenance=asdict(saved.provenance) if saved.provenance else {},
         options=options_module.to_json(model.options),
+        levels=saved.levels.text if saved.levels else "",
     )
 
 
