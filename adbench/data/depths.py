@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..api.data import Sample, Task
 from ..api.levels import UNKNOWN, Levels
-from ..util.digests import Digests, Watch
+from ..util.digests import Digests, Signature, Watch
 from ..util.errors import OptionError
 from ..util.text import plural
 from . import deep, image_files
@@ -30,26 +30,29 @@ _KINDS: Mapping[str, Kind] = {"8": "8 bits", "i": "integers", "f": "floats"}
 Depths = Mapping[Path, Depth]
 
 
-def look(paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, Depth]:
+def look(
+    paths: Iterable[Path], watch: Watch | None = None, *, known: Mapping[Path, Signature | None] | None = None
+) -> dict[Path, Depth]:
     """What images are; those that can't be read are left out.
 
     Args:
         paths: of the images.
         watch: called with the progress where files must be opened.
+        known: the present signatures of the files, if they were looked up before.
     """
     index = Digests(name=INDEX, read=_text_of)
     with image_files.quiet():
-        texts = index.of(paths, watch)
+        texts = index.of(paths, watch, known=known)
     return {path: _parsed(text) for path, text in texts.items() if text is not None}
 
 
-def decide(tasks: Sequence[Task], given: Levels | None = None, watch: Watch | None = None) -> list[Task]:
+def decide(tasks: Sequence[Task], given: Levels | None = None, seen: Depths | None = None) -> list[Task]:
     """Decide the levels of the images of one model, and put them into its samples.
 
     Args:
         tasks: of the classes of the model.
         given: what the user asked for with ``--range``; by default they are found over the training images.
-        watch: called with the progress.
+        seen: what their images are, if they were looked at before.
 
     Returns:
         The tasks, with a remark where levels count; a task is unchanged where all images have 8 bits.
@@ -57,7 +60,7 @@ def decide(tasks: Sequence[Task], given: Levels | None = None, watch: Watch | No
     Raises:
         OptionError: levels are given, but no image has more than 8 bits.
     """
-    depths = look([sample.path for task in tasks for _, sample in task.used()], watch)
+    depths = look(sample.path for task in tasks for _, sample in task.used()) if seen is None else seen
     if given is not None and depths and not any(each.is_deep for each in depths.values()):
         raise OptionError(f"--range {given.text}", found="images of 8 bits", wanted="images of more than 8 bits")
     trained = [depths[sample.path] for task in tasks for sample in task.train if sample.path in depths]
@@ -77,16 +80,17 @@ def _with_remark(task: Task, levels: Levels, depths: Depths, source: str) -> Tas
     made = _with_levels(task, levels, depths)
     if made.levels is None:
         return made
-    return replace(made, remarks=(_remark(made, made.levels, depths, source), *made.remarks))
+    remark = _remark(made, made.levels, depths, source)
+    return made if remark in made.remarks else replace(made, remarks=(remark, *made.remarks))
 
 
 def _with_levels(task: Task, levels: Levels, depths: Depths) -> Task:
     """The task whose images of more than 8 bits have these levels; the same one if it has none."""
 
     def of(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-        return tuple(replace(each, levels=levels) if _is_deep(each, depths) else each for each in samples)
+        return tuple(replace(each, levels=levels if _is_deep(each, depths) else None) for each in samples)
 
-    if not any(_is_deep(sample, depths) for _, sample in task.used()):
+    if not any(sample.levels or _is_deep(sample, depths) for _, sample in task.used()):
         return task
     tests = {name: of(samples) for name, samples in task.tests.items()}
     return replace(
@@ -95,7 +99,7 @@ def _with_levels(task: Task, levels: Levels, depths: Depths) -> Task:
         validation=of(task.validation),
         test=of(task.test),
         tests=tests,
-        levels=levels if levels.is_known else None,
+        levels=levels if levels.is_known and any(_is_deep(sample, depths) for _, sample in task.used()) else None,
     )
 
 

@@ -105,7 +105,7 @@ def forecasts(
     for job in jobs:
         show(f"looking at {job.title}")
         try:
-            now = plan.tasks_of(job, tasks)
+            now = identifier.decided(job, plan.tasks_of(job, tasks))
             resolved = prepare(job, now, identifier.of(job, now))
             calibrate.require(resolved)
             if job.results not in evidence:

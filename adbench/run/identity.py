@@ -15,9 +15,11 @@ from ..api.data import Task, mask_facts, relative_path
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
 from ..data import depths
+from ..data.deep import Depth
+from ..data.depths import Depths
 from ..results.records import Identity
 from ..util import numerics, source
-from ..util.digests import Digests, Watch
+from ..util.digests import Digests, Watch, signatures_of
 from ..util.errors import UsageError, WeightsError, absent
 from .job import Job
 
@@ -48,7 +50,7 @@ class Identifier:
         self.registry = registry
         self.digests = digests or Digests()
         self._sources = source.Sources()
-        self._data: dict[tuple[str, str, Path, str | None, str], str] = {}
+        self._seen: dict[tuple[str, str, Path, str | None, str], tuple[str, Depths]] = {}
 
     def of(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None, *, again: bool = False) -> Identity:
         """The identity of what a job would compute now.
@@ -64,17 +66,25 @@ class Identifier:
             WeightsError: a file that an option names can't be read.
             UsageError: auxiliary data that can't be read.
         """
-        classes = {task.class_name: self._data_of(job, task, watch, again) for task in tasks}
+        classes = {task.class_name: self._look(job, task, watch, again)[0] for task in tasks}
         one, *others = classes.values()
         data = one if not others else joint_digest(classes)
         together = classes if others else {}
         return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, watch), together)
 
-    def _data_of(self, job: Job, task: Task, watch: Watch | None, again: bool) -> str:
+    def decided(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None) -> list[Task]:
+        """The tasks of a job's classes with the levels of their images. Raises the errors of ``depths.decide``."""
+        seen: dict[Path, Depth] = {}
+        for task in tasks:
+            seen |= self._look(job, task, watch, again=False)[1]
+        return depths.decide(tasks, job.levels, seen)
+
+    def _look(self, job: Job, task: Task, watch: Watch | None, again: bool) -> tuple[str, Depths]:
+        """The digest of a class's images and masks, and what the images are."""
         key = (task.dataset, task.class_name, task.root, job.test, repr(task.options))
-        if again or key not in self._data:
-            self._data[key] = data_digest(task.with_test(job.test), self.digests, watch)
-        return self._data[key]
+        if again or key not in self._seen:
+            self._seen[key] = _looked_at(task.with_test(job.test), self.digests, watch)
+        return self._seen[key]
 
     def code(self, method: str) -> str:
         """Digest of a method's code: imported modules as they were then, other modules as they are now.
@@ -162,9 +172,14 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
     A copied data set has the same digest. A file that is missing or unreadable counts as such. Which levels an image
     has doesn't count: they follow from the images of all classes of a model, or stand in a run's name.
     """
+    return _looked_at(task, digests, watch)[0]
+
+
+def _looked_at(task: Task, digests: Digests, watch: Watch | None) -> tuple[str, Depths]:
     samples = list(task.used())
-    contents = digests.of([path for _, sample in samples for path in sample.files], watch)
-    seen = depths.look((sample.path for _, sample in samples), watch)
+    known = signatures_of(path for _, sample in samples for path in sample.files)
+    contents = digests.of(known, watch, known=known)
+    seen = depths.look([sample.path for _, sample in samples], watch, known=known)
     total = hashlib.sha256()
     for part, sample in samples:
         facts = [(relative_path(path, task.root), contents[path]) for path in sample.files]
@@ -172,7 +187,7 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
         total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample), *read)).encode())
     if task.region_rules is not None:
         total.update(repr((task.region_rules.saturations, sorted(task.region_rules.groups.items()))).encode())
-    return total.hexdigest()[:DATA_DIGITS]
+    return total.hexdigest()[:DATA_DIGITS], seen
 
 
 def file_code_digest(plugin_file: Path) -> str:

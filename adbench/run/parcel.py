@@ -197,8 +197,9 @@ class Work:
         if not self.known or self.job.force:
             return ""
         try:
-            tasks = plan.tasks_of(self.job, plan.load_tasks([self.job], registry))
-            identity = Identifier(registry).of(self.job, tasks, watch.stage)
+            identifier = Identifier(registry)
+            tasks = identifier.decided(self.job, plan.tasks_of(self.job, plan.load_tasks([self.job], registry)))
+            identity = identifier.of(self.job, tasks, watch.stage)
             name = prepare(self.job, tasks, identity).folder.path.name
         except UsageError:  # running it says the same
             return ""

@@ -19,7 +19,6 @@ from ..api.method import Method, real_overrides, require_setting, resolve
 from ..results import labels
 from ..results.records import Result
 from ..results.writable import has_results, require_writable
-from ..util import digests
 from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,
@@ -228,16 +227,14 @@ def require_common(jobs: Sequence[Job], tasks: Tasks) -> None:
         require_writable(job.results)
 
 
-def tasks_of(job: Job, tasks: Tasks, watch: digests.Watch | None = None) -> list[Task]:
-    """The tasks of a job's classes, with the levels of their images. Raises the error of a class that can't be used."""
-    from ..data import depths
-
+def tasks_of(job: Job, tasks: Tasks) -> list[Task]:
+    """The tasks of a job's classes. Raises the error of a class that can't be used."""
     found = []
     for task in (tasks[place] for place in places_of(job)):
         if isinstance(task, AdbenchError):
             raise task
         found.append(task)
-    return depths.decide(found, job.levels, watch)
+    return found
 
 
 def trackers_of(jobs: Sequence[Job], registry: Registry) -> list[TrackerEntry]:
@@ -331,7 +328,7 @@ def run_here(
         try:
             # Files may have been edited while other tasks ran, but the run's name is that of their present content.
             identity = identifier.of(resolved.job, resolved.whole, watch.stage, again=True)
-            now = prepare(resolved.job, resolved.whole, identity)
+            now = prepare(resolved.job, identifier.decided(resolved.job, resolved.whole), identity)
             identifier.about_to_import(resolved.job.method)
             say_size = partial(announce, resolved.job)
             results = engine.run(now, registry, cache=cache, watch=watch, announce=say_size, trackers=trackers)
@@ -361,7 +358,7 @@ def _prepare(
     watch.look_at(job)
     try:
         require_setting([identifier.registry.method(job.method)], job.setting)
-        found = tasks_of(job, tasks, watch.stage)
+        found = identifier.decided(job, tasks_of(job, tasks), watch.stage)
         identity = identifier.of(job, found, watch.stage)
         notices.tell(found)
         resolved = prepare(job, found, identity)

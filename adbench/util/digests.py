@@ -18,7 +18,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -88,14 +88,17 @@ class Digests:
         """The index's file."""
         return (self._folder or cache_folder()) / self._name
 
-    def of(self, paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, str | None]:
+    def of(
+        self, paths: Iterable[Path], watch: Watch | None = None, *, known: Mapping[Path, Signature | None] | None = None
+    ) -> dict[Path, str | None]:
         """The digest of each file, 32 hex digits; None where there is no readable file.
 
         Args:
             paths: regular files, or links to them; anything else counts as unreadable and is not opened.
             watch: called with the progress where files must be read.
+            known: the present signatures of these files, if they were looked up before.
         """
-        signatures = {path: signature(path) for path in dict.fromkeys(paths)}
+        signatures = {path: known[path] for path in paths} if known is not None else signatures_of(paths)
         found: dict[Path, str | None] = dict(self._remembered(signatures))
         unread = [path for path, seen in signatures.items() if seen is not None and path not in found]
         found.update(self._read(unread, signatures, watch))
@@ -201,6 +204,11 @@ def signature(path: Path) -> Signature | None:
     if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_size, _signed(found.st_ino), found.st_mtime_ns, found.st_ctime_ns
+
+
+def signatures_of(paths: Iterable[Path]) -> dict[Path, Signature | None]:
+    """The signature of each file."""
+    return {path: signature(path) for path in dict.fromkeys(paths)}
 
 
 def _signed(number: int) -> int:

@@ -23,7 +23,7 @@ def test_an_image_is_seen_as_it_is(tmp_path):
     assert found[grey] == Seen((4, 6), "L", deep=False, turned=False, peak=90)
     assert isinstance(found[deep], Seen)
     assert isinstance(found[alpha], Seen)
-    assert (found[deep].deep, found[deep].peak) == (True, 4)
+    assert (found[deep].deep, found[deep].peak) == (True, 255)
     assert found[deep].is_grey
     assert (found[alpha].has_alpha, found[alpha].is_grey) == (True, False)
 
