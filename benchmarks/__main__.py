@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -316,22 +317,29 @@ def site(runs: int, keep: Path | None) -> None:
               help="Part of the tries, such as 0.1.")  # fmt: skip
 @click.option("--part", "parts", multiple=True, help="Only this; may be repeated: kills, disks, twins, inputs.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder, and keep it.")
-def campaign(seed: int, share: float, parts: tuple[str, ...], keep: Path | None) -> None:
+@click.option("--rows", type=click.Path(path_type=Path, dir_okay=False),
+              help="Keep each row that is done in this file; the same command goes on from there.")  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(0), default=math.inf, help="Start no further row after so many.")
+def campaign(
+    seed: int, share: float, parts: tuple[str, ...], keep: Path | None, rows: Path | None, minutes: float
+) -> None:
     """Kill runs, fill the disk and feed in bad inputs: nothing may be lost, half-written or wrong in silence.
 
-    Exit code 1 if there is a fault.
+    With `--rows rows.jsonl --minutes 0` it prints the table of what is done. Exit code 1 if there is a fault.
     """
     from .campaign.command import PARTS, Campaign
-    from .campaign.tally import show
+    from .campaign.tally import Kept, show
 
     for name in parts:
         if name not in PARTS:
             raise click.BadParameter(f"'{name}'; there are {', '.join(PARTS)}", param_hint="--part")
     with tempfile.TemporaryDirectory(prefix="adbench-campaign-") as folder:
         place = (keep or Path(folder)).resolve()
-        rows = list(Campaign(seed, share, place, _console_of_messages().print).rows(parts or PARTS))
-        show(rows, _console())
-    if any(row.faults for row in rows):
+        kept = Kept(rows, seed, share) if rows else None
+        work = Campaign(seed, share, place, _console_of_messages().print)
+        done = list(work.rows(parts or PARTS, kept, 60 * minutes))
+        show(done, _console(), seed=seed, share=share)
+    if any(row.faults for row in done):
         raise click.exceptions.Exit(1)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from . import data, disks, kills, twins
-from .tally import Row
+from .tally import NOT_RUN, Kept, Row
 
 KILLS = 100
 INPUTS = 1000
@@ -20,11 +23,19 @@ PARTS = ("kills", "disks", "twins", "inputs")
 
 
 @dataclass(frozen=True)
+class Step:
+    """One row of the table, which ``run`` makes."""
+
+    what: str
+    run: Callable[[str], Row]
+
+
+@dataclass(frozen=True)
 class Campaign:
     """A part of the whole campaign, drawn by a seed.
 
-    ``share`` is the part of its tries; ``place`` a folder for everything; ``say`` is called with a line before each
-    step.
+    ``share`` is the part of its tries; ``place`` a folder for everything; ``say`` is called with a line before and
+    after each step.
     """
 
     seed: int
@@ -40,45 +51,68 @@ class Campaign:
         """Random numbers of one step, whatever the others drew."""
         return random.Random(f"{self.seed} {what}")
 
-    def rows(self, parts: Sequence[str]) -> Iterator[Row]:
-        """Try everything; each row comes when it is done."""
-        steps = {"kills": self.kills, "disks": self.disks, "twins": self.twins, "inputs": self.inputs}
-        for name in parts:
-            for row in steps[name]():
+    def rows(self, parts: Sequence[str], kept: Kept | None = None, seconds: float = math.inf) -> Iterator[Row]:
+        """Try everything; each row comes when it is done.
+
+        Args:
+            parts: of ``PARTS``.
+            kept: rows that need not be tried again; those that are done are added.
+            seconds: after so many no further step starts, and what is left comes as rows that were not run.
+        """
+        done = kept.rows() if kept else {}
+        end = time.monotonic() + seconds
+        for step in self.steps(parts):
+            if step.what in done:
+                yield done[step.what]
+            elif time.monotonic() >= end:
+                yield Row(step.what, skipped=NOT_RUN)
+            else:
+                self.say(step.what)
+                row = step.run(step.what)
                 self.say(f"{row.what}: {row.text}")
+                if kept and not row.skipped:
+                    kept.add(row)
                 yield row
 
-    def kills(self) -> Iterator[Row]:
+    def steps(self, parts: Sequence[str]) -> list[Step]:
+        """What is tried, in the order of the table."""
+        steps = {"kills": self._kills, "disks": self._disks, "twins": self._twins, "inputs": self._inputs}
+        return [step for name in parts for step in steps[name]()]
+
+    def _kills(self) -> Iterator[Step]:
         """Kills of each method."""
         methods = list(data.METHODS)
-        kills_of = _shared(self.count(KILLS), len(methods))
-        for method, number in zip(methods, kills_of, strict=True):
+        for method, number in zip(methods, _shared(self.count(KILLS), len(methods)), strict=True):
             if number:
-                what = f"kills: {method}"
-                self.say(what)
-                yield kills.campaign(kills.victim_of(method, self.place), what, number, self.draw(what))
+                yield Step(f"kills: {method}", partial(self._killed, method, number))
 
-    def disks(self) -> Iterator[Row]:
+    def _killed(self, method: str, number: int, what: str) -> Row:
+        return kills.campaign(kills.victim_of(method, self.place), what, number, self.draw(what))
+
+    def _disks(self) -> Iterator[Step]:
         """A full disk at every write, and other errors."""
-        victim = self._bright()
-        what = "a full disk at every write"
-        self.say(what)
-        yield disks.full(victim, what, every=round(1 / self.share), draw=self.draw(what))
-        what = f"other errors of the disk ({', '.join(disks.ERRORS)})"
-        self.say(what)
-        yield disks.sampled(victim, what, self.count(OTHER_ERRORS), self.draw(what))
+        every = round(1 / self.share)
+        yield Step("a full disk at every write", lambda what: disks.full(
+            self._bright(), what, every=every, draw=self.draw(what)
+        ))  # fmt: skip
+        yield Step(f"other errors of the disk ({', '.join(disks.ERRORS)})", lambda what: disks.sampled(
+            self._bright(), what, self.count(OTHER_ERRORS), self.draw(what)
+        ))  # fmt: skip
 
-    def twins(self) -> Iterator[Row]:
+    def _twins(self) -> Iterator[Step]:
         """Two processes without a common lock."""
-        what = "two processes without a common lock"
-        self.say(what)
-        yield twins.campaign(self._bright(), what, self.count(TWINS), self.draw(what))
+        yield Step("two processes without a common lock", lambda what: twins.campaign(
+            self._bright(), what, self.count(TWINS), self.draw(what)
+        ))  # fmt: skip
 
-    def inputs(self) -> Iterator[Row]:
+    def _inputs(self) -> Iterator[Step]:
         """Bad images, options, files and so on."""
         from . import inputs  # needs hypothesis
 
-        yield from inputs.campaign(self.place / "inputs", self.share, self.seed, self.say)
+        for kind in inputs.KINDS:
+            yield Step(
+                f"bad inputs: {kind}", partial(inputs.campaign, self.place / "inputs", kind, self.share, self.seed)
+            )
 
     def _bright(self) -> kills.Victim:
         images = self.place / "images"

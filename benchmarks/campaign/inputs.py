@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,24 @@ KINDS: Mapping[str, tuple[int, tuple[Try, ...]]] = {
 """What is tried how often in the whole campaign, by several functions in turn."""
 
 
-def campaign(place: Path, share: float, number: int, say: Callable[[str], object]) -> Iterator[Row]:
-    """Try all kinds of inputs.
+def campaign(place: Path, kind: str, share: float, number: int, what: str) -> Row:
+    """Try all inputs of a kind.
 
     Args:
         place: a folder for everything.
+        kind: of ``KINDS``.
         share: part of the whole campaign.
         number: the seed.
-        say: called with a line before each kind.
+        what: names the row.
     """
-    bench = Bench(place)
-    for name, (count, tries) in KINDS.items():
-        row = Row(f"bad inputs: {name}")
-        say(row.what)
-        with row.timing():
-            for place_, attempt in enumerate(tries):
-                wanted = max(1, round(share * count)) * (place_ + 1) // len(tries) - row.tried
-                _try(attempt, bench, wanted, number, row)
-        yield row
+    count, tries = KINDS[kind]
+    row = Row(what)
+    with row.timing():
+        bench = Bench(place / kind)
+        for place_, attempt in enumerate(tries):
+            wanted = max(1, round(share * count)) * (place_ + 1) // len(tries) - row.tried
+            _try(attempt, bench, wanted, number, row)
+    return row
 
 
 def _try(attempt: Try, bench: Bench, wanted: int, number: int, row: Row) -> None:

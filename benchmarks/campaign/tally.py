@@ -1,14 +1,20 @@
-"""What the campaign counts and finds, and the table that it prints."""
+"""What the campaign counts and finds, the file that keeps it, and the table that it prints."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from adbench.util import files
+
+NOT_RUN = "not run"
 
 
 @dataclass
@@ -47,14 +53,41 @@ class Row:
             self.seconds += time.monotonic() - began
 
 
-def show(rows: list[Row], console: Console) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """Rows that are done, in a file of lines in JSON: a campaign that was stopped goes on from there.
+
+    Attributes:
+        path: the file; several processes may add to it at once.
+        seed, share: of the campaign; rows of others are left alone.
+    """
+
+    path: Path
+    seed: int
+    share: float
+
+    def rows(self) -> dict[str, Row]:
+        """The rows of this seed and share, by what was tried."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        found = [json.loads(line) for line in lines]
+        mine = [each for each in found if (each["seed"], each["share"]) == (self.seed, self.share)]
+        return {each["row"]["what"]: Row(**each["row"]) for each in mine}
+
+    def add(self, row: Row) -> None:
+        """Keep a row."""
+        text = json.dumps({"seed": self.seed, "share": self.share, "row": asdict(row)})
+        files.append(self.path, f"{text}\n".encode())
+
+
+def show(rows: Sequence[Row], console: Console, *, seed: int, share: float) -> None:
     """Print the table, and below it a line for each fault."""
-    table = Table(title="What adbench does when it is killed, when the disk fails and when inputs are bad")
+    part = "the whole campaign" if share == 1 else f"{share:g} of the campaign"
+    table = Table(title=f"Killed runs, disks that fail and bad inputs: {part}, seed {seed}")
     for column in ("what", "tried", "right result", "clear message", "faults", "s"):
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
         if row.skipped:
-            table.add_row(row.what, "-", "-", "-", f"skipped: {row.skipped}", "-")
+            table.add_row(row.what, "-", "-", "-", row.skipped, "-")
             continue
         counts = (row.tried, row.right, row.clear, len(row.faults))
         table.add_row(row.what, *map(str, counts), f"{row.seconds:.0f}")
@@ -62,6 +95,9 @@ def show(rows: list[Row], console: Console) -> None:
     table.add_section()
     table.add_row("all", *map(str, total), f"{sum(row.seconds for row in rows):.0f}")
     console.print(table)
+    left = [row.what for row in rows if row.skipped == NOT_RUN]
+    if left:
+        console.print(f"{len(rows) - len(left)} of {len(rows)} rows were run.", highlight=False)
     for row in rows:
         for fault in row.faults:
             console.print(f"FAULT {row.what}: {fault}", highlight=False, markup=False, soft_wrap=True)
