@@ -315,7 +315,9 @@ def site(runs: int, keep: Path | None) -> None:
 @click.option("--seed", default=0, show_default=True, help="Another one draws other kills, faults and inputs.")
 @click.option("--share", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True),
               help="Part of the tries, such as 0.1.")  # fmt: skip
-@click.option("--part", "parts", multiple=True, help="Only this; may be repeated: kills, disks, twins, inputs.")
+@click.option(
+    "--part", "parts", multiple=True, help="Only this; may be repeated: kills, executors, disks, twins, inputs."
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder, and keep it.")
 @click.option("--rows", type=click.Path(path_type=Path, dir_okay=False),
               help="Keep each row that is done in this file; the same command goes on from there.")  # fmt: skip

@@ -29,8 +29,8 @@ class Here(Executor):
 
     def check(self, task):
         if self.apart:  # as on a machine that sees no file of the command's results
-            for token in self.requests[-1].store.glob("token-*"):
-                token.unlink()
+            for token in self.requests[-1].store.glob(".token-*"):
+                token.rmdir()
         if not self.same_machine:
             yield "node7", pickle.loads(pickle.dumps(task)).run(lambda message: None)
 

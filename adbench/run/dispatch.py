@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -315,12 +314,8 @@ class _Dispatch:
 
 @contextmanager
 def _token(results: Path) -> Iterator[Path]:
-    """A file in the command's folder of results, by which workers know whether they see it."""
-    folder = (results / STORE).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    token = folder / f"token-{secrets.token_hex(8)}"
-    files.write(token, lambda stream: stream.write(b"\n"))
-    try:
+    """A folder in that of the results, by which workers know whether they see it. Those of killed commands go."""
+    store = (results / STORE).absolute()
+    files.sweep(store)
+    with files.new_folder(store / "token") as token:
         yield token
-    finally:
-        token.unlink(missing_ok=True)

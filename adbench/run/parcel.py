@@ -145,7 +145,7 @@ class Inspection:
         for path in dict.fromkeys(path for job in self.jobs for _, path in job.auxiliary):
             if not path.exists():
                 problems.append(f"no auxiliary data at {path}")
-        return Place(socket.gethostname(), self.token.is_file(), tuple(dict.fromkeys(problems)))
+        return Place(socket.gethostname(), self.token.is_dir(), tuple(dict.fromkeys(problems)))
 
 
 def _data_problem(
@@ -170,7 +170,7 @@ class Work:
 
     Attributes:
         job: the job.
-        token: a file in the command's folder of results, by which a worker knows that it sees this folder.
+        token: a folder in that of the command's results, by which a worker knows that it sees this folder.
         known: names of the job's runs that the command has, in case that the worker doesn't see them.
     """
 
@@ -182,7 +182,7 @@ class Work:
         """Run the job, and tell the command of its progress."""
         telling = _Telling(send)
         telling.tell("began", socket.gethostname(), os.getpid())
-        shared = self.token.is_file()
+        shared = self.token.is_dir()
         with threads.using(self.job.threads), _warnings_told(telling):
             if not shared and (name := self._known_run(registry, telling)):
                 return Ended(plan.Outcome(self.job, reused=True), known=name)

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from .faults import NO_FAULT, Fault, Injector
+from .worker_faults import HEAD
 
 PATIENCE = 300.0
 """Seconds after which a command counts as one that never ends."""
@@ -38,7 +39,7 @@ class Order:
 
     ``words`` are those after "adbench". ``folder`` is where it works; it may write there alone. ``machine`` is the one
     that it stands for: each has a cache of its own. ``prepare`` is called in the process first: tests break the product
-    by it.
+    by it. ``variables`` are added to the environment.
     """
 
     words: tuple[str, ...]
@@ -46,6 +47,7 @@ class Order:
     fault: Fault = NO_FAULT
     machine: str = "first"
     prepare: Callable[[], None] | None = None
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ def _work(order: Order) -> None:
     os.chdir(order.folder)
     cache_folder = order.folder / f"cache-{order.machine}"
     os.environ.update(ADBENCH_CACHE=str(cache_folder), OMP_NUM_THREADS="1", COLUMNS="200")
+    os.environ.update({HEAD: str(os.getpid()), **dict(order.variables)})
     sys.argv = ["adbench", *order.words]
     from adbench.cli.main import main
 

@@ -6,20 +6,23 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
-from . import data, disks, kills, twins
+from . import data, disks, kills, twins, workers
 from .tally import NOT_RUN, Kept, Row
 
 KILLS = 100
+WORKER_KILLS = 50
 INPUTS = 1000
 TWINS = 20
 OTHER_ERRORS = 40
 """Tries of the whole campaign."""
 
-PARTS = ("kills", "disks", "twins", "inputs")
+PARTS = ("kills", "executors", "disks", "twins", "inputs")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ class Campaign:
 
     def steps(self, parts: Sequence[str]) -> list[Step]:
         """What is tried, in the order of the table."""
-        steps = {"kills": self._kills, "disks": self._disks, "twins": self._twins, "inputs": self._inputs}
+        steps = {
+            "kills": self._kills, "executors": self._executors, "disks": self._disks, "twins": self._twins,
+            "inputs": self._inputs,
+        }  # fmt: skip
         return [step for name in parts for step in steps[name]()]
 
     def _kills(self) -> Iterator[Step]:
@@ -88,6 +94,19 @@ class Campaign:
 
     def _killed(self, method: str, number: int, what: str) -> Row:
         return kills.campaign(kills.victim_of(method, self.place), what, number, self.draw(what))
+
+    def _executors(self) -> Iterator[Step]:
+        """Kills of workers, and of the command, under each executor of this machine."""
+        for executor in workers.EXECUTORS:
+            what = f"kills: workers of {executor}, all methods"
+            yield Step(what, partial(self._killed_workers, executor, self.count(WORKER_KILLS)))
+
+    def _killed_workers(self, executor: workers.Name, number: int, what: str) -> Row:
+        if executor == "ray" and find_spec("ray") is None:
+            return Row(what, skipped="skipped: no ray")
+        crew = workers.Crew(executor, self.place)
+        with closing(crew):
+            return workers.campaign(crew, what, number, self.draw(what))
 
     def _disks(self) -> Iterator[Step]:
         """A full disk at every write, and other errors."""

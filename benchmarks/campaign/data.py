@@ -51,10 +51,11 @@ def _plate(draw: np.random.Generator, side: int) -> np.ndarray:
 
 
 def command(method: str, root: Path, *words: str, results: str = "results") -> tuple[str, ...]:
-    """The words of a run of one of ``METHODS`` on images below ``root``."""
+    """The words of a run of one of ``METHODS``, or of several joined by commas, on images below ``root``."""
+    options = [word if word == "-o" else f"{name}.{word}" for name in method.split(",") for word in METHODS[name]]
     return (
         "run", "-m", method, "-d", "folder", "--data-root", str(root), "-p", "cpu", "--size", f"{SIDE}x{SIDE}",
-        "--device", "cpu", "--threads", "1", "--results", results, *METHODS[method], *words,
+        "--device", "cpu", "--threads", "1", "--results", results, *options, *words,
     )  # fmt: skip
 
 

@@ -50,10 +50,14 @@ NO_FAULT = Fault()
 
 
 class Injector:
-    """Counts the operations in some folders, and lets the fault happen. ``install`` can't be undone."""
+    """Counts the operations in some folders, and lets the fault happen. ``install`` can't be undone.
 
-    def __init__(self, fault: Fault, folders: Sequence[Path]) -> None:
+    ``end`` kills the process.
+    """
+
+    def __init__(self, fault: Fault, folders: Sequence[Path], end: Callable[[], None] | None = None) -> None:
         self.fault, self.count, self.hit = fault, 0, False
+        self._end = end or die
         self.writes_at: list[int] = []
         """The places of the operations that need space."""
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
@@ -106,7 +110,7 @@ class Injector:
         if needs_space:
             self.writes_at.append(number)
         if fault.kind in ("kill", "tear") and number == fault.at:
-            die()
+            self._end()
         if (fault.kind == "error" and number == fault.at) or (
             fault.kind == "full" and number >= fault.at and needs_space
         ):

@@ -84,7 +84,7 @@ class Victim:
                     return 1, f"{fault.kind} at {fault.at}: it ended before"
                 break
             else:
-                return len(points), f"{', '.join(points)}: {_last_line(ended)}"
+                return len(points), f"{', '.join(points)}: {last_line(ended)}"
         return len(points), self.ends_right(folder, ", then ".join(points))
 
     def _fault(self, draw: random.Random, most: int) -> Fault:
@@ -112,13 +112,14 @@ class Victim:
 def wrong_end(ended: Ended, folder: Path, wanted: Content) -> str:
     """What is wrong with the end of a command that goes on after a fault; "" where it ended as an unbroken one."""
     if ended.code != 0:
-        return f"the same command then ended with {ended.code}: {_last_line(ended)}"
+        return f"the same command then ended with {ended.code}: {last_line(ended)}"
     found = content_of(folder / "results")
     wrong = [*differences(found, wanted), *(f"{name} is left" for name in left_over(folder / "results"))]
     return "; ".join(wrong[:3])
 
 
-def _last_line(ended: Ended) -> str:
+def last_line(ended: Ended) -> str:
+    """The last line of what a command said."""
     return (ended.errors.strip().splitlines() or [""])[-1][:300]
 
 

@@ -48,7 +48,7 @@ class Ray(Executor):
             number = share.workers(request)
             self.threads = share.threads(request, number)
             settings |= {
-                "num_cpus": number, "num_gpus": request.gpus, "include_dashboard": False,
+                "address": "local", "num_cpus": number, "num_gpus": request.gpus, "include_dashboard": False,
                 "object_store_memory": STORE_BYTES,
                 "runtime_env": {"env_vars": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(request.cores))}},
             }  # fmt: skip

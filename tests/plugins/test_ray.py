@@ -79,3 +79,20 @@ def test_a_cluster_that_is_not_there_is_a_mistake_of_the_command():
 
     with pytest.raises(UsageError, match=r"--executor ray: found .*, wanted a running Ray cluster"):
         Ray(ExecutorRequest(1, 2, 0, address="auto"))
+
+
+@pytest.mark.slow
+def test_a_cluster_that_runs_here_is_not_taken_without_its_address(monkeypatch, tmp_path):
+    """Without --address a cluster of the command's own starts, where another one is at work on this machine."""
+    from adbench_plugins.executors.ray import Ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        executor = Ray(ExecutorRequest(1, 2, 0, False, workers=2, store=tmp_path))
+        assert ray.get_runtime_context().gcs_address != cluster.address
+        assert [end.value for end in executor.run([task(0, "b'x'")], lambda *told: None)] == [b"x"]
+        executor.close()
+    finally:
+        cluster.shutdown()

@@ -116,6 +116,14 @@ def test_a_machine_without_the_results_sends_them_back(here, tiny_data, tmp_path
     assert [outcome.reused for outcome in again] == [True, True]
 
 
+def test_what_a_killed_command_left_beside_its_results_goes(tiny_data, tmp_path):
+    """The mark by which workers know the folder is removed by the next command, and then the folder, too."""
+    left = tmp_path / "executor" / f".token-{'0' * 32}.tmp"
+    left.mkdir(parents=True)
+    assert [outcome.error for outcome in run(Here(), tiny_data, tmp_path, options={"epochs": 1})] == [None, None]
+    assert not list(tmp_path.glob("executor"))
+
+
 def test_trackers_need_results_that_all_machines_share(tiny_data, tmp_path):
     """Files of a tracker can't be sent back, so ``--track`` is refused before any job is sent."""
     executor = Here(same_machine=False, apart=True)
