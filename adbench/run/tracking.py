@@ -15,7 +15,6 @@ from ..api import options as options_module
 from ..api.detector import Detector
 from ..api.requirements import install_line, require_packages
 from ..api.tracker import (
-    TrackedClass,
     TrackedEpoch,
     TrackedFailure,
     TrackedImage,
@@ -31,6 +30,7 @@ from ..results.records import EpochRecord, Result
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, UsageError, described
 from . import gallery, overlay, summary, tracker_runs
 from .session import Session, kept_random_state
+from .tracked_classes import class_table
 
 if TYPE_CHECKING:
     from .class_run import ClassRun
@@ -63,7 +63,6 @@ class Trackers:
         self._watch = watch
         self._at_work: dict[str, Tracker] = {}
         self._places: set[tuple[str, str]] = set()
-        self._rows: dict[tuple[object, ...], dict[str, TrackedClass]] = {}
         self._waiting: Callable[[Sequence[Result]], None] | None = None
         for entry in entries:
             require_packages(f"--track {entry.name}", entry.packages)
@@ -105,13 +104,6 @@ class Trackers:
             self._places.add((name, place))
             self._watch.note(f"{name}: {place}")
 
-    def class_table(self, results: Sequence[Result]) -> tuple[TrackedClass, ...]:
-        """The rows of these results, after those of the command's earlier runs that differ only in the class."""
-        first = results[0]
-        rows = self._rows.setdefault((first.dataset, first.variant, first.seed), {})
-        rows |= {result.class_name: _row(result) for result in results}
-        return tuple(rows.values())
-
     def wait(self, tell: Callable[[Sequence[Result]], None]) -> None:
         """Keep the end of a run, whose threshold is still to come, until ``conclude`` tells of it."""
         self._waiting = tell
@@ -131,11 +123,6 @@ class Trackers:
         except BaseException as error:
             tracking.broke_off(error)
             raise
-
-
-def _row(result: Result) -> TrackedClass:
-    speed = result.timing.images_per_second
-    return TrackedClass(result.class_name, result.metrics, result.last_epoch, result.timing.fit, speed)
 
 
 class Tracking:
@@ -209,7 +196,7 @@ class Tracking:
         self._open = False
         ended = TrackedResult(
             metrics=session.mean(max(session.evaluated)),
-            classes=self._trackers.class_table(results),
+            classes=class_table(results, self._resolved.job.results),
             frontier=frontier(_points(session)),
             images=tuple(image for images in self._images.values() for image in images),
             checkpoint=self._resolved.folder.checkpoint("last").absolute(),
