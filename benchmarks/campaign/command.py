@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +22,8 @@ TWINS = 20
 OTHER_ERRORS = 40
 """Tries of the whole campaign."""
 
+TENTHS = 10
+
 PARTS = ("kills", "executors", "disks", "twins", "inputs")
 
 
@@ -35,16 +37,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A part of the whole campaign, drawn by a seed.
+    """A share of the whole campaign, drawn by a seed.
 
-    ``share`` is the part of its tries; ``place`` a folder for everything; ``say`` is called with a line before and
-    after each step.
+    Attributes:
+        seed: another one draws other tries.
+        share: of the tries.
+        place: a folder for everything.
+        say: called with a line before and after each step.
+        tenth: which of the campaign's parts it is, for one of ``tenths``.
     """
 
     seed: int
     share: float
     place: Path
     say: Callable[[str], object]
+    tenth: int = 0
+
+    def tenths(self) -> list[Campaign]:
+        """The parts of the campaign, of which each tries something of everything: the whole one has ten."""
+        number = max(1, round(TENTHS * self.share))
+        share, places = self.share / number, range(number)
+        return [replace(self, share=share, tenth=place, place=self.place / str(place)) for place in places]
 
     def count(self, whole: int) -> int:
         """A share of a number of tries, at least one."""
@@ -52,10 +65,10 @@ class Campaign:
 
     def draw(self, what: str) -> random.Random:
         """Random numbers of one step, whatever the others drew."""
-        return random.Random(f"{self.seed} {what}")
+        return random.Random(f"{self.seed} {self.tenth} {what}")
 
     def rows(self, parts: Sequence[str], kept: Kept | None = None, seconds: float = math.inf) -> Iterator[Row]:
-        """Try everything; each row comes when it is done.
+        """Try everything, one tenth after the other; each row comes when it is done.
 
         Args:
             parts: of ``PARTS``.
@@ -64,18 +77,19 @@ class Campaign:
         """
         done = kept.rows() if kept else {}
         end = time.monotonic() + seconds
-        for step in self.steps(parts):
-            if step.what in done:
-                yield done[step.what]
-            elif time.monotonic() >= end:
-                yield Row(step.what, skipped=NOT_RUN)
-            else:
-                self.say(step.what)
-                row = step.run(step.what)
-                self.say(f"{row.what}: {row.text}")
-                if kept and not row.skipped:
-                    kept.add(row)
-                yield row
+        for each in self.tenths():
+            for step in each.steps(parts):
+                if (each.tenth, step.what) in done:
+                    yield done[each.tenth, step.what]
+                elif time.monotonic() >= end:
+                    yield Row(step.what, skipped=NOT_RUN)
+                else:
+                    self.say(step.what)
+                    row = step.run(step.what)
+                    self.say(f"{row.what}: {row.text}")
+                    if kept and not row.skipped:
+                        kept.add(each.tenth, row)
+                    yield row
 
     def steps(self, parts: Sequence[str]) -> list[Step]:
         """What is tried, in the order of the table."""
@@ -88,7 +102,9 @@ class Campaign:
     def _kills(self) -> Iterator[Step]:
         """Kills of each method."""
         methods = list(data.METHODS)
-        for method, number in zip(methods, _shared(self.count(KILLS), len(methods)), strict=True):
+        numbers = _shared(self.count(KILLS), len(methods))
+        for place, method in enumerate(methods):
+            number = numbers[(place + self.tenth) % len(methods)]
             if number:
                 yield Step(f"kills: {method}", partial(self._killed, method, number))
 
@@ -111,8 +127,9 @@ class Campaign:
     def _disks(self) -> Iterator[Step]:
         """A full disk at every write, and other errors."""
         every = round(1 / self.share)
+        start = (random.Random(self.seed).randrange(every) + self.tenth) % every
         yield Step("a full disk at every write", lambda what: disks.full(
-            self._bright(), what, every=every, draw=self.draw(what)
+            self._bright(), what, every=every, start=start
         ))  # fmt: skip
         yield Step(f"other errors of the disk ({', '.join(disks.ERRORS)})", lambda what: disks.sampled(
             self._bright(), what, self.count(OTHER_ERRORS), self.draw(what)

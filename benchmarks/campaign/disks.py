@@ -23,11 +23,11 @@ UNFORESEEN = "See the traceback with --debug"
 """What is said of an error that nobody has foreseen, which is never a clear message."""
 
 
-def full(victim: Victim, what: str, *, every: int = 1, draw: random.Random) -> Row:
+def full(victim: Victim, what: str, *, every: int = 1, start: int = 0) -> Row:
     """Let the disk be full from the n-th operation that needs space on, for each n, or for one of ``every`` few."""
     row = Row(what)
     with row.timing():
-        for at in victim.whole.writes[draw.randrange(every) :: every]:
+        for at in victim.whole.writes[start::every]:
             _try(victim, Fault("full", at), row)
     return row
 

@@ -66,38 +66,41 @@ class Kept:
     seed: int
     share: float
 
-    def rows(self) -> dict[str, Row]:
-        """The rows of this seed and share, by what was tried."""
+    def rows(self) -> dict[tuple[int, str], Row]:
+        """The rows of this seed and share, by their tenth and by what was tried."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         found = [json.loads(line) for line in lines]
         mine = [each for each in found if (each["seed"], each["share"]) == (self.seed, self.share)]
-        return {each["row"]["what"]: Row(**each["row"]) for each in mine}
+        return {(each["tenth"], each["row"]["what"]): Row(**each["row"]) for each in mine}
 
-    def add(self, row: Row) -> None:
-        """Keep a row."""
-        text = json.dumps({"seed": self.seed, "share": self.share, "row": asdict(row)})
+    def add(self, tenth: int, row: Row) -> None:
+        """Keep a row of a tenth of the campaign."""
+        text = json.dumps({"seed": self.seed, "share": self.share, "tenth": tenth, "row": asdict(row)})
         files.append(self.path, f"{text}\n".encode())
 
 
 def show(rows: Sequence[Row], console: Console, *, seed: int, share: float) -> None:
-    """Print the table, and below it a line for each fault."""
+    """Print the table, and below it a line for each fault; rows of several tenths are added up."""
     part = "the whole campaign" if share == 1 else f"{share:g} of the campaign"
     table = Table(title=f"Killed runs, disks that fail and bad inputs: {part}, seed {seed}")
-    for column in ("what", "tried", "right result", "clear message", "faults", "s"):
+    for column in ("what", "parts run", "tried", "right result", "clear message", "faults", "s"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    for row in rows:
-        if row.skipped:
-            table.add_row(row.what, "-", "-", "-", row.skipped, "-")
-            continue
-        counts = (row.tried, row.right, row.clear, len(row.faults))
-        table.add_row(row.what, *map(str, counts), f"{row.seconds:.0f}")
-    total = [sum(values) for values in zip(*((r.tried, r.right, r.clear, len(r.faults)) for r in rows), strict=True)]
+    for what in dict.fromkeys(row.what for row in rows):
+        parts = [row for row in rows if row.what == what]
+        done = [row for row in parts if not row.skipped]
+        ran = f"{len(done)} of {len(parts)}"
+        table.add_row(what, *(_cells(ran, done) if done else (parts[0].skipped, *"-----")))
+    done = [row for row in rows if not row.skipped]
     table.add_section()
-    table.add_row("all", *map(str, total), f"{sum(row.seconds for row in rows):.0f}")
+    table.add_row("all", *_cells(f"{len(done)} of {len(rows)}", done))
     console.print(table)
-    left = [row.what for row in rows if row.skipped == NOT_RUN]
-    if left:
-        console.print(f"{len(rows) - len(left)} of {len(rows)} rows were run.", highlight=False)
     for row in rows:
         for fault in row.faults:
             console.print(f"FAULT {row.what}: {fault}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _cells(ran: str, rows: Sequence[Row]) -> list[str]:
+    """The cells of a line over some rows."""
+    columns = [(row.tried, row.right, row.clear, len(row.faults)) for row in rows]
+    counts = [sum(column) for column in zip(*columns, strict=True)] or [0] * 4
+    return [ran, *map(str, counts), f"{sum(row.seconds for row in rows):.0f}"]

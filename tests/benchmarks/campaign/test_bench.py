@@ -122,7 +122,7 @@ def test_inputs_are_drawn_by_the_seed(tmp_path, monkeypatch):
     rows: list[Row] = []
     for seed in (1, 1, 2):
         seen.append([])
-        rows += inputs.campaign(tmp_path / str(len(seen)), 0.1, seed, print)
+        rows.append(inputs.campaign(tmp_path / str(len(seen)), "numbers", 0.1, seed, "bad inputs: numbers"))
     assert seen[0] == seen[1] != seen[2]
     assert [row.tried for row in rows] == [8, 8, 8]
     odd = [number for number in seen[0] if number % 2]

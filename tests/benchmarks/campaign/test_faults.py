@@ -9,7 +9,7 @@ import sys
 import pytest
 from runs import posix_only
 
-from benchmarks.campaign.command import Campaign
+from benchmarks.campaign.command import PARTS, Campaign
 from benchmarks.campaign.compare import content_of, differences, misfits
 
 PROGRAM = """
@@ -75,7 +75,7 @@ def test_files_that_differ_are_named(tmp_path):
 @pytest.mark.slow
 @posix_only
 def test_a_tenth_of_the_campaign_has_no_fault(tmp_path):
-    """Kills, full disks, processes without a common lock and bad inputs end right, or in one clear message."""
-    rows = list(Campaign(0, 0.1, tmp_path, print).rows(("kills", "disks", "twins", "inputs")))
+    """Kills, also of workers, full disks, two machines at once and bad inputs end right, or in one clear message."""
+    rows = list(Campaign(0, 0.1, tmp_path, print).rows(PARTS))
     assert [fault for row in rows for fault in row.faults] == []
     assert sum(row.tried for row in rows) > 100
