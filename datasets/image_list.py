@@ -91,7 +91,7 @@ def load(dataset: str, path: Path, class_name: str, options: FolderOptions) -> T
     return Task(
         dataset, class_name, path.parent, tuple(parts[TRAIN]), tuple(parts[TEST]),
         validation=tuple(parts[VALIDATION]), train_place=path,
-        options=None if any(row.split for row in rows) else options,
+        options=None if any(row.split for row in rows) else options, layout=f"the list {path.name}",
         remarks=(*remarks, *passed_over(f"{dataset} at {path.parent}", _unlisted(path.parent, everything))),
     )  # fmt: skip
 

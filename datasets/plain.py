@@ -85,6 +85,7 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions, read: Sequenc
         train_place=folder / (base(first) if is_pattern(first) else first),
         options=options,
         remarks=tuple(found.remarks(len(train), len(test))),
+        layout=f"{found.means} without a split",
     )
 
 
@@ -99,7 +100,7 @@ def read_loose(dataset: str, folder: Path, read: Sequence[str] = ()) -> Task:
         remarks.append(f"{name}: if names say which are good, give patterns, such as {patterns}.")
     return Task(
         dataset, folder.name, folder.parent, (), samples, train_place=folder,
-        remarks=(*remarks, *passed_over(name, named(other, folder))),
+        remarks=(*remarks, *passed_over(name, named(other, folder))), layout="images without labels",
     )  # fmt: skip
 
 
@@ -171,6 +172,11 @@ class _Found:
     def refuse(self, found: str, wanted: str = "", hint: str = "") -> NoReturn:
         """Raise ``DataError`` about this class."""
         raise DataError(self.name, found=found, wanted=wanted, hint=hint)
+
+    @property
+    def means(self) -> str:
+        """How images were found."""
+        return "images by patterns" if any(map(is_pattern, (*self.options.good, *self.options.bad))) else "folders"
 
     # -- images
 
@@ -331,10 +337,9 @@ class _Found:
         absent = [f"no {'image that fits' if is_pattern(name) else 'folder'} {name}" for name in names
                   if not self._is_there(name)]  # fmt: skip
         missing = f"; {' and '.join(absent)}" if absent else ""
-        found = "images by patterns" if any(map(is_pattern, names)) else "folders"
         line = (
-            f"{where}: {found} without a split: {plural(train, 'good image')} for training, {test} good and {bad} for "
-            f"testing (--test-share {self.options.test_share:g}); {masks}{missing}."
+            f"{where}: {self.means} without a split: {plural(train, 'good image')} for training, "
+            f"{test} good and {bad} for testing (--test-share {self.options.test_share:g}); {masks}{missing}."
         )
         return [line, *passed_over(where, named(self._passed, self.folder))]
 

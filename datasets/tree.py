@@ -151,7 +151,7 @@ def read_tree(
         problems=tuple(found.problems), validation=validation,
         tests={tree.test: test, **others} if tree.tests else {},
         train_place=folder / "train" / tree.good[0],
-        remarks=found.remarks(f"{dataset}/{class_name}"),
+        remarks=found.remarks(f"{dataset}/{class_name}"), layout=LAYOUT,
     )  # fmt: skip
     check_has_test(task, folder / tree.test)
     return task

@@ -153,6 +153,7 @@ class Task:
             passed over.
         region_rules: how each file of a mask is one region, if the data set defines that.
         levels: those of its images of more than 8 bits, once they are decided; None if all have 8.
+        layout: how its folders were read, in a few words, such as "MVTec's layout".
     """
 
     dataset: str
@@ -169,6 +170,7 @@ class Task:
     remarks: tuple[str, ...] = ()
     region_rules: RegionRules | None = None
     levels: Levels | None = None
+    layout: str = ""
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:

@@ -7,16 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..api.data import GOOD
 from ..api.facts import Counts, Facts
 from ..run.data_health import UNREADABLE_CLASS
-from .tables import Column, Table
+from .tables import Audience, Column, Table
 
 if TYPE_CHECKING:
     from ..run.data_health import Finding, Health, Understood
     from ..run.data_places import Listed
+    from ..run.data_reading import FolderRead
 
 UNKNOWN = "not stated"
 NO_FACTS = Facts()
+
+MOST_FOLDERS = 40
+"""Rows of folders that people see; a published data set with many classes has the layout that is expected."""
 
 
 def published(facts: Facts) -> Counts:
@@ -121,19 +126,52 @@ def health(found: Health) -> list[Table[Any]]:
     tables: list[Table[Any]] = []
     if found.classes:
         tables.append(_understood(found))
-    return [*tables, _grouped(found), _every(found)]
+    if found.classes and len(found.folders) <= MOST_FOLDERS:
+        tables.append(_folders(found, "people"))
+    tables += [_grouped(found), _every(found)]
+    return [*tables, _folders(found, "programs")] if found.classes else tables
+
+
+def _folders(found: Health, audience: Audience) -> Table[FolderRead]:
+    """Which folders were read as what; the last table for programs, since it was added last."""
+    alone = len(found.classes) == 1
+    columns: tuple[Column[FolderRead], ...] = (
+        Column("class", "class", lambda each: each.class_name, role="key", audience="programs" if alone else "all"),
+        Column("folder", "folder", lambda each: each.folder, role="key" if alone else "main"),
+        Column("taken_for", "taken for", _taken_for, role="main", audience="people"),
+        Column("split", "split", lambda each: each.split, audience="programs"),
+        Column("defect", "defect", lambda each: each.kind, audience="programs"),
+        Column("images", "images", lambda each: each.images, "count", role="main"),
+        Column("masks", "masks", lambda each: each.masks_text or None, role="main"),
+    )
+    whose = f" of {found.classes[0].class_name}" if alone else ""
+    return Table(f"How the folders{whose} were read", columns, found.folders, audience=audience, prose=True)
+
+
+def _taken_for(each: FolderRead) -> str:
+    kind = each.kind if each.kind == GOOD else f"defect {each.kind}" if each.kind else "no label"
+    return f"{each.split}: {kind}"
 
 
 def _understood(found: Health) -> Table[Understood]:
+    many = len(found.folders) > MOST_FOLDERS
     columns: tuple[Column[Understood], ...] = (
         Column("class", "class", lambda each: each.class_name, role="key"),
+        Column("layout", "layout", lambda each: each.layout or None, role="main"),
         Column("images", "images", lambda each: _counted(each.splits), role="main"),
-        Column("defects", "defects", lambda each: _counted(each.defects) or None, role="main"),
+        Column(
+            "defects",
+            "defects",
+            lambda each: _counted(each.defects) or None,
+            role="main",
+            audience="all" if many else "programs",
+        ),
         Column("masks", "masks", lambda each: each.masks, "count", role="main"),
         Column("sizes", "size", lambda each: _counted({_size(size): n for size, n in each.sizes.items()}), role="main"),
         Column("modes", "pixels", lambda each: _counted(each.modes), role="main"),
     )
-    return Table(f"{found.dataset} in {found.root}", columns, found.classes)
+    notes = ("--class NAME shows how each folder of a class was read.",) if many else ()
+    return Table(f"{found.dataset} in {found.root}", columns, found.classes, notes, prose=True)
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -185,7 +223,7 @@ def _grouped(found: Health) -> Table[_Kind]:
     stops = sum(each.level == "stops" for each in found.findings)
     title = "Nothing stands in the way" if not rows else f"Findings: {len(found.findings)}, of which {stops} stop a run"
     notes = ("--format csv or json has each file.",) if any(row.count > 1 for row in rows) else ()
-    return Table(title, columns, rows, notes, audience="people")
+    return Table(title, columns, rows, notes, audience="people", prose=True)
 
 
 def _some_classes(found: Sequence[Finding], most: int = 1) -> str:

@@ -14,6 +14,7 @@ from ..data.examined import Seen
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, described
 from ..util.text import plural
+from .data_reading import FolderRead, folders_read
 
 Level = Literal["stops", "distorts", "note"]
 LEVELS: tuple[Level, ...] = ("stops", "distorts", "note")
@@ -35,6 +36,9 @@ UNREADABLE_CLASS = "class that can't be read"
 
 OTHER_NUMBERS = "other numbers than published (in brackets): "
 """How the warning of a reader begins whose counts differ."""
+
+PASSED_OVER = "passed over"
+"""What the remark of a reader says of files that it does not read."""
 
 STRETCH = 1.1
 """Ratio of aspect ratios from which images count as stretched differently."""
@@ -72,6 +76,7 @@ class Understood:
         sizes: heights and widths with the number of images, the most frequent first.
         modes: kinds of pixels, in the same way.
         defects: images by type of defect.
+        layout: how its folders were read, in a few words.
     """
 
     class_name: str
@@ -80,16 +85,18 @@ class Understood:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     defects: Counter[str] = field(default_factory=Counter)
+    layout: str = ""
 
 
 @dataclass(frozen=True)
 class Health:
-    """All findings on a data set at one place, and how its classes were understood."""
+    """All findings on a data set at one place, and how its classes and their folders were understood."""
 
     dataset: str
     root: Path
     classes: tuple[Understood, ...]
     findings: tuple[Finding, ...]
+    folders: tuple[FolderRead, ...] = ()
 
     @property
     def stops(self) -> bool:
@@ -108,6 +115,7 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
     """
     understood: list[Understood] = []
     findings: list[Finding] = []
+    folders: list[FolderRead] = []
     for name in classes:
         try:
             task = dataset.load(root, name)
@@ -116,10 +124,11 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
             continue
         summary, found = _check_class(task, watch)
         understood.append(summary)
+        folders += folders_read(task)
         findings += found
     findings = list(dict.fromkeys(findings))  # remarks on the whole data set come with each class
     findings.sort(key=lambda each: LEVELS.index(each.level))
-    return Health(dataset.name, root, tuple(understood), tuple(findings))
+    return Health(dataset.name, root, tuple(understood), tuple(findings), tuple(folders))
 
 
 def _check_class(task: Task, watch: Watch | None) -> tuple[Understood, list[Finding]]:
@@ -162,7 +171,7 @@ class _Class:
         seen = [each for each in self.images.values() if isinstance(each, Seen)]
         return Understood(
             self.task.class_name, splits, len(self.masks), Counter(each.size for each in seen),
-            Counter(each.mode for each in seen), defects,
+            Counter(each.mode for each in seen), defects, self.task.layout,
         )  # fmt: skip
 
     def findings(self) -> Iterator[Finding]:
@@ -195,8 +204,10 @@ class _Class:
             name = self.task.class_name if text.startswith(own) else ""
             text = text.removeprefix(own)
             numbers = text.removeprefix(OTHER_NUMBERS)
-            what = "remark of the reader" if numbers == text else "other numbers than published"
-            yield Finding(level, name, what, detail=numbers)
+            what = "other numbers than published"
+            if numbers == text:
+                what = PASSED_OVER if PASSED_OVER in text else "remark of the reader"
+            yield Finding(level, name, what, detail=numbers.removeprefix(f"{PASSED_OVER}: "))
 
     def _splits(self) -> Iterator[Finding]:
         task = self.task

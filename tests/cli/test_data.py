@@ -48,8 +48,29 @@ def test_exit_codes_say_whether_a_run_would_stop(parts):
     assert adbench("data", "check", "folder", "--data-root", parts, "-c", "bolt").exit_code == 2
 
 
-def test_without_a_name_only_known_data_sets_are_checked(parts):
+def test_it_shows_how_a_folder_was_understood(parts):
+    """Layout, folders with what they were taken for, masks, and what was passed over, in 80 columns also in a pipe."""
+    (parts / "nut/test/good").rename(parts / "nut/test/Normal")
+    save(parts / "nut/test/cut/monday/1.png", np.eye(40, dtype=np.uint8))
+    shown = adbench("data", "check", "folder", "--data-root", parts).stdout
+    words = " ".join(shown.split())
+    for text in (
+        "nut MVTec's layout 2 train, 1 test",
+        "How the folders of nut were read",
+        "train/good train: good 2",
+        "test/Normal test: good 1",
+        "test/cut test: defect cut 1 1 in ground_truth/cut",
+        "passed over test/cut/monday/ (1 image).",
+    ):
+        assert text in words
+    assert max(map(len, shown.splitlines())) <= 80
+    tables = json.loads(adbench("data", "check", "folder", "--data-root", parts, "--format", "json").stdout)
+    assert [row["folder"] for row in tables[-1]["rows"]] == ["train/good", "test/Normal", "test/cut"]
+
+
+def test_without_a_name_only_known_data_sets_are_checked(parts, monkeypatch):
     """A folder of own images is not taken for a published data set: the message says how to check it."""
+    monkeypatch.setattr("adbench_datasets.elpv.PACKAGE", "adbench_no_such_package")  # it may be installed here
     done = adbench("data", "check", "--data-root", parts)
     assert done.exit_code == 2
     assert "adbench data check folder" in done.stderr

@@ -10,6 +10,7 @@ from adbench.api.facts import Counts, Facts
 from adbench.report import data_tables
 from adbench.run.data_health import UNREADABLE_CLASS, Finding, Health, Understood
 from adbench.run.data_places import Listed
+from adbench.run.data_reading import FolderRead
 
 
 def test_published_numbers_are_those_of_the_whole_or_sums():
@@ -32,11 +33,24 @@ def test_people_see_kinds_and_programs_files():
     """Two faults of a kind are one row with the first file for people, and two rows for programs."""
     faults = tuple(Finding("stops", "nut", "missing mask", f"{name}.png", "gone", "Add it") for name in "ab")
     understood = Understood("nut", Counter(train=2), 0, Counter({(4, 6): 2}), Counter(L=2))
-    tables = data_tables.health(Health("folder", Path("root"), (understood,), faults))
-    assert [len(table.rows) for table in tables] == [1, 1, 2]
+    folders = (FolderRead("nut", "train/OK", "train", "good", 2, 0, ""),)
+    tables = data_tables.health(Health("folder", Path("root"), (understood,), faults, folders))
+    assert [len(table.rows) for table in tables] == [1, 1, 1, 2, 1]
     assert tables[0].column("sizes") == ["2 6x4"]
-    assert tables[1].column("example") == ["a.png: gone (and 1 more). Add it."]
-    assert tables[2].column("path") == ["a.png", "b.png"]
+    assert tables[1].column("taken_for") == ["train: good"]
+    assert tables[2].column("example") == ["a.png: gone (and 1 more). Add it."]
+    assert tables[3].column("path") == ["a.png", "b.png"]
+    assert [table.audience for table in tables] == ["all", "people", "people", "programs", "programs"]
+
+
+def test_very_many_folders_are_for_programs():
+    """People see the kinds of defects of each class instead, and how to see the folders of one."""
+    understood = Understood("nut", Counter(train=2), 0, defects=Counter(cut=3))
+    folders = (FolderRead("nut", "train/OK", "train", "good", 2, 0, ""),) * (data_tables.MOST_FOLDERS + 1)
+    tables = data_tables.health(Health("folder", Path("root"), (understood,), (), folders))
+    assert [table.audience for table in tables] == ["all", "people", "programs", "programs"]
+    assert "defects" in [column.key for column in tables[0].columns_for("people")]
+    assert "--class NAME" in tables[0].notes[0]
 
 
 def test_classes_that_are_missing_share_a_row():
