@@ -43,7 +43,7 @@ def look(
     index = Digests(name=INDEX, read=_text_of)
     with image_files.quiet():
         texts = index.of(paths, watch, known=known)
-    return {path: _parsed(text) for path, text in texts.items() if text is not None}
+    return {path: parsed_depth(text) for path, text in texts.items() if text is not None}
 
 
 def decide(tasks: Sequence[Task], given: Levels | None = None, seen: Depths | None = None) -> list[Task]:
@@ -148,12 +148,16 @@ def _remark(task: Task, levels: Levels, depths: Depths, source: str) -> str:
 
 def _text_of(path: Path) -> str | None:
     depth = _depth_of(path)
-    if depth is None:
-        return None
+    return None if depth is None else depth_text(depth)
+
+
+def depth_text(depth: Depth) -> str:
+    """What an image is, in one line for an index; ``parsed_depth`` reads it."""
     return f"{depth.kind[0]} {depth.orientation} {depth.low!r} {depth.high!r} {depth.own_white!r}"
 
 
-def _parsed(text: str) -> Depth:
+def parsed_depth(text: str) -> Depth:
+    """Read what ``depth_text`` wrote."""
     kind, orientation, *values = text.split(" ")
     low, high, own_white = map(float, values)
     return Depth(_KINDS[kind], int(orientation), low, high, own_white)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..api.data import Problem, Size
 from ..util.digests import Digests
 from . import image_files
+from .deep import Deep, Depth, orientation_of
+from .depths import depth_text, parsed_depth
 from .masks import to_mask
 
 Watch = Callable[[int, int], None]
 """Called with the files looked at, and those to look at."""
 
-ORIENTATION = 0x0112
-"""The tag of EXIF with the camera's orientation; 1 is upright."""
-
-VERSION = 1
+VERSION = 2
 """Version of the remembered texts; another number makes them anew."""
+
+COLOURS = "-RGB"
+"""End of the kind of pixels of colours of more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,16 @@ class Seen:
     """What a file of an image or mask is.
 
     Attributes:
-        size: height and width.
-        mode: Pillow's name of its kind of pixels, such as "RGB".
-        deep: whether it is grey of more than 8 bits.
-        turned: whether the camera's orientation says that viewers turn it.
-        peak: of an image the brightest value of 255; of a mask the share of its pixels that are marked.
+        size: height and width, as viewers show it.
+        mode: its kind of pixels: Pillow's name, such as "RGB", or of more than 8 bits the numbers, such as "uint16".
+        peak: of an image of 8 bits the brightest value of 255; of a mask the share of its pixels that are marked.
+        depth: its numbers and its orientation.
     """
 
     size: Size
     mode: str
-    deep: bool
-    turned: bool
     peak: float
+    depth: Depth = field(default_factory=Depth)
 
     @property
     def has_alpha(self) -> bool:
@@ -50,7 +49,7 @@ class Seen:
     @property
     def is_grey(self) -> bool:
         """Whether it has one channel of grey."""
-        return self.deep or self.mode in ("1", "L", "LA", "La")
+        return self.mode in ("1", "L", "LA", "La") or (self.depth.is_deep and not self.mode.endswith(COLOURS))
 
 
 def images(paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, Seen | Problem]:
@@ -60,25 +59,24 @@ def images(paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, Seen
 
 def masks(paths: Iterable[Path], above: int, watch: Watch | None = None) -> dict[Path, Seen | Problem]:
     """Decode masks in which values higher than ``above`` are marked (see ``Sample.mask_above``)."""
-    return _look(f"masks-{above}", paths, lambda image: _mask(image, above), watch)
+    return _look(f"masks-{above}", paths, lambda path, data: _mask(path, data, above), watch)
 
 
 def _look(
-    kind: str, paths: Iterable[Path], look: Callable[[Image.Image], Seen], watch: Watch | None
+    kind: str, paths: Iterable[Path], look: Callable[[Path, bytes], Seen], watch: Watch | None
 ) -> dict[Path, Seen | Problem]:
     broken: dict[Path, Problem] = {}
 
     def read(path: Path) -> str | None:  # None is not remembered: the file may be mended or limits changed
-        image = image_files.read_image(path)
-        if isinstance(image, Problem):
-            broken[path] = image
-            return None
         try:
-            seen = look(image)
+            seen = look(path, image_files.bytes_of(path, "the file"))
+        except image_files.BadError as error:
+            broken[path] = error.problem
+            return None
         except ValueError as error:
             broken[path] = Problem(path, str(error), "Save it as grey or RGB with 8 or 16 bits")
             return None
-        return f"{seen.size[0]} {seen.size[1]} {seen.mode} {seen.deep:d} {seen.turned:d} {seen.peak:.9g}"
+        return f"{seen.size[0]} {seen.size[1]} {seen.mode} {seen.peak:.9g} {depth_text(seen.depth)}"
 
     index = Digests(name=f"examined-{VERSION}-{kind}.sqlite", read=read)
     with image_files.quiet():
@@ -95,16 +93,27 @@ def _missing(path: Path) -> Problem:
 
 
 def _parsed(text: str) -> Seen:
-    height, width, mode, deep, turned, peak = text.split(" ")
-    return Seen((int(height), int(width)), mode, deep == "1", turned == "1", float(peak))
+    height, width, mode, peak, depth = text.split(" ", 4)
+    return Seen((int(height), int(width)), mode, float(peak), parsed_depth(depth))
 
 
-def _image(image: Image.Image) -> Seen:
-    turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
-    peak = float(np.asarray(image_files.to_rgb(image)).max())
-    return Seen((image.height, image.width), image.mode, image_files.is_deep(image), turned, peak)
+def _image(path: Path, data: bytes) -> Seen:
+    found = image_files.values_of(path, data)
+    if isinstance(found, Deep):
+        kind = f"{found.values.dtype.name}{COLOURS if found.values.ndim == 3 else ''}"
+        height, width = found.values.shape[:2]
+        return Seen(_turned((height, width), found.orientation), kind, 0.0, found.depth)
+    depth = Depth(orientation=image_files.stored_orientation(path))
+    shown = image_files.shown(found).image
+    return Seen((shown.height, shown.width), found.mode, float(np.asarray(shown).max()), depth)
 
 
-def _mask(image: Image.Image, above: int) -> Seen:
-    marked = float(to_mask(image, above).mean())
-    return Seen((image.height, image.width), image.mode, image_files.is_deep(image), False, marked)
+def _mask(path: Path, data: bytes, above: int) -> Seen:
+    mask = image_files.load(path, data)
+    depth = Depth(orientation=image_files.stored_orientation(path))
+    size = _turned((mask.height, mask.width), orientation_of(mask))
+    return Seen(size, mask.mode, float(to_mask(mask, above).mean()), depth)
+
+
+def _turned(size: Size, orientation: int) -> Size:
+    return size[::-1] if orientation >= 5 else size

@@ -168,10 +168,19 @@ def _understood(found: Health) -> Table[Understood]:
         ),
         Column("masks", "masks", lambda each: each.masks, "count", role="main"),
         Column("sizes", "size", lambda each: _counted({_size(size): n for size, n in each.sizes.items()}), role="main"),
-        Column("modes", "pixels", lambda each: _counted(each.modes), role="main"),
+        Column("modes", "pixels", _pixels, role="main", audience="people"),
+        Column("modes", "pixels", lambda each: _counted(each.modes), audience="programs"),
+        Column("range", "black:white", lambda each: each.levels.text if each.levels else None, audience="programs"),
+        Column("turned", "turned", lambda each: each.turned, "count", audience="programs"),
     )
     notes = ("--class NAME shows how each folder of a class was read.",) if many else ()
     return Table(f"{found.dataset} in {found.root}", columns, found.classes, notes, prose=True)
+
+
+def _pixels(each: Understood) -> str:
+    """Kinds of pixels, with the range of those of more than 8 bits and what is turned."""
+    levels = f" (black:white {each.levels.text})" if each.levels else ""
+    return _counted(each.modes) + levels + (f", {each.turned} turned" if each.turned else "")
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..api.data import TRAIN, Dataset, Problem, Sample, Task, relative_path
+from ..api.levels import Levels
 from ..data import examined
+from ..data.deep import Depth, levels_for
 from ..data.examined import Seen
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, described
@@ -77,6 +79,9 @@ class Understood:
         modes: kinds of pixels, in the same way.
         defects: images by type of defect.
         layout: how its folders were read, in a few words.
+        levels: black and white of its images of more than 8 bits, as a run would find them; None if all have 8, or
+            nothing says what is white.
+        turned: images that a camera's orientation turns.
     """
 
     class_name: str
@@ -86,6 +91,8 @@ class Understood:
     modes: Counter[str] = field(default_factory=Counter)
     defects: Counter[str] = field(default_factory=Counter)
     layout: str = ""
+    levels: Levels | None = None
+    turned: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,20 +178,30 @@ class _Class:
         seen = [each for each in self.images.values() if isinstance(each, Seen)]
         return Understood(
             self.task.class_name, splits, len(self.masks), Counter(each.size for each in seen),
-            Counter(each.mode for each in seen), defects, self.task.layout,
+            Counter(each.mode for each in seen), defects, self.task.layout, self.levels,
+            sum(each.depth.orientation != 1 for each in seen),
         )  # fmt: skip
+
+    @property
+    def levels(self) -> Levels | None:
+        """The levels that a run of this class alone would find."""
+        trained = [self.images[sample.path] for sample in self.task.train]
+        return levels_for(each.depth for each in trained if isinstance(each, Seen))
 
     def findings(self) -> Iterator[Finding]:
         for problem in self.task.problems:
             yield self._of("stops", "fault of a folder or file", problem.path, problem.found, problem.hint)
         yield from self._remarks()
         yield from self._splits()
+        levels = self.levels
         for path, seen in self.images.items():
             if isinstance(seen, Problem):
                 what = "missing image" if not path.exists() else "unreadable image"
                 yield self._of("stops", what, path, seen.found, seen.hint)
             else:
                 yield from self._image(path, seen)
+                if seen.depth.is_deep:
+                    yield from self._deep(path, seen.depth, levels)
         for _, sample in self.samples:
             for mask in sample.masks:
                 yield from self._mask(sample, mask)
@@ -232,12 +249,23 @@ class _Class:
             yield self._of("distorts", "very small image", path, size, "It is enlarged to the input's size")
         if seen.size[0] * seen.size[1] > LARGEST:
             yield self._of("note", "very large image", path, size, "It is reduced to the input's size")
-        if seen.peak < DARK:
-            yield self._of("distorts", "nearly black image", path, f"brightest value {seen.peak:.0f} of 255",
-                           "Values of 10 or 12 bits in a file of 16 bits must be scaled first")  # fmt: skip
-        if seen.turned:
-            yield self._of("distorts", "camera's orientation", path, "viewers turn it, adbench does not",
-                           "Turn the pixels and drop the tag")  # fmt: skip
+        if seen.peak < DARK and not seen.depth.is_deep:
+            yield self._of("distorts", "nearly black image", path, f"brightest value {seen.peak:.0f} of 255")
+        if seen.depth.orientation != 1:
+            yield self._of("note", "camera's orientation", path, "turned as viewers show it, and masks with it")
+
+    def _deep(self, path: Path, depth: Depth, levels: Levels | None) -> Iterator[Finding]:
+        values = f"values {depth.low:.9g} to {depth.high:.9g}"
+        if levels is None:
+            yield self._of(
+                "stops", "more than 8 bits, training images have 8", path, values, "Give --range BLACK:WHITE"
+            )
+            return
+        read = f"{values}, read from {levels.black:.9g} as black to {levels.white:.9g} as white"
+        if levels.clips(depth.low, depth.high):
+            yield self._of("distorts", "values beyond the range", path, read, "Clipped, unless you give --range")
+        elif (depth.high - levels.black) / (levels.white - levels.black) < DARK / 255:
+            yield self._of("distorts", "nearly black image", path, read, "See whether --range shows more")
 
     def _mask(self, sample: Sample, path: Path) -> Iterator[Finding]:
         seen, image = self.masks[path, sample.mask_above], self.images[sample.path]
@@ -245,9 +273,11 @@ class _Class:
             what = "missing mask" if not path.exists() else "unreadable mask"
             yield self._of("stops", what, path, f"mask of {sample.path.name}: {seen.found}", seen.hint)
             return
-        if isinstance(image, Seen) and seen.size != image.size:
+        if isinstance(image, Seen) and not _fits(seen, image):
             detail = f"{seen.size[1]}x{seen.size[0]} for an image of {image.size[1]}x{image.size[0]}"
             yield self._of("stops", "mask of another size", path, detail, "Replace the mask")
+        if isinstance(image, Seen) and seen.size == image.size and _is_ambiguous(seen, image):
+            yield self._of("note", "mask of a turned image", path, "taken as drawn on what viewers show")
         if seen.peak == 0:
             remedy = "Draw the defect, or move the image to the good ones"
             yield self._of("stops", "mask without a defect pixel", path, remedy=remedy)
@@ -275,13 +305,32 @@ class _Class:
             yield self._of("distorts", "grey and colour images", detail=modes, remedy="Save all in the same way")
         elif train == {True}:
             yield self._of("note", "grey images", detail=f"{modes}; the three channels are the same")
-        deep = sum(each.deep for each in seen.values())
+        deep = sum(each.depth.is_deep for each in seen.values())
         if deep:
             yield self._of("distorts" if deep < len(seen) else "note", "more than 8 bits",
-                           detail=f"{plural(deep, 'image')} of {len(seen)}; they are read as 8 bits")  # fmt: skip
+                           detail=f"{plural(deep, 'image')} of {len(seen)}; {self._read()}")  # fmt: skip
         alpha = sum(each.has_alpha for each in seen.values())
         if alpha:
             yield self._of("note", "alpha channel", detail=f"{plural(alpha, 'image')} of {len(seen)}; it is dropped")
+
+    def _read(self) -> str:
+        levels = self.levels
+        if levels is None:
+            return "no training image says what is white"
+        return f"{levels.black:.9g} is read as black, {levels.white:.9g} as white"
+
+
+def _is_ambiguous(mask: Seen, image: Seen) -> bool:
+    """Whether nothing in a mask of a turned image tells that it was drawn on what viewers show."""
+    orientation = image.depth.orientation
+    can_not_tell = 1 < orientation < 5 or (orientation >= 5 and image.size[0] == image.size[1])
+    return can_not_tell and mask.depth.orientation == 1
+
+
+def _fits(mask: Seen, image: Seen) -> bool:
+    """Whether a mask has the size of its image; without a tag of its own it may be turned along with the image."""
+    along = image.depth.orientation >= 5 and mask.depth.orientation == 1
+    return mask.size == image.size or (along and mask.size == image.size[::-1])
 
 
 def _duplicates(task: Task, contents: dict[Path, str | None]) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deep_files import turned_file
 from image_files import save
 
 from adbench.api import registry
+from adbench.api.levels import Levels
 from adbench.run import data_health
 from adbench.run.data_health import Health
 
@@ -109,6 +111,47 @@ def test_grey_and_deep_images_are_named(nut):
     assert {(level, what) for level, what, _ in kinds(check(nut))} == {
         ("distorts", "grey and colour images"), ("distorts", "more than 8 bits"),
     }  # fmt: skip
+
+
+def test_deep_images_are_shown_with_their_range(nut):
+    """The range that a run would find, and the images beyond it or nearly black in it."""
+    for path in nut.rglob("*/*/*.png"):
+        if "ground_truth" not in path.parts:
+            save(path, RANDOM.integers(0, 1000, (SIDE, SIDE), np.uint16))
+    save(nut / "test/cut/0.png", RANDOM.integers(0, 1500, (SIDE, SIDE), np.uint16))
+    save(nut / "test/good/0.png", RANDOM.integers(0, 90, (SIDE, SIDE), np.uint16))
+    found = check(nut)
+    (understood,) = found.classes
+    assert understood.levels == Levels(0, 1023)
+    assert {(each.level, each.what, each.path) for each in found.findings if each.level != "note"} == {
+        ("distorts", "values beyond the range", "nut/test/cut/0.png"),
+        ("distorts", "nearly black image", "nut/test/good/0.png"),
+    }
+    (detail,) = [each.detail for each in found.findings if each.what == "more than 8 bits"]
+    assert detail == "5 images of 5; 0 is read as black, 1023 as white"
+
+
+def test_deep_test_images_alone_stop_a_run(nut):
+    """Nothing says what is white in them."""
+    save(nut / "test/good/0.png", RANDOM.integers(0, 1000, (SIDE, SIDE), np.uint16))
+    assert ("stops", "more than 8 bits, training images have 8", "nut/test/good/0.png") in kinds(check(nut))
+
+
+def test_turned_images_and_their_masks_are_notes(nut):
+    """A mask may lie as viewers show the image, or as its pixels; a square one can't tell."""
+    upright = RANDOM.integers(0, 255, (SIDE, SIDE + 8, 3)).astype(np.uint8)
+    turned_file(nut / "test/cut/0.jpg", upright, 6)
+    (nut / "test/cut/0.png").unlink()
+    mask = np.zeros((SIDE, SIDE + 8), np.uint8)
+    mask[2:9, 3:9] = 255
+    for shape in (mask, np.rot90(mask).copy()):
+        save(nut / "ground_truth/cut/0_mask.png", shape)
+        assert ("note", "camera's orientation", "nut/test/cut/0.jpg") in kinds(check(nut))
+        assert not any("mask" in what for _, what, _ in kinds(check(nut)))
+    turned_file(nut / "test/cut/0.jpg", upright[:, :SIDE], 6)
+    save(nut / "ground_truth/cut/0_mask.png", mask[:, :SIDE])
+    assert ("note", "mask of a turned image", "nut/ground_truth/cut/0_mask.png") in kinds(check(nut))
+    assert check(nut).classes[0].turned == 1
 
 
 def test_a_class_that_can_not_be_read_stops_a_run(nut):
