@@ -24,7 +24,7 @@ class BuildContext:
         dataset: name of the data set; empty if there is none, as in ``check-method``.
         classes: names of the classes to train, sorted.
         train_images: training images, without those held out for the threshold. Broken ones that --skip-bad
-            leaves out are counted.
+            leaves out are counted. Where images are cut into tiles, each tile counts.
         setting: the kind of training images.
         shots: training images of each class in the setting "few-shot"; otherwise None.
         auxiliary: the user's files and folders for ``Requirements.auxiliary``, by name. They are for ``fit`` and

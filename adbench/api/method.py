@@ -15,12 +15,13 @@ from typing import (
     get_args,
 )
 
-from ..util.errors import TaskError, UnknownNameError, UsageError, type_text
+from ..util.errors import OptionError, SizeError, TaskError, UnknownNameError, UsageError, type_text
 from .context import BuildContext
 from .data import SETTINGS, Setting
 from .detector import Detector
 from .options import Options, check
 from .requirements import Requirements
+from .tiles import changed
 
 if TYPE_CHECKING:
     import torch
@@ -160,9 +161,16 @@ class Method:
 
         Raises:
             TaskError: ``build`` returned something else.
+            OptionError: tiles of a size that the method doesn't take.
         """
         build: Callable[[Any, Any], Any] = self.build
-        detector = build(options, context if takes_context(build) else context.device)
+        try:
+            detector = build(options, context if takes_context(build) else context.device)
+        except SizeError as error:
+            if options.tile is None:
+                raise
+            parts = {**error.parts, "hint": error.parts["hint"].replace("--size", "--tile")}
+            raise OptionError(**{**parts, "thing": parts["thing"].replace("size", "tile", 1)}) from error
         if not isinstance(detector, Detector):
             raise TaskError(f"{self.name}: build returned {type_text(detector)}", wanted="a Detector")
         return detector
@@ -198,7 +206,7 @@ def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: 
         UnknownNameError: the method has no such preset.
         OptionError: values that no task can work with.
     """
-    options = replace(find_preset(method, preset).resolve(dataset, class_name), **overrides)
+    options = changed(find_preset(method, preset).resolve(dataset, class_name), overrides, owner=method.name)
     check(options, owner=method.name)
     return options
 
@@ -214,6 +222,8 @@ def real_overrides(method: Method, preset: str, overrides: Mapping[str, Any]) ->
     """Leave out changes that the preset has for every class already, so that a variant has one name."""
     chosen = find_preset(method, preset)
     per_class = {key for changes in chosen.per_class.values() for key in changes}
+    if overrides.get("tile"):
+        per_class |= {"size", "resize_to"}  # without them, tiles are cut out of the image's own pixels
     return {
         key: value
         for key, value in sorted(overrides.items())

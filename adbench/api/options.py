@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from itertools import pairwise
 from math import inf
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -23,10 +19,10 @@ def option_text(key: str, value: Any) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-SIZES = ("size", "resize_to")
+SIZES = ("size", "resize_to", "tile")
 """Options that are a height and a width."""
 
-LATER: Mapping[str, Any] = {"resize_to": None, "interpolation": "lanczos"}
+LATER: Mapping[str, Any] = {"resize_to": None, "interpolation": "lanczos", "tile": None, "overlap": 0}
 """Options that adbench 0.1 did not have, with its implicit values, which results without them have."""
 
 
@@ -93,6 +89,13 @@ class Options:
     amp: Literal["auto", "off", "bf16", "fp16"] = "auto"
     """Precision of the heavy arithmetic: off is fp32, auto the fastest that the machine has in hardware."""
 
+    tile: Size | None = None
+    """Height and width of tiles that images are cut into, each an image to the method; none for whole images. They are
+    cut out of the image's own pixels, or out of what a size that is given beside makes of it."""
+
+    overlap: Annotated[int, Range(0)] = 0
+    """Pixels that neighbouring tiles have in common."""
+
 
 @dataclass(frozen=True)
 class BackboneOptions(Options):
@@ -114,6 +117,9 @@ class BackboneOptions(Options):
 
 SMALLEST_SIZE = 32
 """Pixels; with fewer, a backbone's deepest level has less than one position."""
+
+LARGEST_TILE = 4096
+"""Pixels of a side: larger tiles would save no memory."""
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
@@ -162,33 +168,6 @@ def _is_numeric(kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return all(isinstance(value, (int, float)) for value in get_args(kind))
     return kind in (int, float, type(None))
-
-
-def option_meanings(kind: type[Any]) -> dict[str, str]:
-    """Meaning of each option: the text below it in its class, or in the class that declared it first.
-
-    An option without such a text has an empty one; so have all options of a class without available source.
-    """
-    found: dict[str, str] = {}
-    for base in kind.__mro__:
-        for name, text in _texts_below_fields(base).items():
-            found.setdefault(name, text)
-    return {key: found.get(key, "") for key in option_types(kind)}
-
-
-def _texts_below_fields(kind: type) -> dict[str, str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):  # built-in, or made at run time
-        return {}
-    (node,) = tree.body
-    found = {}
-    for field, text in pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            value = text.value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                found[field.target.id] = " ".join(value.value.split())
-    return found
 
 
 def parse(kind: type[Any], key: str, text: str, *, owner: str) -> Any:
@@ -329,14 +308,35 @@ def check(options: Options, *, owner: str) -> None:
     """Refuse values that no task can use. Raises ``OptionError``."""
     if min(options.size) < SMALLEST_SIZE:
         found = "x".join(map(str, options.size))
-        raise OptionError(f"option size of {owner}", found=found, wanted=f"at least {SMALLEST_SIZE} pixels each way")
-    whole = options.resize_to
+        key = "size" if options.tile is None else "tile"
+        raise OptionError(f"option {key} of {owner}", found=found, wanted=f"at least {SMALLEST_SIZE} pixels each way")
+    _check_tiles(options, owner)
+    whole = options.resize_to if options.tile is None else None
     if whole is not None and (whole[0] < options.size[0] or whole[1] < options.size[1]):
         wanted = f"at least the size, {option_text('size', options.size)}, which is cut out of it"
         hint = "-o resize_to=none resizes the whole image to the size"
         found = option_text("resize_to", whole)
         raise OptionError(f"option resize_to of {owner}", found=found, wanted=wanted, hint=hint)
     check_ranges(options, owner=owner)
+
+
+def _check_tiles(options: Options, owner: str) -> None:
+    tile = options.tile
+    if tile is None:
+        if options.overlap > 0:
+            hint = "Give --tile HxW as well"
+            raise OptionError(f"option overlap of {owner}", found=f"{options.overlap}, but no tile", hint=hint)
+        return
+    text = option_text("tile", tile)
+    if max(tile) > LARGEST_TILE:
+        wanted = f"at most {LARGEST_TILE} pixels each way"
+        raise OptionError(f"option tile of {owner}", found=text, wanted=wanted)
+    if options.overlap >= min(tile):
+        wanted = f"less than the tile, {text}"
+        raise OptionError(f"option overlap of {owner}", found=str(options.overlap), wanted=wanted)
+    if options.size != tile:
+        size = option_text("size", options.size)
+        raise OptionError(f"option size of {owner}", found=size, wanted=f"the tile, {text}: the size of the input")
 
 
 def check_ranges(options: Any, *, owner: str) -> None:

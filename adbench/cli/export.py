@@ -92,8 +92,8 @@ def export(run: str, target: Target, output: Path | None, kind: Input, image_siz
     name = model.class_named(class_name)
     output = output or Path(f"{safe_name(model.method.name)}-{safe_name(name)}{SUFFIXES[target]}")
     plan = Plan(target, output, kind, values.size("--image-size", image_size), name, accept, _threads())
-    plan.require()
     refuse(model)
+    plan.require()
     stored = _stored(checkpoint, name)
     samples = _samples(stored, folder, registry, data_roots)
     with status_line() as show:

@@ -365,8 +365,16 @@ def _method() -> Sequence[Callable[[Command], Command]]:
         auxiliary_option,
         click.option("--backbone", help="Short for -o backbone=NAME."),
         _weights(),
-        click.option("--size", help="Input size; short for -o size=HxW."),
+        click.option("--size", help="Input size; short for -o size=HxW. With --tile, the size of the whole image."),
+        *_tiles(),
         _amp(),
+    )
+
+
+def _tiles() -> Sequence[Callable[[Command], Command]]:
+    return (
+        click.option("--tile", metavar="HxW", help="Cut large images into tiles of this size, and join their scores."),
+        click.option("--overlap", metavar="N", help="Pixels that neighbouring tiles have in common.  [default: 0]"),
     )
 
 

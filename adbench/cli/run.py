@@ -111,12 +111,13 @@ if TYPE_CHECKING:
 @arguments.format_option
 def run(run_file: RunFile | None, methods: str | None, dataset: str | None, classes: str, data_root: Path | None,
         preset: str, changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None,
-        size: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
-        levels: Levels | None, setting: Setting | None, shots: int | None, test_split: str | None, is_grid: bool,
-        seed: int | None, seeds: str | None, eval_every: int | None, eval_size: str | None, holdout: float,
-        target: str | None, folds: int | None, keep: Literal["last", "oracle"], label: str | None, force: bool,
-        maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None, address: str | None,
-        gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
+        size: str | None, tile: str | None, overlap: str | None, amp: str | None, device: str, threads: Choice,
+        skip_bad: bool, plugin_files: tuple[Path, ...], levels: Levels | None, setting: Setting | None,
+        shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
+        eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
+        keep: Literal["last", "oracle"], label: str | None, force: bool, maps: Kind | None, page: bool,
+        track: str | None, executor: str, workers: int | None, address: str | None, gpus_per_job: float | None,
+        executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
@@ -126,6 +127,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
     adbench run -m msflow -d mvtec -c bottle --data-root ~/data/mvtec -o lr=0.0005
     adbench run -m padim -d folder --data-root parts --holdout 0.3 --target-false-alarms 1%
     adbench run -m padim -d demo -p cpu --grid -o dimensions=50,100
+    adbench run -m padim -d folder --data-root photos --tile 512x512 --overlap 64
     adbench run suite.toml --dry-run
     """  # noqa: D301
     from ..results import labels
@@ -136,7 +138,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
     if schema:
         print_schema(registry, other_keys(click.get_current_context().command))
         return
-    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    short = {"backbone": backbone, "weights": weights, "size": size, "tile": tile, "overlap": overlap, "amp": amp}
     where = values.where(registry, executor, workers, address, gpus_per_job, executor_changes)
     asked = Asked(
         methods, dataset, classes, data_root, preset, changes, auxiliary, short, is_grid, seed, seeds, setting, shots,
@@ -265,8 +267,9 @@ def _names(made: Sequence[Result], results: Path) -> Names:
 @arguments.format_option
 def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
          changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
-         amp: str | None, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
-         levels: Levels | None, test_split: str | None, scores: bool, results: Path, format_: str) -> None:  # fmt: skip
+         tile: str | None, overlap: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool,
+         plugin_files: tuple[Path, ...], levels: Levels | None, test_split: str | None, scores: bool, results: Path,
+         format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored.
 
     \b
@@ -285,7 +288,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     chosen = registry.method(method)
     root = values.root(registry.dataset(dataset), data_root)
     reader = values.reader(registry, dataset, root=root)
-    short = {"backbone": backbone, "weights": weights, "size": size, "amp": amp}
+    short = {"backbone": backbone, "weights": weights, "size": size, "tile": tile, "overlap": overlap, "amp": amp}
     overrides = values.overrides([chosen], changes, short)
     saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))
     reader = trial.read_as(saved, reader)

@@ -33,7 +33,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 OWN = frozenset(
     ("method", "dataset", "data_root", "class", "good", "bad", "test_share", "data_option", "option", "aux", "grid",
-     "seed", "seeds", "setting", "shots", "backbone", "weights", "size", "amp")
+     "seed", "seeds", "setting", "shots", "backbone", "weights", "size", "tile", "overlap", "amp")
 )  # fmt: skip
 """Options for which a run file has keys of its own (``run_file.KEYS``)."""
 

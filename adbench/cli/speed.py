@@ -95,7 +95,9 @@ def _of_run(
         found = measuring.of_model(
             checkpoint, registry, device=device, weights=weights, sizes=sizes, effort=effort, watch=show
         )
-    if not (checkpoint.parent / RESULT).is_file():
+    if found.tiled:
+        say("Not stored, since these are the times of single tiles: images of this run are cut into several.")
+    elif not (checkpoint.parent / RESULT).is_file():
         say("Not stored, since there is no result beside the checkpoint.")
     elif found.latency() is None:
         say("Not stored, since the run's own size was not measured.")

@@ -30,10 +30,10 @@ RESAMPLING = {
 class Decoded:
     """One sample as the store keeps it.
 
-    ``image`` (H, W, 3); ``mask`` (H, W) of 0 and 1, None where the sample has none; ``size`` is the
-    image's own; ``digest`` is over the bytes of the files. ``regions`` (P, 2) are the pixels of the regions
-    of the mask's own pixels: flat position and number (``numbered.pairs``); None without a mask. ``is_clipped`` says
-    whether the image has values beyond its levels.
+    ``image`` (H, W, 3), with tiles the whole image before it is cut; ``mask`` (H, W) of 0 and 1, None where the sample
+    has none, and with tiles; ``size`` is the image's own; ``digest`` is over the bytes of the files. ``regions`` (P, 2)
+    are the pixels of the regions of the mask's own pixels: flat position and number (``numbered.pairs``); None without
+    a mask. ``is_clipped`` says whether the image has values beyond its levels.
     """
 
     image: Bytes
@@ -48,8 +48,8 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     """Decode an image and its mask, check that they match, and resize both to the input's size; or say what is wrong.
 
     Images are resampled by the framing's interpolation, masks by the nearest pixel, as in the papers, with the regions
-    of their own pixels (``numbered``). Both are turned as viewers show them. An image of more than 8 bits is read with
-    the sample's levels; without any, they are found in this image alone.
+    of their own pixels (``numbered``). With tiles the mask is only checked. Both are turned as viewers show them. An
+    image of more than 8 bits is read with the sample's levels; without any, they are found in this image alone.
     """
     try:
         data = bytes_of(sample.path, "the image")
@@ -60,6 +60,9 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     except BadError as error:
         return error.problem
     own = (image.height, image.width)
+    if framing.is_tiled:  # the mask is read again when it is compared with a map, and then not with those of others
+        whole = np.asarray(fit(image, framing.of_whole(own), framing.interpolation))
+        return Decoded(whole, None, own, digest.digest(), is_clipped=found.is_clipped)
     marked = None if mask is None else Image.fromarray(mask.astype(np.uint8))
     part = framing.shown_part(own)
     return Decoded(
@@ -79,8 +82,9 @@ def decode_image(image: Image.Image | Deep, framing: Framing, levels: Levels | N
         ValueError: a mode or values that have no fixed meaning as a colour.
     """
     found = shown(image, levels)
-    fitted = np.asarray(fit(found.image, framing, framing.interpolation))
-    return Decoded(fitted, None, (found.image.height, found.image.width), b"", is_clipped=found.is_clipped)
+    own = (found.image.height, found.image.width)
+    fitted = np.asarray(fit(found.image, framing.of_whole(own), framing.interpolation))
+    return Decoded(fitted, None, own, b"", is_clipped=found.is_clipped)
 
 
 def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:

@@ -1,11 +1,12 @@
-"""Framing: how an image is resized to the input's size, and which part of it is shown."""
+"""Framing: how an image is resized to the input's size or cut into tiles of it, and which part of it is shown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..api.data import Size
+from ..api.data import EvalSize, Size
 from ..api.options import Interpolation, Options, Resize
+from .tiling import Grid
 
 Box = tuple[float, float, float, float]
 """A part of an image, in its pixels: left, top, right, bottom."""
@@ -19,28 +20,54 @@ class Framing:
         size: size of the part that is cut out of the centre of the resized image.
         resize: "stretch" ignores the aspect ratio, "crop" keeps it.
         resize_to: height and width to which the whole image is stretched, or which it covers with "crop"; None for
-            ``size``.
+            ``size``. With tiles: what they are cut out of, fitted as without tiles; None for the image's own pixels.
         interpolation: how pixels are computed.
+        overlap: pixels that neighbouring tiles of ``size`` have in common; None where images are not cut into tiles.
     """
 
     size: Size
     resize: Resize = "stretch"
     resize_to: Size | None = None
     interpolation: Interpolation = "lanczos"
+    overlap: int | None = None
 
     @classmethod
     def of(cls, options: Options) -> Framing:
         """The framing in a method's options."""
-        return cls(options.size, options.resize, options.resize_to, options.interpolation)
+        overlap = None if options.tile is None else options.overlap
+        return cls(options.size, options.resize, options.resize_to, options.interpolation, overlap)
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether images are cut into tiles."""
+        return self.overlap is not None
+
+    def grid(self, own: Size) -> Grid:
+        """The tiles of an image of height and width ``own``."""
+        assert self.overlap is not None
+        return Grid(self.resize_to or own, self.size, self.overlap)
+
+    def of_whole(self, own: Size) -> Framing:
+        """The framing of a whole image of height and width ``own``, before it is cut into tiles; else the same."""
+        if not self.is_tiled:
+            return self
+        return Framing(self.resize_to or own, self.resize if self.resize_to else "stretch", None, self.interpolation)
+
+    def compared(self, eval_size: EvalSize | None) -> EvalSize | None:
+        """The size at which maps are compared with masks: None for the input's, which the maps of tiles don't have."""
+        return (self.resize_to or "native") if eval_size is None and self.is_tiled else eval_size
 
     @property
     def facts(self) -> tuple[object, ...]:
         """Facts that name decoded images; for a framing of adbench 0.1 they are the same as there."""
         later = (self.resize_to, self.interpolation)
-        return (self.size, self.resize, *(later if later != (None, "lanczos") else ()))
+        tiled = ("tiles", self.overlap) if self.is_tiled else ()
+        return (self.size, self.resize, *(later if later != (None, "lanczos") else ()), *tiled)
 
     def shown_part(self, own: Size) -> Box:
         """The part that is shown of an image of height and width ``own``."""
+        if self.is_tiled:
+            return self.of_whole(own).shown_part(own)
         if self.resize_to is None:
             return self._fitted(own)
         height, width = self._resized(own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ def open_ground_truth(
         DataError: a mask has changed since the images were decoded, and can't be used now.
     """
     labels = np.array([sample.label for sample in store.samples])
-    if eval_size is None or store.masks is None:
+    eval_size = framing.compared(eval_size)
+    if eval_size is None or not store.has_masks:
         truth = GroundTruth.of(labels, store.masks, store.regions)
     else:
         wanted = None if eval_size == "native" else eval_size
@@ -72,6 +73,7 @@ def _saturated(store: Store, framing: Framing, eval_size: EvalSize | None, rules
 
 def sizes_of_maps(store: Store, framing: Framing, eval_size: EvalSize | None) -> tuple[Size, ...] | None:
     """(H, W) at which the map of each image in ``store`` is compared with a mask; None for the input's."""
+    eval_size = framing.compared(eval_size)
     if eval_size is None:
         return None
     if eval_size != "native":
@@ -324,11 +326,19 @@ RESAMPLING = "bilinear"
 """How maps are resized: between the centres of four pixels, and without smoothing where a map shrinks."""
 
 
+class MapsByNumber(Protocol):
+    """Maps (H, W) by number, such as a tensor (N, H, W)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> torch.Tensor: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Resized:
     """Maps (N, h, w) that are resized when they are read: map i to (H_i, W_i) of ``sizes``, on the maps' device."""
 
-    maps: torch.Tensor
+    maps: MapsByNumber
     sizes: tuple[Size, ...]
 
     def __len__(self) -> int:
@@ -338,5 +348,7 @@ class Resized:
         import torch.nn.functional as F
 
         values = self.maps[number][None, None].float()
+        if tuple(values.shape[2:]) == self.sizes[number]:
+            return values[0, 0] if values.is_cuda else values[0, 0].numpy()
         resized = F.interpolate(values, self.sizes[number], mode=RESAMPLING, align_corners=False)[0, 0]
         return resized if resized.is_cuda else resized.numpy()

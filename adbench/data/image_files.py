@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, features
 
-from ..api.data import Problem
+from ..api.data import Problem, Size
 from ..api.levels import Levels
 from ..util import plain_files
 from ..util.errors import UsageError, first_line, reason
@@ -71,6 +71,16 @@ class Shown:
 
     image: Image.Image
     is_clipped: bool = False
+
+
+def size_of(path: Path) -> Size | None:
+    """Height and width of an image as viewers show it, by the head of its file alone; None where it can't be read."""
+    try:
+        with quiet(), Image.open(path) as image:
+            is_turned = deep.orientation_of(image) >= 5 and image.format != "TIFF"
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    except Exception:  # broken bytes make Pillow raise errors of any type
+        return None
 
 
 def to_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:

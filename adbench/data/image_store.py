@@ -11,10 +11,11 @@ import math
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,12 +35,16 @@ from .decode import Decoded, decode_sample
 from .framing import Framing
 from .image_files import Bytes
 from .numbered import Numbers
+from .tiling import Grid
 
 FORMAT = 5
 """Version of the store's format; another number makes all stores anew."""
 
 MOST_WORKERS = 16
 """Most worker threads that decode, on a machine with so many processors."""
+
+MOST_LARGE = 3
+"""Most images that are decoded at once or wait, where they are large ones that are cut into tiles."""
 
 TRIES = 3
 """Attempts to build a store while other processes damage or remove it."""
@@ -51,6 +56,9 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, eq=False)
 class Store:
     """Images (N, H, W, 3) and masks (N, H, W), 0 or 1, as memory-mapped uint8; row i is ``samples[i]``.
+
+    Where images are cut into tiles, ``grids`` has the tiles of each image, ``images`` (T, h, w, 3) all of them image by
+    image, and masks are to be read from their files.
 
     ``masks`` is None where no sample has one. ``sizes`` are the images' own (height, width);
     ``content`` is a digest over the bytes of all files; ``skipped`` lists what was left out. ``regions`` has for each
@@ -66,11 +74,29 @@ class Store:
     content: str
     skipped: tuple[Problem, ...] = ()
     regions: tuple[Numbers, ...] | None = None
+    grids: tuple[Grid, ...] | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of images, or of their tiles: what a method gets."""
+        return len(self.samples) if self.grids is None else sum(map(len, self.grids))
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether any image has a mask."""
+        return self.masks is not None or (self.grids is not None and any(sample.masks for sample in self.samples))
 
 
-def empty_store(size: Size, problems: Sequence[Problem] = ()) -> Store:
+def empty_store(framing: Framing, problems: Sequence[Problem] = ()) -> Store:
     """A store without images, which is nowhere on disk: the training images of a zero-shot run."""
-    return Store("empty", (), np.zeros((0, *size, 3), np.uint8), None, (), "", tuple(problems))
+    grids = () if framing.is_tiled else None
+    images = np.zeros((0, *framing.size, 3), np.uint8)
+    return Store("empty", (), images, None, (), "", tuple(problems), grids=grids)
+
+
+def rows_of(samples: Sequence[Sample], framing: Framing) -> int:
+    """Number of images that a method gets of these: tiles are counted by the heads of files, broken files as one."""
+    return _Order(tuple(samples), framing).rows
 
 
 def open_store(
@@ -160,12 +186,24 @@ class _Order:
 
     @property
     def with_masks(self) -> bool:
-        return any(sample.mask is not None for sample in self.samples)
+        return not self.framing.is_tiled and any(sample.mask is not None for sample in self.samples)
+
+    @cached_property
+    def rows(self) -> int:
+        """Images, or their tiles."""
+        if not self.framing.is_tiled:
+            return len(self.samples)
+        sizes = (image_files.size_of(sample.path) for sample in self.samples)
+        return sum(1 if size is None else len(self.framing.grid(size)) for size in sizes)
 
     @property
     def bytes(self) -> int:
         """Disk space that the store needs."""
-        return len(self.samples) * math.prod(self.framing.size) * (4 if self.with_masks else 3)
+        return self.rows * math.prod(self.framing.size) * (4 if self.with_masks else 3)
+
+    def cut(self, decoded: Decoded) -> Iterable[Bytes]:
+        """What the store keeps of an image: its tiles, or itself."""
+        return self.framing.grid(decoded.size).cut(decoded.image) if self.framing.is_tiled else (decoded.image,)
 
     def key(self) -> str:
         """The store's name: a digest of its files' paths and contents, which are read once and remembered."""
@@ -184,12 +222,13 @@ class _Order:
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:
         """Decode some of the samples in worker threads, in order; only a few wait at a time."""
-        workers = threads.workers(MOST_WORKERS)
+        workers = threads.workers(MOST_LARGE if self.framing.is_tiled else MOST_WORKERS)
+        most = MOST_LARGE if self.framing.is_tiled else 4 * workers
         waiting: deque[Future[Decoded | Problem]] = deque()
         with ThreadPoolExecutor(workers) as pool:
             for number in numbers:
                 waiting.append(pool.submit(decode_sample, self.samples[number], self.framing))
-                if len(waiting) >= 4 * workers:
+                if len(waiting) >= most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -211,13 +250,14 @@ def _read(folder: Path, order: _Order) -> Store | None:
     try:
         facts = integrity.unseal((folder / "store.json").read_bytes())
         kept = [int(number) for number in facts["kept"]]
-        shape = (len(kept), *order.framing.size)
+        sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
+        grids = tuple(map(order.framing.grid, sizes)) if order.framing.is_tiled else None
+        shape = (len(kept) if grids is None else sum(map(len, grids)), *order.framing.size)
         images = _map(folder / "pictures.bin", (*shape, 3), facts["pictures"])
         masks = _map(folder / "masks.bin", shape, facts["masks"]) if order.with_masks else None
         marked = [int(count) for count in facts["marked"]]
         numbers = _map(folder / "regions.bin", (8 * sum(marked),), facts["regions"]).view("<i4").reshape(-1, 2)
         regions = tuple(np.split(numbers, np.cumsum(marked)[:-1])) if marked else ()
-        sizes = tuple((int(height), int(width)) for height, width in facts["sizes"])
         content = str(facts["content"])
         samples = tuple(order.samples[number] for number in kept)
     except FileNotFoundError as error:
@@ -232,7 +272,8 @@ def _read(folder: Path, order: _Order) -> Store | None:
         if not isinstance(found, Problem):
             return None
         skipped.append(found)
-    return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped), regions)
+    found_regions = regions if grids is None else None
+    return Store(folder.name, samples, images, masks, sizes, content, tuple(skipped), found_regions, grids)
 
 
 def _map(path: Path, shape: tuple[int, ...], digest: str) -> Bytes:
@@ -341,7 +382,8 @@ def _fill(own: Path, order: _Order, watch: Watch | None) -> None:
                 watch("decode", number + 1, total)
             if isinstance(decoded, Problem):
                 continue
-            images.add(decoded.image)
+            for part in order.cut(decoded):
+                images.add(part)
             if order.with_masks:
                 masks.add(np.zeros(order.framing.size, np.uint8) if decoded.mask is None else decoded.mask)
             numbers = np.empty((0, 2), "<i4") if decoded.regions is None else decoded.regions.astype("<i4")

@@ -60,7 +60,7 @@ class Images:
         self.cache, self.watch, self.step, self.code = cache, watch, step, code
         height, width = store.images.shape[1:3]
         self.size: Size = (int(height), int(width))
-        self._rows = torch.arange(len(store.samples))
+        self._rows = torch.arange(store.rows)
         self._companions: Sequence[Images] = ()
         self._augmentation: Augmentation | None = None
         self._tables: dict[str, Table] = {}
@@ -129,7 +129,14 @@ class Images:
 
     def split(self, share: float, seed: int = 0) -> tuple[Images, Images]:
         """Keep a part of these images from training; see ``adbench.api.images.Images.split``."""
-        kept, held_out = splits.validation(len(self), share, seed)
+        grids = self.store.grids
+        if grids is None:
+            kept, held_out = splits.validation(len(self), share, seed)
+        else:  # whole images: the tiles of one look alike
+            owners = np.repeat(np.arange(len(grids)), [len(grid) for grid in grids])[self._rows.numpy()]
+            images, place = np.unique(owners, return_inverse=True)
+            is_held_out = np.isin(place, splits.validation(len(images), share, seed)[1])
+            kept, held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
         self._shares.add(share)
         training, validation = copy.copy(self), copy.copy(self)
         training._rows, validation._rows = self._rows[torch.from_numpy(kept)], self._rows[torch.from_numpy(held_out)]
@@ -151,7 +158,7 @@ class Images:
 
     def _batch(self, rows: torch.Tensor, augmentation: Augmentation | None) -> Batch:
         # drawn once, so that all uses agree
-        change = augmentation.draw(rows, len(self.store.samples)) if augmentation else None
+        change = augmentation.draw(rows, self.store.rows) if augmentation else None
 
         def look_up(backbone: AnyBackbone) -> list[torch.Tensor]:
             return self._table(as_backbone(backbone), augmentation).gather(rows)
@@ -184,7 +191,7 @@ class Images:
     def _make_table(self, backbone: Backbone, augmentation: Augmentation | None) -> bool:
         """Find or make a table; return whether the backbone ran for it."""
         assert self.cache is not None
-        computed, count = False, len(self.store.samples)
+        computed, count = False, self.store.rows
 
         def compute(rows: torch.Tensor) -> list[torch.Tensor]:
             nonlocal computed

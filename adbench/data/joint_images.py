@@ -55,6 +55,7 @@ class JointImages(Images):
 def joined(stores: Sequence[Store]) -> Store:
     """Join several stores; their pixels are not copied."""
     masks = [store.masks for store in stores if store.masks is not None]
+    grids = [store.grids for store in stores if store.grids is not None]
     return Store(
         key=" ".join(store.key for store in stores),
         samples=tuple(sample for store in stores for sample in store.samples),
@@ -63,6 +64,7 @@ def joined(stores: Sequence[Store]) -> Store:
         sizes=tuple(size for store in stores for size in store.sizes),
         content=" ".join(store.content for store in stores),
         skipped=tuple(problem for store in stores for problem in store.skipped),
+        grids=tuple(grid for each in grids for grid in each) if len(grids) == len(stores) else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..api.data import Sample, Size
+from ..api.data import Sample
 from ..util.errors import DataError
 from . import decode, image_files
 from .decode import Decoded
@@ -31,11 +31,17 @@ def read(samples: Sequence[Sample], framing: Framing) -> Store:
             if not isinstance(one, Decoded):
                 raise DataError(f"{one.path}", found=one.found, hint=one.hint)
             decoded.append(one)
-    return of_decoded(samples, decoded, framing.size)
+    return of_decoded(samples, decoded, framing)
 
 
-def of_decoded(samples: Sequence[Sample], decoded: Sequence[Decoded], size: Size) -> Store:
-    """A store of decoded images of one ``size``; row i is ``samples[i]``."""
+def of_decoded(samples: Sequence[Sample], decoded: Sequence[Decoded], framing: Framing) -> Store:
+    """A store of images that were decoded with ``framing``; row i is ``samples[i]``, or one of its tiles."""
+    if framing.is_tiled:
+        grids = tuple(framing.grid(each.size) for each in decoded)
+        tiles = [tile for grid, each in zip(grids, decoded, strict=True) for tile in grid.cut(each.image)]
+        images = np.stack(tiles) if tiles else np.zeros((0, *framing.size, 3), np.uint8)
+        return Store("", tuple(samples), images, None, tuple(each.size for each in decoded), "", grids=grids)
+    size = framing.size
     blank = np.zeros(size, np.uint8)
     masks = [blank if each.mask is None else each.mask for each in decoded]
     return Store(

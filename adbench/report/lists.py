@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..api.backbone_table import describe
 from ..api.data import Dataset
 from ..api.method import Method, Preset
-from ..api.options import option_meanings, option_text, option_types, to_json, type_name
+from ..api.option_meanings import option_meanings
+from ..api.options import option_text, option_types, to_json, type_name
 from ..api.registry import KIND_TITLES, Plugin, Registry
 from ..util.cache import LIMIT_VARIABLE, Entry
 from ..util.sizes import bytes_text

@@ -77,7 +77,9 @@ class Protocol:
     images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
     without one. ``regions`` says in which pixels the regions of defects were looked for; None for those of the resized
     mask. ``levels`` are the values of black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN`` or
-    ``FOUND``; None if all images have 8 bits.
+    ``FOUND``; None if all images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping by
+    ``overlap`` pixels; ``resize_to`` is then the size of the whole image before that, None for its own. The metrics are
+    those of whole images.
     """
 
     size: Size
@@ -103,6 +105,8 @@ class Protocol:
     regions: str | None = None
     levels: Levels | None = None
     levels_by: str | None = None
+    tile: Size | None = None
+    overlap: int = 0
 
     @property
     def reading_words(self) -> tuple[str, ...]:

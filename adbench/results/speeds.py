@@ -67,6 +67,7 @@ class Speed:
         single: a batch of one, for each size.
         best: the batch with the most images per second, for each size.
         skipped: sizes that the method does not take.
+        tiled: whether the run cuts images into tiles; then ``own_size`` is that of a tile.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Speed:
     single: tuple[Latency, ...]
     best: tuple[Latency, ...]
     skipped: tuple[Skipped, ...] = field(default=())
+    tiled: bool = False
 
     def latency(self) -> float | None:
         """Seconds for one image at the run's own size, the median; None if that was not measured."""

@@ -316,18 +316,17 @@ def protocol_text(protocol: Protocol) -> str:
 
 def protocol_parts(protocol: Protocol) -> dict[str, str]:
     """The facts of ``protocol_text`` by subject; "masks" and "aupro" move only some metrics."""
-    size, masks = size_text(protocol.size), size_text(protocol.mask_size)
+    masks = size_text(protocol.mask_size)
     weights = f", weights {protocol.backbone_weights[:12]}" if protocol.backbone_weights else ""
     maps = f", maps {protocol.map_resampling}" if protocol.map_resampling else ""
-    crop = ", the crop alone" if protocol.resize == "crop" or protocol.resize_to else ""
-    whole = f" of {size_text(protocol.resize_to)}" if protocol.resize_to else ""
+    crop = ", the crop alone" if _is_cropped(protocol) else ""
     tested = f"test split {protocol.test}" if protocol.test else ""
     return {
         "setting": _setting_part(protocol),
         "test": tested,
         "reading": f"read with {protocol.reading.text}" if protocol.reading else "",
         "levels": f"levels {protocol.levels.text} by {protocol.levels_by}" if protocol.levels else "",
-        "input": f"{size}{whole} by {protocol.resize} ({protocol.picture_resampling})",
+        "input": _input_part(protocol),
         "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
         "regions": f"regions: {protocol.regions or 'those of the resized masks'}",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
@@ -338,6 +337,23 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "backbone": f"{protocol.backbone}{weights}" if protocol.backbone else "no backbone",
         "precision": "fp32" if protocol.precision == "off" else f"amp {protocol.precision}",
     }
+
+
+def _is_cropped(protocol: Protocol) -> bool:
+    """Whether a part of an image may be cut off."""
+    if protocol.tile is not None:
+        return protocol.resize == "crop" and protocol.resize_to is not None
+    return protocol.resize == "crop" or protocol.resize_to is not None
+
+
+def _input_part(protocol: Protocol) -> str:
+    """What a protocol says of the images that the method gets."""
+    size, how = size_text(protocol.size), f"by {protocol.resize} ({protocol.picture_resampling})"
+    whole = f" of {size_text(protocol.resize_to)}" if protocol.resize_to else ""
+    if protocol.tile is None:
+        return f"{size}{whole} {how}"
+    cut = f"tiles of {size} that overlap by {protocol.overlap}, cut out of"
+    return f"{cut} {size_text(protocol.resize_to)} {how}" if protocol.resize_to else f"{cut} the image's own pixels"
 
 
 def _setting_part(protocol: Protocol) -> str:

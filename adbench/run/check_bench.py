@@ -19,6 +19,7 @@ from ..api.detector import Detector
 from ..api.method import Method, find_preset
 from ..api.options import Options
 from ..api.registry import Registry
+from ..data.framing import Framing
 from ..data.image_store import Store, empty_store
 from ..data.images import Images
 from ..data.joint_images import JointImages
@@ -214,7 +215,7 @@ class CheckBench:
         """The training images of a setting: of two classes, a single image, or none."""
         store = self.made.train
         if setting == "zero-shot":
-            store = empty_store(self.made.size)
+            store = empty_store(Framing(self.made.size))
         elif setting == "few-shot":
             store = rows_of(store, [0])
         one = self.images(store, self.options.batch_size, shuffle=True)

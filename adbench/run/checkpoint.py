@@ -7,13 +7,14 @@ missing part would stay random, and its scores would look like any others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from ..api import options as options_module
+from ..api import tiles
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Setting
 from ..api.detector import Detector
@@ -111,7 +112,7 @@ class Checkpoint:
         except UsageError as error:
             thing = f"checkpoint {self.path}, {error.parts['thing']}"
             raise CheckpointError(thing, found=error.parts["found"], wanted=error.parts["wanted"]) from error
-        options = replace(trained, **(changes or {}))
+        options = tiles.changed(trained, changes or {}, owner=method.name)
         options_module.check(options, owner=method.name)
         return options
 

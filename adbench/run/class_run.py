@@ -60,7 +60,7 @@ def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watc
     """Open the decoded images of one part of a task, at the size in the options."""
     training = part == "train"
     if training and not task.train:  # as in the setting "zero-shot"
-        return image_store.empty_store(options.size, problems=task.problems)
+        return image_store.empty_store(Framing.of(options), problems=task.problems)
     return image_store.open_store(
         task.train if training else task.test,
         root=task.root,
@@ -183,6 +183,11 @@ class ClassRun:
         return self.resolved.name
 
     @property
+    def framing(self) -> Framing:
+        """How images get to the size of the input."""
+        return self._framing
+
+    @property
     def companions(self) -> list[Images]:
         """The images that are scored besides those for training."""
         return [self.test] if self.good is self.train else [self.test, self.good]
@@ -205,7 +210,9 @@ class ClassRun:
         self.scores = self.histograms = None  # of an earlier epoch; two sets of maps never exist at once
         watch = self.watch.stage
         with session.timing("score", self.cache):
-            scores = score_all(detector, self.test, name=method, watch=watch, micro_batches=scoring)
+            scores = score_all(
+                detector, self.test, name=method, watch=watch, micro_batches=scoring, sizes=self.ground_truth.map_sizes
+            )
         with session.timing("evaluate", self.cache):
             metrics = scores.evaluate(self.ground_truth, self.segf1_threshold if last else None)
             if last:

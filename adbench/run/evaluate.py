@@ -22,6 +22,8 @@ from ..stats.pixel_threshold import PixelMoments
 from ..util.devices import synchronize
 from ..util.errors import TaskError, WeightsError, type_text
 from ..util.memory import MicroBatches, free, is_out_of_memory
+from .joined_tiles import image_by_image, seconds_to_blend
+from .map_file import MapFile
 from .session import kept_random_state
 
 _KEPT_AS = {"image": torch.float64, "map": torch.float32, "region_map": torch.float32}
@@ -31,18 +33,20 @@ MEASURED_BATCHES = 4
 
 T = TypeVar("T")
 Maps = np.ndarray | torch.Tensor | Resized | None
+AnyMaps = torch.Tensor | MapFile | None
 
 
 @dataclass(frozen=True, eq=False)
 class TestScores:
     """Scores of a whole test set: image (N,) float64 on the CPU, maps (N, H, W) or None.
 
-    Maps are on the detector's CUDA device; they are on the CPU if they don't fit there or if there is none.
+    Maps are on the detector's CUDA device; they are on the CPU if they don't fit there or if there is none. Those of
+    images that are cut into tiles are in a file, each of its own size.
     """
 
     image: torch.Tensor
-    maps: torch.Tensor | None
-    region_maps: torch.Tensor | None
+    maps: AnyMaps
+    region_maps: AnyMaps
     had_region_maps: bool = False
 
     @property
@@ -52,11 +56,20 @@ class TestScores:
 
     def highest_pixels(self) -> NDArray[np.float64] | None:
         """(N,), the highest value of each image's map; None without maps."""
+        if isinstance(self.maps, MapFile):
+            return self.maps.highest
         return None if self.maps is None else _highest(self.maps)
+
+    def every_map(self) -> NDArray[np.float32] | MapFile | None:
+        """The maps by number, on the CPU."""
+        return self.maps if self.maps is None or isinstance(self.maps, MapFile) else self.maps.float().cpu().numpy()
 
     def reversed(self) -> TestScores:
         """The same scores in the opposite order of images."""
-        maps, regions = (None if each is None else each.flip(0) for each in (self.maps, self.region_maps))
+        maps, regions = (
+            None if each is None or isinstance(each, MapFile) else each.flip(0)
+            for each in (self.maps, self.region_maps)
+        )
         return TestScores(self.image.flip(0), maps, regions, self.had_region_maps)
 
     def without_maps(self) -> TestScores:
@@ -88,7 +101,8 @@ class TestScores:
             if not is_out_of_memory(error) or self.maps is None or self.maps.device.type == "cpu":
                 raise
         free()  # outside the handler, since the error keeps everything that was computed
-        both = [None if maps is None else maps.cpu() for maps in (self.maps, self.region_maps)]
+        parts = (self.maps, self.region_maps)
+        both = [maps if maps is None or isinstance(maps, MapFile) else maps.cpu() for maps in parts]
         return work(*(_at_size_of(ground_truth, maps) for maps in both))
 
     @property
@@ -98,10 +112,10 @@ class TestScores:
         return int(counts[counts > 1].sum())
 
 
-def _at_size_of(ground_truth: GroundTruth, maps: torch.Tensor | None) -> Maps:
-    if maps is None or ground_truth.sizes is None:
-        return None if maps is None else _native(maps)
-    return Resized(maps, ground_truth.sizes)
+def _at_size_of(ground_truth: GroundTruth, maps: AnyMaps) -> Maps:
+    if ground_truth.sizes is not None and maps is not None:
+        return Resized(maps, ground_truth.sizes)
+    return None if maps is None or isinstance(maps, MapFile) else _native(maps)  # a file's have masks to compare with
 
 
 def _native(values: torch.Tensor) -> np.ndarray | torch.Tensor:
@@ -115,6 +129,7 @@ def score_all(
     name: str,
     watch: Callable[[str, int, int], None] | None = None,
     micro_batches: MicroBatches | None = None,
+    sizes: Sequence[Size] | None = None,
 ) -> TestScores:
     """Score every image in the order of the store, without changing the random state of training.
 
@@ -124,24 +139,34 @@ def score_all(
         name: the method's name, for messages.
         watch: called with ("score", done, total).
         micro_batches: remembers between calls how many images fit into memory at once.
+        sizes: (H, W) of each image at which maps that are joined from tiles are kept; None for the whole image's.
 
     Raises:
         TaskError: scores of a wrong shape, or not finite; or too little memory for a single image.
+        DataError: too little disk space for maps that are joined from tiles.
     """
     filled: dict[str, torch.Tensor] = {}
+    files: dict[str, MapFile] = {}
+    grids = images.store.grids
     for done, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
         for part in _KEPT_AS:
             values = getattr(scores, part)
-            if done and (values is None) == (part in filled):
+            if done and (values is None) == (part in filled or part in files):
                 raise TaskError(f"{name}: Scores.{part}", found="None for some images", wanted="all or none")
             if values is None:
                 continue
+            if grids is not None and part != "image":
+                if done == 0:
+                    files[part] = MapFile(sizes or [grid.size for grid in grids])
+                files[part].put(done, values[0])
+                continue
             if part not in filled:
-                shape = (len(images), *values.shape[1:])
+                shape = (len(images if grids is None else grids), *values.shape[1:])
                 where = values.device if values.is_cuda and part != "image" else torch.device("cpu")
                 filled[part] = _allocate(shape, _KEPT_AS[part], where)
             filled[part][done : done + len(values)] = values
-    return TestScores(filled["image"], filled.get("map"), filled.get("region_map"))
+    found: dict[str, torch.Tensor | MapFile] = {**filled, **files}
+    return TestScores(filled["image"], found.get("map"), found.get("region_map"))
 
 
 def _allocate(shape: Sequence[int], dtype: torch.dtype, where: torch.device) -> torch.Tensor:
@@ -218,7 +243,22 @@ def _batch_by_batch(
     watch: Callable[[str, int, int], None] | None,
     micro_batches: MicroBatches,
 ) -> Iterator[tuple[int, Scores]]:
-    """Score and check batch by batch; yield the scores with the number of images before them."""
+    """Score and check batch by batch, with tiles image by image; yield scores with the number of images before them."""
+    batches = _rows(detector, images, name, watch, micro_batches)
+    if images.store.grids is None:
+        yield from batches
+    else:
+        yield from enumerate(image_by_image((scores for _, scores in batches), images.store.grids))
+
+
+def _rows(
+    detector: Detector,
+    images: Images,
+    name: str,
+    watch: Callable[[str, int, int], None] | None,
+    micro_batches: MicroBatches,
+) -> Iterator[tuple[int, Scores]]:
+    """Score and check batch by batch; yield the scores with the number of images, or tiles, before them."""
     done, total = 0, len(images)
     with kept_random_state(detector.device), torch.no_grad():
         while done < total:
@@ -268,7 +308,7 @@ def _check(scores: Scores, count: int, size: tuple[int, int], name: str) -> None
 
 
 def images_per_second(detector: Detector, images: Images, count: int) -> float | None:
-    """Measure the speed from decoded image to anomaly map, including the backbone, without caches.
+    """Measure the speed from decoded image to anomaly map, including the backbone and tiles, without caches.
 
     It is the median over a few full batches of ``images`` after a warm-up. It is None if the test set or the memory is
     too small, or if the backbone's weights are gone: that is no reason to lose the training.
@@ -294,5 +334,8 @@ def _images_per_second(detector: Detector, images: Images, count: int) -> float 
             detector.score(batch)
             synchronize(detector.device)
             seconds.append((time.perf_counter() - started) / len(batch))
-    kept = seconds[1:] or seconds
+    kept, grids = seconds[1:] or seconds, images.store.grids
+    if kept and grids:
+        tiles = len(images) / len(grids)
+        return float(1 / (tiles * np.median(kept) + seconds_to_blend(grids[0], detector.device)))
     return float(1 / np.median(kept)) if kept else None

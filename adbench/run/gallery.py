@@ -188,7 +188,7 @@ def make(
     choices = choose(scores)
     samples = reopener.samples(result, [choice.score.path for choice in choices])
     rescored = reopener.score(result, folder, samples)
-    scale = None if rescored.maps is None else Scale.of(rescored.maps)
+    scale = None if rescored.maps is None else Scale.of_all(rescored.maps)
     entries: list[Entry] = []
     taken = 0
     for row, choice in enumerate(choices):

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..api.data import size_text
 from ..data.image_store import Watch
 from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..util import files
 from ..util.errors import ResultError, reason
+from .map_file import MapFile
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Bytes, Scale, beside, legend, overlay
 from .own_shape import size_around
 from .reopen import Reopener, Rescored, scores_differ
@@ -72,6 +74,8 @@ def save(
     rescored = reopener.score(result, folder, reopener.samples(result, paths), watch)
     if rescored.maps is None:
         raise ResultError(f"maps of {variant}", found="a method that makes none")
+    if kind == "raw":
+        _require_one_size(rescored.maps, variant)
     remark = scores_differ(stored, rescored.image, float(stored.std()))
     if remark and warn:
         warn(f"{variant} on {result.dataset}/{result.class_name}: {remark}")
@@ -97,10 +101,10 @@ def _write_overlays(
     variant: str,
     paths: Sequence[str],
     rescored: Rescored,
-    maps: NDArray[np.float32],
+    maps: NDArray[np.float32] | MapFile,
     watch: Watch | None,
 ) -> None:
-    scale = Scale.of(maps)
+    scale = Scale.of_all(maps)
     with files.new_folder(place) as own:
         for row, name in enumerate(file_names(paths)):
             drawn = _drawn(rescored, row, scale)
@@ -157,11 +161,23 @@ def _write_scale(folder: Path, result: Result, variant: str, scale: Scale) -> No
 # ---------------------------------------------------------------- raw
 
 
-def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32]) -> None:
+def _require_one_size(maps: NDArray[np.float32] | MapFile, variant: str) -> None:
+    """Refuse maps of several sizes, which one array can't hold. Raises ``ResultError``."""
+    sizes = () if isinstance(maps, np.ndarray) else sorted(set(maps.sizes))
+    if len(sizes) > 1:
+        raise ResultError(
+            f"maps of {variant} as one array", found=f"sizes from {size_text(sizes[0])} to {size_text(sizes[-1])}",
+            wanted="images of one size", hint="Write overlays, or train with --size beside --tile",
+        )  # fmt: skip
+
+
+def _write_raw(place: Path, paths: Sequence[str], rescored: Rescored, maps: NDArray[np.float32] | MapFile) -> None:
     """Store maps as 16-bit steps from the lowest to the highest value: right to half a step, 1/131070 of the range."""
-    low, high = float(maps.min()), float(maps.max())
+    low, high = (float(maps.min()), float(maps.max())) if isinstance(maps, np.ndarray) else maps.extremes()
     step = (high - low) / STEPS
-    coded = np.rint((maps.astype(np.float64) - low) / (step or 1.0)).astype(np.uint16)
+    coded = np.empty((len(paths), *maps[0].shape), np.uint16)
+    for number in range(len(paths)):
+        coded[number] = np.rint((np.asarray(maps[number]).astype(np.float64) - low) / (step or 1.0))
     arrays: dict[str, Any] = {
         "maps": coded,
         "low": np.array(low),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
 from ..api.levels import Levels
 from ..api.options import Options, naming, option_text
-from ..data import splits
+from ..api.tiles import asked_size
+from ..data import image_store, splits
+from ..data.framing import Framing
 from ..results import serialization, store
 from ..results.records import Identity, Reading, setting_text
 from ..stats import thresholds
@@ -125,7 +128,9 @@ class Job(RunSettings):
     @property
     def point(self) -> str:
         """The values of the options that the command varies, as after -o: "dimensions=50 layers=1,2"."""
-        return " ".join(f"{key}={option_text(key, getattr(self.options, key))}" for key in self.varied)
+        whole = {"size": asked_size(self.options)} if self.options.tile else {}
+        values = {**vars(self.options), **whole}
+        return " ".join(f"{key}={option_text(key, values[key])}" for key in self.varied)
 
     @property
     def title(self) -> str:
@@ -250,10 +255,11 @@ class ResolvedJob:
         """The levels of images of more than 8 bits, which all classes share; None if there are no such images."""
         return next((task.levels for task in self.whole if task.levels is not None), None)
 
-    @property
+    @cached_property
     def context(self) -> BuildContext:
-        """The context in which the method is built."""
-        images = sum(len(each.task.train) for each in self.classes)
+        """The context in which the method is built; tiles count as images."""
+        framing = Framing.of(self.options)
+        images = sum(image_store.rows_of(each.task.train, framing) for each in self.classes)
         return build_context(self.job, self.device, train_images=images)
 
     def is_finished(self) -> bool:
@@ -295,7 +301,8 @@ def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
     tasks = [task.with_test(job.test) for task in tasks]
     for task in tasks:
         _require_labels(task)
-    capacity.require_input(job.options.size, max(len(task.test) for task in tasks))
+    tiled = job.options.tile is not None  # then maps are in a file
+    capacity.require_input(job.options.size, 0 if tiled else max(len(task.test) for task in tasks))
     capacity.require_eval_size(job.eval_size)
     device = devices.resolve_device(job.device)
     options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))

@@ -136,6 +136,6 @@ def _row(chosen: ImageScore, number: int, rescored: Sequence[Rescored]) -> Row:
     for each, one in zip(rescored, shown, strict=True):
         assert each.maps is not None
         assert one.values is not None
-        scale = Scale(*each.map_scale) if each.map_scale else Scale.of(each.maps)
+        scale = Scale(*each.map_scale) if each.map_scale else Scale.of_all(each.maps)
         overlays.append(overlay.overlay(one.image, one.values, None, scale))
     return Row(chosen.path, chosen.defect, shown[0].image, shown[0].mask, tuple(overlays))

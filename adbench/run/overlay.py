@@ -19,6 +19,8 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     import torch
 
+    from .map_file import MapFile
+
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 
@@ -61,9 +63,16 @@ class Scale:
         return cls(float(low), float(high))
 
     @classmethod
-    def of_many(cls, maps: torch.Tensor) -> Scale:
+    def of_many(cls, maps: torch.Tensor | MapFile) -> Scale:
         """The common scale of a whole test set's maps (N, H, W) on any device, from a sixteenth of the pixels."""
-        return cls.of(maps[:, ::4, ::4].cpu().numpy())
+        import torch
+
+        return cls.of(maps[:, ::4, ::4].cpu().numpy() if isinstance(maps, torch.Tensor) else maps.sample())
+
+    @classmethod
+    def of_all(cls, maps: Floats | MapFile) -> Scale:
+        """The common scale of maps (N, H, W), from all pixels, or from some where they are in a file."""
+        return cls.of(maps if isinstance(maps, np.ndarray) else maps.sample())
 
     def fractions(self, values: Floats) -> Floats:
         """Scale map values to [0, 1]; if the scale has no width, a value above it counts as 1."""

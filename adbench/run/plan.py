@@ -16,6 +16,7 @@ from ..api import requirements
 from ..api.data import Dataset, Task
 from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
+from ..data.framing import Framing
 from ..results import labels
 from ..results.records import Result
 from ..results.writable import has_results, require_writable
@@ -114,7 +115,7 @@ class Plan(RunSettings):
         auxiliary = self.auxiliary.get(method.name, {})
         requirements.require(method.name, method.requirements, options, auxiliary, training=self.trains)
         settings = {each.name: getattr(self, each.name) for each in fields(RunSettings)}
-        if self.eval_size == options.size:
+        if self.eval_size == (Framing.of(options).compared(None) or options.size):
             settings["eval_size"] = None
         return Job(
             method=method.name,

@@ -53,7 +53,8 @@ class Prediction:
         score: higher is more anomalous.
         threshold: a score above it is defective; None if the model has none.
         defective: the verdict; None without a threshold.
-        map: (H, W) float32 at the size of the model's input; None if the method makes no maps.
+        map: (H, W) float32 at the size of the model's input, or of the image that is cut into tiles; None if the method
+            makes no maps.
         size: height and width of the image itself.
         framing: how the image was brought to the size of the input.
         levels: with which an image of more than 8 bits was read.
@@ -128,6 +129,7 @@ class Predictor:
         self.scale = Scale(*model.saved.map_scale) if model.saved.map_scale else None
         """The colours of its maps; None if the checkpoint has none and no image was scored yet."""
         self._micro_batches = MicroBatches("scoring")
+        self._at_once = 1 if model.framing.is_tiled else model.options.batch_size
         capacity.require_input(model.size, model.options.batch_size)
 
     def predict(self, images: AnImage | Sequence[AnImage]) -> list[Prediction]:
@@ -144,8 +146,8 @@ class Predictor:
         """
         found: list[Prediction] = []
         chosen = list(_one_by_one(images))
-        for start in range(0, len(chosen), self.model.options.batch_size):
-            part = chosen[start : start + self.model.options.batch_size]
+        for start in range(0, len(chosen), self._at_once):
+            part = chosen[start : start + self._at_once]
             names = [_name(image, start + number) for number, image in enumerate(part)]
             decoded = [self._decoded(image, name) for image, name in zip(part, names, strict=True)]
             found += self._scored(names, decoded)
@@ -157,7 +159,7 @@ class Predictor:
         Raises:
             TaskError: scoring failed.
         """
-        framing, size = self.model.framing, self.model.options.batch_size
+        framing, size = self.model.framing, self._at_once
         with image_files.quiet(), ThreadPoolExecutor(DECODERS) as pool:
             for batch in _batches(sources, size):
                 decoded = list(pool.map(lambda each: decode.decode_sample(self._sample(each.path), framing), batch))
@@ -174,18 +176,18 @@ class Predictor:
         if not decoded:
             return []
         framing = self.model.framing
-        store = memory_store.of_decoded([Sample(Path(name)) for name in names], decoded, framing.size)
+        store = memory_store.of_decoded([Sample(Path(name)) for name in names], decoded, framing)
         scores = self.model.score(store, micro_batches=self._micro_batches)
-        maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
+        maps = scores.every_map()
         if maps is not None and self.scale is None:
-            self.scale = Scale.of(maps)
+            self.scale = Scale.of_all(maps)
         return [
             Prediction(
                 path=name,
                 score=score,
                 threshold=self.threshold,
                 defective=None if self.threshold is None else score > self.threshold,
-                map=None if maps is None else maps[row],
+                map=None if maps is None else np.asarray(maps[row]),
                 size=store.sizes[row],
                 framing=framing,
                 levels=self.levels,
@@ -306,7 +308,9 @@ def describe(model: TrainedModel) -> str:
     """One line about a model: "padim, trained on folder/screw, 256x256"."""
     saved = model.saved
     levels = f", {saved.levels.text} from black to white in images of more than 8 bits" if saved.levels else ""
-    words = f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size_text(model.size)}{levels}"
+    tiles = f" in tiles that overlap by {model.options.overlap}" if model.framing.is_tiled else ""
+    size = f"{size_text(model.size)}{tiles}"
+    words = f"{saved.method}, trained on {saved.dataset}/{'+'.join(saved.classes)}, {size}{levels}"
     trained = saved.options.get("amp")
     if trained != model.options.amp:
         words += f"; computed with --amp {model.options.amp}, as {model.device} has no {trained}"

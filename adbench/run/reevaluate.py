@@ -19,6 +19,7 @@ from ..api.detector import Detector
 from ..api.options import from_json
 from ..api.scores import METRIC_NAMES, PIXEL_METRICS, Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
+from ..data.framing import Framing
 from ..results.records import Best, EpochRecord, Result
 from ..results.run_files import folder_of, read_epochs, read_scores, read_threshold_scores
 from ..results.store import RunFolder
@@ -176,7 +177,8 @@ def _resolved(result: Result, job: Job, tasks: Sequence[Task], eval_size: EvalSi
             f"run {result.run}", found=f"a record that would give the name {name}",
             wanted="all that names it in its result.json", hint="Train it again, with --eval-size",
         )  # fmt: skip
-    wanted = None if eval_size == job.options.size else eval_size
+    usual = Framing.of(job.options).compared(None) or job.options.size
+    wanted = None if eval_size == usual else eval_size
     command = f"{job.command} --eval-size {size_text(eval_size)}"
     return prepare(replace(job, eval_size=wanted, command=command), tasks, identity)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..api.data import Sample, Size, Task, relative_path
 from ..api.registry import Registry
-from ..data import depths, memory_store
+from ..data import depths, image_store, memory_store
 from ..data.framing import Framing
 from ..data.image_store import Store, Watch
 from ..results.records import Result
@@ -23,6 +23,7 @@ from ..util.files import cache_folder
 from ..util.text import stored_text
 from . import own_shape, places
 from .identity import data_digest
+from .map_file import MapFile
 from .own_shape import OwnShape
 from .standing import reader_of
 from .trained import TrainedModel, open_model
@@ -35,13 +36,15 @@ DIFFERENCE = 0.05
 class Rescored:
     """Test images scored again: row i is ``store.samples[i]``; image scores (N,), maps (N, H, W) or None.
 
+    Maps of images that are cut into tiles have several sizes.
+
     ``framing`` is how the images got to the size of the input; ``map_scale`` are the map values to draw darkest and
     brightest, from the whole test set, if the checkpoint has them.
     """
 
     store: Store
     image: NDArray[np.float64]
-    maps: NDArray[np.float32] | None
+    maps: NDArray[np.float32] | MapFile | None
     framing: Framing
     map_scale: tuple[float, float] | None = None
 
@@ -56,7 +59,7 @@ class Rescored:
             DataError: the image or its mask can no longer be read.
         """
         own = self.store.sizes[row]
-        values = None if self.maps is None else self.maps[row]
+        values = None if self.maps is None else np.asarray(self.maps[row])
         return own_shape.read(self.store.samples[row], self.framing, own, size(own), values)
 
 
@@ -158,11 +161,14 @@ class Reopener:
             AdbenchError: an error of ``model``, or invalid scores.
         """
         model = self.model(folder)
-        capacity.require_input(model.size, len(samples))
-        store = memory_store.read(samples, model.framing)
+        framing = model.framing
+        capacity.require_input(model.size, 0 if framing.is_tiled else len(samples))
+        if framing.is_tiled:  # large images: a file has the tiles, that of the run if these are its test images
+            store = image_store.open_store(samples, root=self.task(result).root, framing=framing)
+        else:
+            store = memory_store.read(samples, framing)
         scores = model.score(store, watch=watch)
-        maps = None if scores.maps is None else scores.maps.float().cpu().numpy()
-        return Rescored(store, scores.image.numpy(), maps, model.framing, model.saved.map_scale)
+        return Rescored(store, scores.image.numpy(), scores.every_map(), framing, model.saved.map_scale)
 
 
 def scores_differ(stored: NDArray[np.floating], found: NDArray[np.floating], spread: float) -> str:

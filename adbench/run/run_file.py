@@ -22,7 +22,7 @@ from ..util import toml_files
 from ..util.errors import UsageError
 from ..util.toml_files import Value
 
-OPTION_KEYS = ("backbone", "weights", "size", "amp")
+OPTION_KEYS = ("backbone", "weights", "size", "tile", "overlap", "amp")
 """Options of methods that may stand at the top, as the command line has them; any others stand in ``options``."""
 
 KEYS: Mapping[str, str] = {
@@ -37,6 +37,8 @@ KEYS: Mapping[str, str] = {
     "backbone": "The backbone, of every method that has one.",
     "weights": "A file with the backbone's state dict, of every method that has one.",
     "size": 'Input size such as 256 or "256x640"; a list of lists or texts is a grid.',
+    "tile": "Size of tiles that large images are cut into; size is then that of the whole image.",
+    "overlap": "Pixels that neighbouring tiles have in common.",
     "amp": "Precision: off is fp32, auto the fastest that the device has.",
 }
 """The keys that a run file has of its own, with their meanings; the others are options of the command."""

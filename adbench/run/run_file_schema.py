@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..api.data import SETTINGS, Dataset
 from ..api.method import Method
-from ..api.options import Options, Range, option_meanings, option_types
+from ..api.option_meanings import option_meanings
+from ..api.options import Options, Range, option_types
 from ..api.registry import Registry
 from .grid import is_tuple
 from .run_file import ALL, DATA_KEYS, KEYS, LAST_SEED, METHOD_KEYS

@@ -88,6 +88,7 @@ def of_model(
     """
     first = open_model(checkpoint, registry, device=device, weights=weights)
     own, where, amp, made_by = first.size, first.device, first.options.amp, first.saved.provenance
+    tiled = first.framing.is_tiled
     ready = [first]  # no model stays in memory while another one is measured
     del first
 
@@ -95,7 +96,7 @@ def of_model(
         if size == own and ready:
             return _step_of(ready.pop())
         ready.clear()
-        changes = {} if size == own else {"size": size, "resize_to": None}
+        changes = {} if size == own else {"size": size, "resize_to": None, "tile": None, "overlap": 0}
         return _step_of(open_model(checkpoint, registry, device=device, weights=weights, changes=changes))
 
     single, best, skipped = _measured(opened, _sizes(own, sizes), own, where, effort, watch)
@@ -112,6 +113,7 @@ def of_model(
         single=tuple(single),
         best=tuple(best),
         skipped=tuple(skipped),
+        tiled=tiled,
     )
 
 

@@ -19,6 +19,7 @@ from ..api import options as options_module
 from ..api.data import Task, relative_path
 from ..api.detector import Detector
 from ..api.options import BackboneOptions, Options
+from ..data.framing import Framing
 from ..data.ground_truth import RESAMPLING
 from ..data.numbered import OWN_PIXELS
 from ..results.records import (
@@ -101,7 +102,7 @@ def summarize(
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         passes={part.what: part.count for part in micro_batches if part.count > 1},
         threshold=run.threshold,
-        held_out_images=len(run.good) if own.held_out else 0,
+        held_out_images=len(run.good.store.samples) if own.held_out else 0,
         tied_images=run.scores.tied,
         identity=own.identity,
         evaluations=len(session.evaluated),
@@ -123,7 +124,7 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         size=options.size,
         resize=options.resize,
         picture_resampling=options.interpolation,
-        mask_size=job.eval_size or options.size,
+        mask_size=Framing.of(options).compared(job.eval_size) or options.size,
         mask_resampling="nearest",
         epoch_policy="last",
         aupro_map=aupro_map,
@@ -141,6 +142,8 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         regions=OWN_PIXELS,
         levels=task.levels,
         levels_by=None if task.levels is None else GIVEN if job.levels else FOUND,
+        tile=options.tile,
+        overlap=options.overlap,
     )
 
 

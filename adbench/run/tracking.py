@@ -28,7 +28,7 @@ from ..api.tracker import (
 )
 from ..results.records import EpochRecord, Result
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, UsageError, described
-from . import gallery, overlay, summary, tracker_runs
+from . import gallery, overlay, own_shape, summary, tracker_runs
 from .session import Session, kept_random_state
 from .tracked_classes import class_table
 
@@ -300,12 +300,19 @@ def _drawn(run: ClassRun, scores: TestScores) -> tuple[TrackedImage, ...]:
     if not chosen:
         return ()
     numbers = [rows[choice.score.path] for choice in chosen]
-    maps = scores.maps[numbers].float().cpu().numpy()
-    scale, store = overlay.Scale.of(maps), run.test.store
+    maps = [np.asarray(scores.maps[number].float().cpu()) for number in numbers]
+    pixels = np.concatenate([each.reshape(-1) for each in maps])
+    scale, store = overlay.Scale.of(pixels), run.test.store
     found = []
     for choice, row, values in zip(chosen, numbers, maps, strict=True):
-        mask = None if store.masks is None else store.masks[row]
-        canvas = Image.fromarray(overlay.overlay(store.images[row], values, mask, scale))
+        if store.grids is None:
+            mask = None if store.masks is None else store.masks[row]
+            canvas = Image.fromarray(overlay.overlay(store.images[row], values, mask, scale))
+        else:
+            size = own_shape.size_within(store.sizes[row], SIDE * SIDE)
+            shown = own_shape.read(store.samples[row], run.framing, store.sizes[row], size, values)
+            assert shown.values is not None
+            canvas = Image.fromarray(overlay.overlay(shown.image, shown.values, shown.mask, scale))
         canvas.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         one = choice.score
         found.append(TrackedImage(run.name, one.path, one.label, one.score, choice.heading, np.asarray(canvas)))

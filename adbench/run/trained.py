@@ -51,7 +51,7 @@ class TrainedModel:
 
     @property
     def size(self) -> Size:
-        """Height and width of its input and of its maps."""
+        """Height and width of its input, and of its maps unless images are cut into tiles."""
         return self.options.size
 
     @property

@@ -16,7 +16,7 @@ from ..backbones.feature_cache import FeatureCache
 from ..data import depths
 from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth
-from ..data.image_store import problem_error
+from ..data.image_store import problem_error, rows_of
 from ..results.records import Protocol, Reading
 from ..stats import thresholds
 from ..util import capacity, devices
@@ -113,12 +113,14 @@ def run(
     if ours:
         job = _as_saved(job, ours)
     eval_size = job.eval_size
-    capacity.require_input(options.size, len(task.test))
+    framing = Framing.of(options)
+    capacity.require_input(options.size, 0 if framing.is_tiled else len(task.test))
     capacity.require_eval_size(eval_size)
     if task.problems and not job.skip_bad:
         raise problem_error(task.problems)
     given = dict(job.auxiliary)
-    context = ours.context(device, given) if ours else build_context(job, device, train_images=len(task.train))
+    count = 0 if ours else rows_of(task.train, framing)
+    context = ours.context(device, given) if ours else build_context(job, device, train_images=count)
     # before images are decoded: it may not fit
     detector = checkpoint.build(saved, method, options, registry.offering(context, options))
     cache = FeatureCache(say=watch.note)
@@ -128,10 +130,9 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    with scoring(saved.path, method.name):
-        scores = score_all(detector, test, name=method.name, watch=watch.stage)
-    framing = Framing.of(options)
     ground_truth = open_ground_truth(test.store, framing, eval_size=eval_size, rules=task.region_rules)
+    with scoring(saved.path, method.name):
+        scores = score_all(detector, test, name=method.name, watch=watch.stage, sizes=ground_truth.map_sizes)
     stored = ours.threshold_of(job.class_name) if ours else None
     if stored and stored.score_scale != detector.score_scale:
         watch.note(

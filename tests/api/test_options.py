@@ -197,7 +197,7 @@ def test_what_python_prints_is_parsed_back(value):
 def test_every_base_option_can_be_given_as_text():
     """The command line can parse the type of every option of the base class."""
     texts = {"size": "64", "resize": "crop", "resize_to": "96x80", "interpolation": "bicubic"}
-    texts |= {"batch_size": "2", "amp": "off"}
+    texts |= {"batch_size": "2", "amp": "off", "tile": "64x96", "overlap": "8"}
 
     assert set(texts) == set(option_types(Options))
     for key, text in texts.items():

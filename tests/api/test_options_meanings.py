@@ -12,7 +12,8 @@ from runs import adbench
 from adbench import Options
 from adbench.api import registry as plugins
 from adbench.api.data import Size
-from adbench.api.options import option_meanings, option_types
+from adbench.api.option_meanings import option_meanings
+from adbench.api.options import option_types
 
 SAMPLE = Path(__file__).parents[2] / "docs" / "sample_plugin" / "adbench_sample.py"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from adbench.api.data import Sample
 from adbench.backbones.feature_cache import FeatureCache
+from adbench.data.framing import Framing
 from adbench.data.image_store import Store, empty_store
 from adbench.data.images import Images
 from adbench.data.joint_images import JointImages, joined
@@ -117,7 +118,7 @@ def test_augmented_copies_are_of_the_joint_set(tmp_path):
 
 def test_no_image_is_an_iteration_without_batches():
     """A zero-shot method may iterate over its training images, too; a class without any adds none."""
-    nothing = Images(empty_store((HEIGHT, WIDTH)), CPU, 4, shuffle=True)
+    nothing = Images(empty_store(Framing((HEIGHT, WIDTH))), CPU, 4, shuffle=True)
     backbone = Backbone()
     assert (len(nothing), list(nothing), list(nothing.features(backbone))) == (0, [], [])
     joint = JointImages([*parts(3), nothing])

@@ -28,7 +28,7 @@ def test_images_and_masks_equal_those_of_a_store_on_disk(tiny_data):
 
 def test_no_image_is_an_empty_store():
     """Its shape is still that of the input."""
-    assert memory_store.of_decoded([], [], (8, 6)).images.shape == (0, 8, 6, 3)
+    assert memory_store.of_decoded([], [], Framing((8, 6))).images.shape == (0, 8, 6, 3)
 
 
 def test_an_unreadable_image_is_named(tmp_path):

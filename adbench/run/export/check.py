@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...api.data import EvalSize, Problem, Sample, Size
 from ...api.scores import Metrics
 from ...data import image_files, memory_store, sources
-from ...data.deep import orientation_of
 from ...data.ground_truth import open_ground_truth
 from ...util.errors import DataError, UsageError, absent
 from ..evaluate import TestScores
+from ..map_file import MapFile
 from ..trained import TrainedModel
 from .runners import Runner
 
@@ -113,7 +112,8 @@ def compare(
     store = memory_store.read(usable, model.framing)
     scores = model.score(store, watch=watch)
     file_scores, file_maps, verdicts = _run(runner, usable, store.sizes, watch)
-    maps = None if scores.maps is None else scores.maps.numpy()
+    maps = scores.every_map()
+    assert not isinstance(maps, MapFile)  # tiles are not exported
     ground_truth = open_ground_truth(store, model.framing, eval_size=eval_size)
     own = TestScores(scores.image, scores.maps, None)
     other = TestScores(
@@ -159,21 +159,12 @@ def of_size(samples: Sequence[Sample], size: Size | None) -> Sequence[Sample]:
         raise DataError("test images", found="none", hint="Give a folder with --images DIR")
     if size is None:
         return samples
-    found = [sample for sample in samples if _size_of(sample.path) == size]
+    found = [sample for sample in samples if image_files.size_of(sample.path) == size]
     if not found:
-        own = _size_of(samples[0].path)
+        own = image_files.size_of(samples[0].path)
         hint = f"Give --image-size {own[0]}x{own[1]}, or other --images" if own else "Give other --images"
         raise UsageError(f"--image-size {size[0]}x{size[1]}", found="no test image of this size", hint=hint)
     return found
-
-
-def _size_of(path: Path) -> Size | None:
-    try:
-        with image_files.quiet(), Image.open(path) as image:
-            turned = orientation_of(image) >= 5
-            return (image.width, image.height) if turned and image.format != "TIFF" else (image.height, image.width)
-    except (OSError, ValueError):
-        return None
 
 
 def _run(

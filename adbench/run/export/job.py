@@ -82,8 +82,8 @@ def export(model: TrainedModel, samples: Sequence[Sample], plan: Plan, watch: Wa
         UsageError: the plan can't be carried out, or the method can't be exported.
         TaskError: the model can't be traced, or the format lacks an operation of it.
     """
-    plan.require()
     program.refuse(model)
+    plan.require()
     check.of_size(samples, plan.image_size)
     step = watch or (lambda what, done, total: None)
     step("trace", 0, 3)

@@ -121,7 +121,13 @@ def trace(
 
 
 def refuse(model: TrainedModel) -> None:
-    """Refuse a method that says that it can't be exported. Raises ``UsageError``."""
+    """Refuse a method that says that it can't be exported, and tiles. Raises ``UsageError``."""
+    if model.framing.is_tiled:
+        raise UsageError(
+            f"{model.saved.path} can't be exported", found="a model whose images are cut into tiles",
+            wanted="one of whole images",
+            hint="adbench predict and adbench.load cut and join them; a file would score a single tile",
+        )  # fmt: skip
     if reason := model.detector.not_exportable:
         raise UsageError(f"{model.method.name} can't be exported", found=reason)
 
