@@ -28,7 +28,7 @@ from . import image_rates
 from .curves import Curve, Images, Look, curve_of, curve_of_images
 from .pimo import Aupimo
 from .saturated import SaturatedOverlap, saturated_overlap
-from .segmentation import seg_f1
+from .segmentation import seg_counts, seg_f1
 
 if TYPE_CHECKING:
     import torch
@@ -167,7 +167,7 @@ class _Pixels:
 
     def seg_f1(self, threshold: float) -> float | None:
         """SegF1; None without masks."""
-        return seg_f1(self.images, self.sizes, self.truth.defects, threshold) if self.has_masks else None
+        return seg_f1(seg_counts(self.images, self.sizes, self.truth.defects, threshold)) if self.has_masks else None
 
     def saturated(self) -> SaturatedOverlap:
         """AU-sPRO, where there are regions with saturations."""

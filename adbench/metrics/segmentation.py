@@ -12,10 +12,10 @@ from ..data.ground_truth import Integers, Scores
 from .curves import Images, take
 
 
-def seg_f1(images: Images, sizes: Sequence[Size], positions: Integers, threshold: float) -> float | None:
-    """F1 over the pixels of all images together; a pixel scored above the threshold counts as found.
+def seg_counts(images: Images, sizes: Sequence[Size], positions: Integers, threshold: float) -> Integers:
+    """(N, 3) of each image: the pixels scored above the threshold, the defective ones of them, and all defective ones.
 
-    None where no pixel is defective and none is found. Each image is read once.
+    Each image is read once.
 
     Args:
         images: scores by number.
@@ -25,14 +25,19 @@ def seg_f1(images: Images, sizes: Sequence[Size], positions: Integers, threshold
     """
     ends = np.cumsum([height * width for height, width in sizes])
     parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
-    found = right = 0
+    counts = np.zeros((len(sizes), 3), np.int64)
     for number, (part, end) in enumerate(zip(parts, ends.tolist(), strict=True)):
         scores = images[number]
-        found += _above(scores, threshold)
-        if len(part):
-            height, width = sizes[number]
-            right += _above(take(scores, part - (end - height * width)), threshold)
-    both = found + len(positions)  # 2 TP + FP + FN
+        height, width = sizes[number]
+        right = _above(take(scores, part - (end - height * width)), threshold) if len(part) else 0
+        counts[number] = _above(scores, threshold), right, len(part)
+    return counts
+
+
+def seg_f1(counts: Integers) -> float | None:
+    """F1 over the pixels of all images together, from ``seg_counts``; None where none is defective and none found."""
+    above, right, defects = counts.sum(axis=0).tolist()
+    both = above + defects  # 2 TP + FP + FN
     return 2 * right / both if both else None
 
 

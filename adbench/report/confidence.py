@@ -78,6 +78,15 @@ class Confidence:
             return statistics.mean_interval(values, intervals) if values else None
         return intervals[0] if intervals[0].low < intervals[0].high else None
 
+    def why_not(self, variant: Variant, classes: Sequence[str], metric: str) -> str:
+        """The reason why a metric has no interval in one of the classes; empty if there is none."""
+        for name in classes:
+            if variant.metric(name, metric) is not None:
+                found = (each.why_not(metric) for each in self._of(variant, name) or ())
+                if reason := next(filter(None, found), ""):
+                    return reason
+        return ""
+
     def difference(self, first: Variant, second: Variant, classes: Sequence[str], metric: str) -> Difference | None:
         """How much higher the second is in the mean over classes, on the same images; None where unknown.
 
@@ -181,7 +190,8 @@ class Confidence:
         key = (*_key(variant, class_name), metric)
         if key not in self._resampled:
             histograms = self._of(variant, class_name)
-            found = comparison.resampled(histograms, metric, class_name) if histograms else None
+            unsure = not histograms or any(each.why_not(metric) for each in histograms)
+            found = comparison.resampled(histograms, metric, class_name) if histograms and not unsure else None
             self._resampled[key] = None if found is None or isnan(found.value) else found
         return self._resampled[key]
 

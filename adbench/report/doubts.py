@@ -64,9 +64,17 @@ def doubt_notes(
         if mean(variant.metric(each, name) for each in classes) is not None
         and confidence.interval(variant, classes, name) is None
     }
-    notes = ["95 % -: no other draw of these test images moves the number."] if without & set(MEASURED) else []
+    why = {name: _first(confidence.why_not(*row, name) for row in rows) for name in metrics if name in without}
+    known = {name for name in without & set(MEASURED) if not why[name]}
+    notes = ["95 % -: no other draw of these test images moves the number."] if known else []
+    notes += [f"95 % - of {TITLES[name]}: {reason}." for name, reason in why.items() if reason]
     unmeasured = [TITLES[name] for name in metrics if name in without - set(MEASURED)]
     return [*notes, f"95 % -: score histograms don't give {', '.join(unmeasured)}."] if unmeasured else notes
+
+
+def _first(reasons: Iterable[str]) -> str:
+    """The first that isn't empty."""
+    return next(filter(None, reasons), "")
 
 
 def single_seed_notes(shown: Iterable[tuple[Variant, Sequence[str]]], metrics: Sequence[str]) -> list[str]:

@@ -217,7 +217,7 @@ class ClassRun:
             metrics = scores.evaluate(self.ground_truth, self.segf1_threshold if last else None)
             if last:
                 self.undefined = reasons(metrics, self.ground_truth, has_maps=scores.maps is not None)
-                self.histograms = scores.histograms(self.ground_truth, self.paths)
+                self.histograms = scores.histograms(self.ground_truth, self.paths, self.segf1_threshold)
                 self.highest_pixels = scores.highest_pixels()
                 self.map_scale = None if scores.maps is None else Scale.of_many(scores.maps)
                 self.scores = scores.without_maps()

@@ -86,11 +86,14 @@ class TestScores:
             ),
         )
 
-    def histograms(self, ground_truth: GroundTruth, paths: Sequence[str]) -> ScoreHistograms:
+    def histograms(
+        self, ground_truth: GroundTruth, paths: Sequence[str], pixel_threshold: float | None = None
+    ) -> ScoreHistograms:
         """Build score histograms of what ``evaluate`` compares; ``paths`` name the images."""
         image = self.image.numpy()
         return self._on_maps_that_fit(
-            ground_truth, lambda maps, regions: ScoreHistograms.of(ground_truth, paths, image, maps, regions)
+            ground_truth,
+            lambda maps, regions: ScoreHistograms.of(ground_truth, paths, image, maps, regions, pixel_threshold),
         )
 
     def _on_maps_that_fit(self, ground_truth: GroundTruth, work: Callable[[Maps, Maps], T]) -> T:

@@ -47,6 +47,9 @@ class Scored(Protocol):
     def without_each(self, names: Collection[str]) -> Mapping[str, Floats]:
         """Compute metrics (N,) without each image in turn; NaN where undefined."""
 
+    def why_not(self, metric: str) -> str:
+        """The reason why draws of the images say too little of a metric; empty if there is none."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -91,7 +94,7 @@ def _draw(labels: NDArray[np.bool_], count: int, seed: int) -> Iterator[Counts]:
 
 
 def interval(seeds: Sequence[Scored], metric: str) -> Interval | None:
-    """95 % interval of a metric, or of its mean over several seeds; None where it is undefined.
+    """95 % interval of a metric, or of its mean over several seeds; None where it is undefined, or can't be known.
 
     Image AUROC has a score interval, which holds near 1. A bootstrap doesn't hold there: it never draws a mistake that
     the test set doesn't have. All other metrics have the bias-corrected and accelerated bootstrap (Efron, "Better
@@ -103,7 +106,7 @@ def interval(seeds: Sequence[Scored], metric: str) -> Interval | None:
     """
     labels = seeds[0].labels
     value = seed_mean(seeds, metric, np.ones((1, len(labels))))[0]
-    if np.isnan(value):
+    if np.isnan(value) or any(each.why_not(metric) for each in seeds):
         return None
     if metric == "image_auroc":
         excess = float(np.mean([variance_ratio(labels, each.image_scores) for each in seeds]))

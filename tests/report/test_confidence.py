@@ -373,3 +373,14 @@ def test_forgetting_frees_the_histograms_and_keeps_what_was_computed():
     assert len(read) == count
     assert counted.difference(first, second, ["bolts"], "image_auroc").value < 0
     assert len(read) > count
+
+
+def test_a_missing_interval_says_why():
+    """PG2 of 30 defective images has none, no group of letters and no p-value, and a line below says so."""
+    results, sure = made({"best": 4.0, "fair": 0.8})
+    (table,) = report.leaderboard(results, confidence=sure, metrics=("pg2",), metric="pg2")
+    assert records_of(table)[0]["pg2"] is not None
+    assert records_of(table)[0]["pg2_low"] is None
+    assert "95 % - of PG2: 30 defective images, but it takes 50." in table.notes
+    (variant, other) = boards(results)[0].variants
+    assert sure.difference(variant, other, ["bolts"], "pg2") is None
