@@ -163,9 +163,9 @@ def _turned(found: Shown, orientation: int) -> Shown:
 def stored_orientation(path: Path) -> int:
     """How viewers turn the pixels of an image file; 1 for a file that is no image."""
     try:
-        with quiet(), Image.open(path) as image:
+        with Image.open(path) as image:
             return deep.orientation_of(image)
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # broken bytes make Pillow raise errors of any type
         return 1
 
 

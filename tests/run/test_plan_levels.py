@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,38 @@ def only_run_found(results: Path) -> Path:
         path for path in (results / "folder/bolts").glob("*/*") if not ("range" in path.name or "native" in path.name)
     ]
     return folder
+
+
+def test_a_run_file_may_give_the_range(deep_data, tmp_path):
+    """It names the same run as the option."""
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        f"data = {{name = 'folder', root = '{deep_data.as_posix()}'}}\nmethods = ['tiny']\nrange = '0:900'\n"
+        f"plugin = '{TINY.as_posix()}'\nresults = 'results'\n",
+        encoding="utf-8",
+    )
+    by_file = adbench("run", suite, "--dry-run", "--format", "json")
+    by_option = run_tiny(deep_data, tmp_path / "results", "--range", "0:900", "--dry-run", "--format", "json")
+    (named,) = {json.loads(each.stdout)[0]["rows"][0]["run"] for each in (by_file, by_option)}
+    assert "range" in named
+
+
+def test_a_model_of_several_classes_has_one_range(deep_data, tiny_data, tmp_path):
+    """Both classes of a multi-class run have the levels of all their training images, and 8 bits stay as they are."""
+    shutil.copytree(deep_data / "bolts", tmp_path / "data/bolts")
+    shutil.copytree(tiny_data / "nuts", tmp_path / "data/nuts")
+    shutil.copytree(deep_data / "bolts", tmp_path / "data/screws")
+    for path in (tmp_path / "data/screws/train/good").iterdir():
+        values = np.asarray(Image.open(path)) * np.uint16(4)
+        Image.fromarray(values).save(path)
+    done = run_tiny(tmp_path / "data", tmp_path / "results", "-o", "epochs=1", "--setting", "multi-class")
+    assert done.exit_code == 0, done.stderr
+    levels = {
+        path.parts[-4]: json.loads(path.read_text())["protocol"]["levels"]
+        for path in (tmp_path / "results").glob("*/*/*/*/result.json")
+    }
+    both = {"black": 0.0, "white": 4095.0}
+    assert levels == {"bolts": both, "nuts": None, "screws": both}
 
 
 def test_a_range_for_images_of_8_bits_is_a_mistake(tiny_data, tmp_path):
