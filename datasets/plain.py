@@ -91,7 +91,7 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions, read: Sequenc
 
 def read_loose(dataset: str, folder: Path, read: Sequence[str] = ()) -> Task:
     """Take a folder of images that nobody has sorted: they have no labels, and can only be scored."""
-    samples = tuple(Sample(path, defect=UNLABELLED) for path in images_in(folder))
+    samples = tuple(Sample(path, defect=UNLABELLED) for path in beside(images_in(folder)).images)
     known = {*(folder / name for name in read), *(sample.path for sample in samples)}
     other = [path for path in visible(folder) if path not in known]
     name = f"{dataset}/{folder.name}"

@@ -295,6 +295,8 @@ class _Found:
             elif place not in read and (images_in(place) or folders_in(place)):
                 found = f"masks, but no folder {self.folder / self.tree.test / place.name}"
                 self.problems.append(Problem(place, found, "Add the images or remove the masks"))
+            elif place not in read:
+                self._passed.append(place)
 
     def _loose(self, part: Path | None) -> None:
         self._passed += [path for path in visible(part) if not path.is_dir()] if part is not None else []
