@@ -43,7 +43,8 @@ def with_rules(task: Task, folder: Path, groups: Mapping[str, str]) -> Task:
     except _WrongError as error:
         problem = Problem(path, str(error), "Get it again from the data set's archive")
         return replace(task, problems=(*task.problems, problem))
-    return replace(task, region_rules=rules)
+    exact = tuple(replace(each, mask_rule="nonzero") for each in task.test)  # a defect may fill the image
+    return replace(task, test=exact, region_rules=rules)
 
 
 def _without(task: Task, remark: str) -> Task:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from ..util.errors import UnknownNameError
 from .facts import Facts
 from .levels import Levels
+from .marking import AUTO, USUAL, Marking
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -50,6 +51,8 @@ class Sample:
         mask_above: a mask's pixel is defective where its value, of 255, is higher than this: 127 for soft edges.
         levels: which values are black and white where the image has more than 8 bits: one decision for all images of a
             model, which a run makes. With None the image alone decides.
+        mask_rule: which pixels of a mask are defective: "auto", or "nonzero" where every value but 0 is a defect, even
+            one that fills the image. The user's ``--mask-rule`` takes its place.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class Sample:
     more_masks: tuple[Path, ...] = ()
     mask_above: int = 0
     levels: Levels | None = None
+    mask_rule: str = AUTO
 
     @property
     def masks(self) -> tuple[Path, ...]:
@@ -154,6 +158,7 @@ class Task:
         region_rules: how each file of a mask is one region, if the data set defines that.
         levels: those of its images of more than 8 bits, once they are decided; None if all have 8.
         layout: how its folders were read, in a few words, such as "MVTec's layout".
+        marking: what the user asked to count as defect pixels (``marked``).
     """
 
     dataset: str
@@ -171,6 +176,7 @@ class Task:
     region_rules: RegionRules | None = None
     levels: Levels | None = None
     layout: str = ""
+    marking: Marking = USUAL
 
     def __post_init__(self) -> None:
         if TRAIN in self.tests or VALIDATION in self.tests:
@@ -196,6 +202,34 @@ class Task:
         if name not in tests:
             raise UnknownNameError(f"test split of {self.dataset}/{self.class_name}", name, tests)
         return replace(self, test=tests[name])
+
+    def marked(self, marking: Marking) -> Task:
+        """The same task, with other pixels as defects.
+
+        Raises:
+            UsageError: there is no such ignore mask.
+        """
+        remarks = self.remarks
+        if marking.ignore_mask is not None and marking.ignored_in(self.class_name) is None:
+            whose = f"{self.dataset}/{self.class_name}"
+            remarks += (
+                f"{whose}: no {self.class_name}.png in {marking.ignore_mask}, so none of its pixels is ignored",
+            )
+        if marking.mask_rule == AUTO:
+            return replace(self, marking=marking, remarks=remarks)
+
+        def ruled(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+            return tuple(replace(each, mask_rule=marking.mask_rule) if each.masks else each for each in samples)
+
+        return replace(
+            self, marking=marking, remarks=remarks, test=ruled(self.test), validation=ruled(self.validation),
+            tests={name: ruled(samples) for name, samples in self.tests.items()},
+        )  # fmt: skip
+
+    @property
+    def ignored(self) -> Path | None:
+        """The file that marks pixels that count in no metric of pixels."""
+        return self.marking.ignored_in(self.class_name)
 
     def used(self) -> Iterator[tuple[str, Sample]]:
         """Every image that can move a number, with the name of its split; of several tests only the scored one."""
@@ -241,6 +275,7 @@ class Dataset:
     ``facts`` has licence, citation, archives and published numbers. ``installed_root`` gives the folder that is read
     without ``--data-root``: that of an installed package, or None where it isn't installed. ``option_file`` is the name
     of a TOML file in the root that sets options of the reader; commands read it, and the reader itself never does.
+    ``marking`` is what the user asked to count as defect pixels; ``data_options.with_options`` makes ``load`` heed it.
     """
 
     name: str
@@ -255,6 +290,7 @@ class Dataset:
     facts: Facts | None = None
     installed_root: Callable[[], Path | None] | None = None
     option_file: str = ""
+    marking: Marking = USUAL
 
 
 def size_text(size: EvalSize) -> str:

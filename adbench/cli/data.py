@@ -14,6 +14,7 @@ from . import options as arguments
 from . import values
 from .console import load_plugins, print_path, print_tables, say, status_line
 from .groups import CommandGroup
+from .reader_options import read_by
 from .transfers import transfer
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def list_(dataset: str | None, data_roots: Sequence[Path], plugin_files: tuple[P
 @click.argument("dataset", required=False, metavar="[NAME]")
 @click.option("--class", "-c", "class_text", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
 @arguments.data_roots_option("a generated or installed data set's own")
-@arguments.read_by
+@read_by
 @arguments.megapixels_option
 @arguments.plugin_option
 @arguments.format_option

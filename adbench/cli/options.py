@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..util.errors import OptionError, UsageError, absent
+from .reader_options import reader_options
 
 if TYPE_CHECKING:
     from ..util.threads import Choice
@@ -25,11 +26,6 @@ SETTINGS = ("one-class", "multi-class", "few-shot", "zero-shot")
 
 LAST_SEED = 2**32 - 1
 """The highest seed that NumPy accepts."""
-
-DATA_OPTION = "--data-option"
-
-READER_CHANGES = "adbench.reader_changes"
-"""Key in click's contexts for the options of the data set's reader."""
 
 DEBUG = "adbench.debug"
 """Key in click's contexts for whether tracebacks are wanted."""
@@ -324,38 +320,8 @@ def _data(
         class_option,
         click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
                      help="Folder of the data set."),
-        *_reader_options(),
+        *reader_options(),
     )  # fmt: skip
-
-
-def _reader_options() -> Sequence[Callable[[Command], Command]]:
-    return (
-        _reader_option("--good", "NAME", "Folder of good images, in a folder without a split.  [default: good]"),
-        _reader_option("--bad", "NAME[,NAME]", "Folders of defective images beside it.  [default: bad]"),
-        _reader_option("--test-share", "SHARE", "Part of the good images to test on, without a split.  [default: 0.3]"),
-        _reader_option(DATA_OPTION, "KEY=VALUE", "Change an option of the data set's reader: see adbench list datasets "
-                       "NAME."),
-    )  # fmt: skip
-
-
-def read_by(command: Command) -> Command:
-    """Add the options of data sets' readers."""
-    return _added(*_reader_options())(command)
-
-
-def _reader_option(flag: str, metavar: str, help_: str) -> Callable[[Command], Command]:
-    """Add an option of data sets' readers; ``reader_changes`` returns what was given."""
-
-    def remember(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> None:
-        key = "" if flag == DATA_OPTION else flag.removeprefix("--").replace("-", "_")
-        ctx.meta.setdefault(READER_CHANGES, []).extend((flag, key, text) for text in texts)
-
-    return click.option(flag, multiple=True, metavar=metavar, expose_value=False, callback=remember, help=help_)
-
-
-def reader_changes(context: click.Context) -> list[tuple[str, str, str]]:
-    """What was given for the data set's reader: the flag, the option's key ("" if the text has it) and the text."""
-    return list(context.meta.get(READER_CHANGES, ()))
 
 
 def _method() -> Sequence[Callable[[Command], Command]]:

@@ -13,7 +13,8 @@ from click.core import ParameterSource
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
 from ..util.text import share_of
 from .console import say
-from .options import LAST_SEED, reader_changes
+from .options import LAST_SEED
+from .reader_options import reader_changes
 
 if TYPE_CHECKING:
     from ..api.data import Dataset, EvalSize, Setting, Size
@@ -131,6 +132,8 @@ def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:
     from ..api.data_options import parse_change
     from ..api.options import option_text
 
+    if key == "ignore_mask" and value.value != "none":
+        return str(value.path())
     items = value.value if isinstance(value.value, list) else [value.value]
     if not all(isinstance(each, (str, int, float)) for each in items):
         value.refuse("a text, a number, true or false, or a list of them")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..api.data import Problem, Size
+from ..api.marking import AUTO
 from ..util.digests import Digests
 from . import image_files
 from .deep import Deep, Depth, orientation_of
@@ -18,7 +19,7 @@ from .masks import to_mask
 Watch = Callable[[int, int], None]
 """Called with the files looked at, and those to look at."""
 
-VERSION = 2
+VERSION = 3
 """Version of the remembered texts; another number makes them anew."""
 
 COLOURS = "-RGB"
@@ -57,9 +58,12 @@ def images(paths: Iterable[Path], watch: Watch | None = None) -> dict[Path, Seen
     return _look("images", paths, _image, watch)
 
 
-def masks(paths: Iterable[Path], above: int, watch: Watch | None = None) -> dict[Path, Seen | Problem]:
-    """Decode masks in which values higher than ``above`` are marked (see ``Sample.mask_above``)."""
-    return _look(f"masks-{above}", paths, lambda path, data: _mask(path, data, above), watch)
+def masks(
+    paths: Iterable[Path], above: int, rule: str = AUTO, watch: Watch | None = None
+) -> dict[Path, Seen | Problem]:
+    """Decode masks, of which a rule says what is marked (see ``Sample.mask_above`` and ``Sample.mask_rule``)."""
+    kind = f"masks-{above}" if rule == AUTO else f"masks-{above}-{rule.replace(':', '-')}"
+    return _look(kind, paths, lambda path, data: _mask(path, data, above, rule), watch)
 
 
 def _look(
@@ -108,11 +112,11 @@ def _image(path: Path, data: bytes) -> Seen:
     return Seen((shown.height, shown.width), found.mode, float(np.asarray(shown).max()), depth)
 
 
-def _mask(path: Path, data: bytes, above: int) -> Seen:
+def _mask(path: Path, data: bytes, above: int, rule: str) -> Seen:
     mask = image_files.load(path, data)
     depth = Depth(orientation=image_files.stored_orientation(path))
     size = _turned((mask.height, mask.width), orientation_of(mask))
-    return Seen(size, mask.mode, float(to_mask(mask, above).mean()), depth)
+    return Seen(size, mask.mode, float(to_mask(mask, above, rule).mean()), depth)
 
 
 def _turned(size: Size, orientation: int) -> Size:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -15,10 +16,11 @@ from ..api.scores import Region
 from ..util.errors import TaskError
 from . import image_files, masks
 from .framing import Box, Framing
+from .ignored import Ignored, of_file, shown, small_regions
 from .image_store import Store, problem_error
-from .numbered import Numbers, resized
+from .numbered import Numbers
 from .numbered import numbered as number_regions
-from .regions import mask_regions
+from .regions import saturated_regions
 from .saturated import Regions
 
 if TYPE_CHECKING:
@@ -26,7 +28,13 @@ if TYPE_CHECKING:
 
 
 def open_ground_truth(
-    store: Store, framing: Framing, *, eval_size: EvalSize | None = None, rules: RegionRules | None = None
+    store: Store,
+    framing: Framing,
+    *,
+    eval_size: EvalSize | None = None,
+    rules: RegionRules | None = None,
+    least_area: int = 0,
+    ignored: Path | None = None,
 ) -> GroundTruth:
     """Prepare the ground truth of the test images in ``store``.
 
@@ -38,37 +46,29 @@ def open_ground_truth(
         framing: how images got to that size.
         eval_size: size at which masks and maps are compared; None for the input's.
         rules: the rules of regions with saturations, for AU-sPRO, where the data set has them.
+        least_area: regions of fewer pixels, in the mask's own, count in no metric of pixels.
+        ignored: an image that marks pixels that count in no metric of pixels.
 
     Raises:
-        DataError: a mask has changed since the images were decoded, and can't be used now.
+        DataError: a mask has changed since the images were decoded, and can't be used now; or the ignore mask can't.
     """
     labels = np.array([sample.label for sample in store.samples])
     eval_size = framing.compared(eval_size)
-    if eval_size is None or not store.has_masks:
-        truth = GroundTruth.of(labels, store.masks, store.regions)
-    else:
-        wanted = None if eval_size == "native" else eval_size
-        with image_files.quiet():
-            truth = GroundTruth.of_sizes(labels, _masks(store, framing, wanted), numbered=True)
-    return truth if rules is None else truth.with_regions(_saturated(store, framing, eval_size, rules))
-
-
-def _saturated(store: Store, framing: Framing, eval_size: EvalSize | None, rules: RegionRules) -> Iterator[Region]:
-    """The regions with saturations, brought to the size of the maps as masks are.
-
-    A saturation becomes the same share of the region's pixels there.
-    """
-    for each in mask_regions(store.samples, rules):
-        part = framing.shown_part(each.mask.shape)
-        if eval_size == "native":
-            left, top, right, bottom = map(round, part)
-            mask = each.mask[top:bottom, left:right]
+    wanted = None if eval_size == "native" else eval_size or framing.size
+    with image_files.quiet():
+        small = small_regions(store, least_area, by_file=rules is not None) if least_area else {}
+        if (eval_size is None and not small) or not store.has_masks:
+            truth = GroundTruth.of(labels, store.masks, store.regions)
         else:
-            mask = resized(each.mask.astype(np.int32), part, eval_size or framing.size) != 0
-        pixels = int(np.count_nonzero(mask))
-        if pixels:  # else it lies outside of the crop
-            share = pixels / int(np.count_nonzero(each.mask))
-            yield Region(each.image, mask, each.saturation * share, each.group)
+            truth = GroundTruth.of_sizes(labels, _masks(store, framing, wanted, small), numbered=True)
+    if rules is not None:
+        truth = truth.with_regions(saturated_regions(store, framing, eval_size, rules))
+    sizes = truth.map_sizes
+    if sizes is None or not (small or ignored):
+        return truth
+    common = {} if ignored is None else of_file(ignored, store, framing, sizes).common
+    own = {number: np.flatnonzero(shown(mask, framing, sizes[number])) for number, mask in small.items()}
+    return truth.without(Ignored(sizes, common, own))
 
 
 def sizes_of_maps(store: Store, framing: Framing, eval_size: EvalSize | None) -> tuple[Size, ...] | None:
@@ -87,9 +87,12 @@ def own_size(part: Box) -> Size:
     return bottom - top, right - left
 
 
-def _masks(store: Store, framing: Framing, wanted: Size | None) -> Iterator[Numbers]:
-    for sample, own in zip(store.samples, store.sizes, strict=True):
-        mask = masks.decode_mask(sample, own, framing.shown_part(own), wanted)
+def _masks(
+    store: Store, framing: Framing, wanted: Size | None, small: Mapping[int, NDArray[np.bool_]]
+) -> Iterator[Numbers]:
+    """Read the masks again; ``small`` are parts that are no defects, by the number of the image."""
+    for number, (sample, own) in enumerate(zip(store.samples, store.sizes, strict=True)):
+        mask = masks.decode_mask(sample, own, framing.shown_part(own), wanted, small.get(number))
         if isinstance(mask, Problem):
             raise problem_error([mask])
         yield mask
@@ -114,6 +117,9 @@ class GroundTruth:
         sizes: (H, W) of each of N masks where they have several sizes; else None.
         kept: (P,) bool, pixels of regions that shrinking would have lost; in the masks they are good.
         saturated: the regions of AU-sPRO, where a data set has them.
+        ignored: the pixels that count in no metric of pixels. All of the above is then about the others alone: each
+            mask is a row (1, n) of them, so ``sizes`` are no sizes of maps.
+        spoiled: numbers of the images with a defect pixel that is ignored; they are no normal images.
     """
 
     labels: NDArray[np.bool_]
@@ -124,6 +130,8 @@ class GroundTruth:
     sizes: tuple[Size, ...] | None = None
     kept: NDArray[np.bool_] | None = None
     saturated: Regions | None = None
+    ignored: Ignored | None = None
+    spoiled: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, labels: Values, masks: Values | None = None, regions: Sequence[Numbers] | None = None) -> GroundTruth:
@@ -202,10 +210,35 @@ class GroundTruth:
                 raise TaskError(f"the mask of region {number}", found=f"shape {size}", wanted=f"{wanted} as its image")
         return replace(self, saturated=found)
 
+    def without(self, ignored: Ignored) -> GroundTruth:
+        """The same without the ignored pixels, as if the images had none. A region whose pixels all go goes, too.
+
+        Raises:
+            TaskError: there are no masks, they have other sizes, or all pixels of an image are ignored.
+        """
+        if self.map_sizes != ignored.sizes:
+            found = "no masks" if self.map_sizes is None else "masks of other sizes"
+            raise TaskError("ignored pixels", found=found, wanted="the size of the masks")
+        positions, stay, sizes, spoiled = ignored.compact(self.positions)
+        _, regions, region_sizes = np.unique(self.regions[stay], return_inverse=True, return_counts=True)
+        return replace(
+            self, shape=None, positions=positions, regions=regions.astype(np.int32), region_sizes=region_sizes,
+            sizes=sizes, kept=None if self.kept is None else self.kept[stay],
+            saturated=None if self.saturated is None else self.saturated.counted(ignored.counted),
+            ignored=ignored, spoiled=spoiled,
+        )  # fmt: skip
+
     @property
     def map_sizes(self) -> tuple[Size, ...] | None:
         """(H, W) of each image's mask; None without masks."""
+        if self.ignored is not None:
+            return self.ignored.sizes
         return self.sizes if self.shape is None else (self.shape[1:],) * self.shape[0]
+
+    @property
+    def counted_sizes(self) -> tuple[Size, ...] | None:
+        """The same of the pixels that count: rows (1, n) where others are ignored."""
+        return self.map_sizes if self.ignored is None else self.sizes
 
     @property
     def pixel_weights(self) -> NDArray[np.float64]:

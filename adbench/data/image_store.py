@@ -22,7 +22,7 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 
-from ..api.data import Problem, Sample, Size, mask_facts, size_text
+from ..api.data import Problem, Sample, Size, size_text
 from ..util import cache, files, integrity, threads
 from ..util.digests import Digests
 from ..util.errors import DataError, reason
@@ -37,7 +37,7 @@ from .image_files import Bytes
 from .numbered import Numbers
 from .tiling import Grid
 
-FORMAT = 5
+FORMAT = 6
 """Version of the store's format; another number makes all stores anew."""
 
 MOST_WORKERS = 16
@@ -216,8 +216,7 @@ class _Order:
         for sample in self.samples:
             for path in (sample.path, *(sample.masks or (None,))):
                 digest.update(repr(path and (os.path.abspath(path), contents[path])).encode())
-            digest.update(b"".join(b"above %d" % value for value in mask_facts(sample)))
-            digest.update(repr(sample.levels).encode() if sample.levels else b"")
+            digest.update(repr((sample.mask_above, sample.mask_rule, sample.levels)).encode())
         return digest.hexdigest()[:24]
 
     def decode(self, numbers: Sequence[int]) -> Iterator[Decoded | Problem]:

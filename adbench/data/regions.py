@@ -10,13 +10,20 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..api.data import RegionRules, Sample
+from ..api.data import EvalSize, RegionRules, Sample
+from ..api.scores import Region
 from ..util.errors import DataError, reason
+from .framing import Framing
+from .numbered import resized
+
+if TYPE_CHECKING:
+    from .image_store import Store
 
 Bools = NDArray[np.bool_]
 
@@ -62,6 +69,26 @@ def mask_regions(samples: Sequence[Sample], rules: RegionRules) -> Iterator[Mask
             kind, mask = known[found[0]], np.asarray(values != 0)
             saturation = kind.pixels(int(np.count_nonzero(mask)))
             yield MaskRegion(number, mask, saturation, rules.groups.get(sample.defect, ""), kind.defect, path)
+
+
+def saturated_regions(
+    store: Store, framing: Framing, eval_size: EvalSize | None, rules: RegionRules
+) -> Iterator[Region]:
+    """The regions with saturations, brought to the size of the maps as masks are.
+
+    A saturation becomes the same share of the region's pixels there.
+    """
+    for each in mask_regions(store.samples, rules):
+        part = framing.shown_part(each.mask.shape)
+        if eval_size == "native":
+            left, top, right, bottom = map(round, part)
+            mask = each.mask[top:bottom, left:right]
+        else:
+            mask = resized(each.mask.astype(np.int32), part, eval_size or framing.size) != 0
+        pixels = int(np.count_nonzero(mask))
+        if pixels:  # else it lies outside of the crop
+            share = pixels / int(np.count_nonzero(each.mask))
+            yield Region(each.image, mask, each.saturation * share, each.group)
 
 
 def _grey(path: Path) -> NDArray[np.uint8]:

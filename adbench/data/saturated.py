@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,28 @@ class Regions:
     saturations: NDArray[np.float64]
     kinds: tuple[str, ...]
     sizes: tuple[Size, ...]
+
+    def counted(self, counted: Callable[[int], NDArray[np.bool_]]) -> Regions:
+        """The same in images without ignored pixels, each a row (1, n) of the others.
+
+        A saturation becomes the same share of a region's pixels; a region without any goes.
+
+        Args:
+            counted: (H * W,) of an image, by its number; True for the pixels that count.
+        """
+        kept, positions, saturations, sizes = [], [], [], []
+        for number, (image, own) in enumerate(zip(self.images, self.positions, strict=True)):
+            there = counted(image)
+            found = (np.cumsum(there) - 1)[own[there[own]]]
+            if len(found):
+                kept.append(number)
+                positions.append(found)
+                saturations.append(max(1.0, float(self.saturations[number]) * len(found) / len(own)))
+                sizes.append((1, int(np.count_nonzero(there))))
+        return Regions(
+            tuple(self.images[number] for number in kept), tuple(positions), np.array(saturations),
+            tuple(self.kinds[number] for number in kept), tuple(sizes),
+        )  # fmt: skip
 
     @classmethod
     def of(cls, regions: Iterable[Region], images: int) -> Regions:

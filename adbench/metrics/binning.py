@@ -83,7 +83,8 @@ def bin_maps(
     """Sort maps into bins. Each map is read twice.
 
     Args:
-        ground_truth: with masks; where these have several sizes, the maps have the same ones.
+        ground_truth: with masks; where these have several sizes, the maps have the same ones, and where pixels are
+            ignored, the maps are without them (``ignored.Counted``).
         maps: a map for each image; finite.
         pixels: whether to count defect pixels.
         regions: whether to sum up the overlap of regions.

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..api.scores import METRIC_NAMES
 from ..data.ground_truth import GroundTruth
+from ..data.ignored import Counted
 from ..util.errors import TaskError
 from . import weighted
 from .binning import Bins, Maps, bin_maps, overlap_unit, regions_per_image
@@ -82,12 +83,17 @@ class ScoreHistograms:
         scores = scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)
         if maps is None or (ground_truth.shape is None and ground_truth.sizes is None):
             return cls(tuple(paths), ground_truth.labels, scores, np.zeros(len(scores), np.uint16), None, None)
+        if ground_truth.ignored is not None:
+            maps = Counted(maps, ground_truth.ignored)
+            region_maps = None if region_maps is None else Counted(region_maps, ground_truth.ignored)
         pixels, overlap = bin_maps(ground_truth, maps, regions=region_maps is None)
         if region_maps is not None:
             _, overlap = bin_maps(ground_truth, region_maps, pixels=False)
         regions, found = regions_per_image(ground_truth), None
-        if pixel_threshold is not None and ground_truth.map_sizes is not None:
-            found = seg_counts(maps, ground_truth.map_sizes, ground_truth.defects, pixel_threshold)
+        spoiled = list(ground_truth.spoiled)
+        regions[spoiled] = np.maximum(regions[spoiled], 1)  # so that they are no normal images
+        if pixel_threshold is not None and ground_truth.counted_sizes is not None:
+            found = seg_counts(maps, ground_truth.counted_sizes, ground_truth.defects, pixel_threshold)
         return cls(tuple(paths), ground_truth.labels, scores, regions, pixels, overlap, found)
 
     # -- metrics

@@ -23,6 +23,7 @@ import numpy as np
 from ..api.data import Size
 from ..api.scores import Metrics, Region
 from ..data.ground_truth import GroundTruth, Scores, Values, check_finite, check_maps, is_finite, on_cuda, to_numpy
+from ..data.ignored import Counted, Ignored
 from ..util.errors import TaskError
 from . import image_rates
 from .curves import Curve, Images, Look, curve_of, curve_of_images
@@ -51,6 +52,7 @@ def evaluate(
     region_maps: Values | None = None,
     regions: Iterable[Region] | None = None,
     pixel_threshold: float | None = None,
+    ignored: Values | None = None,
 ) -> Metrics:
     """Compute all metrics of one test set; higher scores mean more anomalous.
 
@@ -64,6 +66,7 @@ def evaluate(
         region_maps: (N, H, W) scores for AUPRO and AU-sPRO, in place of ``maps``.
         regions: with saturations, for AU-sPRO; of the size of the maps.
         pixel_threshold: for SegF1; found without the test set.
+        ignored: (H, W) or (N, H, W), not zero for pixels that count in no metric of pixels, as if there were none.
 
     Returns:
         Fractions in [0, 1]. None where there is nothing to measure: image metrics without images
@@ -75,6 +78,8 @@ def evaluate(
     ground_truth = GroundTruth.of(labels, masks)
     if regions is not None:
         ground_truth = ground_truth.with_regions(regions)
+    if ignored is not None:
+        ground_truth = ground_truth.without(Ignored.of(to_numpy("ignored", ignored), len(ground_truth.labels)))
     return evaluate_ground_truth(
         ground_truth, image_scores=image_scores, maps=maps, region_maps=region_maps, pixel_threshold=pixel_threshold
     )
@@ -143,7 +148,9 @@ class _Pixels:
         self.whole: Scores | None = None
         """(N, H, W) where all have one size."""
         if ground_truth.sizes is not None:
-            self.sizes, self.images = ground_truth.sizes, _Images(name, maps, ground_truth.sizes)
+            ignored = ground_truth.ignored
+            images = _Images(name, maps, ignored.sizes if ignored else ground_truth.sizes)
+            self.sizes, self.images = ground_truth.sizes, Counted(images, ignored) if ignored else images
             return
         maps = cast("Values", maps)
         scores = cast("torch.Tensor", maps).detach() if on_cuda(maps) else to_numpy(name, maps)
@@ -163,7 +170,7 @@ class _Pixels:
 
     def pimo(self) -> Aupimo:
         """AUPIMO, to be computed while the curve is counted."""
-        return Aupimo(self.images, self.sizes, self.truth.positions, self.truth.kept)
+        return Aupimo(self.images, self.sizes, self.truth.positions, self.truth.kept, self.truth.spoiled)
 
     def seg_f1(self, threshold: float) -> float | None:
         """SegF1; None without masks."""

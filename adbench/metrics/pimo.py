@@ -278,13 +278,19 @@ class Aupimo:
         positions: (P,) of the pixels in regions, in the flattened images, one after the other; ascending.
         kept: (P,) of these, those that count for their regions alone; None if there are none. An image that has no
             others is not normal, and has no AUPIMO.
+        spoiled: numbers of further images that are not normal.
 
     Attributes:
         exact, official: the means over the defective images; None where not defined, and before ``look``.
     """
 
     def __init__(
-        self, images: Images, sizes: Sequence[Size], positions: Integers, kept: NDArray[np.bool_] | None = None
+        self,
+        images: Images,
+        sizes: Sequence[Size],
+        positions: Integers,
+        kept: NDArray[np.bool_] | None = None,
+        spoiled: Sequence[int] = (),
     ) -> None:
         self.exact: float | None = None
         self.official: float | None = None
@@ -294,7 +300,9 @@ class Aupimo:
         else:
             self._image = np.searchsorted(np.cumsum(pixels), positions, side="right")
         self._count = len(sizes)
-        numbers = np.flatnonzero(np.bincount(self._image, minlength=len(sizes)) == 0).tolist()
+        is_normal = np.bincount(self._image, minlength=len(sizes)) == 0
+        is_normal[list(spoiled)] = False
+        numbers = np.flatnonzero(is_normal).tolist()
         self._marked = None if kept is None else ~kept
         if self._marked is not None:
             self._image = self._image[self._marked]

@@ -57,10 +57,11 @@ def _of_saturated(name: str, truth: GroundTruth) -> str:
 
 
 def _of_pimo(name: str, metrics: Metrics, truth: GroundTruth) -> str:
-    sizes = truth.map_sizes
+    sizes = truth.counted_sizes
     assert sizes is not None
     ends = np.cumsum([height * width for height, width in sizes])
     defective = np.bincount(np.searchsorted(ends, truth.positions, side="right"), minlength=len(sizes))
+    defective[list(truth.spoiled)] += 1
     normal = [size for size, count in zip(sizes, defective.tolist(), strict=True) if not count]
     if not normal:
         return "no image with an empty mask"

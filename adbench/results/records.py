@@ -80,6 +80,9 @@ class Protocol:
     ``FOUND``; None if all images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping by
     ``overlap`` pixels; ``resize_to`` is then the size of the whole image before that, None for its own. The metrics are
     those of whole images.
+    ``mask_rule`` says what a mask marks, where the user gave a rule. ``min_defect_area`` are the pixels of the
+    smallest region that counts. ``ignore_mask`` is the digest of what marks the pixels that count in no metric of
+    pixels; None without it.
     """
 
     size: Size
@@ -107,6 +110,9 @@ class Protocol:
     levels_by: str | None = None
     tile: Size | None = None
     overlap: int = 0
+    mask_rule: str | None = None
+    min_defect_area: int = 0
+    ignore_mask: str | None = None
 
     @property
     def reading_words(self) -> tuple[str, ...]:

@@ -131,6 +131,9 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(found) if found else None
 
 
+_USUAL_TRUTH = {"mask-rule": None, "min-defect-area": 0, "ignore-mask": None}
+
+
 class Names:
     """Names of variants, which are the same wherever a run is shown.
 
@@ -151,7 +154,7 @@ class Names:
 
     def of(self, run: Result) -> str:
         """The name of a run's variant: "msflow:cpu,lr=0.001"."""
-        usual = {"eval-size": "input", "holdout": 0, "classes": None}
+        usual = {"eval-size": "input", "holdout": 0, "classes": None, **_USUAL_TRUTH}
         keys = self._keys.get(_group(run), ())
         differs = {
             key: value for key, value in configuration(run).items() if key in keys and usual.get(key, object()) != value
@@ -252,7 +255,9 @@ def _same_images(run: Result, other: Result) -> bool:
 def configuration(run: Result) -> dict[str, Any]:
     """Every option, with digests of contents in place of files, and how it was evaluated."""
     files = {key: digest[:12] for key, digest in run.identity.files.items()} if run.identity else {}
-    return {**LATER, **run.options, **files, "weights": run.protocol.backbone_weights, **_conditions(run)}
+    how = run.protocol
+    truth = {"mask-rule": how.mask_rule, "min-defect-area": how.min_defect_area, "ignore-mask": how.ignore_mask}
+    return {**LATER, **run.options, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
 
 
 def _conditions(run: Result) -> dict[str, Any]:
@@ -327,7 +332,7 @@ def protocol_parts(protocol: Protocol) -> dict[str, str]:
         "reading": f"read with {protocol.reading.text}" if protocol.reading else "",
         "levels": f"levels {protocol.levels.text} by {protocol.levels_by}" if protocol.levels else "",
         "input": _input_part(protocol),
-        "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop})",
+        "masks": f"masks {masks} ({protocol.mask_resampling}{maps}{crop}){_truth_part(protocol)}",
         "regions": f"regions: {protocol.regions or 'those of the resized masks'}",
         "holdout": f"--holdout {protocol.holdout:g}" if protocol.holdout else "",
         "validation": f"{protocol.validation:g} of the training images for validation" if protocol.validation else "",
@@ -354,6 +359,13 @@ def _input_part(protocol: Protocol) -> str:
         return f"{size}{whole} {how}"
     cut = f"tiles of {size} that overlap by {protocol.overlap}, cut out of"
     return f"{cut} {size_text(protocol.resize_to)} {how}" if protocol.resize_to else f"{cut} the image's own pixels"
+
+
+def _truth_part(protocol: Protocol) -> str:
+    """What a user asked to count as defect pixels; nothing of what is usual."""
+    rule = f", mask rule {protocol.mask_rule}" if protocol.mask_rule else ""
+    area = f", regions under {plural(protocol.min_defect_area, 'pixel')} ignored" if protocol.min_defect_area else ""
+    return f"{rule}{area}{f', ignore mask {protocol.ignore_mask}' if protocol.ignore_mask else ''}"
 
 
 def _setting_part(protocol: Protocol) -> str:

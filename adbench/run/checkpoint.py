@@ -197,7 +197,7 @@ def payload(
         "validation": validation,
         "provenance": provenance.to_table(),
         "map_scale": None if map_scale is None else list(map_scale),
-        "data_options": dict(reading.options) if reading else {},
+        "data_options": {**(reading.options if reading else {}), **job.marking},
         "levels": None if levels is None else [levels.black, levels.white],
         "parts": list(state),
         "state": state,

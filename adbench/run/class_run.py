@@ -18,6 +18,7 @@ from ..backbones.feature_cache import FeatureCache
 from ..data import image_store
 from ..data.framing import Framing
 from ..data.ground_truth import open_ground_truth, sizes_of_maps
+from ..data.ignored import of_file
 from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..metrics.histograms import ScoreHistograms
@@ -27,9 +28,11 @@ from ..stats import thresholds
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.memory import MicroBatches
+from ..util.text import plural
 from .evaluate import GoodImageScores, TestScores, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedClass, ResolvedJob
+from .notices import lost_defects
 from .overlay import Scale
 from .session import Session
 from .watch import Watch
@@ -72,15 +75,20 @@ def open_store(task: Task, part: Part, options: Options, *, skip_bad: bool, watc
     )
 
 
-def check_images(resolved: ResolvedJob, watch: Watch) -> None:
+def check_images(resolved: ResolvedJob, watch: Watch, say: Callable[[str], None] | None = None) -> None:
     """Decode the images of all classes, so that broken ones show before anything is trained.
+
+    ``say`` is called with what is to be known of them.
 
     Raises:
         DataError: the first problem, naming the file.
     """
     for each in resolved.classes:
         for task, part in _opened(each):
-            open_store(task, part, resolved.options, skip_bad=resolved.job.skip_bad, watch=watch)
+            store = open_store(task, part, resolved.options, skip_bad=resolved.job.skip_bad, watch=watch)
+            if part == "test" and say is not None:
+                for line in lost_defects(task, store):
+                    say(line)
 
 
 def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
@@ -153,8 +161,11 @@ class ClassRun:
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
         self.ground_truth = open_ground_truth(
-            self.test.store, self._framing, eval_size=eval_size, rules=resolved.task.region_rules
-        )
+            self.test.store, self._framing, eval_size=eval_size, rules=resolved.task.region_rules,
+            least_area=resolved.task.marking.min_defect_area, ignored=resolved.task.ignored,
+        )  # fmt: skip
+        if self.ground_truth.ignored is not None:
+            self.watch.note(self._ignored_text())
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
@@ -181,6 +192,18 @@ class ClassRun:
     def name(self) -> str:
         """The name of the class."""
         return self.resolved.name
+
+    def _ignored_text(self) -> str:
+        """How much of the test images counts in no metric of pixels."""
+        truth, sizes = self.ground_truth, self.ground_truth.sizes
+        assert truth.ignored is not None
+        assert sizes is not None
+        whole = sum(height * width for height, width in truth.ignored.sizes)
+        share = 1 - sum(width for _, width in sizes) / whole
+        return (
+            f"{self.resolved.task.dataset}/{self.name}: {share:.2%} of the test images' pixels are ignored, and with "
+            f"them defects of {plural(len(truth.spoiled), 'image')}."
+        )
 
     @property
     def framing(self) -> Framing:
@@ -235,11 +258,14 @@ class ClassRun:
         self._good, source = None, self.resolved.good[0]
         if source == "training":  # on which scores are too low
             return
-        sizes = sizes_of_maps(self.good.store, self._framing, self._eval_size)
+        store, path = self.good.store, self.resolved.task.ignored
+        sizes = sizes_of_maps(store, self._framing, self._eval_size)
+        known = sizes or (self._framing.size,) * len(store.samples)
+        ignored = None if path is None else of_file(path, store, self._framing, known)
         with session.timing("score", self.cache):
             self._good = score_good(
                 detector, self.good, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=True,
-                sizes=sizes,
+                sizes=sizes, ignored=ignored,
             )  # fmt: skip
         self.segf1_threshold = self._good.pixel_threshold
 

@@ -10,9 +10,11 @@ from typing import Literal
 
 from ..api.data import TRAIN, Dataset, Problem, Sample, Task, relative_path
 from ..api.levels import Levels
+from ..api.marking import NONZERO
 from ..data import examined
 from ..data.deep import Depth, levels_for
 from ..data.examined import Seen
+from ..data.masks import HINT, MOST
 from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, described
 from ..util.text import plural
@@ -30,8 +32,8 @@ SMALLEST, LARGEST = 32, 50_000_000
 DARK = 32
 """Brightest value of 255 below which an image counts as nearly black."""
 
-INVERTED = 0.98
-"""Share of marked pixels from which a mask counts as inverted."""
+HALF = 0.5
+"""Share of marked pixels above which a mask may be inverted."""
 
 UNREADABLE_CLASS = "class that can't be read"
 """The kind of finding where a reader refuses a class, such as one that was not downloaded."""
@@ -146,10 +148,10 @@ def _check_class(task: Task, watch: Watch | None) -> tuple[Understood, list[Find
         return (lambda done, total: watch(f"{name}: {what} {done}/{total}")) if watch else None
 
     images = examined.images([sample.path for sample in samples], shown("images"))
-    masks: dict[tuple[Path, int], Seen | Problem] = {}
-    for above in sorted({sample.mask_above for sample in samples}):
-        paths = [path for sample in samples if sample.mask_above == above for path in sample.masks]
-        masks |= {(path, above): seen for path, seen in examined.masks(paths, above, shown("masks")).items()}
+    masks: dict[tuple[Path, int, str], Seen | Problem] = {}
+    for rule in sorted({(sample.mask_above, sample.mask_rule) for sample in samples}):
+        paths = [path for each in samples if (each.mask_above, each.mask_rule) == rule for path in each.masks]
+        masks |= {(path, *rule): seen for path, seen in examined.masks(paths, *rule, shown("masks")).items()}
     reader = _Class(task, images, masks)
     contents = Digests().of(images)
     return reader.understood(), [*reader.findings(), *_duplicates(task, contents)]
@@ -161,7 +163,7 @@ class _Class:
 
     task: Task
     images: dict[Path, Seen | Problem]
-    masks: dict[tuple[Path, int], Seen | Problem]
+    masks: dict[tuple[Path, int, str], Seen | Problem]
 
     @property
     def samples(self) -> list[tuple[str, Sample]]:
@@ -268,7 +270,7 @@ class _Class:
             yield self._of("distorts", "nearly black image", path, read, "See whether --range shows more")
 
     def _mask(self, sample: Sample, path: Path) -> Iterator[Finding]:
-        seen, image = self.masks[path, sample.mask_above], self.images[sample.path]
+        seen, image = self.masks[path, sample.mask_above, sample.mask_rule], self.images[sample.path]
         if isinstance(seen, Problem):
             what = "missing mask" if not path.exists() else "unreadable mask"
             yield self._of("stops", what, path, f"mask of {sample.path.name}: {seen.found}", seen.hint)
@@ -281,9 +283,10 @@ class _Class:
         if seen.peak == 0:
             remedy = "Draw the defect, or move the image to the good ones"
             yield self._of("stops", "mask without a defect pixel", path, remedy=remedy)
-        if seen.peak >= INVERTED:
-            yield self._of("distorts", "mask that marks nearly all", path, f"{seen.peak:.0%} of the pixels",
-                           "See whether it is inverted")  # fmt: skip
+        if seen.peak > HALF and sample.mask_rule != NONZERO:
+            level: Level = "stops" if seen.peak >= MOST else "note"
+            what = "mask that marks nearly all" if seen.peak >= MOST else "mask that marks over half"
+            yield self._of(level, what, path, f"{seen.peak:.1%} of the pixels", HINT)
 
     def _sizes(self) -> Iterator[Finding]:
         sizes = self.understood().sizes

@@ -15,6 +15,7 @@ from ..api.data import Size
 from ..api.detector import Detector
 from ..api.scores import Metrics, Scores
 from ..data.ground_truth import GroundTruth, Resized, tensor_to_numpy
+from ..data.ignored import Ignored
 from ..data.images import Batch, Images
 from ..metrics.histograms import ScoreHistograms
 from ..metrics.metrics import evaluate_ground_truth
@@ -117,7 +118,9 @@ class TestScores:
 
 def _at_size_of(ground_truth: GroundTruth, maps: AnyMaps) -> Maps:
     if ground_truth.sizes is not None and maps is not None:
-        return Resized(maps, ground_truth.sizes)
+        sizes = ground_truth.map_sizes
+        assert sizes is not None
+        return Resized(maps, sizes)
     return None if maps is None or isinstance(maps, MapFile) else _native(maps)  # a file's have masks to compare with
 
 
@@ -209,6 +212,7 @@ def score_good(
     micro_batches: MicroBatches | None = None,
     with_pixels: bool = False,
     sizes: Sequence[Size] | None = None,
+    ignored: Ignored | None = None,
 ) -> GoodImageScores:
     """Score good images for a threshold: like ``score_all``, but of each map only the highest value is kept.
 
@@ -220,6 +224,7 @@ def score_good(
         micro_batches: remembers between calls how many images fit into memory at once.
         with_pixels: find a threshold of pixels, too.
         sizes: (H, W) at which each map is compared; None for the input's.
+        ignored: pixels that don't count for the threshold of pixels.
     """
     image, highest, moments = [np.empty(0)], [np.empty(0)], PixelMoments()
     for done, scores in _batch_by_batch(detector, images, name, watch, micro_batches or MicroBatches("scoring")):
@@ -227,16 +232,20 @@ def score_good(
         if scores.map is not None:
             highest.append(_highest(scores.map.float()))
             if with_pixels:
-                _add_pixels(moments, scores.map, None if sizes is None else sizes[done : done + len(scores.map)])
+                part = None if sizes is None else sizes[done : done + len(scores.map)]
+                _add_pixels(moments, scores.map, part, ignored, done)
     found, values = np.concatenate(image), np.concatenate(highest)
     return GoodImageScores(found, values if 0 < len(values) == len(found) else None, moments.threshold)
 
 
-def _add_pixels(moments: PixelMoments, maps: torch.Tensor, sizes: Sequence[Size] | None) -> None:
-    """Add the pixels of a batch, at the sizes at which its maps are compared."""
+def _add_pixels(
+    moments: PixelMoments, maps: torch.Tensor, sizes: Sequence[Size] | None, ignored: Ignored | None, done: int
+) -> None:
+    """Add the pixels of a batch that count, at the sizes at which its maps are compared; ``done`` images precede it."""
     compared = maps.float() if sizes is None else Resized(maps, tuple(sizes))
     for number in range(len(maps)):
-        moments.add(tensor_to_numpy(torch.as_tensor(compared[number])))
+        values = tensor_to_numpy(torch.as_tensor(compared[number]))
+        moments.add(values if ignored is None else values.reshape(-1)[ignored.counted(done + number)])
 
 
 def _batch_by_batch(

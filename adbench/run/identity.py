@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api.backbone_table import TRANSFORMERS
 from ..api.data import Task, mask_facts, relative_path
+from ..api.marking import Marking
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
 from ..data import depths
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ..api.registry import Registry
 
 DATA_DIGITS = 32
+
+IGNORED = "ignore-mask"
+"""The ignore mask among the files of an identity."""
 
 AUXILIARY = "aux."
 """Prefix of auxiliary data among the files of an identity, besides names of options."""
@@ -70,7 +74,7 @@ class Identifier:
         one, *others = classes.values()
         data = one if not others else joint_digest(classes)
         together = classes if others else {}
-        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, watch), together)
+        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, tasks, watch), together)
 
     def decided(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None) -> list[Task]:
         """The tasks of a job's classes with the levels of their images. Raises the errors of ``depths.decide``."""
@@ -109,8 +113,10 @@ class Identifier:
         names = dict.fromkeys(defining_modules(found.build, found.options))
         return [module for name in names if (module := source.module_of(name)) is not None]
 
-    def _files(self, job: Job, watch: Watch | None) -> dict[str, str]:
+    def _files(self, job: Job, tasks: Sequence[Task], watch: Watch | None) -> dict[str, str]:
         found = backbone_codes(self.registry, vars(job.options))
+        ignored = ignored_digest(tasks[0].marking, self.digests)
+        found |= {} if ignored is None else {IGNORED: ignored}
         for key, path in file_options(job.options).items():
             digest = self.digests.of([path])[path]
             if digest is None:
@@ -164,6 +170,28 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
     contents = digests.of(files, watch)
     facts = sorted((file.relative_to(path).as_posix(), contents[file]) for file in files)
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:DATA_DIGITS]
+
+
+def ignored_digest(marking: Marking, digests: Digests) -> str | None:
+    """12 hex digits of the content of an ignore mask, or of a folder of them; None without one.
+
+    All masks of a folder count, so that the results of all its classes are of one protocol.
+
+    Raises:
+        UsageError: one can't be read.
+    """
+    if marking.ignore_mask is None:
+        return None
+    place = Path(marking.ignore_mask).expanduser()
+    paths = sorted(place.glob("*.png")) if place.is_dir() else [place]
+    contents = digests.of(paths)
+    if not contents or None in contents.values():
+        found = "no file CLASS.png" if not contents else "a file that can't be read"
+        raise UsageError(f"--ignore-mask {place}", found=found, wanted="an image, or a folder with CLASS.png")
+    if not place.is_dir():
+        return str(contents[place])[:12]
+    facts = [(path.name, contents[path]) for path in paths]
+    return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str:

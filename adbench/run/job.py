@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ import torch
 
 from ..api.context import BuildContext
 from ..api.data import EvalSize, Sample, Setting, Task, size_text
+from ..api.data_options import split
 from ..api.levels import Levels
 from ..api.options import Options, naming, option_text
 from ..api.tiles import asked_size
@@ -26,6 +28,9 @@ from ..util.text import digest_of_text, plural, safe_name
 
 FOLDS = 5
 """Models that a cross-validation of the threshold trains, unless the user wants another number."""
+
+IGNORE = "ignore_mask"
+"""The option of data sets that names an ignore mask."""
 
 NAMED = 3
 """Up to this many jointly trained classes, a message lists their names."""
@@ -111,6 +116,14 @@ class Job(RunSettings):
             )
 
     @property
+    def marking(self) -> dict[str, Any]:
+        """What the user asked to count as defect pixels, with absolute paths."""
+        found, _ = split(dict(self.data_options))
+        return {
+            key: os.path.abspath(os.path.expanduser(value)) if key == IGNORE else value for key, value in found.items()
+        }
+
+    @property
     def target_of_own_images(self) -> float | None:
         """The share of false alarms to promise from held-out images; None where a cross-validation is wanted."""
         return self.target_false_alarms if self.folds is None else None
@@ -182,6 +195,9 @@ def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None 
     if job.eval_size is not None:
         facts["eval_size"] = job.eval_size
         words.append(size_text(job.eval_size))
+    if truth := {key: value for key, value in split(dict(job.data_options))[0].items() if key != IGNORE}:
+        facts["marking"] = truth  # the content of an ignore mask is among the files
+        words += [safe_name(f"{key.replace('_', '')}-{value}".replace(":", "")) for key, value in truth.items()]
     if job.holdout:
         facts["holdout"] = job.holdout
         words.append(f"holdout{job.holdout:g}")

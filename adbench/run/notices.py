@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..api.data import Sample, Task, relative_path
+from ..data.image_store import Store
 from ..util.digests import Digests
 from ..util.text import plural
 
@@ -34,10 +35,37 @@ class Notices:
             if place in self._told:  # by another method or seed
                 continue
             self._told.add(place)
-            for line in (*task.remarks, *copies(task, self._digests)):
-                if line not in self._said:
-                    self._said.add(line)
-                    self._say(line)
+            for line in (*task.remarks, *no_masks(task), *copies(task, self._digests)):
+                self.say(line)
+
+    def say(self, line: str) -> None:
+        """Say a line, unless it was said before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._say(line)
+
+
+def no_masks(task: Task) -> list[str]:
+    """A line where defective test images have no masks, unless the reader said so."""
+    has_defects = any(sample.label for sample in task.test) and not any(sample.masks for sample in task.test)
+    if not has_defects or any("no masks" in remark for remark in task.remarks):
+        return []
+    return [f"{task.dataset}/{task.class_name}: no masks, so no pixel metrics."]
+
+
+def lost_defects(task: Task, store: Store) -> list[str]:
+    """A warning where the defects of test images lie outside of the part of the image that the method sees."""
+    marked = [number for number, sample in enumerate(store.samples) if sample.masks]
+    lost = [number for number in marked if store.regions is not None and not len(store.regions[number])]
+    if not lost:
+        return []
+    named = ", ".join(relative_path(store.samples[number].path, task.root) for number in lost[:LISTED])
+    more = f" and {len(lost) - LISTED} more" if len(lost) > LISTED else ""
+    return [
+        f"Warning: {task.dataset}/{task.class_name}: the defects of {len(lost)} of {plural(len(marked), 'image')} lie "
+        f"outside of the crop that the method sees, so metrics of pixels have lost them: {named}{more}. With "
+        "-o resize=stretch it sees the whole image."
+    ]
 
 
 def copies(task: Task, digests: Digests) -> list[str]:

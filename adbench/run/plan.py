@@ -128,7 +128,7 @@ class Plan(RunSettings):
             data_root=self.data_root,
             seed=seed,
             auxiliary=tuple(sorted(auxiliary.items())),
-            data_options=tuple(changes(self.dataset.options).items()),
+            data_options=tuple({**changes(self.dataset.options), **changes(self.dataset.marking)}.items()),
             varied=self._varied(method),
             **settings,
         )
@@ -375,7 +375,7 @@ def _prepare(
             return Outcome(job, results, reused=True)
         require_writable(job.results)
         builds.require(resolved)
-        check_images(resolved, watch)
+        check_images(resolved, watch, notices.say)
         stale = None if there else predecessor(job, resolved.identity)
         if stale is not None:
             run, standing = stale

@@ -20,7 +20,7 @@ from ..api.options import from_json
 from ..api.scores import METRIC_NAMES, PIXEL_METRICS, Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data.framing import Framing
-from ..results.records import Best, EpochRecord, Result
+from ..results.records import Best, EpochRecord, Protocol, Result
 from ..results.run_files import folder_of, read_epochs, read_scores, read_threshold_scores
 from ..results.store import RunFolder
 from ..stats import thresholds
@@ -35,7 +35,7 @@ from .job import Job, ResolvedClass, ResolvedJob, prepare, run_name
 from .places import named_in
 from .reopen import Reopener, scores_differ
 from .session import Session
-from .standing import Inspector
+from .standing import Inspector, marking_of
 from .watch import Watch
 
 
@@ -90,6 +90,11 @@ def at_size(
     """
     first = model[0]
     _require_pixels(model)
+    if any(each.protocol.ignore_mask for each in model):
+        raise ResultError(
+            f"run {first.run}", found="an ignore mask, whose place is not stored",
+            hint="Train it again, with --eval-size and --ignore-mask",
+        )  # fmt: skip
     for each in model:
         standing = inspector.standing(each)
         if standing.state != "current":
@@ -155,7 +160,14 @@ def _job(result: Result, results: Path, reopener: Reopener) -> Job:
         test=how.test,
         levels=how.levels_given,
         label=result.label,
+        data_options=tuple(_marking(how).items()),
     )
+
+
+def _marking(how: Protocol) -> dict[str, Any]:
+    """What the run's masks count as defect, as its user gave it."""
+    usual = {"mask_rule": "auto", "min_defect_area": 0}
+    return {key: value for key, value in marking_of(how).items() if value != usual[key]}
 
 
 def _eval_every(result: Result) -> int | None:

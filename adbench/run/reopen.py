@@ -25,7 +25,7 @@ from . import own_shape, places
 from .identity import data_digest
 from .map_file import MapFile
 from .own_shape import OwnShape
-from .standing import reader_of
+from .standing import marking_of, reader_of
 from .trained import TrainedModel, open_model
 
 DIFFERENCE = 0.05
@@ -101,7 +101,7 @@ class Reopener:
     def _place(self, result: Result) -> tuple[Task, Path]:
         contents = result.identity.data if result.identity else ""
         how = result.protocol
-        read = repr((how.reading, how.levels))
+        read = repr((how.reading, how.levels, marking_of(how)))
         key = (result.dataset, result.class_name, result.fingerprint, contents, how.test, read)
         if key not in self._found:
             self._found[key] = self._find(result)

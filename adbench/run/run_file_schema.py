@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from ..api.data import SETTINGS, Dataset
+from ..api.marking import Marking
 from ..api.method import Method
 from ..api.option_meanings import option_meanings
 from ..api.options import Options, Range, option_types
@@ -104,7 +105,9 @@ def _table(properties: Mapping[str, Schema], meanings: Mapping[str, str], title:
 
 
 def _dataset(dataset: Dataset, parts: _Parts) -> Schema:
-    options = _options(type(dataset.options), parts) if dataset.options is not None else {}
+    options = _options(Marking, parts)
+    if dataset.options is not None:
+        options |= _options(type(dataset.options), parts)
     properties: dict[str, Schema] = {
         "name": {"const": dataset.name},
         "root": {"type": "string"},

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..api.data import Dataset, Task
+from ..api.data_options import split
+from ..api.marking import AUTO
 from ..api.options import option_text
 from ..api.registry import Registry
-from ..results.records import Identity, Result
+from ..results.records import Identity, Protocol, Result
 from ..results.store import RunFolder
 from ..results.variants import Names
 from ..util import numerics
@@ -168,7 +170,13 @@ class Inspector:
             return
         roots = (*self.roots, *of_data(result, self.results)) if reader.needs_root else (cache_folder(),)
         for root in dict.fromkeys(roots):
-            key = (result.dataset, class_name, root, result.protocol.test, repr(result.protocol.reading))
+            key = (
+                result.dataset,
+                class_name,
+                root,
+                result.protocol.test,
+                repr((result.protocol.reading, marking_of(result.protocol))),
+            )
             if key not in self._tasks:
                 self.show(f"looking at {result.dataset}/{class_name}")
                 try:
@@ -196,7 +204,12 @@ def reader_of(result: Result, registry: Registry) -> Dataset:
         UsageError: its reader has no such options now.
     """
     reading = result.protocol.reading
-    return registry.reader(result.dataset, reading.options if reading else {})
+    return registry.reader(result.dataset, {**(reading.options if reading else {}), **marking_of(result.protocol)})
+
+
+def marking_of(how: Protocol) -> dict[str, Any]:
+    """What a result's masks count as defect, as options of its data set; where its ignore mask lies is unknown."""
+    return {"mask_rule": how.mask_rule or AUTO, "min_defect_area": how.min_defect_area}
 
 
 def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
@@ -209,12 +222,15 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
     name = job.classes[0]  # jointly trained classes are stale together
     folder = RunFolder(job.results, job.dataset, name, job.method, "any").path.parent
     together = job.classes if job.setting == "multi-class" else ()
+    common, reading = split(dict(job.data_options))
+    marking = (common.get("mask_rule"), common.get("min_defect_area", 0), common.get("ignore_mask") is not None)
     setting = (
         job.setting,
         job.shots,
         together,
         job.test,
-        tuple(f"{key}={option_text(key, value)}" for key, value in job.data_options),
+        tuple(f"{key}={option_text(key, value)}" for key, value in reading.items()),
+        marking,
         job.levels,
     )
     asked = (job.method, job.dataset, name, job.preset, dict(job.overrides), job.seed, job.holdout, setting)
@@ -225,7 +241,8 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         except ResultError:
             continue
         how = run.protocol
-        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words, how.levels_given)
+        marking = (how.mask_rule, how.min_defect_area, how.ignore_mask is not None)
+        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words, marking, how.levels_given)
         made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
         reasons = _reasons(run.identity, {now.code})
         if run.identity and _backbones(run.identity) != _backbones(now):

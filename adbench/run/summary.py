@@ -18,6 +18,7 @@ import torch
 from ..api import options as options_module
 from ..api.data import Task, relative_path
 from ..api.detector import Detector
+from ..api.marking import AUTO
 from ..api.options import BackboneOptions, Options
 from ..data.framing import Framing
 from ..data.ground_truth import RESAMPLING
@@ -36,8 +37,10 @@ from ..results.records import (
 )
 from ..results.result_file import SCHEMA
 from ..util import devices
+from ..util.digests import Digests
 from ..util.memory import MicroBatches
 from . import places
+from .identity import ignored_digest
 from .provenance import Provenance
 from .session import Session
 
@@ -144,6 +147,9 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         levels_by=None if task.levels is None else GIVEN if job.levels else FOUND,
         tile=options.tile,
         overlap=options.overlap,
+        mask_rule=None if task.marking.mask_rule == AUTO else task.marking.mask_rule,
+        min_defect_area=task.marking.min_defect_area,
+        ignore_mask=ignored_digest(task.marking, Digests()),
     )
 
 

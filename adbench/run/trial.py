@@ -130,7 +130,10 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    ground_truth = open_ground_truth(test.store, framing, eval_size=eval_size, rules=task.region_rules)
+    ground_truth = open_ground_truth(
+        test.store, framing, eval_size=eval_size, rules=task.region_rules, least_area=task.marking.min_defect_area,
+        ignored=task.ignored,
+    )  # fmt: skip
     with scoring(saved.path, method.name):
         scores = score_all(detector, test, name=method.name, watch=watch.stage, sizes=ground_truth.map_sizes)
     stored = ours.threshold_of(job.class_name) if ours else None
@@ -174,10 +177,11 @@ def _other_reading(saved: AnyCheckpoint, task: Task) -> list[str]:
     reading = Reading.of(task.options)
     if not isinstance(saved, Checkpoint) or reading is None or saved.dataset != task.dataset:
         return []
-    if not saved.data_options or reading.options == saved.data_options:
+    trained = data_options.split(saved.data_options)[1]
+    if not trained or reading.options == trained:
         return []
     return [
-        f"Note: {saved.path} was trained on images read with {Reading(saved.data_options).text}. Read with other "
+        f"Note: {saved.path} was trained on images read with {Reading(trained).text}. Read with other "
         "options, its training images may be among those that are scored."
     ]
 
@@ -230,7 +234,7 @@ def read_as(saved: AnyCheckpoint, dataset: Dataset) -> Dataset:
     if not isinstance(saved, Checkpoint) or saved.dataset != dataset.name:
         return dataset
     try:
-        changed = data_options.changes(dataset.options)
+        changed = {**data_options.changes(dataset.options), **data_options.changes(dataset.marking)}
         return data_options.with_options(dataset, {**saved.data_options, **changed})
     except UsageError:
         return dataset

@@ -153,7 +153,7 @@ def test_values_without_a_meaning(tmp_path):
 @pytest.mark.parametrize("with_mask", [False, True])
 def test_large_images_load_without_a_warning(with_mask, tmp_path, monkeypatch):
     """An image loads without Pillow's warning, whatever Pillow's own limit, which is restored."""
-    path = save(tmp_path / "large.png", np.ones((40, 40), np.uint8))
+    path = save(tmp_path / "large.png", np.tri(40, dtype=np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -33,7 +33,7 @@ def palette_mask() -> Image.Image:
         Image.fromarray(np.array([[0, 1], [0, 7]], np.uint8)),
         Image.fromarray(np.array([[0, 1], [0, 300]], np.uint16)),
         Image.fromarray(np.array([[0, 1], [0, 70000]], np.int32)),
-        Image.fromarray(np.array([[0, 0.001], [np.nan, 1]], np.float32)),
+        Image.fromarray(np.array([[0, 1], [np.nan, 3]], np.float32)),
         Image.fromarray(np.array([[False, True], [False, True]])),
         Image.fromarray(np.array([[[0, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 9]]], np.uint8)),
         palette_mask(),

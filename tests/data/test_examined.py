@@ -50,7 +50,7 @@ def test_colours_of_many_bits_are_no_grey(tmp_path):
 def test_the_share_of_a_mask_counts_values_above_its_limit(tmp_path):
     """A mask of soft edges has fewer marked pixels above 127 than above 0."""
     mask = save(tmp_path / "mask.png", np.asarray([[0, 60], [0, 255]], np.uint8))
-    shares = [examined.masks([mask], above)[mask] for above in (0, 127)]
+    shares = [examined.masks([mask], above, "auto")[mask] for above in (0, 127)]
     assert [each.peak for each in shares if isinstance(each, Seen)] == [0.5, 0.25]
 
 

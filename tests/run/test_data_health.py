@@ -77,10 +77,19 @@ def test_what_stops_a_run_is_found(nut):
     ]
 
 
-def test_what_distorts_numbers_is_found(nut):
-    """Duplicates between the splits, an inverted mask, a dark and a small image distort numbers and stop nothing."""
-    (nut / "test/good/copy.png").write_bytes((nut / "train/good/1.png").read_bytes())
+@pytest.mark.parametrize(("rule", "level"), [("auto", "stops"), ("nonzero", None)])
+def test_a_mask_that_marks_nearly_all_stops_a_run(nut, rule, level):
+    """A mask whose background counts as defect is found, unless the user says that it is right."""
     mask(nut / "ground_truth/cut/0_mask.png", marked=SIDE * SIDE)
+    reader = registry.load().reader("folder", {"mask_rule": rule})
+    found = data_health.check(reader, nut.parent, ["nut"])
+    wanted = [(level, "mask that marks nearly all", "nut/ground_truth/cut/0_mask.png")] if level else []
+    assert kinds(found) == wanted
+
+
+def test_what_distorts_numbers_is_found(nut):
+    """Duplicates between the splits, a dark and a small image distort numbers and stop nothing."""
+    (nut / "test/good/copy.png").write_bytes((nut / "train/good/1.png").read_bytes())
     save(nut / "train/good/dark.png", np.full((SIDE, SIDE, 3), 9, np.uint8))
     image(nut / "test/good/small.png", (SIDE, 10))
     found = check(nut)
@@ -88,7 +97,6 @@ def test_what_distorts_numbers_is_found(nut):
     assert kinds(found) == [
         ("distorts", "nearly black image", "nut/train/good/dark.png"),
         ("distorts", "very small image", "nut/test/good/small.png"),
-        ("distorts", "mask that marks nearly all", "nut/ground_truth/cut/0_mask.png"),
         ("distorts", "images of several sizes", ""),
         ("distorts", "the same image in train and test", "nut/train/good/1.png"),
     ]

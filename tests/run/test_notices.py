@@ -57,6 +57,6 @@ def test_each_line_is_said_once(tmp_path):
     notices = Notices(Digests(tmp_path), said.append)
     notices.tell([task])
     notices.tell([task, replace(task)])
-    assert [line[:16] for line in said] == ["d/c: a split.", "Warning: d/c: 1 "]
+    assert [line[:16] for line in said] == ["d/c: a split.", "d/c: no masks, s", "Warning: d/c: 1 "]
     Notices(Digests(tmp_path), said.append).tell([replace(task, options=None, remarks=())])
-    assert [line[:16] for line in said[2:]] == ["Warning: d/c: 1 "]
+    assert [line[:16] for line in said[3:]] == ["d/c: no masks, s", "Warning: d/c: 1 "]
