@@ -23,10 +23,6 @@ PLACES = (
 NAMES = ("1.png", "2.jpg", "1_mask.png", "2_GT.bmp", "3_label.png", "4.heic", "notes.txt", "ok_5.png", "ng_5.png")
 PATHS = st.tuples(st.sampled_from(PLACES), st.sampled_from(NAMES)).map(lambda parts: "/".join(filter(None, parts)))
 TREES = st.lists(PATHS, min_size=3, max_size=14)
-    st.builds(lambda *parts: "/".join(filter(None, parts)), st.sampled_from(PLACES), st.sampled_from(NAMES)),
-    min_size=3,
-    max_size=14,
-)
 OPTIONS = st.sampled_from(
     [{}, {"good": ("ok",)}, {"good": ("ok_*",), "bad": ("ng_*",)}, {"good": ("**/ok*",)}, {"bad": ("**/ng*", "NG")}]
 )
