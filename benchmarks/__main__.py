@@ -312,6 +312,20 @@ def site(runs: int, keep: Path | None) -> None:
 
 
 @app.command()
+@click.option("--method", "methods", multiple=True, default=["padim", "patchcore", "dfm"], show_default=True)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), envvar=REAL_DATA, show_envvar=True,
+              help="A folder of MVTec-layout classes beside demo.")  # fmt: skip
+@click.option("--size", default=128, show_default=True)
+@click.option("--workers", default=2, show_default=True)
+@click.option("--seeds", default=2, show_default=True, help="Number of seeds.")
+def executors(methods: tuple[str, ...], data: Path | None, size: int, workers: int, seeds: int) -> None:
+    """One run file by local, processes and ray; a worker is killed in mid-run, and the table must be that of local."""
+    from . import executors as benchmark
+
+    benchmark.run(methods, data, size, workers, seeds, _console())
+
+
+@app.command()
 @click.option("--seed", default=0, show_default=True, help="Another one draws other kills, faults and inputs.")
 @click.option("--share", default=1.0, show_default=True, type=click.FloatRange(0, 1, min_open=True),
               help="Part of the tries, such as 0.1.")  # fmt: skip
@@ -337,8 +351,8 @@ def campaign(
             raise click.BadParameter(f"'{name}'; there are {', '.join(PARTS)}", param_hint="--part")
     with tempfile.TemporaryDirectory(prefix="adbench-campaign-") as folder:
         place = (keep or Path(folder)).resolve()
-        kept = Kept(rows, seed, share) if rows else None
         work = Campaign(seed, share, place, _console_of_messages().print)
+        kept = Kept(rows, seed, work.tenths()[0].share) if rows else None
         done = list(work.rows(parts or PARTS, kept, 60 * minutes))
         show(done, _console(), seed=seed, share=share)
     if any(row.faults for row in done):

@@ -56,7 +56,7 @@ class Campaign:
     def tenths(self) -> list[Campaign]:
         """The parts of the campaign, of which each tries something of everything: the whole one has ten."""
         number = max(1, round(TENTHS * self.share))
-        share, places = self.share / number, range(number)
+        share, places = round(self.share / number, 6), range(number)
         return [replace(self, share=share, tenth=place, place=self.place / str(place)) for place in places]
 
     def count(self, whole: int) -> int:

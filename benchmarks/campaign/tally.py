@@ -59,7 +59,8 @@ class Kept:
 
     Attributes:
         path: the file; several processes may add to it at once.
-        seed, share: of the campaign; rows of others are left alone.
+        seed: of the campaign.
+        share: of one of its tenths. Rows of another seed or share are left alone.
     """
 
     path: Path
