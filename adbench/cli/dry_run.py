@@ -12,18 +12,19 @@ from .console import print_tables, status_line
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
+    from ..run.dispatch import Where
     from ..run.heatmaps import Kind
     from ..run.job import Job
 
 
-def show_forecasts(jobs: Sequence[Job], registry: Registry, format_: str, *, maps: Kind | None) -> None:
+def show_forecasts(jobs: Sequence[Job], registry: Registry, format_: str, *, maps: Kind | None, where: Where) -> None:
     """Print which jobs are done and which are left; the exit code is that of the run if some can't run."""
     from ..report.dry_run import dry_run
     from ..run.forecast import forecasts
 
     with status_line() as show:
         found = forecasts(jobs, registry, maps=maps, show=show)
-    print_tables([dry_run(found)], format_)
+    print_tables([dry_run(found, where.workers or 1)], format_)
     errors = [each.error for each in found if each.error is not None]
     if errors:
         mistakes = len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors)

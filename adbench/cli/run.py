@@ -165,7 +165,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
     suite, grid = suite_of(registry, run_file, asked, common)
     jobs, outcomes = planned_jobs(suite, registry, grid, run_file), list[Outcome]()
     if dry_run:
-        show_forecasts(jobs, registry, format_, maps=maps)
+        show_forecasts(jobs, registry, format_, maps=maps, where=where)
         return
     values.compute_with(threads)  # around training; each training finds and reports its own number
     with report_if_stopped(jobs, outcomes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -201,31 +202,36 @@ def publish(runs: Sequence[str], results: Path, dataset: str | None, class_name:
     with status_line() as show:
         done = publishing.publish(
             found, repository, layout=layout, branch=branch, prefer=prefer, dry_run=dry_run, message=message,
-            build_site=None if no_site else _site_builder(site, title, data_roots, plugin_files, show), watch=show,
+            build_site=None if no_site else _site_builder(title, data_roots, plugin_files, show),
+            check_site=None if no_site else partial(_require_site, site), watch=show,
         )  # fmt: skip
     if not dry_run:
         say(_published(done))
     _end(done.merged, [results], done.repository, format_, dry_run=dry_run)
 
 
+def _require_site(name: str, site: Path) -> None:
+    """Refuse a folder of a repository that holds other files than a site's; ``name`` is the folder's name there."""
+    from ..report.site import folder
+
+    try:
+        folder.require(site)
+    except UsageError as error:  # it names the temporary clone
+        raise UsageError(
+            f"--site {name}", found=error.parts["found"], wanted=error.parts["wanted"],
+            hint="Choose another folder with --site, or give --no-site",
+        ) from error  # fmt: skip
+
+
 def _site_builder(
-    name: str, title: str | None, data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
-    show: Callable[[str], None],
-) -> Callable[[Path, Path], object]:  # fmt: skip
-    """What builds the site of a repository, as ``adbench site`` does; ``name`` is its folder there."""
+    title: str | None, data_roots: Sequence[Path], plugin_files: tuple[Path, ...], show: Callable[[str], None]
+) -> Callable[[Path, Path], object]:
+    """What builds the site of a repository, as ``adbench site`` does."""
 
     def build(results: Path, site: Path) -> object:
         from ..report import site as pages
-        from ..report.site import folder
         from ..report.site.build import TITLE
 
-        try:
-            folder.require(site)
-        except UsageError as error:  # it names the temporary clone
-            raise UsageError(
-                f"--site {name}", found=error.parts["found"], wanted=error.parts["wanted"],
-                hint="Choose another folder with --site, or give --no-site",
-            ) from error  # fmt: skip
         return pages.build(
             [results], site, registry=load_plugins(plugin_files), data_roots=data_roots, title=title or TITLE,
             show=show, warn=warn,

@@ -60,7 +60,8 @@ def show(run: str, results: Path, format_: str, why: bool, data_roots: Sequence[
     if format_ == "json":
         click.echo(page.to_json_text(shown), nl=False)
         return
-    print_tables([page.metrics_table(shown), *(report.why(chosen) if why else [])], format_)
+    tables = [page.metrics_table(shown)]
+    print_tables(report.with_reasons(tables, chosen) if why else tables, format_)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED
     click.echo(f"\n{page.to_text(shown, width)}", nl=False)
 

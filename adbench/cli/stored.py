@@ -88,7 +88,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
         latencies=speeds.stored(results, counting.results, warn),
         metrics=values.metrics([metrics] if metrics else [], MAIN_METRICS),
     )  # fmt: skip
-    print_tables([*tables, *(report.why(counting.results) if why else [])], format_)
+    print_tables(report.with_reasons(tables, counting.results) if why else tables, format_)
 
 
 @click.command(short_help="Compare methods, or variants of one, class by class.")
@@ -140,7 +140,7 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
         every_pair=None if pairs is None else pairs == "all", by_class=by_class,
     )  # fmt: skip
     compared = [each for each in counting.results if each.method in methods or counting.names.of(each) in methods]
-    print_tables([*tables, *(report.why(compared) if why else [])], format_)
+    print_tables(report.with_reasons(tables, compared) if why else tables, format_)
 
 
 def _confidence(results: Path) -> Confidence:

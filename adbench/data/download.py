@@ -81,12 +81,12 @@ def download(archive: Archive, folder: Path, watch: Watch | None = None) -> Path
         DataError: the content is not the published one, the download broke off (calling again goes on), or the disk
             is full.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     path = folder / archive.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock", timeout=0):
+        with _alone(path):
             if path.is_file():
                 require_content(archive, path, watch)
             else:
@@ -97,9 +97,30 @@ def download(archive: Archive, folder: Path, watch: Watch | None = None) -> Path
         raise NoWayError(f"{urlsplit(archive.url).netloc} answers {error.code} {error.reason}") from error
     except OSError as error:
         raise DataError(f"{path} can't be written", found=reason(error), hint="Free some space") from error
-    with suppress(OSError):
-        Path(f"{path}.lock").unlink()
     return path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from loading a file meanwhile; afterwards no lock is left, however it ended.
+
+    Raises:
+        Timeout: another process loads it.
+    """
+    from filelock import FileLock
+
+    lock = Path(f"{path}.lock")
+    held = FileLock(lock, timeout=0)
+    held.acquire()
+    try:
+        yield
+    finally:
+        if os.name != "nt":  # which removes no open file
+            lock.unlink(missing_ok=True)  # while it is held: afterwards it may be another process's
+        held.release()
+        if os.name == "nt":
+            with suppress(OSError):
+                lock.unlink()
 
 
 def require_content(archive: Archive, path: Path, watch: Watch | None = None) -> None:

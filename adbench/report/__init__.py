@@ -7,6 +7,6 @@ from .by_option import by_option
 from .compare import compare
 from .leaderboard import leaderboard
 from .runs import list_runs, trial_table, verdict_table
-from .undefined import why
+from .undefined import with_reasons
 
-__all__ = ["by_option", "compare", "leaderboard", "list_runs", "trial_table", "verdict_table", "why"]
+__all__ = ["by_option", "compare", "leaderboard", "list_runs", "trial_table", "verdict_table", "with_reasons"]

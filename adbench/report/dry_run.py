@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,11 +24,12 @@ SHOWN = 5
 """Most notes about single tasks."""
 
 
-def dry_run(forecasts: Sequence[Forecast]) -> Table[Forecast]:
+def dry_run(forecasts: Sequence[Forecast], workers: int = 1) -> Table[Forecast]:
     """A row for each task: its state, and about what it will take in time and on the disk.
 
     Args:
         forecasts: of all tasks of a command, of which there is at least one.
+        workers: how many tasks run at once.
     """
     counts = Counter(each.state for each in forecasts)
     states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
@@ -41,6 +43,7 @@ def dry_run(forecasts: Sequence[Forecast]) -> Table[Forecast]:
                audience="all" if any(row.job.varied for row in forecasts) else "programs", role="key"),
         Column("preset", "preset", lambda row: row.job.preset, audience=_if_several([e.job.preset for e in forecasts]),
                role="key"),
+        Column("size", "size", _size, audience=_if_unlike_within_a_method(forecasts), role="key"),
         Column("seed", "seed", lambda row: row.job.seed, "count", role="key"),
         Column("state", "state", lambda row: row.state, role="main"),
         Column("time", "time", _time, role="main", audience="people"),
@@ -52,7 +55,7 @@ def dry_run(forecasts: Sequence[Forecast]) -> Table[Forecast]:
         Column("run", "run", lambda row: row.run or None, audience="programs"),
     )  # fmt: skip
     title = f"Dry run, nothing is trained. {plural(len(forecasts), 'task')}: {states}"
-    return Table(title, columns, tuple(forecasts), tuple(_notes(forecasts)))
+    return Table(title, columns, tuple(forecasts), tuple(_notes(forecasts, workers)))
 
 
 _ORDER: tuple[State, ...] = ("done", "unfinished", "stale", "left", "can't run")
@@ -60,6 +63,17 @@ _ORDER: tuple[State, ...] = ("done", "unfinished", "stale", "left", "can't run")
 
 def _if_several(values: Sequence[str]) -> Audience:
     return "all" if len(set(values)) > 1 else "programs"
+
+
+def _if_unlike_within_a_method(forecasts: Sequence[Forecast]) -> Audience:
+    """Sizes are shown where tasks of one method differ in them, and no other column says so."""
+    unlike = len({(each.job.method, _size(each)) for each in forecasts}) > len({each.job.method for each in forecasts})
+    return "all" if unlike and not any("size" in each.job.varied for each in forecasts) else "programs"
+
+
+def _size(row: Forecast) -> str:
+    height, width = row.job.options.size
+    return f"{height}x{width}"
 
 
 def _time(row: Forecast) -> str | None:
@@ -74,10 +88,10 @@ def _disk(row: Forecast) -> str | None:
     return UNKNOWN if row.bytes is None else bytes_text(row.bytes)
 
 
-def _notes(forecasts: Sequence[Forecast]) -> Iterator[str]:
+def _notes(forecasts: Sequence[Forecast], workers: int) -> Iterator[str]:
     left = [each for each in forecasts if each.state not in ("done", "can't run")]
     if left:
-        yield _time_note(left)
+        yield _time_note(left, workers)
         yield from _disk_notes(left)
     about = [each for each in forecasts if each.detail]
     for each in about[:SHOWN]:
@@ -86,13 +100,25 @@ def _notes(forecasts: Sequence[Forecast]) -> Iterator[str]:
         yield f"--format json has the reasons of {len(about) - SHOWN} more."
 
 
-def _time_note(left: Sequence[Forecast]) -> str:
+def _seconds_at_once(seconds: Sequence[float], workers: int) -> float:
+    """Seconds until all tasks are done, if each starts in its turn as soon as a worker is free."""
+    free = [0.0] * workers
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
+
+
+def _time_note(left: Sequence[Forecast], workers: int) -> str:
     known = [each.seconds for each in left if each.seconds is not None]
     unknown = len(left) - len(known)
     if not known:
         return "The time is unknown: no run with the same method, preset and options is stored from this machine."
     which = f" for {len(known)} of {len(left)} tasks" if unknown else ""
     whole = f"About {duration(sum(known))}{which}, one after the other"
+    at_once = min(workers, len(known))
+    if at_once > 1:  # they share processors and disks, so that each takes longer than alone
+        best = duration(_seconds_at_once(known, at_once))
+        whole = f"At best {best}{which} with {at_once} tasks at once, and about {duration(sum(known))} one by one"
     bases = " and ".join(sorted({each.basis for each in left if each.basis}))
     rest = f" {plural(unknown, 'task')} of unknown time." if unknown else ""
     return f"{whole}: from stored runs on this machine ({bases}).{rest}"

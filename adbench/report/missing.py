@@ -12,6 +12,8 @@ from .tables import MISSING
 ONE_LABEL = "all test images have the same label"
 NO_MASKS = "no masks"
 NO_MAPS = "the method makes no anomaly maps"
+SAYS_WHY = "--why says the reasons."
+"""Ends a note that ``--why`` answers."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def notes(scored: Sequence[Scored], metrics: Sequence[str]) -> list[str]:
     others = [
         name for name in metrics if name not in USUAL_METRICS and any(each.metric(name) is None for each in scored)
     ]
-    why = [f"{', '.join(TITLES[name] for name in others)} {MISSING}: --why says the reasons."] if others else []
+    why = [f"{', '.join(TITLES[name] for name in others)} {MISSING}: {SAYS_WHY}"] if others else []
     return [*_note(image, scored, _image_reason), *_note(pixel, scored, _pixel_reason), *why]
 
 

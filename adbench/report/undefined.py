@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..api.scores import METRIC_NAMES, PIXEL_METRICS, USUAL_METRICS
 from ..results.records import Result
 from ..results.variants import TITLES, Board, boards
-from .missing import NO_MASKS, ONE_LABEL
+from .missing import NO_MASKS, ONE_LABEL, SAYS_WHY
 from .tables import AnyTable, Column, Table, constant
 
 OLDER = "measured by an older adbench, which had no such metric"
@@ -33,6 +33,12 @@ def why(results: Sequence[Result]) -> list[AnyTable]:
         results: runs of any methods, data sets and seeds.
     """
     return [_table(board) for board in boards(results)]
+
+
+def with_reasons(tables: Sequence[AnyTable], results: Sequence[Result]) -> list[AnyTable]:
+    """Tables, and after them those of ``why``; without the notes that advise to ask for these."""
+    kept = [replace(each, notes=tuple(note for note in each.notes if not note.endswith(SAYS_WHY))) for each in tables]
+    return [*kept, *why(results)]
 
 
 def reason(run: Result, name: str) -> str:

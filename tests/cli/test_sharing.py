@@ -177,7 +177,7 @@ def test_publish_builds_the_site(tmp_path, monkeypatch):
 
 @needs_git
 def test_publish_names_the_folder_of_the_site_that_is_in_use(tmp_path, monkeypatch):
-    """With docs/ of its own a repository gets no commit; the message has the option, and no path of the clone."""
+    """With docs/ of its own a repository gets no commit, and a dry run says so; no path of the clone is named."""
     own_settings(tmp_path, monkeypatch)
     store(tmp_path / "results")
     repository = tree(tmp_path / "board")
@@ -186,12 +186,13 @@ def test_publish_names_the_folder_of_the_site_that_is_in_use(tmp_path, monkeypat
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "docs")
     before = git(repository, "rev-parse", "HEAD")
-    found = adbench("publish", "--to", repository)
-    assert found.exit_code == 2, found.stderr
-    said = " ".join(found.stderr.split())
-    assert "--site docs: found index.md" in said
-    assert "--no-site" in said
-    assert "clone" not in said
+    for words in ((), ("--dry-run",)):
+        found = adbench("publish", "--to", repository, *words)
+        assert found.exit_code == 2, found.stderr
+        said = " ".join(found.stderr.split())
+        assert "--site docs: found index.md" in said
+        assert "--no-site" in said
+        assert "clone" not in said
     assert git(repository, "rev-parse", "HEAD") == before
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from adbench.api.facts import Archive
 from adbench.data import download
@@ -143,7 +144,7 @@ def test_a_shorter_file_than_there_is_is_not_the_published_one(server, tmp_path)
     server.says = 1000
     with pytest.raises(DataError, match="not the published file"):
         download.download(archive(server), tmp_path)
-    assert not [name for name in names(tmp_path) if name.startswith("set.tar") and not name.endswith(".lock")]
+    assert not names(tmp_path)
     with pytest.raises(NoWayError, match="1000 bytes where 102400 were wanted"):
         download.download(archive(server, bytes=len(DATA)), tmp_path)
 
@@ -153,8 +154,17 @@ def test_a_wrong_checksum_leaves_no_file(server, tmp_path, sums):
     """The content is compared before the file gets its name."""
     with pytest.raises(DataError, match="not the published file"):
         download.download(archive(server, **sums), tmp_path)
-    assert "set.tar" not in names(tmp_path)
-    assert "set.tar.part" not in names(tmp_path)
+    assert not names(tmp_path)
+
+
+def test_another_process_keeps_its_lock(server, tmp_path):
+    """A file that another process loads is refused, and that one's lock stays; afterwards none does."""
+    with FileLock(tmp_path / "set.tar.lock"):
+        with pytest.raises(DataError, match="another process that loads it"):
+            download.download(archive(server), tmp_path)
+        assert names(tmp_path) == ["set.tar.lock"]
+    assert download.download(archive(server), tmp_path).read_bytes() == DATA
+    assert names(tmp_path) == ["set.tar"]
 
 
 def test_a_file_brought_by_hand_is_used_if_it_is_the_published_one(server, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,23 @@ def test_many_reasons_are_cut():
     text = shown(*rows)
     assert text.count("can't run, no images.") == 5
     assert "--format json has the reasons of 3 more." in text
+
+
+def test_two_entries_of_a_method_with_other_presets_show_preset_and_size():
+    """Where rows of one method differ in preset and size, people see both; sizes of different methods are no news."""
+    job = ROWS[1].job
+    other = replace(job, preset="quick", options=replace(job.options, size=(64, 96)))
+    assert "| padim | demo/brick | quick | 64x96 | 1 | left |" in shown(ROWS[1], replace(ROWS[1], job=other))
+    stranger = replace(ROWS[1], job=replace(other, method="dfm", preset="cpu"))
+    assert "64x96" not in shown(ROWS[1], stranger)
+
+
+def test_the_time_is_divided_by_workers():
+    """Tasks go to the first free worker; what several take is the best case, and the sum is said as well."""
+    rows = [
+        forecast("left", seed, seconds=each, basis="same class") for seed, each in enumerate((60.0, 20.0, 20.0, 30.0))
+    ]
+    text = " ".join(render.render([dry_run(rows, 2)], "markdown").split())
+    assert "At best 1 min 10 s with 2 tasks at once, and about 2 min 10 s one by one: from stored runs" in text
+    assert "About 2 min 10 s, one after the other" in " ".join(render.render([dry_run(rows, 1)], "markdown").split())
+    assert "At best 1 min 0 s with 4 tasks" in " ".join(render.render([dry_run(rows, 9)], "markdown").split())

@@ -18,13 +18,23 @@ def test_one_row_for_each_metric_and_reason():
     """The reason that a run stored is given with the runs that lack the metric, or as that of all runs."""
     one = replace(make_result(class_name="a", pixel=None, aupro=None), undefined=LACKS)
     other = replace(make_result(class_name="b", aupro=0.5), undefined={"aupimo": LACKS["aupimo"]})
-    (table,) = report.why([one, other])
+    (table,) = report.with_reasons([], [one, other])
     found = {row.metric: row for row in table.rows}
     assert (found["aupimo"].reason, found["aupimo"].every) == (LACKS["aupimo"], True)
     assert (found["aupro"].reason, found["aupro"].classes) == ("no masks", ("a",))
     assert "image_auroc" not in found
     shown = render([table], "csv")
     assert LACKS["aupimo"] in shown
+
+
+def test_a_note_that_advises_to_ask_why_goes_where_that_was_asked():
+    """The leaderboard's advice is not repeated above its answer; its other notes stay."""
+    run = replace(make_result(), undefined=LACKS)
+    (board,) = report.leaderboard([run], metrics=["image_auroc", "aupimo"])
+    assert "AUPIMO -: --why says the reasons." in board.notes
+    same, answer = report.with_reasons([board], [run])
+    assert list(same.notes) == [note for note in board.notes if "--why" not in note]
+    assert "why a metric is -" in answer.title
 
 
 def test_older_runs_are_said_to_be_older():

@@ -77,6 +77,7 @@ def publish(
     layout: Layout | None = None,
     branch: str | None = None,
     build_site: BuildSite | None = None,
+    check_site: Callable[[Path], object] | None = None,
     message: str = "",
     prefer: Prefer | None = None,
     dry_run: bool = False,
@@ -90,6 +91,7 @@ def publish(
         layout: its folders.
         branch: to which to commit; by default that of the repository.
         build_site: rebuilds the site, where the layout has one.
+        check_site: raises ``UsageError`` where the site can't be written into its folder; a dry run asks as well.
         message: the first line of the commit's message; by default it says what is added.
         prefer: as for ``merge``.
         dry_run: change nothing in the repository.
@@ -109,6 +111,8 @@ def publish(
         for races in range(ATTEMPTS):
             merged = merge([found], clone.folder / where.results, prefer=prefer, dry_run=dry_run, watch=watch)
             merged = _shown(merged, clone.folder, remote.name)
+            if check_site is not None and where.site is not None and _changed(merged):
+                check_site(clone.folder / where.site)
             commit = "" if dry_run else _commit(clone, where, merged, build_site, message, show)
             if not commit or _pushed(clone, show):
                 return Published(remote.name, merged, clone.branch, commit, races)
@@ -128,11 +132,16 @@ def _check(layout: Layout) -> None:
         raise UsageError(f"folders {' and '.join(layout.folders)}", wanted="two folders beside each other")
 
 
+def _changed(merged: Merged) -> list[object]:
+    """What is new in the repository."""
+    return [*merged.of("added", "replaced", "completed"), *merged.audits]
+
+
 def _commit(
     clone: Clone, layout: Layout, merged: Merged, build_site: BuildSite | None, message: str, show: Watch
 ) -> str:
     """Make the commit; "" if there is nothing to add."""
-    changed = [*merged.of("added", "replaced", "completed"), *merged.audits]
+    changed = _changed(merged)
     results, site = clone.folder / layout.results, clone.folder / (layout.site or layout.results)
     wants_site = build_site is not None and layout.site is not None and (changed or not site.exists())
     if not changed and not (wants_site and has_results(results)):
