@@ -85,10 +85,18 @@ def _with_remark(task: Task, levels: Levels, depths: Depths, source: str) -> Tas
 
 
 def _with_levels(task: Task, levels: Levels, depths: Depths) -> Task:
-    """The task whose images of more than 8 bits have these levels; the same one if it has none."""
+    """The task whose images of more than 8 bits have these levels; the same one if it has none.
+
+    Images of test splits that are not scored were not looked at. They have the levels as well: with 8 bits they don't
+    count.
+    """
+    used = {sample.path for _, sample in task.used()}
 
     def of(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-        return tuple(replace(each, levels=levels if _is_deep(each, depths) else None) for each in samples)
+        return tuple(
+            replace(each, levels=levels if _is_deep(each, depths) or each.path not in used else None)
+            for each in samples
+        )
 
     if not any(sample.levels or _is_deep(sample, depths) for _, sample in task.used()):
         return task

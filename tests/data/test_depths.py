@@ -80,6 +80,14 @@ def test_deep_images_beside_training_images_of_8_bits_have_no_levels(tmp_path):
     assert (task.levels, task.remarks) == (None, ())
 
 
+def test_other_test_splits_have_the_levels_too(tmp_path):
+    """A private test set of a benchmark is read as the one that is scored."""
+    task = task_of(tmp_path, [900], [500])
+    private = task_of(tmp_path, [], [700], "private").test
+    (made,) = depths.decide([Task("a", "screw", tmp_path, task.train, tests={"public": task.test, "private": private})])
+    assert {sample.levels for split in made.splits.values() for sample in split} == {Levels(0, 1023)}
+
+
 def test_little_use_of_the_levels_is_a_warning(tmp_path):
     """Images that look black are said to, with the range that shows them."""
     (task,) = depths.decide([task_of(tmp_path, [40], [50])])
