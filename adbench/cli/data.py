@@ -14,11 +14,13 @@ from . import options as arguments
 from . import values
 from .console import load_plugins, print_path, print_tables, say, status_line
 from .groups import CommandGroup
+from .image_options import range_option
 from .reader_options import read_by
 from .transfers import transfer
 
 if TYPE_CHECKING:
     from ..api.data import Dataset
+    from ..api.levels import Levels
     from ..api.registry import Registry
     from ..run.get_data import Prepared
 
@@ -65,12 +67,13 @@ def list_(dataset: str | None, data_roots: Sequence[Path], plugin_files: tuple[P
 @click.option("--class", "-c", "class_text", default="all", show_default=True, help="CLASS[,CLASS...] or all.")
 @arguments.data_roots_option("a generated or installed data set's own")
 @read_by
+@range_option("found over the training images")
 @arguments.megapixels_option
 @arguments.plugin_option
 @arguments.format_option
 @arguments.debug_option
-def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
-          format_: str) -> None:  # fmt: skip
+def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], levels: Levels | None,
+          plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
     """Look at every image and mask, and list all that would stop a run or distort its numbers.
 
     Without NAME every data set that is found below --data-root is checked. The exit code is 1 if something would stop
@@ -90,7 +93,7 @@ def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], plug
     for reader, root in places:
         names = _classes(reader, root, class_text)
         with status_line() as show:
-            found = data_health.check(reader, root, names, show)
+            found = data_health.check(reader, root, names, show, levels)
         print_tables(data_tables.health(found), format_)
         stopped = stopped or found.stops
     if stopped:

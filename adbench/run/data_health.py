@@ -113,7 +113,9 @@ class Health:
         return any(each.level == "stops" for each in self.findings)
 
 
-def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | None = None) -> Health:
+def check(
+    dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | None = None, levels: Levels | None = None
+) -> Health:
     """Look at all images and masks of some classes. What was looked at before and is unchanged is not opened again.
 
     Args:
@@ -121,6 +123,7 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
         root: its folder.
         classes: names of classes.
         watch: called with a text about the present work.
+        levels: black and white of images of more than 8 bits; None finds them over the training images.
     """
     understood: list[Understood] = []
     findings: list[Finding] = []
@@ -131,7 +134,7 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
         except PLUGIN_ERRORS as error:
             findings.append(Finding("stops", name, UNREADABLE_CLASS, detail=described(error)))
             continue
-        summary, found = _check_class(task, watch)
+        summary, found = _check_class(task, watch, levels)
         understood.append(summary)
         folders += folders_read(task)
         findings += found
@@ -140,7 +143,7 @@ def check(dataset: Dataset, root: Path, classes: Sequence[str], watch: Watch | N
     return Health(dataset.name, root, tuple(understood), tuple(findings), tuple(folders))
 
 
-def _check_class(task: Task, watch: Watch | None) -> tuple[Understood, list[Finding]]:
+def _check_class(task: Task, watch: Watch | None, levels: Levels | None) -> tuple[Understood, list[Finding]]:
     samples = [sample for part in task.splits.values() for sample in part]
     name = f"{task.dataset}/{task.class_name}"
 
@@ -152,7 +155,7 @@ def _check_class(task: Task, watch: Watch | None) -> tuple[Understood, list[Find
     for rule in sorted({(sample.mask_above, sample.mask_rule) for sample in samples}):
         paths = [path for each in samples if (each.mask_above, each.mask_rule) == rule for path in each.masks]
         masks |= {(path, *rule): seen for path, seen in examined.masks(paths, *rule, shown("masks")).items()}
-    reader = _Class(task, images, masks)
+    reader = _Class(task, images, masks, levels)
     contents = Digests().of(images)
     return reader.understood(), [*reader.findings(), *_duplicates(task, contents)]
 
@@ -164,6 +167,7 @@ class _Class:
     task: Task
     images: dict[Path, Seen | Problem]
     masks: dict[tuple[Path, int, str], Seen | Problem]
+    given: Levels | None = None
 
     @property
     def samples(self) -> list[tuple[str, Sample]]:
@@ -186,7 +190,10 @@ class _Class:
 
     @property
     def levels(self) -> Levels | None:
-        """The levels that a run of this class alone would find."""
+        """The levels that were given or that a run of this class alone would find; None if all images have 8 bits."""
+        if self.given is not None:
+            deep = any(isinstance(each, Seen) and each.depth.is_deep for each in self.images.values())
+            return self.given if deep else None
         trained = [self.images[sample.path] for sample in self.task.train]
         return levels_for(each.depth for each in trained if isinstance(each, Seen))
 

@@ -40,9 +40,9 @@ def nut(tmp_path) -> Path:
     return folder
 
 
-def check(folder: Path) -> Health:
+def check(folder: Path, levels: Levels | None = None) -> Health:
     reader = registry.load().dataset("folder")
-    return data_health.check(reader, folder.parent, list(reader.classes(folder.parent)))
+    return data_health.check(reader, folder.parent, list(reader.classes(folder.parent)), levels=levels)
 
 
 def kinds(found: Health) -> list[tuple[str, str, str]]:
@@ -143,6 +143,9 @@ def test_deep_test_images_alone_stop_a_run(nut):
     """Nothing says what is white in them."""
     save(nut / "test/good/0.png", RANDOM.integers(0, 1000, (SIDE, SIDE), np.uint16))
     assert ("stops", "more than 8 bits, training images have 8", "nut/test/good/0.png") in kinds(check(nut))
+    given = check(nut, Levels(0, 4095))
+    assert given.classes[0].levels == Levels(0, 4095)
+    assert "training images have 8" not in str(kinds(given))
 
 
 def test_turned_images_and_their_masks_are_notes(nut):
