@@ -82,6 +82,13 @@ if TYPE_CHECKING:
 )
 @arguments.target_options
 @click.option(
+    "--segf1",
+    type=click.Choice(["rule", "own"]),
+    default="rule",
+    help="Pixel threshold of SegF1: the mean plus 3 sd of the pixels of validation or held-out images; or the run's "
+    "own, which --target-false-alarms finds from them.",
+)
+@click.option(
     "--keep",
     type=click.Choice(["last", "oracle"]),
     default="last",
@@ -115,9 +122,9 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         skip_bad: bool, plugin_files: tuple[Path, ...], levels: Levels | None, setting: Setting | None,
         shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
         eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
-        keep: Literal["last", "oracle"], label: str | None, force: bool, maps: Kind | None, page: bool,
-        track: str | None, executor: str, workers: int | None, address: str | None, gpus_per_job: float | None,
-        executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
+        segf1: Literal["rule", "own"], keep: Literal["last", "oracle"], label: str | None, force: bool,
+        maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None, address: str | None,
+        gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
@@ -159,6 +166,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         track=at_place(lambda: values.trackers(registry, track), place_of("--track")),
         target_false_alarms=values.target(target, folds, holdout),
         folds=folds,
+        segf1=segf1,
         label=labels.checked(label or ""),
         levels=levels,
     )

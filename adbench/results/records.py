@@ -75,11 +75,12 @@ class Protocol:
     kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
     centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
     images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
-    without one. ``regions`` says in which pixels the regions of defects were looked for; None for those of the resized
-    mask. ``levels`` are the values of black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN`` or
-    ``FOUND``; None if all images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping by
-    ``overlap`` pixels; ``resize_to`` is then the size of the whole image before that, None for its own. The metrics are
-    those of whole images.
+    without one. ``segf1_target`` is the share of false alarms of that threshold where it is the run's own. ``regions``
+    says in which pixels the regions of defects were looked for; None for those of the resized mask. ``levels`` are the
+    values of black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN`` or ``FOUND``; None if all
+    images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping by ``overlap`` pixels;
+    ``resize_to`` is then the size of the whole image before that, None for its own. The metrics are those of whole
+    images.
     ``mask_rule`` says what a mask marks, where the user gave a rule. ``min_defect_area`` are the pixels of the
     smallest region that counts. ``ignore_mask`` is the digest of what marks the pixels that count in no metric of
     pixels; None without it.
@@ -106,6 +107,7 @@ class Protocol:
     reading: Reading | None = None
     segf1: str | None = None
     regions: str | None = None
+    segf1_target: float | None = None
     levels: Levels | None = None
     levels_by: str | None = None
     tile: Size | None = None

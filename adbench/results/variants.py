@@ -154,7 +154,7 @@ class Names:
 
     def of(self, run: Result) -> str:
         """The name of a run's variant: "msflow:cpu,lr=0.001"."""
-        usual = {"eval-size": "input", "holdout": 0, "classes": None, **_USUAL_TRUTH}
+        usual = {"eval-size": "input", "holdout": 0, "classes": None, "segf1": None, **_USUAL_TRUTH}
         keys = self._keys.get(_group(run), ())
         differs = {
             key: value for key, value in configuration(run).items() if key in keys and usual.get(key, object()) != value
@@ -268,6 +268,7 @@ def _conditions(run: Result) -> dict[str, Any]:
         "eval-size": compared,
         "holdout": run.protocol.holdout,
         "classes": _class_set(run.protocol.classes),
+        "segf1": None if run.protocol.segf1_target is None else f"own{run.protocol.segf1_target:g}",
     }
 
 

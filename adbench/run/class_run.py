@@ -98,6 +98,8 @@ def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
     source, good = resolved.good
     if source != "training":
         yield replace(resolved.task, train=good), "train"
+    if resolved.good_for_pixels != resolved.good:
+        yield replace(resolved.task, train=resolved.good_for_pixels[1]), "train"
 
 
 Opened = tuple[tuple[Sample, ...], Framing]
@@ -132,6 +134,7 @@ class ClassRun:
         skip_bad: leave broken images out.
         cache: keeps features.
         watch: called with the progress.
+        segf1_target: the share of false alarms of the pixel threshold that SegF1 is at; None for AD 2's rule.
 
     Raises:
         DataError: an image that can't be used, or images that changed since the run was named.
@@ -147,8 +150,9 @@ class ClassRun:
         skip_bad: bool,
         cache: FeatureCache,
         watch: Watch,
+        segf1_target: float | None = None,
     ) -> None:
-        self.resolved, self.cache, self.watch = resolved, cache, watch
+        self.resolved, self.cache, self.watch, self._segf1_target = resolved, cache, watch, segf1_target
         self._eval_size, self._framing = eval_size, Framing.of(options)
         code = resolved.identity.code
 
@@ -160,6 +164,7 @@ class ClassRun:
         self.train = JointImages(parts) if parts else opened(*own)
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
+        self.good_for_pixels = rest[-1] if rest else self.train
         self.ground_truth = open_ground_truth(
             self.test.store, self._framing, eval_size=eval_size, rules=resolved.task.region_rules,
             least_area=resolved.task.marking.min_defect_area, ignored=resolved.task.ignored,
@@ -175,6 +180,8 @@ class ClassRun:
         """The scores of held-out or validation images after the last epoch."""
         self.segf1_threshold: float | None = None
         """The pixel threshold of SegF1, found without the test set; None without held-out or validation images."""
+        self.segf1_rule: str | None = None
+        """Where that threshold is from."""
         self.undefined: Mapping[str, str] = {}
         """Why metrics of the last epoch are None, by the field of ``Metrics``."""
         self.scores: TestScores | None = None
@@ -213,7 +220,8 @@ class ClassRun:
     @property
     def companions(self) -> list[Images]:
         """The images that are scored besides those for training."""
-        return [self.test] if self.good is self.train else [self.test, self.good]
+        others = [] if self.good is self.train else [self.good]
+        return [self.test, *others, *([] if self.good_for_pixels is self.good else [self.good_for_pixels])]
 
     @property
     def paths(self) -> list[str]:
@@ -251,30 +259,34 @@ class ClassRun:
     def _find_pixel_threshold(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches
     ) -> None:
-        """Score the held-out or validation images, and find the pixel threshold of SegF1 from them.
+        """Score good images that the model was not trained on, and find the pixel threshold of SegF1 from them.
 
-        It doesn't depend on the share of false alarms that a user asked for, which moves no metric.
+        By AD 2's rule it doesn't depend on the share of false alarms that a user asked for, which moves no metric.
         """
-        self._good, source = None, self.resolved.good[0]
+        self._good = self.segf1_threshold = self.segf1_rule = None
+        source, target = self.resolved.good_for_pixels[0], self._segf1_target
         if source == "training":  # on which scores are too low
             return
-        store, path = self.good.store, self.resolved.task.ignored
-        sizes = sizes_of_maps(store, self._framing, self._eval_size)
-        known = sizes or (self._framing.size,) * len(store.samples)
-        ignored = None if path is None else of_file(path, store, self._framing, known)
+        by_rule, path = target is None, self.resolved.task.ignored
+        images = self.good_for_pixels if by_rule else self.good
+        sizes = sizes_of_maps(images.store, self._framing, self._eval_size) if by_rule else None
+        known = sizes or (self._framing.size,) * len(images.store.samples)
+        ignored = of_file(path, images.store, self._framing, known) if by_rule and path is not None else None
         with session.timing("score", self.cache):
-            self._good = score_good(
-                detector, self.good, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=True,
+            found = score_good(
+                detector, images, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=by_rule,
                 sizes=sizes, ignored=ignored,
             )  # fmt: skip
-        self.segf1_threshold = self._good.pixel_threshold
-
-    @property
-    def segf1_rule(self) -> str | None:
-        """Where the pixel threshold of SegF1 is from; None without one."""
+        self._good = found if images is self.good else None
+        if target is None:
+            self.segf1_threshold = found.pixel_threshold
+            self.segf1_rule = f"mean + 3 sd of the pixels of {source} images"
+        elif found.highest is not None:
+            own = thresholds.with_promise(found.image, target, source=self.resolved.good[0], highest=found.highest)
+            assert own.pixel is not None  # there are maps
+            self.segf1_threshold, self.segf1_rule = own.pixel.value, own.pixel.rule
         if self.segf1_threshold is None:
-            return None
-        return f"mean + 3 sd of the pixels of {self.resolved.good[0]} images"
+            self.segf1_rule = None
 
     def suggest(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, target: float | None = None

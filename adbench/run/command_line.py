@@ -35,6 +35,7 @@ def of_job(job: Job, *, needs_root: bool) -> str:
         "--holdout": job.holdout or None,
         "--target-false-alarms": job.target_false_alarms,
         "--folds": job.folds,
+        "--segf1": None if job.segf1 == "rule" else job.segf1,
         "--keep": None if job.keep == "last" else job.keep,
         "--label": job.label or None,
         "--track": ",".join(job.track) or None,

@@ -129,7 +129,7 @@ class _Run:
         self.classes = [
             ClassRun(
                 each, self.options, self.device, eval_size=self.job.eval_size, skip_bad=self.job.skip_bad,
-                cache=self.cache, watch=self.watch,
+                cache=self.cache, watch=self.watch, segf1_target=self.job.segf1_target,
             )
             for each in self.resolved.classes
         ]  # fmt: skip

@@ -47,7 +47,8 @@ class RunSettings:
     setting "few-shot". ``test`` names the test split to score, if a data set has several. ``target_false_alarms`` is
     the share of false alarms that the threshold is to promise. ``folds`` is the number of models of its
     cross-validation; None is ``FOLDS`` where no good image is held out of the training, and none elsewhere. Neither
-    moves a metric, so they are no part of a run's name. ``track`` names the trackers that log the run.
+    moves a metric, so they are no part of a run's name, unless ``segf1`` is "own": then SegF1 is at the pixel threshold
+    that promises that share, and not at AD 2's rule. ``track`` names the trackers that log the run.
     ``label`` are the user's own words, which move neither a number nor the run's name. ``levels`` are the values of
     black and white that the user gives for images of more than 8 bits; None finds them over the training images.
     """
@@ -69,6 +70,7 @@ class RunSettings:
     track: tuple[str, ...] = ()
     target_false_alarms: float | None = None
     folds: int | None = None
+    segf1: Literal["rule", "own"] = "rule"
     label: str = ""
     levels: Levels | None = None
 
@@ -110,6 +112,12 @@ class Job(RunSettings):
         if (self.setting == "few-shot") != (self.shots is not None) or (self.shots or 1) < 1:
             wanted = "--shots K, the training images of each class" if self.setting == "few-shot" else "no --shots"
             raise OptionError(f"setting {self.setting}", found=f"--shots {self.shots}", wanted=wanted)
+        if self.segf1 == "own" and (self.target_false_alarms is None or self.folds is not None):
+            found = "no --target-false-alarms" if self.folds is None else "--folds, whose thresholds come after scoring"
+            raise OptionError(
+                "--segf1 own", found=found, wanted="the share that a threshold of good images keeps",
+                hint="Give --holdout 0.1 --target-false-alarms 1%",
+            )  # fmt: skip
         if self.setting == "zero-shot" and self.target_false_alarms is not None:
             raise OptionError(
                 "setting zero-shot", found="--target-false-alarms", wanted="a setting with good images for a threshold"
@@ -122,6 +130,11 @@ class Job(RunSettings):
         return {
             key: os.path.abspath(os.path.expanduser(value)) if key == IGNORE else value for key, value in found.items()
         }
+
+    @property
+    def segf1_target(self) -> float | None:
+        """The share of false alarms of the pixel threshold that SegF1 is at; None for AD 2's rule."""
+        return self.target_false_alarms if self.segf1 == "own" else None
 
     @property
     def target_of_own_images(self) -> float | None:
@@ -201,6 +214,9 @@ def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None 
     if job.holdout:
         facts["holdout"] = job.holdout
         words.append(f"holdout{job.holdout:g}")
+    if job.segf1_target is not None:
+        facts["segf1"] = job.segf1_target
+        words.append(f"segf1own{job.segf1_target:g}")
     return "-".join([*words, digest_of_text(serialization.canonical(facts))])
 
 
@@ -236,9 +252,21 @@ class ResolvedClass:
         """
         if self.held_out:
             return "held-out", self.held_out
-        if self.task.validation and self.task.train and not self.shots:
-            return "validation", tuple(sample for sample in self.task.validation if not sample.label)
-        return "training", self.task.train
+        return self._validation or ("training", self.task.train)
+
+    @property
+    def good_for_pixels(self) -> tuple[thresholds.Source, tuple[Sample, ...]]:
+        """The good images whose pixels give the threshold of SegF1 by AD 2's rule, and their source.
+
+        They are those of ``good``, but validation images of the data set go before held-out ones.
+        """
+        return self._validation or self.good
+
+    @property
+    def _validation(self) -> tuple[thresholds.Source, tuple[Sample, ...]] | None:
+        if not self.task.validation or not self.task.train or self.shots:
+            return None
+        return "validation", tuple(sample for sample in self.task.validation if not sample.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,6 +358,11 @@ def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
         kept, held_out = splits.split(train, job.holdout)
         own = identity.of_class(task.class_name)
         classes.append(ResolvedClass(replace(task, train=kept), task, own, folder, held_out, shots))
+    if job.segf1 == "own" and any(each.good[0] == "training" for each in classes):
+        raise OptionError(
+            "--segf1 own", found="no held-out or validation image", wanted="some for the pixel threshold",
+            hint="Give --holdout 0.1",
+        )  # fmt: skip
     return ResolvedJob(job, options, device, identity, tuple(classes))
 
 

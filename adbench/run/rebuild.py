@@ -99,8 +99,9 @@ def _score(own: ResolvedClass, model: _Model, resolved: ResolvedJob, cache: Feat
     job, detector, name = resolved.job, model.detector, resolved.job.method
     session, scoring = Session(list(model.epochs), validation=model.validation), MicroBatches("scoring", watch.note)
     run = ClassRun(
-        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache, watch=watch
-    )
+        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache,
+        watch=watch, segf1_target=job.segf1_target,
+    )  # fmt: skip
     metrics = run.evaluate(detector, session, method=name, scoring=scoring, last=True)
     session.evaluated[detector.epoch] = {own.name: metrics}
     run.suggest(detector, session, method=name, scoring=scoring, target=job.target_of_own_images)

@@ -159,6 +159,8 @@ def _job(result: Result, results: Path, reopener: Reopener) -> Job:
         shots=how.shots,
         test=how.test,
         levels=how.levels_given,
+        segf1="rule" if how.segf1_target is None else "own",
+        target_false_alarms=how.segf1_target,
         label=result.label,
         data_options=tuple(_marking(how).items()),
     )
@@ -218,8 +220,9 @@ def _store(
     cache = FeatureCache(say=watch.note)
     session, scoring = Session(validation=old.protocol.validation), MicroBatches("scoring", watch.note)
     run = ClassRun(
-        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache, watch=watch
-    )
+        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache,
+        watch=watch, segf1_target=job.segf1_target,
+    )  # fmt: skip
     metrics = run.evaluate(detector, session, method=job.method, scoring=scoring, last=True)
     session.evaluated[detector.epoch] = {own.name: metrics}
     assert run.scores is not None

@@ -92,7 +92,7 @@ def summarize(
             f"{relative_path(problem.path, task.root)}: {problem.found}" for problem in (*train.skipped, *test.skipped)
         ),
         seed=job.seed,
-        protocol=replace(how, validation=session.validation, segf1=run.segf1_rule),
+        protocol=replace(how, validation=session.validation, segf1=run.segf1_rule, segf1_target=job.segf1_target),
         metrics=session.last_of(own.name),
         last_epoch=detector.epoch,
         oracle=session.best_of(own.name),

@@ -25,6 +25,7 @@ SUITES = {
     "sizes": 'methods = ["random"]\neval_size = "native"\neval_every = 2\npreset = "cpu"\namp = "off"\nkeep = "oracle"',
     "words": 'methods = ["random"]\nlabel = "it\'s $5"\nsize = 64\nskip_bad = true\nholdout = 0.1\n'
              'target_false_alarms = "1%"\nthreads = 1',
+    "own": 'methods = ["random", "tiny"]\nholdout = 0.1\ntarget_false_alarms = "5%"\nsegf1 = "own"\nclasses = "nuts"',
 }  # fmt: skip
 
 

@@ -154,3 +154,16 @@ def test_a_record_that_does_not_give_its_name_is_refused(copied, tiny_data):
     older = {**facts, "eval_every": None, "data_root": None, "command": "adbench run --eval-every 1 -m tiny"}
     path.write_text(json.dumps(older))  # an older adbench had it in the command alone
     assert evaluate(copied, "native", tiny_data).results[0].evaluated_from == facts["run"]
+
+
+def test_the_rule_of_segf1_stays(tiny_data, tmp_path):
+    """A run with --segf1 own is evaluated at its own threshold again, under the name that training gives."""
+    words = ("-c", "bolts", "--device", "cpu", "--amp", "off", "-o", "epochs=1", "--holdout", "0.5", "--segf1", "own",
+             "--target-false-alarms", "30%")  # fmt: skip
+    assert run_tiny(tiny_data, tmp_path / "one", *words).exit_code == 0
+    assert run_tiny(tiny_data, tmp_path / "other", *words, "--eval-size", "native").exit_code == 0
+    (wanted,) = read_all(tmp_path / "other").results
+    (found,) = evaluate(tmp_path / "one", "native", tiny_data).results
+    assert found.run == wanted.run
+    assert (found.metrics, found.protocol) == (wanted.metrics, wanted.protocol)
+    assert (found.protocol.segf1_target, found.segf1_threshold) == (0.3, wanted.threshold.pixel.value)
