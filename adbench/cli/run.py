@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UsageError, described
+from . import option_file, values
 from . import options as arguments
-from . import values
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
 from .defaults import at_place, place_of
 from .dry_run import show_forecasts
@@ -313,7 +313,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         device=device,
         skip_bad=skip_bad,
         test=test_split,
-        levels=levels,
+        levels=option_file.levels(reader, root, levels),
     )
     values.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, saved, overrides[method], format_, with_scores=scores)

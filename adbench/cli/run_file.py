@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ..util.errors import UsageError
 from ..util.text import plural
-from . import values
+from . import option_file, values
 from .console import say
 from .defaults import PLACES, RUN_FILE, at_place, place_of
 from .file_keys import default_for, keys_of
@@ -21,6 +21,7 @@ from .grid import expand
 
 if TYPE_CHECKING:
     from ..api.data import Setting
+    from ..api.levels import Levels
     from ..api.method import Method
     from ..api.registry import Registry
     from ..run.grid import Grid
@@ -116,7 +117,7 @@ def suite_of(registry: Registry, file: RunFile | None, asked: Asked, common: Run
     choices = _with_auxiliary(choices, entries, file, asked)
     _require_used(file, unique)
     suite = Suite(
-        data=_data_choices(registry, file, asked),
+        data=_data_choices(registry, file, asked, common.levels),
         methods=choices,
         settings=_settings(file, asked),
         seeds=_seeds(file, asked),
@@ -278,7 +279,7 @@ def _with_auxiliary(
 # ---------------------------------------------------------------- data, settings, seeds
 
 
-def _data_choices(registry: Registry, file: RunFile | None, asked: Asked) -> list[DataChoice]:
+def _data_choices(registry: Registry, file: RunFile | None, asked: Asked, levels: Levels | None) -> list[DataChoice]:
     from ..run.run_file import DataEntry
 
     there = file.data if file is not None else ()
@@ -289,10 +290,12 @@ def _data_choices(registry: Registry, file: RunFile | None, asked: Asked) -> lis
     if _typed("data_root") and sum(registry.dataset(entry.name).needs_root for entry in there) > 1:
         names = ", ".join(entry.name for entry in there)
         raise UsageError("--data-root", found=f"several data sets ({names})", wanted="one", hint="Choose one with -d")
-    return [_data_choice(registry, entry, file, asked) for entry in there]
+    return [_data_choice(registry, entry, file, asked, levels) for entry in there]
 
 
-def _data_choice(registry: Registry, entry: DataEntry, file: RunFile | None, asked: Asked) -> DataChoice:
+def _data_choice(
+    registry: Registry, entry: DataEntry, file: RunFile | None, asked: Asked, levels: Levels | None
+) -> DataChoice:
     from ..run import plan
     from ..run.suite import DataChoice
 
@@ -308,7 +311,7 @@ def _data_choice(registry: Registry, entry: DataEntry, file: RunFile | None, ask
         where = f"{entry.where}.classes" if entry.classes is not None else f"{file.path}: classes"
         classes = at_place(lambda: plan.choose_named(reader, root, names), where)
     test = entry.test_split if entry.test_split is not None and not _typed("test_split") else asked.test_split
-    return DataChoice(reader, root, classes, test)
+    return DataChoice(reader, root, classes, test, option_file.levels(reader, root, levels))
 
 
 def _settings(file: RunFile | None, asked: Asked) -> Sequence[tuple[Setting, int | None]]:

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
 from ..util.text import share_of
-from .console import say
+from . import option_file
 from .options import LAST_SEED
 from .reader_options import reader_changes
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ..util.threads import Choice
     from ..util.toml_files import Value
 
-
-OWN_FILES = "adbench.own_files"
-"""Key in click's contexts for what was said of data sets' own files of options."""
 
 BY_NAME_ONLY = "anomalib:"
 """How the names of methods begin that run another library's code: "all" leaves them out."""
@@ -87,44 +84,12 @@ def reader(
         source = context.get_parameter_source(flag.removeprefix("--").replace("-", "_"))
         (usual if source is ParameterSource.DEFAULT_MAP else typed)[key] = (flag, text)
     changes = {key: parse_change(dataset, key, text, flag) for key, (flag, text) in usual.items()}
-    there = _of_own_file(dataset, root)
+    there = option_file.changes(dataset, root, _change_of_file)
     changes |= there
     changes |= {key: _change_of_file(dataset, key, value) for key, value in (own or {}).items()}
     changes |= {key: parse_change(dataset, key, text, flag) for key, (flag, text) in typed.items()}
-    _say_used(dataset, root, there, changes)
+    option_file.say_used(dataset, root, there, changes)
     return with_options(dataset, changes)
-
-
-def _of_own_file(dataset: Dataset, root: Path | None) -> dict[str, Any]:
-    """The options that a file in the data set's folder sets. It is data: nothing in it is ever run."""
-    from ..api.data_options import with_options
-    from ..util import toml_files
-
-    path = root / dataset.option_file if root is not None and dataset.option_file else None
-    if path is None or not path.is_file():
-        return {}
-    found = {key: _change_of_file(dataset, key, value) for key, value in toml_files.read_lines(path).items()}
-    try:
-        with_options(dataset, found)
-    except OptionError as error:  # names that can't be, or don't go together
-        raise placed(error, str(path)) from error
-    return found
-
-
-def _say_used(dataset: Dataset, root: Path | None, there: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Say which options come from the data set's own file, once for a command, and which others win over it."""
-    from ..api.options import option_text
-
-    if not there or root is None:
-        return
-    used = [f"{key}={option_text(key, value)}" for key, value in there.items() if changes[key] == value]
-    won = [key for key, value in there.items() if changes[key] != value]
-    texts = [f"sets {', '.join(used)}"] if used else []
-    texts += [f"its {' and '.join(won)} {'is' if len(won) == 1 else 'are'} overridden"] if won else []
-    line, said = f"{root / dataset.option_file} {'; '.join(texts)}.", click.get_current_context().meta
-    if line not in said.setdefault(OWN_FILES, []):
-        said[OWN_FILES].append(line)
-        say(line)
 
 
 def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..api import requirements
 from ..api.data import Dataset, Setting
+from ..api.levels import Levels
 from ..api.method import Method, resolve
 from ..util.errors import UsageError
 from .job import Job, RunSettings
@@ -17,12 +18,13 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class DataChoice:
-    """A data set as it is read, its folder, and the classes to train on."""
+    """A data set as it is read, its folder, and the classes to train on; ``levels`` holds where none are common."""
 
     dataset: Dataset
     root: Path
     classes: Sequence[str]
     test: str | None = None
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Suite:
         return [f"the setting {setting}"] if unfit else []
 
     def _plan(self, group: Sequence[MethodChoice], data: DataChoice, setting: Setting, shots: int | None) -> Plan:
+        levels = self.common.levels if self.common.levels is not None else data.levels
         common = {each.name: getattr(self.common, each.name) for each in fields(RunSettings)}
         return Plan(
             methods=[choice.method for choice in group],
@@ -102,7 +105,7 @@ class Suite:
             preset=group[0].preset,
             seeds=self.seeds,
             auxiliary={choice.method.name: choice.auxiliary for choice in group},
-            **{**common, "setting": setting, "shots": shots, "test": data.test},
+            **{**common, "setting": setting, "shots": shots, "test": data.test, "levels": levels},
         )
 
 

@@ -47,7 +47,7 @@ def accounted(task, files: list[str]) -> list[str]:
     return [name for name in files if name not in used and not named(name)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TREES, OPTIONS)
 @example(["train/good/1.png", "test/cut/1.png", "test/cut/1_mask.png", "ground_truth/cut/1.png"], {})
 @example(["ok_5.png", "extra/ok_5.png", "ng_5.png", "1.png", "masks/1.png"], {"good": ("**/ok*",), "bad": ("ng*",)})

@@ -70,6 +70,7 @@ def test_a_run_stores_what_was_used(flat, tmp_path):
         ("split_seed = true", ["line 1: split_seed: found 'true', wanted a whole number"]),
         ("good = [\n  'a',\n  'b,c',\n]", ["line 1: good: found 'b,c', wanted texts without commas"]),
         ("good = '''\nbad = 1\n'''\nbad = {a = 1}", ["line 4: bad: found a table"]),
+        ("range = '9:1'", ["line 1: range: found '9:1', wanted BLACK:WHITE"]),
         ("good = ['../x']", ["dataset.toml: option good of data set folder: found '../x'"]),
         ("good = ", ["dataset.toml, line 1, column 8"]),
     ],
@@ -96,3 +97,20 @@ def test_the_file_of_the_documentation_is_one(flat):
     (flat / "ng_0.png").rename(flat / "dent_0.png")
     row, _ = checked(flat)
     assert row["images"] == "8 train, 2 test good, 1 test defective"
+
+
+def test_it_may_set_the_range_of_deep_images(flat, tmp_path):
+    """The run has it as if --range were given, which wins; a check of the folder refuses a wrong one as well."""
+    for path in flat.glob("*.png"):
+        save(path, np.random.default_rng(0).integers(0, 4095, (32, 32), np.uint16))
+    with (flat / "dataset.toml").open("a") as file:
+        file.write("range = '0:4095'\n")
+    found = []
+    for more in ((), ("--range", "0:1023")):
+        results = tmp_path / f"r{len(more)}"
+        arguments = ("-d", "folder", "--data-root", flat, "--size", "32", "--results", results)
+        done = adbench("run", "-m", "random", *arguments, *more)
+        assert done.exit_code == 0, done.stderr
+        assert "sets range=0:4095" + (", which --range overrides." if more else ".") in done.stderr
+        found += [json.loads(path.read_text())["protocol"]["levels"]["white"] for path in results.rglob("result.json")]
+    assert found == [4095, 1023]
