@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from adbench.api.method import Method, Published
 from adbench.api.registry import OWN_PLUGINS, Registry
 from adbench.api.scores import MAIN_METRICS, METRIC_NAMES
 from adbench.report import lists
-from adbench.report.published import MEAN
+from adbench.report.published import MEAN, Source, classes_of, mean_of, sources
 from adbench.results.variants import TITLES
 
 from .markdown import Page, code, definitions, of_table, plain, table
@@ -75,29 +75,9 @@ def _preset(method: Method, name: str) -> list[str]:
     return [code(name), plain(preset.summary) or "-", ", ".join(map(code, preset.per_class)) or "-"]
 
 
-@dataclass(frozen=True)
-class Source:
-    """What distinguishes sets of published numbers: each of them has one table."""
-
-    dataset: str
-    setting: str
-    configuration: str
-    policy: str
-    source: str
-
-    @classmethod
-    def of(cls, number: Published) -> Source:
-        """The set that a number belongs to."""
-        shots = f", {number.shots} images" if number.shots else ""
-        return cls(number.dataset, number.setting + shots, number.configuration, number.policy, number.source)
-
-
 def published(numbers: Iterable[Published]) -> list[str]:
     """A table of all sources with their means, and for each source with classes one of these, folded."""
-    sets: dict[Source, list[Published]] = {}
-    for number in numbers:
-        if number.metric in METRIC_NAMES:
-            sets.setdefault(Source.of(number), []).append(number)
+    sets = sources(numbers)
     if not sets:
         return ["None are shipped.\n"]
     titles = ["no.", "data set", "setting", "configuration", "epoch", "classes"]
@@ -106,7 +86,7 @@ def published(numbers: Iterable[Published]) -> list[str]:
         f"Means in %, of the source itself or else of its classes. {_POLICIES}\n",
         table([*titles, *map(TITLES.__getitem__, MAIN_METRICS)], rows),
         "".join(f"{number}. {plain(source.source)}\n" for number, source in enumerate(sets, 1)),
-        *(_by_class(source, found) for source, found in sets.items() if len(_classes(found)) > 1),
+        *(_by_class(source, found) for source, found in sets.items() if len(classes_of(found)) > 1),
     ]
 
 
@@ -116,21 +96,11 @@ _POLICIES = (
 )
 
 
-def _classes(found: Sequence[Published]) -> list[str]:
-    return list(dict.fromkeys(each.class_name for each in found if each.class_name != MEAN))
-
-
 def _row(source: Source, found: Sequence[Published]) -> list[str]:
-    count = len(_classes(found))
-    means = [_percent(_mean([each for each in found if each.metric == metric])) for metric in MAIN_METRICS]
+    count = len(classes_of(found))
+    means = [_percent(mean_of(found, metric)) for metric in MAIN_METRICS]
     facts = [source.dataset, source.setting, source.configuration or "-", source.policy, str(count or "mean only")]
     return [*map(plain, facts), *means]
-
-
-def _mean(found: Sequence[Published]) -> float | None:
-    own = [each.value for each in found if each.class_name == MEAN]
-    values = own[:1] or [each.value for each in found]
-    return sum(values) / len(values) if values else None
 
 
 def _percent(value: float | None) -> str:
@@ -141,7 +111,7 @@ def _by_class(source: Source, found: Sequence[Published]) -> str:
     """A folded table: a row for each class, a column for each metric."""
     metrics = [metric for metric in METRIC_NAMES if any(each.metric == metric for each in found)]
     values = {(each.class_name, each.metric): each.value for each in found}
-    names = [*_classes(found), *([MEAN] if any(each.class_name == MEAN for each in found) else [])]
+    names = [*classes_of(found), *([MEAN] if any(each.class_name == MEAN for each in found) else [])]
     rows = [[plain(name), *(_percent(values.get((name, metric))) for metric in metrics)] for name in names]
     inside = table(["class", *map(TITLES.__getitem__, metrics)], rows, numbers=True)
     words = (source.dataset, source.setting, source.configuration, source.policy, source.source)

@@ -174,7 +174,7 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
 
 
 def _listed(what: str, name: str | None, registry: Registry, results: Path) -> list[AnyTable]:
-    from ..report import audits, lists
+    from ..report import audits, lists, published
 
     if what == "backbones":
         return [lists.backbones(registry)]
@@ -183,9 +183,9 @@ def _listed(what: str, name: str | None, registry: Registry, results: Path) -> l
     if not name:
         return [lists.methods(registry, audits.brief(audits.read([results], registry, warn=warn)))]
     method = registry.method(name)
-    needs = lists.requirements_of(method)
+    further = [table for table in (lists.requirements_of(method), published.published_table(method)) if table.rows]
     audit = audits.checks(audits.read([results], registry, methods=[name], warn=warn), name)
-    return [lists.options_of(method), *([needs] if needs.rows else []), *([audit] if audit else [])]
+    return [lists.options_of(method), *further, *([audit] if audit else [])]
 
 
 @click.group("results", cls=CommandGroup)

@@ -1,4 +1,4 @@
-"""The numbers that methods' authors report: which of them stand beside ours."""
+"""The numbers that methods' authors report: all of a method, and which of them stand beside ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..api.data import Setting
-from ..api.method import POLICIES, Policy, Published
+from ..api.method import POLICIES, Method, Policy, Published
+from ..api.scores import MAIN_METRICS, METRIC_NAMES
+from ..results.variants import TITLES
+from .tables import Column, Table
 
 MEAN = "mean"
 """Class name of a published mean over all classes of a data set."""
@@ -95,3 +98,81 @@ def _reference(numbers: Sequence[Published], classes: Sequence[str], words: Coll
     epochs = {number.class_name: number.epoch for number in by_source[chosen] if number.epoch is not None}
     total = values.pop(MEAN, None)
     return Reference(by_source[chosen][0].policy, source, configuration, values, epochs, total)
+
+
+# ---------------------------------------------------------------- all of a method
+
+
+@dataclass(frozen=True)
+class Source:
+    """What distinguishes sets of published numbers."""
+
+    dataset: str
+    setting: str
+    configuration: str
+    policy: Policy
+    source: str
+
+    @classmethod
+    def of(cls, number: Published) -> Source:
+        """The set that a number belongs to."""
+        shots = f", {number.shots} images" if number.shots else ""
+        return cls(number.dataset, number.setting + shots, number.configuration, number.policy, number.source)
+
+
+def sources(numbers: Iterable[Published]) -> dict[Source, list[Published]]:
+    """The numbers of metrics that adbench has, by their source."""
+    found: dict[Source, list[Published]] = {}
+    for number in numbers:
+        if number.metric in METRIC_NAMES:
+            found.setdefault(Source.of(number), []).append(number)
+    return found
+
+
+def classes_of(numbers: Iterable[Published]) -> list[str]:
+    """The classes that some numbers are of, without means."""
+    return list(dict.fromkeys(each.class_name for each in numbers if each.class_name != MEAN))
+
+
+def mean_of(numbers: Iterable[Published], metric: str) -> float | None:
+    """The mean of one metric: that of the source itself, or else over its classes; None if it has none."""
+    found = [each for each in numbers if each.metric == metric]
+    own = [each.value for each in found if each.class_name == MEAN]
+    values = own[:1] or [each.value for each in found]
+    return sum(values) / len(values) if values else None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One source, by its place in the notes."""
+
+    number: int
+    source: Source
+    numbers: tuple[Published, ...]
+
+
+def published_table(method: Method) -> Table[_Row]:
+    """A row for each set of numbers that a method's authors report: setting, kind of epoch, and means."""
+    rows = [_Row(number, *each) for number, each in enumerate(
+        ((source, tuple(found)) for source, found in sources(method.published).items()), 1,
+    )]  # fmt: skip
+
+    def mean(metric: str) -> Column[_Row]:
+        return Column(metric, TITLES[metric], lambda row: mean_of(row.numbers, metric), "percent")
+
+    columns: tuple[Column[_Row], ...] = (
+        Column("number", "no.", lambda row: row.number, "count", role="key"),
+        Column("dataset", "data set", lambda row: row.source.dataset, role="key"),
+        Column("setting", "setting", lambda row: row.source.setting),
+        Column("policy", "epoch", lambda row: row.source.policy),
+        Column("configuration", "configuration", lambda row: row.source.configuration or None),
+        Column("classes", "classes", lambda row: len(classes_of(row.numbers)) or None, "count"),
+        *map(mean, MAIN_METRICS),
+        Column("source", "source", lambda row: row.source.source, audience="programs"),
+    )
+    notes = (
+        *(f"{row.number}. {row.source.source}" for row in rows),
+        "Means of the source itself, or else over its classes. Epoch: the last one, oracle (the best one on the test "
+        f"set) or unknown. adbench compare {method.name} --vs published sets yours beside them, class by class.",
+    )
+    return Table(f"Published numbers of {method.name}", columns, tuple(rows), notes)
