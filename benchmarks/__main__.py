@@ -302,6 +302,27 @@ def regions(
 
 
 @app.command()
+@click.option("--method", default="padim", show_default=True)
+@click.option("--preset", default="cpu", show_default=True)
+@click.option("--size", default="3000x4000", show_default=True, help="Of the images.")
+@click.option("--tile", default="512x512", show_default=True)
+@click.option("--overlap", default=64, show_default=True)
+@click.option("--eval-size", help="Compare maps and masks at this size.  [default: the images' own]")
+@click.option("--limit", default=8.0, show_default=True, help="Gigabytes of memory that the run gets.")
+def tiling(
+    method: str, preset: str, size: str, tile: str, overlap: int, eval_size: str | None, limit: float
+) -> None:
+    """Memory and time of a run on large images that are cut into tiles, under a limit of memory."""
+    from adbench.cli import values
+
+    from . import tiling as benchmark
+
+    sides = values.size("--size", size)
+    assert sides is not None
+    benchmark.run(method, preset, sides, tile, overlap, eval_size, limit, _console())
+
+
+@app.command()
 @click.option("--runs", default=1000, show_default=True, help="Number of made runs.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder in which results and site stay.")
 def site(runs: int, keep: Path | None) -> None:
