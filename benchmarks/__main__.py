@@ -309,9 +309,7 @@ def regions(
 @click.option("--overlap", default=64, show_default=True)
 @click.option("--eval-size", help="Compare maps and masks at this size.  [default: the images' own]")
 @click.option("--limit", default=8.0, show_default=True, help="Gigabytes of memory that the run gets.")
-def tiling(
-    method: str, preset: str, size: str, tile: str, overlap: int, eval_size: str | None, limit: float
-) -> None:
+def tiling(method: str, preset: str, size: str, tile: str, overlap: int, eval_size: str | None, limit: float) -> None:
     """Memory and time of a run on large images that are cut into tiles, under a limit of memory."""
     from adbench.cli import values
 

@@ -90,7 +90,19 @@ def run(
     with tempfile.TemporaryDirectory(prefix="adbench-tiling-") as name:
         place = Path(name)
         make_photos(place / "photos" / "parts", size)
-        words = ["run", "-m", method, "-p", preset, "-d", "folder", "--data-root", str(place / "photos"), "--tile", tile]
+        words = [
+            "run",
+            "-m",
+            method,
+            "-p",
+            preset,
+            "-d",
+            "folder",
+            "--data-root",
+            str(place / "photos"),
+            "--tile",
+            tile,
+        ]
         words += ["--overlap", str(overlap), "--results", str(place / "results"), "--device", "cpu"]
         words += ["--eval-size", eval_size] if eval_size else []
         began = time.monotonic()

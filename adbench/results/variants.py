@@ -257,7 +257,8 @@ def configuration(run: Result) -> dict[str, Any]:
     files = {key: digest[:12] for key, digest in run.identity.files.items()} if run.identity else {}
     how = run.protocol
     truth = {"mask-rule": how.mask_rule, "min-defect-area": how.min_defect_area, "ignore-mask": how.ignore_mask}
-    return {**LATER, **run.options, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
+    whole = {"size": how.resize_to} if how.tile else {}  # of the image, as the user gave it
+    return {**LATER, **run.options, **whole, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
 
 
 def _conditions(run: Result) -> dict[str, Any]:

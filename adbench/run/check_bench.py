@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..api import module_backbone, options
+from ..api import module_backbone, options, tiles
 from ..api.context import BuildContext
 from ..api.data import Sample, Setting, Size
 from ..api.detector import Detector
@@ -153,7 +153,7 @@ def small_options(method: Method, preset: str | None, changes: Mapping[str, Any]
             # sub-epochs and the like multiply the others, and a warm-up must end before the training does
             inner = key != "meta_epochs" and hasattr(chosen, "meta_epochs")
             small[key] = min(value, 1 if inner or "warm" in key else EPOCHS)
-    made = replace(chosen, **{**small, **changes})
+    made = tiles.changed(replace(chosen, **small), changes, owner=method.name)
     options.check(made, owner=method.name)
     return made
 

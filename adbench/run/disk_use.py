@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..api.data import Task
 from ..api.scores import MAIN_METRICS
+from ..api.tiles import asked_size
 from ..util import cache, files
 from ..util.sizes import bytes_text
 from .job import Job
@@ -73,7 +74,7 @@ class DiskUse:
 
 def bytes_beside(job: Job, tasks: Sequence[Task], maps: Literal["png", "raw"] | None) -> int:
     """About the bytes that a job's results take without the tensors of checkpoints, which its classes share."""
-    height, width = job.options.size
+    height, width = asked_size(job.options) or job.options.size  # the images' own size is not known here
     total = 0.0
     for task in tasks:
         has_masks = any(sample.mask is not None for sample in task.test)

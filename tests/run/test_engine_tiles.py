@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_class
+from image_doubles import Backbone
+from made_trackers import Recorder, entry
 from PIL import Image
 from runs import (
+    Notes,
     adbench,
     job_for,
     made_method,
@@ -18,15 +23,21 @@ from runs import (
     one_epoch,
     only_run,
     registry_of,
+    resolve,
     run_one,
     run_tiny,
     scores_of,
 )
 
 from adbench import Epoch, Scores
+from adbench.backbones.feature_cache import FeatureCache
+from adbench.data import image_store
+from adbench.data.framing import Framing
 from adbench.data.tiling import Grid
+from adbench.run import engine
 from adbench.run.predict import load
 from adbench.run.reopen import Reopener
+from adbench.run.tracking import Trackers
 
 TILES = ("--tile", "32x48", "--overlap", "8")
 
@@ -184,6 +195,50 @@ def test_a_stopped_run_goes_on(tiny_data, tmp_path, monkeypatch):
         assert run_tiny(tiny_data, tmp_path / name, *words, "-o", "stop_at=2").exit_code == 0
     one, other = (only_run(tmp_path / name) for name in ("stopped", "whole"))
     assert (one / "scores.csv").read_bytes() == (other / "scores.csv").read_bytes()
+
+
+def test_features_of_tiles_are_cached(photos, tmp_path, monkeypatch):
+    """A backbone sees each tile once: later epochs and runs read its features."""
+    monkeypatch.setattr(engine, "images_per_second", lambda *_: None)  # it measures without a cache
+    backbone, folder = Backbone(), tmp_path / "features"
+
+    def fit(detector, images):
+        for _ in range(2):
+            assert sum(len(features[0]) for features in images.features(backbone)) == len(images)
+        yield Epoch(1, 1)
+
+    def score(_, batch):
+        maps = torch.nn.functional.interpolate(batch.features(backbone)[0].mean(1, keepdim=True), scale_factor=2)[:, 0]
+        return Scores(image=maps.amax(dim=(1, 2)), map=maps)
+
+    method = made_method(fit, score)
+    job = job_for(method, photos, tmp_path / "one", size=(32, 48), tile=(32, 48), overlap=8)
+    tiles = image_store.rows_of([sample for _, sample in resolve(method, job).whole[0].used()], Framing.of(job.options))
+    run_one(method, job, cache=FeatureCache(folder=folder))
+    assert backbone.seen == tiles
+    run_one(method, replace(job, results=tmp_path / "two"), cache=FeatureCache(folder=folder))
+    assert backbone.seen == tiles
+
+
+def test_trackers_see_whole_images(photos, tiny, tmp_path):
+    """The images that a tracker gets are drawn in their own shape."""
+    heard = Recorder()
+    job = job_for(tiny, photos, tmp_path, size=(32, 48), tile=(32, 48), overlap=8, epochs=1, track=("recorder",))
+    trackers = Trackers([entry(heard)], Notes())
+    engine.run(resolve(tiny, job), registry_of(tiny), trackers=trackers)
+    (told,) = heard.of("finished")
+    assert {each.pixels.shape for each in told.images} <= {(80, 80, 3), (60, 100, 3)}
+    assert len(told.images) == 4
+
+
+def test_sizes_of_whole_images_make_a_grid(tiny_data, tmp_path):
+    """With tiles, --grid over sizes is over those of the whole image, and its table has them."""
+    words = ("-c", "bolts", "--grid", "-o", "size=48;64", "--tile", "32", "-o", "epochs=1", "--format", "json")
+    done = run_tiny(tiny_data, tmp_path, *words)
+    assert done.exit_code == 0, done.stderr
+    assert "size=48x48" in done.stderr
+    values = [row["value"] for table in json.loads(done.stdout) for row in table["rows"] if "value" in row]
+    assert values == ["48x48", "64x64"]
 
 
 def test_maps_may_lie_in_a_file(photos, trained, tmp_path, tiny_method, monkeypatch):
