@@ -6,6 +6,7 @@ Every data set has these options beside those of its own reader. They move no im
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,8 @@ class Marking:
             return None
         place = Path(self.ignore_mask).expanduser()
         if place.is_dir():
-            found = place / f"{class_name}.png"
-            return found if found.is_file() else None
+            wanted = unicodedata.normalize("NFC", f"{class_name}.png")  # names of files may be composed in another form
+            return next((each for each in place.iterdir() if unicodedata.normalize("NFC", each.name) == wanted), None)
         if not place.is_file():
             found_there = absent(place, "file")
             raise UsageError(f"--ignore-mask {place}", found=found_there, wanted="an image, or a folder with CLASS.png")

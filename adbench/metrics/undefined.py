@@ -42,7 +42,7 @@ def _reason(name: str, metrics: Metrics, truth: GroundTruth, has_maps: bool) -> 
     if name == "segf1" and metrics.pixel_auroc is not None:
         return NO_THRESHOLD
     if not len(truth.positions):
-        return "no defect pixel in any mask"
+        return "every defect pixel is ignored" if truth.spoiled else "no defect pixel in any mask"
     if name.startswith("aupimo"):
         return _of_pimo(name, metrics, truth)
     return "no good pixel" if metrics.pixel_auroc is None else NO_THRESHOLD

@@ -14,10 +14,11 @@ from adbench.api.scores import METRIC_NAMES, PIXEL_METRICS, Region
 from adbench.data import memory_store
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
-from adbench.data.ignored import Ignored
+from adbench.data.ignored import Counted, Ignored
 from adbench.metrics import pimo
 from adbench.metrics.histograms import ScoreHistograms
 from adbench.metrics.metrics import evaluate, evaluate_ground_truth
+from adbench.metrics.undefined import reasons
 from adbench.util.errors import DataError, TaskError
 
 
@@ -161,6 +162,38 @@ def test_a_saturation_becomes_the_same_share():
     saturated = truth.without(Ignored.of(ignored, 2)).saturated
     assert (saturated.saturations.tolist(), [len(each) for each in saturated.positions]) == ([10.0], [20])
     assert evaluate_ground_truth(truth.without(Ignored.of(ignored, 2)), image_scores=[1, 0], maps=maps).au_spro == 1
+
+
+def test_maps_stay_tensors():
+    """A map on a device is a tensor without the ignored pixels, and so is one of an array an array."""
+    torch = pytest.importorskip("torch")
+    _, maps, ignored = drawn(3)
+    one, two = (Counted(each, Ignored.of(ignored, len(maps)))[1] for each in (maps, torch.from_numpy(maps)))
+    assert (type(one), type(two)) == (np.ndarray, torch.Tensor)
+    assert one.tolist() == two.tolist() == [maps[1][~ignored[1]].tolist()]
+
+
+def test_cuda_gives_the_same_numbers():
+    """Maps on a GPU give the metrics of the same maps as an array."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    masks, maps, ignored = drawn(5, images=9, height=120, width=90, levels=500)
+    labels, scores = masks.any(axis=(1, 2)), maps.max(axis=(1, 2))
+    one, two = (
+        evaluate(labels=labels, image_scores=scores, masks=masks, maps=each, ignored=ignored, pixel_threshold=200)
+        for each in (maps, torch.from_numpy(maps).cuda())
+    )
+    assert one == two
+
+
+def test_the_reason_says_that_every_defect_is_ignored():
+    """A metric without a defect pixel left says why it is not defined."""
+    masks, maps, _ = drawn(2)
+    truth = GroundTruth.of([0, 1, 1, 1], masks).without(Ignored.of(masks, len(masks)))
+    metrics = evaluate_ground_truth(truth, image_scores=range(4), maps=maps)
+    assert metrics.pixel_auroc is None
+    assert reasons(metrics, truth, has_maps=True)["pixel_auroc"] == "every defect pixel is ignored"
 
 
 @pytest.mark.parametrize(

@@ -137,3 +137,14 @@ def test_an_unknown_rule_is_refused(rule):
     """The message lists the rules."""
     with pytest.raises(OptionError, match="auto, nonzero, above:N"):
         Marking(mask_rule=rule)
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name"), [("f\u00fcr.png", "fu\u0308r"), ("fu\u0308r.png", "f\u00fcr"), ("a.png", "a")]
+)
+def test_an_ignore_mask_of_a_class_is_found_in_either_form_of_its_name(tmp_path, name, class_name):
+    """Letters such as u with dots may be composed or not; a folder without the class's file has none for it."""
+    (tmp_path / name).write_bytes(b"")
+    marking = Marking(ignore_mask=str(tmp_path))
+    assert marking.ignored_in(class_name) == tmp_path / name
+    assert marking.ignored_in("other") is None
