@@ -55,6 +55,8 @@ class Identifier:
         self.digests = digests or Digests()
         self._sources = source.Sources()
         self._seen: dict[tuple[str, str, Path, str | None, str], tuple[str, Depths]] = {}
+        self.contents: dict[Path, str | None] = {}
+        """Digests of the images and masks that were looked at."""
 
     def of(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None, *, again: bool = False) -> Identity:
         """The identity of what a job would compute now.
@@ -87,7 +89,9 @@ class Identifier:
         """The digest of a class's images and masks, and what the images are."""
         key = (task.dataset, task.class_name, task.root, job.test, repr(task.options))
         if again or key not in self._seen:
-            self._seen[key] = _looked_at(task.with_test(job.test), self.digests, watch)
+            digest, seen, contents = _looked_at(task.with_test(job.test), self.digests, watch)
+            self._seen[key] = digest, seen
+            self.contents |= contents
         return self._seen[key]
 
     def code(self, method: str) -> str:
@@ -203,7 +207,8 @@ def data_digest(task: Task, digests: Digests, watch: Watch | None = None) -> str
     return _looked_at(task, digests, watch)[0]
 
 
-def _looked_at(task: Task, digests: Digests, watch: Watch | None) -> tuple[str, Depths]:
+def _looked_at(task: Task, digests: Digests, watch: Watch | None) -> tuple[str, Depths, Mapping[Path, str | None]]:
+    """The digest of a task's images and masks, what the images are, and the digest of each file."""
     samples = list(task.used())
     known = signatures_of(path for _, sample in samples for path in sample.files)
     contents = digests.of(known, watch, known=known)
@@ -215,7 +220,7 @@ def _looked_at(task: Task, digests: Digests, watch: Watch | None) -> tuple[str, 
         total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample), *read)).encode())
     if task.region_rules is not None:
         total.update(repr((task.region_rules.saturations, sorted(task.region_rules.groups.items()))).encode())
-    return total.hexdigest()[:DATA_DIGITS], seen
+    return total.hexdigest()[:DATA_DIGITS], seen, contents
 
 
 def file_code_digest(plugin_file: Path) -> str:

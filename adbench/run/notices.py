@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from ..api.data import Sample, Task, relative_path
 from ..data.image_store import Store
@@ -28,14 +29,20 @@ class Notices:
         self._said: set[str] = set()
         self._told: set[str] = set()
 
-    def tell(self, tasks: Sequence[Task]) -> None:
-        """Say the remarks about tasks, and warn of copies; the identity needs the digests of all images as well."""
+    def tell(self, tasks: Sequence[Task], contents: Mapping[Path, str | None] | None = None) -> None:
+        """Say the remarks about tasks, and warn of copies; the identity needs the digests of all images as well.
+
+        Args:
+            tasks: of the classes of a job.
+            contents: the digests of their images, where they were looked up before.
+        """
         for task in tasks:
-            place = repr((task.dataset, task.class_name, task.root, task.options, [*task.tests], task.test[:1]))
+            facts = (task.dataset, task.class_name, task.root, task.options, [*task.tests], task.test[:1], task.levels)
+            place = repr(facts)
             if place in self._told:  # by another method or seed
                 continue
             self._told.add(place)
-            for line in (*task.remarks, *no_masks(task), *copies(task, self._digests)):
+            for line in (*task.remarks, *no_masks(task), *copies(task, self._digests, contents)):
                 self.say(line)
 
     def say(self, line: str) -> None:
@@ -68,9 +75,10 @@ def lost_defects(task: Task, store: Store) -> list[str]:
     ]
 
 
-def copies(task: Task, digests: Digests) -> list[str]:
+def copies(task: Task, digests: Digests, contents: Mapping[Path, str | None] | None = None) -> list[str]:
     """Warnings of test images with the content of a training image, or with that of one with the other label."""
-    contents = digests.of([sample.path for _, sample in task.used()])
+    if contents is None:
+        contents = digests.of([sample.path for _, sample in task.used()])
     trained = {contents[sample.path]: sample for sample in (*task.train, *task.validation)}
     good = {contents[sample.path]: sample for sample in task.test if not sample.label}
     tested = [(sample, contents[sample.path]) for sample in task.test if contents[sample.path] is not None]

@@ -361,7 +361,7 @@ def _prepare(
         require_setting([identifier.registry.method(job.method)], job.setting)
         found = identifier.decided(job, tasks_of(job, tasks), watch.stage)
         identity = identifier.of(job, found, watch.stage)
-        notices.tell(found)
+        notices.tell(found, identifier.contents)
         resolved = prepare(job, found, identity)
         for each in resolved.classes:
             each.folder.sweep()
