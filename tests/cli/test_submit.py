@@ -73,9 +73,12 @@ def test_the_archive_has_every_map_at_the_image_s_size(ad2, archive):
     )
 
 
-def test_its_threshold_is_the_run_s_by_ad2_s_rule(ad2, tmp_path):
-    """Where maps were compared at the images' own size, it is the threshold of SegF1, and the maps are the run's."""
-    results = run(ad2, tmp_path / "results", "--eval-size", "native")
+@pytest.mark.parametrize(
+    "words", [("--eval-size", "native"), pytest.param(("--tile", "32x32", "--overlap", "8"), marks=pytest.mark.slow)]
+)
+def test_its_threshold_is_the_run_s_by_ad2_s_rule(ad2, tmp_path, words):
+    """Where maps were compared at the images' own size, it is the threshold of SegF1; so with tiles."""
+    results = run(ad2, tmp_path / "results", *words)
     path = tmp_path / "native.tar.gz"
     done = submit(ad2, results, "-m", "tiny", "-o", path, "--format", "json")
     assert done.exit_code == 0, done.stderr

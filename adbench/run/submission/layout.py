@@ -18,6 +18,7 @@ from PIL import Image
 from ...api.data import Sample, Size, Task
 from ...api.facts import Facts, Submission
 from ...data import image_files
+from ...data.deep import orientation_of
 from ...util.errors import DataError, UsageError, absent, reason
 
 MAPS, THRESHOLDED = "anomaly_images", "anomaly_images_thresholded"
@@ -106,10 +107,11 @@ def count_warning(images: Iterable[Private], facts: Facts) -> str:
 
 
 def size_of(path: Path) -> Size:
-    """Height and width of an image, of which the head alone is read. Raises ``DataError`` if it can't be."""
+    """Height and width of an image as it is scored; its head alone is read. Raises ``DataError`` if it can't be."""
     try:
         with image_files.quiet(), Image.open(path) as image:
-            return image.height, image.width
+            lies = orientation_of(image) > 4
+            return (image.width, image.height) if lies else (image.height, image.width)
     except FileNotFoundError:
         raise DataError(f"image {path}", found=absent(path, "file")) from None
     except Exception as error:  # broken bytes make Pillow raise errors of any type
