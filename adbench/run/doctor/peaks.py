@@ -1,6 +1,6 @@
 """Memory at the peak of a preset's training: counted or measured for adbench's own methods, or by the user's runs.
 
-``peaks.csv`` has a row for each preset that is known. Those of the presets ``cpu`` were measured in runs of
+``peaks.csv`` has a row for each preset that is known. Those of most presets ``cpu`` were measured in runs of
 KolektorSDD on an NVIDIA H200, in bf16 and with cached features; SuperSimpleNet's others in a step on a CPU. ``python
 -m benchmarks memory`` prints the others: it counts the bytes of all live tensors while a few small images are trained
 on and scored in float32, and extrapolates to the preset's size and batch. On a GPU, bf16 takes less, and CUDA's own
