@@ -334,14 +334,17 @@ def site(runs: int, keep: Path | None) -> None:
 @click.option("--method", "methods", multiple=True, default=["padim", "patchcore", "dfm"], show_default=True)
 @click.option("--data", type=click.Path(path_type=Path, exists=True), envvar=REAL_DATA, show_envvar=True,
               help="A folder of MVTec-layout classes beside demo.")  # fmt: skip
+@click.option("--class", "classes", multiple=True, help="Of that folder; may be repeated. [default: all]")
 @click.option("--size", default=128, show_default=True)
 @click.option("--workers", default=2, show_default=True)
 @click.option("--seeds", default=2, show_default=True, help="Number of seeds.")
-def executors(methods: tuple[str, ...], data: Path | None, size: int, workers: int, seeds: int) -> None:
+def executors(
+    methods: tuple[str, ...], data: Path | None, classes: tuple[str, ...], size: int, workers: int, seeds: int
+) -> None:
     """One run file by local, processes and ray; a worker is killed in mid-run, and the table must be that of local."""
     from . import executors as benchmark
 
-    benchmark.run(methods, data, size, workers, seeds, _console())
+    benchmark.run(methods, data, classes, size, workers, seeds, _console())
 
 
 @app.command()

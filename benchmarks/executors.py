@@ -47,12 +47,16 @@ class Ran:
     scores: dict[str, bytes]
 
 
-def run(methods: Sequence[str], data: Path | None, size: int, workers: int, seeds: int, console: Console) -> None:
+def run(
+    methods: Sequence[str], data: Path | None, classes: Sequence[str], size: int, workers: int, seeds: int,
+    console: Console,
+) -> None:  # fmt: skip
     """Run everything, and print the table.
 
     Args:
         methods: names.
         data: a folder of classes in MVTec layout, besides those of ``demo``.
+        classes: of that folder; all if there are none.
         size: of the images, in pixels.
         workers: of the executors.
         seeds: number of seeds.
@@ -63,11 +67,14 @@ def run(methods: Sequence[str], data: Path | None, size: int, workers: int, seed
     """
     with tempfile.TemporaryDirectory(prefix="adb") as folder:  # a short path: Ray's sockets are below it
         place = Path(folder)
-        (place / "suite.toml").write_text(suite(methods, data, size, seeds), encoding="utf-8")
+        (place / "suite.toml").write_text(suite(methods, data, classes, size, seeds), encoding="utf-8")
         names = [LOCAL, *(name for name in WORKERS if name != "ray" or find_spec("ray"))]
         found = [_ran(name, place, workers) for name in names]
     local = found[0]
-    title = f"{', '.join(methods)}: {len(local.scores)} tasks of {seeds} seeds, {size} x {size} pixels, on the CPU"
+    where = sorted({"/".join(path.split("/")[:2]) for path in local.scores})
+    title = (
+        f"{', '.join(methods)}; {', '.join(where)}; {seeds} seeds: {len(local.scores)} tasks of {size} x {size} pixels"
+    )
     table = Table(title=title)
     for column in ("executor", "at once", "workers killed", "commands", "scores and table", "s"):
         table.add_column(column, justify="left" if column == "executor" else "right")
@@ -82,9 +89,11 @@ def run(methods: Sequence[str], data: Path | None, size: int, workers: int, seed
         raise RuntimeError(f"other numbers than those of local: {', '.join(wrong)}")
 
 
-def suite(methods: Sequence[str], data: Path | None, size: int, seeds: int) -> str:
-    """The run file: each method on all classes of demo and of a folder, on one thread."""
-    tables = [{"name": "demo"}, *([{"name": "folder", "root": str(data)}] if data else [])]
+def suite(methods: Sequence[str], data: Path | None, classes: Sequence[str], size: int, seeds: int) -> str:
+    """The run file: each method on all classes of demo, and on those of a folder, on one thread."""
+    tables: list[dict[str, object]] = [{"name": "demo"}]
+    if data:
+        tables.append({"name": "folder", "root": str(data), "classes": list(classes) or "all"})
     rows = ["{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in each.items()) + "}" for each in tables]
     facts = {"methods": list(methods), "seeds": list(range(seeds)), "preset": "cpu", "size": size, "device": "cpu",
              "threads": "1"}  # fmt: skip

@@ -16,7 +16,7 @@ from . import data, disks, kills, twins, workers
 from .tally import NOT_RUN, Kept, Row
 
 KILLS = 100
-WORKER_KILLS = 50
+WORKER_KILLS = 30
 INPUTS = 1000
 TWINS = 20
 OTHER_ERRORS = 40

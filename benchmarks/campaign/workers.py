@@ -26,8 +26,8 @@ from .worker_faults import WorkerFault
 Name = Literal["processes", "ray"]
 EXECUTORS: tuple[Name, ...] = ("processes", "ray")
 
-KILLS_AT_ONCE = 2
-"""Kills of workers in one command at most: Ray starts a job again three times."""
+KILLS_AT_ONCE = 3
+"""Kills in one command at most: Ray starts a job again three times."""
 
 OPERATIONS, SECONDS = 250, 4.0
 """File operations and seconds of the processor of a worker, in which it is killed; a few are too late."""
@@ -114,7 +114,7 @@ class Crew:
 
 def _faults(draw: random.Random, most: int) -> list[WorkerFault]:
     """Some kills, of which at most the last one is that of the command."""
-    number = draw.randint(1, min(most, KILLS_AT_ONCE))
+    number = min(most, KILLS_AT_ONCE)
     head = draw.random() < 0.4
     return [_fault(draw, "head" if head and place == number - 1 else "worker") for place in range(number)]
 

@@ -10,7 +10,7 @@ from benchmarks import executors
 def test_the_run_file_has_each_task(tiny_data, tmp_path):
     """Two methods on the classes of demo and of a folder with two seeds: a dry run lists them all."""
     path = tmp_path / "suite.toml"
-    path.write_text(executors.suite(["random", "padim"], tiny_data, 64, 2))
+    path.write_text(executors.suite(["random", "padim"], tiny_data, [], 64, 2))
     shown = adbench("run", path, "--dry-run", "--format", "csv", "--results", tmp_path / "results")
     assert shown.exit_code == 0, shown.stderr
     lines = shown.stdout.splitlines()[1:]
