@@ -63,7 +63,7 @@ def write(folder: Path, faults: Sequence[WorkerFault]) -> None:
 
 def hits(folder: Path) -> list[str]:
     """The faults that took place."""
-    return sorted(path.name.removesuffix(f"{TAKEN}{HIT}")[4:] for path in folder.glob(f"*{HIT}"))
+    return [path.name.removesuffix(f"{TAKEN}{HIT}")[4:] for path in sorted(folder.glob(f"*{HIT}"))]
 
 
 def _begin() -> None:

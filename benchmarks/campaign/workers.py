@@ -134,7 +134,7 @@ def _left(folder: Path) -> str:
     for each in alive:
         with suppress(psutil.Error):
             each.kill()
-    return f"{len(alive)} processes live on" if alive else ""
+    return f"processes that live on: {len(alive)}" if alive else ""
 
 
 def _processes(folder: Path) -> list[psutil.Process]:
