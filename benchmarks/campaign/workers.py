@@ -92,9 +92,8 @@ class Crew:
 
     def _end(self, folder: Path, ended: Ended, hits: list[str]) -> tuple[int, str]:
         """Judge how a command ended, start it again if it must be, and judge that."""
-        if ended.code == 0:
-            lost = hits and self._executor == "processes"
-            return 0, "it ended well without a worker" if lost else wrong_end(ended, folder, self._wanted)
+        if ended.code == 0:  # Ray starts jobs again, and a worker may be killed after its last job
+            return 0, wrong_end(ended, folder, self._wanted)
         said = ended.killed or (ended.code == 1 and "was killed by SIGKILL" in ended.errors)
         if not said or not hits:
             return 0, f"it ended with {ended.code}: {last_line(ended)}"

@@ -88,7 +88,7 @@ WHOLE = (0, "", "whole")
         ("processes", [(KILLED, "", "half"), BUSY, WHOLE], (1, 1, "")),
         ("ray", [WHOLE], (1, 0, "")),
         ("ray", [(0, "", "other")], (1, 0, "scores.csv differs")),
-        ("processes", [WHOLE], (1, 0, "it ended well without a worker")),
+        ("processes", [(0, "", "half")], (1, 0, "scores.csv differs")),
         ("processes", [LOST, (0, "", "other")], (1, 0, "scores.csv differs")),
         ("processes", [LOST, (1, "Error: broken", "half")], (1, 0, "then ended with 1: Error: broken")),
         ("ray", [(2, "Error: no such option", "")], (1, 0, "it ended with 2: Error: no such option")),
