@@ -140,7 +140,8 @@ def _command(words: Sequence[str]) -> list[str]:
 
 def _environment(place: Path, executor: str) -> dict[str, str]:
     """Each executor begins with an empty cache."""
-    own = {"ADBENCH_CACHE": str(place / f"cache-{executor}"), "RAY_TMPDIR": str(place), "OMP_NUM_THREADS": "1"}
+    (place / "tmp").mkdir(exist_ok=True)
+    own = {"ADBENCH_CACHE": str(place / f"cache-{executor}"), "RAY_TMPDIR": str(place / "tmp"), "OMP_NUM_THREADS": "1"}
     return {**os.environ, **own}
 
 

@@ -114,7 +114,12 @@ class Ray(Executor):
             self._cancel(list(running))
 
     def _listen(self, hear: Hear) -> None:
-        for number, message in ray.get(self._mailbox.take.remote()):
+        """Hear what the workers said; what a mailbox had that died is lost, which costs a line of progress alone."""
+        try:
+            taken = ray.get(self._mailbox.take.remote())
+        except ray.exceptions.RayActorError:
+            return
+        for number, message in taken:
             hear(number, message)
 
     def _cancel(self, running: list[Any]) -> None:
@@ -166,9 +171,9 @@ def _reason(error: Exception) -> str:
 # ---------------------------------------------------------------- in the cluster
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_restarts=-1)
 class Mailbox:
-    """Keeps what the workers say until the command takes it."""
+    """Keeps what the workers say until the command takes it; where its process dies, Ray starts an empty one."""
 
     def __init__(self) -> None:
         self._messages: list[tuple[int, bytes]] = []
@@ -198,5 +203,6 @@ def _work(task: ExecutorTask, mailbox: Any) -> bytes:
         last[:] = [mailbox.put.remote(task.number, message)]
 
     value = task.run(send)
-    ray.get(last)
+    with suppress(ray.exceptions.RayActorError):
+        ray.get(last)
     return value

@@ -81,6 +81,28 @@ def test_a_cluster_that_is_not_there_is_a_mistake_of_the_command():
         Ray(ExecutorRequest(1, 2, 0, address="auto"))
 
 
+MAILBOX_DIES = """[each.kill() or each.wait() for each in __import__('psutil').process_iter(['cmdline', 'ppid'])
+    if each.info['ppid'] == __import__('os').getppid() and 'Mailbox' in ' '.join(each.info['cmdline'] or [])]"""
+
+
+@pytest.mark.slow
+@posix_only
+def test_a_mailbox_that_dies_loses_messages_alone(tmp_path):
+    """Where the process that keeps the workers' messages is killed, all tasks end, and later messages are heard."""
+    from adbench_plugins.executors.ray import Ray
+
+    executor = Ray(ExecutorRequest(2, 2, 0, False, workers=1, store=tmp_path))
+    heard: list[tuple[int, bytes]] = []
+    later = "(__import__('time').sleep(5), [(send(b'%d' % n), __import__('time').sleep(0.2)) for n in range(10)])"
+    tasks = [task(0, f"b'%d' % len({MAILBOX_DIES})"), task(1, f"({later}, b'y')[-1]")]
+    try:
+        ends = list(executor.run(tasks, lambda *told: heard.append(told)))
+    finally:
+        executor.close()
+    assert [(end.number, end.value) for end in ends] == [(0, b"1"), (1, b"y")]
+    assert heard[-1] == (1, b"9")
+
+
 @pytest.mark.slow
 def test_a_cluster_that_runs_here_is_not_taken_without_its_address(monkeypatch, tmp_path):
     """Without --address a cluster of the command's own starts, where another one is at work on this machine."""
