@@ -106,7 +106,7 @@ def to_mask(image: Image.Image, above: int = 0, rule: str = AUTO) -> Bools:
 
 def _opaque(image: Image.Image) -> Bools | None:
     """The pixels (H, W) that are more opaque than transparent; None where all are equally so."""
-    if not image.has_transparency_data:
+    if is_deep(image) or not (image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info):
         return None
     alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
     return None if (alpha == alpha.flat[0]).all() else np.asarray(alpha > 127)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ..api.data import EvalSize, Sample, Task, relative_path
 from ..api.detector import Detector
+from ..api.marking import USUAL
 from ..api.options import Options
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data import image_store
 from ..data.framing import Framing
-from ..data.ground_truth import open_ground_truth, sizes_of_maps
+from ..data.ground_truth import GroundTruth, open_ground_truth, sizes_of_maps
 from ..data.ignored import of_file
 from ..data.images import Images
 from ..data.joint_images import JointImages
@@ -28,11 +29,10 @@ from ..stats import thresholds
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.memory import MicroBatches
-from ..util.text import plural
 from .evaluate import GoodImageScores, TestScores, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedClass, ResolvedJob
-from .notices import lost_defects
+from .notices import ignored_pixels, lost_defects
 from .overlay import Scale
 from .session import Session
 from .watch import Watch
@@ -81,14 +81,28 @@ def check_images(resolved: ResolvedJob, watch: Watch, say: Callable[[str], None]
     ``say`` is called with what is to be known of them.
 
     Raises:
-        DataError: the first problem, naming the file.
+        DataError: the first problem, naming the file; or an ignore mask that doesn't fit.
     """
+    framing, eval_size = Framing.of(resolved.options), resolved.job.eval_size
     for each in resolved.classes:
-        for task, part in _opened(each):
+        for number, (task, part) in enumerate(_opened(each)):
             store = open_store(task, part, resolved.options, skip_bad=resolved.job.skip_bad, watch=watch)
-            if part == "test" and say is not None:
-                for line in lost_defects(task, store):
+            lines = lost_defects(task, store) if part == "test" else []
+            if part == "test" and task.marking != USUAL:
+                lines += ignored_pixels(task, truth_of(task, store, framing, eval_size))
+            elif number and task.ignored is not None:  # good images that a threshold of pixels comes from
+                of_file(task.ignored, store, framing, [framing.size] * len(store.samples))
+            if say is not None:
+                for line in lines:
                     say(line)
+
+
+def truth_of(task: Task, store: image_store.Store, framing: Framing, eval_size: EvalSize | None) -> GroundTruth:
+    """The ground truth of a task's test images. Raises the errors of ``open_ground_truth``."""
+    return open_ground_truth(
+        store, framing, eval_size=eval_size, rules=task.region_rules, least_area=task.marking.min_defect_area,
+        ignored=task.ignored,
+    )  # fmt: skip
 
 
 def _opened(resolved: ResolvedClass) -> Iterator[tuple[Task, Part]]:
@@ -165,12 +179,7 @@ class ClassRun:
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
         self.good_for_pixels = rest[-1] if rest else self.train
-        self.ground_truth = open_ground_truth(
-            self.test.store, self._framing, eval_size=eval_size, rules=resolved.task.region_rules,
-            least_area=resolved.task.marking.min_defect_area, ignored=resolved.task.ignored,
-        )  # fmt: skip
-        if self.ground_truth.ignored is not None:
-            self.watch.note(self._ignored_text())
+        self.ground_truth = truth_of(resolved.task, self.test.store, self._framing, eval_size)
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
@@ -199,18 +208,6 @@ class ClassRun:
     def name(self) -> str:
         """The name of the class."""
         return self.resolved.name
-
-    def _ignored_text(self) -> str:
-        """How much of the test images counts in no metric of pixels."""
-        truth, sizes = self.ground_truth, self.ground_truth.sizes
-        assert truth.ignored is not None
-        assert sizes is not None
-        whole = sum(height * width for height, width in truth.ignored.sizes)
-        share = 1 - sum(width for _, width in sizes) / whole
-        return (
-            f"{self.resolved.task.dataset}/{self.name}: {share:.2%} of the test images' pixels are ignored, and with "
-            f"them defects of {plural(len(truth.spoiled), 'image')}."
-        )
 
     @property
     def framing(self) -> Framing:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..api.data import Sample, Task, relative_path
+from ..data.ground_truth import GroundTruth
 from ..data.image_store import Store
 from ..util.digests import Digests
 from ..util.text import plural
@@ -72,6 +73,18 @@ def lost_defects(task: Task, store: Store) -> list[str]:
         f"Warning: {task.dataset}/{task.class_name}: the defects of {len(lost)} of {plural(len(marked), 'image')} lie "
         f"outside of the crop that the method sees, so metrics of pixels have lost them: {named}{more}. With "
         "-o resize=stretch it sees the whole image."
+    ]
+
+
+def ignored_pixels(task: Task, truth: GroundTruth) -> list[str]:
+    """A line that says how much of the test images counts in no metric of pixels."""
+    if truth.ignored is None or truth.counted_sizes is None:
+        return []
+    whole = sum(height * width for height, width in truth.ignored.sizes)
+    share = 1 - sum(width for _, width in truth.counted_sizes) / whole
+    return [
+        f"{task.dataset}/{task.class_name}: {share:.2%} of the test images' pixels are ignored, and with them defects "
+        f"of {plural(len(truth.spoiled), 'image')}."
     ]
 
 

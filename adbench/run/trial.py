@@ -15,7 +15,6 @@ from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data import depths
 from ..data.framing import Framing
-from ..data.ground_truth import open_ground_truth
 from ..data.image_store import problem_error, rows_of
 from ..results.records import Protocol, Reading
 from ..stats import thresholds
@@ -24,7 +23,7 @@ from ..util.errors import UsageError
 from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
-from .class_run import open_images
+from .class_run import open_images, truth_of
 from .evaluate import score_all
 from .job import Job, build_context
 from .summary import protocol
@@ -130,10 +129,7 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    ground_truth = open_ground_truth(
-        test.store, framing, eval_size=eval_size, rules=task.region_rules, least_area=task.marking.min_defect_area,
-        ignored=task.ignored,
-    )  # fmt: skip
+    ground_truth = truth_of(task, test.store, framing, eval_size)
     with scoring(saved.path, method.name):
         scores = score_all(detector, test, name=method.name, watch=watch.stage, sizes=ground_truth.map_sizes)
     stored = ours.threshold_of(job.class_name) if ours else None

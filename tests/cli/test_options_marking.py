@@ -141,6 +141,26 @@ def test_mistakes_are_named(parts, words, found):
     assert (done.exit_code, found in text) == (2, True), text
 
 
+def test_what_is_ignored_is_said_once_before_training(parts):
+    """The share of pixels, for several seeds once; an ignore mask of another size stops the run before anything."""
+    words = ("--min-defect-area", 3, "--seeds", "0,1", "-c", "nut")
+    save(parts / "ignore.png", np.tri(SIDE, dtype=np.uint8) * 255)
+    done = adbench(
+        "run", "-m", "random", "-d", "folder", "--data-root", parts / "data", "--size", SIDE, "--results",
+        parts / "results", "--ignore-mask", parts / "ignore.png", *words,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    said = "folder/nut: 51.27% of the test images' pixels are ignored, and with them defects of 2 images."
+    assert done.stderr.count(said) == 1
+    save(parts / "ignore.png", np.tri(SIDE + 1, dtype=np.uint8) * 255)
+    done = adbench(
+        "run", "-m", "random", "-d", "folder", "--data-root", parts / "data", "--size", SIDE, "--results",
+        parts / "others", "--ignore-mask", parts / "ignore.png", *words,
+    )  # fmt: skip
+    assert (done.exit_code, "found 41x41 pixels, wanted 40x40" in " ".join(done.stderr.split())) == (1, True)
+    assert "epoch" not in done.stderr
+
+
 def test_a_class_without_masks_is_said_once(parts):
     """The run says why metrics of pixels are empty, once for several seeds."""
     shutil.rmtree(parts / "data/nut/ground_truth")
