@@ -41,20 +41,21 @@ def test_the_first_command_keeps_its_promise(tmp_path):
 @pytest.mark.slow
 @needs_real_images
 @pytest.mark.parametrize(
-    ("class_name", "epochs", "seeds", "near", "theirs"),
+    ("class_name", "epochs", "near", "theirs"),
     [
-        ("kolektorsdd", 12, "0,1,2", 0.01, {"image_auroc": 0.7772, "pixel_auroc": 0.8707}),
-        ("magnetic_tile", 4, "0", 0.02, {"image_auroc": 0.8156, "pixel_auroc": 0.7622}),
+        ("kolektorsdd", 12, 0.01, {"image_auroc": 0.7772, "pixel_auroc": 0.8707}),
+        ("magnetic_tile", 4, 0.02, {"image_auroc": 0.8156, "pixel_auroc": 0.7622}),
     ],
 )
-def test_at_equal_settings_msflow_is_the_authors_program(tmp_path, class_name, epochs, seeds, near, theirs):
+def test_at_equal_settings_msflow_is_the_authors_program(tmp_path, class_name, epochs, near, theirs):
     """Metrics are as near as seeds allow to the means over three seeds of the authors' program at the same settings.
 
-    The larger class is trained with one seed alone, since three take many minutes. AUPRO isn't compared: the authors'
-    was taken over the regions of resized masks, and adbench's is over those of the masks' own pixels.
+    One seed is trained, since three take many minutes; on kolektorsdd each of the seeds 0, 1 and 2 is as near. AUPRO
+    isn't compared: the authors' was taken over the regions of resized masks, and adbench's is over those of the masks'
+    own pixels.
     """
     changes = (f"meta_epochs={epochs}", "sub_epochs=1", "warmup=0", "lr=1e-4", "decay_epochs=70,90", "batch_size=8")
-    folder = ("--dataset", "folder", "--data-root", str(REAL_IMAGES), "--class", class_name, "--seeds", seeds)
+    folder = ("--dataset", "folder", "--data-root", str(REAL_IMAGES), "--class", class_name, "--seed", "0")
     words = [*folder, "--preset", "cpu", "--amp", "off", *(word for change in changes for word in ("-o", change))]
     mean = mean_of(*words, results=tmp_path)
     assert {name: mean[name] for name in theirs} == pytest.approx(theirs, abs=near)
