@@ -118,6 +118,8 @@ def write(results: Path, audit: Audit) -> Path:
     except OSError as error:
         hint = "Permit writing there, or choose another folder with --results"
         raise ResultError(f"audit {path} can't be written", found=reason(error), hint=hint) from error
+    except UnicodeEncodeError as error:  # an archive may name any method
+        raise ResultError(f"audit of method {audit.method!r}", found="a name that no file can have") from error
     return path
 
 
@@ -218,8 +220,9 @@ def _paths(results: Path, methods: Iterable[str] | None) -> Iterator[Path]:
         return
     chosen = folder.glob("*") if methods is None else (folder / safe_name(name) for name in methods)
     for each in sorted(chosen):
-        if not is_link(each):
-            yield from (path for path in sorted(each.glob("*.json")) if not path.is_dir())
+        with suppress(UnicodeEncodeError):  # no folder has such a name
+            if not is_link(each):
+                yield from (path for path in sorted(each.glob("*.json")) if not path.is_dir())
 
 
 def _path(results: Path, audit: Audit) -> Path:

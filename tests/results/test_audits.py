@@ -100,6 +100,21 @@ def test_a_folder_that_cant_be_written_is_an_error(tmp_path):
         audits.write(tmp_path, make_audit())
 
 
+@pytest.mark.parametrize("name", ["..", "x" * 500, "a/../b\\c", "", "\x00", "con", "<script>"])
+def test_any_name_of_a_method_stays_within_the_folder(tmp_path, name):
+    """An archive of somebody else may name any."""
+    path = audits.write(tmp_path / "results", make_audit(name))
+    assert path.resolve().parent.parent == (tmp_path / "results" / "audits").resolve()
+    assert audits.read_all(tmp_path / "results", [name]) == ([make_audit(name)], [])
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    """JSON may have half a letter of UTF-16, which no file system takes."""
+    with pytest.raises(ResultError, match="no file can have"):
+        audits.write(tmp_path, make_audit("a\ud800"))
+    assert audits.read_all(tmp_path, ["a\ud800"]) == ([], [])
+
+
 def test_audits_are_no_runs(tmp_path):
     """Removing all runs of a method leaves its audits, and the list of runs doesn't show them."""
     store(tmp_path)
