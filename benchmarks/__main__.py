@@ -305,11 +305,14 @@ def regions(
 @click.option("--method", default="padim", show_default=True)
 @click.option("--preset", default="cpu", show_default=True)
 @click.option("--size", default="3000x4000", show_default=True, help="Of the images.")
+@click.option("--images", default=6, show_default=True, type=click.IntRange(min=4), help="Half of them for training.")
 @click.option("--tile", default="512x512", show_default=True)
 @click.option("--overlap", default=64, show_default=True)
 @click.option("--eval-size", help="Compare maps and masks at this size.  [default: the images' own]")
 @click.option("--limit", default=8.0, show_default=True, help="Gigabytes of memory that the run gets.")
-def tiling(method: str, preset: str, size: str, tile: str, overlap: int, eval_size: str | None, limit: float) -> None:
+def tiling(
+    method: str, preset: str, size: str, images: int, tile: str, overlap: int, eval_size: str | None, limit: float
+) -> None:
     """Memory and time of a run on large images that are cut into tiles, under a limit of memory."""
     from adbench.cli import values
 
@@ -317,7 +320,7 @@ def tiling(method: str, preset: str, size: str, tile: str, overlap: int, eval_si
 
     sides = values.size("--size", size)
     assert sides is not None
-    benchmark.run(method, preset, sides, tile, overlap, eval_size, limit, _console())
+    benchmark.run(method, preset, sides, images, tile, overlap, eval_size, limit, _console())
 
 
 @app.command()

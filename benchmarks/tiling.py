@@ -20,9 +20,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-TRAIN, GOOD, BAD = 3, 1, 2
-"""Images of each kind."""
-
 DEFECT = 24
 """Side of a defect in pixels."""
 
@@ -47,11 +44,15 @@ class Peak:
         return Peak(max(self.own, found.get("RssAnon", 0)), max(self.resident, found.get("VmHWM", 0)))
 
 
-def make_photos(root: Path, size: tuple[int, int]) -> None:
-    """Draw a class of photos in MVTec layout: coarse textures with fine noise, and small bright squares as defects."""
+def make_photos(root: Path, size: tuple[int, int], images: int) -> None:
+    """Draw a class of photos in MVTec layout: coarse textures with fine noise, and small bright squares as defects.
+
+    Half of them are for training, and a third of the others is good.
+    """
     draw = np.random.default_rng(0)
     height, width = size
-    for part, count in (("train/good", TRAIN), ("test/good", GOOD), ("test/spot", BAD)):
+    train, good = images // 2, max(1, images // 6)
+    for part, count in (("train/good", train), ("test/good", good), ("test/spot", images - train - good)):
         (root / part).mkdir(parents=True)
         for number in range(count):
             coarse = draw.integers(70, 150, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
@@ -69,8 +70,8 @@ def make_photos(root: Path, size: tuple[int, int]) -> None:
 
 
 def run(
-    method: str, preset: str, size: tuple[int, int], tile: str, overlap: int, eval_size: str | None, limit: float,
-    console: Console,
+    method: str, preset: str, size: tuple[int, int], images: int, tile: str, overlap: int, eval_size: str | None,
+    limit: float, console: Console,
 ) -> None:  # fmt: skip
     """Train and evaluate a method on made photos in a process of its own, and print what it took.
 
@@ -78,6 +79,7 @@ def run(
         method: its name.
         preset: its preset.
         size: height and width of the photos.
+        images: their number.
         tile: as after --tile.
         overlap: as after --overlap.
         eval_size: as after --eval-size.
@@ -89,7 +91,7 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="adbench-tiling-") as name:
         place = Path(name)
-        make_photos(place / "photos" / "parts", size)
+        make_photos(place / "photos" / "parts", size, images)
         words = [
             "run",
             "-m",
@@ -110,7 +112,7 @@ def run(
         seconds = time.monotonic() - began
         (path,) = (place / "results").rglob("result.json")
         result = json.loads(path.read_text(encoding="utf-8"))
-    table = Table(title=f"{TRAIN + GOOD + BAD} images of {size[0]} x {size[1]}, --tile {tile} --overlap {overlap}")
+    table = Table(title=f"{images} images of {size[0]} x {size[1]}, --tile {tile} --overlap {overlap}")
     for column in ("method", "compared at", "own memory GB", "with mapped files GB", "seconds", "AUROC", "pixel AUROC"):
         table.add_column(column, justify="left" if column == "method" else "right")
     metrics = (f"{100 * result['metrics'][key]:.2f}" for key in ("image_auroc", "pixel_auroc"))

@@ -329,14 +329,14 @@ def _check_tiles(options: Options, owner: str) -> None:
         return
     text = option_text("tile", tile)
     if max(tile) > LARGEST_TILE:
-        wanted = f"at most {LARGEST_TILE} pixels each way"
-        raise OptionError(f"option tile of {owner}", found=text, wanted=wanted)
+        raise OptionError(f"option tile of {owner}", found=text, wanted=f"at most {LARGEST_TILE} pixels each way")
     if options.overlap >= min(tile):
         wanted = f"less than the tile, {text}"
         raise OptionError(f"option overlap of {owner}", found=str(options.overlap), wanted=wanted)
-    if options.size != tile:
-        size = option_text("size", options.size)
-        raise OptionError(f"option size of {owner}", found=size, wanted=f"the tile, {text}: the size of the input")
+    whole = options.resize_to or tile
+    if options.size != tile or whole[0] < tile[0] or whole[1] < tile[1]:
+        size = option_text("size", options.size if options.size != tile else whole)
+        raise OptionError(f"option size of {owner}", found=size, wanted=f"at least the tile, {text}")
 
 
 def check_ranges(options: Any, *, owner: str) -> None:

@@ -258,6 +258,7 @@ def test_maps_may_lie_in_a_file(photos, trained, tmp_path, tiny_method, monkeypa
         (("--overlap", "8"), "option overlap of tiny: found 8, but no tile. Give --tile HxW as well."),
         (("--tile", "64", "--overlap", "-1"), "option overlap of tiny: found '-1', wanted a whole number, from 0 up."),
         (("--tile", "64", "--size", "128", "-o", "resize_to=256"), "found resize_to=256x256 as well"),
+        (("--tile", "64", "--size", "128x48"), "option size of tiny: found 128x48, wanted at least the tile, 64x64."),
     ],
 )
 def test_tiles_that_fit_nothing_are_refused(tiny_data, tmp_path, words, message):
