@@ -191,14 +191,21 @@ def unread(folder: Path, used: Collection[Path], searched: Collection[Path] = ()
         used: files and folders.
         searched: folders in which each file is named, though none may be used.
     """
-    above = {parent for path in used for parent in path.parents} | {*searched}
-    found: list[Path] = []
-    for path in visible(folder):
-        if path in above and path not in used:
-            found += unread(path, used, searched)
-        elif path not in used and not is_text(path):
-            found.append(path)
-    return found
+    inner = {path.parent for path in used}
+    above = inner | {parent for path in inner for parent in path.parents} | {*searched}
+
+    def rest(place: Path) -> list[Path]:
+        found: list[Path] = []
+        for path in visible(place):
+            if path in used:
+                continue
+            if path in above:
+                found += rest(path)
+            elif not is_text(path):
+                found.append(path)
+        return found
+
+    return rest(folder)
 
 
 def passed_over(where: str, names: Sequence[str]) -> list[str]:

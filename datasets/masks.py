@@ -6,6 +6,7 @@ the masks of one image. More than one mask of an image is refused, unless the da
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +45,16 @@ def with_masks(
         joins: whether an image may have several masks.
     """
     files = _Files(place)
-    stems = [nfc(image.stem) for image in images]
+    stems = Counter(nfc(image.stem) for image in images)
     samples, problems = [], []
-    for image, stem in zip(images, stems, strict=True):
+    for image in images:
+        stem = nfc(image.stem)
         masks = [*files.of(stem), *beside.get(image, ())]
         if not masks:
             samples.append(Sample(image, 1, kind, files.expected(image)))
         elif len(masks) > 1 and not joins:
             problems.append(_several(image, masks))
-        elif stems.count(stem) > 1:
+        elif stems[stem] > 1:
             found = f"a mask {masks[0]} that other images of this name have, too"
             problems.append(Problem(image, found, "Rename the images"))
         else:

@@ -147,6 +147,7 @@ class _Found:
         bad = [pair for name in options.bad for pair in self._bad_of(name)]
         folders = dict.fromkeys(image.parent for image, _ in (*good, *bad))
         self._beside = {place: beside(images_in(place)) for place in folders}
+        self._images = {path for found in self._beside.values() for path in found.images}
         lone = self._lone()
         self.good = [pair for pair in good if self._is_image(pair[0]) and pair[0] not in lone]
         bad = [pair for pair in bad if self._is_image(pair[0]) and pair[0] not in lone]
@@ -204,7 +205,7 @@ class _Found:
         ]
 
     def _is_image(self, path: Path) -> bool:
-        return path in self._beside[path.parent].images
+        return path in self._images
 
     def _lone(self) -> set[Path]:
         """Files with the name of a mask whose image is missing; where all images have such names, they are images."""

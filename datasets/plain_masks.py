@@ -12,6 +12,7 @@ Or all lie beside their images, as CLASS/bad/dent/7_mask.png. Two masks of one i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -58,8 +59,8 @@ class Masks:
             place = PurePosixPath(nfc(path.relative_to(having[0]).parent.as_posix()))
             for stem in {nfc(path.stem), image_stem(path)} - {None}:
                 self._by_path.setdefault(place / str(stem), []).append(path)
-        stems = [nfc(image.stem) for image, _ in images]
-        self._alone = {stem for stem in stems if stems.count(stem) == 1}
+        stems = Counter(nfc(image.stem) for image, _ in images)
+        self._alone = {stem for stem, count in stems.items() if count == 1}
         self._chosen: dict[Path, Path] = {}
         for image, defect in images if having or beside else ():
             masks = self._in_folder(image, defect) if having else list(beside.get(image, ()))

@@ -264,7 +264,7 @@ class _Found:
             ]
         else:
             return list(found.images)
-        return [path for path in found.images if path not in found.lone]
+        return [path for path in found.images if path not in {*found.lone}] if found.lone else list(found.images)
 
     def _defective(self, kind: Path, *, has_masks: bool) -> Sequence[Sample]:
         images = self._images(kind)
