@@ -15,7 +15,7 @@ from adbench.data import memory_store
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
 from adbench.data.ignored import Counted, Ignored
-from adbench.metrics import pimo
+from adbench.metrics import metrics, pimo
 from adbench.metrics.histograms import ScoreHistograms
 from adbench.metrics.metrics import evaluate, evaluate_ground_truth
 from adbench.metrics.undefined import reasons
@@ -173,27 +173,35 @@ def test_maps_stay_tensors():
     assert one.tolist() == two.tolist() == [maps[1][~ignored[1]].tolist()]
 
 
-def test_cuda_gives_the_same_numbers():
-    """Maps on a GPU give the metrics of the same maps as an array."""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_tensors_give_the_same_numbers(device, monkeypatch):
+    """Maps that stay on a GPU give the metrics of the same maps as an array; that code computes on the CPU as well."""
     torch = pytest.importorskip("torch")
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    monkeypatch.setattr(metrics, "on_cuda", lambda values: isinstance(values, torch.Tensor))
     masks, maps, ignored = drawn(5, images=9, height=120, width=90, levels=500)
     labels, scores = masks.any(axis=(1, 2)), maps.max(axis=(1, 2))
+    masks[7:] = 0
+    regions = [Region(1, masks[1], 30, "a")]
     one, two = (
-        evaluate(labels=labels, image_scores=scores, masks=masks, maps=each, ignored=ignored, pixel_threshold=200)
-        for each in (maps, torch.from_numpy(maps).cuda())
-    )
+        evaluate(
+            labels=labels, image_scores=scores, masks=masks, maps=each, region_maps=each, regions=regions,
+            ignored=ignored, pixel_threshold=200,
+        )
+        for each in (maps, torch.from_numpy(maps).to(device))
+    )  # fmt: skip
     assert one == two
+    assert None not in (one.pixel_auroc, one.aupro, one.segf1, one.au_spro)
 
 
 def test_the_reason_says_that_every_defect_is_ignored():
     """A metric without a defect pixel left says why it is not defined."""
     masks, maps, _ = drawn(2)
     truth = GroundTruth.of([0, 1, 1, 1], masks).without(Ignored.of(masks, len(masks)))
-    metrics = evaluate_ground_truth(truth, image_scores=range(4), maps=maps)
-    assert metrics.pixel_auroc is None
-    assert reasons(metrics, truth, has_maps=True)["pixel_auroc"] == "every defect pixel is ignored"
+    found = evaluate_ground_truth(truth, image_scores=range(4), maps=maps)
+    assert found.pixel_auroc is None
+    assert reasons(found, truth, has_maps=True)["pixel_auroc"] == "every defect pixel is ignored"
 
 
 @pytest.mark.parametrize(
