@@ -110,18 +110,18 @@ def bin_maps(
         counted: deque[Future[None]] = deque()
         for number in range(len(images)):
             # this thread reads the maps, since they may lie on a GPU; only a few wait to be counted
-            counted.append(pool.submit(count, number, _flat(maps[number])))
+            counted.append(pool.submit(count, number, flat(maps[number])))
             if len(counted) > 2 * workers():
                 counted.popleft().result()
         for each in counted:
             each.result()
     filled = np.flatnonzero(good.any(axis=0) | found.any(axis=0))[::-1]
     single = np.append(np.nextafter(borders[:-1], np.inf, dtype=borders.dtype) >= borders[1:], False)
-    lowest, tied, good = borders[filled], single[filled], _small(good[:, filled])
+    lowest, tied, good = borders[filled], single[filled], small(good[:, filled])
     regions_of = regions_per_image(ground_truth)
     return (
-        Bins(lowest, tied, good, _small(found[:, filled]), np.ones(len(images))) if pixels else None,
-        Bins(lowest, tied, good, _steps(overlap[:, filled]), overlap_unit(regions_of)) if regions else None,
+        Bins(lowest, tied, good, small(found[:, filled]), np.ones(len(images))) if pixels else None,
+        Bins(lowest, tied, good, steps(overlap[:, filled]), overlap_unit(regions_of)) if regions else None,
     )
 
 
@@ -137,14 +137,15 @@ def overlap_unit(regions: NDArray[np.integer]) -> NDArray[np.float64]:
     return regions / OVERLAP_STEPS
 
 
-def _steps(overlap: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
+def steps(overlap: NDArray[np.float64]) -> NDArray[np.unsignedinteger]:
     """Write overlap (N, K) in steps of each image's own sum, so that cumulative sums are right to half a step."""
     reached = np.cumsum(overlap, axis=1)
     reached /= np.maximum(reached[:, -1:], 1e-300)
     return np.diff(np.rint(reached * OVERLAP_STEPS), axis=1, prepend=0).astype(np.uint16)
 
 
-def _small(counts: NDArray[Any]) -> NDArray[np.unsignedinteger]:
+def small(counts: NDArray[Any]) -> NDArray[np.unsignedinteger]:
+    """Counts as the smallest type that holds them."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
@@ -168,7 +169,7 @@ def _defects(ground_truth: GroundTruth) -> Iterator[_Defects]:
         start, first = end, last
 
 
-def _flat(values: Any) -> NDArray[np.floating]:
+def flat(values: Any) -> NDArray[np.floating]:
     """Return a map as a flat array of float32 or float64 that keeps every digit."""
     if hasattr(values, "detach"):
         values = tensor_to_numpy(values)
@@ -191,18 +192,29 @@ def _borders(images: Sequence[_Defects], maps: Maps, *, pixels: bool, regions: b
     elif len(few := np.unique(defects[np.isfinite(defects)])) <= _FEW and len(few):
         chosen, shared = few, few
     else:
-        lists = [_between(np.sort(good)[::-1], _good_ranks(len(good)))]
+        lists = [good_borders(good)]
         order = np.argsort(defects)[::-1]
         if pixels:
             lists.append(_between(defects[order], _even(len(defects), _DEFECT_BORDERS)))
         if regions:
-            reached = np.cumsum(shares[order])
-            wanted = np.linspace(0, 1, _REGION_BORDERS) * (reached[-1] if len(reached) else 0)
-            lists.append(_between(defects[order], np.unique(np.searchsorted(reached, wanted))))
+            lists.append(overlap_borders(defects, shares))
         chosen = np.unique(np.concatenate([*lists, defects.min(keepdims=True)]))
         shared = np.concatenate([each[1:][each[1:] == each[:-1]] for each in lists])
     above = np.nextafter(shared, np.inf, dtype=chosen.dtype)
     return np.unique(np.concatenate([np.array([-np.inf], chosen.dtype), chosen, above]))
+
+
+def good_borders(good: NDArray[Any]) -> NDArray[Any]:
+    """Borders at the scores of good pixels (P,), where AUPRO and AUPIMO count them."""
+    return _between(np.sort(good)[::-1], _good_ranks(len(good)))
+
+
+def overlap_borders(defects: NDArray[Any], shares: NDArray[np.float64]) -> NDArray[Any]:
+    """Borders at even steps of the overlap, of which defect pixels with scores (P,) have ``shares`` (P,)."""
+    order = np.argsort(defects)[::-1]
+    reached = np.cumsum(shares[order])
+    wanted = np.linspace(0, 1, _REGION_BORDERS) * (reached[-1] if len(reached) else 0)
+    return _between(defects[order], np.unique(np.searchsorted(reached, wanted)))
 
 
 def _sample(images: Sequence[_Defects], maps: Maps) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
@@ -210,7 +222,7 @@ def _sample(images: Sequence[_Defects], maps: Maps) -> tuple[NDArray[Any], NDArr
     every = _stride(sum(len(each.positions) for each in images))
     good, defects, shares, lowest = [], [], [], []
     for number, each in enumerate(images):
-        scores = _flat(maps[number])
+        scores = flat(maps[number])
         stride = _stride(len(scores) * len(images))
         wanted = np.ones(len(scores[::stride]), bool)
         wanted[each.positions[each.positions % stride == 0] // stride] = False

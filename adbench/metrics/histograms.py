@@ -8,7 +8,7 @@ bootstrap resamples take about a second. Metrics over images are exact. Metrics 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,20 @@ from ..util.errors import TaskError
 from . import weighted
 from .binning import Bins, Maps, bin_maps, overlap_unit, regions_per_image
 from .image_rates import SHARE
+from .saturated import LOGICAL, SPRO_03_LIMIT, SPRO_LIMIT, STRUCTURAL
+from .saturated_bins import bins_of_kinds
 from .segmentation import seg_counts
-from .sweeps import IMAGE_MEASURES, OVERLAP_MEASURES, PIXEL_MEASURES, BinTable, ImageTable, Rows, Sweep, Table
+from .sweeps import (
+    IMAGE_MEASURES,
+    OVERLAP_MEASURES,
+    PIXEL_MEASURES,
+    BinTable,
+    ImageTable,
+    Rows,
+    Sweep,
+    Table,
+    overlap_area,
+)
 from .weighted import Weightings
 
 Point = tuple[float, float]
@@ -38,7 +50,13 @@ QUANTILE_OF = {"pg2": True, "pb2": False}
 FEWEST = round(1 / SHARE)
 """Images of that kind with which one lies beyond the quantile."""
 
-MEASURED = (*IMAGE_MEASURES, *PIXEL_MEASURES, *OVERLAP_MEASURES, SEGF1, AUPIMO)
+SPRO = {
+    "au_spro": (SPRO_LIMIT, ""), "au_spro_03": (SPRO_03_LIMIT, ""),
+    "au_spro_logical": (SPRO_LIMIT, LOGICAL), "au_spro_structural": (SPRO_LIMIT, STRUCTURAL),
+}  # fmt: skip
+"""The limit of each AU-sPRO, and its kind of regions; without one it is of all kinds."""
+
+MEASURED = (*IMAGE_MEASURES, *PIXEL_MEASURES, *OVERLAP_MEASURES, SEGF1, AUPIMO, *SPRO)
 """The metrics that histograms give; the others are NaN."""
 
 
@@ -54,6 +72,7 @@ class ScoreHistograms:
         pixels: bins of defect pixels, each counting 1; None without maps or masks.
         overlap: bins of overlap, summed over each image's regions, from the map that AUPRO is taken from; None
             without maps or masks.
+        saturated: bins of saturated overlap by kind of regions, for AU-sPRO; empty without saturations.
         found: (N, 3) what SegF1 is made of (``segmentation.seg_counts``); None without a threshold, maps or masks.
     """
 
@@ -64,6 +83,7 @@ class ScoreHistograms:
     pixels: Bins | None
     overlap: Bins | None
     found: NDArray[np.integer] | None = None
+    saturated: Mapping[str, Bins] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -94,7 +114,12 @@ class ScoreHistograms:
         regions[spoiled] = np.maximum(regions[spoiled], 1)  # so that they are no normal images
         if pixel_threshold is not None and ground_truth.counted_sizes is not None:
             found = seg_counts(maps, ground_truth.counted_sizes, ground_truth.defects, pixel_threshold)
-        return cls(tuple(paths), ground_truth.labels, scores, regions, pixels, overlap, found)
+        saturated: Mapping[str, Bins] = {}
+        if ground_truth.saturated is not None and ground_truth.counted_sizes is not None:
+            areas = maps if region_maps is None else region_maps
+            labels, sizes = ground_truth.labels, ground_truth.counted_sizes
+            saturated = bins_of_kinds(areas, sizes, labels, ground_truth.saturated)
+        return cls(tuple(paths), ground_truth.labels, scores, regions, pixels, overlap, found, saturated)
 
     # -- metrics
 
@@ -134,6 +159,8 @@ class ScoreHistograms:
             return f"{count} {'defective' if kind else 'good'} images, but it takes {FEWEST}" if count < FEWEST else ""
         if metric == SEGF1 and self.found is None:
             return "counts at its threshold are not stored; adbench run --force computes them"
+        if metric in SPRO and not self.saturated:
+            return "its overlaps are not stored; adbench run --force computes them"
         if metric == AUPIMO and self.pixels is not None:
             there = weighted.normal_images(self.pixels, self.regions)
             few = there < weighted.FEWEST_NORMAL
@@ -148,6 +175,8 @@ class ScoreHistograms:
             values[SEGF1] = weighted.seg_f1(self.found, weightings)
         if AUPIMO in values and self.pixels is not None:
             values[AUPIMO] = weighted.aupimo(self.pixels, self.regions, weightings)
+        for name in values.keys() & SPRO.keys():
+            values[name] = self._saturated(name, weightings.count, sweeps)
         tables: list[tuple[Table, Mapping[str, Callable[[Sweep], Rows]]]]
         tables = [(ImageTable(self.labels, self.image_scores), IMAGE_MEASURES)]
         tables += [(BinTable(self.pixels), PIXEL_MEASURES)] if self.pixels else []
@@ -161,6 +190,19 @@ class ScoreHistograms:
                     for name in wanted:
                         values[name][rows] = np.where(swept.defined, measures[name](swept), np.nan)
         return values
+
+    def _saturated(self, metric: str, count: int, sweeps: Callable[[Table], Iterator[tuple[slice, Sweep]]]) -> Rows:
+        """AU-sPRO (B,): of one kind of regions, or the mean of both."""
+        limit, kind = SPRO[metric]
+        kinds = [kind] if kind else list(self.saturated)
+        areas = np.full((max(len(kinds), 1), count), np.nan)
+        for row, name in enumerate(kinds):
+            if name in self.saturated:
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    for rows, swept in sweeps(BinTable(self.saturated[name])):
+                        areas[row, rows] = np.where(swept.defined, overlap_area(limit)(swept), np.nan)
+        mean: Rows = areas.mean(axis=0)
+        return mean
 
     # -- curves over pixels, each image counted once
 
@@ -193,6 +235,11 @@ class ScoreHistograms:
             "regions": self.regions.astype(np.uint32),
             **(_stored("pixel", self.pixels) if self.pixels else {}),
             **(_stored("region", self.overlap, own_good=own_good) if self.overlap else {}),
+            **{
+                key: value
+                for kind, bins in self.saturated.items()
+                for key, value in {**_stored(f"spro_{kind}", bins), f"spro_{kind}_unit": bins.unit}.items()
+            },
             **({} if self.found is None else {"segmented": self.found.astype(np.uint64)}),
         }
 
@@ -217,7 +264,11 @@ class ScoreHistograms:
         found = arrays["segmented"].astype(np.int64) if "segmented" in arrays else None
         if found is not None and found.shape != (len(labels), 3):
             raise ValueError(f"segmented counts of shape {found.shape}")
-        return cls(paths, labels, scores, regions, pixels, overlap, found)
+        saturated = {
+            kind: _loaded(f"spro_{kind}", arrays, f"spro_{kind}", arrays[f"spro_{kind}_unit"])
+            for kind in ("", LOGICAL, STRUCTURAL) if f"spro_{kind}_unit" in arrays
+        }  # fmt: skip
+        return cls(paths, labels, scores, regions, pixels, overlap, found, saturated)
 
 
 def _stored(name: str, bins: Bins, *, own_good: bool = True) -> dict[str, NDArray[Any]]:

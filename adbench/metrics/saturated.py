@@ -48,7 +48,7 @@ def saturated_overlap(
         labels: (N,) True for a defective image.
         regions: of the size of their images.
     """
-    if not {LOGICAL, STRUCTURAL} <= {_kind(each) for each in regions.kinds}:
+    if not {LOGICAL, STRUCTURAL} <= {kind_of(each) for each in regions.kinds}:
         return SaturatedOverlap(*_areas(spro_curve(images, sizes, labels, regions)))
     logical = _areas(spro_curve(images, sizes, labels, regions, LOGICAL))
     structural = _areas(spro_curve(images, sizes, labels, regions, STRUCTURAL))
@@ -64,7 +64,7 @@ def _areas(curve: Curve | None) -> list[float | None]:
     return [curve.overlap_area(limit) if curve else None for limit in (SPRO_LIMIT, SPRO_03_LIMIT)]
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     """A kind of regions; folders are named as in "logical_anomalies"."""
     return name.removesuffix("_anomalies")
 
@@ -84,9 +84,9 @@ def spro_curve(
         regions: of the size of their images.
         kind: "logical" or "structural"; None for all.
     """
-    chosen = [number for number, name in enumerate(regions.kinds) if kind in (None, _kind(name))]
+    chosen = [number for number, name in enumerate(regions.kinds) if kind in (None, kind_of(name))]
     having = {regions.images[number] for number in chosen}
-    marked = {number: _union(regions, number) for number in sorted(having)}
+    marked = {number: union_of(regions, number) for number in sorted(having)}
     good = [number for number in np.flatnonzero(~labels).tolist() if number not in regions.images]
     numbers = sorted([*marked, *good])
     outside = sum(sizes[number][0] * sizes[number][1] for number in numbers) - sum(map(len, marked.values()))
@@ -100,7 +100,7 @@ def spro_curve(
         for number in chosen:
             if regions.images[number] == image:
                 own = np.sort(found[np.searchsorted(union, regions.positions[number])])[::-1]
-                gains = _gains(len(own), regions.saturations[number])
+                gains = gains_of(len(own), regions.saturations[number])
                 gained.append(own[: len(gains)])
                 covered.append(gains / len(chosen))
     values, gains = np.concatenate(gained), np.concatenate(covered)
@@ -116,14 +116,14 @@ def spro_curve(
     )  # fmt: skip
 
 
-def _union(regions: Regions, image: int) -> NDArray[np.int64]:
+def union_of(regions: Regions, image: int) -> NDArray[np.int64]:
     """The pixels of all regions of an image, of any kind, ascending."""
     return np.unique(np.concatenate([
         positions for number, positions in zip(regions.images, regions.positions, strict=True) if number == image
     ]))  # fmt: skip
 
 
-def _gains(area: int, saturation: float) -> NDArray[np.float64]:
+def gains_of(area: int, saturation: float) -> NDArray[np.float64]:
     """What each pixel of a region adds to its overlap, in the order in which they are found, until it is whole."""
     gains = np.clip(1 - np.arange(area) / saturation, 0, 1 / saturation)
     return gains[gains > 0]

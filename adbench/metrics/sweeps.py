@@ -230,7 +230,9 @@ def _mean_precision(added: Rows, gained: Rows, alarms: Rows, hits: Rows, single:
     return ratio + (above / before - ratio) * kept
 
 
-def _overlap_area(limit: float) -> Callable[[Sweep], Rows]:
+def overlap_area(limit: float) -> Callable[[Sweep], Rows]:
+    """The measure of the area under the overlap up to a false-positive rate."""
+
     def area(swept: Sweep) -> Rows:
         """Area up to a false-positive rate of ``limit``, divided by ``limit``; the last line is cut there."""
         left = np.clip(limit * swept.all_good - (swept.alarms - swept.added), 0, swept.added)
@@ -248,4 +250,4 @@ IMAGE_MEASURES = {
     "pg2": _presorted_good, "pb2": _presorted_bad,
 }  # fmt: skip
 PIXEL_MEASURES = {"pixel_auroc": _auroc, "pixel_ap": _average_precision, "pixel_f1max": _f1_max}
-OVERLAP_MEASURES = {"aupro": _overlap_area(AUPRO_LIMIT), "aupro_05": _overlap_area(AUPRO_05_LIMIT)}
+OVERLAP_MEASURES = {"aupro": overlap_area(AUPRO_LIMIT), "aupro_05": overlap_area(AUPRO_05_LIMIT)}

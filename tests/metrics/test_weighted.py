@@ -1,6 +1,8 @@
-"""Metrics of which draws of the test images give intervals: SegF1, PG2, PB2 and AUPIMO."""
+"""Metrics of which draws of the test images give intervals: SegF1, PG2, PB2, AUPIMO and AU-sPRO."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_maps import discs, small
 
+from adbench.api.scores import Region
 from adbench.data.ground_truth import GroundTruth
-from adbench.metrics.histograms import ScoreHistograms
+from adbench.metrics.histograms import SPRO, ScoreHistograms
 from adbench.metrics.metrics import evaluate
 from adbench.stats import intervals
 
@@ -73,6 +76,56 @@ def test_aupimo_comes_close(seed):
     assert made.without_each(["aupimo"])["aupimo"][3] == pytest.approx(
         made.metrics([np.arange(24) != 3], ["aupimo"])["aupimo"][0], abs=1e-9
     )
+
+
+def saturated_case(seed: int, count: int = 20, side: int = 96):
+    """Discs as regions with saturations, of two kinds in turn; some have two regions that overlap."""
+    case, draw = discs(count, side, seed), np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    case["masks"][:] = False
+    regions = []
+    for number in range(count * 3 // 4):
+        for _ in range(1 + number % 3 // 2):
+            row, column = draw.integers(8, side - 8, 2)
+            disc = (rows - row) ** 2 + (columns - column) ** 2 < draw.uniform(2, 8) ** 2
+            case["masks"][number] |= disc
+            kind = ("logical_anomalies", "structural_anomalies")[number % 2]
+            regions.append(Region(number, disc, disc.sum() * (0.3, 1.0)[number // 2 % 2], kind))
+    case["maps"] += 2.0 * case["masks"] * draw.random(case["masks"].shape).astype(np.float32)
+    return case, regions
+
+
+def repeated_regions(regions, counts):
+    starts = np.cumsum([0, *counts])
+    return [
+        replace(each, image=int(starts[each.image]) + copy) for each in regions for copy in range(counts[each.image])
+    ]
+
+
+@pytest.mark.parametrize("only", ["", "logical_anomalies"])
+@pytest.mark.parametrize("levels", [0, 12])
+def test_au_spro_comes_close(only, levels):
+    """From bins it is within a thousandth of the exact one, of both kinds or of one, also of a draw, and stored."""
+    case, regions = saturated_case(0)
+    regions = [replace(each, kind=only or each.kind) for each in regions]
+    if levels:
+        case["maps"] = np.round(case["maps"].clip(0, 3) * levels).astype(np.float32)
+    truth = GroundTruth.of(case["labels"], case["masks"]).with_regions(regions)
+    made = ScoreHistograms.of(truth, [""] * 20, case["image_scores"], case["maps"])
+    again = ScoreHistograms.from_arrays(made.arrays())
+    counts = [*np.random.default_rng(1).multinomial(15, np.ones(15) / 15).tolist(), 1, 2, 0, 1, 1]
+    for each in ([1] * 20, counts):
+        wanted = evaluate(**repeated(case, each), regions=repeated_regions(regions, each))
+        for name in SPRO:
+            value = getattr(wanted, name)
+            for found in (made, again):
+                value = np.nan if value is None else value
+                assert found.metrics([each], [name])[name][0] == pytest.approx(value, abs=1e-3, nan_ok=True)
+    assert made.without_each(["au_spro"])["au_spro"] == pytest.approx(
+        made.metrics(1 - np.eye(20), ["au_spro"])["au_spro"], abs=1e-9
+    )
+    assert intervals.interval([made], "au_spro") is not None
+    assert "not stored" in histograms(case).why_not("au_spro")
 
 
 def test_aupimo_is_undefined_with_few_normal_pixels():
