@@ -10,7 +10,7 @@ from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Archive, Counts, DataError, Facts
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, find_root
+from .layout import check_class, check_has_test, find_root, named, passed_over, unread
 from .tree import is_class, read_class
 
 NAME = "visa"
@@ -98,7 +98,13 @@ def _read_archive(base: Path, class_name: str) -> Task:
             test.append(Sample(image))
         else:
             test.append(Sample(image, 1, row["label"], _mask(base, image, row["mask"])))
-    task = Task(NAME, class_name, base, tuple(train), tuple(test), train_place=base / SPLIT)
+    used = {path for sample in (*train, *test) for path in sample.files}
+    unlisted = [path for place in (base / class_name / "Data" / "Images", base / class_name / "Data" / "Masks")
+                for path in unread(place, used)]  # fmt: skip
+    remarks = passed_over(f"{NAME}/{class_name}", named(unlisted, base / class_name))
+    task = Task(
+        NAME, class_name, base, tuple(train), tuple(test), train_place=base / SPLIT, remarks=tuple(remarks)
+    )  # fmt: skip
     check_has_test(task, base / SPLIT)
     return task
 

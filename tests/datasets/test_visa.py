@@ -29,7 +29,7 @@ def touch_archive(root: Path, name: str = "candle") -> Path:
 
 @pytest.mark.parametrize("place", ["", "visa", "VisA", "VisA_20220922"])
 def test_visa_as_in_its_archive(tmp_path, place):
-    """The split's file says which images are for training; unlisted images are ignored."""
+    """The split's file says which images are for training; unlisted images are passed over, and named."""
     touch_archive(tmp_path / place)
 
     task = visa.load(tmp_path, "candle")
@@ -38,6 +38,7 @@ def test_visa_as_in_its_archive(tmp_path, place):
     assert names(task.test) == [("0001.JPG", 0, "good", None), ("000.JPG", 1, "anomaly", "000.png")]
     assert all(sample.path.is_file() for sample in (*task.train, *task.test))
     assert task.test[1].mask.is_file()
+    assert task.remarks[0] == "visa/candle: passed over: Data/Images/Normal/unlisted.JPG."
 
 
 @pytest.mark.parametrize("place", ["", "1cls", "visa_pytorch", "visa_pytorch/1cls", "VisA/VisA_pytorch/1cls"])
