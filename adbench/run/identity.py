@@ -15,7 +15,7 @@ from ..api.data import Task, mask_facts, relative_path
 from ..api.marking import Marking
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
-from ..data import depths
+from ..data import depths, mask_kinds
 from ..data.deep import Depth
 from ..data.depths import Depths
 from ..results.records import Identity
@@ -213,9 +213,13 @@ def _looked_at(task: Task, digests: Digests, watch: Watch | None) -> tuple[str, 
     known = signatures_of(path for _, sample in samples for path in sample.files)
     contents = digests.of(known, watch, known=known)
     seen = depths.look([sample.path for _, sample in samples], watch, known=known)
+    otherwise = mask_kinds.read_otherwise((sample for _, sample in samples), watch, known=known)
     total = hashlib.sha256()
     for part, sample in samples:
-        facts = [(relative_path(path, task.root), contents[path]) for path in sample.files]
+        facts = [
+            (relative_path(path, task.root), contents[path], *(("by the rule",) if path in otherwise else ()))
+            for path in sample.files
+        ]
         read = depths.reading_facts(seen.get(sample.path))
         total.update(repr((part, sample.label, sample.defect, facts, *mask_facts(sample), *read)).encode())
     if task.region_rules is not None:
