@@ -18,8 +18,8 @@ READER_CHANGES = "adbench.reader_changes"
 def reader_options() -> Sequence[Callable[[Command], Command]]:
     """The options of data sets and their readers."""
     return (
-        _reader_option("--good", "NAME", "Folder of good images, in a folder without a split.  [default: good]"),
-        _reader_option("--bad", "NAME[,NAME]", "Folders of defective images beside it.  [default: bad]"),
+        _reader_option("--good", "NAME[,NAME]", "Folders of good images, or patterns such as 'ok_*'.  [default: good]"),
+        _reader_option("--bad", "NAME[,NAME]", "Folders of defective images beside them, or patterns.  [default: bad]"),
         _reader_option("--test-share", "SHARE", "Part of the good images to test on, without a split.  [default: 0.3]"),
         _reader_option("--mask-rule", "RULE", "What masks mark: nonzero, above:N of 255, inverted or alpha.  "
                        "[default: auto, above half or exact labels]"),

@@ -114,3 +114,13 @@ def test_it_may_set_the_range_of_deep_images(flat, tmp_path):
         assert "sets range=0:4095" + (", which --range overrides." if more else ".") in done.stderr
         found += [json.loads(path.read_text())["protocol"]["levels"]["white"] for path in results.rglob("result.json")]
     assert found == [4095, 1023]
+
+
+def test_it_may_say_what_masks_mark(flat):
+    """The options that every data set has are in it as well, typed as those of the reader."""
+    with (flat / "dataset.toml").open("a") as file:
+        file.write("mask_rule = 'nonzero'\nmin_defect_area = 10\n")
+    assert "mask_rule=nonzero, min_defect_area=10." in checked(flat)[1]
+    (flat / "dataset.toml").write_text("min_defect_area = 'few'")
+    done = adbench("data", "check", "folder", "--data-root", flat)
+    assert (done.exit_code, "line 1: min_defect_area: found 'few', wanted a whole number" in done.stderr) == (2, True)
