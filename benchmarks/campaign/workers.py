@@ -57,10 +57,12 @@ class Crew:
         self._words = data.command(",".join(data.METHODS), images, "--plugin", worker_faults.__file__)
         self._executor, self._place, self._number = executor, place / executor, 0
         self._place.mkdir(parents=True)
-        ended = run(Order(self._words, place / executor / "whole"))
-        if ended.code != 0:
-            raise RuntimeError(f"the uninterrupted run ended with {ended.code}: {ended.errors[-500:]}")
-        self._wanted = content_of(place / executor / "whole" / "results")
+        whole = place / "local"
+        if not whole.exists():  # one for all executors
+            ended = run(Order(self._words, whole))
+            if ended.code != 0:
+                raise RuntimeError(f"the uninterrupted run ended with {ended.code}: {ended.errors[-500:]}")
+        self._wanted = content_of(whole / "results")
         self._temporary = Path(tempfile.mkdtemp(prefix="adb"))  # Ray's sockets need a short path
 
     def close(self) -> None:
