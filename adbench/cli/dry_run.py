@@ -24,7 +24,7 @@ def show_forecasts(jobs: Sequence[Job], registry: Registry, format_: str, *, map
 
     with status_line() as show:
         found = forecasts(jobs, registry, maps=maps, show=show)
-    print_tables([dry_run(found, where.workers or 1)], format_)
+    print_tables([dry_run(found, 1 if where.is_local else where.workers)], format_)
     errors = [each.error for each in found if each.error is not None]
     if errors:
         mistakes = len(errors) == len(found) and all(isinstance(error, UsageError) for error in errors)

@@ -24,12 +24,12 @@ SHOWN = 5
 """Most notes about single tasks."""
 
 
-def dry_run(forecasts: Sequence[Forecast], workers: int = 1) -> Table[Forecast]:
+def dry_run(forecasts: Sequence[Forecast], workers: int | None = 1) -> Table[Forecast]:
     """A row for each task: its state, and about what it will take in time and on the disk.
 
     Args:
         forecasts: of all tasks of a command, of which there is at least one.
-        workers: how many tasks run at once.
+        workers: how many tasks run at once; None if the executor chooses that later.
     """
     counts = Counter(each.state for each in forecasts)
     states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
@@ -88,7 +88,7 @@ def _disk(row: Forecast) -> str | None:
     return UNKNOWN if row.bytes is None else bytes_text(row.bytes)
 
 
-def _notes(forecasts: Sequence[Forecast], workers: int) -> Iterator[str]:
+def _notes(forecasts: Sequence[Forecast], workers: int | None) -> Iterator[str]:
     left = [each for each in forecasts if each.state not in ("done", "can't run")]
     if left:
         yield _time_note(left, workers)
@@ -108,20 +108,21 @@ def _seconds_at_once(seconds: Sequence[float], workers: int) -> float:
     return max(free)
 
 
-def _time_note(left: Sequence[Forecast], workers: int) -> str:
+def _time_note(left: Sequence[Forecast], workers: int | None) -> str:
     known = [each.seconds for each in left if each.seconds is not None]
     unknown = len(left) - len(known)
     if not known:
         return "The time is unknown: no run with the same method, preset and options is stored from this machine."
     which = f" for {len(known)} of {len(left)} tasks" if unknown else ""
     whole = f"About {duration(sum(known))}{which}, one after the other"
-    at_once = min(workers, len(known))
+    at_once = min(workers or 1, len(known))
     if at_once > 1:  # they share processors and disks, so that each takes longer than alone
         best = duration(_seconds_at_once(known, at_once))
         whole = f"At best {best}{which} with {at_once} tasks at once, and about {duration(sum(known))} one by one"
     bases = " and ".join(sorted({each.basis for each in left if each.basis}))
     rest = f" {plural(unknown, 'task')} of unknown time." if unknown else ""
-    return f"{whole}: from stored runs on this machine ({bases}).{rest}"
+    less = "" if workers else " Several at once take less: --workers N says how much."
+    return f"{whole}: from stored runs on this machine ({bases}).{rest}{less}"
 
 
 def _short(left: Sequence[Forecast]) -> Iterator[tuple[Path, int]]:

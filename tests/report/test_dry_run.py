@@ -94,3 +94,6 @@ def test_the_time_is_divided_by_workers():
     assert "At best 1 min 10 s with 2 tasks at once, and about 2 min 10 s one by one: from stored runs" in text
     assert "About 2 min 10 s, one after the other" in " ".join(render.render([dry_run(rows, 1)], "markdown").split())
     assert "At best 1 min 0 s with 4 tasks" in " ".join(render.render([dry_run(rows, 9)], "markdown").split())
+    unsaid = " ".join(render.render([dry_run(rows, None)], "markdown").split())
+    assert "About 2 min 10 s, one after the other" in unsaid
+    assert "Several at once take less: --workers N says how much." in unsaid
