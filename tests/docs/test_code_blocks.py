@@ -29,7 +29,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 UNCHECKED = {
     ("architecture.md", "cli"): "a drawing; test_architecture.py holds the order of the wings",
-    ("reliability.md", "kills:"): "the output of two commands on one day, with the sentence about them in between",
 }
 """Blocks that no test can check: (page, first word) -> reason. The output of a command above it needs none."""
 
