@@ -32,6 +32,7 @@ from ..util.memory import MicroBatches
 from .evaluate import GoodImageScores, TestScores, score_all, score_good
 from .identity import data_digest
 from .job import ResolvedClass, ResolvedJob
+from .map_file import require_space
 from .notices import ignored_pixels, lost_defects
 from .overlay import Scale
 from .session import Session
@@ -180,6 +181,8 @@ class ClassRun:
         self.good = rest[0] if rest else self.train
         self.good_for_pixels = rest[-1] if rest else self.train
         self.ground_truth = truth_of(resolved.task, self.test.store, self._framing, eval_size)
+        if (grids := self.test.store.grids) is not None:
+            require_space(self.ground_truth.map_sizes or [grid.size for grid in grids])
         if data_digest(resolved.whole, Digests()) != resolved.identity.data:
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",

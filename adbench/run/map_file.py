@@ -81,18 +81,27 @@ class MapFile:
         return self._values[start:end].reshape(self.sizes[number])
 
 
+def require_space(sizes: Sequence[Size]) -> None:
+    """Refuse maps (H, W) for which there is too little disk space, before hours of training. Raises ``DataError``."""
+    needed = 4 * sum(height * width for height, width in sizes)
+    if needed <= IN_MEMORY:
+        return
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(cache_folder()).free
+    except OSError as error:
+        raise _no_space(reason(error)) from error
+    if free < needed:
+        raise _no_space(f"{bytes_text(free)} free of the {bytes_text(needed)} needed")
+
+
 def _allocated(count: int) -> NDArray[np.float32]:
     """An array (count,) of float32; a large one is mapped from a file that goes with it."""
-    needed = 4 * count
-    if needed <= IN_MEMORY:
+    require_space([(1, count)])
+    if 4 * count <= IN_MEMORY:
         return np.zeros(count, np.float32)
-    place = cache_folder()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(place).free
-        if free < needed:
-            raise _no_space(f"{bytes_text(free)} free of the {bytes_text(needed)} needed")
-        with tempfile.TemporaryFile(dir=place) as stream:  # the mapping keeps it open
+        with tempfile.TemporaryFile(dir=cache_folder()) as stream:  # the mapping keeps it open
             return np.memmap(stream, np.float32, mode="w+", shape=(count,))
     except OSError as error:
         raise _no_space(reason(error)) from error

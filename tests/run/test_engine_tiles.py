@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -247,6 +248,17 @@ def test_maps_may_lie_in_a_file(photos, trained, tmp_path, tiny_method, monkeypa
     words = ("-c", "bolts", "-o", "epochs=2", *TILES, "--holdout", "0.5")
     assert run_tiny(photos, tmp_path, *words).exit_code == 0
     assert metrics_of(only_run(tmp_path)) == metrics_of(only_run(trained))
+
+
+def test_too_little_disk_for_maps_is_said_before_training(photos, tmp_path, monkeypatch):
+    """The message has what is missing, and names the option that needs less."""
+    monkeypatch.setattr("adbench.run.map_file.IN_MEMORY", 0)
+    full = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr("adbench.run.map_file.shutil", full)
+    done = run_tiny(photos, tmp_path, "-c", "bolts", *TILES, "-o", "kill_at=1")
+    assert done.exit_code == 2
+    assert "1.0 KB free of the" in done.stderr
+    assert "Use a smaller --eval-size" in done.stderr
 
 
 @pytest.mark.parametrize(
