@@ -8,12 +8,15 @@ import shutil
 import site
 import subprocess
 import sys
+import textwrap
 import venv
 from pathlib import Path
 
 import pytest
 from layout_files import touch
 from runs import TINY, adbench, line_of
+
+from adbench.results import audits
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "docs" / "sample_plugin" / "adbench_sample.py"
@@ -168,6 +171,27 @@ def test_check_takes_a_file_and_says_why_it_is_broken(tmp_path):
         done = adbench("plugin", "check", name)
         assert done.exit_code == 2
         assert said in line_of(done)
+
+
+def test_check_stores_what_it_found_of_methods(tmp_path):
+    """As check-method does, where --results says, and also where a check failed."""
+    code = """
+        from adbench import Detector, Method, hookimpl
+
+        class Mine(Detector):
+            pass
+
+        @hookimpl
+        def adbench_methods():
+            return [Method("mine", "nothing yet", Mine)]
+    """
+    (tmp_path / "mine.py").write_text(textwrap.dedent(code), encoding="utf-8")
+    done = adbench("plugin", "check", tmp_path / "mine.py", "--results", tmp_path / "results")
+    assert done.exit_code == 1
+    (found,), _ = audits.read_all(tmp_path / "results")
+    assert (found.method, found.method_package) == ("mine", "mine.py")
+    assert found.of("failed")[0].check == "works on the CPU"
+    assert f"Stored in {tmp_path / 'results'}" in done.stderr
 
 
 def test_check_without_a_plugin_says_so(monkeypatch):
