@@ -162,7 +162,7 @@ def _say_threshold(predictor: Predictor, *, needed: bool) -> None:
         say(f"Defective above {predictor.threshold:.6g} ({predictor.stored.rule}).")
         if predictor.stored.useless:
             warn(
-                f"this threshold is useless: it {predictor.stored.useless}. "
+                f"this threshold is useless: {predictor.stored.useless}. "
                 "Train again with --holdout 0.1 or --target-false-alarms 1%, or give --threshold SCORE."
             )
 

@@ -19,7 +19,7 @@ from ..backbones.feature_cache import FeatureCache
 from ..data import image_store
 from ..data.framing import Framing
 from ..data.ground_truth import GroundTruth, open_ground_truth, sizes_of_maps
-from ..data.ignored import of_file
+from ..data.ignored import Ignored, of_file
 from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..metrics.histograms import ScoreHistograms
@@ -30,7 +30,7 @@ from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.memory import MicroBatches
 from .evaluate import GoodImageScores, TestScores, score_all, score_good
-from .identity import data_digest
+from .identity import IGNORED, data_digest, ignored_digest
 from .job import ResolvedClass, ResolvedJob
 from .map_file import require_space
 from .notices import ignored_pixels, lost_defects
@@ -183,7 +183,10 @@ class ClassRun:
         self.ground_truth = truth_of(resolved.task, self.test.store, self._framing, eval_size)
         if (grids := self.test.store.grids) is not None:
             require_space(self.ground_truth.map_sizes or [grid.size for grid in grids])
-        if data_digest(resolved.whole, Digests()) != resolved.identity.data:
+        self._ignored_in_good = self._read_ignored()
+        named, digests = resolved.identity, Digests()
+        marks = ignored_digest(resolved.task.marking, digests)
+        if data_digest(resolved.whole, digests) != named.data or marks != named.files.get(IGNORED):
             raise DataError(
                 f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
                 hint="Run the same command again",
@@ -256,6 +259,14 @@ class ClassRun:
             look(self, scores)
         return metrics
 
+    def _read_ignored(self) -> Ignored | None:
+        """The ignored pixels of the images of AD 2's threshold, read at once: the file may change while it trains."""
+        path, store = self.resolved.task.ignored, self.good_for_pixels.store
+        if path is None or self.resolved.good_for_pixels[0] == "training":
+            return None
+        sizes = sizes_of_maps(store, self._framing, self._eval_size)
+        return of_file(path, store, self._framing, sizes or (self._framing.size,) * len(store.samples))
+
     def _find_pixel_threshold(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches
     ) -> None:
@@ -267,15 +278,13 @@ class ClassRun:
         source, target = self.resolved.good_for_pixels[0], self._segf1_target
         if source == "training":  # on which scores are too low
             return
-        by_rule, path = target is None, self.resolved.task.ignored
+        by_rule = target is None
         images = self.good_for_pixels if by_rule else self.good
         sizes = sizes_of_maps(images.store, self._framing, self._eval_size) if by_rule else None
-        known = sizes or (self._framing.size,) * len(images.store.samples)
-        ignored = of_file(path, images.store, self._framing, known) if by_rule and path is not None else None
         with session.timing("score", self.cache):
             found = score_good(
                 detector, images, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=by_rule,
-                sizes=sizes, ignored=ignored,
+                sizes=sizes, ignored=self._ignored_in_good if by_rule else None,
             )  # fmt: skip
         self._good = found if images is self.good else None
         if target is None:

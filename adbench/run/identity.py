@@ -6,6 +6,7 @@ A stored number is reused only for the same identity; ``standing`` says whether 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,14 +188,17 @@ def ignored_digest(marking: Marking, digests: Digests) -> str | None:
     if marking.ignore_mask is None:
         return None
     place = Path(marking.ignore_mask).expanduser()
-    paths = sorted(place.glob("*.png")) if place.is_dir() else [place]
+    inside = {
+        unicodedata.normalize("NFC", path.name): path for path in place.glob("[!.]*.png")
+    }  # Macs write files that begin with a dot
+    paths = [inside[name] for name in sorted(inside)] if place.is_dir() else [place]
     contents = digests.of(paths)
     if not contents or None in contents.values():
         found = "no file CLASS.png" if not contents else "a file that can't be read"
         raise UsageError(f"--ignore-mask {place}", found=found, wanted="an image, or a folder with CLASS.png")
     if not place.is_dir():
         return str(contents[place])[:12]
-    facts = [(path.name, contents[path]) for path in paths]
+    facts = [(name, contents[inside[name]]) for name in sorted(inside)]
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 

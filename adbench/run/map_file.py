@@ -7,7 +7,9 @@ so that nothing is left of it whatever happens. Small test sets stay in memory.
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -102,6 +104,8 @@ def _allocated(count: int) -> NDArray[np.float32]:
         return np.zeros(count, np.float32)
     try:
         with tempfile.TemporaryFile(dir=cache_folder()) as stream:  # the mapping keeps it open
+            if sys.platform == "linux":  # taken at once: a disk that gets full later would kill the process
+                os.posix_fallocate(stream.fileno(), 0, 4 * count)
             return np.memmap(stream, np.float32, mode="w+", shape=(count,))
     except OSError as error:
         raise _no_space(reason(error)) from error

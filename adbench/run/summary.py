@@ -37,10 +37,9 @@ from ..results.records import (
 )
 from ..results.result_file import SCHEMA
 from ..util import devices
-from ..util.digests import Digests
 from ..util.memory import MicroBatches
 from . import places
-from .identity import ignored_digest
+from .identity import IGNORED
 from .provenance import Provenance
 from .session import Session
 
@@ -73,7 +72,7 @@ def summarize(
     job, options, own = resolved.job, resolved.options, run.resolved
     task, train, test = own.task, run.train.store, run.test.store
     assert run.scores is not None
-    how = protocol(options, detector, job, task, run.scores.aupro_map)
+    how = protocol(options, detector, job, task, run.scores.aupro_map, ignore_mask=own.identity.files.get(IGNORED))
     return Result(
         schema=SCHEMA,
         run=own.folder.run,
@@ -118,10 +117,12 @@ def summarize(
     )
 
 
-def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_map: str = "") -> Protocol:
+def protocol(
+    options: Options, detector: Detector, job: Job, task: Task, aupro_map: str = "", *, ignore_mask: str | None = None
+) -> Protocol:
     """Everything that moves a number, except the method, when ``job`` is done with the images of ``task``.
 
-    ``aupro_map`` is known after scoring.
+    ``aupro_map`` is known after scoring, and ``ignore_mask`` is the digest in the job's identity.
     """
     return Protocol(
         size=options.size,
@@ -149,7 +150,7 @@ def protocol(options: Options, detector: Detector, job: Job, task: Task, aupro_m
         overlap=options.overlap,
         mask_rule=None if task.marking.mask_rule == AUTO else task.marking.mask_rule,
         min_defect_area=task.marking.min_defect_area,
-        ignore_mask=ignored_digest(task.marking, Digests()),
+        ignore_mask=ignore_mask,
     )
 
 

@@ -29,6 +29,7 @@ from ..api.tracker import (
 from ..results.records import EpochRecord, Result
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, UsageError, described
 from . import gallery, overlay, own_shape, summary, tracker_runs
+from .identity import IGNORED
 from .session import Session, kept_random_state
 from .tracked_classes import class_table
 
@@ -224,7 +225,8 @@ class Tracking:
 def _run(resolved: ResolvedJob, detector: Detector) -> TrackedRun:
     job = resolved.job
     variant = summary.variant(resolved, detector)
-    protocol = asdict(summary.protocol(resolved.options, detector, job, resolved.classes[0].task))
+    ignored = resolved.identity.files.get(IGNORED)
+    protocol = asdict(summary.protocol(resolved.options, detector, job, resolved.classes[0].task, ignore_mask=ignored))
     environment = asdict(summary.environment(resolved.device))
     return TrackedRun(
         title=f"{variant} · {job.data_name} · seed {job.seed}",

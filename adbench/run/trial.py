@@ -19,12 +19,14 @@ from ..data.image_store import problem_error, rows_of
 from ..results.records import Protocol, Reading
 from ..stats import thresholds
 from ..util import capacity, devices
+from ..util.digests import Digests
 from ..util.errors import UsageError
 from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
 from .evaluate import score_all
+from .identity import ignored_digest
 from .job import Job, build_context
 from .summary import protocol
 from .trained import scoring
@@ -129,7 +131,7 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    ground_truth = truth_of(task, test.store, framing, eval_size)
+    ground_truth, ignored = truth_of(task, test.store, framing, eval_size), ignored_digest(task.marking, Digests())
     with scoring(saved.path, method.name):
         scores = score_all(detector, test, name=method.name, watch=watch.stage, sizes=ground_truth.map_sizes)
     stored = ours.threshold_of(job.class_name) if ours else None
@@ -156,7 +158,7 @@ def run(
         checkpoint=str(saved.path),
         epoch=ours.epoch if ours else None,
         metrics=scores.evaluate(ground_truth) if labelled else Metrics(),
-        protocol=_protocol(saved, protocol(options, detector, job, task, scores.aupro_map)),
+        protocol=_protocol(saved, protocol(options, detector, job, task, scores.aupro_map, ignore_mask=ignored)),
         threshold=verdict,
         test_images=len(ground_truth.labels),
         tied_images=scores.tied,
