@@ -81,8 +81,11 @@ def test_a_cluster_that_is_not_there_is_a_mistake_of_the_command():
         Ray(ExecutorRequest(1, 2, 0, address="auto"))
 
 
-MAILBOX_DIES = """[each.kill() or each.wait() for each in __import__('psutil').process_iter(['cmdline', 'ppid'])
+MAILBOXES = """[each for each in __import__('psutil').process_iter(['cmdline', 'ppid'])
     if each.info['ppid'] == __import__('os').getppid() and 'Mailbox' in ' '.join(each.info['cmdline'] or [])]"""
+MAILBOX_DIES = f"""[each.kill() or each.wait() for each in next(
+    found for _ in range(600) for found in [{MAILBOXES}] if found or __import__('time').sleep(0.1))]"""
+"""Waits until the mailbox has started, and kills it."""
 
 
 @pytest.mark.slow
