@@ -34,6 +34,7 @@ from adbench.api.registry import Registry
 from adbench.backbones import Backbone, torchvision, weights
 from adbench.run.check_bench import CheckBench, MadeImages, rows_of, small_options
 from adbench.run.doctor import peaks
+from adbench.util.errors import OptionError
 
 IMAGES = 250
 """Training images of a class that the counts are for; those of MVTec AD have 60 to 391."""
@@ -60,6 +61,7 @@ class Trial:
 def trials(multiple: int) -> tuple[Trial, ...]:
     """Four trials with sides that are multiples of a number, such as a transformer's patch."""
     short, long = (-(-side // multiple) * multiple for side in (64, 96))
+    long = max(long, short + multiple)
     return Trial(short, 2, 12), Trial(short, 12, 12), Trial(long, 2, 12), Trial(short, 2, 6)
 
 
@@ -182,8 +184,7 @@ class Fitted:
 def fit(method: Method, registry: Registry, preset: str, auxiliary: Mapping[str, Path]) -> Fitted:
     """Count a preset's small trainings, and fit the factors, none of which is negative."""
     small = small_options(method, preset, {}, size=None)
-    tried = trials(_multiple(small))
-    found = [count(method, registry, small, trial, auxiliary) for trial in tried]
+    tried, found = _tried(lambda trial: count(method, registry, small, trial, auxiliary), _multiples(small))
     terms, values = np.array([trial.terms for trial in tried]), np.array([each.bytes for each in found], float)
     scale = terms.max(axis=0)
     factors, _ = nnls(terms / scale, values)
@@ -206,9 +207,20 @@ def network_of(options: Options) -> str:
     return repr(sorted(named.items()))
 
 
-def _multiple(options: Options) -> int:
+def _tried(count: Callable[[Trial], Counted], multiples: Sequence[int]) -> tuple[tuple[Trial, ...], list[Counted]]:
+    """The trials of the first multiple whose sides a method takes: some have scales or windows that need more."""
+    for multiple in multiples:
+        tried = trials(multiple)
+        try:
+            return tried, [count(trial) for trial in tried]
+        except OptionError as error:
+            refused = error
+    raise refused
+
+
+def _multiples(options: Options) -> tuple[int, ...]:
     backbone = str(getattr(options, "backbone", "") or "")
-    return 14 if "patch14" in backbone else 32
+    return (14,) if "patch14" in backbone else (32, 64, 128)
 
 
 def rows(

@@ -11,6 +11,7 @@ from adbench import Detector, Epoch, Method, Scores
 from adbench.api.method import Preset
 from adbench.api.options import Options
 from adbench.api.registry import Registry
+from adbench.util.errors import SizeError
 from benchmarks import memory
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,6 +53,22 @@ class Keeper(Detector):
 
     def score(self, batch):
         return Scores(image=batch.images.amax(dim=(1, 2, 3)), map=batch.images[:, 0])
+
+
+def test_sides_grow_until_a_method_takes_them():
+    """Some have scales or windows that need more than the smallest sides; what none fits is the method's own error."""
+    assert [trial.side for trial in memory.trials(32)] == [64, 64, 96, 64]
+    assert [trial.side for trial in memory.trials(128)] == [128, 128, 256, 128]
+
+    def count(trial: memory.Trial) -> memory.Counted:
+        if trial.side % 128:
+            raise SizeError("scales", (trial.side, trial.side), 128)
+        return memory.Counted(trial.side, splits=True)
+
+    tried, found = memory._tried(count, (32, 64, 128))
+    assert [each.bytes for each in found] == [trial.side for trial in tried] == [128, 128, 256, 128]
+    with pytest.raises(SizeError):
+        memory._tried(count, (32, 64))
 
 
 @pytest.mark.slow
