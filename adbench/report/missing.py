@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..api.scores import PIXEL_METRICS, USUAL_METRICS
 from ..results.variants import TITLES, Variant
@@ -18,11 +18,12 @@ SAYS_WHY = "--why says the reasons."
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores on one class: the fields of ``Metrics`` by name."""
+    """Scores on one class: the fields of ``Metrics`` by name; ``known`` has the reasons that the runs gave."""
 
     owner: str
     class_name: str
     metric: Callable[[str], float | None]
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_variants(variants: Sequence[Variant], metrics: Sequence[str]) -> list[str]:
@@ -42,7 +43,8 @@ def of_means(
     """
 
     def scored(variant: Variant, class_name: str) -> Scored:
-        return Scored(variant.label, class_name, lambda name: variant.metric(class_name, name))
+        known = {name: why for run in variant.runs.get(class_name, ()) for name, why in run.undefined.items()}
+        return Scored(variant.label, class_name, lambda name: variant.metric(class_name, name), known)
 
     def is_missing(metric: str) -> bool:
         """Whether a mean is: over the classes in which any row has the metric."""
@@ -107,6 +109,8 @@ def _image_reason(each: Scored, _: Sequence[Scored]) -> tuple[str, str]:
 
 
 def _pixel_reason(each: Scored, scored: Sequence[Scored]) -> tuple[str, str]:
+    if (known := each.known.get("pixel_auroc")) is not None:
+        return known, each.owner if known == NO_MAPS else each.class_name
     same_class = [other for other in scored if other.class_name == each.class_name]
     if any(other.metric(name) is not None for other in same_class for name in PIXEL_METRICS):
         return NO_MAPS, each.owner

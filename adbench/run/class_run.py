@@ -33,7 +33,7 @@ from .evaluate import GoodImageScores, TestScores, score_all, score_good
 from .identity import IGNORED, data_digest, ignored_digest
 from .job import ResolvedClass, ResolvedJob
 from .map_file import require_space
-from .notices import ignored_pixels, lost_defects
+from .notices import ignored_pixels, lost_defects, mostly_marked
 from .overlay import Scale
 from .session import Session
 from .watch import Watch
@@ -88,7 +88,7 @@ def check_images(resolved: ResolvedJob, watch: Watch, say: Callable[[str], None]
     for each in resolved.classes:
         for number, (task, part) in enumerate(_opened(each)):
             store = open_store(task, part, resolved.options, skip_bad=resolved.job.skip_bad, watch=watch)
-            lines = lost_defects(task, store) if part == "test" else []
+            lines = [*lost_defects(task, store), *mostly_marked(task, store)] if part == "test" else []
             if part == "test" and task.marking != USUAL:
                 lines += ignored_pixels(task, truth_of(task, store, framing, eval_size))
             elif number and task.ignored is not None:  # good images that a threshold of pixels comes from

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..api.data import Sample, Task, relative_path
+from ..api.marking import NONZERO
 from ..data.ground_truth import GroundTruth
 from ..data.image_store import Store
+from ..data.masks import HINT
 from ..util.digests import Digests
 from ..util.text import plural
 
 LISTED = 3
 """Number of pairs that a warning names."""
+
+HALF = 0.5
+"""Share of the pixels above which a mask may be inverted."""
 
 Pair = tuple[Sample, Sample]
 
@@ -73,6 +79,25 @@ def lost_defects(task: Task, store: Store) -> list[str]:
         f"Warning: {task.dataset}/{task.class_name}: the defects of {len(lost)} of {plural(len(marked), 'image')} lie "
         f"outside of the crop that the method sees, so metrics of pixels have lost them: {named}{more}. With "
         "-o resize=stretch it sees the whole image."
+    ]
+
+
+def mostly_marked(task: Task, store: Store) -> list[str]:
+    """A warning where most masks of test images mark over half of them, as inverted ones of small defects do.
+
+    Masks of tiles are not decoded here; ``adbench data check`` looks at these.
+    """
+    marked = [number for number, sample in enumerate(store.samples) if sample.masks and sample.mask_rule != NONZERO]
+    if store.regions is None or store.masks is None or not marked:
+        return []
+    pixels = math.prod(store.masks.shape[1:])
+    shares = [len(store.regions[number]) / pixels for number in marked]
+    most = [share for share in shares if share > HALF]
+    if 2 * len(most) <= len(marked):
+        return []
+    return [
+        f"Warning: {task.dataset}/{task.class_name}: the masks of {len(most)} of {plural(len(marked), 'image')} mark "
+        f"over half of the pixels, up to {max(most):.1%}. {HINT}."
     ]
 
 

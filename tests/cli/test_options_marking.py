@@ -189,3 +189,17 @@ def test_defects_outside_of_the_crop_are_named(parts):
     assert done.exit_code == 0, done.output
     assert "the defects of 1 of 2 images lie outside of the crop" in done.stderr
     assert "test/cut/0.png" in done.stderr
+
+
+def test_inverted_masks_are_warned_of(parts):
+    """Masks of defects that are not quite tiny are not refused, but mark over half; the rule makes them right."""
+    for path in (parts / "data/nut/ground_truth/cut").glob("*"):
+        mark = np.zeros((SIDE, SIDE), np.uint8)
+        mark[4:16, 4:16] = 255
+        save(path, 255 - mark)
+    words = ("run", "-m", "random", "-d", "folder", "--data-root", parts / "data", "-c", "nut", "--size", SIDE,
+             "--device", "cpu", "--results", parts / "results")  # fmt: skip
+    warned, right = adbench(*words), adbench(*words, "--mask-rule", "inverted")
+    assert "masks of 2 of 2 images mark over half of the pixels, up to 91.0%. Inverted" in warned.stderr
+    assert right.exit_code == 0
+    assert "over half" not in right.stderr

@@ -7,13 +7,16 @@ import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 from runs import TINY, adbench, only_run, run_tiny
 
+from adbench.api.scores import Threshold
 from adbench.cli.main import app
+from adbench.cli.predict import _say_threshold
 from adbench.results import score_log
 from adbench.run.predict import load
 
@@ -172,3 +175,11 @@ def test_an_unknown_run_is_one_line(tmp_path):
     done = adbench("predict", "nothing", __file__, "--results", tmp_path)
     assert done.exit_code == 2
     assert "run nothing: found no such file, and no such run" in done.stderr
+
+
+def test_a_useless_threshold_is_told_in_a_whole_sentence(capsys):
+    """The reason follows the colon as the stored threshold gives it."""
+    stored = Threshold(1.0, "mean + 3 sd of 4 training scores", 1.0, 0.0)
+    _say_threshold(SimpleNamespace(threshold=1.0, stored=stored), needed=False)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "this threshold is useless: it calls every good test image defective. Train again" in said

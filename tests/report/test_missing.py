@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -100,3 +101,12 @@ def test_metrics_that_few_data_sets_define_are_left_to_why():
     """Their reasons are many; a note says where these are, and no wrong one is guessed."""
     one = missing.Scored("padim", "bolts", {"pixel_auroc": 0.9, "aupimo": None, "au_spro": 0.5}.get)
     assert missing.notes([one], ["pixel_auroc", "aupimo", "au_spro"]) == ["AUPIMO -: --why says the reasons."]
+
+
+def test_a_reason_that_the_run_gave_comes_first():
+    """Ignored defects are neither missing masks nor a method without maps, alone and beside another run."""
+    known = {"pixel_auroc": "every defect pixel is ignored", "aupro": "every defect pixel is ignored"}
+    ignoring = replace(unmasked("b", "bolts"), undefined=known)
+    said = ["pixel AUROC, AUPRO -: every defect pixel is ignored (bolts)."]
+    assert notes(ignoring) == said
+    assert notes(make_result("a"), ignoring) == ["pixel AUROC, AUPRO -: every defect pixel is ignored (bolts)."]

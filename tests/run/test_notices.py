@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from adbench.api.data import DataOptions, Sample, Task
-from adbench.run.notices import Notices, copies
+from adbench.data.image_store import Store
+from adbench.run.notices import Notices, copies, mostly_marked
 from adbench.util.digests import Digests
 
 
@@ -60,3 +64,26 @@ def test_each_line_is_said_once(tmp_path):
     assert [line[:16] for line in said] == ["d/c: a split.", "d/c: no masks, s", "Warning: d/c: 1 "]
     Notices(Digests(tmp_path), said.append).tell([replace(task, options=None, remarks=())])
     assert [line[:16] for line in said[3:]] == ["d/c: no masks, s", "Warning: d/c: 1 "]
+
+
+@pytest.mark.parametrize(
+    ("counts", "rule", "said"),
+    [
+        ((60, 97, 10), "auto", "the masks of 2 of 3 images mark over half of the pixels, up to 97.0%."),
+        ((60, 97, 10), "inverted", "the masks of 2 of 3 images mark over half"),
+        ((60, 97, 10), "nonzero", None),
+        ((97, 50, 10), "auto", None),
+        ((), "auto", None),
+    ],
+)
+def test_masks_that_mostly_mark_over_half_are_told(tmp_path, counts, rule, said):
+    """Small defects whose masks are inverted turn all metrics of pixels; one large defect is nothing special."""
+    task = make(tmp_path, train0="a")
+    samples = tuple(Sample(tmp_path / f"{n}.png", 1, "bad", tmp_path / f"{n}_m.png", mask_rule=rule) for n in counts)
+    regions = tuple(np.zeros((count, 2), np.int32) for count in counts)
+    masks = np.zeros((len(counts), 10, 10), np.uint8)
+    store = Store("key", samples, masks, masks, ((10, 10),) * len(counts), "content", regions=regions)
+    lines = mostly_marked(task, store)
+    assert len(lines) == (said is not None)
+    assert said is None or said in lines[0]
+    assert all("See --mask-rule" in line for line in lines)
