@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
+from ..api.data import Size
 from ..api.levels import Levels
 
 Kind = Literal["8 bits", "integers", "floats"]
@@ -242,6 +245,27 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in _TIFF
 
 
+@contextmanager
+def quiet_tifffile() -> Iterator[None]:
+    """Silence what tifffile writes to standard error of broken files, which it raises as well."""
+    logger = logging.getLogger("tifffile")
+    before, logger.level = logger.level, logging.CRITICAL + 1
+    try:
+        yield
+    finally:
+        logger.level = before
+
+
+def size_of_tiff(path: Path) -> Size:
+    """Height and width, as viewers show it, of a TIFF of a kind that Pillow does not know; its head alone is read."""
+    import tifffile
+
+    with quiet_tifffile(), tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        size = page.imagelength, page.imagewidth
+        return size[::-1] if int(page.tags.valueof(ORIENTATION, default=1)) >= 5 else size
+
+
 def read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> Deep:
     """Read a TIFF of a kind that Pillow does not know: floats of 16 or 64 bits, colours of 32 bits or as floats.
 
@@ -254,17 +278,12 @@ def read_tiff(data: bytes, check_size: Callable[[int, int], None]) -> Deep:
     """
     import tifffile
 
-    logger = logging.getLogger("tifffile")  # it writes to standard error what it raises as well
-    before, logger.level = logger.level, logging.CRITICAL + 1
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages[0]
-            check_size(page.imagewidth, page.imagelength)
-            values = np.asarray(page.asarray())
-            orientation = page.tags.valueof(ORIENTATION, default=1)
-            photometric, separate = int(page.photometric), int(page.planarconfig) == 2
-    finally:
-        logger.level = before
+    with quiet_tifffile(), tifffile.TiffFile(io.BytesIO(data)) as file:
+        page = file.pages[0]
+        check_size(page.imagewidth, page.imagelength)
+        values = np.asarray(page.asarray())
+        orientation = page.tags.valueof(ORIENTATION, default=1)
+        photometric, separate = int(page.photometric), int(page.planarconfig) == 2
     if separate and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
     if values.ndim == 3:

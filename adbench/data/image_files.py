@@ -9,7 +9,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -79,8 +79,12 @@ def size_of(path: Path) -> Size | None:
         with quiet(), Image.open(path) as image:
             is_turned = deep.orientation_of(image) >= 5 and image.format != "TIFF"
             return (image.width, image.height) if is_turned else (image.height, image.width)
+    except UnidentifiedImageError:
+        with suppress(Exception):
+            return deep.size_of_tiff(path)
     except Exception:  # broken bytes make Pillow raise errors of any type
-        return None
+        pass
+    return None
 
 
 def to_rgb(image: Image.Image, levels: Levels | None = None) -> Image.Image:

@@ -12,7 +12,7 @@ from PIL import Image
 from adbench.api.data import Problem, Sample
 from adbench.data.decode import decode_image, decode_sample
 from adbench.data.framing import Framing
-from adbench.data.image_files import read_rgb, stored_orientation
+from adbench.data.image_files import read_rgb, size_of, stored_orientation
 from adbench.data.masks import decode_mask
 
 UPRIGHT = np.zeros((20, 30, 3), np.uint8)
@@ -85,3 +85,14 @@ def test_a_turned_tiff_of_many_bits_is_turned_once(kind, tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, stored.copy(), photometric="minisblack", extratags=[(274, 3, 1, 6, True)])
     assert np.array_equal(UPRIGHT > 100, decoded(path).image > 100)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("kind", [np.uint8, np.float16, np.float64])
+def test_the_size_by_the_head_of_a_file_is_that_of_the_image(kind, orientation, tmp_path):
+    """Tiles are counted by it before images are read: also those of TIFFs that Pillow does not know."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((20, 30), kind), extratags=[(0x0112, "H", 1, orientation, True)])
+    shown = read_rgb(path)
+    assert isinstance(shown, Image.Image)
+    assert size_of(path) == (shown.height, shown.width) == ((20, 30) if orientation == 1 else (30, 20))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import logging
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from PIL import Image
 
 from ...api.data import Size, size_text
 from ...data import image_files
+from ...data.deep import quiet_tifffile
 from ...util.errors import first_line
 from ...util.plain_files import BLOCK
 from .layout import MAPS, SUFFIXES, THRESHOLDED, Private
@@ -96,7 +96,7 @@ class _Check:
         """Look at every entry, and then for what is missing."""
         whole = False
         try:
-            with gzip.GzipFile(fileobj=stream, mode="rb") as plain, _silent():
+            with gzip.GzipFile(fileobj=stream, mode="rb") as plain, quiet_tifffile():
                 with tarfile.open(fileobj=plain, mode="r|") as archive:
                     for entry in archive:
                         self._look_at(archive, entry)
@@ -225,15 +225,3 @@ def _reading(kind: str) -> Iterator[None]:
         raise
     except Exception as error:  # broken bytes make readers raise errors of any type
         raise _BadError(f"no readable {kind} ({first_line(error)})") from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Silence what tifffile logs of broken files, which are named anyway."""
-    logger = logging.getLogger("tifffile")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

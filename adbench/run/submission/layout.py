@@ -13,13 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ...api.data import Sample, Size, Task
 from ...api.facts import Facts, Submission
 from ...data import image_files
-from ...data.deep import orientation_of
-from ...util.errors import DataError, UsageError, absent, reason
+from ...util.errors import DataError, UsageError, absent
 
 MAPS, THRESHOLDED = "anomaly_images", "anomaly_images_thresholded"
 """Folders of the maps, and of those above the threshold."""
@@ -108,11 +105,8 @@ def count_warning(images: Iterable[Private], facts: Facts) -> str:
 
 def size_of(path: Path) -> Size:
     """Height and width of an image as it is scored; its head alone is read. Raises ``DataError`` if it can't be."""
-    try:
-        with image_files.quiet(), Image.open(path) as image:
-            lies = orientation_of(image) > 4
-            return (image.width, image.height) if lies else (image.height, image.width)
-    except FileNotFoundError:
-        raise DataError(f"image {path}", found=absent(path, "file")) from None
-    except Exception as error:  # broken bytes make Pillow raise errors of any type
-        raise DataError(f"image {path} can't be read", found=reason(error)) from error
+    found = image_files.size_of(path)
+    if found is None:
+        reason = absent(path, "file") if not path.is_file() else "no image that can be read"
+        raise DataError(f"image {path}", found=reason)
+    return found
