@@ -68,7 +68,9 @@ def submit(dataset: str | None, method: str | None, preset: str | None, seed: in
         raise UsageError(f"-o {output}", found=absent(output.absolute().parent, "folder"), wanted="an existing folder")
     counting = without_stale(results, read(results, reader.name, None), registry, data_roots)
     wanted = choose.Wanted(method, preset, seed)
-    chosen = choose.choose(reader.name, wanted, counting.results, counting.stale, counting.names, facts.classes)
+    chosen = choose.choose(
+        reader.name, wanted, counting.results, counting.stale, counting.names, facts.classes, results
+    )
     values.compute_with(threads, say)
     reopener = Reopener(registry, data_roots, device, results=results)
     with status_line() as show:

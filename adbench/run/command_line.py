@@ -1,11 +1,15 @@
-"""The command line that does one job alone, whatever file or defaults the job came from."""
+"""The command line that does one job alone, or a stored run's for other classes, whatever file they came from."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 from ..api.data import size_text
 from ..api.options import option_text
+from ..results.records import Result
+from . import places
 from .job import Job
 
 
@@ -45,3 +49,56 @@ def of_job(job: Job, *, needs_root: bool) -> str:
     }
     words += [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
     return shlex.join([*words, *(["--skip-bad"] if job.skip_bad else [])])
+
+
+def of_result(result: Result, classes: Sequence[str], results: Path) -> str:
+    """The command that makes runs of a stored result's variant and seed for other classes.
+
+    What a result does not hold, the places of auxiliary data, plugin files and ignore masks, is taken from its own
+    command. Where that doesn't name them (a run file did), the word PATH stands in their place.
+
+    Args:
+        result: one run of the variant.
+        classes: those to train.
+        results: the folder of all results.
+    """
+    made, command = result.protocol, result.command
+    words = ["adbench", "run", "-m", result.method, "-d", result.dataset, "-c", ",".join(classes), "-p", result.preset]
+    roots = places.of_data(result, results)
+    words += ["--data-root", str(next(filter(Path.is_dir, roots), roots[0]))] if roots else []
+    words += ["--seed", str(result.seed)]
+    if made.shots is not None:
+        words += ["--shots", str(made.shots)]
+    elif made.setting != "one-class":
+        words += ["--setting", made.setting]
+    for key in made.reading.changed if made.reading else ():
+        assert made.reading is not None
+        words += ["--data-option", f"{key}={option_text(key, made.reading.options[key])}"]
+    words += [word for key, value in result.overrides.items() for word in ("-o", f"{key}={option_text(key, value)}")]
+    words += [word for text in _auxiliary(result) for word in ("--aux", text)]
+    words += [word for path in places.named_in(command, "--plugin") for word in ("--plugin", path)]
+    own = made.segf1_target is not None
+    given = {
+        "--mask-rule": made.mask_rule,
+        "--min-defect-area": made.min_defect_area or None,
+        "--ignore-mask": made.ignore_mask and [*places.named_in(command, "--ignore-mask"), "PATH"][0],
+        "--test-split": made.test,
+        "--range": None if made.levels_given is None else made.levels_given.text,
+        "--eval-every": result.eval_every,
+        "--eval-size": None if made.map_resampling is None else size_text(made.mask_size),
+        "--holdout": made.holdout or None,
+        "--target-false-alarms": made.segf1_target,
+        "--segf1": "own" if own else None,
+        "--label": result.label or None,
+        "--results": None if results == Path("results") else results,
+    }
+    words += [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    return shlex.join(words)
+
+
+def _auxiliary(result: Result) -> list[str]:
+    """The auxiliary data of a run, NAME=PATH: the places of its own command, or the word PATH."""
+    typed = dict(text.partition("=")[::2] for text in places.named_in(result.command, "--aux"))
+    files = result.identity.files if result.identity else {}
+    names = dict.fromkeys([*typed, *(key.removeprefix("aux.") for key in files if key.startswith("aux."))])
+    return [f"{name}={typed.get(name, 'PATH')}" for name in names]

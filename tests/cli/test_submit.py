@@ -132,6 +132,8 @@ def test_a_missing_class_and_several_variants_are_named(ad2, stored, tmp_path):
     done = submit(ad2, results, "-m", "tiny", "-o", path)
     assert done.exit_code == 2
     assert "found no run of rice, vial, wanted one of each of the 8 classes of mvtec_ad2" in done.stderr
+    wanted = f"adbench run -m tiny -d mvtec_ad2 -c rice,vial -p paper --data-root {ad2} --seed 0 -o epochs=1 -o size=32"
+    assert wanted in done.stderr
     run(ad2, results, "-c", "can", "-o", "lr=0.1")
     run(ad2, results, "-c", "can", "--seed", "3")
     done = submit(ad2, results, "-m", "tiny", "-o", path)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...results.records import Result
 from ...results.variants import Names, Variant, boards
 from ...util.errors import ResultError, UnknownNameError, UsageError
+from .. import command_line
 
 LISTED = 6
 """Variants that an error names."""
@@ -33,7 +35,7 @@ class Chosen:
 
 def choose(
     dataset: str, wanted: Wanted, counting: Sequence[Result], stale: Sequence[Result], names: Names,
-    classes: Sequence[str],
+    classes: Sequence[str], results: Path,
 ) -> Chosen:  # fmt: skip
     """Find the runs of all classes.
 
@@ -44,6 +46,7 @@ def choose(
         stale: those that are, for messages.
         names: names of their variants.
         classes: all that are needed.
+        results: the folder of all results, for messages.
 
     Raises:
         UnknownNameError: no variant has that name.
@@ -71,9 +74,15 @@ def choose(
         raise ResultError(
             f"{variant.label}, seed {seed}", found=f"no run of {listed}",
             wanted=f"one of each of the {len(classes)} classes of {dataset}",
-            hint=f"Make them with: adbench run -m {variant.method} -d {dataset} -c {','.join(missing)}",
+            hint=f"Make them with: {_command(variant, seed, missing, classes, results)}",
         )  # fmt: skip
     return Chosen(variant.label, seed, tuple(runs[name] for name in classes))
+
+
+def _command(variant: Variant, seed: int, missing: Sequence[str], classes: Sequence[str], results: Path) -> str:
+    """The command that makes the missing runs; a model of several classes is trained on all of them."""
+    model = max((run for run in variant.all_runs if run.seed == seed), key=lambda run: run.finished)
+    return command_line.of_result(model, classes if model.protocol.setting == "multi-class" else missing, results)
 
 
 def _fitting(variants: Sequence[Variant], wanted: Wanted) -> list[Variant]:
