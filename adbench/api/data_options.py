@@ -42,7 +42,7 @@ def parse_change(dataset: Dataset, key: str, text: str, given: str) -> Any:
     known = option_types(type(dataset.options))
     if key not in known:
         hint = f"See adbench list datasets {dataset.name}"
-        raise UnknownNameError(f"option of data set {dataset.name}", key, known, hint=hint)
+        raise UnknownNameError(f"option of data set {dataset.name}", key, [*known, *MARKING], hint=hint)
     return parse(type(dataset.options), key, text, owner=f"data set {dataset.name}")
 
 

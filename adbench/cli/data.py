@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from ..util.errors import AdbenchError, DataError, UnknownNameError
 from ..util.text import plural
 from . import options as arguments
 from . import values
-from .console import load_plugins, print_path, print_tables, say, status_line
+from .console import load_plugins, print_path, print_tables, say, status_line, warn
 from .groups import CommandGroup
 from .image_options import range_option
 from .reader_options import read_by
@@ -190,6 +191,10 @@ def _places(registry: Registry, name: str | None, roots: Sequence[Path]) -> list
                 f"no known data set in {where}" if where else "no --data-root", wanted="the folder of a data set",
                 hint="Give its name, such as adbench data check folder --data-root DIR for your own images",
             )  # fmt: skip
+        for root in roots:
+            if not any(place.is_relative_to(root.resolve()) for _, place in found):
+                own = f"adbench data check folder --data-root {shlex.quote(str(root))}"
+                warn(f"{root}: no published data set lies there. Your own images: {own}")
         return found
     reader = values.reader(registry, name)
     known = [place.root for place in data_places.find(reader, roots).places]

@@ -387,7 +387,7 @@ def _training(task: Task, job: Job) -> tuple[tuple[Sample, ...], tuple[Sample, .
             f"class {task.class_name} of {task.dataset}",
             found=f"no training image in {task.train_place or task.root}",
             wanted="at least one",
-            hint="Unpack the data set again, or correct the folder",
+            hint="Unpack the data set again, correct the folder, or give a smaller --test-share",
         )
     if job.shots is None:
         return task.train, ()

@@ -6,6 +6,7 @@ import json
 import zipfile
 
 import numpy as np
+import published_files as made
 import pytest
 from image_files import save
 from runs import adbench
@@ -74,6 +75,19 @@ def test_without_a_name_only_known_data_sets_are_checked(parts, monkeypatch):
     done = adbench("data", "check", "--data-root", parts)
     assert done.exit_code == 2
     assert "adbench data check folder" in done.stderr
+
+
+def test_a_folder_without_a_published_data_set_is_named_beside_others(parts, tmp_path, monkeypatch):
+    """That a data set was found elsewhere does not speak for a folder of own images, which is not looked at."""
+    monkeypatch.setattr("adbench_datasets.elpv.PACKAGE", "adbench_no_such_package")
+    made.elpv(tmp_path / "public")
+    own = parts / "my nuts"
+    (parts / "nut").rename(own)
+    done = adbench("data", "check", "--data-root", tmp_path / "public", "--data-root", own)
+    assert (done.exit_code, "elpv in" in done.stdout) == (0, True)
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("Warning")]
+    assert len(warnings) == 1
+    assert f"adbench data check folder --data-root '{own}'" in done.stderr
 
 
 def packed(path, dataset="nut"):

@@ -122,7 +122,9 @@ def test_other_images_are_another_result(parts, tmp_path):
         (("--data-option", "split"), "--data-option split: found no '=', wanted KEY=VALUE."),
         (("--data-option", "sed=1"), "unknown option of data set folder 'sed'"),
         (("-d", "demo", "--bad", "x"), "--bad: found data set demo, whose reader has none"),
+        (("--data-option", "mask_rul=auto"), "ignore_mask, mask_rule, min_defect_area, "),
         (("--test-share", "1"), "no training image in"),
+        (("--test-share", "1"), "or give a smaller --test-share."),
     ],
 )
 def test_mistakes_are_one_message(parts, tmp_path, given, text):
