@@ -33,7 +33,8 @@ PILLOWS_PIXELS = 178_956_970
 
 Bytes = npt.NDArray[np.uint8]
 
-_NO_LEVELS = "more than 8 bits, but no training image that says which value is white"
+NO_LEVELS = "more than 8 bits, but no training image that says which value is white"
+"""What is wrong with an image of unknown levels."""
 
 _SAVE = "Save it as grey or RGB with 8 or 16 bits"
 
@@ -115,7 +116,7 @@ def shown(found: Image.Image | Deep, levels: Levels | None = None) -> Shown:
     if isinstance(found, Deep):
         orientation = found.orientation
         if levels is not None and not levels.is_known:
-            raise ValueError(_NO_LEVELS)
+            raise ValueError(NO_LEVELS)
     return _turned(_converted(found, levels), orientation)
 
 
@@ -263,7 +264,7 @@ def rgb_of(path: Path, data: bytes, levels: Levels | None = None) -> Shown:
     try:
         return shown(found, levels)
     except ValueError as error:
-        hint = "Give the values of black and white, such as --range 0:4095" if str(error) == _NO_LEVELS else _SAVE
+        hint = "Give the values of black and white, such as --range 0:4095" if str(error) == NO_LEVELS else _SAVE
         raise BadError(path, str(error), hint) from error
 
 

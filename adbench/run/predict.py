@@ -211,6 +211,9 @@ class Predictor:
                 made = image if isinstance(image, Image.Image) else _from_array(image)
                 return decode.decode_image(made, framing, self.levels)
             except ValueError as error:
+                if str(error) == image_files.NO_LEVELS:
+                    hint = "Open the model with adbench.load(RUN, levels=(BLACK, WHITE))"
+                    raise UsageError(name, found=str(error), hint=hint) from error
                 wanted = "(H, W), (H, W, 3) or (H, W, 4), uint8, or float in [0, 1]"
                 raise UsageError(name, found=str(error), wanted=wanted) from error
 

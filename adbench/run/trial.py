@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
 from .evaluate import score_all
 from .identity import ignored_digest
-from .job import Job, build_context
+from .job import IGNORE, Job, build_context
 from .summary import protocol
 from .trained import scoring
 from .watch import Watch
@@ -228,11 +229,20 @@ def read_as(saved: AnyCheckpoint, dataset: Dataset) -> Dataset:
 
     Options that the user changed count more. Another data set, and one whose reader has no such options now, is read
     as it is.
+
+    Raises:
+        UsageError: the ignore mask of the training is not on this machine, and the user gave none.
     """
     if not isinstance(saved, Checkpoint) or saved.dataset != dataset.name:
         return dataset
+    changed = {**data_options.changes(dataset.options), **data_options.changes(dataset.marking)}
+    ignored = None if IGNORE in changed else saved.data_options.get(IGNORE)
+    if ignored is not None and not Path(ignored).exists():
+        raise UsageError(
+            f"the ignore mask of the training of {saved.path}", found=f"nothing at {ignored}",
+            hint="Say where it is now with --ignore-mask PATH",
+        )  # fmt: skip
     try:
-        changed = {**data_options.changes(dataset.options), **data_options.changes(dataset.marking)}
         return data_options.with_options(dataset, {**saved.data_options, **changed})
     except UsageError:
         return dataset

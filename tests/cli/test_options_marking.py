@@ -86,6 +86,12 @@ def test_results_are_current_and_a_checkpoint_counts_alike(parts):
     (row,) = json.loads(done.stdout)[0]["rows"]
     assert row["pixel_auroc"] == pytest.approx(made["metrics"]["pixel_auroc"], abs=1e-12)
     assert "ignore mask" in done.stdout
+    (parts / "ignore.png").rename(parts / "moved.png")
+    words = ("test", "-m", "random", "-d", "folder", "--data-root", parts / "data", "--device", "cpu", "--checkpoint",
+             f"folder/nut/random/{made['run']}", "--results", parts / "results")  # fmt: skip
+    refused = adbench(*words)
+    assert (refused.exit_code, "with --ignore-mask PATH" in " ".join(refused.stderr.split())) == (2, True)
+    assert adbench(*words, "--ignore-mask", parts / "moved.png").exit_code == 0
 
 
 def test_a_folder_of_ignore_masks_and_a_run_file_for_single_classes(parts):

@@ -12,6 +12,7 @@ from PIL import Image
 from runs import TINY, adbench, only_run, run_tiny
 
 from adbench.run.predict import load
+from adbench.util.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,9 @@ def test_a_model_of_8_bits_refuses_deeper_images(tiny_data, deep_data, tmp_path)
     refused = adbench(*command)
     assert refused.exit_code == 1
     assert "such as --range 0:4095" in " ".join(refused.stderr.split())
+    model = load(command[1], plugin_files=[TINY])
+    with pytest.raises(UsageError, match=r"image 0: found more than 8 bits.*levels=\(BLACK, WHITE\)"):
+        model.predict(np.full((8, 8), 900, np.uint16))
     taken = adbench(*command, "--range", "0:50")
     assert taken.exit_code == 0, taken.stderr
     assert "3 clipped (with values beyond 0:50)" in taken.stderr
