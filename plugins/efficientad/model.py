@@ -84,6 +84,9 @@ class EfficientAD(Detector):
         trained = [*self.student.parameters(), *self.autoencoder.parameters()]
         self.optimizer = torch.optim.Adam(trained, lr=options.lr, weight_decay=options.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
+        self.penalty_files: list[Path] = []
+        if options.penalty == "images" and "images" in self.context.auxiliary:  # a broken one ends no training late
+            self.penalty_files = pictures.checked(self.context.auxiliary["images"])
         file = self.context.auxiliary.get("teacher")
         if file is not None:
             read_teacher(file, self.teacher, words=f"network={kind}, channels={channels}, divisor={divisor}")
@@ -95,7 +98,8 @@ class EfficientAD(Detector):
 
     def fit(self, images: Images) -> Iterator[Epoch | Step]:
         """Train for a number of steps; an epoch is a pass over the images, and the last one may end early."""
-        penalties = self._penalty_files()
+        if "teacher" not in self.context.auxiliary:
+            raise UsageError("efficientad without a teacher", hint="Give --aux teacher=FILE")
         training, held_out = images.split(self.options.validation, self.context.seed)
         length = math.ceil(len(training) / training.batch_size)
         total = math.ceil(self.options.steps / length)
@@ -107,7 +111,7 @@ class EfficientAD(Detector):
             first, last = epoch * length, min((epoch + 1) * length, self.options.steps)
             losses = []
             self.autoencoder.train()
-            with closing(self._penalties(penalties, training, last - first)) as others:
+            with closing(self._penalties(self.penalty_files, training, last - first)) as others:
                 for step, batch in enumerate(islice(training, last - first), start=first):
                     set_learning_rate(self.optimizer, self.learning_rate(step))
                     # losses stay on the device until the epoch ends: reading one waits for the GPU
@@ -123,13 +127,6 @@ class EfficientAD(Detector):
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
         return self.options.lr * (LATE_RATE if step >= int(LATE * self.options.steps) else 1.0)
-
-    def _penalty_files(self) -> list[Path]:
-        """The penalty images' files; none without the penalty. Training needs the teacher's file, too."""
-        given = self.context.auxiliary
-        if "teacher" not in given:
-            raise UsageError("efficientad without a teacher", hint="Give --aux teacher=FILE")
-        return pictures.find(given["images"]) if self.options.penalty == "images" else []
 
     def _penalties(self, files: list[Path], images: Images, count: int) -> Iterator[Tensor]:
         """``count`` batches of penalty images, uint8 (B, 3, H, W), chosen now and decoded ahead by threads."""

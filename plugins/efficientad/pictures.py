@@ -19,6 +19,15 @@ from adbench.api import DataError, Size, reason
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Of the files that are read, also in capitals."""
 
+_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for a file that it can't decode."""
+
+DECODED = 5_000
+"""Pictures of a folder that are decoded to check it; of larger folders, such as ImageNet, only the heads are read."""
+
+_checked: dict[Path, list[Path]] = {}
+"""The pictures of each folder that this process has checked: the classes of one command have the same."""
+
 T, R = TypeVar("T"), TypeVar("R")
 
 
@@ -46,9 +55,50 @@ def read(path: Path, *, grey: bool = False) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("L").convert("RGB") if grey else image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        hint = "Remove the file from the folder"
-        raise DataError(f"picture {path}", found=reason(error), wanted="one that Pillow reads", hint=hint) from error
+    except _BROKEN as error:
+        raise _refused(path, error) from error
+
+
+def checked(folder: Path) -> list[Path]:
+    """All pictures below a folder, sorted, after a look at each: a broken one would end a training after hours.
+
+    Up to ``DECODED`` are decoded. Of more only the heads are read, so a picture whose pixels are cut short shows late.
+
+    Raises:
+        DataError: there is none, or some can't be read; the message names the first of them, and counts the others.
+    """
+    found = find(folder)
+    if _checked.get(folder) == found:
+        return found
+    look = _fault if len(found) <= DECODED else _fault_of_head
+    faults = [fault for fault in ahead(look, found) if fault is not None]
+    if faults:
+        first = faults[0]
+        more = f"; {len(faults) - 1} more of {len(found)} can't be read either" if len(faults) > 1 else ""
+        raise DataError(**{**first.parts, "found": first.parts["found"] + more}) from first
+    _checked[folder] = found
+    return found
+
+
+def _fault(path: Path) -> DataError | None:
+    try:
+        read(path)
+    except DataError as error:
+        return error
+    return None
+
+
+def _fault_of_head(path: Path) -> DataError | None:
+    try:
+        with Image.open(path):
+            return None
+    except _BROKEN as error:
+        return _refused(path, error)
+
+
+def _refused(path: Path, error: Exception) -> DataError:
+    hint = "Remove the file from the folder"
+    return DataError(f"picture {path}", found=reason(error), wanted="one that Pillow reads", hint=hint)
 
 
 def resized(image: Image.Image, size: Size) -> Tensor:

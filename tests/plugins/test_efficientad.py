@@ -22,7 +22,7 @@ from adbench import BuildContext, Epoch, Step, checks
 from adbench.api.options import check
 from adbench.api.requirements import require
 from adbench.data.images import Batch
-from adbench.util.errors import CheckpointError, OptionError, TaskError, UsageError, WeightsError
+from adbench.util.errors import CheckpointError, DataError, OptionError, TaskError, UsageError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -313,6 +313,14 @@ def test_what_is_missing_is_said_before_training():
     require("efficientad", METHOD.requirements, cpu, {"teacher": Path(__file__)})
     with pytest.raises(UsageError, match="without a teacher"):
         next(make(None).fit(small_images()))
+
+
+def test_a_broken_penalty_image_is_named_before_training(teacher_file, tmp_path):
+    """Building refuses it, which a command does before it decodes anything; without the penalty it doesn't matter."""
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"broken\.png.*Remove the file"):
+        make(teacher_file, replace(SMALL, penalty="images"), images=tmp_path)
+    assert make(teacher_file, SMALL, images=tmp_path).penalty_files == []
 
 
 def test_a_checkpoint_is_scored_without_the_teachers_file(teacher_file):

@@ -45,6 +45,25 @@ def test_a_broken_picture_is_named(tmp_path):
         pictures.read(tmp_path / "broken.png")
 
 
+@pytest.mark.parametrize(("decoded", "found"), [(9, ["a.png", "b.png"]), (1, ["b.png"])])
+def test_a_folder_is_checked_before_training(picture, decoded, found, monkeypatch):
+    """One message names the first broken picture and counts the others; of a large folder the heads are read alone."""
+    monkeypatch.setattr(pictures, "DECODED", decoded)
+    folder = picture.parent
+    assert pictures.checked(folder) == [picture]
+    whole = picture.read_bytes()
+    (folder / "b.png").write_bytes(b"no picture")
+    picture.write_bytes(whole[: len(whole) // 2])
+    more = "; 1 more of 2 can't be read either" if len(found) > 1 else ""
+    with pytest.raises(DataError) as refused:
+        pictures.checked(folder)
+    assert refused.value.parts["thing"] == f"picture {folder / found[0]}"
+    assert refused.value.parts["found"].endswith(more)
+    (folder / "b.png").write_bytes(whole)
+    picture.write_bytes(whole)
+    assert pictures.checked(folder) == [picture, folder / "b.png"]
+
+
 def test_grey_pictures_have_three_equal_channels(picture):
     """Any mode becomes RGB; ``grey`` keeps the brightness alone."""
     plain, grey = (np.asarray(pictures.read(picture, grey=grey)) for grey in (False, True))
