@@ -47,7 +47,7 @@ def test_options_without_a_source_have_no_meanings():
 
 def test_list_methods_shows_meanings():
     """``list methods NAME`` shows them to people and programs, beside type and presets."""
-    (table,) = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
+    table, *_ = json.loads(adbench("list", "methods", "padim", "--format", "json").stdout)
     rows = {row["option"]: row for row in table["rows"]}
     assert rows["sigma"]["meaning"] == option_meanings(plugins.load([]).method("padim").options)["sigma"]
     assert rows["sigma"]["meaning"] in adbench("list", "methods", "padim").stdout

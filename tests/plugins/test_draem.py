@@ -130,7 +130,8 @@ def test_training_learns_and_reports() -> None:
     """The loss falls, ten epochs are evaluated, and the rates fall with the epochs."""
     detector = small(epochs=20)
     reports = train(detector, TinyImages(3, size=SIZE))
-    assert reports[-1].loss < 0.8 * reports[0].loss
+    losses = [report.loss for report in reports]
+    assert sum(losses[-5:]) < 0.85 * sum(losses[:5])  # single ones differ with the number of threads
     assert [report.number for report in reports if report.milestone] == list(range(2, 21, 2))
     assert [report.learning_rate for report in reports[15:]] == pytest.approx([1e-3] + [2e-4] * 2 + [4e-5] * 2)
     assert not detector.discriminative.training

@@ -19,6 +19,7 @@ TESTED: Mapping[str, str] = {
     "numpy": "2.4",
     "scipy": "1.17",
     "scikit-image": "0.26",
+    "tifffile": "2026.3",
     "pillow": "13.0",
     "filelock": "4.3",
     "platformdirs": "4.14",
