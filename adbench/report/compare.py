@@ -131,8 +131,15 @@ def _side_by_side(
 
 
 def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
-    """The variants that the names ask for, in that order, each once."""
-    chosen = [variant for name in names for variant in board.variants if name in variant.names]
+    """The variants that the names ask for, in that order, each once.
+
+    A method's name stands for all its variants, and a preset's for all with it; but a variant that a table calls just
+    so is meant alone, since no longer name would tell it from the others.
+    """
+    chosen: list[Variant] = []
+    for name in names:
+        exact = [each for each in board.variants if name == each.label != each.method]
+        chosen += exact or [each for each in board.variants if name in each.names]
     return list({variant.label: variant for variant in chosen}.values())
 
 

@@ -117,6 +117,19 @@ def test_compare_takes_methods_and_variants():
     assert compared("b:amp=bf16") == ["b:amp=bf16"]
 
 
+def test_a_variant_that_is_called_just_so_is_meant_alone():
+    """Beside variants whose names go on, the plain one has no longer name; a method's name still means all of them."""
+    plain, other = make_result("a"), make_result("a", preset="cpu")
+    ruled = replace(other, protocol=replace(other.protocol, mask_rule="inverted"))
+    for names, wanted in (
+        (["a:cpu"], ["a:cpu"]),
+        (["a:cpu,mask-rule=inverted", "a:cpu"], ["a:cpu,mask-rule=inverted", "a:cpu"]),
+        (["a"], ["a", "a:cpu", "a:cpu,mask-rule=inverted"]),
+    ):
+        table = report.compare([plain, other, ruled], names, metrics=["image_auroc"])[0]
+        assert [column.key for column in table.columns if column.kind == "percent"] == wanted
+
+
 def test_compare_names_what_is_there():
     """An unknown name is an error that lists the known ones."""
     with pytest.raises(UnknownNameError, match=r"'c'.*a, b"):
