@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Bools = NDArray[np.bool_]
 
+NOTHING, ALL = "no pixel that is ignored", "every pixel ignored"
+"""What is wrong with an ignore mask that leaves out nothing, or everything."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ignored:
@@ -83,7 +86,7 @@ class Ignored:
             counted = self.counted(number)
             count = int(np.count_nonzero(counted))
             if not count:
-                raise TaskError(f"image {number}", found="every pixel ignored", wanted="some that count")
+                raise TaskError(f"image {number}", found=ALL, wanted="some that count")
             first, last = np.searchsorted(positions, (start, start + height * width))
             own = positions[first:last] - start
             stay = counted[own]
@@ -116,6 +119,25 @@ class Counted:
         return flat[torch.from_numpy(counted).to(flat.device)].reshape(1, -1)
 
 
+def read(path: Path) -> Bools:
+    """The pixels (H, W) that an ignore mask marks, in its own size.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    with image_files.quiet():
+        image = image_files.read_image(path)
+        if isinstance(image, Problem):
+            raise DataError(f"ignore mask {path}", found=image.found, hint=image.hint)
+        try:
+            mask = masks.to_mask(image)
+        except ValueError as error:
+            raise DataError(
+                f"ignore mask {path}", found=str(error), wanted="an image that is white where ignored"
+            ) from error
+    return mask
+
+
 def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -> Ignored:
     """Read an ignore mask, and bring it to the sizes of the maps as masks are: the nearest pixel, of the part shown.
 
@@ -128,16 +150,7 @@ def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -
     Raises:
         DataError: it can't be read, marks nothing or all that is shown, or an image has another size.
     """
-    with image_files.quiet():
-        image = image_files.read_image(path)
-        if isinstance(image, Problem):
-            raise DataError(f"ignore mask {path}", found=image.found, hint=image.hint)
-        try:
-            mask = masks.to_mask(image)
-        except ValueError as error:
-            raise DataError(
-                f"ignore mask {path}", found=str(error), wanted="an image that is white where ignored"
-            ) from error
+    mask = read(path)
     own = (mask.shape[0], mask.shape[1])
     for sample, size in zip(store.samples, store.sizes, strict=True):
         if size != own:
@@ -147,7 +160,7 @@ def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -
             )  # fmt: skip
     common = {size: shown(mask, framing, size) for size in set(sizes)}
     if not mask.any() or any(each.all() for each in common.values()):
-        found = "no pixel that is ignored" if not mask.any() else "every pixel ignored that the method sees"
+        found = NOTHING if not mask.any() else f"{ALL} that the method sees"
         raise DataError(f"ignore mask {path}", found=found, wanted="white where ignored, and black elsewhere")
     return Ignored(tuple(sizes), common)
 

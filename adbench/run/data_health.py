@@ -11,12 +11,12 @@ from typing import Literal
 from ..api.data import TRAIN, Dataset, Problem, Sample, Task, relative_path
 from ..api.levels import Levels
 from ..api.marking import NONZERO
-from ..data import examined
+from ..data import examined, ignored
 from ..data.deep import Depth, levels_for
 from ..data.examined import Seen
 from ..data.masks import HINT, MOST
 from ..util.digests import Digests
-from ..util.errors import PLUGIN_ERRORS, described
+from ..util.errors import PLUGIN_ERRORS, DataError, described
 from ..util.text import plural
 from .data_reading import FolderRead, folders_read
 
@@ -214,8 +214,28 @@ class _Class:
         for _, sample in self.samples:
             for mask in sample.masks:
                 yield from self._mask(sample, mask)
+        yield from self._ignored()
         yield from self._sizes()
         yield from self._modes()
+
+    def _ignored(self) -> Iterator[Finding]:
+        """What is wrong with the user's ignore mask, or how much it leaves out."""
+        if (path := self.task.ignored) is None:
+            return
+        try:
+            mask = ignored.read(path)
+        except DataError as error:
+            yield self._of("stops", "ignore mask that can't be used", path, error.parts["found"])
+            return
+        tested = {each.size for sample in self.task.test if isinstance(each := self.images.get(sample.path), Seen)}
+        if wrong := sorted(tested - {(mask.shape[0], mask.shape[1])}):
+            (height, width), own = wrong[0], f"{mask.shape[1]}x{mask.shape[0]}"
+            yield self._of("stops", "ignore mask of another size", path, f"{own} for images of {width}x{height}")
+        elif mask.all() or not mask.any():
+            found = ignored.ALL if mask.any() else ignored.NOTHING
+            yield self._of("stops", "ignore mask that can't be used", path, found)
+        else:
+            yield self._of("note", "ignore mask", path, f"{mask.mean():.2%} of the pixels count in no metric of pixels")
 
     def _of(self, level: Level, what: str, path: Path | None = None, detail: str = "", remedy: str = "") -> Finding:
         place = "" if path is None else relative_path(path, self.task.root)

@@ -373,7 +373,7 @@ def _require_labels(task: Task) -> None:
         raise DataError(
             f"class {task.class_name} of {task.dataset}",
             found=f"{plural(len(bare), 'image')} without a label in {bare[0].path.parent}",
-            wanted="good and defective images in folders of their own, or told apart by patterns (--good, --bad)",
+            wanted="good and defective images in folders of their own",
             hint="adbench test scores them with a trained checkpoint",
         )
 

@@ -11,6 +11,7 @@ from deep_files import turned_file
 from image_files import save
 
 from adbench.api import registry
+from adbench.api.data_options import with_options
 from adbench.api.levels import Levels
 from adbench.run import data_health
 from adbench.run.data_health import Health
@@ -172,3 +173,25 @@ def test_a_class_that_can_not_be_read_stops_a_run(nut):
     assert [(each.level, each.class_name) for each in found.findings] == [("stops", "bolt")]
     assert "no test image" in found.findings[0].detail
     assert [each.class_name for each in found.classes] == ["nut"]
+
+
+@pytest.mark.parametrize(
+    ("size", "marked", "said"),
+    [
+        ((SIDE, SIDE), SIDE, ("note", "ignore mask", f"{1 / SIDE:.2%} of the pixels count in no metric of pixels")),
+        (
+            (SIDE, 2 * SIDE),
+            5,
+            ("stops", "ignore mask of another size", f"{2 * SIDE}x{SIDE} for images of {SIDE}x{SIDE}"),
+        ),
+        ((SIDE, SIDE), 0, ("stops", "ignore mask that can't be used", "no pixel that is ignored")),
+        ((SIDE, SIDE), SIDE**2, ("stops", "ignore mask that can't be used", "every pixel ignored")),
+    ],
+)
+def test_an_ignore_mask_is_looked_at(nut, size, marked, said):
+    """What a run would refuse stops here as well; else the share says whether the right part is marked."""
+    path = mask(nut.parent / "ignore.png", size, marked)
+    reader = with_options(registry.load().dataset("folder"), {"ignore_mask": str(path)})
+    found = data_health.check(reader, nut.parent, ["nut"])
+    about = [each for each in found.findings if each.what != data_health.PASSED_OVER]
+    assert [(each.level, each.what, each.detail) for each in about] == [said]
