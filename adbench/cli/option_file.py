@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..util.errors import OptionError, placed
+from ..util.errors import OptionError, UnknownNameError, UsageError, placed
 from .console import say
 
 if TYPE_CHECKING:
@@ -58,7 +58,10 @@ def changes(dataset: Dataset, root: Path | None, change: Callable[[Dataset, str,
     if RANGE in everything:
         _range_in(everything[RANGE])
     values = {key: value for key, value in everything.items() if key != RANGE}
-    found = {key: change(dataset, key, value) for key, value in values.items()}
+    try:
+        found = {key: change(dataset, key, value) for key, value in values.items()}
+    except UnknownNameError as error:  # of a data set that has this file
+        raise UsageError(**{**error.parts, "wanted": f"{error.parts['wanted']}, or {RANGE}"}) from error
     try:
         with_options(dataset, found)
     except OptionError as error:  # names that can't be, or don't go together

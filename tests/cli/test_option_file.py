@@ -63,7 +63,10 @@ def test_a_run_stores_what_was_used(flat, tmp_path):
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ("# mine\n\ncolour = 3\n", ["dataset.toml, line 3: colour", "unknown option of data set folder 'colour'"]),
+        (
+            "# mine\n\ncolour = 3\n",
+            ["dataset.toml, line 3: colour", "unknown option of data set folder 'colour'", "test_share, or range"],
+        ),
         ("tests_share = 0.3", ["line 1: tests_share", "Did you mean 'test_share'?"]),
         ("good = 'ok_*'\ntest_share = 'half'", ["line 2: test_share: found 'half', wanted a number"]),
         ("test_share = 1.5", ["line 1: test_share: found '1.5'"]),
