@@ -58,6 +58,11 @@ class SmallImages:
         self.batch_size, self.shuffled = batch_size, shuffled
         self.asked: tuple[float, int] | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.images.shape[2], self.images.shape[3]
+
     def __len__(self) -> int:
         return len(self.images)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from adbench import Detector, Epoch, Scores
 from adbench.api import CheckpointError, SizeError, maps
 
+from ..batch_norm import require_positions
 from ..flows import require_finite, require_fit, set_learning_rate
 from ..textures import TEXTURES, Textures
 from . import DRAEMOptions
@@ -68,6 +69,8 @@ class DRAEM(Detector):
         """Train both networks for a fixed number of epochs."""
         options, total = self.options, self.options.epochs
         textures = Textures(images.size, self.context.auxiliary.get(TEXTURES.name))
+        networks = (self.reconstructive, self.discriminative)
+        require_positions("draem", images, networks, _run_both, 2**HALVINGS)
         yield Epoch(self.epoch, total)
         for epoch in range(self.epoch, total):
             rate = options.lr * decay(epoch, options)
@@ -127,6 +130,11 @@ class DRAEM(Detector):
                 raise CheckpointError("checkpoint", found=found, wanted=f"the {name} network of DRAEM", hint=hint)
             require_fit(name, getattr(self, name), state[name])
         super().load_state_dict(state)
+
+
+def _run_both(reconstructive: torch.nn.Module, discriminative: torch.nn.Module, images: Tensor) -> None:
+    """Images (B, 3, H, W) through both networks."""
+    discriminative(torch.cat((reconstructive(images), images), dim=1))
 
 
 def _nested(state: Mapping[str, Any]) -> dict[str, Any]:

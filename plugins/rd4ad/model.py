@@ -18,6 +18,7 @@ from torch import Tensor
 from adbench import Detector, Epoch, Scores
 from adbench.api import CheckpointError, OptionError, SizeError, maps
 
+from ..batch_norm import require_positions
 from ..flows import require_finite, require_fit
 from . import RD4ADOptions
 from .network import OTHER, SHAPES, Bottleneck, Decoder, Shape
@@ -65,6 +66,8 @@ class RD4AD(Detector):
     def fit(self, images: Images) -> Iterator[Epoch]:
         """Train bottleneck and decoder for a fixed number of epochs."""
         total = self.options.epochs
+        networks = self.bn, self.decoder
+        require_positions("rd4ad", images, networks, self._restored_by, 2 * self.backbone.strides[-1])
         yield Epoch(self.epoch, total)
         for epoch in range(self.epoch, total):
             self._train(True)
@@ -97,6 +100,11 @@ class RD4AD(Detector):
         with self.autocast():
             restored: list[Tensor] = self.decoder(self.bn(features))
         return restored
+
+    def _restored_by(self, bn: torch.nn.Module, decoder: torch.nn.Module, images: Tensor) -> None:
+        """Images (B, 3, H, W) through other networks than the detector's own."""
+        with self.autocast():
+            decoder(bn(self.backbone(images)))
 
     def score(self, batch: Batch) -> Scores:
         """Score pixels by the smoothed sum of all levels' distances, and images by their most anomalous pixel."""

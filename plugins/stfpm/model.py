@@ -18,6 +18,7 @@ from torch import Tensor
 from adbench import Detector, Epoch, Scores
 from adbench.api import CheckpointError, Size, maps
 
+from ..batch_norm import require_positions
 from ..flows import require_finite, require_fit
 from . import STFPMOptions
 
@@ -54,8 +55,11 @@ class STFPM(Detector):
     def fit(self, images: Images) -> Iterator[Epoch]:
         """Train the student; after each epoch keep it if it is the best one on the held-out images."""
         total = self.options.epochs
-        yield Epoch(self.epoch, total)
         training, held_out = images.split(self.options.validation, self.context.seed)
+        require_positions(
+            "stfpm", training, (self.student,), lambda student, image: student(image), self.backbone.multiple
+        )
+        yield Epoch(self.epoch, total)
         for epoch in range(self.epoch, total):
             # losses stay on the device until the epoch ends: reading one waits for the GPU
             loss = torch.stack([self.step(batch) for batch in training]).mean().item()

@@ -197,9 +197,10 @@ def _check(grid: Size, options: UniADOptions) -> None:
     if options.window % 2 == 0:
         raise OptionError("option window of uniad", found=str(options.window), wanted="an odd number")
     if max(grid) <= options.window:
+        longer = (options.window + 1) * options.stride
         raise OptionError(
             "option window of uniad",
             found=f"{options.window}, which hides all of {grid[0]} x {grid[1]} tokens from the one in the middle",
             wanted="fewer than the longer side",
-            hint="Use a larger --size, or a smaller -o stride or -o window",
+            hint=f"Use a larger --size, with a side of {longer} pixels or more, or a smaller -o stride or -o window",
         )

@@ -302,6 +302,7 @@ def test_state_that_does_not_fit_is_refused(golden: np.lib.npyio.NpzFile) -> Non
         ({"width": 18, "heads": 4}, "option width of uniad: found 18"),
         ({"window": 4}, "option window of uniad: found 4, wanted an odd number"),
         ({"window": 13}, "option window of uniad: found 13, which hides all of 8 x 12 tokens"),
+        ({"window": 13}, "a side of 56 pixels or more"),
         ({"window": 3, "stride": 16}, "option window of uniad: found 3, which hides all of 2 x 3 tokens"),
     ],
 )
