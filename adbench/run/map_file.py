@@ -6,6 +6,7 @@ so that nothing is left of it whatever happens. Small test sets stay in memory.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -104,11 +105,21 @@ def _allocated(count: int) -> NDArray[np.float32]:
         return np.zeros(count, np.float32)
     try:
         with tempfile.TemporaryFile(dir=cache_folder()) as stream:  # the mapping keeps it open
-            if sys.platform == "linux":  # taken at once: a disk that gets full later would kill the process
-                os.posix_fallocate(stream.fileno(), 0, 4 * count)
+            _take_space(stream.fileno(), 4 * count)
             return np.memmap(stream, np.float32, mode="w+", shape=(count,))
     except OSError as error:
         raise _no_space(reason(error)) from error
+
+
+def _take_space(file: int, size: int) -> None:
+    """Take the disk space of a file at once, where the system can: a disk that gets full later kills the process."""
+    if sys.platform != "linux":
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # else the file system can't
+            raise
 
 
 def _no_space(found: str) -> DataError:

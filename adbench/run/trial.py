@@ -237,7 +237,7 @@ def read_as(saved: AnyCheckpoint, dataset: Dataset) -> Dataset:
         return dataset
     changed = {**data_options.changes(dataset.options), **data_options.changes(dataset.marking)}
     ignored = None if IGNORE in changed else saved.data_options.get(IGNORE)
-    if ignored is not None and not Path(ignored).exists():
+    if isinstance(ignored, str) and not Path(ignored).exists():
         raise UsageError(
             f"the ignore mask of the training of {saved.path}", found=f"nothing at {ignored}",
             hint="Say where it is now with --ignore-mask PATH",

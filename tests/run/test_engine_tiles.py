@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,10 +38,11 @@ from adbench.backbones.feature_cache import FeatureCache
 from adbench.data import image_store
 from adbench.data.framing import Framing
 from adbench.data.tiling import Grid
-from adbench.run import engine
+from adbench.run import engine, map_file
 from adbench.run.predict import load
 from adbench.run.reopen import Reopener
 from adbench.run.tracking import Trackers
+from adbench.util.errors import DataError
 
 TILES = ("--tile", "32x48", "--overlap", "8")
 
@@ -259,6 +263,23 @@ def test_too_little_disk_for_maps_is_said_before_training(photos, tmp_path, monk
     assert done.exit_code == 2
     assert "1.0 KB free of the" in done.stderr
     assert "Use a smaller --eval-size" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the space is taken as maps come")
+@pytest.mark.parametrize(("number", "is_refused"), [(errno.ENOSPC, True), (errno.EOPNOTSUPP, False)])
+def test_disk_space_of_maps_is_taken_at_once(number, is_refused, monkeypatch):
+    """A disk that gets full later would kill the process; where the file system can't, maps are kept as they come."""
+    monkeypatch.setattr(map_file, "IN_MEMORY", 0)
+
+    def failing(*about: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", failing)
+    if is_refused:
+        with pytest.raises(DataError, match="No space left on device"):
+            map_file.MapFile([(4, 5)])
+    else:
+        assert len(map_file.MapFile([(4, 5)])) == 1
 
 
 @pytest.mark.parametrize(
