@@ -28,6 +28,9 @@ from .names import beside, is_bad, is_good, nfc, plural
 from .patterns import base, defect_type, is_pattern, matching
 from .plain_masks import MASK_FOLDERS, Masks
 
+FEW = 3
+"""Kinds of images up to which a remark gives a pattern for each."""
+
 BAD = "bad"
 """The type of defective images whose pattern and folder say none."""
 
@@ -105,10 +108,17 @@ def read_loose(dataset: str, folder: Path, read: Sequence[str] = ()) -> Task:
 
 
 def _by_beginnings(images: Sequence[Path]) -> str:
-    """Options with patterns for images that begin with usual words; empty if not both kinds do."""
+    """Options with patterns for images some of which begin with a usual word for good ones; empty if none does.
+
+    Bad are those with a usual word for that, else all others if these begin with few different words.
+    """
     words = dict.fromkeys(stem.rstrip("0123456789").rstrip(" _-") for stem in (image.stem for image in images))
-    good, bad = (next((word for word in words if which(word)), "") for which in (is_good, is_bad))
-    return f"--good '{good}*' --bad '{bad}*'" if good and bad else ""
+    good = next((word for word in words if is_good(word)), "")
+    others = [word for word in words if word != good]
+    bad = [word for word in others if is_bad(word)][:1] or others
+    if not good or not bad or "" in bad or len(bad) > FEW:
+        return ""
+    return f"--good '{good}*' --bad '{','.join(f'{word}*' for word in bad)}'"
 
 
 def split(names: Sequence[str], share: float, seed: int) -> set[int]:

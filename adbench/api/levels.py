@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ..util.errors import OptionError
 
+DARK = 32
+"""Brightest value of 255 below which an image counts as nearly black."""
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -50,6 +53,10 @@ class Levels:
     def clips(self, low: float, high: float) -> bool:
         """Whether values from ``low`` to ``high`` reach beyond."""
         return low < self.black or high > self.white
+
+    def darkens(self, high: float) -> bool:
+        """Whether an image with values up to ``high`` is nearly black: of another kind than the range was found for."""
+        return (high - self.black) / (self.white - self.black) < DARK / 255
 
 
 UNKNOWN = Levels(0, 0)

@@ -200,6 +200,10 @@ def _end(writer: Writer, fail_on_anomaly: bool) -> None:
         parts.append(f"{writer.unreadable} unreadable")
     if writer.clipped:
         parts.append(f"{writer.clipped} clipped (with values beyond {writer.predictor.levels.text})")
+    if writer.dark:
+        parts.append(
+            f"{writer.dark} nearly black (read with {writer.predictor.levels.text}; --range gives another one)"
+        )
     say(", ".join(parts) + ".")
     if writer.unreadable or (fail_on_anomaly and writer.defective):
         raise click.exceptions.Exit(1)

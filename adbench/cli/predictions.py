@@ -47,7 +47,7 @@ class Writer:
         if log is not None:
             score_log.append(log, [])  # a mistake shows before anything is scored
         self.maps = None if maps is None else MapWriter(maps)
-        self.done = self.judged = self.defective = self.unreadable = self.clipped = 0
+        self.done = self.judged = self.defective = self.unreadable = self.clipped = self.dark = 0
         if maps is not None:
             try:
                 maps.mkdir(parents=True, exist_ok=True)
@@ -72,6 +72,7 @@ class Writer:
         if self.log is not None:
             score_log.append(self.log, [self._logged(found)])
         self.clipped += found.is_clipped
+        self.dark += found.is_dark
         self.judged += found.defective is not None
         self.defective += bool(found.defective)
         self._record(found.path, found.score, found.threshold, found.verdict, self._map(source, found), "")

@@ -33,7 +33,7 @@ class Decoded:
     ``image`` (H, W, 3), with tiles the whole image before it is cut; ``mask`` (H, W) of 0 and 1, None where the sample
     has none, and with tiles; ``size`` is the image's own; ``digest`` is over the bytes of the files. ``regions`` (P, 2)
     are the pixels of the regions of the mask's own pixels: flat position and number (``numbered.pairs``); None without
-    a mask. ``is_clipped`` says whether the image has values beyond its levels.
+    a mask. ``is_clipped`` and ``is_dark`` are those of ``Shown``.
     """
 
     image: Bytes
@@ -42,6 +42,7 @@ class Decoded:
     digest: bytes
     regions: Numbers | None = None
     is_clipped: bool = False
+    is_dark: bool = False
 
 
 def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
@@ -62,7 +63,7 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
     own = (image.height, image.width)
     if framing.is_tiled:  # the mask is read again when it is compared with a map, and then not with those of others
         whole = np.asarray(fit(image, framing.of_whole(own), framing.interpolation))
-        return Decoded(whole, None, own, digest.digest(), is_clipped=found.is_clipped)
+        return Decoded(whole, None, own, digest.digest(), is_clipped=found.is_clipped, is_dark=found.is_dark)
     marked = None if mask is None else Image.fromarray(mask.astype(np.uint8))
     part = framing.shown_part(own)
     return Decoded(
@@ -72,6 +73,7 @@ def decode_sample(sample: Sample, framing: Framing) -> Decoded | Problem:
         digest=digest.digest(),
         regions=None if mask is None else pairs(resized(numbered(mask), part, framing.size)),
         is_clipped=found.is_clipped,
+        is_dark=found.is_dark,
     )
 
 
@@ -84,7 +86,7 @@ def decode_image(image: Image.Image | Deep, framing: Framing, levels: Levels | N
     found = shown(image, levels)
     own = (found.image.height, found.image.width)
     fitted = np.asarray(fit(found.image, framing.of_whole(own), framing.interpolation))
-    return Decoded(fitted, None, own, b"", is_clipped=found.is_clipped)
+    return Decoded(fitted, None, own, b"", is_clipped=found.is_clipped, is_dark=found.is_dark)
 
 
 def fit(image: Image.Image, framing: Framing, interpolation: Interpolation) -> Image.Image:

@@ -67,11 +67,12 @@ def read_rgb(path: Path, levels: Levels | None = None) -> Image.Image | Problem:
 class Shown:
     """An image as viewers show it: upright, in 8-bit RGB.
 
-    ``is_clipped`` says whether it has values beyond its levels.
+    ``is_clipped`` says whether it has values beyond its levels, ``is_dark`` whether these leave it nearly black.
     """
 
     image: Image.Image
     is_clipped: bool = False
+    is_dark: bool = False
 
 
 def size_of(path: Path) -> Size | None:
@@ -131,7 +132,7 @@ def _converted(found: Image.Image | Deep, levels: Levels | None) -> Shown:
         depth = found.depth
         used = levels or deep.levels_for([depth])
         assert used is not None
-        return Shown(found.to_rgb(used), used.clips(depth.low, depth.high))
+        return Shown(found.to_rgb(used), used.clips(depth.low, depth.high), used.darkens(depth.high))
     if found.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
         found = found.convert("RGBA")
     return Shown(found.convert("RGB"))
@@ -162,7 +163,7 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _turned(found: Shown, orientation: int) -> Shown:
-    return Shown(turned(found.image, orientation), found.is_clipped)
+    return Shown(turned(found.image, orientation), found.is_clipped, found.is_dark)
 
 
 def stored_orientation(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..api.data import TRAIN, Dataset, Problem, Sample, Task, relative_path
-from ..api.levels import Levels
+from ..api.levels import DARK, Levels
 from ..api.marking import NONZERO
 from ..data import examined, ignored
 from ..data.deep import Depth, levels_for
@@ -28,9 +28,6 @@ Watch = Callable[[str], None]
 
 SMALLEST, LARGEST = 32, 50_000_000
 """Least side of an image that is not called small; most pixels of one that is not called large."""
-
-DARK = 32
-"""Brightest value of 255 below which an image counts as nearly black."""
 
 HALF = 0.5
 """Share of marked pixels above which a mask may be inverted."""
@@ -293,7 +290,7 @@ class _Class:
         read = f"{values}, read from {levels.black:.9g} as black to {levels.white:.9g} as white"
         if levels.clips(depth.low, depth.high):
             yield self._of("distorts", "values beyond the range", path, read, "Clipped, unless you give --range")
-        elif (depth.high - levels.black) / (levels.white - levels.black) < DARK / 255:
+        elif levels.darkens(depth.high):
             yield self._of("distorts", "nearly black image", path, read, "See whether --range shows more")
 
     def _mask(self, sample: Sample, path: Path) -> Iterator[Finding]:

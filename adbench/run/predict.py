@@ -59,6 +59,7 @@ class Prediction:
         framing: how the image was brought to the size of the input.
         levels: with which an image of more than 8 bits was read.
         is_clipped: whether it has values beyond these levels.
+        is_dark: whether these levels leave it nearly black, as those of integers do with floats up to 1.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Prediction:
     framing: Framing
     levels: Levels | None = None
     is_clipped: bool = False
+    is_dark: bool = False
 
     @property
     def verdict(self) -> str:
@@ -192,6 +194,7 @@ class Predictor:
                 framing=framing,
                 levels=self.levels,
                 is_clipped=decoded[row].is_clipped,
+                is_dark=decoded[row].is_dark,
             )
             for row, (name, score) in enumerate(zip(names, scores.image.tolist(), strict=True))
         ]

@@ -92,6 +92,13 @@ def test_values_beyond_the_levels_are_clipped_and_said(tmp_path):
     assert beyond.image[0, :, 0].tolist() == [0, 0, 128, 255]
 
 
+def test_an_image_that_its_levels_leave_nearly_black_is_told(tmp_path):
+    """Floats up to 1 read with the range of 12 bits show nothing; the same in their own range, and clipped ones, do."""
+    path = save(tmp_path / "a.tif", np.array([[0.2, 0.5, 1.0]], np.float32))
+    dark = [decode_sample(Sample(path, levels=Levels(0, white)), Framing((1, 3))).is_dark for white in (4095, 1, 0.3)]
+    assert dark == [True, False, False]
+
+
 def test_full_depth_of_16_bits_is_as_before(tmp_path):
     """With all 16 bits in use, grey images are those that earlier versions read."""
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)

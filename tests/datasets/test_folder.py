@@ -42,6 +42,24 @@ def test_a_folder_of_loose_images_has_no_labels(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "patterns"),
+    [
+        (("ok_1", "ok_2", "ng_1", "x_1"), "--good 'ok*' --bad 'ng*'"),
+        (("ok_1", "scratch_1", "dent_1"), "--good 'ok*' --bad 'dent*,scratch*'"),
+        (("ok_1", "a_1", "b_1", "c_1", "d_1"), None),
+        (("ok_1", "17"), None),
+        (("scratch_1", "dent_1"), None),
+    ],
+)
+def test_patterns_for_loose_images_are_offered_where_names_tell(tmp_path, names, patterns):
+    """Beside usual words for good images, few other words are kinds of defects; numbers alone say nothing."""
+    touch(tmp_path / "new", *(f"{name}.png" for name in names))
+    said = [remark for remark in folder.load(tmp_path / "new", "new").remarks if "give patterns" in remark]
+    wanted = [f"folder/new: if names say which are good, give patterns, such as {patterns}."] if patterns else []
+    assert said == wanted
+
+
 @pytest.mark.parametrize("name", ["unknown", "unlabelled"])
 def test_a_class_with_nothing_but_unknown_images_has_no_labels(tmp_path, name):
     """Beside other types of images "unknown" is a type of defect, as it always was."""

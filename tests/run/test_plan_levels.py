@@ -153,3 +153,6 @@ def test_a_model_of_8_bits_refuses_deeper_images(tiny_data, deep_data, tmp_path)
     taken = adbench(*command, "--range", "0:50")
     assert taken.exit_code == 0, taken.stderr
     assert "3 clipped (with values beyond 0:50)" in taken.stderr
+    assert "nearly black" not in taken.stderr
+    dark = adbench(*command, "--range", "0:60000")
+    assert "3 nearly black (read with 0:60000; --range gives another one)." in " ".join(dark.stderr.split())
