@@ -127,6 +127,8 @@ def test_options_of_the_data_set_are_checked(suite):
     data = 'data = {name = "folder", root = "x", options = {KEY}}\n'
     unknown = refused(suite('methods = "tiny"', data=data.replace("KEY", "goods = 1")))
     assert "data.options.goods: unknown option of data set folder 'goods'" in unknown
+    general = refused(suite('methods = "tiny"', data=data.replace("KEY", "range = '0:4095'")))
+    assert "Give --range, or range at the top of a run file" in general
     wrong = refused(suite('methods = "tiny"', data=data.replace("KEY", "test_share = 5")))
     assert "test_share" in wrong
     missing = refused(suite('methods = "tiny"', data='data = "folder"\n'))
