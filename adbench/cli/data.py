@@ -11,8 +11,8 @@ import click
 
 from ..util.errors import AdbenchError, DataError, UnknownNameError
 from ..util.text import plural
+from . import option_file, values
 from . import options as arguments
-from . import values
 from .console import load_plugins, print_path, print_tables, say, status_line, warn
 from .groups import CommandGroup
 from .image_options import range_option
@@ -94,7 +94,8 @@ def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], leve
     for reader, root in places:
         names = _classes(reader, root, class_text)
         with status_line() as show:
-            found = data_health.check(reader, root, names, show, levels)
+            given, _ = option_file.levels(reader, root, levels)
+            found = data_health.check(reader, root, names, show, given)
         print_tables(data_tables.health(found), format_)
         stopped = stopped or found.stops
     if stopped:

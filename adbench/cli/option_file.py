@@ -34,14 +34,16 @@ def _values(dataset: Dataset, root: Path | None) -> dict[str, Value]:
     return toml_files.read_lines(path) if path is not None and path.is_file() else {}
 
 
-def levels(dataset: Dataset, root: Path, given: Levels | None) -> Levels | None:
-    """The range of images of more than 8 bits: the given one, else that of the data set's own file."""
+def levels(dataset: Dataset, root: Path, given: Levels | None) -> tuple[Levels | None, str]:
+    """The range of images of more than 8 bits, and what gave it: the given one, else the data set's file."""
+    from ..results.records import GIVEN
+
     value = _values(dataset, root).get(RANGE)
     if value is None:
-        return given
+        return given, GIVEN
     found = _range_in(value)
     _say_once(f"{value.file} sets {RANGE}={found.text}{'' if given is None else ', which --range overrides'}.")
-    return found if given is None else given
+    return (found, str(dataset.option_file)) if given is None else (given, GIVEN)
 
 
 def _range_in(value: Value) -> Levels:

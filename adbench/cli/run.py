@@ -301,6 +301,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))
     reader = trial.read_as(saved, reader)
     own = trial.trained_on(saved, dataset, reader.classes(root)) or "all"
+    levels, levels_by = option_file.levels(reader, root, levels)
     plan = suite.Plan(
         methods=[chosen],
         overrides=overrides,
@@ -313,7 +314,8 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         device=device,
         skip_bad=skip_bad,
         test=test_split,
-        levels=option_file.levels(reader, root, levels),
+        levels=levels,
+        levels_by=levels_by,
     )
     values.compute_with(threads, say)
     _run_trials(plan.jobs(), registry, saved, overrides[method], format_, with_scores=scores)

@@ -311,7 +311,7 @@ def _data_choice(
         where = f"{entry.where}.classes" if entry.classes is not None else f"{file.path}: classes"
         classes = at_place(lambda: plan.choose_named(reader, root, names), where)
     test = entry.test_split if entry.test_split is not None and not _typed("test_split") else asked.test_split
-    return DataChoice(reader, root, classes, test, option_file.levels(reader, root, levels))
+    return DataChoice(reader, root, classes, test, *option_file.levels(reader, root, levels))
 
 
 def _settings(file: RunFile | None, asked: Asked) -> Sequence[tuple[Setting, int | None]]:

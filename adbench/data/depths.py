@@ -46,13 +46,16 @@ def look(
     return {path: parsed_depth(text) for path, text in texts.items() if text is not None}
 
 
-def decide(tasks: Sequence[Task], given: Levels | None = None, seen: Depths | None = None) -> list[Task]:
+def decide(
+    tasks: Sequence[Task], given: Levels | None = None, seen: Depths | None = None, source: str = "--range"
+) -> list[Task]:
     """Decide the levels of the images of one model, and put them into its samples.
 
     Args:
         tasks: of the classes of the model.
-        given: what the user asked for with ``--range``; by default they are found over the training images.
+        given: what the user asked for; by default they are found over the training images.
         seen: what their images are, if they were looked at before.
+        source: what gave ``given``: the option, or the name of the data set's own file.
 
     Returns:
         The tasks, with a remark where levels count; a task is unchanged where all images have 8 bits.
@@ -62,10 +65,11 @@ def decide(tasks: Sequence[Task], given: Levels | None = None, seen: Depths | No
     """
     depths = look(sample.path for task in tasks for _, sample in task.used()) if seen is None else seen
     if given is not None and depths and not any(each.is_deep for each in depths.values()):
-        raise OptionError(f"--range {given.text}", found="images of 8 bits", wanted="images of more than 8 bits")
+        key = "" if source == "--range" else ": range"
+        raise OptionError(f"{source}{key} {given.text}", found="images of 8 bits", wanted="images of more than 8 bits")
     trained = [depths[sample.path] for task in tasks for sample in task.train if sample.path in depths]
     levels = given or levels_for(trained) or UNKNOWN
-    return [_with_remark(task, levels, depths, "--range" if given else "the training images") for task in tasks]
+    return [_with_remark(task, levels, depths, source if given else "the training images") for task in tasks]
 
 
 def decided(task: Task, levels: Levels | None, source: str = "the run") -> Task:

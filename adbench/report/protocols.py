@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..api.scores import PIXEL_METRICS
-from ..results.records import FOUND, Result
+from ..results.records import FOUND, GIVEN, Result
 from ..results.variants import Board, Variant, protocol_parts, protocol_text
 from ..util.text import in_letters
 from .tables import Column, Row, constant
@@ -77,8 +77,8 @@ class Protocols:
 
     def text(self, run: Result) -> str:
         """The protocol of a run, without differences that move nothing in the table or have their own column."""
-        by_class = run.protocol.levels_by == FOUND  # the same for all variants: no difference to mark
-        parts = protocol_parts(replace(run.protocol, levels=None) if by_class else run.protocol)
+        found = run.protocol.levels_by == FOUND  # the same for all variants: no difference to mark
+        parts = protocol_parts(replace(run.protocol, **({"levels": None} if found else {"levels_by": GIVEN})))
         for part, common in self.common.items():
             if len(common) == 1:  # also for a variant without maps, which has no such part
                 parts[part] = common[0]

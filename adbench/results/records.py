@@ -59,7 +59,7 @@ class Reading:
 
 
 GIVEN, FOUND = "--range", "the training images"
-"""What decided the levels of images."""
+"""What decided the levels of images; the name of a data set's own file, such as dataset.toml, stands for itself."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class Protocol:
     says how maps were resized to it; None if they have that size. ``holdout`` is the requested part of training images
     to hold out; ``Result.held_out_images`` is the number of images that were held out. ``shots`` is the number of
     training images of each class in the setting "few-shot". ``classes`` names the classes of one model in the setting
-    "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results
-    that are older than a field it has its default. ``validation`` is the part of the training images that the method
-    kept for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their
-    centre; None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the
-    images; None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None
-    without one. ``segf1_target`` is the share of false alarms of that threshold where it is the run's own. ``regions``
-    says in which pixels the regions of defects were looked for; None for those of the resized mask. ``levels`` are the
-    values of black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN`` or ``FOUND``; None if all
-    images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping by ``overlap`` pixels;
-    ``resize_to`` is then the size of the whole image before that, None for its own. The metrics are those of whole
-    images.
+    "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results that
+    are older than a field it has its default. ``validation`` is the part of the training images that the method kept
+    for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their centre;
+    None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the images;
+    None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None without one.
+    ``segf1_target`` is the share of false alarms of that threshold where it is the run's own. ``regions`` says in which
+    pixels the regions of defects were looked for; None for those of the resized mask. ``levels`` are the values of
+    black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN``, ``FOUND`` or the name of the data
+    set's own file; None if all images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping
+    by ``overlap`` pixels; ``resize_to`` is then the size of the whole image before that, None for its own. The metrics
+    are those of whole images.
     ``mask_rule`` says what a mask marks, where the user gave a rule. ``min_defect_area`` are the pixels of the
     smallest region that counts. ``ignore_mask`` is the digest of what marks the pixels that count in no metric of
     pixels; None without it.
@@ -128,8 +128,8 @@ class Protocol:
 
     @property
     def levels_given(self) -> Levels | None:
-        """The levels that the user gave, which stand in names."""
-        return self.levels if self.levels_by == GIVEN else None
+        """The levels that the user gave, also in the data set's own file, which stand in names."""
+        return None if self.levels_by == FOUND else self.levels
 
 
 def setting_words(

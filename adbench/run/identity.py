@@ -84,7 +84,7 @@ class Identifier:
         seen: dict[Path, Depth] = {}
         for task in tasks:
             seen |= self._look(job, task, watch, again=False)[1]
-        return depths.decide(tasks, job.levels, seen)
+        return depths.decide(tasks, job.levels, seen, job.levels_by)
 
     def _look(self, job: Job, task: Task, watch: Watch | None, again: bool) -> tuple[str, Depths]:
         """The digest of a class's images and masks, and what the images are."""

@@ -20,7 +20,7 @@ from ..api.options import from_json
 from ..api.scores import METRIC_NAMES, PIXEL_METRICS, Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
 from ..data.framing import Framing
-from ..results.records import Best, EpochRecord, Protocol, Result
+from ..results.records import GIVEN, Best, EpochRecord, Protocol, Result
 from ..results.run_files import folder_of, read_epochs, read_scores, read_threshold_scores
 from ..results.store import RunFolder
 from ..stats import thresholds
@@ -159,6 +159,7 @@ def _job(result: Result, results: Path, reopener: Reopener) -> Job:
         shots=how.shots,
         test=how.test,
         levels=how.levels_given,
+        levels_by=how.levels_by or GIVEN,
         segf1="rule" if how.segf1_target is None else "own",
         target_false_alarms=how.segf1_target,
         label=result.label,

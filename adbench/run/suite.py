@@ -11,6 +11,7 @@ from ..api import requirements
 from ..api.data import Dataset, Setting
 from ..api.levels import Levels
 from ..api.method import Method, resolve
+from ..results.records import GIVEN
 from ..util.errors import UsageError
 from .job import Job, RunSettings
 from .plan import Plan
@@ -18,13 +19,17 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class DataChoice:
-    """A data set as it is read, its folder, and the classes to train on; ``levels`` holds where none are common."""
+    """A data set as it is read, its folder, and the classes to train on; ``levels`` holds where none are common.
+
+    ``levels_by`` says what decided ``levels``.
+    """
 
     dataset: Dataset
     root: Path
     classes: Sequence[str]
     test: str | None = None
     levels: Levels | None = None
+    levels_by: str = GIVEN
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,6 @@ class Suite:
         return [f"the setting {setting}"] if unfit else []
 
     def _plan(self, group: Sequence[MethodChoice], data: DataChoice, setting: Setting, shots: int | None) -> Plan:
-        levels = self.common.levels if self.common.levels is not None else data.levels
         common = {each.name: getattr(self.common, each.name) for each in fields(RunSettings)}
         return Plan(
             methods=[choice.method for choice in group],
@@ -105,8 +109,14 @@ class Suite:
             preset=group[0].preset,
             seeds=self.seeds,
             auxiliary={choice.method.name: choice.auxiliary for choice in group},
-            **{**common, "setting": setting, "shots": shots, "test": data.test, "levels": levels},
+            **{**common, "setting": setting, "shots": shots, "test": data.test, **_levels(self.common, data)},
         )
+
+
+def _levels(common: RunSettings, data: DataChoice) -> dict[str, Any]:
+    """The levels of a plan, and what gave them: the common ones, else those of the data set."""
+    having: RunSettings | DataChoice = data if common.levels is None else common
+    return {"levels": having.levels, "levels_by": having.levels_by}
 
 
 @dataclass(frozen=True)

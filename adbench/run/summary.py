@@ -25,7 +25,6 @@ from ..data.ground_truth import RESAMPLING
 from ..data.numbered import OWN_PIXELS
 from ..results.records import (
     FOUND,
-    GIVEN,
     Environment,
     Protocol,
     Reading,
@@ -145,7 +144,7 @@ def protocol(
         reading=Reading.of(task.options),
         regions=OWN_PIXELS,
         levels=task.levels,
-        levels_by=None if task.levels is None else GIVEN if job.levels else FOUND,
+        levels_by=None if task.levels is None else job.levels_by if job.levels else FOUND,
         tile=options.tile,
         overlap=options.overlap,
         mask_rule=None if task.marking.mask_rule == AUTO else task.marking.mask_rule,

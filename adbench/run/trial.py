@@ -103,9 +103,11 @@ def run(
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
     task = registry.reader(job.dataset, dict(job.data_options)).load(job.data_root, job.class_name).with_test(job.test)
     if ours:
-        task = depths.decided(task, job.levels or ours.levels, "--range" if job.levels else "the checkpoint's training")
+        task = depths.decided(
+            task, job.levels or ours.levels, job.levels_by if job.levels else "the checkpoint's training"
+        )
     else:
-        (task,) = depths.decide([task], job.levels)
+        (task,) = depths.decide([task], job.levels, source=job.levels_by)
     if ours and (ours.dataset != job.dataset or job.class_name not in ours.classes):
         made_for = f"{ours.dataset}/{'+'.join(ours.classes)}"
         watch.note(f"Note: {saved.path} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")

@@ -115,8 +115,30 @@ def test_it_may_set_the_range_of_deep_images(flat, tmp_path):
         done = adbench("run", "-m", "random", *arguments, *more)
         assert done.exit_code == 0, done.stderr
         assert "sets range=0:4095" + (", which --range overrides." if more else ".") in done.stderr
-        found += [json.loads(path.read_text())["protocol"]["levels"]["white"] for path in results.rglob("result.json")]
-    assert found == [4095, 1023]
+        found += [json.loads(path.read_text())["protocol"] for path in results.rglob("result.json")]
+    assert [each["levels"]["white"] for each in found] == [4095, 1023]
+    assert [each["levels_by"] for each in found] == ["dataset.toml", "--range"]
+
+
+def test_its_range_is_that_of_a_run_with_the_option_and_of_a_check(flat, tmp_path):
+    """Both runs have one name and one variant; the findings of data check on depth are those of the run."""
+    for path in flat.glob("*.png"):
+        save(path, np.full((32, 32), 100, np.uint16))
+    plain = (flat / "dataset.toml").read_text()
+    command = ("run", "-m", "random", "-d", "folder", "--data-root", flat, "--size", "32")
+    assert adbench(*command, "--results", tmp_path / "r1", "--range", "0:4095").exit_code == 0
+    (flat / "dataset.toml").write_text(f"{plain}range = '0:4095'\n")
+    assert adbench(*command, "--results", tmp_path / "r2").exit_code == 0
+    first, second = (json.loads(next((tmp_path / name).rglob("result.json")).read_text()) for name in ("r1", "r2"))
+    assert "range0" in first["run"]
+    assert first["run"] == second["run"]
+    row, _ = checked(flat)
+    assert row["range"] == "0:4095"
+    table = json.loads(adbench("data", "check", "folder", "--data-root", flat, "--format", "json").stdout)[1]
+    assert "nearly black image" in str(table["rows"])
+    (flat / "dataset.toml").write_text(plain)
+    table = json.loads(adbench("data", "check", "folder", "--data-root", flat, "--format", "json").stdout)[1]
+    assert "nearly black image" not in str(table["rows"])
 
 
 def test_it_may_say_what_masks_mark(flat):
