@@ -31,6 +31,19 @@ DEBUG = "adbench.debug"
 """Key in click's contexts for whether tracebacks are wanted."""
 
 
+class _Folder(click.Path):
+    """The path of a folder. An empty text, as of a shell's variable that is not set, is not the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            name = param.opts[0] if param is not None else "folder"
+            raise UsageError(f"{name} ''", found="an empty name", wanted="a folder, such as . for the working folder")
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path)
+
+
 def debug_option(command: Command) -> Command:
     """Add ``--debug``, whose value ``debugging`` returns."""
 
@@ -67,7 +80,7 @@ def oracle_option(command: Command) -> Command:
 def results_option(command: Command) -> Command:
     """Add ``--results``."""
     return click.option(
-        "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
+        "--results", type=FOLDER, default=Path("results"), show_default=True,
         help="Folder of the results.",
     )(command)  # fmt: skip
 
@@ -275,7 +288,7 @@ def data_roots_option(
 ) -> Callable[[Command], Command]:
     """Make an option for folders of data sets; ``default`` says what holds without one."""
     return click.option(
-        "--data-root", "data_roots", type=click.Path(path_type=Path), multiple=True, callback=callback,
+        "--data-root", "data_roots", type=FOLDER, multiple=True, callback=callback,
         envvar="ADBENCH_DATA", show_envvar=True,
         help=f"Folder of a data set; may be given several times.  [default: {default}]",
     )  # fmt: skip
@@ -318,7 +331,7 @@ def _data(
     return (
         click.option("--dataset", "-d", required=required, help="mvtec, visa, folder, demo or a plugin's."),
         class_option,
-        click.option("--data-root", type=click.Path(path_type=Path), envvar="ADBENCH_DATA", show_envvar=True,
+        click.option("--data-root", type=FOLDER, envvar="ADBENCH_DATA", show_envvar=True,
                      help="Folder of the data set."),
         *reader_options(),
     )  # fmt: skip

@@ -126,3 +126,14 @@ def test_a_licence_is_asked_before_anything_is_loaded(tmp_path):
     assert by_hand.exit_code == 2
     assert f"adbench data prepare mvtec_loco --to {tmp_path}" in by_hand.stderr
     assert "--accept-licence" not in adbench("data", "get", "mvtec_loco", "--to", tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("data", "check", "folder", "--data-root", ""), ("run", "-m", "random", "--data-root", ""),
+              ("leaderboard", "--results", "")],
+)  # fmt: skip
+def test_an_empty_folder_is_not_the_working_folder(words):
+    """As of ``--data-root "$UNSET"``: else everything below the working folder would be read, or written to."""
+    done = adbench(*words)
+    assert done.exit_code == 2
+    assert f"{words[-2]} '': found an empty name" in done.stderr
