@@ -16,7 +16,7 @@ from adbench.api import Counts, Facts, Problem
 
 from .counted import with_counts
 from .layout import check_has_test, folders_in, images_in, passed_over
-from .names import plural
+from .names import nfc, plural
 from .roots import class_folder, find_classes
 from .tree import USUAL, is_tree, read_tree
 
@@ -73,21 +73,26 @@ class _Part:
     def __init__(self, folder: Path, part: str) -> None:
         place = folder / part
         labels = place / "Label"
-        masks = {path.stem.removesuffix("_label"): path for path in images_in(labels)}
+        masks: dict[str, list[Path]] = {}
+        for path in images_in(labels):
+            masks.setdefault(nfc(path.stem).removesuffix("_label"), []).append(path)
         flags = _flags(labels / "Labels.txt")
-        images = images_in(place)
-        self.good = tuple(Sample(path) for path in images if path.stem not in masks and not flags.get(path.stem))
-        bad = [path for path in images if path.stem in masks or flags.get(path.stem)]
-        self.bad = tuple(
-            Sample(path, 1, KIND, masks.get(path.stem, labels / f"{path.stem}_label{path.suffix}")) for path in bad
-        )
+        images = [(path, nfc(path.stem)) for path in images_in(place)]
+        self.good = tuple(Sample(path) for path, stem in images if stem not in masks and not flags.get(stem))
+        bad = [(path, stem) for path, stem in images if stem in masks or flags.get(stem)]
+        missing = {stem: [labels / f"{path.stem}_label{path.suffix}"] for path, stem in bad if stem not in masks}
+        self.bad = tuple(Sample(path, 1, KIND, {**masks, **missing}[stem][0]) for path, stem in bad)
         self.problems = tuple(
             Problem(path, "a mask, but Labels.txt calls the image good", "Remove the mask, or correct Labels.txt")
-            for path in bad
-            if path.stem in masks and flags.get(path.stem) is False
+            for path, stem in bad
+            if stem in masks and flags.get(stem) is False
+        ) + tuple(
+            Problem(path, f"{len(found)} masks, {' and '.join(each.name for each in found)}", "Keep one of them")
+            for path, stem in bad
+            if len(found := masks.get(stem, [])) > 1
         )
-        stems = {path.stem for path in images}
-        unused = [path for stem, path in masks.items() if stem not in stems]
+        stems = {stem for _, stem in images}
+        unused = [path for stem, found in masks.items() if stem not in stems for path in found]
         others = [path for path in folders_in(place) if path != labels]
         self.passed = [path.relative_to(folder).as_posix() for path in (*unused, *others)]
 
@@ -100,7 +105,7 @@ def _flags(path: Path) -> dict[str, bool]:
     if not path.is_file():
         return {}
     rows = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return {Path(row[2]).stem: row[1] == "1" for row in rows if len(row) >= 3}
+    return {nfc(Path(row[2]).stem): row[1] == "1" for row in rows if len(row) >= 3}
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..util.errors import AdbenchError, DataError, UnknownNameError
-from ..util.text import plural
+from ..util.text import plural, spelled
 from . import option_file, values
 from . import options as arguments
 from .console import load_plugins, print_path, print_tables, say, status_line, warn
@@ -208,7 +208,7 @@ def _classes(reader: Dataset, root: Path, text: str) -> list[str]:
     known = list(reader.classes(root))
     if text == "all":
         return known
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = [spelled(name.strip(), known) for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
             raise UnknownNameError(f"class of {reader.name}", name, known)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..util.errors import AdbenchError, DataError, OptionError, UsageError
+from ..util.text import spelled
 from . import options as arguments
 from . import values
 from .console import load_plugins, print_tables, say
@@ -75,7 +76,8 @@ def _found(stored: Sequence[Result], run: str, class_name: str | None, results: 
     from ..results.find import find_runs
 
     found = find_runs(stored, [run], results)
-    chosen = [result for result in found if class_name in (None, result.class_name)]
+    wanted = spelled(class_name, [result.class_name for result in found]) if class_name else None
+    chosen = [result for result in found if wanted in (None, result.class_name)]
     if not chosen:
         known = ", ".join(result.class_name for result in found)
         raise UsageError(f"--class {class_name}", found=f"no such class of run '{run}'", wanted=f"one of {known}")

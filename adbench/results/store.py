@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..util import files, torch_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, absent, reason
-from ..util.text import csv_text, safe_name, stored_text
+from ..util.text import csv_text, safe_name, spelled, stored_text
 from . import result_file, serialization
 from .image_scores import SCORE_COLUMNS, SCORES, THRESHOLD_COLUMNS, THRESHOLD_SCORES, ImageScore, ThresholdScore
 from .records import EpochRecord, Result, in_order
@@ -383,6 +383,7 @@ def read_all(
     for kind, field, name in asked:
         if name is not None and kept:
             known = {getattr(result, field) for result in kept}
+            name = spelled(name, known)
             if name not in known:
                 raise UnknownNameError(f"{kind} among the results in {results}", name, known)
             kept = [result for result in kept if getattr(result, field) == name]

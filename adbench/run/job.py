@@ -41,15 +41,14 @@ class RunSettings:
     """Settings of a run that are independent of its data.
 
     ``eval_size`` is the size at which maps and masks are compared; None is the input's. ``holdout`` is the part of the
-    training images that is held out for the threshold. ``threads`` is torch's number of threads, "auto" to find the
-    fastest, or None for torch's own. ``keep`` says which checkpoints are kept: the last epoch's, or also those of the
-    best epochs on the test set, or none. ``shots`` is the number of training images of each class for few-shot.
-    ``test`` names the test split to score, if a data set has several. ``target_false_alarms`` is the share of false
-    alarms that the threshold is to promise. ``folds`` is the number of models of its cross-validation; None is
-    ``FOLDS`` where no good image is held out of the training, and none elsewhere. Neither moves a metric, so they are
-    no part of a run's name, unless ``segf1`` is "own": then SegF1 is at the pixel threshold that promises that share,
-    and not at AD 2's rule. ``track`` names the trackers that log the run. ``label`` are the user's own words, which
-    move no number. ``levels`` are the values of black and white that the user gives for images of more than 8 bits, by
+    training images held out for the threshold. ``threads`` is torch's number of threads, "auto" to find the fastest, or
+    None for torch's own. ``keep`` says which checkpoints are kept: the last epoch's, or also those of the best epochs
+    on the test set, or none. ``shots`` is the number of training images of each class for few-shot. ``test`` names the
+    test split to score. ``target_false_alarms`` is the share of false alarms that the threshold promises. ``folds`` is
+    the number of models of its cross-validation; None is ``FOLDS`` where no good image is held out, and none elsewhere.
+    Neither is part of a run's name, unless ``segf1`` is "own": then SegF1 is at the pixel threshold that promises that
+    share, and not at AD 2's rule. ``track`` names the trackers that log the run. ``label`` are the user's own words,
+    which move no number. ``levels`` are the values of black and white the user gives for images of more than 8 bits, by
     ``levels_by``; None finds them over the training images.
     """
 

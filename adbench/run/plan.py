@@ -28,6 +28,7 @@ from ..util.errors import (
     UnknownNameError,
     UsageError,
 )
+from ..util.text import spelled
 from .builds import Builds
 from .disk_use import DiskUse
 from .failures import foreseen, free_frames
@@ -152,7 +153,7 @@ def choose_classes(dataset: Dataset, root: Path, text: str) -> list[str]:
 
 
 def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str]:
-    """Check names of classes; "all" alone means every class.
+    """Check names of classes, and spell them as the data set does; "all" alone means every class.
 
     Raises:
         DataError: the root is missing, or holds no class.
@@ -163,6 +164,7 @@ def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str
         raise DataError(f"data set {dataset.name} at {root}", found="no class", wanted="at least one")
     if list(names) == ["all"]:
         return known
+    names = [spelled(name, known) for name in names]
     for name in names:
         if name not in known and dataset.facts is not None and name in dataset.facts.classes:
             raise DataError(

@@ -23,6 +23,7 @@ from ..stats.thresholds import Stored
 from ..util import devices
 from ..util.errors import AdbenchError, CheckpointError, OptionError, UsageError, described
 from ..util.memory import MicroBatches, is_out_of_memory
+from ..util.text import spelled
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .evaluate import TestScores, score_all
@@ -72,6 +73,7 @@ class TrainedModel:
         """
         if name is None and len(self.saved.classes) == 1:
             return self.saved.classes[0]
+        name = None if name is None else spelled(name, self.saved.classes)
         if name is None or name not in self.saved.classes:
             raise UsageError(
                 f"class of {self.saved.path}", found="none" if name is None else f"'{name}'",

@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -39,6 +40,16 @@ def _escape(letter: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a file's name that is not text
         code -= 0xDC00
     return named.get(letter, f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def spelled(name: str, known: Iterable[str]) -> str:
+    """The known name that is the same in the form NFC, in which macOS writes letters otherwise; else the name itself.
+
+    The same spelling comes first.
+    """
+    names = list(known)
+    same = (each for each in names if unicodedata.normalize("NFC", each) == unicodedata.normalize("NFC", name))
+    return name if name in names else next(same, name)
 
 
 def json_escaped(document: str) -> str:

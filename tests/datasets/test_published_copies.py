@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import published_files as made
@@ -124,6 +125,27 @@ def test_dagm_in_mvtec_layout_is_read(readers, tmp_path):
     assert masks(read(readers, "dagm", tmp_path)) == {
         "Class3/test/bad/000.PNG": "Class3/ground_truth/bad/000_label.PNG"
     }
+
+
+@pytest.mark.parametrize(("of_image", "of_mask"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_masks_of_dagm_are_paired_in_one_form_of_letters(readers, tmp_path, of_image, of_mask):
+    """An image of another form than its mask, or its flag, is defective; two masks of one image are refused."""
+    made.dagm(tmp_path)
+    place = tmp_path / "Class1/Test"
+    name = unicodedata.normalize(of_image, "grün")
+    (place / "0002.PNG").rename(place / f"{name}.PNG")
+    mask = (place / "Label/0002_label.PNG").rename(place / "Label" / unicodedata.normalize(of_mask, "grün_label.PNG"))
+    (bad,) = (each for each in read(readers, "dagm", tmp_path).test if each.label)
+    assert (bad.path.stem, bad.mask) == (name, mask)
+    other = mask.with_suffix(".png")
+    other.write_bytes(mask.read_bytes())
+    (problem,) = read(readers, "dagm", tmp_path).problems
+    assert (problem.path.stem, problem.found) == (name, f"2 masks, {mask.name} and {other.name}")
+    for each in (mask, other):
+        each.unlink()
+    labels = place / "Label/Labels.txt"
+    labels.write_text(unicodedata.normalize(of_mask, "1\n2\t1\tgrün.PNG\t0\tgrün_label.PNG\n"), encoding="utf-8")
+    assert [each.path.stem for each in read(readers, "dagm", tmp_path).test if each.label] == [name]
 
 
 def test_flags_of_dagm_without_a_mask_are_a_missing_mask(readers, tmp_path):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import pickle
 import shutil
 import traceback
+import unicodedata
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +15,14 @@ from typing import ClassVar
 
 import pytest
 import torch
-from runs import TINY, Notes
+from runs import TINY, Notes, adbench
 
 from adbench import Dataset, Detector, Epoch, Method, Task, UsageError
 from adbench.api import Facts
 from adbench.api import registry as plugins
 from adbench.api.data import Problem
 from adbench.data import image_store
+from adbench.results.store import read_all
 from adbench.run import plan as suite
 from adbench.run import verify
 from adbench.util.errors import DataError, OptionError, TaskError, UnknownNameError, WeightsError
@@ -108,6 +111,21 @@ def test_classes_are_chosen_by_name(registry, tiny_data):
         suite.choose_classes(folder, tiny_data, "nuts,bolt")
     with pytest.raises(UsageError, match="no class"):
         suite.choose_classes(folder, tiny_data, ",")
+
+
+def test_a_class_is_the_same_in_both_forms_of_its_letters(tmp_path, tiny_data):
+    """-c Tür finds the folder whose name macOS wrote, in a run, a check of the data and among results."""
+    typed, named = (unicodedata.normalize(form, "Tür") for form in ("NFC", "NFD"))
+    shutil.copytree(tiny_data / "nuts", tmp_path / "data" / named)
+    shutil.copytree(tiny_data / "nuts", tmp_path / "data" / "other")
+    where = ("-d", "folder", "--data-root", tmp_path / "data", "-c", typed, "--results", tmp_path / "results")
+    done = adbench("run", "-m", "random", *where, "--size", "32")
+    assert done.exit_code == 0, done.stderr
+    checked = adbench("data", "check", "folder", *where[2:6], "--format", "json")
+    assert [row["class"] for row in json.loads(checked.stdout)[0]["rows"]] == [named]
+    stored = read_all(tmp_path / "results", class_name=typed).results
+    assert [each.class_name for each in stored] == [named]
+    assert adbench("threshold", stored[0].run, "-c", typed, "--results", tmp_path / "results").exit_code == 0
 
 
 def test_a_data_set_without_a_class_is_an_error(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adbench.util.text import csv_text, duration, guarded, json_escaped, printable, safe_name, unguarded
+from adbench.util.text import csv_text, duration, guarded, json_escaped, printable, safe_name, spelled, unguarded
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.text(
     st.sampled_from("'=+-@\t\r\n\x1b\x9b\x00\u202e\udcff\ufffea\" ,é"), max_size=8
@@ -33,6 +33,15 @@ def test_printable_text_says_what_stood_there():
     """Escapes are the usual ones; ordinary text is unchanged, in any script."""
     assert printable("\x1b[31mred\n\u202e\udcff") == r"\x1b[31mred\n\u202e\xff"
     assert printable("metal_nut 零件 Größe 😀") == "metal_nut 零件 Größe 😀"
+
+
+def test_a_name_is_spelled_as_the_known_one():
+    """The forms of letters don't count, but the same spelling comes first, and another name stays."""
+    composed, split = "T\u00fcr", "Tu\u0308r"
+    assert spelled(composed, ["x", split]) == split
+    assert spelled(split, iter([composed])) == composed
+    assert [spelled(name, [composed, split]) for name in (composed, split)] == [composed, split]
+    assert spelled("Tur", [composed, split]) == "Tur"
 
 
 @given(st.lists(NAMES))
