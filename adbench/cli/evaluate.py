@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     required=True,
     help="Compare maps and masks at this size: native, each image's own, or HxW.",
 )
+@click.option(
+    "--ignore-mask",
+    metavar="PATH",
+    type=click.Path(),
+    help="Where the ignore mask of these runs lies now: results have its content's digest, which must be the same.",
+)
 @arguments.results_option
 @arguments.chosen
 @click.option("--all", "every", is_flag=True, help="All stored runs.")
 @arguments.reopened
 @arguments.format_option
 @arguments.debug_option
-def evaluate(runs: Sequence[str], eval_size: str, results: Path, dataset: str | None, class_name: str | None,
-             every: bool, data_roots: Sequence[Path], device: str, threads: Choice, plugin_files: tuple[Path, ...],
-             format_: str) -> None:  # fmt: skip
+def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, results: Path, dataset: str | None,
+             class_name: str | None, every: bool, data_roots: Sequence[Path], device: str, threads: Choice,
+             plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
     """Evaluate the checkpoints of stored runs at another size, and store the results as runs of their own.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -73,7 +79,7 @@ def evaluate(runs: Sequence[str], eval_size: str, results: Path, dataset: str | 
             with status_line() as show:
                 found = reevaluate.at_size(
                     model, size, results=results, reopener=reopener, inspector=inspector, say=say,
-                    show=counted(show, task),
+                    show=counted(show, task), ignore_mask=ignore_mask,
                 )  # fmt: skip
         except PLUGIN_ERRORS as error:
             if len(models) == 1 or arguments.debugging(click.get_current_context()):

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..api.data import EvalSize, Task, size_text
 from ..api.detector import Detector
+from ..api.marking import Marking
 from ..api.options import from_json
 from ..api.scores import METRIC_NAMES, PIXEL_METRICS, Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
@@ -26,12 +27,13 @@ from ..results.store import RunFolder
 from ..stats import thresholds
 from ..stats.thresholds import Stored
 from ..util import torch_files
+from ..util.digests import Digests
 from ..util.errors import CheckpointError, ResultError
 from ..util.memory import MicroBatches
 from . import summary
 from .class_run import ClassRun
-from .identity import joint_digest
-from .job import Job, ResolvedClass, ResolvedJob, prepare, run_name
+from .identity import ignored_digest, joint_digest
+from .job import IGNORE, Job, ResolvedClass, ResolvedJob, prepare, run_name
 from .places import named_in
 from .reopen import Reopener, scores_differ
 from .session import Session
@@ -71,6 +73,7 @@ def at_size(
     inspector: Inspector,
     say: Callable[[str], None],
     show: Callable[[str, int, int], None],
+    ignore_mask: str | None = None,
 ) -> Evaluated:
     """Score the test images of a run with its checkpoint, compare at another size, and store the result.
 
@@ -82,6 +85,7 @@ def at_size(
         inspector: tells whether the run is stale.
         say: called with what the user should know.
         show: called with the progress, such as ("score", done, total).
+        ignore_mask: where the run's ignore mask lies now; results have its content's digest alone.
 
     Raises:
         ResultError: the run is not one of the present images and code, its name can't be made from its record, or no
@@ -90,11 +94,7 @@ def at_size(
     """
     first = model[0]
     _require_pixels(model)
-    if any(each.protocol.ignore_mask for each in model):
-        raise ResultError(
-            f"run {first.run}", found="an ignore mask, whose place is not stored",
-            hint="Train it again, with --eval-size and --ignore-mask",
-        )  # fmt: skip
+    _require_ignored(first, ignore_mask)
     for each in model:
         standing = inspector.standing(each)
         if standing.state != "current":
@@ -104,6 +104,9 @@ def at_size(
             )  # fmt: skip
     tasks = [reopener.task(each) for each in model]
     job = _job(first, results, reopener)
+    if ignore_mask is not None:
+        tasks = [task.marked(replace(task.marking, ignore_mask=ignore_mask)) for task in tasks]
+        job = replace(job, data_options=(*job.data_options, (IGNORE, ignore_mask)))
     resolved = _resolved(first, job, tasks, eval_size)
     if resolved.is_finished():
         return Evaluated(tuple(each.folder.read_result() for each in resolved.classes), reused=True)
@@ -129,6 +132,25 @@ def _require_pixels(model: Sequence[Result]) -> None:
             f"run {model[0].run}", found="no metric of pixels: the images have no masks, or the method makes no maps",
             wanted="one, as the size moves no other metric",
         )  # fmt: skip
+
+
+def _require_ignored(result: Result, given: str | None) -> None:
+    """Refuse another ignore mask than the run's, by its content. Raises ``ResultError``."""
+    stored = result.protocol.ignore_mask
+    found = ignored_digest(Marking(ignore_mask=given), Digests())
+    if stored == found:
+        return
+    if given is None:
+        raise ResultError(
+            f"run {result.run}",
+            found=f"an ignore mask ({stored}), whose place is not stored",
+            hint="Give --ignore-mask",
+        )
+    raise ResultError(
+        f"--ignore-mask {given}", found=f"content {found}",
+        wanted=f"that of run {result.run}: {stored or 'no ignore mask'}",
+        hint="Train it with another one" if stored else "Leave the option out, or train it with one",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- its name
