@@ -197,7 +197,7 @@ def nearly_all(share: float) -> str:
 
 
 def _marked_in(path: Path, data: bytes, size: tuple[int, int], sample: Sample) -> Bools:
-    image = _upright(load(path, data), size, sample.path)
+    image = upright(load(path, data), size, sample.path)
     if image.size != size:
         found = f"a mask of {image.width}x{image.height} pixels for an image of {size[0]}x{size[1]}"
         raise BadError(path, found, "Replace the mask")
@@ -210,7 +210,7 @@ def _marked_in(path: Path, data: bytes, size: tuple[int, int], sample: Sample) -
     return marked
 
 
-def _upright(mask: Image.Image, size: tuple[int, int], image_path: Path) -> Image.Image:
+def upright(mask: Image.Image, size: tuple[int, int], image_path: Path) -> Image.Image:
     """Turn a mask to lie on its image as viewers show that, whose size then is ``size``.
 
     A mask's own orientation counts as that of any image. Without one, it was drawn on what viewers show, unless it has

@@ -6,7 +6,6 @@ is, and the kind says how many of its pixels must be found. Masks that were merg
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..api.data import EvalSize, RegionRules, Sample
 from ..api.scores import Region
-from ..util.errors import DataError, reason
+from ..util.errors import DataError
 from .framing import Framing
+from .image_files import BadError, bytes_of, load, size_of
+from .masks import upright
 from .numbered import resized
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MaskRegion:
 
     Attributes:
         image: place of its image among the samples.
-        mask: (H, W) in the mask's own pixels, True where defective.
+        mask: (H, W) in the mask's own pixels as it lies on its image, True where defective.
         saturation: pixels that must be found, so that the region counts as found wholly; 1 at least.
         group: the group that it is evaluated in, such as "logical"; empty if the data set has no groups.
         defect: the kind of defect.
@@ -62,7 +62,7 @@ def mask_regions(samples: Sequence[Sample], rules: RegionRules) -> Iterator[Mask
     known = {each.pixel_value: each for each in rules.saturations}
     for number, sample in enumerate(samples):
         for path in sample.masks:
-            values = _grey(path)
+            values = _grey(path, sample.path)
             found = [int(value) for value in np.unique(values) if value]
             if len(found) != 1 or found[0] not in known:
                 raise _refused(path, f"values {', '.join(map(str, found)) or 'none'} beside 0", known)
@@ -91,14 +91,16 @@ def saturated_regions(
             yield Region(each.image, mask, each.saturation * share, each.group)
 
 
-def _grey(path: Path) -> NDArray[np.uint8]:
-    """The values of a mask (H, W); those of the three colours must be the same."""
+def _grey(path: Path, image_path: Path) -> NDArray[np.uint8]:
+    """The values of a mask (H, W) as it lies on its image; those of the three colours must be the same."""
     try:
-        image = Image.open(io.BytesIO(path.read_bytes()))
-        values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except Exception as error:  # broken bytes make Pillow raise errors of any type
-        found = reason(error) if isinstance(error, OSError) else str(error)
+        image = load(path, bytes_of(path, "the mask"))
+    except BadError as error:
+        found = error.problem.found
         raise DataError(f"mask {path}", found=found, wanted="an image", hint="Replace the file") from error
+    own = size_of(image_path)  # None where it can't be read, which decoding it says
+    image = upright(image, image.size if own is None else own[::-1], image_path)
+    values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
     if values.ndim == 3:
         if np.ptp(values, axis=2).any():
             raise _refused(path, "other values in other colours")

@@ -6,10 +6,13 @@ import numpy as np
 import published_files as made
 import pytest
 from adbench_datasets import autovi, mvtec_loco
+from deep_files import BACK, turned_file
 from hypothesis import given
 from hypothesis import strategies as st
+from image_files import save
 
 from adbench.api import RegionRules, Sample, Saturation
+from adbench.data.masks import mask_of
 from adbench.data.regions import mask_regions
 from adbench.util.errors import DataError
 
@@ -64,6 +67,22 @@ def test_a_mask_of_another_kind_is_refused(tmp_path, values, found):
     with pytest.raises(DataError, match=found) as caught:
         list(mask_regions([Sample(path, 1, "cut", path)], RULES))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("orientation", list(BACK))
+def test_regions_lie_as_their_masks_do(tmp_path, orientation):
+    """On what viewers show of a turned image: drawn so, with the image's tag, or turned along with its pixels."""
+    upright = np.zeros((20, 30), np.uint8)
+    upright[2:6, 3:12] = 255
+    image = turned_file(tmp_path / "a.png", np.stack([upright] * 3, axis=2), orientation)
+    masks = [save(tmp_path / "upright.png", upright), turned_file(tmp_path / "tagged.png", upright, orientation)]
+    if orientation >= 5:  # only then its size tells how it was drawn
+        masks.append(turned_file(tmp_path / "stored.png", upright, orientation, tag=False))
+    for mask in masks:
+        sample = Sample(image, 1, "cut", mask)
+        (found,) = mask_regions([sample], RULES)
+        assert np.array_equal(upright > 0, found.mask)
+        assert np.array_equal(mask_of(sample, (30, 20)), found.mask)
 
 
 def test_a_broken_mask_is_refused(tmp_path):
