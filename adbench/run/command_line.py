@@ -10,6 +10,7 @@ from ..api.data import size_text
 from ..api.options import option_text
 from ..results.records import Result
 from . import places
+from .identity import AUXILIARY
 from .job import Job
 
 
@@ -98,7 +99,9 @@ def of_result(result: Result, classes: Sequence[str], results: Path) -> str:
 
 def _auxiliary(result: Result) -> list[str]:
     """The auxiliary data of a run, NAME=PATH: the places of its own command, or the word PATH."""
-    typed = dict(text.partition("=")[::2] for text in places.named_in(result.command, "--aux"))
+    pairs = [text.partition("=")[::2] for text in places.named_in(result.command, "--aux")]
+    own = [(key.removeprefix(f"{result.method}."), path) for key, path in pairs]
+    typed = {key: path for key, path in own if "." not in key}  # "." is in those of other methods
     files = result.identity.files if result.identity else {}
-    names = dict.fromkeys([*typed, *(key.removeprefix("aux.") for key in files if key.startswith("aux."))])
+    names = [key.removeprefix(AUXILIARY) for key in files if key.startswith(AUXILIARY)]
     return [f"{name}={typed.get(name, 'PATH')}" for name in names]

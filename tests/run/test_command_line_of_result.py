@@ -7,9 +7,11 @@ import shlex
 from dataclasses import replace
 
 import pytest
+from made_results import make_result
 from runs import TINY, adbench, run_tiny
 
 from adbench.results import result_file
+from adbench.results.records import Identity
 from adbench.run import command_line
 
 CHANGES = {
@@ -36,3 +38,18 @@ def test_it_names_the_same_run(words, tiny_data, tmp_path):
     assert found.exit_code == 0, found.stderr
     (row,) = json.loads(found.stdout)[0]["rows"]
     assert (row["run"], row["state"]) == (result.run, "done")
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("--aux images=a --aux teacher=b", "--aux images=a --aux teacher=b"),
+        ("--aux efficientad.teacher=b --aux draem.textures=c", "--aux images=PATH --aux teacher=b"),
+        ("suite.toml", "--aux images=PATH --aux teacher=PATH"),
+    ],
+)
+def test_auxiliary_data_is_where_the_command_said(typed, wanted, tmp_path):
+    """That of other methods is left out; where a run file named it, the word PATH shows that it is missing."""
+    files = {"aux.images": "0" * 32, "aux.teacher": "1" * 32}
+    made = replace(make_result("efficientad"), identity=Identity("d", "c", 1, files), command=f"adbench run {typed}")
+    assert f" {wanted} " in command_line.of_result(made, ["a", "b"], tmp_path)
