@@ -8,6 +8,7 @@ import textwrap
 from itertools import pairwise
 from typing import Any
 
+from ..util.source import syntax_tree
 from .options import option_types
 
 
@@ -25,7 +26,7 @@ def option_meanings(kind: type[Any]) -> dict[str, str]:
 
 def _texts_below_fields(kind: type) -> dict[str, str]:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+        tree = syntax_tree(textwrap.dedent(inspect.getsource(kind)))
     except (OSError, TypeError, SyntaxError):  # built-in, or made at run time
         return {}
     (node,) = tree.body

@@ -15,6 +15,7 @@ import ast
 import hashlib
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -196,11 +197,24 @@ class _Parsed:
                 yield from (f"{base}.{name}" for name in inner)
 
 
+def syntax_tree(source: str | bytes) -> ast.Module:
+    """Parse a source without a word of what its own author should change, such as a stray backslash in a docstring.
+
+    With warnings as errors (``-W error``) such a source would be no Python, and have another digest.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError: it is not Python, or too deep.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 @lru_cache(maxsize=512)
 def _parsed(data: bytes) -> _Parsed:
     """Parse a source; if it is not Python, its bytes count, and it imports nothing."""
     try:
-        tree = ast.parse(data)
+        tree = syntax_tree(data)
     except (SyntaxError, ValueError, RecursionError):
         return _Parsed(hashlib.sha256(data).hexdigest())
     imports: list[tuple[int, str, tuple[str, ...]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,17 @@ def test_comments_formatting_and_docstrings_do_not_count_but_code_does(tmp_path,
     """The syntax tree is hashed, or the bytes if there is none."""
     first, second = write(tmp_path / "one", mine=one), write(tmp_path / "two", mine=other)
     assert (digest(first) == digest(second)) == same
+
+
+def test_a_stray_backslash_is_no_warning_and_moves_no_digest(tmp_path, recwarn):
+    """Python warns of it while parsing; with warnings as errors the digest is still that of the syntax tree."""
+    usual, strict = (write(tmp_path / name, mine="x = '\\m'") for name in ("usual", "strict"))
+    found = digest(usual)
+    assert [str(warning.message) for warning in recwarn] == []
+    source._parsed.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert digest(strict) == found
 
 
 def test_a_plugin_file_may_move_and_be_renamed(plugin, tmp_path):

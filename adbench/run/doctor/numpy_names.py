@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...util.source import syntax_tree
+
 PACKAGE = "numpy"
 
 
@@ -52,7 +54,7 @@ def gone_in(file: Path, numpy: Any) -> list[Gone]:
     """
     try:
         source = file.read_bytes()
-        tree = ast.parse(source) if PACKAGE.encode() in source else ast.Module([], [])
+        tree = syntax_tree(source) if PACKAGE.encode() in source else ast.Module([], [])
     except (OSError, SyntaxError, ValueError):
         return []
     used = sorted(_used(tree, _aliases(tree)), key=lambda each: (each[1], each[0]))
