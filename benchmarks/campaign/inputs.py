@@ -23,7 +23,7 @@ KINDS: Mapping[str, tuple[int, tuple[Try, ...]]] = {
     "options": (100, (bad_options.try_option,)),
     "run files": (60, (bad_run_files.try_same_file, bad_run_files.try_broken_file)),
     "checkpoints": (100, (bad_files.try_checkpoint,)),
-    "archives": (70, (bad_files.try_archive,)),
+    "archives": (80, (bad_files.try_archive,)),
     "stored results": (120, (bad_files.try_result,)),
 }
 """What is tried how often in the whole campaign, by several functions in turn."""
