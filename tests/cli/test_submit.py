@@ -74,7 +74,11 @@ def test_the_archive_has_every_map_at_the_image_s_size(ad2, archive):
 
 
 @pytest.mark.parametrize(
-    "words", [("--eval-size", "native"), pytest.param(("--tile", "32x32", "--overlap", "8"), marks=pytest.mark.slow)]
+    "words",
+    [
+        ("--eval-size", "native"),
+        pytest.param(("--tile", "32x32", "--overlap", "8", "--eval-size", "native"), marks=pytest.mark.slow),
+    ],
 )
 def test_its_threshold_is_the_run_s_by_ad2_s_rule(ad2, tmp_path, words):
     """Where maps were compared at the images' own size, it is the threshold of SegF1; so with tiles."""
