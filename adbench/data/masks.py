@@ -15,15 +15,7 @@ from ..api.data import Problem, Sample, Size
 from ..api.marking import ALPHA, AUTO, INVERTED, NONZERO, threshold
 from .deep import orientation_of
 from .framing import Box
-from .image_files import (
-    BadError,
-    bytes_of,
-    is_deep,
-    load,
-    stored_orientation,
-    to_rgb,
-    turned,
-)
+from .image_files import BadError, bytes_of, is_deep, load, stored_orientation, to_rgb, turned
 from .numbered import Numbers, numbered, resized
 
 LOSSY_FORMATS = frozenset({"JPEG", "JPEG2000", "MPO", "WEBP"})

@@ -128,12 +128,11 @@ def test_it_keeps_the_rules_of_a_method() -> None:
 
 def test_training_learns_and_reports() -> None:
     """The loss falls, ten epochs are evaluated, and the rates fall with the epochs."""
-    detector = small(epochs=20)
+    detector = small(epochs=40)
     reports = train(detector, TinyImages(3, size=SIZE))
-    losses = [report.loss for report in reports]
-    assert sum(losses[-5:]) < 0.85 * sum(losses[:5])  # single ones differ with the number of threads
-    assert [report.number for report in reports if report.milestone] == list(range(2, 21, 2))
-    assert [report.learning_rate for report in reports[15:]] == pytest.approx([1e-3] + [2e-4] * 2 + [4e-5] * 2)
+    assert reports[-1].loss < 0.8 * reports[0].loss
+    assert [report.number for report in reports if report.milestone] == list(range(4, 41, 4))
+    assert [report.learning_rate for report in reports[31:]] == pytest.approx([1e-3] + [2e-4] * 4 + [4e-5] * 4)
     assert not detector.discriminative.training
 
 
@@ -142,14 +141,14 @@ def test_a_trained_detector_finds_what_is_painted() -> None:
     """Logits are higher within patches than elsewhere, also where they are others than those of the training."""
     images = TinyImages(8, size=SIZE, batch_size=8)
     images.images = torch.nn.functional.avg_pool2d(images.images, 9, 1, 4)
-    detector = small(epochs=200, lr=2e-3, rotated=0.0)
+    detector = small(epochs=300, lr=2e-3, rotated=0.0)
     train(detector, images)
     torch.manual_seed(99)
     painted, _, masks = synthesise(images.images.repeat(8, 1, 1, 1), Textures(SIZE).draw, 0.0)
     with torch.no_grad():
         found = detector.score(TinyBatch(painted)).map
     inside = masks[:, 0] > 0
-    assert found[inside].mean() > found[~inside].mean() + 0.5  # some 1.3; another processor trains another network
+    assert found[inside].mean() > found[~inside].mean() + 1
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:

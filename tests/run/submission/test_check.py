@@ -7,6 +7,7 @@ import io
 import tarfile
 import zlib
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import made_submissions as made
@@ -179,13 +180,12 @@ def test_a_cut_or_flipped_archive_is_never_sound(data):
     assert check(io.BytesIO(broken), "sub", IMAGES) != []
 
 
-def _whole(known: list[bytes] = []) -> bytes:  # noqa: B006 - made once
-    if not known:
-        from adbench.util.packed_tar import PackedTar
+@cache
+def _whole() -> bytes:
+    from adbench.util.packed_tar import PackedTar
 
-        stream = io.BytesIO()
-        with PackedTar(stream, 1) as archive:
-            for name, content in sound().items():
-                archive.add(name, lambda content=content: content)
-        known.append(stream.getvalue())
-    return known[0]
+    stream = io.BytesIO()
+    with PackedTar(stream, 1) as archive:
+        for name, content in sound().items():
+            archive.add(name, lambda content=content: content)
+    return stream.getvalue()
