@@ -43,7 +43,7 @@ def parse_change(dataset: Dataset, key: str, text: str, given: str) -> Any:
     if key not in known:
         hint = f"See adbench list datasets {dataset.name}"
         if key == "range":  # of images, not of a reader: all data sets of a command share it
-            hint = "Give --range, or range at the top of a run file or in dataset.toml"
+            hint = "Give --range, or range at the top of a run file, beside options in it, or in dataset.toml"
         raise UnknownNameError(f"option of data set {dataset.name}", key, [*known, *MARKING], hint=hint)
     return parse(type(dataset.options), key, text, owner=f"data set {dataset.name}")
 

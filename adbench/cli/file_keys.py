@@ -50,7 +50,7 @@ def default_for(option: click.Option, value: Value) -> Any:
         OptionError: it doesn't fit the option.
     """
     if is_flag(option):
-        return value.value if isinstance(value.value, bool) else value.refuse("true or false")
+        return value.flag()
     if option.metavar in PAIRS and isinstance(value.value, Mapping):
         return list(_pairs(option, value))
     several = option.multiple or _is_text(option)
@@ -67,9 +67,9 @@ def _pairs(option: click.Option, value: Value) -> Iterator[str]:
         if option.metavar == "NAME=PATH":
             yield f"{name}={each.path()}"
         elif isinstance(each.value, list):
-            yield f"{name}={','.join(map(_text, each.items('a value')))}"
+            yield f"{name}={','.join(map(text_of, each.items('a value')))}"
         else:
-            yield f"{name}={_text(each)}"
+            yield f"{name}={text_of(each)}"
 
 
 def _one(option: click.Option, value: Value) -> Any:
@@ -83,7 +83,7 @@ def _one(option: click.Option, value: Value) -> Any:
     elif isinstance(kind, click.Choice):
         value.text(wanted(kind))
     else:
-        return _text(value)
+        return text_of(value)
     try:
         kind.convert(value.value, None, None)
     except (click.BadParameter, OverflowError):
@@ -91,7 +91,7 @@ def _one(option: click.Option, value: Value) -> Any:
     return value.value
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
     """A text or number as after an option."""
     if isinstance(value.value, bool):
         return str(value.value).lower()

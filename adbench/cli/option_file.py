@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..util.errors import OptionError, UnknownNameError, UsageError, placed
 from .console import say
+from .defaults import RUN_FILE, place_of
 
 if TYPE_CHECKING:
     from ..api.data import Dataset
@@ -34,16 +36,34 @@ def _values(dataset: Dataset, root: Path | None) -> dict[str, Value]:
     return toml_files.read_lines(path) if path is not None and path.is_file() else {}
 
 
-def levels(dataset: Dataset, root: Path, given: Levels | None) -> tuple[Levels | None, str]:
-    """The range of images of more than 8 bits, and what gave it: the given one, else the data set's file."""
+def levels(
+    dataset: Dataset, root: Path, given: Levels | None, own: tuple[Levels, str] | None = None
+) -> tuple[Levels | None, str]:
+    """The range of images of more than 8 bits, and what gave it.
+
+    What is typed counts first, then what a run file says of the data set, what it says of all of them, the data set's
+    own file, and the user's defaults.
+
+    Args:
+        dataset: its reader.
+        root: its folder.
+        given: the value of ``--range``, from wherever it is.
+        own: what a run file says of the data set, and where it says that.
+    """
     from ..results.records import GIVEN
 
-    value = _values(dataset, root).get(RANGE)
-    if value is None:
-        return given, GIVEN
+    context = click.get_current_context()
+    is_typed = context.get_parameter_source("levels") is ParameterSource.COMMANDLINE
+    if own is not None and not is_typed:
+        winner: tuple[Levels | None, str] = own
+    else:
+        winner = given, place_of("--range") or "--range"
+    is_asked = is_typed or own is not None or "levels" in context.meta.get(RUN_FILE, {})
+    if (value := _values(dataset, root).get(RANGE)) is None:
+        return winner[0], GIVEN
     found = _range_in(value)
-    _say_once(f"{value.file} sets {RANGE}={found.text}{'' if given is None else ', which --range overrides'}.")
-    return (found, str(dataset.option_file)) if given is None else (given, GIVEN)
+    _say_once(f"{value.file} sets {RANGE}={found.text}{f', which {winner[1]} overrides' if is_asked else ''}.")
+    return (winner[0], GIVEN) if is_asked else (found, str(dataset.option_file))
 
 
 def _range_in(value: Value) -> Levels:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ..util.errors import UsageError
+from ..util.errors import OptionError, UsageError, placed
 from ..util.text import plural
 from . import option_file, values
 from .console import say
 from .defaults import PLACES, RUN_FILE, at_place, place_of
-from .file_keys import default_for, keys_of
+from .file_keys import default_for, keys_of, text_of
 from .grid import expand
 
 if TYPE_CHECKING:
-    from ..api.data import Setting
-    from ..api.levels import Levels
+    from ..api.data import EvalSize, Setting
     from ..api.method import Method
     from ..api.registry import Registry
     from ..run.grid import Grid
@@ -117,7 +116,7 @@ def suite_of(registry: Registry, file: RunFile | None, asked: Asked, common: Run
     choices = _with_auxiliary(choices, entries, file, asked)
     _require_used(file, unique)
     suite = Suite(
-        data=_data_choices(registry, file, asked, common.levels),
+        data=_data_choices(registry, file, asked, common),
         methods=choices,
         settings=_settings(file, asked),
         seeds=_seeds(file, asked),
@@ -279,7 +278,7 @@ def _with_auxiliary(
 # ---------------------------------------------------------------- data, settings, seeds
 
 
-def _data_choices(registry: Registry, file: RunFile | None, asked: Asked, levels: Levels | None) -> list[DataChoice]:
+def _data_choices(registry: Registry, file: RunFile | None, asked: Asked, common: RunSettings) -> list[DataChoice]:
     from ..run.run_file import DataEntry
 
     there = file.data if file is not None else ()
@@ -290,11 +289,11 @@ def _data_choices(registry: Registry, file: RunFile | None, asked: Asked, levels
     if _typed("data_root") and sum(registry.dataset(entry.name).needs_root for entry in there) > 1:
         names = ", ".join(entry.name for entry in there)
         raise UsageError("--data-root", found=f"several data sets ({names})", wanted="one", hint="Choose one with -d")
-    return [_data_choice(registry, entry, file, asked, levels) for entry in there]
+    return [_data_choice(registry, entry, file, asked, common) for entry in there]
 
 
 def _data_choice(
-    registry: Registry, entry: DataEntry, file: RunFile | None, asked: Asked, levels: Levels | None
+    registry: Registry, entry: DataEntry, file: RunFile | None, asked: Asked, common: RunSettings
 ) -> DataChoice:
     from ..run import plan
     from ..run.suite import DataChoice
@@ -311,7 +310,20 @@ def _data_choice(
         where = f"{entry.where}.classes" if entry.classes is not None else f"{file.path}: classes"
         classes = at_place(lambda: plan.choose_named(reader, root, names), where)
     test = entry.test_split if entry.test_split is not None and not _typed("test_split") else asked.test_split
-    return DataChoice(reader, root, classes, test, *option_file.levels(reader, root, levels))
+    own = None if entry.levels is None else (entry.levels, f"{entry.where}.range")
+    levels, levels_by = option_file.levels(reader, root, common.levels, own)
+    eval_size = None if entry.eval_size is None or _typed("eval_size") else _eval_size(entry.eval_size)
+    return DataChoice(
+        reader, root, classes, test, levels, levels_by, eval_size, None if _typed("skip_bad") else entry.skip_bad
+    )
+
+
+def _eval_size(value: Value) -> EvalSize | None:
+    """An evaluation size of a file, as after --eval-size."""
+    try:
+        return values.eval_size(text_of(value))
+    except OptionError as error:
+        raise placed(error, value.where, instead_of="--eval-size") from error
 
 
 def _settings(file: RunFile | None, asked: Asked) -> Sequence[tuple[Setting, int | None]]:

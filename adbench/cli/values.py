@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from ..util.errors import DataError, OptionError, UnknownNameError, UsageError, placed
 from ..util.text import share_of
 from . import option_file
+from .defaults import RUN_FILE
 from .options import LAST_SEED
 from .reader_options import reader_changes
 
@@ -65,8 +66,8 @@ def reader(
     Args:
         registry: finds data sets.
         name: of the data set.
-        own: options that a run file gives it: the command line wins over them, and they over those of the data set's
-            own file, and these over the user's defaults.
+        own: options that a run file gives it: the command line wins over them, and they over what the run file says
+            of all data sets, that over the data set's own file, and this over the user's defaults.
         root: the data set's folder, where its own file of options may lie.
 
     Raises:
@@ -75,19 +76,23 @@ def reader(
     from ..api.data_options import parse_change, with_options
 
     dataset, context = registry.dataset(name), click.get_current_context()
-    usual, typed = dict[str, tuple[str, str]](), dict[str, tuple[str, str]]()
+    usual, common, typed = (dict[str, tuple[str, str]]() for _ in range(3))
     for flag, key, text in reader_changes(context):
         if not key:
             key, found, text = text.partition("=")
             if not found:
                 raise OptionError(f"{flag} {key}", found="no '='", wanted="KEY=VALUE")
-        source = context.get_parameter_source(flag.removeprefix("--").replace("-", "_"))
-        (usual if source is ParameterSource.DEFAULT_MAP else typed)[key] = (flag, text)
-    changes = {key: parse_change(dataset, key, text, flag) for key, (flag, text) in usual.items()}
+        parameter = flag.removeprefix("--").replace("-", "_")
+        is_typed = context.get_parameter_source(parameter) is not ParameterSource.DEFAULT_MAP
+        of_file = parameter in context.meta.get(RUN_FILE, {})
+        (typed if is_typed else common if of_file else usual)[key] = (flag, text)
+
+    def parsed(given: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+        return {key: parse_change(dataset, key, text, flag) for key, (flag, text) in given.items()}
+
     there = option_file.changes(dataset, root, _change_of_file)
-    changes |= there
-    changes |= {key: _change_of_file(dataset, key, value) for key, value in (own or {}).items()}
-    changes |= {key: parse_change(dataset, key, text, flag) for key, (flag, text) in typed.items()}
+    of_own = {key: _change_of_file(dataset, key, value) for key, value in (own or {}).items()}
+    changes = {**parsed(usual), **there, **parsed(common), **of_own, **parsed(typed)}
     option_file.say_used(dataset, root, there, changes)
     return with_options(dataset, changes)
 

@@ -176,15 +176,16 @@ def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str
     return list(dict.fromkeys(names))
 
 
-Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...]]
-"""The place of a task: data set, class, root, test split and changed options of the reader."""
+Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...], bool]
+"""A task's place: data set, class, root, test split, changed options of the reader, and whether faults are skipped."""
 
 Tasks = Mapping[Place, Task | AdbenchError]
 
 
 def places_of(job: Job) -> list[Place]:
     """The places of a job's tasks."""
-    return [(job.dataset, class_name, job.data_root, job.test, job.data_options) for class_name in job.classes]
+    facts = (job.data_root, job.test, job.data_options, job.skip_bad)
+    return [(job.dataset, class_name, *facts) for class_name in job.classes]
 
 
 def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
@@ -196,10 +197,10 @@ def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
         for place in places_of(job):
             if place in tasks:
                 continue
-            dataset, class_name, root, test, options = place
+            dataset, class_name, root, test, options, skips = place
             try:
                 task = registry.reader(dataset, dict(options)).load(root, class_name).with_test(test)
-                if task.problems and not job.skip_bad:
+                if task.problems and not skips:
                     raise problem_error(task.problems)
                 tasks[place] = task
             except PLUGIN_ERRORS as error:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import get_args
 
 from ..api.data import SETTINGS, Setting
+from ..api.levels import Levels
 from ..util import toml_files
 from ..util.errors import UsageError
-from ..util.toml_files import Value
+from ..util.toml_files import Value, unknown_key
 
 OPTION_KEYS = ("backbone", "weights", "size", "tile", "overlap", "amp")
 """Options of methods that may stand at the top, as the command line has them; any others stand in ``options``."""
@@ -48,7 +49,10 @@ DATA_KEYS: Mapping[str, str] = {
     "root": "Its folder.",
     "classes": "Its class names, in place of those of the file.",
     "options": "Options of its reader, such as good, bad and test_share of folder.",
+    "range": 'Black and white in its images of more than 8 bits, such as "0:4095".',
     "test_split": "The test images to score, of a data set with several sets of them.",
+    "eval_size": 'Compare its maps and masks at this size: "native" or such as "256x640".',
+    "skip_bad": "Leave out its broken images, and record which.",
 }
 
 METHOD_KEYS: Mapping[str, str] = {
@@ -61,19 +65,27 @@ METHOD_KEYS: Mapping[str, str] = {
 LAST_SEED = 2**32 - 1
 """The highest seed that NumPy accepts."""
 
+RANGE_WANTED = 'BLACK:WHITE, such as "0:4095"'
+
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class DataEntry:
-    """A data set of a run file: what is None is not said there. ``where`` is its place, for messages."""
+    """A data set of a run file: what is None is not said there. ``where`` is its place, for messages.
+
+    ``eval_size`` is as the file has it.
+    """
 
     name: str
     where: str
     root: Path | None = None
     classes: tuple[str, ...] | None = None
     options: Mapping[str, Value] = field(default_factory=dict)
+    levels: Levels | None = None
     test_split: str | None = None
+    eval_size: Value | None = None
+    skip_bad: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +167,11 @@ def _data(value: Value) -> tuple[DataEntry, ...]:
 def _data_entry(value: Value, wanted: str) -> DataEntry:
     if isinstance(value.value, str):
         return DataEntry(value.text(), value.where)
-    found = value.table(wanted, known=DATA_KEYS)
+    found = value.table(wanted)
+    if unknown := next((key for key in found if key not in DATA_KEYS), None):
+        error = unknown_key(found[unknown], unknown, DATA_KEYS)
+        hint = f"{error.parts['hint']} Options of its reader, such as good and mask_rule, stand in options".strip()
+        raise UsageError(**{**error.parts, "hint": hint})
     if "name" not in found:
         value.refuse('a name = "..."', found="no name")
     return DataEntry(
@@ -164,16 +180,23 @@ def _data_entry(value: Value, wanted: str) -> DataEntry:
         root=found["root"].path() if "root" in found else None,
         classes=_classes(found.get("classes")),
         options=found["options"].table("a table of options") if "options" in found else {},
+        levels=_levels(found["range"]) if "range" in found else None,
         test_split=found["test_split"].text() if "test_split" in found else None,
+        eval_size=found.get("eval_size"),
+        skip_bad=found["skip_bad"].flag() if "skip_bad" in found else None,
     )
 
 
+def _levels(value: Value) -> Levels:
+    return Levels.parse(value.text(RANGE_WANTED), value.where)
+
+
 def _different(entries: tuple[DataEntry, ...], value: Value, kind: str) -> tuple[DataEntry, ...]:
-    """Refuse a data set that stands there twice with the same root and options: each run would be there twice."""
+    """Refuse a data set that stands there twice and is read in the same way: each run would be there twice."""
     seen = set()
     for entry in entries:
-        facts = (entry.name, entry.root, repr({key: each.value for key, each in entry.options.items()}),
-                 entry.test_split)  # fmt: skip
+        facts = (entry.name, entry.root, repr({key: each.value for key, each in entry.options.items()}), entry.levels,
+                 entry.test_split, entry.eval_size and entry.eval_size.value)  # fmt: skip
         if facts in seen:
             value.refuse(f"each {kind} once, or with other options", found=f"'{entry.name}' twice")
         seen.add(facts)

@@ -113,7 +113,10 @@ def _dataset(dataset: Dataset, parts: _Parts) -> Schema:
         "root": {"type": "string"},
         "classes": _classes(),
         "options": {"type": "object", "properties": options, "additionalProperties": False},
+        "range": {"type": "string"},
         "test_split": {"type": "string"},
+        "eval_size": {"type": ["string", "integer"]},
+        "skip_bad": {"type": "boolean"},
     }
     return _table(properties, DATA_KEYS, dataset.summary)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api import requirements
-from ..api.data import Dataset, Setting
+from ..api.data import Dataset, EvalSize, Setting
 from ..api.levels import Levels
 from ..api.method import Method, resolve
 from ..results.records import GIVEN
@@ -19,9 +19,10 @@ from .plan import Plan
 
 @dataclass(frozen=True)
 class DataChoice:
-    """A data set as it is read, its folder, and the classes to train on; ``levels`` holds where none are common.
+    """A data set as it is read, its folder, and the classes to train on.
 
-    ``levels_by`` says what decided ``levels``.
+    ``levels``, which ``levels_by`` decided, ``eval_size`` and ``skip_bad`` hold in place of the common ones, where they
+    are not None.
     """
 
     dataset: Dataset
@@ -30,6 +31,8 @@ class DataChoice:
     test: str | None = None
     levels: Levels | None = None
     levels_by: str = GIVEN
+    eval_size: EvalSize | None = None
+    skip_bad: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,15 @@ class Suite:
             preset=group[0].preset,
             seeds=self.seeds,
             auxiliary={choice.method.name: choice.auxiliary for choice in group},
-            **{**common, "setting": setting, "shots": shots, "test": data.test, **_levels(self.common, data)},
+            **{**common, "setting": setting, "shots": shots, "test": data.test, **_own(data)},
         )
 
 
-def _levels(common: RunSettings, data: DataChoice) -> dict[str, Any]:
-    """The levels of a plan, and what gave them: the common ones, else those of the data set."""
-    having: RunSettings | DataChoice = data if common.levels is None else common
-    return {"levels": having.levels, "levels_by": having.levels_by}
+def _own(data: DataChoice) -> dict[str, Any]:
+    """The settings of a plan that hold for its data set in place of the common ones."""
+    levels = {} if data.levels is None else {"levels": data.levels, "levels_by": data.levels_by}
+    others = {"eval_size": data.eval_size, "skip_bad": data.skip_bad}
+    return {**levels, **{name: value for name, value in others.items() if value is not None}}
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class Value:
             self.refuse(f"a whole number from {low} up" if high is None else f"a whole number from {low} to {high}")
         return int(value)
 
+    def flag(self) -> bool:
+        """The value, which is true or false. Raises ``OptionError`` for anything else."""
+        return self.value if isinstance(self.value, bool) else self.refuse("true or false")
+
     def path(self) -> Path:
         """The value as a path; a relative one is relative to the folder of the file."""
         return self.file.parent / Path(self.text("a path")).expanduser()

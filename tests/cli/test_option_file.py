@@ -120,6 +120,33 @@ def test_it_may_set_the_range_of_deep_images(flat, tmp_path):
     assert [each["levels_by"] for each in found] == ["dataset.toml", "--range"]
 
 
+@pytest.mark.parametrize(("top", "own", "area"), [("", "", 10), ("20", "", 20), ("20", "30", 30)])
+def test_a_run_file_wins_over_it(flat, tmp_path, top, own, area):
+    """Both what a run file says of all data sets and, before that, of this one; the file beats the defaults alone."""
+    with (flat / "dataset.toml").open("a") as file:
+        file.write("min_defect_area = 10\n")
+    text = f"methods = 'random'\nsize = 32\n{top and f'min_defect_area = {top}'}\n[[data]]\nname = 'folder'\n"
+    text += f"root = 'flat'\n{own and f'options = {{min_defect_area = {own}}}'}\n"
+    (tmp_path / "suite.toml").write_text(text)
+    done = adbench("run", tmp_path / "suite.toml", "--results", tmp_path / "r")
+    assert done.exit_code == 0, done.stderr
+    (stored,) = (json.loads(path.read_text()) for path in (tmp_path / "r").rglob("result.json"))
+    assert stored["protocol"]["min_defect_area"] == area
+
+
+def test_its_range_wins_over_the_users_default(flat, tmp_path, monkeypatch):
+    """As its other options do: adbench.toml is for all data sets, dataset.toml for this one."""
+    monkeypatch.chdir(tmp_path)
+    for path in flat.glob("*.png"):
+        save(path, np.full((32, 32), 100, np.uint16))
+    (tmp_path / "adbench.toml").write_text("range = '0:255'\ntest_share = 0.2\n")
+    with (flat / "dataset.toml").open("a") as file:
+        file.write("range = '0:4095'\n")
+    row, said = checked(flat)
+    assert (row["range"], row["images"][:7]) == ("0:4095", "5 train")
+    assert "sets range=0:4095." in said
+
+
 def test_its_range_is_that_of_a_run_with_the_option_and_of_a_check(flat, tmp_path):
     """Both runs have one name and one variant; the findings of data check on depth are those of the run."""
     for path in flat.glob("*.png"):

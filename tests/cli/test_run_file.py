@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from image_files import save
 from runs import TINY, adbench
+
+from adbench.cli.file_keys import keys_of
+from adbench.cli.main import app
+from adbench.run.run_file import DATA_KEYS
 
 HEAD = 'device = "cpu"\nsize = 64\namp = "off"\nplugin = {plugin}\n'
 
@@ -135,6 +142,105 @@ def test_options_of_the_data_set_are_checked(suite):
     assert "suite.toml: data: data set folder: found no --data-root" in missing
 
 
+@pytest.fixture
+def deep(tmp_path):
+    """Two folders of images of 12 bits with the same names; the second one says a range itself."""
+    for folder in ("one", "two"):
+        for number in range(8):
+            values = np.random.default_rng(number).integers(0, 4096, (32, 32), np.uint16)
+            save(tmp_path / folder / ("bad" if number > 5 else "good") / f"{number}.png", values)
+    (tmp_path / "two/dataset.toml").write_text('range = "0:1023"\n', encoding="utf-8")
+    return tmp_path
+
+
+BOTH = """
+[[data]]
+name = "folder"
+root = "../one"
+range = "0:4095"
+eval_size = 48
+skip_bad = true
+[[data]]
+name = "folder"
+root = "../two"
+"""
+
+
+@pytest.mark.parametrize(
+    ("top", "own", "words", "ranges"),
+    [
+        ("", "", (), ["0:4095", "0:1023"]),
+        ('range = "0:2000"\n', "", (), ["0:4095", "0:2000"]),
+        ('range = "0:2000"\n', 'range = "0:9000"\n', (), ["0:4095", "0:9000"]),
+        ("", 'range = "0:9000"\n', ("--range", "0:500"), ["0:500", "0:500"]),
+    ],
+)
+def test_each_data_set_may_have_its_own_range(suite, deep, top, own, words, ranges):
+    """What is typed wins over a data set's table, that over the file's top, and that over dataset.toml."""
+    path = suite(f'methods = "random"\nresults = "out"\n{top}{BOTH}{own}', data="")
+    found = adbench("run", path, *words)
+    assert found.exit_code == 0, found.output
+    stored = [json.loads(each.read_text(encoding="utf-8")) for each in deep.rglob("result.json")]
+    levels = {run["class_name"]: run["protocol"]["levels"]["white"] for run in stored}
+    assert [f"0:{levels[name]:g}" for name in ("one", "two")] == ranges
+    commands = {run["class_name"]: shlex.split(run["command"]) for run in stored}
+    assert [("--skip-bad" in command, "48x48" in command) for _, command in sorted(commands.items())] == [
+        (True, True), (False, False)
+    ]  # fmt: skip
+
+
+def test_a_range_of_dataset_toml_says_what_overrides_it(suite, deep):
+    """The line names the place in the run file, so that nobody looks for an option that wasn't typed."""
+    path = suite(f'methods = "random"\n{BOTH}range = "0:9000"\n', data="")
+    said = adbench("run", path, "--dry-run").stderr
+    assert f"sets range=0:1023, which {path}: data[1].range overrides." in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("range = '9:1'", "suite.toml: data[0].range: found '9:1', wanted BLACK:WHITE"),
+        ("range = 4095", "suite.toml: data[0].range: found 4095, wanted BLACK:WHITE"),
+        ("eval_size = 'big'", "suite.toml: data[0].eval_size: found 'big', wanted native, or HxW"),
+        ("skip_bad = 1", "suite.toml: data[0].skip_bad: found 1, wanted true or false"),
+        ("good = 'ok'", "Options of its reader, such as good and mask_rule, stand in options"),
+    ],
+)
+def test_what_is_wrong_in_a_table_of_data_is_said(suite, tiny_data, text, said):
+    """Each message has the place in the file."""
+    data = f'[[data]]\nname = "folder"\nroot = {json.dumps(str(tiny_data))}\n{text}\n'
+    assert said in refused(suite('methods = "random"\n' + data, data=""))
+
+
+COMMON = {
+    "a file is what reads them": {"dataset", "data_root", "class"},  # there they are name, root and classes
+    "they stand in options of the data set": {
+        "good", "bad", "test_share", "mask_rule", "min_defect_area", "ignore_mask", "data_option"
+    },
+    "of a model, and so of methods, which have tables of their own": {
+        "method", "preset", "option", "aux", "grid", "backbone", "weights", "size", "tile", "overlap", "amp"
+    },
+    "how every model is trained and judged, so that data sets can be compared": {
+        "seed", "seeds", "setting", "shots", "eval_every", "holdout", "target_false_alarms", "folds", "segf1"
+    },
+    "of the machine": {
+        "device", "threads", "max_megapixels", "cache_limit", "plugin", "executor", "workers", "gpus_per_job",
+        "address", "executor_option"
+    },
+    "of the command, its results and what it shows": {
+        "force", "dry_run", "schema", "keep", "label", "save_maps", "report", "track", "results", "format"
+    },
+}  # fmt: skip
+"""Options of the command that no table of data has, and why."""
+
+
+def test_a_table_of_data_has_all_that_may_differ_between_data_sets():
+    """Each option of the command is either a key there, or there is a reason why not."""
+    others = set().union(*COMMON.values())
+    assert set(keys_of(app.commands["run"])) - others == set(DATA_KEYS) - {"name", "root", "classes", "options"}
+    assert others <= set(keys_of(app.commands["run"]))
+
+
 def test_a_dry_run_needs_no_file(tiny_data, tmp_path):
     """It shows what a command line would do, and its exit code says whether all of it can run."""
     words = ("-m", "random", "-d", "folder", "--data-root", tiny_data, "--device", "cpu", "--results", tmp_path)
@@ -154,3 +260,5 @@ def test_the_schema_is_printed_with_the_options_of_the_command():
     assert {"methods", "preset", "target_false_alarms"} <= set(properties)
     assert not {"force", "method", "dry_run", "debug"} & set(properties)
     assert '"tiny"' in found.stdout
+    tables = [each for each in json.loads(found.stdout)["definitions"]["data"]["anyOf"] if "properties" in each]
+    assert all(set(each["properties"]) == set(DATA_KEYS) for each in tables)
