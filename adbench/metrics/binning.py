@@ -36,7 +36,10 @@ _TAIL_BORDERS = 60
 _DEFECT_BORDERS = 350
 _REGION_BORDERS = 250
 
-_FEW = 500
+MOST_LEVELS = _TAIL_BORDERS + sum(count for _, count in _GOOD_BORDERS) + _DEFECT_BORDERS + _REGION_BORDERS
+"""With at most so many different scores among the sampled pixels, each score has a bin of its own."""
+
+FEW = 500
 """With at most so many different scores of defect pixels, each score has a bin of its own."""
 
 
@@ -185,11 +188,10 @@ def flat(values: Any) -> NDArray[np.floating]:
 def _borders(images: Sequence[_Defects], maps: Maps, *, pixels: bool, regions: bool) -> NDArray[np.floating]:
     """Choose the lowest scores of the bins, ascending from minus infinity."""
     good, defects, shares = _sample(images, maps)
-    most = _TAIL_BORDERS + sum(count for _, count in _GOOD_BORDERS) + _DEFECT_BORDERS + _REGION_BORDERS
     levels = np.unique(np.concatenate([good, defects]))
-    if len(levels) <= most:
+    if len(levels) <= MOST_LEVELS:
         chosen, shared = levels, levels
-    elif len(few := np.unique(defects[np.isfinite(defects)])) <= _FEW and len(few):
+    elif len(few := np.unique(defects[np.isfinite(defects)])) <= FEW and len(few):
         chosen, shared = few, few
     else:
         lists = [good_borders(good)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..api.data import Size
 from ..data.saturated import Regions
-from .binning import OVERLAP_STEPS, Bins, Maps, flat, good_borders, overlap_borders, small, steps
+from .binning import FEW, MOST_LEVELS, OVERLAP_STEPS, Bins, Maps, flat, good_borders, overlap_borders, small, steps
 from .curves import workers
 from .saturated import LOGICAL, STRUCTURAL, gains_of, kind_of, union_of
 
@@ -95,8 +95,10 @@ def _borders(good: NDArray[Any], values: NDArray[Any], gains: NDArray[np.float64
     """The lowest scores of the bins, ascending from minus infinity."""
     lists = [good_borders(good), overlap_borders(values, gains)]
     levels = np.unique(np.concatenate([good, values]))
-    if len(levels) <= sum(map(len, lists)):
+    if len(levels) <= MOST_LEVELS:
         chosen = shared = levels
+    elif len(few := np.unique(values)) <= FEW:
+        chosen = shared = few
     else:
         chosen = np.unique(np.concatenate([*lists, values.min(keepdims=True)]))
         shared = np.concatenate([each[1:][each[1:] == each[:-1]] for each in lists])

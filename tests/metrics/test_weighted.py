@@ -128,6 +128,28 @@ def test_au_spro_comes_close(only, levels):
     assert "not stored" in histograms(case).why_not("au_spro")
 
 
+@pytest.mark.parametrize("side", [8, 16])
+def test_au_spro_of_few_pixels_is_exact(side):
+    """Where a test set has few pixels or few pixels in regions, no score shares its bin with another one."""
+    draw = np.random.default_rng(side)
+    masks = np.zeros((7, side, side), bool)
+    regions = []
+    for number in range(4):
+        for _ in range(2):
+            row, column = draw.integers(0, side - 4, 2)
+            mask = np.zeros((side, side), bool)
+            mask[row : row + 4, column : column + 3] = True
+            masks[number] |= mask
+            regions.append(Region(number, mask, 7.0, ("logical", "structural")[number % 2]))
+    maps = (draw.normal(size=masks.shape) + masks).astype(np.float32)
+    labels = masks.any(axis=(1, 2))
+    truth = GroundTruth.of(labels, masks).with_regions(regions)
+    found = ScoreHistograms.of(truth, [""] * 7, labels, maps).metrics(np.ones((1, 7)), list(SPRO))
+    wanted = evaluate(labels=labels, image_scores=labels, masks=masks, maps=maps, regions=regions)
+    for name in SPRO:
+        assert found[name][0] == pytest.approx(getattr(wanted, name), abs=2e-5), name
+
+
 def test_aupimo_is_undefined_with_few_normal_pixels():
     """As the exact one: rates of 1e-5 need 100,000 normal pixels."""
     assert np.isnan(histograms(discs(8, 64, 0)).metrics(np.ones((1, 8)), ["aupimo"])["aupimo"]).all()
