@@ -62,13 +62,17 @@ def open_ground_truth(
         else:
             truth = GroundTruth.of_sizes(labels, _masks(store, framing, wanted, small), numbered=True)
     if rules is not None:
-        truth = truth.with_regions(saturated_regions(store, framing, eval_size, rules))
+        truth = truth.with_regions(saturated_regions(store, framing, eval_size, rules, least_area))
     sizes = truth.map_sizes
     if sizes is None or not (small or ignored):
         return truth
-    common = {} if ignored is None else of_file(ignored, store, framing, sizes).common
-    own = {number: np.flatnonzero(shown(mask, framing, sizes[number])) for number, mask in small.items()}
-    return truth.without(Ignored(sizes, common, own))
+    native = eval_size == "native"
+    common = {} if ignored is None else of_file(ignored, store, framing, sizes, whole=native).common
+    own = {
+        number: np.flatnonzero(shown(mask, framing, None if native else sizes[number]))
+        for number, mask in small.items()
+    }
+    return truth.without(Ignored(sizes, common, own, lost=tuple(small)))
 
 
 def sizes_of_maps(store: Store, framing: Framing, eval_size: EvalSize | None) -> tuple[Size, ...] | None:

@@ -6,7 +6,7 @@ every metric leaves them out by the same few lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,14 @@ class Ignored:
     Attributes:
         sizes: (H, W) at which the map of each image is compared with its mask.
         common: (H, W) bool, True where every image of this size is ignored, by size.
-        own: (A,) flat positions of further pixels, by the number of the image: those of defects that are too small.
+        own: (A,) flat positions of further pixels, by the number of the image, as those of defects that are too small.
+        lost: numbers of images whose masks have lost such a defect already.
     """
 
     sizes: tuple[Size, ...]
     common: Mapping[Size, Bools] = field(default_factory=dict)
     own: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    lost: Collection[int] = ()
 
     @classmethod
     def of(cls, ignored: NDArray[Any], images: int) -> Ignored:
@@ -75,13 +77,13 @@ class Ignored:
 
         Returns:
             The positions of those that count; (P,) which do; the sizes (1, n) of the images without ignored pixels;
-            and the numbers of the images of which one of these pixels, or a defect that is too small, is ignored.
+            and the numbers of the images of which one of these pixels is ignored, or a defect is ``lost``.
 
         Raises:
             TaskError: all pixels of an image are ignored.
         """
         places, stays, sizes, start, end = [np.empty(0, np.int64)], [np.empty(0, bool)], list[Size](), 0, 0
-        spoiled = set(self.own)
+        spoiled = set(self.lost)
         for number, (height, width) in enumerate(self.sizes):
             counted = self.counted(number)
             count = int(np.count_nonzero(counted))
@@ -138,7 +140,7 @@ def read(path: Path) -> Bools:
     return mask
 
 
-def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -> Ignored:
+def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size], *, whole: bool) -> Ignored:
     """Read an ignore mask, and bring it to the sizes of the maps as masks are: the nearest pixel, of the part shown.
 
     Args:
@@ -146,6 +148,7 @@ def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -
         store: the decoded images.
         framing: how they got to the size of the input.
         sizes: (H, W) at which the map of each image is compared with its mask.
+        whole: whether these are the images' own pixels (``--eval-size native``), as in ``shown``.
 
     Raises:
         DataError: it can't be read, marks nothing or all that is shown, or an image has another size.
@@ -158,18 +161,21 @@ def of_file(path: Path, store: Store, framing: Framing, sizes: Sequence[Size]) -
                 f"ignore mask {path}", found=f"{own[1]}x{own[0]} pixels",
                 wanted=f"{size[1]}x{size[0]} as {sample.path.name}",
             )  # fmt: skip
-    common = {size: shown(mask, framing, size) for size in set(sizes)}
+    common = {size: shown(mask, framing, None if whole else size) for size in set(sizes)}
     if not mask.any() or any(each.all() for each in common.values()):
         found = NOTHING if not mask.any() else f"{ALL} that the method sees"
         raise DataError(f"ignore mask {path}", found=found, wanted="white where ignored, and black elsewhere")
     return Ignored(tuple(sizes), common)
 
 
-def shown(mask: Bools, framing: Framing, size: Size) -> Bools:
-    """The shown part of a mask (H, W) at ``size``: whole pixels where it has that size, else the nearest ones."""
+def shown(mask: Bools, framing: Framing, size: Size | None) -> Bools:
+    """The shown part of a mask (H, W) at ``size`` by the nearest pixel, or its own whole pixels for None.
+
+    So defects are brought there, too (``masks.decode_mask``): a part may begin in the middle of a pixel.
+    """
     part = framing.shown_part((mask.shape[0], mask.shape[1]))
-    left, top, right, bottom = map(round, part)
-    if (bottom - top, right - left) == size:
+    if size is None:
+        left, top, right, bottom = map(round, part)
         return mask[top:bottom, left:right]
     small = Image.fromarray(mask.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST, box=part)
     marked: Bools = np.asarray(small) != 0

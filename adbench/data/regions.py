@@ -72,13 +72,16 @@ def mask_regions(samples: Sequence[Sample], rules: RegionRules) -> Iterator[Mask
 
 
 def saturated_regions(
-    store: Store, framing: Framing, eval_size: EvalSize | None, rules: RegionRules
+    store: Store, framing: Framing, eval_size: EvalSize | None, rules: RegionRules, least_area: int = 0
 ) -> Iterator[Region]:
     """The regions with saturations, brought to the size of the maps as masks are.
 
-    A saturation becomes the same share of the region's pixels there.
+    A saturation becomes the same share of the region's pixels there. A region of fewer pixels than ``least_area`` is
+    left out, also where it lies in a larger one, for which its pixels go on counting.
     """
     for each in mask_regions(store.samples, rules):
+        if np.count_nonzero(each.mask) < least_area:
+            continue
         part = framing.shown_part(each.mask.shape)
         if eval_size == "native":
             left, top, right, bottom = map(round, part)

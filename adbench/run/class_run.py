@@ -92,7 +92,7 @@ def check_images(resolved: ResolvedJob, watch: Watch, say: Callable[[str], None]
             if part == "test" and task.marking != USUAL:
                 lines += ignored_pixels(task, truth_of(task, store, framing, eval_size))
             elif number and task.ignored is not None:  # good images that a threshold of pixels comes from
-                of_file(task.ignored, store, framing, [framing.size] * len(store.samples))
+                of_file(task.ignored, store, framing, [framing.size] * len(store.samples), whole=False)
             if say is not None:
                 for line in lines:
                     say(line)
@@ -265,7 +265,8 @@ class ClassRun:
         if path is None or self.resolved.good_for_pixels[0] == "training":
             return None
         sizes = sizes_of_maps(store, self._framing, self._eval_size)
-        return of_file(path, store, self._framing, sizes or (self._framing.size,) * len(store.samples))
+        native = self._framing.compared(self._eval_size) == "native"
+        return of_file(path, store, self._framing, sizes or (self._framing.size,) * len(store.samples), whole=native)
 
     def _find_pixel_threshold(
         self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches

@@ -149,6 +149,20 @@ def test_aupimo_counts_the_other_pixels_of_normal_images(monkeypatch):
     assert binned["aupimo"][0] == pytest.approx(found.aupimo, abs=2e-3)
 
 
+def test_ignored_pixels_of_each_image_are_those_of_all():
+    """The same pixels given once for all images, or for each image, give the same numbers, AUPIMO among them."""
+    random = np.random.default_rng(0)
+    masks = np.zeros((4, 300, 400), np.uint8)
+    masks[0, :20, :20] = masks[1, 50:60, 150:190] = 1
+    maps = random.normal(size=masks.shape) + 3 * masks
+    ignored = np.zeros((300, 400), bool)
+    ignored[200:] = True
+    given_ = {"labels": [1, 1, 0, 0], "image_scores": range(4), "masks": masks, "maps": maps}
+    common, each = evaluate(**given_, ignored=ignored), evaluate(**given_, ignored=np.stack([ignored] * 4))
+    assert common == each
+    assert each.aupimo is not None
+
+
 def test_a_saturation_becomes_the_same_share():
     """Half of a region is ignored, so half of its saturation is enough; a region without a pixel left goes."""
     mask, gone = np.zeros((10, 10), bool), np.zeros((10, 10), bool)
@@ -265,12 +279,39 @@ def test_a_small_file_of_a_region_is_ignored_where_files_are_regions(tmp_path):
     assert [len(each) for each in truth.saturated.positions] == [6]
 
 
-@pytest.mark.parametrize("framing", [Framing((10, 15)), Framing((10, 10), "crop"), Framing((20, 30))])
+def test_a_small_file_within_a_larger_region_is_no_region(tmp_path):
+    """Its pixels are still those of the larger region, but it counts for no AU-sPRO of its own."""
+    from adbench.api.data import RegionRules, Saturation
+
+    large, small = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+    large[2:6, 2:8] = small[3, 3:6] = True
+    image = save(tmp_path / "a.png", np.zeros((20, 30, 3), np.uint8))
+    paths = [
+        save(tmp_path / f"{number}.png", each.astype(np.uint8) * 255) for number, each in enumerate((large, small))
+    ]
+    framing = Framing((20, 30))
+    store = memory_store.read([Sample(image, 1, "cut", paths[0], (paths[1],))], framing)
+    rules = RegionRules((Saturation("cut", 255, 1.0, relative=True),))
+    for least, wanted in ((0, [24, 3]), (3, [24, 3]), (4, [24])):
+        truth = open_ground_truth(store, framing, rules=rules, least_area=least)
+        assert [len(each) for each in truth.saturated.positions] == wanted
+        assert (truth.region_sizes.tolist(), truth.ignored) == ([24], None)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        Framing((10, 15)),
+        Framing((10, 10), "crop"),
+        Framing((20, 31)),
+        Framing((20, 30), "crop"),
+    ],  # half a pixel cut off
+)
 @pytest.mark.parametrize("eval_size", [None, "native", (8, 8)])
 def test_an_ignore_mask_is_resized_as_masks_are(tmp_path, framing, eval_size):
     """A mask with the same marks as the ignore mask loses every defect pixel, at any size and with any crop."""
-    mask = np.random.default_rng(1).random((20, 30)) > 0.5
-    store = stored(tmp_path, [mask, None], framing)
+    mask = np.random.default_rng(1).random((20, 31)) > 0.5
+    store = stored(tmp_path, [mask, None], framing, (20, 31))
     plain = open_ground_truth(store, framing, eval_size=eval_size)
     path = save(tmp_path / "ignore.png", mask.astype(np.uint8) * 255)
     truth = open_ground_truth(store, framing, eval_size=eval_size, ignored=path)
