@@ -33,15 +33,16 @@ if TYPE_CHECKING:
     type=click.Path(),
     help="Where the ignore mask of these runs lies now: results have its content's digest, which must be the same.",
 )
+@arguments.metrics_option
 @arguments.results_option
 @arguments.chosen
 @click.option("--all", "every", is_flag=True, help="All stored runs.")
 @arguments.reopened
 @arguments.format_option
 @arguments.debug_option
-def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, results: Path, dataset: str | None,
-             class_name: str | None, every: bool, data_roots: Sequence[Path], device: str, threads: Choice,
-             plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
+def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metrics: str | None, results: Path,
+             dataset: str | None, class_name: str | None, every: bool, data_roots: Sequence[Path], device: str,
+             threads: Choice, plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
     """Evaluate the checkpoints of stored runs at another size, and store the results as runs of their own.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -59,7 +60,7 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, resul
     from ..run.reopen import Reopener
     from ..run.standing import Inspector
 
-    size = values.eval_size(eval_size)
+    size, shown = values.eval_size(eval_size), values.metrics(metrics)
     assert size is not None  # the option is required
     if not (runs or dataset or class_name or every):
         raise UsageError("adbench evaluate", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
@@ -93,7 +94,7 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, resul
             f"✓ {task}: stored as {found.results[0].run}")  # fmt: skip
     if made:
         names = Names([*stored, *made], made)
-        print_tables(report.leaderboard(made, by_class=True, names=names), format_)
+        print_tables(report.leaderboard(made, by_class=True, names=names, metrics=shown), format_)
     if errors:
         say(f"{len(errors)} of {len(models)} runs could not be evaluated.")
         all_mistakes = not made and all(isinstance(error, UsageError) for error in errors)

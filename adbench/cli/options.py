@@ -226,6 +226,12 @@ def metric_option(command: Command) -> Command:
     return click.option("--metric", default="image_auroc", show_default=True, help="Rank by this metric.")(command)
 
 
+def metrics_option(command: Command) -> Command:
+    """Add ``--metrics``, which tables show."""
+    meaning = "image_auroc, pixel_auroc, aupro; segf1 and au_spro where most runs have them"
+    return click.option("--metrics", metavar="all|NAME,...", help=f"Show these metrics.  [default: {meaning}]")(command)
+
+
 def why_option(command: Command) -> Command:
     """Add ``--why``."""
     return click.option("--why", is_flag=True, help="Say why a metric is -, for each that is.")(command)

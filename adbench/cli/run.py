@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     help="Log each run to wandb, mlflow, tensorboard or a plugin's tracker, below RESULTS/tracking or where that "
     "program is set to.",
 )
+@arguments.metrics_option
 @click.option("--dry-run", is_flag=True, help="Show which tasks are done and which are left; train nothing.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of run files, for editors.")
 @executor_options
@@ -123,9 +124,9 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
         eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
         segf1: Literal["rule", "own"], keep: Literal["last", "oracle"], label: str | None, force: bool,
-        maps: Kind | None, page: bool, track: str | None, executor: str, workers: int | None, address: str | None,
-        gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool, results: Path,
-        format_: str) -> None:  # fmt: skip
+        maps: Kind | None, page: bool, track: str | None, metrics: str | None, executor: str, workers: int | None,
+        address: str | None, gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool,
+        results: Path, format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
     \b
@@ -146,6 +147,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
         print_schema(registry, other_keys(click.get_current_context().command))
         return
     short = {"backbone": backbone, "weights": weights, "size": size, "tile": tile, "overlap": overlap, "amp": amp}
+    shown = values.metrics(metrics)
     where = values.where(registry, executor, workers, address, gpus_per_job, executor_changes)
     asked = Asked(
         methods, dataset, classes, data_root, preset, changes, auxiliary, short, is_grid, seed, seeds, setting, shots,
@@ -194,7 +196,7 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
                     say(f"Report: {place}")
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))
-        _end_of_run(outcomes, grid.options, format_, promised=target is not None)
+        _end_of_run(outcomes, grid.options, format_, promised=target is not None, metrics=shown)
 
 
 def _save_maps(
@@ -221,7 +223,9 @@ def _save_maps(
                 warn(str(TaskError(f"{task} can't be made", found=described(error))))
 
 
-def _end_of_run(outcomes: Sequence[Outcome], varied: Sequence[str], format_: str, *, promised: bool) -> None:
+def _end_of_run(
+    outcomes: Sequence[Outcome], varied: Sequence[str], format_: str, *, promised: bool, metrics: Sequence[str] | None
+) -> None:
     """Print the leaderboard of this run's results, and what their thresholds promise; exit with the right code.
 
     For a grid it is the ranking alone, with what each value of the ``varied`` options does.
@@ -231,9 +235,9 @@ def _end_of_run(outcomes: Sequence[Outcome], varied: Sequence[str], format_: str
     results = [result for outcome in outcomes for result in outcome.results]
     if results:
         names = _names(results, outcomes[0].job.results)
-        tables = [] if varied else report.leaderboard(results, by_class=True, names=names)
+        tables = [] if varied else report.leaderboard(results, by_class=True, names=names, metrics=metrics)
         if varied or len({names.of(result) for result in results}) > 1:
-            tables += report.leaderboard(results, names=names)
+            tables += report.leaderboard(results, names=names, metrics=metrics)
         known = [key for key in varied if any(key in result.options for result in results)]
         tables += report.by_option(results, known, names=names) if known else []
         if promised:

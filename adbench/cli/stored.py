@@ -37,7 +37,7 @@ REPORT = "report"
 @click.command()
 @arguments.stored
 @arguments.metric_option
-@click.option("--metrics", metavar="all|NAME,...", help="Show these metrics.  [default: image_auroc,pixel_auroc,aupro]")
+@arguments.metrics_option
 @arguments.why_option
 @click.option("--by-class", is_flag=True, help="A row per class and the mean, instead of the ranking.")
 @click.option(
@@ -86,7 +86,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
         confidence=sure if ci or letters else None, letters=letters, ties=sure,
         remarks=counting.remarks, names=counting.names, rank_by=rank_by,
         latencies=speeds.stored(results, counting.results, warn),
-        metrics=values.metrics([metrics] if metrics else [], MAIN_METRICS),
+        metrics=values.metrics(metrics),
     )  # fmt: skip
     print_tables(report.with_reasons(tables, counting.results) if why else tables, format_)
 
@@ -100,7 +100,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     "metrics",
     multiple=True,
     metavar="all|NAME,...",
-    help="Compare by these metrics; may be given several times.  [default: image_auroc,pixel_auroc,aupro; in CSV all]",
+    help="Compare by these metrics; may be given several times.  [default: as leaderboard's; in CSV all]",
 )
 @arguments.why_option
 @click.option(
@@ -131,8 +131,8 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     published = None
     if vs:
         published = {name: method.published for name, method in registry.methods.items()}
-    usual = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else MAIN_METRICS
-    chosen = values.metrics(metrics, usual)
+    every = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else None
+    chosen = values.metrics(*metrics) or every
     counting = without_stale(results, stored, registry, data_roots)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,

@@ -322,15 +322,15 @@ def metric(name: str) -> str:
     return name
 
 
-def metrics(texts: Sequence[str], usual: Sequence[str]) -> tuple[str, ...]:
-    """Turn "all", or names with commas between them, into names; the usual ones for none.
+def metrics(*texts: str | None) -> tuple[str, ...] | None:
+    """Turn "all", or names with commas between them, into names; None if there are none.
 
     Raises:
         UnknownNameError: a name of no metric.
     """
     from ..api.scores import METRIC_NAMES
 
-    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    names = [name.strip() for text in texts if text for name in text.split(",") if name.strip()]
     if "all" in names:
         return tuple(METRIC_NAMES)
-    return tuple(dict.fromkeys(map(metric, names))) or tuple(usual)
+    return tuple(dict.fromkeys(map(metric, names))) or None

@@ -12,7 +12,7 @@ from ..results.records import Result, setting_text
 from ..results.serialization import canonical
 from ..results.variants import TITLES, Board, Names, boards, configuration, mean
 from ..util.errors import UnknownNameError
-from .leaderboard import shown_metrics, some
+from .leaderboard import shown_metrics, some, usual_metrics
 from .tables import AnyTable, Column, Table, constant
 from .timing import runs_on
 
@@ -79,7 +79,7 @@ def _table(board: Board, options: Sequence[str], metric: str) -> Table[_Level]:
             found, note = _levels(option, method, setting, own, metric)
             levels += found
             notes += note
-    shown, several = shown_metrics(metric), len(_settings(runs)) > 1
+    shown, several = shown_metrics(metric, usual_metrics(board)), len(_settings(runs)) > 1
     columns: tuple[Column[_Level], ...] = (
         Column("option", "option", lambda level: level.option, role="key"),
         Column("method", "method", lambda level: level.method, audience="all" if len(methods) > 1 else "programs",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from ..api.data import Setting
 from ..api.method import Policy
 from ..api.registry import texts_in
-from ..api.scores import MAIN_METRICS
 from ..results.records import Result, setting_text, variant_name
 from ..results.variants import TITLES, Board, Names, Variant, boards, mean
 from ..util.errors import ResultError, UnknownNameError
@@ -18,6 +17,7 @@ from .best import BestMarks, Contest
 from .confidence import INTERVALS, Confidence
 from .doubts import doubt_columns, doubt_notes, seeds_text, single_seed_notes
 from .labels import label_notes
+from .leaderboard import usual_metrics
 from .protocols import Protocols, of_class, setting_column
 from .published import PublishedNumbers, Reference, numbers_of, references
 from .tables import AnyTable, Column, Kind, Table
@@ -59,7 +59,7 @@ def compare(
     results: Sequence[Result],
     names: Sequence[str],
     *,
-    metrics: Sequence[str] = MAIN_METRICS,
+    metrics: Sequence[str] | None = None,
     vs_published: PublishedNumbers | None = None,
     oracle: bool = False,
     confidence: Confidence | None = None,
@@ -77,7 +77,7 @@ def compare(
     Args:
         results: runs of any methods, data sets and seeds.
         names: methods, each with all its variants, or variants such as "msflow:cpu".
-        metrics: fields of ``Metrics``.
+        metrics: fields of ``Metrics``; by default ``usual_metrics`` of each board.
         vs_published: adds the numbers that the methods' authors report, and the gap to them.
         oracle: adds a table with the best epochs on the test set after each table.
         confidence: adds a table of significant differences after each table.
@@ -100,7 +100,7 @@ def compare(
     tables: list[AnyTable] = []
     for board in found:
         chosen = _choose(board, names)
-        for metric in metrics if chosen else ():
+        for metric in (metrics or usual_metrics(board)) if chosen else ():
             tables += _side_by_side(board, chosen, metric, vs_published, confidence, every_pair, by_class)
             tables += [oracle_module.of_comparison(board, chosen, metric)] if oracle else []
     return tables

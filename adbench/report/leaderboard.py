@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api.scores import MAIN_METRICS, METRIC_NAMES
+from ..api.scores import MAIN_METRICS, METRIC_NAMES, SPECIAL_METRICS
 from ..results import ranking
 from ..results.ranking import Line
 from ..results.records import Result
@@ -39,7 +39,7 @@ def leaderboard(
     names: Names | None = None,
     rank_by: Unit | None = None,
     latencies: Latencies | None = None,
-    metrics: Sequence[str] = MAIN_METRICS,
+    metrics: Sequence[str] | None = None,
 ) -> list[AnyTable]:
     """Rank variants in a table for each data set; or show each variant's classes and their mean.
 
@@ -59,15 +59,15 @@ def leaderboard(
         names: names of the variants; by default from these results alone.
         rank_by: adds a table of mean ranks over all data sets, or over all classes.
         latencies: what ``adbench speed`` measured of these runs; adds a column where there is one.
-        metrics: those that people see beside the one that ranks.
+        metrics: those that people see beside the one that ranks; by default ``usual_metrics`` of each board.
 
     Raises:
         ResultError: there is no result.
     """
     found = boards(some(results), remarks, names)
     tables: list[AnyTable] = []
-    shown = shown_metrics(metric, metrics)
     for board in found:
+        shown = shown_metrics(metric, metrics or usual_metrics(board))
         for variant in board.variants if by_class else ():
             tables.append(_class_table(board, variant, metric, shown, threshold, confidence, latencies))
             tables += [oracle_module.of_variant(board, variant, shown)] if oracle else []
@@ -86,7 +86,14 @@ def some(results: Sequence[Result]) -> Sequence[Result]:
     return results
 
 
-def shown_metrics(metric: str, metrics: Sequence[str] = MAIN_METRICS) -> tuple[str, ...]:
+def usual_metrics(board: Board) -> tuple[str, ...]:
+    """The metrics that people see by default: the main ones, and each special one that most runs of the board have."""
+    runs = [run for variant in board.variants for run in variant.all_runs]
+    counts = {name: sum(getattr(run.metrics, name) is not None for run in runs) for name in SPECIAL_METRICS}
+    return (*MAIN_METRICS, *(name for name, count in counts.items() if 2 * count > len(runs)))
+
+
+def shown_metrics(metric: str, metrics: Sequence[str]) -> tuple[str, ...]:
     """The metrics to show in a ranking by ``metric``, beside others."""
     return tuple(metrics) if metric in metrics else (metric, *metrics)
 

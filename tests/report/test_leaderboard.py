@@ -273,6 +273,24 @@ def test_programs_get_all_metrics_and_people_the_main_ones():
     assert [header.count(name) for name in METRIC_NAMES] == [1] * len(METRIC_NAMES)
 
 
+def test_special_metrics_are_shown_where_most_runs_have_them():
+    """AU-sPRO and SegF1 have a column on the boards of data sets that define them, and none for half of the runs."""
+    whole = Metrics(0.9, au_spro=0.5, segf1=0.25)
+    runs = [replace(make_result("a"), metrics=whole), replace(make_result("b"), metrics=replace(whole, segf1=None))]
+    for by_class in (False, True):
+        text = render(report.leaderboard(runs, by_class=by_class), "markdown")
+        assert "AU-sPRO" in text
+        assert "SegF1" not in text
+        most = [*runs, replace(make_result("c"), metrics=whole)]
+        assert "SegF1" in render(report.leaderboard(most, by_class=by_class), "markdown")
+    asked = render(report.leaderboard(runs, metrics=["pb2"]), "markdown")
+    assert "PB2" in asked
+    assert "AU-sPRO" not in asked
+    compared = render(report.compare(runs, ["a", "b"]), "markdown")
+    assert "AU-sPRO (%)" in compared
+    assert "SegF1" not in compared
+
+
 def test_list_runs_and_trials():
     """Each run is a row with its seed, numbers, time and name; a checkpoint's classes have a mean."""
     results = [make_result(seed=seed) for seed in (0, 1)]
