@@ -287,7 +287,7 @@ def test_special_metrics_are_shown_where_most_runs_have_them():
     assert "PB2" in asked
     assert "AU-sPRO" not in asked
     compared = render(report.compare(runs, ["a", "b"]), "markdown")
-    assert "AU-sPRO (%)" in compared
+    assert "AU-sPRO 0.05 (%)" in compared
     assert "SegF1" not in compared
 
 
