@@ -31,11 +31,15 @@ Word = TypeVar("Word", bound=str)
 
 @dataclass(frozen=True)
 class Preset:
-    """Named options, and changes for single classes: {"mvtec/transistor": {"size": (256, 256)}}."""
+    """Named options, and changes for single classes: {"mvtec/transistor": {"size": (256, 256)}}.
+
+    ``settings`` are those that the options are for; () for all of the method's. A run in another one is refused.
+    """
 
     options: Options
     summary: str = ""
     per_class: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: tuple[Setting, ...] = ()
 
     def resolve(self, dataset: str, class_name: str) -> Options:
         """The options for one class."""
@@ -189,14 +193,29 @@ def takes_context(build: Callable[..., Any]) -> bool:
     return second.name == "context" or "BuildContext" in str(second.annotation)
 
 
-def require_setting(methods: Sequence[Method], setting: Setting) -> None:
-    """Refuse a setting that one of the methods does not support. Raises ``UsageError`` with the supported ones."""
+def settings_of(method: Method, preset: str) -> tuple[Setting, ...]:
+    """The settings in which a method can be trained with a preset. Raises ``UnknownNameError`` as ``find_preset``."""
+    return find_preset(method, preset).settings or method.settings
+
+
+def require_setting(methods: Sequence[Method], setting: Setting, preset: str | None = None) -> None:
+    """Refuse a setting that one of the methods, or its preset, does not support.
+
+    Raises:
+        UsageError: names the supported ones.
+    """
     unfit = [method for method in methods if setting not in method.settings]
     if unfit:
         reasons = (
             f"{each.name} does not support --setting {setting}, only {', '.join(each.settings)}" for each in unfit
         )
         raise UsageError("; ".join(reasons))
+    if preset is None:
+        return
+    for method in methods:
+        if setting not in (known := settings_of(method, preset)):
+            wanted = " or ".join(f"--setting {each}" for each in known)
+            raise UsageError(f"preset {preset} of {method.name}", found=f"--setting {setting}", wanted=wanted)
 
 
 def resolve(method: Method, preset: str, overrides: Mapping[str, Any], dataset: str, class_name: str) -> Options:

@@ -85,7 +85,7 @@ class Plan(RunSettings):
             UsageError: a preset, an option or auxiliary data that a method does not have, an unsupported setting, an
                 unmet requirement, or classes or shots that don't fit the setting.
         """
-        require_setting(self.methods, self.setting)
+        require_setting(self.methods, self.setting, self.preset if self.trains else None)
         together = self.setting == "multi-class"
         return [
             self._job(method, classes, seed, point)

@@ -10,7 +10,7 @@ from typing import Any
 from ..api import requirements
 from ..api.data import Dataset, EvalSize, Setting
 from ..api.levels import Levels
-from ..api.method import Method, resolve
+from ..api.method import Method, resolve, settings_of
 from ..results.records import GIVEN
 from ..util.errors import UsageError
 from .job import Job, RunSettings
@@ -90,14 +90,14 @@ class Suite:
 
     def _lacks(self, choice: MethodChoice, data: DataChoice, setting: Setting) -> list[str]:
         """Why a method is left out of a data set and setting; one that was named is left out only by a setting."""
-        method = choice.method
+        method, settings = choice.method, settings_of(choice.method, choice.preset)
         if self.every:
-            lacks = {} if setting in method.settings else {f"the setting {setting}": None}
+            lacks = {} if setting in settings else {f"the setting {setting}": None}
             for name in data.classes:
                 options = resolve(method, choice.preset, choice.points[0], data.dataset.name, name)
                 lacks |= dict.fromkeys(requirements.unmet(method.requirements, options, choice.auxiliary))
             return list(lacks)
-        unfit = len(self.settings) > 1 and setting not in method.settings
+        unfit = len(self.settings) > 1 and setting not in settings
         return [f"the setting {setting}"] if unfit else []
 
     def _plan(self, group: Sequence[MethodChoice], data: DataChoice, setting: Setting, shots: int | None) -> Plan:

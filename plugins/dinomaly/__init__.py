@@ -79,7 +79,9 @@ PRESETS = {
         "As published, with ViT-L/14",
     ),
     "paper-real-iad": Preset(
-        replace(PAPER, dropout=0.4, iterations=50000), "As published for one model of all classes of Real-IAD"
+        replace(PAPER, dropout=0.4, iterations=50000),
+        "As published for one model of all classes of Real-IAD",
+        settings=("multi-class",),
     ),
     "quick": Preset(
         replace(PAPER, backbone="timm:vit_small_patch14_reg4_dinov2", ramp=100, iterations=1000),

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from adbench import Detector, Method, UsageError
-from adbench.api.method import Published, require_setting
+from adbench.api.method import Preset, Published, require_setting
+from adbench.api.options import Options
 
 OLD = "dataset,class,metric,source,epoch,percent\n"
 NEW = "method,configuration,dataset,class,setting,shots,metric,percent,policy,epoch,source\n"
@@ -31,6 +32,18 @@ def test_a_setting_that_a_method_lacks_is_one_error_that_names_those_it_has():
         "one does not support --setting zero-shot, only one-class; "
         "few does not support --setting zero-shot, only one-class, few-shot."
     )
+
+
+def test_a_preset_of_some_settings_is_refused_in_others():
+    """The error names preset, method, and the settings that it is for; without a preset those of the method count."""
+    presets = {"joint": Preset(Options(), settings=("multi-class",)), "cpu": Preset(Options())}
+    both = Method("both", "", Detector, presets=presets, settings=("one-class", "multi-class"))
+    require_setting([both], "one-class")
+    require_setting([both], "one-class", "cpu")
+    require_setting([both], "multi-class", "joint")
+    wanted = "preset joint of both: found --setting one-class, wanted --setting multi-class."
+    with pytest.raises(UsageError, match=wanted):
+        require_setting([both], "one-class", "joint")
 
 
 def test_a_file_of_adbench_0_1_is_read_as_before(tmp_path):

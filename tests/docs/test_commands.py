@@ -97,7 +97,8 @@ def check_adbench(words: list[str]) -> None:
     if methods and "auxiliary" in values:
         option_values.auxiliary(methods, values["auxiliary"])
     if methods and "shots" in values:
-        require_setting(methods, option_values.setting(values["setting"], values["shots"]))
+        setting = option_values.setting(values["setting"], values["shots"])
+        require_setting(methods, setting, values.get("preset"))
 
 
 def check_python(words: list[str]) -> None:

@@ -336,6 +336,7 @@ def test_the_paper_preset_is_the_authors_set_up():
     assert (paper.lr, paper.final_lr, paper.warmup, paper.weight_decay, paper.batch_size) == (2e-3, 2e-4, 100, 1e-4, 16)
     assert (paper.dropout, paper.discarded, paper.damping, paper.ramp) == (0.2, 0.9, 0.1, 1000)
     assert PRESETS["paper-real-iad"].options == replace(paper, dropout=0.4, iterations=50000)
+    assert PRESETS["paper-real-iad"].settings == ("multi-class",)
     assert PRESETS["paper-large"].options.layers == (5, 7, 9, 11, 13, 15, 17, 19)
 
 

@@ -74,6 +74,19 @@ def test_a_single_setting_that_a_method_lacks_is_a_mistake():
         Suite([data("a", "x", "y")], [MethodChoice(PLAIN, "cpu")], SETTINGS[1:]).planned()
 
 
+def test_a_preset_is_left_out_of_settings_that_it_is_not_for():
+    """As a method is: alone it is a mistake, beside other settings it is left out."""
+    joint = Preset(Options(size=(64, 64)), settings=("multi-class",))
+    choice = MethodChoice(
+        Method("both", "", Detector, Options, {"joint": joint}, settings=("one-class", "multi-class")), "joint"
+    )
+    planned = Suite([data("a", "x", "y")], [choice], SETTINGS[:2]).planned()
+    assert [job.setting for job in planned.jobs()] == ["multi-class"]
+    assert planned.lacking == {"both": ["the setting one-class"]}
+    with pytest.raises(UsageError, match="preset joint of both: found --setting one-class"):
+        Suite([data("a", "x")], [choice]).planned().jobs()
+
+
 def test_all_methods_leave_out_those_that_lack_something():
     """With ``every``, a method that can't be trained is no mistake."""
     planned = Suite([data("a", "x", "y")], [tiny(), MethodChoice(PLAIN, "cpu")], SETTINGS[2:], every=True).planned()
