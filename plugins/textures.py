@@ -11,13 +11,22 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adbench.api import Auxiliary, DataError, Size, TaskError, reason
+from adbench.api import Auxiliary, Size, TaskError, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from PIL import Image
     from torch import Tensor
+
+    from .pictures import Pictures
+
+
+def _check(folder: Path, options: object) -> Sequence[str]:
+    from . import pictures
+
+    return pictures.checked(TEXTURES.name, folder)
+
 
 TEXTURES = Auxiliary(
     name="textures",
@@ -27,6 +36,7 @@ TEXTURES = Auxiliary(
     kind="folder",
     without="crops of 15 photographs of scikit-image are used, which vary less than the 5640 published textures",
     needed=lambda options: False,
+    check=_check,
 )
 
 PHOTOGRAPHS = (
@@ -36,8 +46,6 @@ PHOTOGRAPHS = (
 )  # fmt: skip
 """Files in scikit-image's package. Its brick, grass and gravel are left out: the test images of the data set ``demo``
 are cut from these photographs, and training sees no pixel of a test image."""
-
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 SMALLEST = 0.25
 """Sides of a crop as a share of the longest possible ones, at least."""
@@ -51,27 +59,31 @@ class Textures:
         folder: a folder with images at any depth; None for the photographs.
 
     Raises:
-        DataError: the folder has no image.
+        DataError: the folder has no readable picture.
     """
 
     def __init__(self, size: Size, folder: Path | None = None) -> None:
         self.size = size
-        self.files = () if folder is None else _images_below(folder)
+        self._folder: Pictures | None = None
+        if folder is not None:
+            from .pictures import readable
+
+            self._folder = readable(folder, thing=f"--aux {TEXTURES.name}={folder}")
         self._photographs: dict[str, Image.Image] = {}
 
     def draw(self) -> Tensor:
         """Draw a texture by torch's global generator: uint8 RGB (3, H, W) on the CPU.
 
         Raises:
-            DataError: a file that can't be read.
+            DataError: a file that can't be opened any more.
             TaskError: scikit-image lacks one of its photographs.
         """
         import numpy as np
         import torch
         from PIL import Image
 
-        if self.files:
-            image = self._resized(self.files[int(torch.randint(len(self.files), ()))])
+        if self._folder is not None:
+            image = self._folder.draw(int(torch.randint(len(self._folder.files), ())), self._resized)
         else:
             image = self._cropped(PHOTOGRAPHS[int(torch.randint(len(PHOTOGRAPHS), ()))], torch.rand(4).tolist())
             turns = int(torch.randint(4, ()))
@@ -84,12 +96,9 @@ class Textures:
         from PIL import Image
 
         height, width = self.size
-        try:
-            with Image.open(file) as image:
-                image.draft("RGB", (width, height))  # JPEG's decoder halves large images itself
-                return image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"texture {file}", found=reason(error), wanted="an image", hint="Delete it") from error
+        with Image.open(file) as image:
+            image.draft("RGB", (width, height))  # JPEG's decoder halves large images itself
+            return image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
 
     def _cropped(self, name: str, draws: Sequence[float]) -> Image.Image:
         """A crop of a photograph, by four numbers from 0 to 1: side, stretching, left and top."""
@@ -124,12 +133,3 @@ class Textures:
                     hint="Install scikit-image again, or give --aux textures=DIR",
                 ) from error
         return self._photographs[name]
-
-
-def _images_below(folder: Path) -> tuple[Path, ...]:
-    """All images at any depth, in the order of their names. Raises ``DataError`` if there is none."""
-    found = tuple(sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()))
-    if not found:
-        wanted = f"images ({', '.join(ENDINGS)})"
-        raise DataError(f"--aux textures={folder}", found="no image", wanted=wanted, hint=f"Try {TEXTURES.source}")
-    return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..util.errors import UnknownNameError, UsageError, absent
+from ..util.errors import PLUGIN_ERRORS, AuxiliaryError, UnknownNameError, UsageError, absent, described
 from ..util.installed import is_importable
 
 
@@ -31,6 +31,11 @@ def _always(options: Any) -> bool:
     return True
 
 
+def _unchecked(path: Path, options: Any) -> Sequence[str]:
+    """Find nothing wrong with auxiliary data."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Auxiliary:
     """A file or folder that training reads besides the training images, such as a folder of textures.
@@ -43,6 +48,9 @@ class Auxiliary:
         kind: "file" or "folder".
         without: what happens without it.
         needed: whether training with these options needs it; called with the method's options.
+        check: looks into the data before anything is decoded or trained; called with the path and the method's options.
+            It raises a ``UsageError`` that names the file where training can't use them, and returns lines for the
+            user, such as one that names the files that are passed over.
     """
 
     name: str
@@ -52,6 +60,7 @@ class Auxiliary:
     kind: Literal["file", "folder"] = "file"
     without: str = ""
     needed: Callable[[Any], bool] = _always
+    check: Callable[[Path, Any], Sequence[str]] = _unchecked
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,32 @@ def require(
                 f"{method} needs {auxiliary.name}: {auxiliary.purpose}",
                 hint=" ".join(_ways_to(auxiliary)),
             )
+
+
+def examine(requirements: Requirements, options: Any, given: Mapping[str, Path]) -> list[str]:
+    """Look into the auxiliary data that was given, which may take a minute; return the lines for the user.
+
+    Args:
+        requirements: those of the method.
+        options: its options.
+        given: paths of auxiliary data by name, which ``require`` has accepted.
+
+    Raises:
+        AuxiliaryError: training with these options can't use the data.
+    """
+    lines: list[str] = []
+    for auxiliary in requirements.auxiliary:
+        if auxiliary.name not in given:
+            continue
+        path = given[auxiliary.name]
+        try:
+            lines += auxiliary.check(path, options)
+        except UsageError as error:
+            raise AuxiliaryError(**error.parts) from error
+        except PLUGIN_ERRORS as error:
+            hint = "See the traceback with --debug"
+            raise AuxiliaryError(f"--aux {auxiliary.name}={path}", found=described(error), hint=hint) from error
+    return lines
 
 
 def unmet(requirements: Requirements, options: Any, given: Mapping[str, Path]) -> list[str]:
@@ -131,6 +166,9 @@ def _require_given(method: str, requirements: Requirements, given: Mapping[str, 
         if not is_right:
             found = absent(path, known[name].kind) if path.exists() else "no such file or folder"
             raise UsageError(f"--aux {name}={path}", found=found, wanted=f"a {known[name].kind}: {known[name].purpose}")
+        if path.is_dir() and not any(file.is_file() for file in path.rglob("[!.]*")):
+            wanted = f"a folder with files: {known[name].purpose}"
+            raise UsageError(f"--aux {name}={path}", found="an empty folder", wanted=wanted)
 
 
 def unknown(name: str, methods: Mapping[str, Requirements]) -> UsageError:

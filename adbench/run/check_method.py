@@ -28,7 +28,7 @@ from ..api import registry
 from ..api.data import Size
 from ..api.detector import Detector
 from ..api.method import Method
-from ..api.requirements import require
+from ..api.requirements import examine, require
 from ..util.errors import PLUGIN_ERRORS, SizeError, UsageError, described
 from ..util.text import plural
 from . import checkpoint
@@ -189,6 +189,7 @@ class _Subject:
         for number, size in enumerate(sizes):
             options = small_options(self.method, self.preset, self.changes, size=size)
             require(self.method.name, self.method.requirements, options, self.auxiliary)
+            examine(self.method.requirements, options, self.auxiliary)
             images = MadeImages(self.folder / str(number), options.size)
             bench = CheckBench(self.method, options, images, torch.device("cpu"), self.auxiliary, self.plugins)
             try:

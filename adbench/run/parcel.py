@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from ..api import registry as plugins
+from ..api import requirements
 from ..results.run_files import folder_of
 from ..util import threads
-from ..util.errors import DataError, PluginError, TaskError, UsageError, described, first_line
+from ..util.errors import AuxiliaryError, DataError, PluginError, TaskError, UsageError, described, first_line
 from . import bundle, plan
 from .identity import Identifier, file_code_digest
 from .job import Job, prepare
@@ -145,7 +146,16 @@ class Inspection:
         for path in dict.fromkeys(path for job in self.jobs for _, path in job.auxiliary):
             if not path.exists():
                 problems.append(f"no auxiliary data at {path}")
+        problems += [] if problems else _auxiliary_problems(registry, self.jobs)
         return Place(socket.gethostname(), self.token.is_dir(), tuple(dict.fromkeys(problems)))
+
+
+def _auxiliary_problems(registry: Registry, jobs: Sequence[Job]) -> Iterator[str]:
+    for job in jobs:
+        try:
+            requirements.examine(registry.method(job.method).requirements, job.options, dict(job.auxiliary))
+        except AuxiliaryError as error:
+            yield str(error)
 
 
 def _data_problem(
@@ -186,7 +196,10 @@ class Work:
         with threads.using(self.job.threads), _warnings_told(telling):
             if not shared and (name := self._known_run(registry, telling)):
                 return Ended(plan.Outcome(self.job, reused=True), known=name)
-            (outcome,) = plan.run_here([self.job], registry, watch=telling, announce=telling.disk)
+            try:
+                (outcome,) = plan.run_here([self.job], registry, watch=telling, announce=telling.disk)
+            except UsageError as error:  # a whole command would end by it
+                outcome = plan.Outcome(self.job, error=error)
         trace = "" if outcome.error is None else "".join(traceback.format_exception(outcome.error))
         folders = [folder_of(self.job.results, result).path for result in outcome.results]
         files = b"" if shared or not folders else bundle.pack(folders, self.job.results)

@@ -24,6 +24,7 @@ from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,
     AdbenchError,
+    AuxiliaryError,
     DataError,
     UnknownNameError,
     UsageError,
@@ -271,11 +272,16 @@ class Preparation:
         """Jobs to run, with decoded images; filled by ``outcomes``."""
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Prepare each job; yield those that are done already or can't run."""
+        """Prepare each job; yield those that are done already or can't run.
+
+        Raises:
+            AuxiliaryError: auxiliary data that a method can't train with.
+        """
         from . import calibrate
         from .notices import Notices
 
-        builds, notices = Builds(self.identifier), Notices(self.identifier.digests, self._watch.note)
+        notices = Notices(self.identifier.digests, self._watch.note)
+        builds = Builds(self.identifier, self._jobs, notices.say)
         for job in self._jobs:
             found = _prepare(job, self.tasks, self.identifier, builds, notices, self._watch)
             if isinstance(found, Outcome):
@@ -308,7 +314,7 @@ def run_here(
             use of the disk is announced.
 
     Raises:
-        UsageError: what no job can do, or a tracker that is not known or not installed.
+        UsageError: what no job can do, useless auxiliary data, or a tracker that is not known or not installed.
     """
     from ..backbones.feature_cache import FeatureCache
     from . import calibrate, engine
@@ -384,6 +390,8 @@ def _prepare(
             run, standing = stale
             watch.note(f"{job.title}: computed again, since run {run.run} is stale ({standing.reason})")
         return resolved
+    except AuxiliaryError:  # ends the command, as missing data do
+        raise
     except PLUGIN_ERRORS as error:
         outcome = Outcome(job, error=foreseen(error, job.method))
         free_frames(error)

@@ -7,6 +7,7 @@
         ├── OptionError       an option with a value that does not fit
         │   └── SizeError     images of a size that a backbone does not take
         ├── DataError         a missing or broken data set, image or mask
+        ├── AuxiliaryError    files or folders of --aux that a method can't train with
         ├── WeightsError      backbone weights that cannot be found or loaded
         ├── CheckpointError   a checkpoint that does not fit the method
         ├── PluginError       a plugin that cannot be used
@@ -165,6 +166,10 @@ class SizeError(OptionError):
 
 class DataError(UsageError):
     """A data set, image or mask that is missing or cannot be used."""
+
+
+class AuxiliaryError(UsageError):
+    """A file or folder of ``--aux`` that a method can't train with; it ends a command before anything is trained."""
 
 
 class WeightsError(UsageError):

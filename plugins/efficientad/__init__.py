@@ -53,12 +53,31 @@ class EfficientADOptions(Options):
     """Part of the training images that is held out; quantiles of their maps give the two maps one scale."""
 
 
+def words(options: EfficientADOptions) -> str:
+    """The options that describe a teacher, for messages."""
+    return f"network={options.network}, channels={options.channels}, divisor={options.divisor}"
+
+
+def _check_teacher(path: Path, options: EfficientADOptions) -> Sequence[str]:
+    from .networks import PDN, read_teacher
+
+    read_teacher(path, PDN(options.network, options.channels, options.divisor), words=words(options))
+    return ()
+
+
+def _check_images(folder: Path, options: EfficientADOptions) -> Sequence[str]:
+    from .. import pictures
+
+    return pictures.checked(IMAGES.name, folder) if options.penalty == "images" else ()
+
+
 TEACHER = Auxiliary(
     "teacher",
     "the state dict of a small network that was distilled from a large one",
     source="python -m adbench_plugins.efficientad distil makes one from a folder of images",
     licence="that of the images and of the large network's weights",
     without="there is nothing to imitate, so it does not train",
+    check=_check_teacher,
 )
 
 IMAGES = Auxiliary(
@@ -70,6 +89,7 @@ IMAGES = Auxiliary(
     without="-o penalty=none drops that term of the loss, with which the published numbers are not reached: "
     "docs/methods/efficientad.md says what it costs",
     needed=lambda options: options.penalty == "images",
+    check=_check_images,
 )
 
 PAPER = EfficientADOptions()

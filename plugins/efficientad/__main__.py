@@ -92,7 +92,10 @@ def distil(images: Path, output: Path, preset: str, device: str, amp: str, **cha
         given = {key: value for key, value in changes.items() if value is not None}
         chosen = replace(recipe_of(preset), amp="bf16" if precision == "bf16" else "off", **given)
         with progress() as watch:
-            Distillation(chosen, images, place).run(output, watch)
+            distillation = Distillation(chosen, images, place)
+            for line in distillation.pictures.remarks(f"folder {images}"):
+                click.echo(line, err=True)
+            distillation.run(output, watch)
     except AdbenchError as error:
         failure = click.ClickException(str(error))
         failure.exit_code = error.exit_code

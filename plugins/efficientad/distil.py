@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,8 @@ from torch import Tensor
 from adbench import backbones
 from adbench.api import TaskError, UsageError, devices, files, first_line, reason
 
+from .. import pictures
 from ..patches import flat_pooled
-from . import pictures
 from .networks import PDN, channel_statistics
 
 GRID = 64
@@ -86,13 +87,14 @@ class Distillation:
         device: where to compute.
 
     Raises:
-        DataError: the folder has no picture.
+        DataError: the folder has no readable picture.
         UsageError: the backbone or its weights can't be had.
     """
 
     def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self.files = pictures.find(folder)
+        self.pictures = pictures.readable(folder)
+        self.files = self.pictures.files
         self.backbone = backbones.load(recipe.backbone, layers=recipe.layers, weights=recipe.weights, device=device)
         devices.seed_everything(recipe.seed)
         network = PDN(recipe.network, recipe.channels, recipe.divisor, padded=True)
@@ -179,7 +181,7 @@ class Distillation:
         chunks = drawn.split(self.recipe.batch_size)
 
         def read(rows: Tensor) -> Tensor:
-            images = [pictures.read(self.files[row]) for row in rows.tolist()]
+            images = [self.pictures.draw(row, pictures.read) for row in rows.tolist()]
             return torch.stack([pictures.resized(image, (self.side, self.side)) for image in images])
 
         for number, large in enumerate(pictures.ahead(read, chunks), start=1):
@@ -191,7 +193,10 @@ class Distillation:
         generator = torch.Generator().manual_seed((self.recipe.seed << 32) + iteration)
         rows = torch.randint(len(self.files), (self.recipe.batch_size,), generator=generator).tolist()
         grey = (torch.rand(len(rows), generator=generator) < GREY).tolist()
-        images = [pictures.read(self.files[row], grey=is_grey) for row, is_grey in zip(rows, grey, strict=True)]
+        images = [
+            self.pictures.draw(row, partial(pictures.read, grey=is_grey))
+            for row, is_grey in zip(rows, grey, strict=True)
+        ]
         sizes = (self.side, IMAGE)
         large, small = (torch.stack([pictures.resized(image, (side, side)) for image in images]) for side in sizes)
         return large, small

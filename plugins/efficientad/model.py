@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -21,13 +22,12 @@ from torchvision.transforms.v2 import functional as colour
 from adbench import Detector, Epoch, Scores, Step
 from adbench.api import UsageError, maps
 
+from .. import pictures
 from ..flows import require_finite, set_learning_rate
-from . import EfficientADOptions, pictures
+from . import IMAGES, EfficientADOptions, words
 from .networks import BORDER, PDN, Autoencoder, channel_statistics, read_teacher
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from adbench import BuildContext
     from adbench.api import Batch, Images
 
@@ -84,12 +84,9 @@ class EfficientAD(Detector):
         trained = [*self.student.parameters(), *self.autoencoder.parameters()]
         self.optimizer = torch.optim.Adam(trained, lr=options.lr, weight_decay=options.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.amp == "fp16")
-        self.penalty_files: list[Path] = []
-        if options.penalty == "images" and "images" in self.context.auxiliary:  # a broken one ends no training late
-            self.penalty_files = pictures.checked(self.context.auxiliary["images"])
         file = self.context.auxiliary.get("teacher")
         if file is not None:
-            read_teacher(file, self.teacher, words=f"network={kind}, channels={channels}, divisor={divisor}")
+            read_teacher(file, self.teacher, words=words(options))
 
     def _placed(self, network: Network) -> Network:
         return network.to(self.device).to(memory_format=torch.channels_last).eval()
@@ -100,6 +97,7 @@ class EfficientAD(Detector):
         """Train for a number of steps; an epoch is a pass over the images, and the last one may end early."""
         if "teacher" not in self.context.auxiliary:
             raise UsageError("efficientad without a teacher", hint="Give --aux teacher=FILE")
+        others = self.penalty_pictures()
         training, held_out = images.split(self.options.validation, self.context.seed)
         length = math.ceil(len(training) / training.batch_size)
         total = math.ceil(self.options.steps / length)
@@ -111,11 +109,11 @@ class EfficientAD(Detector):
             first, last = epoch * length, min((epoch + 1) * length, self.options.steps)
             losses = []
             self.autoencoder.train()
-            with closing(self._penalties(self.penalty_files, training, last - first)) as others:
+            with closing(self._penalties(others, training, last - first)) as penalties:
                 for step, batch in enumerate(islice(training, last - first), start=first):
                     set_learning_rate(self.optimizer, self.learning_rate(step))
                     # losses stay on the device until the epoch ends: reading one waits for the GPU
-                    losses.append(self.step(batch, next(others, None)))
+                    losses.append(self.step(batch, next(penalties, None)))
                     yield Step(step + 1 - first, last - first)
             self.autoencoder.eval()
             loss = torch.stack(losses).mean().item()
@@ -128,17 +126,28 @@ class EfficientAD(Detector):
         """The learning rate of a step, counted from 0."""
         return self.options.lr * (LATE_RATE if step >= int(LATE * self.options.steps) else 1.0)
 
-    def _penalties(self, files: list[Path], images: Images, count: int) -> Iterator[Tensor]:
+    def penalty_pictures(self) -> pictures.Pictures | None:
+        """The pictures of ``--aux images``, where the options ask for them.
+
+        Raises:
+            DataError: there is no readable one.
+        """
+        folder = self.context.auxiliary.get(IMAGES.name)
+        if self.options.penalty != "images" or folder is None:
+            return None
+        return pictures.readable(folder, thing=f"--aux {IMAGES.name}={folder}")
+
+    def _penalties(self, others: pictures.Pictures | None, images: Images, count: int) -> Iterator[Tensor]:
         """``count`` batches of penalty images, uint8 (B, 3, H, W), chosen now and decoded ahead by threads."""
-        if not files:
+        if others is None:
             return
         batch, size = min(images.batch_size, len(images)), self.options.size
-        chosen = torch.randint(len(files), (count, batch)).tolist()
+        chosen = torch.randint(len(others.files), (count, batch)).tolist()
         grey = (torch.rand(count, batch) < GREY).tolist()
 
         def read(number: int) -> Tensor:
             drawn = zip(chosen[number], grey[number], strict=True)
-            found = [pictures.read(files[row], grey=is_grey) for row, is_grey in drawn]
+            found = [others.draw(row, partial(pictures.read, grey=is_grey)) for row, is_grey in drawn]
             return torch.stack([pictures.central(image, size) for image in found])
 
         yield from pictures.ahead(read, range(count))

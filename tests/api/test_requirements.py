@@ -27,6 +27,7 @@ def test_what_is_missing_is_said_whole():
 
 def test_the_options_decide_whether_it_is_needed(tmp_path):
     """Nothing is missing with an option that goes without, with the folder given, or only to score."""
+    (tmp_path / "a.png").touch()
     require("needy", NEEDS, NeedyOptions(textures="none"), {})
     require("needy", NEEDS, NeedyOptions(), {"textures": tmp_path})
     require("needy", NEEDS, NeedyOptions(), {}, training=False)
@@ -53,7 +54,9 @@ def test_a_path_must_be_there_and_of_its_kind(tmp_path):
     """A file in place of a folder, a folder in place of a file, and a missing path are refused."""
     file = tmp_path / "file"
     file.write_bytes(b"")
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
     for given, found in (
+        ({"textures": tmp_path / "empty"}, "found an empty folder, wanted a folder with files: images that"),
         ({"textures": file}, r"found a file, wanted a folder: images that"),
         ({"textures": tmp_path, "teacher": tmp_path}, "found a folder, wanted a file: weights of the teacher"),
         ({"textures": tmp_path / "gone"}, "found no such file or folder, wanted a folder"),

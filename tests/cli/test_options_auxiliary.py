@@ -9,13 +9,18 @@ from pathlib import Path
 
 import needy_method
 import pytest
+from PIL import Image
 from runs import adbench, line_of, only_run
 
+from adbench import Requirements
+from adbench.api import registry
+from adbench.api.requirements import examine
 from adbench.data import image_store
 from adbench.results.store import read_all
 from adbench.results.variants import boards
-from adbench.run import check_method
-from adbench.util.errors import UsageError
+from adbench.run import check_method, parcel
+from adbench.run.plan import Plan
+from adbench.util.errors import AuxiliaryError, UsageError
 
 NEEDY = Path(needy_method.__file__)
 
@@ -135,3 +140,72 @@ def test_a_state_that_lacks_what_scoring_needs_is_caught(textures):
     (failed,) = (each for each in found if each.outcome == "failed")
     assert failed.check == "state saved and loaded scores the same"
     assert failed.reason.startswith("KeyError: 'textures', in test_options_auxiliary.py, line ")
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder with one picture and one file that only looks like one."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (9, 9), (200, 30, 30)).save(folder / "good.png")
+    (folder / "text.png").write_text("no picture")
+    return folder
+
+
+@pytest.mark.parametrize("method", ["draem", "glass"])
+def test_textures_that_cannot_be_read_end_the_command_before_any_method_trains(
+    tiny_data, tmp_path, pictures, monkeypatch, method
+):
+    """One line with the file and exit code 2, also beside a method that needs none; no image is decoded."""
+    monkeypatch.setattr(image_store, "decode_sample", lambda *_: pytest.fail("an image was decoded"))
+    (pictures / "good.png").unlink()
+    words = ("-d", "folder", "-c", "bolts", "--data-root", tiny_data, "--results", tmp_path / "results", "-p", "cpu")
+    done = adbench("run", "-m", f"random,{method}", "--aux", f"textures={pictures}", *words)
+    assert done.exit_code == 2
+    assert f"--aux textures={pictures}: found no picture that can be read: text.png (no image)" in line_of(done)
+    assert not list((tmp_path / "results").rglob("result.json"))
+
+
+def test_pictures_that_are_passed_over_are_named_once(tiny_data, tmp_path, pictures):
+    """For all methods and classes; and the run goes on."""
+    words = ("-d", "folder", "-c", "bolts,nuts", "--data-root", tiny_data, "--results", tmp_path / "results")
+    small = ("-p", "cpu", "--size", "32", "-o", "epochs=1", "-o", "width=2", "-o", "segmentation_width=2")
+    done = adbench("run", "-m", "draem", "--aux", f"textures={pictures}", *words, *small)
+    assert done.exit_code == 0, done.stderr
+    named = f"Warning: --aux textures={pictures}: 1 of 2 pictures can't be read and is passed over: text.png (no image)"
+    assert done.stderr.count(named) == 1
+
+
+def test_nothing_is_looked_at_where_nothing_is_trained(tiny_data, tmp_path, pictures, monkeypatch):
+    """A dry run and a stored result leave the content alone; training looks at it once."""
+    seen = []
+    monkeypatch.setattr("adbench_plugins.pictures.checked", lambda name, folder: seen.append(folder) or [])
+    words = ("run", "-m", "draem", "-d", "folder", "-c", "bolts", "--data-root", tiny_data, "-p", "cpu", "--size", "32")
+    small = ("-o", "epochs=1", "-o", "width=2", "-o", "segmentation_width=2", "--aux", f"textures={pictures}")
+    where = ("--results", tmp_path / "results")
+    assert adbench(*words, *small, *where, "--dry-run").exit_code == 0
+    assert seen == []
+    for _ in range(2):
+        assert adbench(*words, *small, *where).exit_code == 0
+    assert seen == [pictures]
+
+
+def test_each_machine_looks_at_its_own_copy(tiny_data, pictures):
+    """An executor's machines are asked before anything is trained; what is wrong on one is said with its file."""
+    (pictures / "good.png").unlink()
+    found = registry.load()
+    method = found.method("draem")
+    plan = Plan(
+        methods=[method], overrides={"draem": {}}, dataset=found.dataset("folder"), classes=["bolts"],
+        data_root=tiny_data, auxiliary={"draem": {"textures": pictures}},
+    )  # fmt: skip
+    place = parcel.Inspection(tuple(plan.jobs()), pictures)(found, lambda message: None)
+    assert [problem for problem in place.problems if "text.png (no image)" in problem] == [*place.problems]
+    assert len(place.problems) == 1
+
+
+def test_a_broken_check_of_a_plugin_is_named(tmp_path):
+    """What a plugin raises by mistake is an error about the data that it looked at."""
+    broken = replace(needy_method.TEXTURES, check=lambda path, options: 1 // 0)
+    with pytest.raises(AuxiliaryError, match=r"--aux textures=.*: found ZeroDivisionError"):
+        examine(Requirements(auxiliary=(broken,)), needy_method.NeedyOptions(), {"textures": tmp_path})

@@ -20,9 +20,17 @@ from PIL import Image
 
 from adbench import BuildContext, Epoch, Step, checks
 from adbench.api.options import check
-from adbench.api.requirements import require
+from adbench.api.requirements import examine, require
 from adbench.data.images import Batch
-from adbench.util.errors import CheckpointError, DataError, OptionError, TaskError, UsageError, WeightsError
+from adbench.util.errors import (
+    AuxiliaryError,
+    CheckpointError,
+    DataError,
+    OptionError,
+    TaskError,
+    UsageError,
+    WeightsError,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -315,12 +323,24 @@ def test_what_is_missing_is_said_before_training():
         next(make(None).fit(small_images()))
 
 
-def test_a_broken_penalty_image_is_named_before_training(teacher_file, tmp_path):
-    """Building refuses it, which a command does before it decodes anything; without the penalty it doesn't matter."""
+def test_what_is_given_is_looked_at_before_training(teacher_file, tmp_path):
+    """A teacher of other options, a file that is none, and a folder without a readable picture are refused.
+
+    Without the penalty the pictures don't matter.
+    """
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png.*Remove the file"):
-        make(teacher_file, replace(SMALL, penalty="images"), images=tmp_path)
-    assert make(teacher_file, SMALL, images=tmp_path).penalty_files == []
+    given, needs = {"teacher": teacher_file, "images": tmp_path}, METHOD.requirements
+    penalised = replace(SMALL, penalty="images")
+    with pytest.raises(AuxiliaryError, match=r"--aux images=.*found no picture that can be read: broken\.png"):
+        examine(needs, penalised, given)
+    with pytest.raises(DataError, match=r"broken\.png"):
+        next(make(**given, options=penalised).fit(small_images()))
+    assert examine(needs, SMALL, given) == []
+    assert make(**given).penalty_pictures() is None
+    with pytest.raises(AuxiliaryError, match=r"8\.bias: found shape 6, wanted shape 8"):
+        examine(needs, replace(SMALL, channels=8), given)
+    with pytest.raises(AuxiliaryError, match=r"broken\.png: found nothing that reads as weights"):
+        examine(needs, SMALL, {"teacher": tmp_path / "broken.png"})
 
 
 def test_a_checkpoint_is_scored_without_the_teachers_file(teacher_file):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from adbench_plugins.efficientad import pictures
+from adbench_plugins import pictures
 from PIL import Image
 
 from adbench.util.errors import DataError
@@ -20,48 +20,63 @@ def picture(tmp_path):
     return tmp_path / "a.png"
 
 
-def test_pictures_of_all_inner_folders_are_found(tmp_path):
-    """Sorted, by their endings in any case; other files don't count."""
-    for name in ("b.JPG", "a/z.png", "a/notes.txt", "c.webp"):
+def test_pictures_of_all_inner_folders_are_found(picture, tmp_path):
+    """Sorted, by their endings in any case; other files and hidden ones, such as macOS writes, don't count."""
+    for name in ("b.JPG", "a/z.png", "a/notes.txt", "c.webp", "._c.webp"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in pictures.find(tmp_path)]
-    assert found == ["a/z.png", "b.JPG", "c.webp"]
+        path.write_bytes(picture.read_bytes())
+    picture.unlink()
+    found = pictures.readable(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in found.files] == ["a/z.png", "b.JPG", "c.webp"]
+    assert found.remarks("these") == []
 
 
-def test_a_folder_without_a_picture_is_refused(tmp_path):
-    """The message names the folder and the endings."""
-    with pytest.raises(DataError, match=r"found no picture, wanted files with the endings .*\.png"):
-        pictures.find(tmp_path)
+def test_a_folder_without_a_readable_picture_is_refused(tmp_path):
+    """The message names the folder and the endings, and what is wrong with files that look like pictures."""
+    with pytest.raises(DataError, match=r"--aux x: found no picture, wanted pictures \(.*\.png"):
+        pictures.readable(tmp_path, thing="--aux x")
     with pytest.raises(DataError, match="found no such folder"):
-        pictures.find(tmp_path / "gone")
+        pictures.readable(tmp_path / "gone")
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_text("no picture")
+    named = r"found no picture that can be read: 0\.png \(no image\), 1\.png \(no image\), 2\.png .* and 2 more"
+    for _ in range(2):  # what this process remembers is refused as well
+        with pytest.raises(DataError, match=named):
+            pictures.readable(tmp_path)
 
 
-def test_a_broken_picture_is_named(tmp_path):
-    """A file that Pillow can't read is an error with its path, not a hole in the training."""
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"broken\.png.*Remove the file"):
-        pictures.read(tmp_path / "broken.png")
-
-
-@pytest.mark.parametrize(("decoded", "found"), [(9, ["a.png", "b.png"]), (1, ["b.png"])])
-def test_a_folder_is_checked_before_training(picture, decoded, found, monkeypatch):
-    """One message names the first broken picture and counts the others; of a large folder the heads are read alone."""
+@pytest.mark.parametrize("decoded", [9, 1])
+def test_broken_pictures_are_passed_over_and_named(picture, decoded, monkeypatch):
+    """One line names them and counts all; of a large folder the heads are read alone, so one cut short stays."""
     monkeypatch.setattr(pictures, "DECODED", decoded)
-    folder = picture.parent
-    assert pictures.checked(folder) == [picture]
-    whole = picture.read_bytes()
-    (folder / "b.png").write_bytes(b"no picture")
-    picture.write_bytes(whole[: len(whole) // 2])
-    more = "; 1 more of 2 can't be read either" if len(found) > 1 else ""
-    with pytest.raises(DataError) as refused:
-        pictures.checked(folder)
-    assert refused.value.parts["thing"] == f"picture {folder / found[0]}"
-    assert refused.value.parts["found"].endswith(more)
+    folder, whole = picture.parent, picture.read_bytes()
+    assert pictures.readable(folder).files == (picture,)
+    for name, content in (("b.png", b"no picture"), ("c.png", whole), ("d.png", whole[: len(whole) // 2])):
+        (folder / name).write_bytes(content)
+    found = pictures.readable(folder)
+    (line,) = pictures.checked("images", folder)
+    cut_short = decoded == 1
+    assert [path.name for path in found.files] == ["a.png", "c.png", *(["d.png"] if cut_short else [])]
+    count = "1 of 4 pictures can't be read and is" if cut_short else "2 of 4 pictures can't be read and are"
+    assert line.startswith(f"Warning: --aux images={folder}: {count} passed over: b.png (no image)")
+    assert line.count("d.png") == (0 if cut_short else 1)
     (folder / "b.png").write_bytes(whole)
-    picture.write_bytes(whole)
-    assert pictures.checked(folder) == [picture, folder / "b.png"]
+    (folder / "d.png").write_bytes(whole)
+    assert len(pictures.readable(folder).files) == 4  # a mended folder is looked at again
+
+
+def test_a_picture_that_only_decoding_shows_broken_is_replaced_by_the_next(picture, monkeypatch):
+    """It is named in a warning; what is drawn depends on the contents alone. One that is gone is an error."""
+    monkeypatch.setattr(pictures, "DECODED", 0)
+    folder, whole = picture.parent, picture.read_bytes()
+    (folder / "b.png").write_bytes(whole[: len(whole) // 2])
+    found = pictures.readable(folder)
+    with pytest.warns(UserWarning, match=r"picture .*b\.png can't be read .*; the next is taken"):
+        assert found.draw(1, pictures.read).size == (60, 40)
+    picture.unlink()
+    with pytest.raises(DataError, match=r"picture .*a\.png: found No such file"):
+        found.draw(0, pictures.read)
 
 
 def test_grey_pictures_have_three_equal_channels(picture):

@@ -62,12 +62,17 @@ def test_textures_of_a_folder_are_whole_images(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_and_a_broken_file_are_named(tmp_path: Path) -> None:
-    """Both are mistakes in the user's data."""
-    with pytest.raises(DataError, match=r"--aux textures=.*found no image"):
+    """Both are mistakes in the user's data, and are found when the source is made; readable ones are drawn alone."""
+    with pytest.raises(DataError, match=r"--aux textures=.*found no picture"):
         Textures((8, 8), tmp_path)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
-    with pytest.raises(DataError, match=r"texture .*broken\.png"):
-        Textures((8, 8), tmp_path).draw()
+    with pytest.raises(DataError, match=r"--aux textures=.*found no picture that can be read: broken\.png"):
+        Textures((8, 8), tmp_path)
+    filled(10, tmp_path / "good.png")
+    source = Textures((8, 8), tmp_path)
+    assert all((source.draw() == 10).all() for _ in range(5))
+    (line,) = TEXTURES.check(tmp_path, None)
+    assert "1 of 2 pictures can't be read and is passed over: broken.png" in line
 
 
 def test_a_photograph_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +86,7 @@ def test_the_folder_is_optional_and_needs_no_torch(tmp_path: Path) -> None:
     """Training without --aux is allowed, and importing the module is quick."""
     needs = Requirements(auxiliary=(TEXTURES,))
     require("draem", needs, None, {})
+    filled(10, tmp_path / "a.png")
     require("draem", needs, None, {"textures": tmp_path})
     command = "import sys, adbench_plugins.textures; sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
