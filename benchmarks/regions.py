@@ -22,7 +22,7 @@ from adbench.data import decode, masks
 from adbench.data.framing import Framing
 from adbench.data.ground_truth import GroundTruth, open_ground_truth
 from adbench.run.class_run import open_images
-from adbench.run.evaluate import score_all
+from adbench.run.scoring import score_all
 from adbench.run.watch import Watch
 from adbench.util.devices import resolve_amp, seed_everything
 

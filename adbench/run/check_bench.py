@@ -25,7 +25,8 @@ from ..data.images import Images
 from ..data.joint_images import JointImages
 from ..util import devices
 from . import loop
-from .evaluate import TestScores, score_all
+from .evaluate import TestScores
+from .scoring import score_all
 from .session import kept_random_state
 from .verify import largest_difference
 

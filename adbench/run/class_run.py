@@ -29,12 +29,13 @@ from ..stats import thresholds
 from ..util.digests import Digests
 from ..util.errors import DataError
 from ..util.memory import MicroBatches
-from .evaluate import GoodImageScores, TestScores, score_all, score_good
+from .evaluate import TestScores
 from .identity import IGNORED, data_digest, ignored_digest
 from .job import ResolvedClass, ResolvedJob
 from .map_file import require_space
 from .notices import ignored_pixels, lost_defects, mostly_marked
 from .overlay import Scale
+from .scoring import GoodImageScores, score_all, score_good
 from .session import Session
 from .watch import Watch
 

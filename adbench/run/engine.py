@@ -21,9 +21,9 @@ from ..util import devices, threads
 from ..util.memory import MicroBatches, is_out_of_memory
 from . import checkpoint, loop, rebuild, summary, thread_tuner, verify
 from .class_run import ClassRun, training_images
-from .evaluate import images_per_second
 from .job import ResolvedJob
 from .saving import Saver, total_bytes
+from .scoring import images_per_second
 from .session import Session
 from .tracking import Trackers, Tracking
 from .watch import Watch

@@ -26,7 +26,8 @@ from ..util.memory import MicroBatches, is_out_of_memory
 from ..util.text import spelled
 from . import checkpoint
 from .checkpoint import Checkpoint
-from .evaluate import TestScores, score_all
+from .evaluate import TestScores
+from .scoring import score_all
 
 
 @dataclass(frozen=True, eq=False)

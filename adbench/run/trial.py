@@ -26,9 +26,9 @@ from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
-from .evaluate import score_all
 from .identity import ignored_digest
 from .job import IGNORE, Job, build_context
+from .scoring import score_all
 from .summary import protocol
 from .trained import scoring
 from .watch import Watch

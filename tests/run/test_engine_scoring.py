@@ -17,7 +17,7 @@ from runs import (
 
 from adbench import Epoch, Scores
 from adbench.backbones.feature_cache import FeatureCache
-from adbench.run import engine, evaluate
+from adbench.run import engine, scoring
 from adbench.util.errors import WeightsError
 
 
@@ -130,7 +130,7 @@ def test_throughput_is_measured_with_the_backbone_and_without_the_cache(tiny_dat
         maps = batch.features(backbone)[0].mean(dim=1)
         return Scores(maps.amax(dim=(1, 2)), maps)
 
-    measure = evaluate.images_per_second
+    measure = scoring.images_per_second
 
     def watched(detector, images, pixels):
         seen.append(backbone.seen)

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from adbench.data.ground_truth import GroundTruth
 from adbench.metrics.metrics import evaluate_ground_truth
 from adbench.run import evaluate as evaluation
+from adbench.run import scoring
 
 META = torch.device("meta")
 """A GPU without memory, in these tests."""
@@ -31,9 +32,9 @@ class FullGpu(TorchDispatchMode):
 
 def test_maps_that_do_not_fit_on_a_gpu_are_kept_on_the_cpu() -> None:
     """The tensor for a test set's maps is on the GPU if it fits there, else on the CPU."""
-    assert evaluation._allocate((2, 3), torch.float32, META).device == META
+    assert scoring._allocate((2, 3), torch.float32, META).device == META
     with FullGpu():
-        assert evaluation._allocate((2, 3), torch.float32, META).device.type == "cpu"
+        assert scoring._allocate((2, 3), torch.float32, META).device.type == "cpu"
 
 
 class OnGpu:
