@@ -22,7 +22,6 @@ from ..api.levels import Levels
 from ..api.method import Method
 from ..api.options import Options
 from ..api.scores import Threshold
-from ..results.records import Reading
 from ..stats import thresholds
 from ..stats.thresholds import Stored
 from ..util import devices, torch_files
@@ -32,7 +31,7 @@ from .checkpoint_fields import Fields
 from .provenance import Provenance
 
 if TYPE_CHECKING:
-    from .job import Job
+    from .job import ResolvedJob
 
 T = TypeVar("T")
 
@@ -151,38 +150,26 @@ AnyCheckpoint = Checkpoint | AuthorsCheckpoint
 
 
 def payload(
-    detector: Detector,
-    job: Job,
-    options: Options,
-    judged: Mapping[str, Threshold | None],
-    *,
-    train_images: int,
-    validation: float,
-    provenance: Provenance,
-    map_scale: tuple[float, float] | None = None,
-    reading: Reading | None = None,
-    levels: Levels | None = None,
-) -> dict[str, Any]:
+    detector: Detector, resolved: ResolvedJob, judged: Mapping[str, Threshold | None], *, validation: float,
+    provenance: Provenance, map_scale: tuple[float, float] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Content of a run's checkpoint file: the model without its optimiser, and what scoring needs.
 
     Args:
         detector: at the end of an epoch.
-        job: the job.
-        options: resolved options.
+        resolved: the job.
         judged: the suggested threshold of each class.
-        train_images: number of training images.
-        validation: part of them that the method held out for its own validation.
+        validation: part of the training images that the method held out for its own validation.
         provenance: what made it.
         map_scale: map values to draw darkest and brightest.
-        reading: how they were found, if that depends on options.
-        levels: of those of more than 8 bits.
     """
+    job, reading, levels = resolved.job, resolved.reading, resolved.levels
     state = model_state(detector)
     found = {name: thresholds.to_checkpoint(each, detector.score_scale) for name, each in judged.items()}
     return {
         MARK: VERSION,
         "method": job.method,
-        "options": options_module.to_json(options),
+        "options": options_module.to_json(resolved.options),
         "dataset": job.dataset,
         "class": job.class_name,
         "seed": job.seed,
@@ -193,7 +180,7 @@ def payload(
         "setting": job.setting,
         "shots": job.shots,
         "classes": list(job.classes),
-        "train_images": train_images,
+        "train_images": resolved.context.train_images,
         "validation": validation,
         "provenance": provenance.to_table(),
         "map_scale": None if map_scale is None else list(map_scale),

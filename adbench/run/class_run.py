@@ -143,53 +143,40 @@ class ClassRun:
     """One class of a run: its images and its scores.
 
     Args:
-        resolved: the class.
-        options: resolved options.
-        device: where batches are made.
-        eval_size: size at which maps and masks are compared; None for the input's size.
-        skip_bad: leave broken images out.
+        own: the class.
+        resolved: the job that it is a part of.
         cache: keeps features.
         watch: called with the progress.
-        segf1_target: the share of false alarms of the pixel threshold that SegF1 is at; None for AD 2's rule.
 
     Raises:
         DataError: an image that can't be used, or images that changed since the run was named.
     """
 
-    def __init__(
-        self,
-        resolved: ResolvedClass,
-        options: Options,
-        device: torch.device,
-        *,
-        eval_size: EvalSize | None,
-        skip_bad: bool,
-        cache: FeatureCache,
-        watch: Watch,
-        segf1_target: float | None = None,
-    ) -> None:
-        self.resolved, self.cache, self.watch, self._segf1_target = resolved, cache, watch, segf1_target
-        self._eval_size, self._framing = eval_size, Framing.of(options)
-        code = resolved.identity.code
+    def __init__(self, own: ResolvedClass, resolved: ResolvedJob, *, cache: FeatureCache, watch: Watch) -> None:
+        self.own, self.cache, self.watch = own, cache, watch
+        self._job, self._method, self._framing = resolved.job, resolved.job.method, Framing.of(resolved.options)
 
         def opened(task: Task, part: Part) -> Images:
-            return open_images(task, part, options, device, skip_bad=skip_bad, cache=cache, watch=watch, code=code)
+            return open_images(
+                task, part, resolved.options, resolved.device, skip_bad=self._job.skip_bad, cache=cache, watch=watch,
+                code=own.identity.code,
+            )  # fmt: skip
 
-        own, *others = _opened(resolved)
-        parts = [opened(replace(resolved.task, train=samples), "train") for samples in resolved.parts]
-        self.train = JointImages(parts) if parts else opened(*own)
+        training, *others = _opened(own)
+        parts = [opened(replace(own.task, train=samples), "train") for samples in own.parts]
+        self.train = JointImages(parts) if parts else opened(*training)
         self.test, *rest = (opened(task, part) for task, part in others)
         self.good = rest[0] if rest else self.train
         self.good_for_pixels = rest[-1] if rest else self.train
-        self.ground_truth = truth_of(resolved.task, self.test.store, self._framing, eval_size)
+        self.ground_truth = truth_of(own.task, self.test.store, self._framing, self._job.eval_size)
         if (grids := self.test.store.grids) is not None:
             require_space(self.ground_truth.map_sizes or [grid.size for grid in grids])
         self._ignored_in_good = self._read_ignored()
-        named, digests = resolved.identity, Digests()
-        marks = ignored_digest(resolved.task.marking, digests)
-        if data_digest(resolved.whole, digests) != named.data or marks != named.files.get(IGNORED):
+        named, digests = own.identity, Digests()
+        marks = ignored_digest(own.task.marking, digests)
+        if data_digest(own.whole, digests) != named.data or marks != named.files.get(IGNORED):
             raise DataError(
-                f"images of {resolved.task.dataset}/{resolved.name}", found="files that changed since the run began",
+                f"images of {own.task.dataset}/{own.name}", found="files that changed since the run began",
                 hint="Run the same command again",
             )  # fmt: skip
         self._good: GoodImageScores | None = None
@@ -214,7 +201,7 @@ class ClassRun:
     @property
     def name(self) -> str:
         """The name of the class."""
-        return self.resolved.name
+        return self.own.name
 
     @property
     def framing(self) -> Framing:
@@ -230,10 +217,10 @@ class ClassRun:
     @property
     def paths(self) -> list[str]:
         """Paths of the test images below the data set's root."""
-        return [relative_path(sample.path, self.resolved.task.root) for sample in self.test.store.samples]
+        return [relative_path(sample.path, self.own.task.root) for sample in self.test.store.samples]
 
     def evaluate(
-        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, last: bool,
+        self, detector: Detector, session: Session, *, scoring: MicroBatches, last: bool,
         look: Callable[[ClassRun, TestScores], None] | None = None,
     ) -> Metrics:  # fmt: skip
         """Score the test images and compare with the ground truth; after the ``last`` epoch keep what is stored.
@@ -241,12 +228,17 @@ class ClassRun:
         ``look`` is called while the maps are there, and is not timed.
         """
         if last:
-            self._find_pixel_threshold(detector, session, method=method, scoring=scoring)
+            self._find_pixel_threshold(detector, session, scoring)
         self.scores = self.histograms = None  # of an earlier epoch; two sets of maps never exist at once
         watch = self.watch.stage
         with session.timing("score", self.cache):
             scores = score_all(
-                detector, self.test, name=method, watch=watch, micro_batches=scoring, sizes=self.ground_truth.map_sizes
+                detector,
+                self.test,
+                name=self._method,
+                watch=watch,
+                micro_batches=scoring,
+                sizes=self.ground_truth.map_sizes,
             )
         with session.timing("evaluate", self.cache):
             metrics = scores.evaluate(self.ground_truth, self.segf1_threshold if last else None)
@@ -262,30 +254,28 @@ class ClassRun:
 
     def _read_ignored(self) -> Ignored | None:
         """The ignored pixels of the images of AD 2's threshold, read at once: the file may change while it trains."""
-        path, store = self.resolved.task.ignored, self.good_for_pixels.store
-        if path is None or self.resolved.good_for_pixels[0] == "training":
+        path, store = self.own.task.ignored, self.good_for_pixels.store
+        if path is None or self.own.good_for_pixels[0] == "training":
             return None
-        sizes = sizes_of_maps(store, self._framing, self._eval_size)
-        native = self._framing.compared(self._eval_size) == "native"
+        sizes = sizes_of_maps(store, self._framing, self._job.eval_size)
+        native = self._framing.compared(self._job.eval_size) == "native"
         return of_file(path, store, self._framing, sizes or (self._framing.size,) * len(store.samples), whole=native)
 
-    def _find_pixel_threshold(
-        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches
-    ) -> None:
+    def _find_pixel_threshold(self, detector: Detector, session: Session, scoring: MicroBatches) -> None:
         """Score good images that the model was not trained on, and find the pixel threshold of SegF1 from them.
 
         By AD 2's rule it doesn't depend on the share of false alarms that a user asked for, which moves no metric.
         """
         self._good = self.segf1_threshold = self.segf1_rule = None
-        source, target = self.resolved.good_for_pixels[0], self._segf1_target
+        source, target = self.own.good_for_pixels[0], self._job.segf1_target
         if source == "training":  # on which scores are too low
             return
         by_rule = target is None
         images = self.good_for_pixels if by_rule else self.good
-        sizes = sizes_of_maps(images.store, self._framing, self._eval_size) if by_rule else None
+        sizes = sizes_of_maps(images.store, self._framing, self._job.eval_size) if by_rule else None
         with session.timing("score", self.cache):
             found = score_good(
-                detector, images, name=method, watch=self.watch.stage, micro_batches=scoring, with_pixels=by_rule,
+                detector, images, name=self._method, watch=self.watch.stage, micro_batches=scoring, with_pixels=by_rule,
                 sizes=sizes, ignored=self._ignored_in_good if by_rule else None,
             )  # fmt: skip
         self._good = found if images is self.good else None
@@ -293,28 +283,27 @@ class ClassRun:
             self.segf1_threshold = found.pixel_threshold
             self.segf1_rule = f"mean + 3 sd of the pixels of {source} images"
         elif found.highest is not None:
-            own = thresholds.with_promise(found.image, target, source=self.resolved.good[0], highest=found.highest)
+            own = thresholds.with_promise(found.image, target, source=self.own.good[0], highest=found.highest)
             assert own.pixel is not None  # there are maps
             self.segf1_threshold, self.segf1_rule = own.pixel.value, own.pixel.rule
         if self.segf1_threshold is None:
             self.segf1_rule = None
 
-    def suggest(
-        self, detector: Detector, session: Session, *, method: str, scoring: MicroBatches, target: float | None = None
-    ) -> None:
+    def suggest(self, detector: Detector, session: Session, *, scoring: MicroBatches) -> None:
         """Suggest a threshold from the good images after training, and judge it on the test set.
+
+        It promises the share of false alarms that the job asks for, unless it comes from training images: these
+        promise nothing.
 
         Args:
             detector: the trained detector.
             session: counts the seconds.
-            method: its name, for messages.
             scoring: how many images fit into memory at once.
-            target: share of false alarms to promise; training images promise nothing, so for them it does not count.
         """
         assert self.scores is not None
-        watch, source = self.watch.stage, self.resolved.good[0]
+        watch, source, target = self.watch.stage, self.own.good[0], self._job.target_of_own_images
         with session.timing("score", self.cache):
-            found = self._good or score_good(detector, self.good, name=method, watch=watch, micro_batches=scoring)
+            found = self._good or score_good(detector, self.good, name=self._method, watch=watch, micro_batches=scoring)
         self.used_scores = [*self._good_scores(found), *self._test_scores()]
         known = self.ground_truth.labels, self.scores.image.numpy()
         if target is not None and source != "training" and len(found.image):
@@ -325,7 +314,7 @@ class ClassRun:
         self.threshold = None if suggested is None else thresholds.judge(*suggested, *known)
 
     def _good_scores(self, found: GoodImageScores) -> Iterator[ThresholdScore]:
-        root, source = self.resolved.task.root, self.resolved.good[0]
+        root, source = self.own.task.root, self.own.good[0]
         highest: Sequence[float | None] = [None] * len(found.image)
         if found.highest is not None:
             highest = found.highest.tolist()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..api import registry as plugins
@@ -80,6 +80,15 @@ def _discard(resolved: ResolvedJob) -> None:
         each.folder.discard()
 
 
+@dataclass(frozen=True)
+class _Oracle:
+    """A saved oracle checkpoint: its name, its epoch, and the epoch of its thresholds, None if it has none."""
+
+    name: str
+    epoch: int
+    final_at: int | None
+
+
 class _Run:
     """One task in this process."""
 
@@ -108,8 +117,8 @@ class _Run:
             say=watch.note,
         )
         self.saver = Saver(resolved.folder, self.device)
-        self.oracle: tuple[str, int, int | None] | None = None
-        """The oracle checkpoint saved last: its name, its epoch, and the epoch of its thresholds."""
+        self.oracle: _Oracle | None = None
+        """The oracle checkpoint saved last."""
         self.classes: Sequence[ClassRun] = ()
         self.scoring = MicroBatches("scoring", self._say, self._free_cached_features)
         self.final_at: int | None = None
@@ -127,12 +136,8 @@ class _Run:
 
     def _open_images(self) -> None:
         self.classes = [
-            ClassRun(
-                each, self.options, self.device, eval_size=self.job.eval_size, skip_bad=self.job.skip_bad,
-                cache=self.cache, watch=self.watch, segf1_target=self.job.segf1_target,
-            )
-            for each in self.resolved.classes
-        ]  # fmt: skip
+            ClassRun(each, self.resolved, cache=self.cache, watch=self.watch) for each in self.resolved.classes
+        ]
         self.train = training_images(self.classes)
 
     # -- training
@@ -225,14 +230,14 @@ class _Run:
 
     def _evaluate(self, detector: Detector, session: Session, *, last: bool) -> Metrics:
         """Evaluate class by class and return the means; after the last epoch suggest thresholds, too."""
-        name, before, look = self.job.method, session.best_epochs(), self.tracking.look if last else None
+        before, look = session.best_epochs(), self.tracking.look if last else None
         session.evaluated[detector.epoch] = {
-            each.name: each.evaluate(detector, session, method=name, scoring=self.scoring, last=last, look=look)
+            each.name: each.evaluate(detector, session, scoring=self.scoring, last=last, look=look)
             for each in self.classes
         }
         if last:
             for each in self.classes:
-                each.suggest(detector, session, method=name, scoring=self.scoring, target=self.job.target_of_own_images)
+                each.suggest(detector, session, scoring=self.scoring)
             self.final_at = detector.epoch
         self._keep_oracles(detector, session, before)
         return session.mean(detector.epoch)
@@ -244,7 +249,7 @@ class _Run:
         if better and self.job.keep == "oracle":
             names = [f"{store.ORACLE}{name}" for name in better]
             self.saver.save(names, self._checkpoint(detector, session))
-            self.oracle = (names[0], detector.epoch, self.final_at)
+            self.oracle = _Oracle(names[0], detector.epoch, self.final_at)
 
     # -- the end
 
@@ -253,10 +258,8 @@ class _Run:
         final = self.final_at == detector.epoch
         judged = {each.name: each.threshold if final else None for each in self.classes}
         return checkpoint.payload(
-            detector, self.job, self.options, judged,
-            train_images=self.resolved.context.train_images, validation=session.validation,
+            detector, self.resolved, judged, validation=session.validation,
             provenance=summary.provenance(self.resolved, detector), map_scale=self._map_scale() if final else None,
-            reading=self.resolved.reading, levels=self.resolved.levels,
         )  # fmt: skip
 
     def _map_scale(self) -> tuple[float, float] | None:
@@ -265,9 +268,8 @@ class _Run:
         return (min(each.low for each in scales), max(each.high for each in scales)) if scales else None
 
     def _store(self, detector: Detector, session: Session) -> tuple[Result, ...]:
-        name, *whose = self.oracle or ("",)
-        if whose == [detector.epoch, self.final_at]:  # the same model with the same thresholds
-            self.saver.link(name, "last")
+        if self.oracle and (self.oracle.epoch, self.oracle.final_at) == (detector.epoch, self.final_at):
+            self.saver.link(self.oracle.name, "last")  # the same model with the same thresholds
         elif self.job.keep != "none":
             self.saver.save(["last"], self._checkpoint(detector, session))
         self.saver.wait()  # before speed is measured
@@ -279,7 +281,7 @@ class _Run:
         results = [self._describe(each, detector, session, speed) for each in self.classes]
         stored: list[Result] = []
         for each, result in reversed(list(zip(self.classes, results, strict=True))):  # the first has the state
-            folder = each.resolved.folder
+            folder = each.own.folder
             if folder is not self.resolved.folder and self.job.keep != "none":
                 folder.take_checkpoints(self.resolved.folder)
             curve = session.records_of(each.name)

@@ -96,15 +96,12 @@ def _read_model(finished: Sequence[ResolvedClass], resolved: ResolvedJob, regist
 
 def _score(own: ResolvedClass, model: _Model, resolved: ResolvedJob, cache: FeatureCache, watch: Watch) -> None:
     """Score one class, and store its result."""
-    job, detector, name = resolved.job, model.detector, resolved.job.method
+    detector = model.detector
     session, scoring = Session(list(model.epochs), validation=model.validation), MicroBatches("scoring", watch.note)
-    run = ClassRun(
-        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache,
-        watch=watch, segf1_target=job.segf1_target,
-    )  # fmt: skip
-    metrics = run.evaluate(detector, session, method=name, scoring=scoring, last=True)
+    run = ClassRun(own, resolved, cache=cache, watch=watch)
+    metrics = run.evaluate(detector, session, scoring=scoring, last=True)
     session.evaluated[detector.epoch] = {own.name: metrics}
-    run.suggest(detector, session, method=name, scoring=scoring, target=job.target_of_own_images)
+    run.suggest(detector, session, scoring=scoring)
     made = summary.summarize(
         resolved, run, model.results[0].method_package, detector, session,
         micro_batches=(detector.micro_batches, scoring), timing=model.results[0].timing,

@@ -239,14 +239,10 @@ def _store(
     own: ResolvedClass, old: Result, resolved: ResolvedJob, detector: Detector, results: Path, watch: Watch
 ) -> None:
     """Score one class, and store its result."""
-    job, folder = resolved.job, folder_of(results, old)
-    cache = FeatureCache(say=watch.note)
+    folder, cache = folder_of(results, old), FeatureCache(say=watch.note)
     session, scoring = Session(validation=old.protocol.validation), MicroBatches("scoring", watch.note)
-    run = ClassRun(
-        own, resolved.options, resolved.device, eval_size=job.eval_size, skip_bad=job.skip_bad, cache=cache,
-        watch=watch, segf1_target=job.segf1_target,
-    )  # fmt: skip
-    metrics = run.evaluate(detector, session, method=job.method, scoring=scoring, last=True)
+    run = ClassRun(own, resolved, cache=cache, watch=watch)
+    metrics = run.evaluate(detector, session, scoring=scoring, last=True)
     session.evaluated[detector.epoch] = {own.name: metrics}
     assert run.scores is not None
     scores = run.scores.image.numpy()

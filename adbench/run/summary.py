@@ -68,7 +68,7 @@ def summarize(
         micro_batches: the splits of batches in training and scoring where memory was short.
         timing: the seconds of all sessions; for several classes, the share of this one.
     """
-    job, options, own = resolved.job, resolved.options, run.resolved
+    job, options, own = resolved.job, resolved.options, run.own
     task, train, test = own.task, run.train.store, run.test.store
     assert run.scores is not None
     how = protocol(options, detector, job, task, run.scores.aupro_map, ignore_mask=own.identity.files.get(IGNORED))
