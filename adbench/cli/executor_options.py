@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import click
 
+from ..util.errors import OptionError
 from .options import Command, no_nan
+
+if TYPE_CHECKING:
+    from ..api.registry import Registry
+    from ..run.dispatch import Where
 
 _OPTIONS = (
     click.option("--executor", metavar="NAME", default="local", show_default=True,
@@ -24,3 +33,28 @@ def executor_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions:
+    """What the command line says of where jobs run."""
+
+    executor: str
+    workers: int | None
+    address: str | None
+    gpus_per_job: float | None
+    executor_changes: Sequence[str]
+
+    def where(self, registry: Registry) -> Where:
+        """Where the jobs run. Raises ``UsageError`` for what doesn't fit the executor."""
+        from ..run.dispatch import Where
+
+        options = {}
+        for each in self.executor_changes:
+            key, is_there, value = each.partition("=")
+            if not is_there or not key:
+                raise OptionError(f"--executor-option {each}", found="no value", wanted="KEY=VALUE")
+            options[key] = value
+        found = Where(self.executor.strip(), self.workers, self.address or "", self.gpus_per_job, options)
+        found.check(registry)
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,8 @@ from . import options as arguments
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
 from .defaults import at_place, place_of
 from .dry_run import show_forecasts
-from .executor_options import executor_options
+from .executor_options import ExecutorOptions, executor_options
+from .gathered import MethodOptions, gathered
 from .image_options import range_option
 from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
 from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
@@ -25,7 +27,6 @@ from .stored import REPORT, write_report
 from .threshold import thresholds_table
 
 if TYPE_CHECKING:
-    from ..api.data import Setting
     from ..api.levels import Levels
     from ..api.registry import Registry
     from ..report.tables import AnyTable
@@ -33,11 +34,56 @@ if TYPE_CHECKING:
     from ..results.variants import Names
     from ..run.checkpoint import AnyCheckpoint
     from ..run.heatmaps import Kind
-    from ..run.job import Job
+    from ..run.job import Job, RunSettings
     from ..run.plan import Outcome
     from ..run.reopen import Reopener
     from ..run.run_file import RunFile
     from ..util.threads import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """The options of ``run`` that are settings of each training, as the command line has them."""
+
+    device: str
+    threads: Choice
+    skip_bad: bool
+    levels: Levels | None
+    eval_every: int | None
+    eval_size: str | None
+    holdout: float
+    target: str | None
+    folds: int | None
+    segf1: Literal["rule", "own"]
+    keep: Literal["last", "oracle"]
+    label: str | None
+    force: bool
+    track: str | None
+
+    def checked(self, registry: Registry, results: Path, plugin_files: tuple[Path, ...]) -> RunSettings:
+        """The settings. Raises ``UsageError`` for a value that doesn't fit."""
+        from ..results import labels
+        from ..run.job import RunSettings
+
+        return RunSettings(
+            device=self.device,
+            threads=self.threads,
+            eval_every=self.eval_every,
+            eval_size=values.eval_size(self.eval_size),
+            holdout=self.holdout,
+            keep=self.keep,
+            skip_bad=self.skip_bad,
+            force=self.force,
+            results=results,
+            plugin_files=plugin_files,
+            command=shlex.join(["adbench", *sys.argv[1:]]),
+            track=at_place(lambda: values.trackers(registry, self.track), place_of("--track")),
+            target_false_alarms=values.target(self.target, self.folds, self.holdout),
+            folds=self.folds,
+            segf1=self.segf1,
+            label=labels.checked(self.label or ""),
+            levels=self.levels,
+        )
 
 
 @click.command(short_help="Train and evaluate methods on a data set, or a run file.")
@@ -117,16 +163,12 @@ if TYPE_CHECKING:
 @executor_options
 @arguments.results_option
 @arguments.format_option
-def run(run_file: RunFile | None, methods: str | None, dataset: str | None, classes: str, data_root: Path | None,
-        preset: str, changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None,
-        size: str | None, tile: str | None, overlap: str | None, amp: str | None, device: str, threads: Choice,
-        skip_bad: bool, plugin_files: tuple[Path, ...], levels: Levels | None, setting: Setting | None,
-        shots: int | None, test_split: str | None, is_grid: bool, seed: int | None, seeds: str | None,
-        eval_every: int | None, eval_size: str | None, holdout: float, target: str | None, folds: int | None,
-        segf1: Literal["rule", "own"], keep: Literal["last", "oracle"], label: str | None, force: bool,
-        maps: Kind | None, page: bool, track: str | None, metrics: str | None, executor: str, workers: int | None,
-        address: str | None, gpus_per_job: float | None, executor_changes: Sequence[str], dry_run: bool, schema: bool,
-        results: Path, format_: str) -> None:  # fmt: skip
+@gathered("asked", Asked)
+@gathered("given", _Settings)
+@gathered("on", ExecutorOptions)
+def run(run_file: RunFile | None, asked: Asked, given: _Settings, on: ExecutorOptions, plugin_files: tuple[Path, ...],
+        maps: Kind | None, page: bool, metrics: str | None, dry_run: bool, schema: bool, results: Path,
+        format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
     \b
@@ -138,53 +180,28 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
     adbench run -m padim -d folder --data-root photos --tile 512x512 --overlap 64
     adbench run suite.toml --dry-run
     """  # noqa: D301
-    from ..results import labels
-    from ..run.job import RunSettings
     from ..run.plan import Outcome
 
     registry = load_plugins(plugin_files)
     if schema:
         print_schema(registry, other_keys(click.get_current_context().command))
         return
-    short = {"backbone": backbone, "weights": weights, "size": size, "tile": tile, "overlap": overlap, "amp": amp}
     shown = values.metrics(metrics)
-    where = values.where(registry, executor, workers, address, gpus_per_job, executor_changes)
-    asked = Asked(
-        methods, dataset, classes, data_root, preset, changes, auxiliary, short, is_grid, seed, seeds, setting, shots,
-        test_split,
-    )  # fmt: skip
-    common = RunSettings(
-        device=device,
-        threads=threads,
-        eval_every=eval_every,
-        eval_size=values.eval_size(eval_size),
-        holdout=holdout,
-        keep=keep,
-        skip_bad=skip_bad,
-        force=force,
-        results=results,
-        plugin_files=plugin_files,
-        command=shlex.join(["adbench", *sys.argv[1:]]),
-        track=at_place(lambda: values.trackers(registry, track), place_of("--track")),
-        target_false_alarms=values.target(target, folds, holdout),
-        folds=folds,
-        segf1=segf1,
-        label=labels.checked(label or ""),
-        levels=levels,
-    )
+    where = on.where(registry)
+    common = given.checked(registry, results, plugin_files)
     suite, grid = suite_of(registry, run_file, asked, common)
     jobs, outcomes = planned_jobs(suite, registry, grid, run_file), list[Outcome]()
     if dry_run:
         show_forecasts(jobs, registry, format_, maps=maps, where=where)
         return
-    values.compute_with(threads)  # around training; each training finds and reports its own number
+    values.compute_with(common.threads)  # around training; each training finds and reports its own number
     with report_if_stopped(jobs, outcomes):
         run_jobs(jobs, registry, outcomes, maps=maps, where=where)
         made = [result for outcome in outcomes for result in outcome.results]
         if made and (maps or page):
             from ..run.reopen import Reopener
 
-            reopener = Reopener(registry, [data.root for data in suite.data], device, results=results)
+            reopener = Reopener(registry, [data.root for data in suite.data], common.device, results=results)
             if maps:
                 _save_maps(made, results, reopener, maps, outcomes)
             if page:
@@ -196,7 +213,8 @@ def run(run_file: RunFile | None, methods: str | None, dataset: str | None, clas
                     say(f"Report: {place}")
                 except AdbenchError as error:  # the results are stored, and their table follows
                     warn(str(error))
-        _end_of_run(outcomes, grid.options, format_, promised=target is not None, metrics=shown)
+        promised = common.target_false_alarms is not None
+        _end_of_run(outcomes, grid.options, format_, promised=promised, metrics=shown)
 
 
 def _save_maps(
@@ -277,11 +295,10 @@ def _names(made: Sequence[Result], results: Path) -> Names:
 )
 @arguments.results_option
 @arguments.format_option
-def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None, preset: str,
-         changes: Sequence[str], auxiliary: Sequence[str], backbone: str | None, weights: str | None, size: str | None,
-         tile: str | None, overlap: str | None, amp: str | None, device: str, threads: Choice, skip_bad: bool,
-         plugin_files: tuple[Path, ...], levels: Levels | None, test_split: str | None, scores: bool, results: Path,
-         format_: str) -> None:  # fmt: skip
+@gathered("given", MethodOptions)
+def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_root: Path | None,
+         given: MethodOptions, device: str, threads: Choice, skip_bad: bool, plugin_files: tuple[Path, ...],
+         levels: Levels | None, test_split: str | None, scores: bool, results: Path, format_: str) -> None:  # fmt: skip
     """Score the test images with a checkpoint; nothing is trained or stored.
 
     \b
@@ -300,8 +317,7 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
     chosen = registry.method(method)
     root = values.root(registry.dataset(dataset), data_root)
     reader = values.reader(registry, dataset, root=root)
-    short = {"backbone": backbone, "weights": weights, "size": size, "tile": tile, "overlap": overlap, "amp": amp}
-    overrides = values.overrides([chosen], changes, short)
+    overrides = values.overrides([chosen], given.changes, given.short)
     saved = checkpoints.read(find_checkpoint(str(checkpoint), results, thing=f"--checkpoint {checkpoint}"))
     reader = trial.read_as(saved, reader)
     own = trial.trained_on(saved, dataset, reader.classes(root)) or "all"
@@ -312,8 +328,8 @@ def test(method: str, checkpoint: Path, dataset: str, classes: str | None, data_
         dataset=reader,
         classes=suite.choose_classes(reader, root, own if classes is None else classes),
         data_root=root,
-        preset=preset,
-        auxiliary=values.auxiliary([chosen], auxiliary),
+        preset=given.preset,
+        auxiliary=values.auxiliary([chosen], given.auxiliary),
         trains=False,
         device=device,
         skip_bad=skip_bad,

@@ -17,6 +17,7 @@ from . import option_file, values
 from .console import say
 from .defaults import PLACES, RUN_FILE, at_place, place_of
 from .file_keys import default_for, keys_of, text_of
+from .gathered import MethodOptions
 from .grid import expand
 
 if TYPE_CHECKING:
@@ -67,18 +68,14 @@ def _read(ctx: click.Context, _: click.Parameter, path: Path | None) -> RunFile 
     return found
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(frozen=True, kw_only=True)
+class Asked(MethodOptions):
     """The options of the command line for which a run file has keys of its own, as the command gets them."""
 
     methods: str | None
     dataset: str | None
     classes: str
     data_root: Path | None
-    preset: str
-    changes: Sequence[str]
-    auxiliary: Sequence[str]
-    short: Mapping[str, str | None]
     is_grid: bool
     seed: int | None
     seeds: str | None

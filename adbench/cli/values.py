@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..api.data import Dataset, EvalSize, Setting, Size
     from ..api.method import Method
     from ..api.registry import Registry
-    from ..run.dispatch import Where
     from ..util.threads import Choice
     from ..util.toml_files import Value
 
@@ -238,28 +237,6 @@ def trackers(registry: Registry, text: str | None) -> tuple[str, ...]:
     if not names:
         raise OptionError("--track", found=f"'{text}'", wanted=f"some of {', '.join(registry.trackers)}")
     return tuple(registry.tracker(name).name for name in dict.fromkeys(names))
-
-
-def where(
-    registry: Registry,
-    executor: str,
-    workers: int | None,
-    address: str | None,
-    gpus_per_job: float | None,
-    changes: Sequence[str],
-) -> Where:
-    """Turn ``--executor`` and what belongs to it into where jobs run. Raises ``UsageError`` for what doesn't fit."""
-    from ..run.dispatch import Where
-
-    options = {}
-    for each in changes:
-        key, is_there, value = each.partition("=")
-        if not is_there or not key:
-            raise OptionError(f"--executor-option {each}", found="no value", wanted="KEY=VALUE")
-        options[key] = value
-    found = Where(executor.strip(), workers, address or "", gpus_per_job, options)
-    found.check(registry)
-    return found
 
 
 def eval_size(text: str | None) -> EvalSize | None:
