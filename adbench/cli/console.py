@@ -32,6 +32,11 @@ def console() -> Console:
     return Console(stderr=True)
 
 
+def is_terminal() -> bool:
+    """Whether a person at a terminal can answer."""
+    return sys.stdin.isatty()
+
+
 @contextlib.contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
     """A line on a terminal about the present work, removed at the end; in a log a line now and then."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +10,9 @@ import click
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, TaskError, UsageError, described
 from . import options as arguments
 from . import values
-from .console import counted, load_plugins, print_tables, say, status_line, warn
-from .stored import read
+from .console import counted, print_tables, say, status_line, warn
+from .gathered import gathered
+from .selection import LookedUp
 
 if TYPE_CHECKING:
     from ..results.records import Result
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 @arguments.reopened
 @arguments.format_option
 @arguments.debug_option
-def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metrics: str | None, results: Path,
-             dataset: str | None, class_name: str | None, every: bool, data_roots: Sequence[Path], device: str,
-             threads: Choice, plugin_files: tuple[Path, ...], format_: str) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metrics: str | None, asked: LookedUp,
+             every: bool, device: str, threads: Choice, format_: str) -> None:  # fmt: skip
     """Evaluate the checkpoints of stored runs at another size, and store the results as runs of their own.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -54,7 +54,6 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metri
     """  # noqa: D301 - the backspace is click's mark for "do not wrap"
     from .. import report
     from ..results import store
-    from ..results.find import find_runs
     from ..results.variants import Names
     from ..run import reevaluate
     from ..run.reopen import Reopener
@@ -62,15 +61,12 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metri
 
     size, shown = values.eval_size(eval_size), values.metrics(metrics)
     assert size is not None  # the option is required
-    if not (runs or dataset or class_name or every):
-        raise UsageError("adbench evaluate", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
-    stored = store.read_all(results).results
-    pool = read(results, dataset, class_name)
-    registry = load_plugins(plugin_files)
+    results = asked.results
+    chosen, stored = asked.runs("adbench evaluate", runs, every=every), store.read_all(results).results
     values.compute_with(threads, say)
-    reopener = Reopener(registry, data_roots, device, results=results)
-    inspector = Inspector(registry, data_roots, results=results)
-    models = reevaluate.models_of(find_runs(pool, runs, results) if runs else pool, stored)
+    reopener = Reopener(asked.registry, asked.data_roots, device, results=results)
+    inspector = Inspector(asked.registry, asked.data_roots, results=results)
+    models = reevaluate.models_of(chosen, stored)
     made: list[Result] = []
     errors: list[AdbenchError] = []
     for model in models:

@@ -11,9 +11,11 @@ import click
 from ..api.scores import MAIN_METRICS
 from ..util.errors import UsageError
 from . import options as arguments
-from . import stored, values
-from .console import load_plugins, print_path, say, status_line, warn
+from . import values
+from .console import print_path, say, status_line, warn
+from .gathered import gathered
 from .groups import CommandGroup
+from .selection import Chosen, LookedUp
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -70,9 +72,9 @@ def figure() -> None:
 @arguments.setting_filter
 @arguments.looked_up
 @arguments.debug_option
-def pareto(output: Path | None, width: float, results: Path, dataset: str | None, class_name: str | None, metric: str,
-           against: Against, setting: Setting | None, data_roots: Sequence[Path],
-           plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def pareto(output: Path | None, width: float, asked: LookedUp, metric: str, against: Against,
+           setting: Setting | None) -> None:  # fmt: skip
     """Draw accuracy against speed, with the Pareto front.
 
     On the front are the variants that no other one beats in both.
@@ -85,11 +87,10 @@ def pareto(output: Path | None, width: float, results: Path, dataset: str | None
     from ..report.plots import style
     from ..results.variants import boards
 
-    place = _place(output, results, "pareto")
+    place = _place(output, asked.results, "pareto")
     style.require()
     chosen = values.metric(metric)
-    asked = stored.of_setting(stored.read(results, dataset, class_name), setting)
-    counting = stored.without_stale(results, asked, load_plugins(plugin_files), data_roots)
+    counting = asked.counting(setting)
     several = boards(counting.results, names=counting.names)
     if len(several) > 1:
         found = f"results of {', '.join(board.name for board in several)}"
@@ -114,9 +115,8 @@ def pareto(output: Path | None, width: float, results: Path, dataset: str | None
 @arguments.setting_filter
 @arguments.looked_up
 @arguments.debug_option
-def ranks(output: Path | None, width: float, results: Path, dataset: str | None, class_name: str | None, metric: str,
-          unit: Unit, setting: Setting | None, data_roots: Sequence[Path],
-          plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def ranks(output: Path | None, width: float, asked: LookedUp, metric: str, unit: Unit, setting: Setting | None) -> None:
     """Draw the critical-difference diagram: mean ranks over data sets or classes.
 
     Bars join variants whose mean ranks differ by no more than Nemenyi's critical difference.
@@ -129,11 +129,10 @@ def ranks(output: Path | None, width: float, results: Path, dataset: str | None,
     from ..report.plots import style
     from ..results.variants import boards
 
-    place = _place(output, results, "ranks")
+    place = _place(output, asked.results, "ranks")
     style.require()
     chosen = values.metric(metric)
-    asked = stored.of_setting(stored.read(results, dataset, class_name), setting)
-    counting = stored.without_stale(results, asked, load_plugins(plugin_files), data_roots)
+    counting = asked.counting(setting)
     found = ranking.ranked(boards(counting.results, names=counting.names), chosen, unit)
     with style.settings():
         _written(style.write(plot.draw(found, width=width), place), place)
@@ -150,8 +149,9 @@ def ranks(output: Path | None, width: float, results: Path, dataset: str | None,
     help="Draw this metric; may be given several times.  [default: image_auroc, pixel_auroc, aupro]",
 )  # fmt: skip
 @arguments.debug_option
-def curves(runs: Sequence[str], output: Path | None, width: float, results: Path, dataset: str | None,
-           class_name: str | None, every: bool, metrics: Sequence[str]) -> None:  # fmt: skip
+@gathered("asked", Chosen)
+def curves(runs: Sequence[str], output: Path | None, width: float, asked: Chosen, every: bool,
+           metrics: Sequence[str]) -> None:  # fmt: skip
     """Draw loss and metrics by epoch.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -163,12 +163,12 @@ def curves(runs: Sequence[str], output: Path | None, width: float, results: Path
     from ..report.plots import style
     from ..results.run_files import folder_of, read_epochs
 
-    place = _place(output, results, "curves")
+    place = _place(output, asked.results, "curves")
     style.require()
     chosen = tuple(values.metric(name) for name in metrics) or MAIN_METRICS
     found = [
-        plot.Curve(label, run, read_epochs(folder_of(results, run), run))
-        for label, run in _runs("curves", runs, results, dataset, class_name, every)
+        plot.Curve(label, run, read_epochs(folder_of(asked.results, run), run))
+        for label, run in _runs("curves", asked, runs, every=every)
     ]
     with style.settings():
         made = plot.draw(found, chosen, width=width)
@@ -193,9 +193,9 @@ def curves(runs: Sequence[str], output: Path | None, width: float, results: Path
 )  # fmt: skip
 @arguments.reopened
 @arguments.debug_option
-def maps(runs: Sequence[str], output: Path | None, width: float, results: Path, dataset: str | None,
-         class_name: str | None, images: Sequence[str], count: int, data_roots: Sequence[Path], device: str,
-         threads: Choice, plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def maps(runs: Sequence[str], output: Path | None, width: float, asked: LookedUp, images: Sequence[str], count: int,
+         device: str, threads: Choice) -> None:  # fmt: skip
     """Draw test images of a class and the maps of runs.
 
     A row has an image, its ground truth, and the maps of up to 8 runs over it.
@@ -211,13 +211,13 @@ def maps(runs: Sequence[str], output: Path | None, width: float, results: Path, 
     from ..run import montage
     from ..run.reopen import Reopener
 
-    place = _place(output, results, "maps")
+    place = _place(output, asked.results, "maps")
     style.require()
-    chosen = _runs("maps", runs, results, dataset, class_name, False)
+    chosen = _runs("maps", asked, runs)
     values.compute_with(threads, say)
-    reopener = Reopener(load_plugins(plugin_files), data_roots, device, results=results)
+    reopener = Reopener(asked.registry, asked.data_roots, device, results=asked.results)
     with status_line() as show:
-        made = montage.make(chosen, results, reopener, images=images, count=count, watch=show)
+        made = montage.make(chosen, asked.results, reopener, images=images, count=count, watch=show)
     say(plot.described(made))
     with style.settings():
         _written(style.write(plot.draw(made, width=width), place), place)
@@ -238,22 +238,14 @@ def _written(warnings: Sequence[str], place: Path) -> None:
     print_path(place)
 
 
-def _runs(
-    kind: str, runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, every: bool
-) -> list[tuple[str, Result]]:
+def _runs(kind: str, asked: Chosen, runs: Sequence[str], *, every: bool | None = None) -> list[tuple[str, Result]]:
     """The chosen runs with labels that tell them apart: the variant, and the class and the seed where these differ."""
-    from ..results.find import find_runs
-    from ..results.variants import Names
-
-    if not (runs or dataset or class_name or every):
-        wanted = "RUN, -d DATASET or -c CLASS" + (" or --all" if kind == "curves" else "")
-        raise UsageError(f"adbench figure {kind}", found="no run", wanted=wanted)
-    whole = stored.read(results, None, None)
-    pool = stored.read(results, dataset, class_name) if dataset or class_name else whole
-    chosen = find_runs(pool, runs, results) if runs else list(pool)
+    chosen = asked.runs(f"adbench figure {kind}", runs, every=every)
     if not chosen:
-        raise UsageError(f"adbench figure {kind}", found=f"no such run in {results}", hint="See adbench list runs")
-    names = Names(whole, chosen)
+        raise UsageError(
+            f"adbench figure {kind}", found=f"no such run in {asked.results}", hint="See adbench list runs"
+        )
+    names = asked.names_of(chosen)
     places = {f"{run.dataset}/{run.class_name}" for run in chosen}
     by_data = len({run.dataset for run in chosen}) > 1
     seeds = len({run.seed for run in chosen}) > 1

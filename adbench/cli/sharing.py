@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..util.errors import AdbenchError, ResultError, UsageError, absent
+from ..util.errors import AdbenchError, ResultError, UnknownNameError, UsageError, absent
 from ..util.text import plural
 from . import options as arguments
-from .console import load_plugins, print_path, print_tables, say, status_line, warn
-from .stored import read, standing_of
+from .console import print_path, print_tables, say, status_line, warn
+from .gathered import gathered
+from .selection import LookedUp
 
 if TYPE_CHECKING:
     from ..results.records import Result
@@ -35,10 +37,10 @@ def _conflict_options(command: Command) -> Command:
     return prefer(dry_run(command))
 
 
-def chosen_runs(command: Command) -> Command:
+def _chosen_runs(command: Command) -> Command:
     """Add the options that choose among stored runs, of commands that send them elsewhere."""
     options = (
-        click.argument("runs", nargs=-1, metavar="[RUN...]"),
+        click.argument("runs_named", nargs=-1, metavar="[RUN...]"),
         arguments.results_option,
         arguments.chosen,
         click.option("--method", "-m", "method", help="Only these methods: METHOD[,METHOD...]."),
@@ -48,6 +50,63 @@ def chosen_runs(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent(LookedUp):
+    """The options of ``_chosen_runs``: the runs that a command sends elsewhere."""
+
+    runs_named: Sequence[str]
+    method: str | None
+    stale: bool
+
+    def scan(self, command: str, take: Take, *, every: bool) -> Scan:
+        """Find the chosen runs, and check their files. Stale ones are left out and counted, unless they are asked for.
+
+        Args:
+            command: its name, for messages.
+            take: which of their files.
+            every: whether all runs are chosen where nothing else is.
+
+        Raises:
+            UsageError: nothing is chosen.
+            ResultError: there is none, or all of them are stale.
+        """
+        from ..results import find
+        from ..results.sharing.scan import scan
+
+        if not (self.runs_named or self.dataset or self.class_name or self.method or every):
+            raise UsageError(command, found="no run", wanted="RUN, -d DATASET, -c CLASS, -m METHOD or --all")
+        stored = _of_methods(self.read(), self.method, self.results)
+        chosen = find.find_runs(stored, self.runs_named, self.results) if self.runs_named else stored
+        if not self.stale:
+            chosen = self._not_stale(chosen)
+        with status_line() as show:
+            return scan(self.results, take, chosen=chosen, watch=show)
+
+    def _not_stale(self, chosen: Sequence[Result]) -> list[Result]:
+        """The results that are not known to be stale; the others are counted."""
+        kept = [each.result for each in self.standing(chosen) if each.standing.state != "stale"]
+        gone = len(chosen) - len(kept)
+        if gone and not kept:
+            hint = "Compute them again, or take them along with --stale"
+            raise ResultError("there is no run to send", found=plural(gone, "stale run"), hint=hint)
+        if gone:
+            say(
+                f"{plural(gone, 'stale run')} left out; --stale takes them along, and adbench results stale shows them."
+            )
+        return kept
+
+
+def _of_methods(stored: Sequence[Result], method: str | None, results: Path) -> list[Result]:
+    """The results of some methods, if they are asked for."""
+    if method is None:
+        return list(stored)
+    names, known = [name.strip() for name in method.split(",") if name.strip()], {run.method for run in stored}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(f"method among the results in {results}", name, known)
+    return [run for run in stored if run.method in names]
 
 
 @click.command("merge", short_help="Copy the runs of other folders of results into one.")
@@ -103,16 +162,15 @@ def _scanned(folder: Path, target: Path, take: Take, show: Callable[[str], None]
 
 
 @click.command("archive", short_help="Pack runs into one file.")
-@chosen_runs
+@_chosen_runs
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file, such as results.zip.")
 @click.option("--checkpoints/--no-checkpoints", default=False, help="Whether to pack checkpoints.  [default: no]")
 @click.option("--maps/--no-maps", default=False, help="Whether to pack anomaly maps.  [default: no]")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @arguments.looked_up
 @arguments.debug_option
-def archive(runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, method: str | None,
-            every: bool, stale: bool, output: Path, checkpoints: bool, maps: bool, force: bool,
-            data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", Sent)
+def archive(asked: Sent, every: bool, output: Path, checkpoints: bool, maps: bool, force: bool) -> None:
     """Pack finished runs into one file, which `adbench results import` reads; the same runs give the same bytes.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -130,12 +188,11 @@ def archive(runs: Sequence[str], results: Path, dataset: str | None, class_name:
         raise UsageError(f"-o {output}", found=f"the ending '{output.suffix}'", wanted=".zip, which an archive is")
     if output.exists() and not force:
         raise UsageError(f"{output}", found="a file of this name", hint="Choose another one with -o, or give --force")
-    found = select("adbench results archive", runs, results, dataset, class_name, method, every=every, stale=stale,
-                   data_roots=data_roots, plugin_files=plugin_files, take=Take(checkpoints, maps))  # fmt: skip
+    found = asked.scan("adbench results archive", Take(checkpoints, maps), every=every)
     for each in found.left_out:
         warn(each.reason)
     if not found.runs:
-        raise ResultError(f"results folder {results}", found="no intact run among those chosen")
+        raise ResultError(f"results folder {asked.results}", found="no intact run among those chosen")
     with status_line() as show:
         written = archives.write(found.runs, output, show, audits=found.audits)
     audits = f" and {plural(len(found.audits), 'audit')}" if found.audits else ""
@@ -168,7 +225,7 @@ def import_(archives: Sequence[Path], results: Path, prefer: Prefer | None, dry_
 
 
 @click.command(short_help="Add runs to a git repository of results, and rebuild its site.")
-@chosen_runs
+@_chosen_runs
 @click.option("--to", "repository", required=True, metavar="REPO", help="A folder with a repository, or its address.")
 @click.option("--branch", help="Commit to this branch.  [default: the repository's own]")
 @click.option("--folder", default="results", show_default=True, help="Folder of the results in the repository.")
@@ -180,10 +237,9 @@ def import_(archives: Sequence[Path], results: Path, prefer: Prefer | None, dry_
 @arguments.format_option
 @arguments.looked_up
 @arguments.debug_option
-def publish(runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, method: str | None,
-            every: bool, stale: bool, repository: str, branch: str | None, folder: str, site: str, no_site: bool,
-            title: str | None, message: str, prefer: Prefer | None, dry_run: bool, format_: str,
-            data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", Sent)
+def publish(asked: Sent, every: bool, repository: str, branch: str | None, folder: str, site: str, no_site: bool,
+            title: str | None, message: str, prefer: Prefer | None, dry_run: bool, format_: str) -> None:  # fmt: skip
     """Add runs to a git repository of results in one commit, rebuild its site, and push.
 
     Without RUN, -d, -c or -m all runs are added, but for stale ones. Conflicts are left out as by `adbench results
@@ -196,18 +252,17 @@ def publish(runs: Sequence[str], results: Path, dataset: str | None, class_name:
     from ..results.sharing import publish as publishing
     from ..results.sharing.scan import Take
 
-    found = select("adbench publish", runs, results, dataset, class_name, method, every=True, stale=stale,
-                   data_roots=data_roots, plugin_files=plugin_files, take=Take(False, False))  # fmt: skip
+    found = asked.scan("adbench publish", Take(False, False), every=True)
     layout = publishing.Layout(folder, None if no_site else site)
     with status_line() as show:
         done = publishing.publish(
             found, repository, layout=layout, branch=branch, prefer=prefer, dry_run=dry_run, message=message,
-            build_site=None if no_site else _site_builder(title, data_roots, plugin_files, show),
+            build_site=None if no_site else _site_builder(title, asked, show),
             check_site=None if no_site else partial(_require_site, site), watch=show,
         )  # fmt: skip
     if not dry_run:
         say(_published(done))
-    _end(done.merged, [results], done.repository, format_, dry_run=dry_run)
+    _end(done.merged, [asked.results], done.repository, format_, dry_run=dry_run)
 
 
 def _require_site(name: str, site: Path) -> None:
@@ -223,9 +278,7 @@ def _require_site(name: str, site: Path) -> None:
         ) from error  # fmt: skip
 
 
-def _site_builder(
-    title: str | None, data_roots: Sequence[Path], plugin_files: tuple[Path, ...], show: Callable[[str], None]
-) -> Callable[[Path, Path], object]:
+def _site_builder(title: str | None, asked: LookedUp, show: Callable[[str], None]) -> Callable[[Path, Path], object]:
     """What builds the site of a repository, as ``adbench site`` does."""
 
     def build(results: Path, site: Path) -> object:
@@ -233,8 +286,8 @@ def _site_builder(
         from ..report.site.build import TITLE
 
         return pages.build(
-            [results], site, registry=load_plugins(plugin_files), data_roots=data_roots, title=title or TITLE,
-            show=show, warn=warn,
+            [results], site, registry=asked.registry, data_roots=asked.data_roots, title=title or TITLE, show=show,
+            warn=warn,
         )  # fmt: skip
 
     return build
@@ -261,54 +314,3 @@ def warn_left_out(merged: Merged) -> None:
     """Name each run that is left out."""
     for each in merged.left_out:
         warn(f"Conflict: {each.reason}" if each.kind == "conflict" else each.reason)
-
-
-def select(
-    command: str, runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, method: str | None,
-    *, every: bool, stale: bool, data_roots: Sequence[Path], plugin_files: tuple[Path, ...], take: Take,
-) -> Scan:  # fmt: skip
-    """Find the chosen runs, and check their files. Stale ones are left out and counted, unless they are asked for.
-
-    Raises:
-        UsageError: nothing is chosen.
-        ResultError: there is none, or all of them are stale.
-    """
-    from ..results import find
-    from ..results.sharing.scan import scan
-
-    if not (runs or dataset or class_name or method or every):
-        raise UsageError(command, found="no run", wanted="RUN, -d DATASET, -c CLASS, -m METHOD or --all")
-    stored = _of_methods(read(results, dataset, class_name), method, results)
-    chosen = find.find_runs(stored, runs, results) if runs else list(stored)
-    if not stale:
-        chosen = _not_stale(chosen, results, plugin_files, data_roots)
-    with status_line() as show:
-        return scan(results, take, chosen=chosen, watch=show)
-
-
-def _of_methods(stored: Sequence[Result], method: str | None, results: Path) -> list[Result]:
-    """The results of some methods, if they are asked for."""
-    from ..util.errors import UnknownNameError
-
-    if method is None:
-        return list(stored)
-    names, known = [name.strip() for name in method.split(",") if name.strip()], {run.method for run in stored}
-    for name in names:
-        if name not in known:
-            raise UnknownNameError(f"method among the results in {results}", name, known)
-    return [run for run in stored if run.method in names]
-
-
-def _not_stale(
-    chosen: Sequence[Result], results: Path, plugin_files: tuple[Path, ...], data_roots: Sequence[Path]
-) -> list[Result]:
-    """The results that are not known to be stale; the others are counted."""
-    inspected = standing_of(results, chosen, load_plugins(plugin_files), data_roots)
-    kept = [each.result for each in inspected if each.standing.state != "stale"]
-    gone = len(chosen) - len(kept)
-    if gone and not kept:
-        hint = "Compute them again, or take them along with --stale"
-        raise ResultError("there is no run to send", found=plural(gone, "stale run"), hint=hint)
-    if gone:
-        say(f"{plural(gone, 'stale run')} left out; --stale takes them along, and adbench results stale shows them.")
-    return kept

@@ -13,7 +13,7 @@ import click
 from ..util.errors import AdbenchError, UsageError
 from ..util.text import plural
 from . import options as arguments
-from .console import load_plugins, print_tables, say, status_line, warn
+from .console import is_terminal, load_plugins, print_tables, say, status_line, warn
 
 if TYPE_CHECKING:
     from ..results.records import Result
@@ -119,11 +119,6 @@ def rm(runs: Sequence[str], results: Path, yes: bool) -> None:
             say(f"Removed {run.text}.")
     if errors:
         raise click.exceptions.Exit(AdbenchError.exit_code)
-
-
-def is_terminal() -> bool:
-    """Whether a person can answer."""
-    return sys.stdin.isatty()
 
 
 def _ask(found: Sequence[RunOnDisk], results: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..api.scores import MAIN_METRICS, METRIC_NAMES
-from ..util.errors import AdbenchError, ResultError, UsageError
+from ..util.errors import AdbenchError, UsageError
 from ..util.text import plural
 from . import options as arguments
 from . import values
-from .console import counted, load_plugins, print_path, print_tables, say, status_line, warn
+from .console import counted, is_terminal, print_path, print_tables, say, status_line, warn
+from .gathered import gathered
 from .groups import CommandGroup
+from .selection import LookedUp
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ..results.store import RunFolder
     from ..results.variants import Names
     from ..run.reopen import Reopener
-    from ..run.standing import Inspected, Sorted
+    from ..run.standing import Inspected
     from ..util.threads import Choice
 
 REPORT = "report"
@@ -57,11 +58,9 @@ REPORT = "report"
 )  # fmt: skip
 @arguments.setting_filter
 @arguments.looked_up
-def leaderboard(results: Path, dataset: str | None, class_name: str | None, format_: str, metric: str,
-                metrics: str | None, why: bool, by_class: bool,
-                by_option: str | None, oracle: bool, threshold: bool, ci: bool, letters: bool,
-                rank_by: Unit | None,
-                data_roots: Sequence[Path], plugin_files: tuple[Path, ...],
+@gathered("asked", LookedUp)
+def leaderboard(asked: LookedUp, format_: str, metric: str, metrics: str | None, why: bool, by_class: bool,
+                by_option: str | None, oracle: bool, threshold: bool, ci: bool, letters: bool, rank_by: Unit | None,
                 setting: Setting | None) -> None:  # fmt: skip
     """Rank all stored runs, per data set.
 
@@ -72,10 +71,9 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
     from .. import report
     from ..report import speeds
 
-    stored = of_setting(read(results, dataset, class_name), setting)
     chosen = values.metric(metric)
-    counting = without_stale(results, stored, load_plugins(plugin_files), data_roots)
-    sure = _confidence(results)
+    counting = asked.counting(setting)
+    sure = _confidence(asked.results)
     if by_option is not None:
         options = values.option_names(by_option)
         found, remarks = counting.results, counting.remarks
@@ -85,7 +83,7 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
         counting.results, metric=chosen, by_class=by_class, threshold=threshold, oracle=oracle,
         confidence=sure if ci or letters else None, letters=letters, ties=sure,
         remarks=counting.remarks, names=counting.names, rank_by=rank_by,
-        latencies=speeds.stored(results, counting.results, warn),
+        latencies=speeds.stored(asked.results, counting.results, warn),
         metrics=values.metrics(metrics),
     )  # fmt: skip
     print_tables(report.with_reasons(tables, counting.results) if why else tables, format_)
@@ -115,9 +113,9 @@ def leaderboard(results: Path, dataset: str | None, class_name: str | None, form
 @arguments.oracle_option
 @arguments.setting_filter
 @arguments.looked_up
-def compare(methods: Sequence[str], results: Path, dataset: str | None, class_name: str | None, format_: str,
-            metrics: Sequence[str], why: bool, vs: str | None, pairs: str | None, by_class: bool, oracle: bool,
-            data_roots: Sequence[Path], plugin_files: tuple[Path, ...], setting: Setting | None) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def compare(methods: Sequence[str], asked: LookedUp, format_: str, metrics: Sequence[str], why: bool, vs: str | None,
+            pairs: str | None, by_class: bool, oracle: bool, setting: Setting | None) -> None:  # fmt: skip
     """Put methods, or variants of one, side by side: per class, with differences and the mean.
 
     \b
@@ -126,17 +124,13 @@ def compare(methods: Sequence[str], results: Path, dataset: str | None, class_na
     """  # noqa: D301
     from .. import report
 
-    stored = of_setting(read(results, dataset, class_name), setting)
-    registry = load_plugins(plugin_files)
-    published = None
-    if vs:
-        published = {name: method.published for name, method in registry.methods.items()}
-    every = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else None
-    chosen = values.metrics(*metrics) or every
-    counting = without_stale(results, stored, registry, data_roots)
+    published = {name: method.published for name, method in asked.registry.methods.items()} if vs else None
+    usual = tuple(dict.fromkeys((*MAIN_METRICS, *METRIC_NAMES))) if format_ == "csv" else None
+    chosen = values.metrics(*metrics) or usual
+    counting = asked.counting(setting)
     tables = report.compare(
         counting.results, methods, metrics=chosen, vs_published=published, oracle=oracle,
-        confidence=_confidence(results), remarks=counting.remarks, called=counting.names,
+        confidence=_confidence(asked.results), remarks=counting.remarks, called=counting.names,
         every_pair=None if pairs is None else pairs == "all", by_class=by_class,
     )  # fmt: skip
     compared = [each for each in counting.results if each.method in methods or counting.names.of(each) in methods]
@@ -154,8 +148,8 @@ def _confidence(results: Path) -> Confidence:
 @click.argument("name", required=False)
 @arguments.stored
 @arguments.looked_up
-def list_(what: str, name: str | None, results: Path, dataset: str | None, class_name: str | None, format_: str,
-          data_roots: Sequence[Path], plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def list_(what: str, name: str | None, asked: LookedUp, format_: str) -> None:
     """List methods, datasets, backbones or stored runs; `list methods NAME` shows its options, and so does `datasets`.
 
     \b
@@ -165,12 +159,10 @@ def list_(what: str, name: str | None, results: Path, dataset: str | None, class
     """  # noqa: D301
     if name and what not in ("methods", "datasets"):
         raise UsageError(f"adbench list {what} {name}", found="a name", wanted=f"adbench list {what}")
-    registry = load_plugins(plugin_files)
     if what == "runs":
-        inspected = standing_of(results, read(results, dataset, class_name), registry, data_roots)
-        print_tables([_list(inspected, results)], format_)
+        print_tables([_list(asked.standing(asked.read()), asked)], format_)
     else:
-        print_tables(_listed(what, name, registry, results), format_)
+        print_tables(_listed(what, name, asked.registry, asked.results), format_)
 
 
 def _listed(what: str, name: str | None, registry: Registry, results: Path) -> list[AnyTable]:
@@ -203,8 +195,8 @@ def results_() -> None:
 @arguments.looked_up
 @click.option("--delete", is_flag=True, help="Remove these runs from the disk.")
 @click.option("--yes", is_flag=True, help="Remove without asking; without a terminal there is no question anyway.")
-def stale(results: Path, dataset: str | None, class_name: str | None, format_: str, data_roots: Sequence[Path],
-          plugin_files: tuple[Path, ...], delete: bool, yes: bool) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def stale(asked: LookedUp, format_: str, delete: bool, yes: bool) -> None:
     """List runs that the present images or the present code would not give again, or remove them.
 
     \b
@@ -212,21 +204,16 @@ def stale(results: Path, dataset: str | None, class_name: str | None, format_: s
     """  # noqa: D301
     from ..results.run_files import folder_of
 
-    inspected = standing_of(results, read(results, dataset, class_name), load_plugins(plugin_files), data_roots)
-    found = [each for each in inspected if each.standing.state == "stale"]
+    results = asked.results
+    found = [each for each in asked.standing(asked.read()) if each.standing.state == "stale"]
     if not found:
         say(f"No run in {results} is stale.")
         if format_ != "table":
             print_tables([], format_)
         return
-    print_tables([_list(found, results, title="Stale runs")], format_)
+    print_tables([_list(found, asked, title="Stale runs")], format_)
     if delete:
-        _remove([folder_of(results, each.result) for each in found], results, ask=_asks() and not yes)
-
-
-def _asks() -> bool:
-    """Whether a person at a terminal can answer."""
-    return sys.stdin.isatty()
+        _remove([folder_of(results, each.result) for each in found], results, ask=is_terminal() and not yes)
 
 
 def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
@@ -256,28 +243,25 @@ def _remove(folders: Sequence[RunFolder], results: Path, *, ask: bool) -> None:
 )
 @arguments.reopened
 @arguments.debug_option
-def report_(output: Path | None, results: Path, dataset: str | None, class_name: str | None, metric: str,
-            no_images: bool, data_roots: Sequence[Path], device: str, threads: Choice,
-            plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def report_(output: Path | None, asked: LookedUp, metric: str, no_images: bool, device: str, threads: Choice) -> None:
     """Write an HTML report: leaderboard, curves, and the images that methods get wrong.
 
     \b
     adbench report -d demo -o page
     """  # noqa: D301
-    metric = values.metric(metric)
-    stored = read(results, dataset, class_name)
-    registry = load_plugins(plugin_files)
-    counting = without_stale(results, stored, registry, data_roots)
-    reopener = None
+    metric, results = values.metric(metric), asked.results
+    counting, reopener = asked.counting(), None
     if not no_images:
         from ..run.reopen import Reopener
 
         values.compute_with(threads, say)
-        reopener = Reopener(registry, data_roots, device, results=results)
+        reopener = Reopener(asked.registry, asked.data_roots, device, results=results)
     place = output or results / REPORT
-    print_path(
-        write_report(counting.results, place, results, metric, registry, reopener, counting.remarks, counting.names)
-    )
+    write_report(
+        counting.results, place, results, metric, asked.registry, reopener, counting.remarks, counting.names
+    )  # fmt: skip
+    print_path(place)
 
 
 @click.command()
@@ -289,9 +273,9 @@ def report_(output: Path | None, results: Path, dataset: str | None, class_name:
 @click.option("--force", is_flag=True, help="Write again what is there already.")
 @arguments.reopened
 @arguments.debug_option
-def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name: str | None, every: bool, raw: bool,
-             force: bool, data_roots: Sequence[Path], device: str, threads: Choice,
-             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
+@gathered("asked", LookedUp)
+def heatmaps(runs: Sequence[str], asked: LookedUp, every: bool, raw: bool, force: bool, device: str,
+             threads: Choice) -> None:  # fmt: skip
     """Write the anomaly maps of stored runs into their folders.
 
     RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
@@ -301,26 +285,20 @@ def heatmaps(runs: Sequence[str], results: Path, dataset: str | None, class_name
     adbench heatmaps demo/brick/padim
     adbench heatmaps -d demo -c brick --raw
     """  # noqa: D301
-    from ..results.find import find_runs
-    from ..results.variants import Names
     from ..run.heatmaps import save
     from ..run.reopen import Reopener
 
-    if not (runs or dataset or class_name or every):
-        raise UsageError("adbench heatmaps", found="no run", wanted="RUN, -d DATASET, -c CLASS or --all")
-    stored = read(results, None, None)
-    pool = read(results, dataset, class_name) if dataset or class_name else stored
-    chosen = find_runs(pool, runs, results) if runs else list(pool)
-    names = Names(stored, chosen)
+    chosen = asked.runs("adbench heatmaps", runs, every=every)
+    names = asked.names_of(chosen)
     values.compute_with(threads, say)
-    reopener = Reopener(load_plugins(plugin_files), data_roots, device, results=results)
+    reopener = Reopener(asked.registry, asked.data_roots, device, results=asked.results)
     for result in chosen:
         variant = names.of(result)
         task = f"{variant} · {result.dataset}/{result.class_name} · seed {result.seed}"
         with status_line() as show:
             show(task)
             place = save(
-                result, results, reopener, "raw" if raw else "png", variant=variant, force=force,
+                result, asked.results, reopener, "raw" if raw else "png", variant=variant, force=force,
                 watch=counted(show, task), warn=warn,
             )  # fmt: skip
         print_path(place)  # after the status line is gone: both may be on one terminal
@@ -342,53 +320,9 @@ def write_report(
         )  # fmt: skip
 
 
-def standing_of(
-    results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]
-) -> list[Inspected]:
-    """Look up the standing of each result; a line on a terminal shows the class."""
-    from ..run.standing import Inspector
-
-    with status_line() as show:
-        return Inspector(registry, data_roots, show, results=results).inspect(stored)
-
-
-def without_stale(results: Path, stored: Sequence[Result], registry: Registry, data_roots: Sequence[Path]) -> Sorted:
-    """The results that count, and remarks about those that don't."""
-    from ..results import store
-    from ..run.standing import sort
-
-    return sort(standing_of(results, stored, registry, data_roots), store.read_all(results).results)
-
-
-def _list(inspected: Sequence[Inspected], results: Path, *, title: str = "Runs") -> AnyTable:
+def _list(inspected: Sequence[Inspected], asked: LookedUp, *, title: str = "Runs") -> AnyTable:
     """A table of runs, with variants named as in leaderboards."""
     from ..report import list_runs
-    from ..results import store
-    from ..results.variants import Names
 
-    counting = [each.result for each in inspected if each.standing.state != "stale"]
-    names = Names(store.read_all(results).results, counting)
+    names = asked.names_of([each.result for each in inspected if each.standing.state != "stale"])
     return list_runs([each.result for each in inspected], [each.standing for each in inspected], names, title=title)
-
-
-def read(results: Path, dataset: str | None, class_name: str | None) -> Sequence[Result]:
-    """Read stored results, and warn about unreadable ones."""
-    from ..results import store
-
-    chosen = "all" if class_name is None else class_name
-    names = [None] if chosen.strip() == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
-    if not names:
-        known = sorted({result.class_name for result in store.read_all(results, dataset=dataset).results})
-        raise UsageError(f"--class '{chosen}'", found="no class", wanted="all, or some of " + ", ".join(known))
-    libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
-    for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
-        warn(problem)
-    return [result for library in libraries for result in library.results]
-
-
-def of_setting(stored: Sequence[Result], setting: Setting | None) -> Sequence[Result]:
-    """The results of one setting, if one is asked for. Raises ``ResultError`` where there is none."""
-    known = sorted({result.protocol.setting for result in stored})
-    if setting is not None and stored and setting not in known:
-        raise ResultError(f"results of --setting {setting}", found=f"those of {', '.join(known)} only")
-    return [result for result in stored if setting in (None, result.protocol.setting)]

@@ -13,7 +13,7 @@ from ..util.sizes import bytes_text
 from . import options as arguments
 from . import values
 from .console import load_plugins, print_path, print_tables, say, status_line, warn
-from .stored import read, without_stale
+from .selection import read, without_stale
 
 if TYPE_CHECKING:
     from ..api.data import Dataset, Size

@@ -41,7 +41,7 @@ def test_curves_need_runs_with_several_epochs(ran, tmp_path):
     assert "found no run with several epochs" in done.stderr
     none = adbench("figure", "curves", "--results", ran)
     assert none.exit_code == 2
-    assert "found no run, wanted RUN, -d DATASET or -c CLASS or --all" in none.stderr
+    assert "found no run, wanted RUN, -d DATASET, -c CLASS or --all" in none.stderr
 
 
 def test_maps_of_runs_are_written(ran, tiny_data, tmp_path):

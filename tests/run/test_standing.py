@@ -227,7 +227,7 @@ def test_stale_runs_are_listed_and_removed(place, monkeypatch):
     place.run()
     (table,) = json.loads(place.adbench("results", "stale", "--format", "json").stdout)
     assert [row["run"] for row in table["rows"]] == [old.name]
-    monkeypatch.setattr(cli_stored, "_asks", lambda: True)
+    monkeypatch.setattr(cli_stored, "is_terminal", lambda: True)
     refused = CliRunner().invoke(app, ["results", "stale", "--delete", "--results", str(place.results)], input="n\n")
     assert refused.exit_code == 1
     assert f"Remove 1 stale run from {place.results}" in refused.stderr
