@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
-from .counted import with_counts
-from .layout import check_class, check_has_test, folders_in, passed_over
+from .layout import check_has_test, folders_in, passed_over
 from .paired import USUAL, Pairs, SplitOptions, divide, read_pairs
-from .roots import find_rearranged, find_single
-from .tree import read_tree
+from .single import Single
 
 NAME = "kolektorsdd"
 REARRANGED = ("kolektorsdd", "ksdd", "sdd")
@@ -47,30 +44,12 @@ def is_item(folder: Path) -> bool:
     return re.fullmatch(r"kos\d+", folder.name, re.IGNORECASE) is not None
 
 
-def _find(root: Path) -> Path:
-    def holds(folder: Path) -> bool:
-        return any(is_item(inner) for inner in folders_in(folder))
-
-    return find_rearranged(root, REARRANGED) or find_single(NAME, root, FACTS, holds, "folders kos01, kos02 and so on")
+def _holds(folder: Path) -> bool:
+    return any(is_item(inner) for inner in folders_in(folder))
 
 
-def classes(root: Path) -> Sequence[str]:
-    """The only class. Raises ``DataError`` where it isn't there."""
-    _find(root)
-    return FACTS.classes
-
-
-def load(options: SplitOptions, root: Path, class_name: str) -> Task:
-    """Find the images, their labels by their masks, and split the good ones.
-
-    Raises:
-        UnknownNameError: another class.
-        DataError: it isn't there, or has no test image.
-    """
-    check_class(NAME, class_name, FACTS.classes)
-    base = _find(root)
-    if (base / "train").is_dir():
-        return with_counts(read_tree(NAME, NAME, base, place=base), FACTS)
+def read(base: Path, options: SplitOptions) -> Task:
+    """Find the images, their labels by their masks, and split the good ones. Raises ``DataError``."""
     pairs = read_pairs([item for item in folders_in(base) if is_item(item)], "_label")
     task = _split(base, pairs, options)
     check_has_test(task, base)
@@ -89,22 +68,18 @@ def _split(base: Path, pairs: Pairs, options: SplitOptions) -> Task:
     )
     others = [path.name + "/" for path in folders_in(base) if not is_item(path)]
     unused = [path.relative_to(base).as_posix() for path in pairs.unused]
-    task = Task(
+    return Task(
         NAME, NAME, base, train, (*test, *pairs.bad), problems=pairs.problems, train_place=base, options=options,
         remarks=(line, *passed_over(NAME, [*others, *unused])),
     )  # fmt: skip
-    return with_counts(task, FACTS)
 
 
-def reader(options: SplitOptions = USUAL) -> Dataset:
-    """The reader with other options."""
-    return Dataset(
-        NAME, "KolektorSDD: commutators with cracks", classes, partial(load, options), FACTS.page,
-        options=options, configure=reader, facts=FACTS,
-    )  # fmt: skip
+KOLEKTORSDD = Single(
+    NAME, "KolektorSDD: commutators with cracks", FACTS, _holds, "folders kos01, kos02 and so on", read, REARRANGED
+)  # fmt: skip
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``kolektorsdd``."""
-    return [reader()]
+    return [KOLEKTORSDD.dataset(USUAL)]

@@ -11,12 +11,10 @@ from pathlib import Path
 from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
-from .counted import with_counts
-from .layout import check_class, check_has_test, images_in, passed_over
+from .layout import check_has_test, images_in, passed_over
 from .names import plural
 from .paired import read_pairs
-from .roots import find_rearranged, find_single
-from .tree import read_tree
+from .single import Single
 
 NAME = "kolektorsdd2"
 ENDING = "_GT"
@@ -42,28 +40,8 @@ def _holds(folder: Path) -> bool:
     return any(path.stem.lower().endswith(ENDING.lower()) for path in images_in(folder / "test"))
 
 
-def _find(root: Path) -> Path:
-    wanted = f"train and test with images and their masks NAME{ENDING}.png"
-    return find_rearranged(root, (NAME, "ksdd2")) or find_single(NAME, root, FACTS, _holds, wanted)
-
-
-def classes(root: Path) -> Sequence[str]:
-    """The only class. Raises ``DataError`` where it isn't there."""
-    _find(root)
-    return FACTS.classes
-
-
-def load(root: Path, class_name: str) -> Task:
-    """Find the images, and their labels by their masks.
-
-    Raises:
-        UnknownNameError: another class.
-        DataError: it isn't there, or has no test image.
-    """
-    check_class(NAME, class_name, FACTS.classes)
-    base = _find(root)
-    if not _holds(base):
-        return with_counts(read_tree(NAME, NAME, base, place=base), FACTS)
+def read(base: Path, _: None) -> Task:
+    """Find the images, and their labels by their masks. Raises ``DataError`` where there is no test image."""
     train, test = read_pairs([base / "train"], ENDING), read_pairs([base / "test"], ENDING)
     left_out = f"{NAME}: {plural(len(train.bad), 'defective image')} of the training part left out."
     unused = [path.relative_to(base).as_posix() for path in (*train.unused, *test.unused)]
@@ -72,10 +50,16 @@ def load(root: Path, class_name: str) -> Task:
         train_place=base / "train", remarks=(left_out, *passed_over(NAME, unused)),
     )  # fmt: skip
     check_has_test(task, base / "test")
-    return with_counts(task, FACTS)
+    return task
+
+
+KOLEKTORSDD2 = Single(
+    NAME, "KolektorSDD2: a surface with defects", FACTS, _holds,
+    f"train and test with images and their masks NAME{ENDING}.png", read, copies=(NAME, "ksdd2"),
+)  # fmt: skip
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``kolektorsdd2``."""
-    return [Dataset(NAME, "KolektorSDD2: a surface with defects", classes, load, FACTS.page, facts=FACTS)]
+    return [KOLEKTORSDD2.dataset()]

@@ -10,18 +10,15 @@ in ``plain``. Masks have soft edges: a pixel is defective where its value is hig
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
 from adbench.api import Counts, DataError, Facts, reason
 
-from .counted import with_counts
-from .layout import check_class, check_has_test, folders_in, images_in, passed_over
+from .layout import check_has_test, folders_in, images_in, passed_over
 from .names import plural
 from .paired import USUAL, SplitOptions, divide
-from .roots import find_rearranged, find_single
-from .tree import read_tree
+from .single import Single
 
 NAME = "mtd"
 FREE = "MT_Free"
@@ -52,30 +49,8 @@ def _holds(folder: Path) -> bool:
     return (folder / FREE / "Imgs").is_dir()
 
 
-def _find(root: Path) -> Path:
-    names = (NAME, "magnetic_tile")
-    return find_rearranged(root, names) or find_single(
-        NAME, root, FACTS, _holds, f"{FREE}/Imgs, MT_Crack/Imgs and others"
-    )
-
-
-def classes(root: Path) -> Sequence[str]:
-    """The only class. Raises ``DataError`` where it isn't there."""
-    _find(root)
-    return FACTS.classes
-
-
-def load(options: SplitOptions, root: Path, class_name: str) -> Task:
-    """Find the images and masks, and split the good ones.
-
-    Raises:
-        UnknownNameError: another class.
-        DataError: it isn't there, or has no test image.
-    """
-    check_class(NAME, class_name, FACTS.classes)
-    base = _find(root)
-    if not _holds(base):
-        return with_counts(read_tree(NAME, NAME, base, place=base), FACTS)
+def read(base: Path, options: SplitOptions) -> Task:
+    """Find the images and masks, and split the good ones. Raises ``DataError`` for an unreadable list, or no test."""
     kinds = [folder for folder in folders_in(base) if (folder / "Imgs").is_dir()]
     read = {kind: _Kind(kind) for kind in kinds}
     good = [sample for kind, found in read.items() if kind.name == FREE for sample in found.samples]
@@ -90,7 +65,7 @@ def load(options: SplitOptions, root: Path, class_name: str) -> Task:
         train_place=base / FREE, options=options, remarks=(line, *dark, *passed_over(NAME, [*others, *unused])),
     )  # fmt: skip
     check_has_test(task, base)
-    return with_counts(task, FACTS)
+    return task
 
 
 class _Kind:
@@ -136,15 +111,13 @@ def _lines(listed: Path) -> list[str]:
         raise DataError(f"list {listed}", found=found, wanted="names of images in UTF-8") from error
 
 
-def reader(options: SplitOptions = USUAL) -> Dataset:
-    """The reader with other options."""
-    return Dataset(
-        NAME, "MTD: magnetic tiles", classes, partial(load, options), FACTS.page,
-        options=options, configure=reader, facts=FACTS,
-    )  # fmt: skip
+MTD = Single(
+    NAME, "MTD: magnetic tiles", FACTS, _holds, f"{FREE}/Imgs, MT_Crack/Imgs and others", read,
+    copies=(NAME, "magnetic_tile"),
+)  # fmt: skip
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``mtd``."""
-    return [reader()]
+    return [MTD.dataset(USUAL)]

@@ -11,9 +11,7 @@ from pathlib import Path
 from adbench import Dataset, Task, hookimpl
 from adbench.api import Archive, Counts, Facts
 
-from .counted import with_counts
-from .layout import check_class
-from .roots import find_single
+from .single import Single
 from .tree import read_tree
 
 NAME = "vad"
@@ -34,28 +32,18 @@ def _holds(folder: Path) -> bool:
     return (folder / "train" / "bad").is_dir() or (folder / "test" / UNSEEN).is_dir()
 
 
-def _find(root: Path) -> Path:
-    return find_single(NAME, root, FACTS, _holds, f"train/good, train/bad, test/good, test/bad and test/{UNSEEN}")
+def read(base: Path, _: None) -> Task:
+    """Find the images; both kinds of defective ones are types of defect. Raises ``DataError`` without a test image."""
+    return read_tree(NAME, NAME, base)
 
 
-def classes(root: Path) -> Sequence[str]:
-    """The only class. Raises ``DataError`` where it isn't there."""
-    _find(root)
-    return FACTS.classes
-
-
-def load(root: Path, class_name: str) -> Task:
-    """Find the images; both kinds of defective ones are types of defect.
-
-    Raises:
-        UnknownNameError: another class.
-        DataError: it isn't there, or has no test image.
-    """
-    check_class(NAME, class_name, FACTS.classes)
-    return with_counts(read_tree(NAME, NAME, _find(root)), FACTS)
+VAD = Single(
+    NAME, "VAD: piezoelectric parts, no masks", FACTS, _holds,
+    f"train/good, train/bad, test/good, test/bad and test/{UNSEEN}", read,
+)  # fmt: skip
 
 
 @hookimpl
 def adbench_datasets() -> Sequence[Dataset]:
     """Offer ``vad``."""
-    return [Dataset(NAME, "VAD: piezoelectric parts, no masks", classes, load, FACTS.page, facts=FACTS)]
+    return [VAD.dataset()]
