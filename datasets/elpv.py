@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.api import Archive, Counts, DataError, Facts, Range, reason
+from adbench.api import Archive, Counts, DataError, Facts, Range
 
 from .counted import with_counts
-from .layout import check_class, check_has_test, check_root, images_in, passed_over
+from .layout import check_class, check_has_test, check_root, images_in, lines_of, passed_over
 from .names import plural
 from .paired import BAD, SplitOptions, divide
 from .roots import candidates, nothing
@@ -114,13 +114,8 @@ def load(options: ElpvOptions, root: Path, class_name: str) -> Task:
 
 def _read(path: Path) -> list[tuple[str, float]]:
     """The image and the probability of each line: "images/cell0001.png  1.0  mono"."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = reason(error) if isinstance(error, OSError) else str(error)
-        raise DataError(f"labels {path}", found=found, wanted="a text file") from error
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(path, "labels", "a text file"), 1):
         parts = line.replace(",", " ").split()
         if not parts:
             continue

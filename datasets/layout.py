@@ -216,3 +216,21 @@ def passed_over(where: str, names: Sequence[str]) -> list[str]:
     unread = sorted({suffix for name in names if (suffix := Path(name).suffix.lower()) in UNREAD})
     convert = f" Images in {', '.join(unread)} are not read: convert them to PNG or TIFF." if unread else ""
     return [f"{where}: passed over: {', '.join(names[:LISTED])}{more}.{convert}"]
+
+
+def lines_of(path: Path, thing: str, wanted: str) -> list[str]:
+    """The lines of a text file, also where an editor has put a byte order mark in front.
+
+    Args:
+        path: the file.
+        thing: what it is, for messages.
+        wanted: what should be in it, for messages.
+
+    Raises:
+        DataError: it can't be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        found = reason(error) if isinstance(error, OSError) else "bytes that are no UTF-8"
+        raise DataError(f"{thing} {path}", found=found, wanted=wanted) from error

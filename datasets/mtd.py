@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.api import Counts, DataError, Facts, reason
+from adbench.api import Counts, Facts
 
-from .layout import check_has_test, folders_in, images_in, passed_over
+from .layout import check_has_test, folders_in, images_in, lines_of, passed_over
 from .names import plural
 from .paired import USUAL, SplitOptions, divide
 from .single import Single
@@ -91,7 +91,9 @@ def _split(
     """Training images, good test images, and a line that says where the split comes from."""
     listed = base / LIST
     if listed.is_file():
-        names = {Path(line.strip()).stem for line in _lines(listed) if line.strip()}
+        names = {
+            Path(line.strip()).stem for line in lines_of(listed, "list", "names of images in UTF-8") if line.strip()
+        }
         train = tuple(sample for sample in good if sample.path.stem in names)
         test = tuple(sample for sample in good if sample.path.stem not in names)
         how = f"as {LIST} says"
@@ -100,15 +102,6 @@ def _split(
         how = f"test_share={options.test_share:g}, no official split"
     line = f"{NAME}: {plural(len(train), 'good image')} for training, {len(test)} for testing ({how})."
     return train, test, line
-
-
-def _lines(listed: Path) -> list[str]:
-    """The lines of the list, also where an editor has put a byte order mark in front. Raises ``DataError``."""
-    try:
-        return listed.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        found = reason(error) if isinstance(error, OSError) else "bytes that are no UTF-8"
-        raise DataError(f"list {listed}", found=found, wanted="names of images in UTF-8") from error
 
 
 MTD = Single(
