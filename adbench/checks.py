@@ -4,6 +4,7 @@
 """
 
 from .run.check_dataset import check_dataset
-from .run.check_method import CheckResult, check_method, run
+from .run.check_method import check_method, run
+from .run.check_outcome import CheckResult
 
 __all__ = ["CheckResult", "check_dataset", "check_method", "run"]

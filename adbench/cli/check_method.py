@@ -15,7 +15,7 @@ from .console import load_plugins, print_tables, print_tracebacks, say, status_l
 
 if TYPE_CHECKING:
     from ..run.audit import Auditor
-    from ..run.check_method import CheckResult
+    from ..run.check_outcome import CheckResult
     from ..util.threads import Choice
 
 

@@ -21,7 +21,7 @@ from .tables import Column, Table
 
 if TYPE_CHECKING:
     from ..results.audits import Check
-    from ..run.check_method import CheckResult
+    from ..run.check_outcome import CheckResult
 
 
 def methods(registry: Registry, audits: Mapping[str, str] | None = None) -> Table[Method]:

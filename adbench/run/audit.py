@@ -15,7 +15,7 @@ from ..results import audits
 from ..results.audits import Audit, Check
 from ..util import numerics
 from .check_bench import small_options, usual_preset
-from .check_method import CheckResult
+from .check_outcome import CheckResult
 from .identity import Identifier, backbone_codes
 from .summary import environment
 

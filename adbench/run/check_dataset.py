@@ -21,17 +21,9 @@ from ..api.data import TEST, TRAIN, Dataset, Sample, Task
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, described, type_text
 from ..util.files import cache_folder
 from ..util.text import plural
-from .check_method import CheckResult, require_passed
+from .check_outcome import CheckResult, FailedError, SkippedError, require_passed
 
 NO_CLASS = "adbench-check-no-such-class"
-
-
-class _FailedError(Exception):
-    """The fault that a check found."""
-
-
-class _SkippedError(Exception):
-    """The reason why a check can't be made."""
 
 
 def run(
@@ -83,9 +75,9 @@ def check_dataset(dataset: Dataset | str, root: str | Path, *, plugin_files: Seq
 def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> CheckResult:
     try:
         return CheckResult(title, "passed", check(subject))
-    except _SkippedError as skipped:
+    except SkippedError as skipped:
         return CheckResult(title, "skipped", str(skipped))
-    except _FailedError as failed:
+    except FailedError as failed:
         return CheckResult(title, "failed", str(failed))
     except PLUGIN_ERRORS as error:  # any error of a reader is its own failure
         return CheckResult(title, "failed", described(error), error)
@@ -102,7 +94,7 @@ class _Subject:
     def root(self) -> Path:
         """The data set's folder."""
         if self.given is None:
-            raise _SkippedError("no --data-root")
+            raise SkippedError("no --data-root")
         return self.given
 
     @cached_property
@@ -110,7 +102,7 @@ class _Subject:
         """Names of the classes."""
         found = self.dataset.classes(self.root)
         if isinstance(found, str) or not all(isinstance(name, str) and name for name in found):
-            raise _FailedError(f"found {type_text(found)}, wanted a list of texts")
+            raise FailedError(f"found {type_text(found)}, wanted a list of texts")
         return list(found)
 
     @cached_property
@@ -119,7 +111,7 @@ class _Subject:
         found = [self.dataset.load(self.root, name) for name in self.classes]
         for name, task in zip(self.classes, found, strict=True):
             if not isinstance(task, Task):
-                raise _FailedError(f"load({name!r}) returned {type_text(task)}, wanted a Task")
+                raise FailedError(f"load({name!r}) returned {type_text(task)}, wanted a Task")
         return found
 
 
@@ -134,14 +126,14 @@ def _refuses(call: Callable[[], object], what: str) -> None:
     except AdbenchError:
         return
     except PLUGIN_ERRORS as error:
-        raise _FailedError(f"{what} ends in {described(error)}, wanted a DataError or UnknownNameError") from error
-    raise _FailedError(f"{what} is no error, wanted a DataError or UnknownNameError")
+        raise FailedError(f"{what} ends in {described(error)}, wanted a DataError or UnknownNameError") from error
+    raise FailedError(f"{what} is no error, wanted a DataError or UnknownNameError")
 
 
 def _missing(subject: _Subject) -> str:
     """A folder that is not there ends in a message."""
     if not subject.dataset.needs_root:
-        raise _SkippedError("it makes its images itself")
+        raise SkippedError("it makes its images itself")
     with tempfile.TemporaryDirectory(prefix="adbench-check-") as folder:
         place = Path(folder) / "missing"
         _refuses(lambda: list(subject.dataset.classes(place)), "naming the classes of a missing folder")
@@ -154,7 +146,7 @@ def _classes(subject: _Subject) -> str:
     found = subject.classes
     twice = sorted({name for name in found if found.count(name) > 1})
     if twice or not found:
-        raise _FailedError(f"{', '.join(twice)} twice" if twice else "no class, wanted at least one, or a DataError")
+        raise FailedError(f"{', '.join(twice)} twice" if twice else "no class, wanted at least one, or a DataError")
     return plural(len(found), "class") if len(found) == 1 else f"{len(found)} classes"
 
 
@@ -169,12 +161,12 @@ def _loads(subject: _Subject) -> str:
     """Each class has images to train on and to test, and says whose they are."""
     for name, task in zip(subject.classes, subject.tasks, strict=True):
         if (task.dataset, task.class_name) != (subject.dataset.name, name):
-            raise _FailedError(f"load({name!r}) returned a Task of {task.dataset}/{task.class_name}")
+            raise FailedError(f"load({name!r}) returned a Task of {task.dataset}/{task.class_name}")
         for part, samples in task.splits.items():
             if not samples and part != TRAIN:  # without training images only zero-shot methods can run
-                raise _FailedError(f"{name} has no image in {part}")
+                raise FailedError(f"{name} has no image in {part}")
         if task.problems:
-            raise _FailedError(f"{name}: {task.problems[0]}")
+            raise FailedError(f"{name}: {task.problems[0]}")
     count = sum(len(samples) for task in subject.tasks for samples in task.splits.values())
     return f"{count} images"
 
@@ -188,10 +180,10 @@ def _files(subject: _Subject) -> str:
             for sample in samples:
                 for path in sample.files:
                     if not path.is_file():
-                        raise _FailedError(f"{path} in {task.class_name}/{part} is no file")
+                        raise FailedError(f"{path} in {task.class_name}/{part} is no file")
                 masks += len(sample.masks)
                 if places.setdefault(sample.path, part) != part:
-                    raise _FailedError(f"{sample.path} is in {places[sample.path]} and in {part}")
+                    raise FailedError(f"{sample.path} is in {places[sample.path]} and in {part}")
     return f"{masks} masks"
 
 
@@ -202,12 +194,12 @@ def _labels(subject: _Subject) -> str:
             wrong = next((sample for sample in samples if _is_wrong(sample, part)), None)
             if wrong is not None:
                 mask = " and a mask" if wrong.mask else ""
-                raise _FailedError(f"{wrong.path} in {part} has the label {wrong.label!r}{mask}")
+                raise FailedError(f"{wrong.path} in {part} has the label {wrong.label!r}{mask}")
             if not any(sample.is_labelled for sample in samples):
                 continue
             kinds = {sample.label for sample in samples}
             if part in (task.tests or {TEST: ()}) and len(kinds) < 2:
-                raise _FailedError(f"{task.class_name}/{part} has only images of label {kinds.pop()}")
+                raise FailedError(f"{task.class_name}/{part} has only images of label {kinds.pop()}")
     return ""
 
 

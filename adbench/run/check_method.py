@@ -16,10 +16,10 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -33,6 +33,7 @@ from ..util.errors import PLUGIN_ERRORS, SizeError, UsageError, described
 from ..util.text import plural
 from . import checkpoint
 from .check_bench import SIZE, CheckBench, MadeImages, difference, rows_of, small_options, through_a_file
+from .check_outcome import CheckResult, FailedError, SkippedError, require_passed
 from .evaluate import TestScores
 from .session import Session
 from .verify import ALIKE
@@ -42,29 +43,6 @@ SAME = 1e-5
 
 ON_GPU = 1e-2
 """Share of the spread by which scores may differ between a CPU and a GPU."""
-
-Outcome = Literal["passed", "failed", "skipped"]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """Result of one check: ``reason`` says briefly what was found, or why it was skipped.
-
-    ``error`` is what the method raised, if it did.
-    """
-
-    check: str
-    outcome: Outcome
-    reason: str = ""
-    error: BaseException | None = field(default=None, compare=False)
-
-
-class _FailedError(Exception):
-    """The fault that a check found."""
-
-
-class _SkippedError(Exception):
-    """The reason why a check can't be made."""
 
 
 def run(
@@ -128,23 +106,16 @@ def check_method(
     require_passed(method if isinstance(method, str) else method.name, results)
 
 
-def require_passed(name: str, results: Sequence[CheckResult]) -> None:
-    """Raise ``AssertionError`` if a check of ``name`` failed; the message lists which, and why."""
-    failed = [f"{result.check}: {result.reason}" for result in results if result.outcome == "failed"]
-    if failed:
-        raise AssertionError(f"{name} failed {len(failed)} of {len(results)} checks:\n" + "\n".join(failed))
-
-
 def _one(title: str, check: Callable[[_Subject], str], subject: _Subject) -> CheckResult:
     try:
         return CheckResult(title, "passed", check(subject))
-    except _SkippedError as skipped:
+    except SkippedError as skipped:
         return CheckResult(title, "skipped", str(skipped))
     except UsageError as error:
         if check is _runs:  # the method can't be checked before the user corrects this
             raise
         return CheckResult(title, "failed", described(error))
-    except _FailedError as failed:
+    except FailedError as failed:
         return CheckResult(title, "failed", str(failed))
     except PLUGIN_ERRORS as error:  # any error of a method is its own failure
         return CheckResult(title, "failed", described(error) + _place(error, subject.method), error)
@@ -236,7 +207,7 @@ class _Subject:
     def need_repeatable(self) -> None:
         """Skip a check that needs the same scores from the same seed if they differ."""
         if not self.again[0] <= SAME:
-            raise _SkippedError("can't be checked while the same seed gives other scores")
+            raise SkippedError("can't be checked while the same seed gives other scores")
 
 
 def _rounded(size: Size, multiple: int) -> Size:
@@ -248,7 +219,7 @@ def _rounded(size: Size, multiple: int) -> Size:
 def _require(found: float, limit: float, what: str) -> None:
     if not found <= limit:
         amount = f"by {found:.1%} of their spread" if found < float("inf") else "altogether"
-        raise _FailedError(f"{what} {amount}")
+        raise FailedError(f"{what} {amount}")
 
 
 def _runs(subject: _Subject) -> str:
@@ -300,7 +271,7 @@ def _settings(subject: _Subject) -> str:
     """It trains and scores in each of its settings: on two classes, on one image, on none."""
     others = [setting for setting in subject.method.settings if setting != "one-class"]
     if not others:
-        raise _SkippedError("it supports one-class only")
+        raise SkippedError("it supports one-class only")
     bench, store = subject.bench, subject.bench.made.test(1)
     for setting in others:
         try:
@@ -308,7 +279,7 @@ def _settings(subject: _Subject) -> str:
             bench.train(detector, shown=store, images=bench.training(setting))
             bench.score(detector, store)
         except Exception as error:
-            raise _FailedError(f"{setting}: {described(error)}") from error
+            raise FailedError(f"{setting}: {described(error)}") from error
     return ", ".join(others)
 
 
@@ -332,9 +303,7 @@ def _options(subject: _Subject) -> str:
         back = options_module.from_json(subject.method.options, json.loads(text), owner=subject.method.name)
         if back != options:
             first = next(key for key in vars(options) if getattr(options, key) != getattr(back, key))
-            raise _FailedError(
-                f"{name}: {first} is {getattr(options, first)!r} and comes back {getattr(back, first)!r}"
-            )
+            raise FailedError(f"{name}: {first} is {getattr(options, first)!r} and comes back {getattr(back, first)!r}")
     return f"{len(subject.method.presets)} presets"
 
 
@@ -344,7 +313,7 @@ def _resumes(subject: _Subject) -> str:
     bench, store = subject.bench, subject.bench.made.test(1)
     broken = bench.build(0)
     if bench.train(broken, shown=store, epochs=1):
-        raise _SkippedError("it trains in a single epoch")
+        raise SkippedError("it trains in a single epoch")
     state = through_a_file(Session().to_state(broken, bench.device))
     resumed = bench.build(0)
     Session.from_state(state, resumed, bench.device)
@@ -357,9 +326,9 @@ def _memory(subject: _Subject) -> str:
     """A dropped detector frees its tensors."""
     _, gone, left = subject.again
     if not gone:
-        raise _FailedError("the detector is still in memory: something outside it, such as a global, refers to it")
+        raise FailedError("the detector is still in memory: something outside it, such as a global, refers to it")
     if left > 0:
-        raise _FailedError(f"{left} tensors are left behind")
+        raise FailedError(f"{left} tensors are left behind")
     return ""
 
 
@@ -371,7 +340,7 @@ def _tensors() -> int:
 def _on_gpu(subject: _Subject) -> str:
     """It trains on a GPU, and a state from the CPU has the same scores there."""
     if not torch.cuda.is_available():
-        raise _SkippedError("no CUDA device here")
+        raise SkippedError("no CUDA device here")
     here, store = subject.bench, subject.bench.made.test(1)
     there = replace(here, device=torch.device("cuda"))
     there.score(there.fitted(0, shown=store), store)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..api.registry import Plugin, Registry
 from ..util.errors import AdbenchError, PluginError
 from . import check_dataset, check_method
-from .check_method import CheckResult
+from .check_outcome import CheckResult
 
 LOADS = "loads"
 """The check that the plugin can be imported and its hooks return what they should."""

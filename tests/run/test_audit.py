@@ -12,7 +12,7 @@ from made_results import make_audit
 from adbench.api import registry as plugins
 from adbench.results import audits
 from adbench.run.audit import Auditor
-from adbench.run.check_method import CheckResult
+from adbench.run.check_outcome import CheckResult
 from adbench.util.numerics import NUMERICS
 
 PLUGIN = Path(bad.__file__)
