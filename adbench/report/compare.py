@@ -55,6 +55,17 @@ class _Row:
     is_mean: bool = False
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """The variants of a board that are compared by one metric, and with what: see the arguments of ``compare``."""
+
+    board: Board
+    variants: Sequence[Variant]
+    metric: str
+    published: PublishedNumbers | None
+    confidence: Confidence | None
+
+
 def compare(
     results: Sequence[Result],
     names: Sequence[str],
@@ -101,28 +112,21 @@ def compare(
     for board in found:
         chosen = _choose(board, names)
         for metric in (metrics or usual_metrics(board)) if chosen else ():
-            tables += _side_by_side(board, chosen, metric, vs_published, confidence, every_pair, by_class)
+            tables += _side_by_side(_Asked(board, chosen, metric, vs_published, confidence), every_pair, by_class)
             tables += [oracle_module.of_comparison(board, chosen, metric)] if oracle else []
     return tables
 
 
-def _side_by_side(
-    board: Board,
-    variants: Sequence[Variant],
-    metric: str,
-    published: PublishedNumbers | None,
-    confidence: Confidence | None,
-    every_pair: bool | None,
-    by_class: bool,
-) -> list[AnyTable]:
+def _side_by_side(asked: _Asked, every_pair: bool | None, by_class: bool) -> list[AnyTable]:
     """The values and the pairs. For many variants people see one row each; programs always see all."""
     from . import across, pairs  # with NumPy
 
+    board, variants, metric, confidence = asked.board, asked.variants, asked.metric, asked.confidence
     many = len(variants) > MANY
     every = not many if every_pair is None else every_pair
-    values: AnyTable = _table(board, variants, metric, published, confidence)
+    values: AnyTable = _table(asked)
     pair_table = pairs.table(board, variants, metric, confidence, every=every) if confidence is not None else None
-    if not many or by_class or published is not None:
+    if not many or by_class or asked.published is not None:
         return [values] if pair_table is None else [values, pair_table]
     tables: list[AnyTable] = [across.table(board, variants, metric, confidence), replace(values, audience="programs")]
     if pair_table is not None:
@@ -143,22 +147,17 @@ def _choose(board: Board, names: Sequence[str]) -> list[Variant]:
     return list({variant.label: variant for variant in chosen}.values())
 
 
-def _table(
-    board: Board,
-    variants: Sequence[Variant],
-    metric: str,
-    published: PublishedNumbers | None,
-    confidence: Confidence | None,
-) -> Table[_Row]:
+def _table(asked: _Asked) -> Table[_Row]:
+    board, variants, metric, confidence = asked.board, asked.variants, asked.metric, asked.confidence
     classes = list(dict.fromkeys(name for variant in variants for name in variant.runs))
     common = [name for name in classes if all(name in variant.runs for variant in variants)]
     protocols = Protocols(variants, [metric])
-    policy = "" if published is None else " (last)"
+    policy = "" if asked.published is None else " (last)"
     values = [replace(_last(variant, metric), title=f"{protocols.marked(variant)}{policy}") for variant in variants]
     others = [_difference(f"{each.key} - {values[0].key}", each, values[0]) for each in values[1:]]
     notes = _notes(classes, common, values)
-    if published is not None:
-        extra, said = _against_published(board.dataset, variants, metric, classes, published)
+    if asked.published is not None:
+        extra, said = _against_published(board.dataset, variants, metric, classes, asked.published)
         others += extra
         notes += [*said, *_fewer_notes(extra, common)]
     columns: list[Column[_Row]] = [*of_class(board, metric, protocols.differ, lambda row: row.name)]

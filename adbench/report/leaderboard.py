@@ -68,11 +68,12 @@ def leaderboard(
     tables: list[AnyTable] = []
     for board in found:
         shown = shown_metrics(metric, metrics or usual_metrics(board))
+        view = _View(metric, shown, threshold, confidence, letters, ties or confidence, latencies)
         for variant in board.variants if by_class else ():
-            tables.append(_class_table(board, variant, metric, shown, threshold, confidence, latencies))
+            tables.append(_class_table(board, variant, view))
             tables += [oracle_module.of_variant(board, variant, shown)] if oracle else []
         if not by_class:
-            tables.append(_ranking(board, metric, shown, threshold, confidence, letters, ties or confidence, latencies))
+            tables.append(_ranking(board, view))
             tables += [oracle_module.of_ranking(board, metric, shown)] if oracle else []
     if rank_by is not None:
         tables.append(ranks.table(found, metric, rank_by))
@@ -96,6 +97,19 @@ def usual_metrics(board: Board) -> tuple[str, ...]:
 def shown_metrics(metric: str, metrics: Sequence[str]) -> tuple[str, ...]:
     """The metrics to show in a ranking by ``metric``, beside others."""
     return tuple(metrics) if metric in metrics else (metric, *metrics)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What tables show of results: see the arguments of ``leaderboard``; ``shown`` are metrics that people see."""
+
+    metric: str
+    shown: Sequence[str]
+    threshold: bool
+    confidence: Confidence | None
+    letters: bool
+    ties: Confidence | None
+    latencies: Latencies | None
 
 
 @dataclass(frozen=True)
@@ -124,9 +138,7 @@ class _Row:
         return mean(map(of_class, self.line.classes))
 
 
-def _metric_columns(
-    shown: Sequence[str], ranked: str, protocols: Protocols, confidence: Confidence | None, several_seeds: bool
-) -> list[Column[_Row]]:
+def _metric_columns(view: _View, protocols: Protocols, *, several_seeds: bool) -> list[Column[_Row]]:
     """The metrics, each with its interval and its spread over seeds if wanted, and with its protocol.
 
     Programs see all metrics.
@@ -136,12 +148,12 @@ def _metric_columns(
         return row.variant, row.line.classes
 
     columns: list[Column[_Row]] = []
-    for name in shown:
-        columns.append(_metric_column(name, "main" if name == ranked else "other"))
-        if confidence is not None:
-            columns += doubt_columns(confidence, name, about, prefix=f"{name}_", several_seeds=several_seeds)
+    for name in view.shown:
+        columns.append(_metric_column(name, "main" if name == view.metric else "other"))
+        if view.confidence is not None:
+            columns += doubt_columns(view.confidence, name, about, prefix=f"{name}_", several_seeds=several_seeds)
         columns += protocols.columns_after(name, lambda row: row.runs)
-    columns += [_metric_column(name, "other", "programs") for name in METRIC_NAMES if name not in shown]
+    columns += [_metric_column(name, "other", "programs") for name in METRIC_NAMES if name not in view.shown]
     return columns
 
 
@@ -149,10 +161,9 @@ def _metric_column(name: str, role: Role, audience: Audience = "all") -> Column[
     return Column(name, TITLES[name], lambda row: row.line.values[name], "percent", audience, role)
 
 
-def _confidence_notes(
-    confidence: Confidence | None, lines: Sequence[Line], shown: Sequence[str], seeds: int, *, letters: bool = False
-) -> list[str]:
+def _confidence_notes(view: _View, lines: Sequence[Line], seeds: int, *, letters: bool = False) -> list[str]:
     """Explain the intervals, and name the variants without them."""
+    confidence, shown = view.confidence, view.shown
     if confidence is None:
         return []
     variants = list({line.variant.label: line.variant for line in lines}.values())
@@ -235,16 +246,8 @@ def _memory_column() -> Column[_Row]:
 # ---------------------------------------------------------------- the ranking
 
 
-def _ranking(
-    board: Board,
-    metric: str,
-    shown: Sequence[str],
-    threshold: bool,
-    confidence: Confidence | None,
-    letters: bool,
-    ties: Confidence | None,
-    latencies: Latencies | None,
-) -> Table[_Row]:
+def _ranking(board: Board, view: _View) -> Table[_Row]:
+    metric, shown, confidence = view.metric, view.shown, view.confidence
     lines, rest = ranking.lines(board, metric, METRIC_NAMES)
     variants = [line.variant for line in (*lines, *rest)]
     seeds = max(variant.seeds for variant in variants)
@@ -269,12 +272,12 @@ def _ranking(
         label_column(runs_on(board), lambda row: row.variant.all_runs),
         Column("classes", "classes", lambda row: len(row.line.classes), "count"),
         Column("seeds", "seeds", lambda row: row.variant.seeds, "count"),
-        *([] if confidence is None else _best_columns(letters)),
-        *_metric_columns(shown, metric, protocols, confidence, seeds > 1),
-        *_rate_columns(threshold, variants),
+        *([] if confidence is None else _best_columns(view.letters)),
+        *_metric_columns(view, protocols, several_seeds=seeds > 1),
+        *_rate_columns(view.threshold, variants),
         _time_column("fit_seconds", "fit s/class", "fit", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
-        *latency_columns(latencies, runs_on(board), lambda row: row.runs),
+        *latency_columns(view.latencies, runs_on(board), lambda row: row.runs),
         _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.variant.all_runs),
         *protocols.columns(lambda row: row.variant.all_runs),
@@ -284,16 +287,16 @@ def _ranking(
         *ranking.undefined_notes(lines, shown),
         *missing.of_means([(line.variant, line.classes) for line in (*lines, *rest)], shown),
         *([BEST_NOTE] if any(p is not None for p in best) else []),
-        *_confidence_notes(confidence, [*lines, *rest], shown, seeds, letters=letters),
+        *_confidence_notes(view, [*lines, *rest], seeds, letters=view.letters),
         *board.remarks,
         *tie_notes(variants),
-        *threshold_notes(variants, shown=threshold),
+        *threshold_notes(variants, shown=view.threshold),
         *timing_notes(runs_on(board)),
-        *latency_notes(latencies, runs_on(board)),
+        *latency_notes(view.latencies, runs_on(board)),
         *protocols.notes(),
     )
     title = f"{board.title}: ranked by {TITLES[metric]} (%) at the last epoch"
-    return Table(title, columns, (*rows, *map(_Row, rest)), notes, marks=_marks(lines, shown, ties))
+    return Table(title, columns, (*rows, *map(_Row, rest)), notes, marks=_marks(lines, shown, view.ties))
 
 
 def _marks(lines: Sequence[Line], shown: Sequence[str], ties: Confidence | None) -> BestMarks:
@@ -310,10 +313,8 @@ def _marks(lines: Sequence[Line], shown: Sequence[str], ties: Confidence | None)
 # ---------------------------------------------------------------- one variant, class by class
 
 
-def _class_table(
-    board: Board, variant: Variant, metric: str, shown: Sequence[str], threshold: bool, confidence: Confidence | None,
-    latencies: Latencies | None,
-) -> Table[_Row]:  # fmt: skip
+def _class_table(board: Board, variant: Variant, view: _View) -> Table[_Row]:
+    shown = view.shown
     protocols = Protocols([variant], shown)
 
     def line(classes: Sequence[str]) -> Line:
@@ -336,23 +337,23 @@ def _class_table(
             "seeds", "seeds", lambda row: min(len(variant.runs[name]) for name in row.line.classes), "count",
             "all" if variant.seeds > 1 else "programs",
         ),
-        *_metric_columns(shown, metric, protocols, confidence, variant.seeds > 1),
+        *_metric_columns(view, protocols, several_seeds=variant.seeds > 1),
         Column(
             "threshold", "threshold",
             lambda row: None if row.is_mean else variant.threshold(row.name, "value"), "score",
-            "all" if threshold else "programs",
+            "all" if view.threshold else "programs",
         ),
-        *_rate_columns(threshold, [variant]),
+        *_rate_columns(view.threshold, [variant]),
         _time_column("seconds", "seconds", "total", "seconds"),
         _time_column("images_per_second", "images/s", "images_per_second", "rate"),
-        *latency_columns(latencies, variant.all_runs, lambda row: row.runs),
+        *latency_columns(view.latencies, variant.all_runs, lambda row: row.runs),
         _memory_column(),
         *timing_columns(runs_on(board), lambda row: row.runs),
         *protocols.columns(lambda row: row.runs),
     )  # fmt: skip
     notes += missing.of_variants([variant], shown)
-    notes += [*_confidence_notes(confidence, [row.line for row in rows], shown, variant.seeds), *board.remarks]
-    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=threshold)]
-    notes += [*timing_notes(runs_on(board)), *latency_notes(latencies, variant.all_runs), *protocols.notes()]
+    notes += [*_confidence_notes(view, [row.line for row in rows], variant.seeds), *board.remarks]
+    notes += [*tie_notes([variant]), *threshold_notes([variant], shown=view.threshold)]
+    notes += [*timing_notes(runs_on(board)), *latency_notes(view.latencies, variant.all_runs), *protocols.notes()]
     title = f"{variant.label} on {board.title}: metrics in % at the last epoch"
     return Table(title, columns, rows, tuple(notes), (footer,))
