@@ -266,16 +266,23 @@ def relative_path(path: Path, root: Path) -> str:
 class Dataset:
     """A data set reader.
 
-    ``classes(root)`` names the classes; ``load(root, class_name)`` finds the images of one without
-    opening them. Both raise ``DataError`` if the folder is missing. A data set that generates itself
-    (``demo``) takes no root: it gets the cache folder.
-
-    A reader with ``options`` reads with them; ``configure`` returns the same reader with other ones.
-
-    ``facts`` has licence, citation, archives and published numbers. ``installed_root`` gives the folder that is read
-    without ``--data-root``: that of an installed package, or None where it isn't installed. ``option_file`` is the name
-    of a TOML file in the root that sets options of the reader; commands read it, and the reader itself never does.
-    ``marking`` is what the user asked to count as defect pixels; ``data_options.with_options`` makes ``load`` heed it.
+    Attributes:
+        name: of the data set.
+        summary: a line about it.
+        classes: called with the root, names the classes; raises ``DataError`` if the folder is missing.
+        load: called with the root and the name of a class, finds its images without opening them; raises ``DataError``
+            if the folder is missing.
+        source: where to get it.
+        needs_root: False for a data set that makes its images itself (``demo``): it gets the cache folder.
+        synthetic: whether a program made the images.
+        options: those that the reader reads with, if it has any.
+        configure: returns the same reader with other options.
+        facts: licence, citation, archives and published numbers.
+        installed_root: gives the folder that is read without ``--data-root``: that of an installed package, or None
+            where it isn't installed.
+        option_file: name of a TOML file in the root that sets options of the reader; commands read it, and the reader
+            itself never does.
+        marking: what the user asked to count as defect pixels; ``data_options.with_options`` makes ``load`` heed it.
     """
 
     name: str

@@ -134,12 +134,18 @@ def _one_of(known: tuple[Word, ...], text: str) -> Word:
 class Method:
     """A method as its plugin declares it.
 
-    ``options`` is a frozen dataclass type derived from ``Options`` with the paper's values as defaults. ``presets``
-    names others (``paper`` is added if it is missing). ``build(options, context)`` makes a small detector without
-    data; torch is imported there and not before. Its second parameter is called ``context`` or annotated as
-    ``BuildContext``; otherwise it gets only the device, as in adbench 0.1. ``settings`` names the settings in which
-    the method can be trained; ``adbench run`` refuses others. ``requirements`` says what the method needs besides
-    training images.
+    Attributes:
+        name: of the method.
+        summary: a line about it.
+        build: makes a small detector without data, of the options and a context; torch is imported there and not
+            before. Its second parameter is called ``context`` or annotated as ``BuildContext``; otherwise it gets only
+            the device, as in adbench 0.1.
+        options: a frozen dataclass type derived from ``Options`` with the paper's values as defaults.
+        presets: named options; ``paper`` is added if it is missing.
+        paper: where it is published.
+        published: numbers that its authors report.
+        settings: in which it can be trained; ``adbench run`` refuses others.
+        requirements: what it needs besides training images.
     """
 
     name: str

@@ -64,26 +64,39 @@ GIVEN, FOUND = "--range", "the training images"
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything that moves a number, except the method.
+    """Everything that moves a number, except the method. In results that are older than a field it has its default.
 
-    ``mask_size`` is the size at which maps and masks are compared, or "native" for each image's own. ``map_resampling``
-    says how maps were resized to it; None if they have that size. ``holdout`` is the requested part of training images
-    to hold out; ``Result.held_out_images`` is the number of images that were held out. ``shots`` is the number of
-    training images of each class in the setting "few-shot". ``classes`` names the classes of one model in the setting
-    "multi-class"; otherwise it is empty. ``test`` names the test split; None is the data set's default. In results that
-    are older than a field it has its default. ``validation`` is the part of the training images that the method kept
-    for its own validation. ``resize_to`` is the size of resized images before the input was cut out of their centre;
-    None if nothing was cut off that way. ``reading`` is how the reader of the data set was asked to find the images;
-    None if they depend on no option of it. ``segf1`` says where the pixel threshold of SegF1 is from; None without one.
-    ``segf1_target`` is the share of false alarms of that threshold where it is the run's own. ``regions`` says in which
-    pixels the regions of defects were looked for; None for those of the resized mask. ``levels`` are the values of
-    black and white in images of more than 8 bits, and ``levels_by`` is ``GIVEN``, ``FOUND`` or the name of the data
-    set's own file; None if all images have 8 bits. ``tile`` is the size of tiles that images were cut into, overlapping
-    by ``overlap`` pixels; ``resize_to`` is then the size of the whole image before that, None for its own. The metrics
-    are those of whole images.
-    ``mask_rule`` says what a mask marks, where the user gave a rule. ``min_defect_area`` are the pixels of the
-    smallest region that counts. ``ignore_mask`` is the digest of what marks the pixels that count in no metric of
-    pixels; None without it.
+    Attributes:
+        size: height and width of the input.
+        resize: how images get to it: "stretch" or "crop".
+        picture_resampling: how their pixels are computed.
+        mask_size: size at which maps and masks are compared, or "native" for each image's own.
+        mask_resampling: how masks get to that size.
+        epoch_policy: the epoch whose numbers count, such as "last".
+        aupro_map: the map that AUPRO is taken from.
+        backbone: its name; None without one.
+        backbone_weights: digest of its weights.
+        precision: of the computation: "off" is float32.
+        map_resampling: how maps were resized to ``mask_size``; None if they have that size.
+        holdout: part of the training images that was to be held out; ``Result.held_out_images`` is their number.
+        setting: what one model was trained on.
+        shots: training images of each class in the setting "few-shot".
+        classes: those of one model in the setting "multi-class"; otherwise empty.
+        test: name of the test split; None is the data set's default.
+        validation: part of the training images that the method kept for its own validation.
+        resize_to: size of resized images before the input was cut out of their centre; None if nothing was cut off that
+            way. With ``tile``: the size of the whole image before it was cut into tiles; None for its own.
+        reading: how the reader of the data set was asked to find the images; None if they depend on no option of it.
+        segf1: where the pixel threshold of SegF1 is from; None without one.
+        regions: in which pixels the regions of defects were looked for; None for those of the resized mask.
+        segf1_target: share of false alarms of SegF1's threshold where that is the run's own.
+        levels: values of black and white in images of more than 8 bits; None if all images have 8.
+        levels_by: what decided them: ``GIVEN``, ``FOUND`` or the name of the data set's own file.
+        tile: size of tiles that images were cut into. The metrics are those of whole images.
+        overlap: pixels that neighbouring tiles have in common.
+        mask_rule: what a mask marks, where the user gave a rule.
+        min_defect_area: pixels of the smallest region that counts.
+        ignore_mask: digest of what marks the pixels that count in no metric of pixels; None without it.
     """
 
     size: Size
@@ -153,10 +166,15 @@ def setting_text(setting: Setting, shots: int | None = None) -> str:
 class Timing:
     """Seconds spent, over all sessions of a resumed run. Of a multi-class run each class has an equal share.
 
-    ``fit`` counts only training; ``score`` and ``evaluate`` count all evaluations. ``features`` counts the backbone if
-    its outputs are cached for later runs: otherwise the second of two methods would look faster. It is None in results
-    of an adbench that counted it with ``fit`` and ``score``. ``images_per_second`` is measured separately: from decoded
-    image to anomaly map, including the backbone, without caches.
+    Attributes:
+        fit: training alone.
+        score: scoring in all evaluations.
+        evaluate: comparing with the ground truth in all evaluations.
+        total: the whole run.
+        images_per_second: from decoded image to anomaly map, including the backbone, without caches; measured
+            separately, and None where it could not be.
+        features: the backbone, if its outputs are cached for later runs: otherwise the second of two methods would look
+            faster. None in results of an adbench that counted it with ``fit`` and ``score``.
     """
 
     fit: float
@@ -184,11 +202,13 @@ class Environment:
 class Identity:
     """The sources of a number besides options and seed: another identity may give another number.
 
-    ``data`` is a digest of the images and masks: their names, labels and contents. ``code`` is a digest of the method's
-    source (``source.digest``). ``numerics`` is the number of the core's numerics (``util/numerics.py``). ``files`` has
-    a digest of the content of each file that an option names, by the option's name, of auxiliary data as "aux.NAME",
-    and of the code of a plugin's backbone as "backbone.NAME". ``classes`` has the digest of the images of each class of
-    a multi-class model; otherwise it is empty.
+    Attributes:
+        data: digest of the images and masks: their names, labels and contents.
+        code: digest of the method's source (``source.digest``).
+        numerics: number of the core's numerics (``util/numerics.py``).
+        files: digest of the content of each file that an option names, by the option's name, of auxiliary data as
+            "aux.NAME", and of the code of a plugin's backbone as "backbone.NAME".
+        classes: digest of the images of each class of a multi-class model; otherwise empty.
     """
 
     data: str
@@ -217,19 +237,52 @@ class DataRoot:
 class Result:
     """Everything that is needed to trust and to reproduce a number.
 
-    ``identity`` is None in results of adbench 0.1. ``fingerprint`` is that of the task; ``content`` is a digest of the
-    bytes of the used images and masks. ``method_package`` is the distribution and version of the method.
-    ``evaluations`` is the number of epochs from which the oracle was chosen. ``threshold`` is None where the training
-    scores suggest none. ``passes`` is the number of micro-batches per batch in training and scoring where memory was
-    short. ``files`` has the SHA-256 digests of the files beside the result, by name, and several with blanks between
-    them while a file is replaced. ``held_out_images`` were held out of the training, besides the ``train_images``.
-    ``tied_images`` is the number of test images that share their score with another one. ``shots`` names the training
-    images that were drawn in the setting "few-shot", before any were held out. ``digest`` is that of the stored
-    numbers. ``label`` are the user's own words. ``data_root`` is where the images lay. ``eval_every`` is what the user
-    asked for. ``evaluated_from`` is the name of the run whose checkpoint was evaluated again at another size, without
-    training; None for a run that was trained. ``undefined`` has the reason for each metric that is None, by its field.
-    ``segf1_threshold`` is the pixel threshold of SegF1. In results that are older than a field it is None, or empty for
-    ``files``, ``label`` and ``undefined``.
+    In results that are older than one of the fields with a default, it has that default.
+
+    Attributes:
+        schema: version of the record.
+        run: name of the run (``job.run_name``).
+        method: its name.
+        preset: its name.
+        overrides: the user's changes of options.
+        options: all of them, in JSON's types.
+        dataset: its name.
+        class_name: name of the class.
+        synthetic: whether a program made the images.
+        fingerprint: that of the task.
+        content: digest of the bytes of the used images and masks.
+        train_images: number of training images.
+        test_images: number of test images.
+        skipped: broken images that were left out, each with what is wrong.
+        seed: of the run.
+        protocol: what else moves the numbers.
+        metrics: of the last epoch.
+        last_epoch: its number.
+        oracle: the best value of each metric over the evaluated epochs.
+        timing: seconds spent.
+        peak_memory_bytes: on a GPU of its allocator, else of the process.
+        parameters: number of trainable ones.
+        environment: machine and software.
+        method_package: distribution and version of the method.
+        command: the command line.
+        finished: when, in UTC.
+        evaluations: number of epochs from which the oracle was chosen.
+        threshold: the suggested one; None where the scores of good images suggest none.
+        passes: micro-batches per batch in training and scoring where memory was short.
+        files: SHA-256 digests of the files beside the result, by name, and several with blanks between them while a
+            file is replaced.
+        held_out_images: number of those held out of the training, besides the ``train_images``.
+        tied_images: number of test images that share their score with another one.
+        identity: of its images and code; None in results of adbench 0.1.
+        shots: training images that were drawn in the setting "few-shot", before any were held out.
+        digest: of the stored numbers.
+        label: the user's own words.
+        data_root: where the images lay.
+        eval_every: epochs between two evaluations, as the user asked for.
+        evaluated_from: name of the run whose checkpoint was evaluated again at another size, without training; None for
+            a run that was trained.
+        undefined: the reason for each metric that is None, by its field.
+        segf1_threshold: pixel threshold of SegF1.
     """
 
     schema: int
