@@ -19,8 +19,9 @@ from adbench.api import registry as plugins
 from adbench.backbones.feature_cache import FeatureCache
 from adbench.run import engine
 from adbench.run.identity import Identifier
-from adbench.run.job import Job, prepare
+from adbench.run.job import Job
 from adbench.run.plan import Plan, choose_classes
+from adbench.run.resolved import prepare
 from adbench.stats import thresholds
 from adbench.util.files import cache_folder
 

@@ -24,7 +24,8 @@ from adbench.results.records import Result as RunResult
 from adbench.results.store import RunFolder
 from adbench.run import engine
 from adbench.run.identity import Identifier
-from adbench.run.job import Job, ResolvedJob, prepare
+from adbench.run.job import Job
+from adbench.run.resolved import ResolvedJob, prepare
 from adbench.run.watch import Watch
 
 TINY = Path(__file__).with_name("tiny_method.py")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ..api import requirements
 from ..util.errors import WeightsError
 from .failures import free_frames
-from .job import Job, ResolvedJob
+from .job import Job
+from .resolved import ResolvedJob
 
 if TYPE_CHECKING:
     from .identity import Identifier

@@ -28,7 +28,8 @@ from ..results.store import RunFolder
 from ..util.errors import DataError, OptionError
 from ..util.text import duration, plural
 from . import engine, retarget
-from .job import FOLDS, Job, ResolvedClass, ResolvedJob
+from .job import FOLDS, Job
+from .resolved import ResolvedClass, ResolvedJob
 from .retarget import Change, Model
 from .watch import Watch
 

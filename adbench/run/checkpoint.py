@@ -31,7 +31,7 @@ from .checkpoint_fields import Fields
 from .provenance import Provenance
 
 if TYPE_CHECKING:
-    from .job import ResolvedJob
+    from .resolved import ResolvedJob
 
 T = TypeVar("T")
 

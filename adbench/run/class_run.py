@@ -31,10 +31,10 @@ from ..util.errors import DataError
 from ..util.memory import MicroBatches
 from .evaluate import TestScores
 from .identity import IGNORED, data_digest, ignored_digest
-from .job import ResolvedClass, ResolvedJob
 from .map_file import require_space
 from .notices import ignored_pixels, lost_defects, mostly_marked
 from .overlay import Scale
+from .resolved import ResolvedClass, ResolvedJob
 from .scoring import GoodImageScores, score_all, score_good
 from .session import Session
 from .watch import Watch

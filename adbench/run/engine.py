@@ -21,7 +21,7 @@ from ..util import devices, threads
 from ..util.memory import MicroBatches, is_out_of_memory
 from . import checkpoint, loop, rebuild, summary, thread_tuner, verify
 from .class_run import ClassRun, training_images
-from .job import ResolvedJob
+from .resolved import ResolvedJob
 from .saving import Saver, total_bytes
 from .scoring import images_per_second
 from .session import Session

@@ -25,7 +25,8 @@ from .class_run import Opened, still_to_decode
 from .disk_use import bytes_beside
 from .failures import foreseen
 from .identity import Identifier
-from .job import Job, ResolvedJob, prepare
+from .job import Job
+from .resolved import ResolvedJob, prepare
 from .standing import predecessor
 from .summary import environment
 

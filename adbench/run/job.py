@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
-from ..api.context import BuildContext
-from ..api.data import EvalSize, Sample, Setting, Task, size_text
+from ..api.data import EvalSize, Setting, size_text
 from ..api.data_options import split
 from ..api.levels import Levels
 from ..api.options import Options, naming, option_text
 from ..api.tiles import asked_size
-from ..data import image_store, splits
-from ..data.framing import Framing
-from ..results import serialization, store
+from ..results import serialization
 from ..results.records import GIVEN, Identity, Reading, setting_text
-from ..stats import thresholds
-from ..util import capacity, devices
-from ..util.errors import DataError, OptionError
-from ..util.text import digest_of_text, plural, safe_name
+from ..util.errors import OptionError
+from ..util.text import digest_of_text, safe_name
 
 FOLDS = 5
 """Models that a cross-validation of the threshold trains, unless the user wants another number."""
@@ -40,16 +31,31 @@ NAMED = 3
 class RunSettings:
     """Settings of a run that are independent of its data.
 
-    ``eval_size`` is the size at which maps and masks are compared; None is the input's. ``holdout`` is the part of the
-    training images held out for the threshold. ``threads`` is torch's number of threads, "auto" to find the fastest, or
-    None for torch's own. ``keep`` says which checkpoints are kept: the last epoch's, or also those of the best epochs
-    on the test set, or none. ``shots`` is the number of training images of each class for few-shot. ``test`` names the
-    test split to score. ``target_false_alarms`` is the share of false alarms that the threshold promises. ``folds`` is
-    the number of models of its cross-validation; None is ``FOLDS`` where no good image is held out, and none elsewhere.
-    Neither is part of a run's name, unless ``segf1`` is "own": then SegF1 is at the pixel threshold that promises that
-    share, and not at AD 2's rule. ``track`` names the trackers that log the run. ``label`` are the user's own words,
-    which move no number. ``levels`` are the values of black and white the user gives for images of more than 8 bits, by
-    ``levels_by``; None finds them over the training images.
+    Attributes:
+        device: as ``--device``.
+        threads: torch's number of threads, "auto" to find the fastest, or None for torch's own.
+        eval_every: epochs between two evaluations; 0 evaluates the last epoch alone, None each milestone.
+        eval_size: size at which maps and masks are compared; None is the input's.
+        holdout: part of the training images held out for the threshold.
+        keep: which checkpoints stay: the last epoch's, or also those of the best epochs on the test set, or none.
+        skip_bad: leave broken images out and record them.
+        force: compute again what is stored.
+        results: the folder of all results.
+        plugin_files: those of ``--plugin``.
+        command: the command line, which is stored with the result.
+        setting: what one model is trained on.
+        shots: training images of each class in the setting "few-shot".
+        test: name of the test split to score; None is the data set's default.
+        track: names of the trackers that log the run.
+        target_false_alarms: the share of false alarms that the threshold promises. Like ``folds`` it is no part of a
+            run's name, unless ``segf1`` is "own".
+        folds: models of the threshold's cross-validation; None is ``FOLDS`` where no good image is held out, and none
+            elsewhere.
+        segf1: "own" for SegF1 at the pixel threshold that promises ``target_false_alarms``, "rule" for AD 2's rule.
+        label: the user's own words, which move no number.
+        levels: black and white of images of more than 8 bits as the user gives them; None finds them over the training
+            images.
+        levels_by: what gave them: ``GIVEN``, or the name of the data set's own file.
     """
 
     device: str = "auto"
@@ -79,11 +85,19 @@ class RunSettings:
 class Job(RunSettings):
     """One model to train, small and picklable: names and numbers, nothing opened yet.
 
-    ``options`` are final except for ``amp``, which the engine resolves on the machine that runs it. ``classes`` are
-    those of the model, sorted by name, so that their order moves no number; by default the only one is ``class_name``.
-    In the setting "multi-class", which has several, ``class_name`` is empty. ``auxiliary`` has the paths of the
-    method's auxiliary data by name, ``data_options`` the options of the data set's reader that the user changed.
-    ``varied`` names the options that other jobs of the command have other values of.
+    Attributes:
+        method: its name.
+        preset: its name.
+        overrides: the user's changes of options that the preset doesn't have anyway.
+        options: final except for ``amp``, which the engine resolves on the machine that runs it.
+        dataset: its name.
+        class_name: of the only class; empty for a model of several.
+        data_root: the folder that the reader gets.
+        seed: of all random numbers.
+        classes: those of the model, sorted by name, so that their order moves no number; by default ``class_name``.
+        auxiliary: paths of the method's auxiliary data by name.
+        data_options: the options of the data set's reader that the user changed.
+        varied: options that other jobs of the command have other values of.
 
     Raises:
         OptionError: classes or shots that don't fit the setting.
@@ -218,183 +232,3 @@ def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None 
         facts["segf1"] = job.segf1_target
         words.append(f"segf1own{job.segf1_target:g}")
     return "-".join([*words, digest_of_text(serialization.canonical(facts))])
-
-
-@dataclass(frozen=True, eq=False)
-class ResolvedClass:
-    """One class of a job, and the folder of its result.
-
-    ``task`` has the training images that the setting allows, from those of the ``whole`` task, without those
-    ``held_out`` for the threshold. ``shots`` are the images that were drawn in the setting "few-shot". ``identity`` is
-    that of the whole task. ``parts`` are the training images in several parts, which are opened one by one where other
-    runs share them; if empty, they are opened as one.
-    """
-
-    task: Task
-    whole: Task
-    identity: Identity
-    folder: store.RunFolder
-    held_out: tuple[Sample, ...] = ()
-    shots: tuple[Sample, ...] = ()
-    parts: tuple[tuple[Sample, ...], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the class."""
-        return self.task.class_name
-
-    @property
-    def good(self) -> tuple[thresholds.Source, tuple[Sample, ...]]:
-        """The good images that suggest a threshold, and their source.
-
-        These are the held-out images; else the validation images of the data set, except for few-shot and zero-shot,
-        which may see no more images than they train on; else the training images.
-        """
-        if self.held_out:
-            return "held-out", self.held_out
-        return self._validation or ("training", self.task.train)
-
-    @property
-    def good_for_pixels(self) -> tuple[thresholds.Source, tuple[Sample, ...]]:
-        """The good images whose pixels give the threshold of SegF1 by AD 2's rule, and their source.
-
-        They are those of ``good``, but validation images of the data set go before held-out ones.
-        """
-        return self._validation or self.good
-
-    @property
-    def _validation(self) -> tuple[thresholds.Source, tuple[Sample, ...]] | None:
-        if not self.task.validation or not self.task.train or self.shots:
-            return None
-        return "validation", tuple(sample for sample in self.task.validation if not sample.label)
-
-
-@dataclass(frozen=True, eq=False)
-class ResolvedJob:
-    """A job with everything resolved on this machine; ``identity`` is that of all its classes together."""
-
-    job: Job
-    options: Options
-    device: torch.device
-    identity: Identity
-    classes: tuple[ResolvedClass, ...]
-
-    @property
-    def folder(self) -> store.RunFolder:
-        """The folder of the first class, which has the lock and the state."""
-        return self.classes[0].folder
-
-    @property
-    def whole(self) -> list[Task]:
-        """The tasks of all classes, with all their images."""
-        return [each.whole for each in self.classes]
-
-    @property
-    def reading(self) -> Reading | None:
-        """How the images were found, if that depends on options of the data set's reader."""
-        return _reading(self.whole)
-
-    @property
-    def levels(self) -> Levels | None:
-        """The levels of images of more than 8 bits, which all classes share; None if there are no such images."""
-        return next((task.levels for task in self.whole if task.levels is not None), None)
-
-    @cached_property
-    def context(self) -> BuildContext:
-        """The context in which the method is built; tiles count as images."""
-        framing = Framing.of(self.options)
-        images = sum(image_store.rows_of(each.task.train, framing) for each in self.classes)
-        return build_context(self.job, self.device, train_images=images)
-
-    def is_finished(self) -> bool:
-        """Whether every class has its result."""
-        return all(each.folder.is_finished() for each in self.classes)
-
-
-def _reading(tasks: Sequence[Task]) -> Reading | None:
-    """How the images of a model's classes were found; a class may depend on no option."""
-    return next((made for task in tasks if (made := Reading.of(task.options)) is not None), None)
-
-
-def build_context(job: Job, device: torch.device, *, train_images: int) -> BuildContext:
-    """Make the context in which a job's method is built."""
-    return BuildContext(
-        device=device,
-        seed=job.seed,
-        dataset=job.dataset,
-        classes=job.classes,
-        train_images=train_images,
-        setting=job.setting,
-        shots=job.shots,
-        auxiliary=dict(job.auxiliary),
-    )
-
-
-def prepare(job: Job, tasks: Sequence[Task], identity: Identity) -> ResolvedJob:
-    """Resolve device and precision, and name the run; nothing is opened or trained.
-
-    Args:
-        job: the job.
-        tasks: the tasks of its classes, in their order.
-        identity: of the job with these tasks.
-
-    Raises:
-        UsageError: this machine lacks the device or the precision, sizes need more memory than there is, or the
-            setting needs more training images than there are.
-    """
-    tasks = [task.with_test(job.test) for task in tasks]
-    for task in tasks:
-        _require_labels(task)
-    tiled = job.options.tile is not None  # then maps are in a file
-    capacity.require_input(job.options.size, 0 if tiled else max(len(task.test) for task in tasks))
-    capacity.require_eval_size(job.eval_size)
-    device = devices.resolve_device(job.device)
-    options = replace(job.options, amp=devices.resolve_amp(job.options.amp, device))
-    run = run_name(job, identity, amp=options.amp, reading=_reading(tasks))
-    classes = []
-    for task in tasks:
-        folder = store.RunFolder(job.results, job.dataset, task.class_name, job.method, run)
-        train, shots = _training(task, job)
-        kept, held_out = splits.split(train, job.holdout)
-        own = identity.of_class(task.class_name)
-        classes.append(ResolvedClass(replace(task, train=kept), task, own, folder, held_out, shots))
-    if job.segf1 == "own" and any(each.good[0] == "training" for each in classes):
-        raise OptionError(
-            "--segf1 own", found="no held-out or validation image", wanted="some for the pixel threshold",
-            hint="Give --holdout 0.1",
-        )  # fmt: skip
-    return ResolvedJob(job, options, device, identity, tuple(classes))
-
-
-def _require_labels(task: Task) -> None:
-    """Refuse images without labels, for which no metric is defined."""
-    bare = [sample for sample in task.test if not sample.is_labelled]
-    if bare:
-        raise DataError(
-            f"class {task.class_name} of {task.dataset}",
-            found=f"{plural(len(bare), 'image')} without a label in {bare[0].path.parent}",
-            wanted="good and defective images in folders of their own",
-            hint="adbench test scores them with a trained checkpoint",
-        )
-
-
-def _training(task: Task, job: Job) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """The training images that the setting allows, and those of them that were drawn as shots."""
-    if job.setting == "zero-shot":
-        return (), ()
-    if not task.train:
-        raise DataError(
-            f"class {task.class_name} of {task.dataset}",
-            found=f"no training image in {task.train_place or task.root}",
-            wanted="at least one",
-            hint="Unpack the data set again, correct the folder, or give a smaller --test-share",
-        )
-    if job.shots is None:
-        return task.train, ()
-    if len(task.train) < job.shots:
-        raise DataError(
-            f"class {task.class_name} of {task.dataset}", found=f"{len(task.train)} training images",
-            wanted=f"at least the {job.shots} of --shots",
-        )  # fmt: skip
-    shots = splits.draw(task.train, job.shots, job.seed)
-    return shots, shots

@@ -27,7 +27,8 @@ from ..util import threads
 from ..util.errors import AuxiliaryError, DataError, PluginError, TaskError, UsageError, described, first_line
 from . import bundle, plan
 from .identity import Identifier, file_code_digest
-from .job import Job, prepare
+from .job import Job
+from .resolved import prepare
 from .watch import Watch
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from ..util.text import spelled
 from .builds import Builds
 from .disk_use import DiskUse
 from .failures import foreseen, free_frames
-from .job import Job, ResolvedJob, RunSettings, prepare
+from .job import Job, RunSettings
+from .resolved import ResolvedJob, prepare
 from .watch import Watch
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..util.memory import MicroBatches
 from . import checkpoint, summary
 from .checkpoint import Checkpoint
 from .class_run import ClassRun
-from .job import ResolvedClass, ResolvedJob
+from .resolved import ResolvedClass, ResolvedJob
 from .session import Session
 from .watch import Watch
 

@@ -33,9 +33,10 @@ from ..util.memory import MicroBatches
 from . import summary
 from .class_run import ClassRun
 from .identity import ignored_digest, joint_digest
-from .job import IGNORE, Job, ResolvedClass, ResolvedJob, prepare, run_name
+from .job import IGNORE, Job, run_name
 from .places import named_in
 from .reopen import Reopener, scores_differ
+from .resolved import ResolvedClass, ResolvedJob, prepare
 from .session import Session
 from .standing import Inspector, marking_of
 from .watch import Watch

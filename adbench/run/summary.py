@@ -44,7 +44,8 @@ from .session import Session
 
 if TYPE_CHECKING:
     from .class_run import ClassRun
-    from .job import Job, ResolvedJob
+    from .job import Job
+    from .resolved import ResolvedJob
 
 
 def summarize(

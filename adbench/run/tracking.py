@@ -36,7 +36,7 @@ from .tracked_classes import class_table
 if TYPE_CHECKING:
     from .class_run import ClassRun
     from .evaluate import TestScores
-    from .job import ResolvedJob
+    from .resolved import ResolvedJob
     from .watch import Watch
 
 STORE = "tracking"

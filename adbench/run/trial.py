@@ -27,7 +27,8 @@ from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
 from .identity import ignored_digest
-from .job import IGNORE, Job, build_context
+from .job import IGNORE, Job
+from .resolved import build_context
 from .scoring import score_all
 from .summary import protocol
 from .trained import scoring

@@ -17,7 +17,8 @@ from adbench.api.data import SETTINGS
 from adbench.results import store
 from adbench.results.records import Result
 from adbench.run import checkpoint, engine, plan, trial
-from adbench.run.job import Job, ResolvedJob
+from adbench.run.job import Job
+from adbench.run.resolved import ResolvedJob
 from adbench.run.standing import Inspector
 from adbench.util.errors import DataError, OptionError
 

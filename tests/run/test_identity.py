@@ -20,7 +20,8 @@ from adbench.results.records import Identity
 from adbench.results.store import read_all
 from adbench.run import engine, plan, standing
 from adbench.run.identity import Identifier, backbone_codes
-from adbench.run.job import Job, prepare, run_name
+from adbench.run.job import Job, run_name
+from adbench.run.resolved import prepare
 from adbench.run.standing import Inspector
 from adbench.util import digests, numerics
 from adbench.util.errors import DataError, ResultError, WeightsError

@@ -14,7 +14,8 @@ from adbench.api import registry as plugins
 from adbench.api.marking import Marking
 from adbench.run import engine
 from adbench.run.identity import Identifier, ignored_digest
-from adbench.run.job import Job, ResolvedJob, prepare
+from adbench.run.job import Job
+from adbench.run.resolved import ResolvedJob, prepare
 from adbench.run.watch import Watch
 from adbench.util.digests import Digests
 from adbench.util.errors import DataError
