@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task, hookimpl
-from adbench.api import Counts, Facts, Problem
+from adbench.api import Counts, Facts, Problem, nfc
 
 from .counted import with_counts
 from .layout import check_has_test, folders_in, images_in, passed_over
-from .names import nfc, plural
+from .names import plural
 from .roots import class_folder, find_classes
 from .tree import USUAL, is_tree, read_tree
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from adbench import Dataset, Task, hookimpl
-from adbench.api import GOOD, DataError, Facts
+from adbench.api import GOOD, MASK_FOLDERS, DataError, Facts
 
 from . import image_list
 from .layout import (
@@ -25,7 +25,6 @@ from .layout import (
 )
 from .names import is_bad, is_good
 from .plain import FolderOptions, check_names, is_plain, read_loose, read_plain
-from .plain_masks import MASK_FOLDERS
 from .tree import Tree, has_split, is_class, read_class
 
 NAME = "folder"

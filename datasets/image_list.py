@@ -19,10 +19,10 @@ from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from adbench import Sample, Task
-from adbench.api import GOOD, IMAGE_SUFFIXES, UNLABELLED, DataError, reason
+from adbench.api import GOOD, IMAGE_SUFFIXES, UNLABELLED, DataError, nfc, reason
 
 from .layout import on_disk, passed_over
-from .names import BAD_NAMES, GOOD_NAMES, nfc
+from .names import BAD_NAMES, GOOD_NAMES
 from .plain import FolderOptions, split
 
 NAMES = ("dataset.csv", "dataset.json")

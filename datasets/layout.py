@@ -10,15 +10,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from adbench import Task
-from adbench.api import IMAGE_SUFFIXES, DataError, UnknownNameError, reason
+from adbench.api import IMAGE_SUFFIXES, DataError, UnknownNameError, is_visible, name_key, nfc, reason
 
-from .names import key, nfc, plural
+from .names import plural
 
 MASK_ENDING = "_mask"
 """How the name of a mask ends where one is missing and its path is named."""
-
-LITTER = ("thumbs.db", "desktop.ini")
-"""Files that systems leave in folders, in lower case; as hidden ones they are nobody's data."""
 
 TEXTS = ("readme", "license", "licence", "copying", "citation", "changelog")
 """Stems of texts about a data set, in lower case, which lie beside its folders."""
@@ -71,7 +68,7 @@ def visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     try:
-        found = [path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in LITTER]
+        found = [path for path in folder.iterdir() if is_visible(path.name)]
     except OSError as error:
         raise DataError(f"folder {folder}", found=reason(error), hint="Correct its permissions") from error
     return sorted(found, key=lambda path: path.name)
@@ -142,7 +139,7 @@ def inner_folder(folder: Path, name: str) -> Path | None:
         if place is None or (place / part).is_dir():
             place = place and place / part
             continue
-        found = [path for path in folders_in(place) if key(path.name) == key(part)]
+        found = [path for path in folders_in(place) if name_key(path.name) == name_key(part)]
         if len(found) > 1:
             named = " and ".join(path.name for path in found)
             raise DataError(f"folder {place}", found=f"{named}", wanted=f"one folder {part}", hint="Rename one of them")
@@ -163,7 +160,7 @@ def on_disk(root: Path, parts: Sequence[str]) -> Path:
 
 def is_text(path: Path) -> bool:
     """Whether a file is a text about a data set, such as readme.txt: nothing is missed without it."""
-    return key(path.stem) in TEXTS and path.suffix.lower() not in IMAGE_SUFFIXES
+    return name_key(path.stem) in TEXTS and path.suffix.lower() not in IMAGE_SUFFIXES
 
 
 def named(paths: Sequence[Path], folder: Path) -> list[str]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adbench import Sample
-from adbench.api import IMAGE_SUFFIXES, Problem
+from adbench.api import IMAGE_SUFFIXES, Problem, by_stem, image_stem, nfc
 
 from .layout import MASK_ENDING, folders_in, images_in, visible
-from .names import by_stem, image_stem, nfc
 
 
 @dataclass(frozen=True)

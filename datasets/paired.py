@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 from adbench import Sample
-from adbench.api import DataOptions, Problem, Range, marked
+from adbench.api import DataOptions, Problem, Range, marked, nfc
 
 from .layout import images_in
-from .names import nfc
 from .plain import split
 
 BAD = "defect"

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from adbench.api import nfc
+
 from .layout import folders_in, images_in
-from .names import nfc
 
 _WILD = re.compile(r"[*?\[]")
 _SEPARATORS = " _-.+"

@@ -21,12 +21,23 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, NoReturn
 
 from adbench import Sample, Task
-from adbench.api import GOOD, UNLABELLED, DataError, DataOptions, OptionError, Problem, Range
+from adbench.api import (
+    GOOD,
+    MASK_FOLDERS,
+    UNLABELLED,
+    DataError,
+    DataOptions,
+    OptionError,
+    Problem,
+    Range,
+    masks_beside,
+    nfc,
+)
 
 from .layout import LISTED, folders_in, images_in, named, passed_over, unread, visible
-from .names import beside, is_bad, is_good, nfc, plural
+from .names import is_bad, is_good, plural
 from .patterns import base, defect_type, is_pattern, matching
-from .plain_masks import MASK_FOLDERS, Masks
+from .plain_masks import Masks
 
 FEW = 3
 """Kinds of images up to which a remark gives a pattern for each."""
@@ -94,7 +105,9 @@ def read_plain(dataset: str, folder: Path, options: FolderOptions, read: Sequenc
 
 def read_loose(dataset: str, folder: Path, read: Sequence[str] = ()) -> Task:
     """Take a folder of images that nobody has sorted: they have no labels, and can only be scored."""
-    samples = tuple(Sample(path, defect=UNLABELLED) for path in beside(images_in(folder)).images)
+    found = masks_beside(images_in(folder))
+    lone = found.lone if found.masks else ()  # masks of images that are gone
+    samples = tuple(Sample(path, defect=UNLABELLED) for path in found.images if path not in lone)
     known = {*(folder / name for name in read), *(sample.path for sample in samples)}
     other = [path for path in visible(folder) if path not in known]
     name = f"{dataset}/{folder.name}"
@@ -156,7 +169,7 @@ class _Found:
         good = [pair for name in options.good for pair in self._good_of(name)]
         bad = [pair for name in options.bad for pair in self._bad_of(name)]
         folders = dict.fromkeys(image.parent for image, _ in (*good, *bad))
-        self._beside = {place: beside(images_in(place)) for place in folders}
+        self._beside = {place: masks_beside(images_in(place)) for place in folders}
         self._images = {path for found in self._beside.values() for path in found.images}
         lone = self._lone()
         self.good = [pair for pair in good if self._is_image(pair[0]) and pair[0] not in lone]

@@ -17,12 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
-from adbench.api import Problem
+from adbench.api import MASK_FOLDERS, Problem, image_stem, nfc
 
 from .layout import MASK_ENDING, folders_in, images_in
-from .names import image_stem, nfc
-
-MASK_FOLDERS = ("masks", "ground_truth")
 
 
 class Masks:

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 
 from adbench import Dataset, Sample, Task
-from adbench.api import GOOD, UNLABELLED, DataError, Facts, Problem
+from adbench.api import GOOD, UNLABELLED, DataError, Facts, Problem, masks_beside, name_key, nfc
 
 from .counted import count_warnings
 from .layout import check_has_test, folders_in, images_in, inner_folder, is_text, named, passed_over, visible
 from .masks import with_masks
-from .names import beside, is_bad, is_good, key, nfc, plural
+from .names import is_bad, is_good, plural
 from .roots import class_folder, find_classes
 
 LAYOUT = "MVTec's layout"
@@ -171,7 +171,7 @@ class _Found:
         self._truth = next((found for name in tree.masks if (found := self._folder(name)) is not None), None)
         parts = [self._folder(part) for part in ("train", tree.validation, tree.test) if part]
         places = [place for part in parts if part is not None for place in folders_in(part)]
-        self._beside = {place: beside(images_in(place)) for place in places if place != self._truth}
+        self._beside = {place: masks_beside(images_in(place)) for place in places if place != self._truth}
         self._pairs = any(found.masks for found in self._beside.values())
 
     def _folder(self, name: str) -> Path | None:
@@ -203,7 +203,7 @@ class _Found:
         part = self._folder(self.tree.test)
         kinds = self._kinds(part)
         good = [kind for kind in kinds if self._is_good(kind)]
-        unsorted = [kind for kind in kinds if len(kinds) == 1 and key(kind.name) in UNSORTED]
+        unsorted = [kind for kind in kinds if len(kinds) == 1 and name_key(kind.name) in UNSORTED]
         types = [kind for kind in kinds if kind not in good and kind not in unsorted]
         has_masks = self._truth is not None or any(self._beside[kind].masks for kind in types)
         samples: list[Sample] = []

@@ -52,6 +52,7 @@ from .hooks import hookimpl
 from .images import Batch, Images, Transform
 from .masks import marked
 from .method import Method, Policy, Preset, Published
+from .names import MASK_FOLDERS, Beside, by_stem, image_stem, is_visible, masks_beside, name_key, nfc
 from .options import BackboneOptions, Count, Interpolation, Options, Positive, Range, Resize, Share, option_text
 from .requirements import Auxiliary, Package, Requirements
 from .scores import Metrics, Region, Scores
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GOOD",
     "IMAGE_SUFFIXES",
+    "MASK_FOLDERS",
     "UNLABELLED",
     "AdbenchError",
     "AnyBackbone",
@@ -85,6 +87,7 @@ __all__ = [
     "BackboneEntry",
     "BackboneOptions",
     "Batch",
+    "Beside",
     "Build",
     "BuildContext",
     "CheckpointError",
@@ -151,13 +154,19 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "WeightsError",
+    "by_stem",
     "devices",
     "files",
     "first_line",
     "hookimpl",
+    "image_stem",
+    "is_visible",
     "maps",
     "marked",
+    "masks_beside",
     "memory",
+    "name_key",
+    "nfc",
     "option_text",
     "reason",
     "relative_path",

@@ -103,17 +103,22 @@ def _groups(
     if watch is None and idle is not None:
         raise UsageError("--idle", found="no --watch", wanted="a folder to watch")
     if watch is not None:
-        return sources.arriving(watch, idle=idle), None, [watch]
+        return sources.arriving(watch, idle=idle, tell_masks=_say_masks), None, [watch]
     if not images:
         raise UsageError("IMAGES", found="none", wanted="files, folders, patterns or -", hint="Or give --watch DIR")
     named = [name for each in images for name in (_listed() if each == "-" else [each])]
     found = sources.find(named)
     if found.passed_over:
-        some = ", ".join(printable(path.name) for path in found.passed_over[:NAMED])
-        more = ", ..." if len(found.passed_over) > NAMED else ""
-        say(f"{plural(len(found.passed_over), 'file')} passed over, no image by the suffix: {some}{more}")
+        say(f"{plural(len(found.passed_over), 'file')} passed over, no image by the suffix: {_some(found.passed_over)}")
+    if found.masks:
+        _say_masks(found.masks)
+    if found.named_masks:
+        count = plural(len(found.named_masks), "named file")
+        say(f"{count} called as the mask of another one, but scored: {_some(found.named_masks)}")
     if not found.images:
-        raise DataError(f"images {', '.join(named[:NAMED])}", found="no image", wanted="at least one")
+        what = f"no image but {plural(len(found.masks), 'mask')}" if found.masks else "no image"
+        hint = "Name the files or their folder to score them" if found.masks else ""
+        raise DataError(f"images {', '.join(named[:NAMED])}", found=what, wanted="at least one", hint=hint)
     if not any(each.path.exists() for each in found.images):  # before a model is loaded for nothing
         first = found.images[0].path
         what = f"image {first}" if len(found.images) == 1 else f"all {len(found.images)} images, the first {first}"
@@ -123,6 +128,18 @@ def _groups(
         len(found.images),
         [Path(name) for name in named] + [each.path for each in found.images],
     )
+
+
+def _some(paths: Sequence[Path]) -> str:
+    """The first of some files by name."""
+    more = ", ..." if len(paths) > NAMED else ""
+    return ", ".join(printable(path.name) for path in paths[:NAMED]) + more
+
+
+def _say_masks(masks: Sequence[Path]) -> None:
+    """Say which files are not scored, since they are masks by their names or folders."""
+    count = plural(len(masks), "mask")
+    say(f"{count} passed over, beside an image or in a folder of masks: {_some(masks)}")
 
 
 def _require_apart(maps: Path, places: Sequence[Path]) -> None:

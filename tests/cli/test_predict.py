@@ -117,6 +117,32 @@ def test_maps_never_lie_among_the_images(model, images, place):
     assert {path.name: path.read_bytes() for path in images.iterdir() if path.is_file()} == before
 
 
+def test_masks_are_not_scored_unless_they_are_named(model, images, tiny_data):
+    """Of a folder they are passed over in one line, also of a watched one; as files they are scored, which is said."""
+    shutil.copy(tiny_data / "bolts/ground_truth/spot/000_mask.png", images / "spot_mask.png")
+    for words in ((images,), (images / "*.png",), ("--watch", images, "--idle", "0.6")):
+        done = predict(model, *words)
+        assert [row.split()[3] for row in done.stdout.splitlines()[1:]] == [
+            str(images / "good.png"), str(images / "spot.png")
+        ]  # fmt: skip
+        line = "1 mask passed over, beside an image or in a folder of masks: spot_mask.png"
+        assert done.stderr.splitlines().count(line) == 1
+    done = predict(model, images / "spot.png", images / "spot_mask.png")
+    assert len(done.stdout.splitlines()) == 3
+    assert "1 named file called as the mask of another one, but scored: spot_mask.png" in done.stderr
+
+
+def test_a_folder_of_nothing_but_masks_is_refused_with_the_way_out(model, images):
+    """The message says what was found in place of images."""
+    (images / "ground_truth").mkdir()
+    for path in images.glob("*.png"):
+        path.rename(images / "ground_truth" / path.name)
+    done = predict(model, images)
+    assert (done.exit_code, "found no image but 2 masks" in done.stderr) == (2, True), done.stderr
+    assert "Name the files or their folder to score them" in done.stderr
+    assert len(predict(model, images / "ground_truth").stdout.splitlines()) == 3
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_threshold_is_a_finite_number(model, images, value):
     """Above NaN lies nothing, so every defect would be called good."""
