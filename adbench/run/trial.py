@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..api import data_options
 from ..api.data import Dataset, Sample, Task, relative_path
+from ..api.detector import Detector
 from ..api.registry import Registry
 from ..api.scores import Metrics, Threshold
 from ..backbones.feature_cache import FeatureCache
@@ -19,6 +22,7 @@ from ..data.framing import Framing
 from ..data.image_store import problem_error, rows_of
 from ..results.records import Protocol, Reading
 from ..stats import thresholds
+from ..stats.thresholds import Stored
 from ..util import capacity, devices
 from ..util.digests import Digests
 from ..util.errors import UsageError
@@ -26,6 +30,7 @@ from ..util.text import stored_text
 from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
+from .evaluate import TestScores
 from .identity import ignored_digest
 from .job import IGNORE, Job
 from .resolved import build_context
@@ -102,25 +107,12 @@ def run(
     ours = saved if isinstance(saved, Checkpoint) else None
     options = ours.options_for(method, changes) if ours else job.options
     options = replace(options, amp=devices.resolve_amp(options.amp, device))
-    task = registry.reader(job.dataset, dict(job.data_options)).load(job.data_root, job.class_name).with_test(job.test)
+    task = _read(job, registry, saved, watch)
     if ours:
-        task = depths.decided(
-            task, job.levels or ours.levels, job.levels_by if job.levels else "the checkpoint's training"
-        )
-    else:
-        (task,) = depths.decide([task], job.levels, source=job.levels_by)
-    if ours and (ours.dataset != job.dataset or job.class_name not in ours.classes):
-        made_for = f"{ours.dataset}/{'+'.join(ours.classes)}"
-        watch.note(f"Note: {saved.path} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
-
-    for line in (*task.remarks, *_other_reading(saved, task)):
-        watch.note(line)
-    if ours:
-        job = _as_saved(job, ours)
-    eval_size = job.eval_size
+        job = replace(job, eval_size=ours.eval_size, holdout=ours.holdout)  # as in its training
     framing = Framing.of(options)
     capacity.require_input(options.size, 0 if framing.is_tiled else len(task.test))
-    capacity.require_eval_size(eval_size)
+    capacity.require_eval_size(job.eval_size)
     if task.problems and not job.skip_bad:
         raise problem_error(task.problems)
     given = dict(job.auxiliary)
@@ -135,25 +127,12 @@ def run(
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)
-    ground_truth, ignored = truth_of(task, test.store, framing, eval_size), ignored_digest(task.marking, Digests())
+    ground_truth, ignored = truth_of(task, test.store, framing, job.eval_size), ignored_digest(task.marking, Digests())
     with scoring(saved.path, method.name):
         scores = score_all(detector, test, name=method.name, watch=watch.stage, sizes=ground_truth.map_sizes)
-    stored = ours.threshold_of(job.class_name) if ours else None
-    if stored and stored.score_scale != detector.score_scale:
-        watch.note(
-            f"Note: the threshold in {saved.path} is not used: it was suggested for scores of an older scale of "
-            f"{method.name}. Train again for a new one."
-        )
-        stored = None
-    if set(changes or ()) - {"amp", "batch_size"}:  # it was suggested for other scores
-        stored = None
-    labelled = all(sample.is_labelled for sample in test.store.samples)
-    labels = ground_truth.labels if labelled else ground_truth.labels[:0]
-    image_scores, verdict = scores.image.numpy(), None
-    if stored:
-        highest = scores.highest_pixels()
-        known = labels, image_scores[: len(labels)], None if highest is None else highest[: len(labels)]
-        verdict = thresholds.judge_all(stored, *known)
+    stored = _threshold(ours, job, detector, changes or {}, watch) if ours else None
+    samples, image_scores = test.store.samples, scores.image.numpy()
+    labelled = all(sample.is_labelled for sample in samples)
     return Trial(
         method=method.name,
         dataset=job.dataset,
@@ -163,15 +142,55 @@ def run(
         epoch=ours.epoch if ours else None,
         metrics=scores.evaluate(ground_truth) if labelled else Metrics(),
         protocol=_protocol(saved, protocol(options, detector, job, task, scores.aupro_map, ignore_mask=ignored)),
-        threshold=verdict,
-        test_images=len(ground_truth.labels),
+        threshold=_judged(stored, scores, ground_truth.labels if labelled else ground_truth.labels[:0]),
+        test_images=len(samples),
         tied_images=scores.tied,
         images=tuple(
             _verdict(sample, task, score, stored.value if stored else None)
-            for sample, score in zip(test.store.samples, image_scores.tolist(), strict=True)
+            for sample, score in zip(samples, image_scores.tolist(), strict=True)
         ),
         labelled=labelled,
     )
+
+
+def _read(job: Job, registry: Registry, saved: AnyCheckpoint, watch: Watch) -> Task:
+    """Find the images, read with the levels of the training, and note what is to be known of them."""
+    reader = registry.reader(job.dataset, dict(job.data_options))
+    task = reader.load(job.data_root, job.class_name).with_test(job.test)
+    if isinstance(saved, Checkpoint):
+        levels_by = job.levels_by if job.levels else "the checkpoint's training"
+        task = depths.decided(task, job.levels or saved.levels, levels_by)
+        if saved.dataset != job.dataset or job.class_name not in saved.classes:
+            made_for = f"{saved.dataset}/{'+'.join(saved.classes)}"
+            watch.note(f"Note: {saved.path} was trained on {made_for} and is scored on {job.dataset}/{job.class_name}.")
+    else:
+        (task,) = depths.decide([task], job.levels, source=job.levels_by)
+    for line in (*task.remarks, *_other_reading(saved, task)):
+        watch.note(line)
+    return task
+
+
+def _threshold(
+    saved: Checkpoint, job: Job, detector: Detector, changes: Mapping[str, Any], watch: Watch
+) -> Stored | None:
+    """The threshold of the checkpoint for the class; None without one, or where it was suggested for other scores."""
+    stored = saved.threshold_of(job.class_name)
+    if stored and stored.score_scale != detector.score_scale:
+        watch.note(
+            f"Note: the threshold in {saved.path} is not used: it was suggested for scores of an older scale of "
+            f"{job.method}. Train again for a new one."
+        )
+        return None
+    return None if set(changes) - {"amp", "batch_size"} else stored
+
+
+def _judged(stored: Stored | None, scores: TestScores, labels: NDArray[np.bool_]) -> Threshold | None:
+    """What a threshold does on the images with ``labels``, the first ones of all; None without a threshold."""
+    if stored is None:
+        return None
+    count, highest = len(labels), scores.highest_pixels()
+    own = None if highest is None else highest[:count]
+    return thresholds.judge_all(stored, labels, scores.image.numpy()[:count], own)
 
 
 def _other_reading(saved: AnyCheckpoint, task: Task) -> list[str]:
@@ -197,11 +216,6 @@ def _verdict(sample: Sample, task: Task, score: float, threshold: float | None) 
         score=score,
         verdict=None if threshold is None else "defective" if score > threshold else "good",
     )
-
-
-def _as_saved(job: Job, saved: Checkpoint) -> Job:
-    """The job with the checkpoint's training setting and evaluation size."""
-    return replace(job, eval_size=saved.eval_size, holdout=saved.holdout)
 
 
 def _protocol(saved: AnyCheckpoint, scored: Protocol) -> Protocol:
