@@ -72,8 +72,8 @@ class ScoreHistograms:
         pixels: bins of defect pixels, each counting 1; None without maps or masks.
         overlap: bins of overlap, summed over each image's regions, from the map that AUPRO is taken from; None
             without maps or masks.
-        saturated: bins of saturated overlap by kind of regions, for AU-sPRO; empty without saturations.
         found: (N, 3) what SegF1 is made of (``segmentation.seg_counts``); None without a threshold, maps or masks.
+        saturated: bins of saturated overlap by kind of regions, for AU-sPRO; empty without saturations.
     """
 
     paths: tuple[str, ...]

@@ -136,8 +136,8 @@ class CrossScaleFlow(nn.Module):
         channels: of each scale.
         hidden: channels within the subnets.
         clamp: bound of the exponents.
-        kernels: side of the convolutions of each block.
         precision: of the convolutions.
+        kernels: side of the convolutions of each block.
     """
 
     def __init__(

@@ -38,8 +38,8 @@ def write(runs: Sequence[FoundRun], path: Path, watch: Watch | None = None, *, a
     Args:
         runs: as found and checked.
         path: the file.
-        audits: of their methods.
         watch: called with the run that is being written.
+        audits: of their methods.
 
     Raises:
         ResultError: the file can't be written, a run was changed meanwhile, or a file's name is one that not every
