@@ -17,7 +17,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from ..api.data import Task
 from ..api.registry import Registry
 from ..backbones.feature_cache import FeatureCache
 from ..data import splits
@@ -25,10 +24,10 @@ from ..results.image_scores import THRESHOLD_SCORES, ThresholdScore
 from ..results.records import Result
 from ..results.run_files import read_good_scores
 from ..results.store import RunFolder
-from ..util.errors import DataError, OptionError
+from ..util.errors import DataError
 from ..util.text import duration, plural
 from . import engine, retarget
-from .job import FOLDS, Job
+from .job import FOLDS
 from .resolved import ResolvedClass, ResolvedJob
 from .retarget import Change, Model
 from .watch import Watch
@@ -60,29 +59,6 @@ def folds_of(resolved: ResolvedJob) -> int:
             found=plural(len(few.task.train), "training image"), wanted=f"at least {FEWEST} for a cross-validation",
         )  # fmt: skip
     return min(resolved.job.folds or FOLDS, len(few.task.train))
-
-
-def require_folds_fit(jobs: Sequence[Job], tasks: Sequence[Task]) -> None:
-    """Refuse ``--folds`` where a threshold comes from images that the data set separates from training.
-
-    Their scores would be replaced by those of the folds, and could not be had back.
-
-    Args:
-        jobs: those of a command.
-        tasks: the tasks of their classes.
-
-    Raises:
-        OptionError: a class has validation images, and is not trained on a few shots alone.
-    """
-    if all(job.folds is None or job.shots is not None for job in jobs):
-        return
-    apart = [task for task in tasks if task.train and task.validation]
-    if apart:
-        raise OptionError(
-            f"--folds on {apart[0].dataset}/{apart[0].class_name}",
-            found=plural(len(apart[0].validation), "validation image"), wanted="a class without any",
-            hint="Leave --folds out: the threshold comes from these, and needs no cross-validation",
-        )  # fmt: skip
 
 
 def require(resolved: ResolvedJob) -> None:

@@ -24,11 +24,12 @@ from ..util.errors import (
     UsageError,
     described,
 )
-from . import bundle, calibrate, parcel
+from . import bundle, parcel
 from .disk_use import DiskUse
 from .failures import foreseen
 from .job import Job
-from .plan import Outcome, Preparation, load_tasks, require_common, tasks_of, trackers_of
+from .plan import Outcome, Preparation, trackers_of
+from .tasks import look_up, tasks_of
 from .watch import Board, Watch
 
 if TYPE_CHECKING:
@@ -200,9 +201,7 @@ class _Dispatch:
             yield from preparation.outcomes()
             ready = [(each.job, each.whole) for each in preparation.ready]
         else:
-            found = load_tasks(jobs, self._registry)
-            require_common(jobs, found)
-            calibrate.require_folds_fit(jobs, [task for task in found.values() if isinstance(task, Task)])
+            found = look_up(jobs, self._registry)
             for job in jobs:
                 try:
                     ready.append((job, tasks_of(job, found)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-from ..api.data import Setting, Task
+from ..api.data import Setting
 from ..api.registry import Registry
 from ..api.scores import MAIN_METRICS
 from ..results import store
@@ -20,7 +20,7 @@ from ..results.records import Result
 from ..results.run_files import folder_of
 from ..util import torch_files
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError
-from . import calibrate, plan
+from . import calibrate
 from .class_run import Opened, still_to_decode
 from .disk_use import bytes_beside
 from .failures import foreseen
@@ -29,6 +29,7 @@ from .job import Job
 from .resolved import ResolvedJob, prepare
 from .standing import predecessor
 from .summary import environment
+from .tasks import look_up, tasks_of
 
 State = Literal["done", "stale", "unfinished", "left", "can't run"]
 
@@ -96,9 +97,7 @@ def forecasts(
     Raises:
         UsageError: what no job can do.
     """
-    tasks = plan.load_tasks(jobs, registry)
-    plan.require_common(jobs, tasks)
-    calibrate.require_folds_fit(jobs, [task for task in tasks.values() if isinstance(task, Task)])
+    tasks = look_up(jobs, registry)
     identifier = Identifier(registry)
     evidence: dict[Path, dict[Kind, list[_Evidence]]] = {}
     stores: dict[Opened, tuple[str, int]] = {}
@@ -106,7 +105,7 @@ def forecasts(
     for job in jobs:
         show(f"looking at {job.title}")
         try:
-            now = identifier.decided(job, plan.tasks_of(job, tasks))
+            now = identifier.decided(job, tasks_of(job, tasks))
             resolved = prepare(job, now, identifier.of(job, now))
             calibrate.require(resolved)
             if job.results not in evidence:

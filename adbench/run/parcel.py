@@ -29,6 +29,7 @@ from . import bundle, plan
 from .identity import Identifier, file_code_digest
 from .job import Job
 from .resolved import prepare
+from .tasks import load_tasks, tasks_of
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Work:
             return ""
         try:
             identifier = Identifier(registry)
-            tasks = identifier.decided(self.job, plan.tasks_of(self.job, plan.load_tasks([self.job], registry)))
+            tasks = identifier.decided(self.job, tasks_of(self.job, load_tasks([self.job], registry)))
             identity = identifier.of(self.job, tasks, watch.stage)
             name = prepare(self.job, tasks, identity).folder.path.name
         except UsageError:  # running it says the same

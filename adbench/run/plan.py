@@ -6,20 +6,20 @@ processes, in which ``run_here`` runs them one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..api import requirements
-from ..api.data import Dataset, Task
+from ..api.data import Dataset
 from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..data.framing import Framing
 from ..results import labels
 from ..results.records import Result
-from ..results.writable import has_results, require_writable
+from ..results.writable import require_writable
 from ..util.cache import prune
 from ..util.errors import (
     PLUGIN_ERRORS,
@@ -35,6 +35,7 @@ from .disk_use import DiskUse
 from .failures import foreseen, free_frames
 from .job import Job, RunSettings
 from .resolved import ResolvedJob, prepare
+from .tasks import Place, Tasks, look_up, places_of, tasks_of
 from .watch import Watch
 
 if TYPE_CHECKING:
@@ -178,71 +179,6 @@ def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str
     return list(dict.fromkeys(names))
 
 
-Place = tuple[str, str, Path, str | None, tuple[tuple[str, Any], ...], bool]
-"""A task's place: data set, class, root, test split, changed options of the reader, and whether faults are skipped."""
-
-Tasks = Mapping[Place, Task | AdbenchError]
-
-
-def places_of(job: Job) -> list[Place]:
-    """The places of a job's tasks."""
-    facts = (job.data_root, job.test, job.data_options, job.skip_bad)
-    return [(job.dataset, class_name, *facts) for class_name in job.classes]
-
-
-def load_tasks(jobs: Iterable[Job], registry: Registry) -> Tasks:
-    """Find the images of every data set and class before anything is trained, so that mistakes show at once."""
-    from ..data.image_store import problem_error
-
-    tasks: dict[Place, Task | AdbenchError] = {}
-    for job in jobs:
-        for place in places_of(job):
-            if place in tasks:
-                continue
-            dataset, class_name, root, test, options, skips = place
-            try:
-                task = registry.reader(dataset, dict(options)).load(root, class_name).with_test(test)
-                if task.problems and not skips:
-                    raise problem_error(task.problems)
-                tasks[place] = task
-            except PLUGIN_ERRORS as error:
-                tasks[place] = foreseen(error, f"reading {dataset}/{class_name}")
-    return tasks
-
-
-def require_common(jobs: Sequence[Job], tasks: Tasks) -> None:
-    """Refuse what no job of a command can do, so that one message says it and not one for each class and seed.
-
-    Raises:
-        UsageError: no class has the test split or enough images for the shots, or nothing can be stored.
-    """
-    if len({(job.dataset, job.test, job.shots, job.results, job.force) for job in jobs}) != 1:
-        return
-    job, found = jobs[0], list(tasks.values())
-    whose = f"class {job.class_names} of {job.dataset}" if len(found) == 1 else f"the classes of {job.dataset}"
-    unknown = [error for error in found if isinstance(error, UnknownNameError)]
-    if job.test is not None and len(unknown) == len(found):
-        parts = unknown[0].parts
-        place = job.data_name if len(found) == 1 else job.dataset
-        raise UsageError(f"unknown test split of {place} '{job.test}'", wanted=parts["wanted"], hint=parts["hint"])
-    counts = [len(task.train) for task in found if isinstance(task, Task)]
-    if job.shots is not None and counts and max(counts) < job.shots:
-        most = f"{'at most ' if len(found) > 1 else ''}{max(counts)} training images"
-        raise DataError(whose, found=most, wanted=f"at least the {job.shots} of --shots")
-    if job.force or not has_results(job.results):  # stored results can be shown from a read-only folder
-        require_writable(job.results)
-
-
-def tasks_of(job: Job, tasks: Tasks) -> list[Task]:
-    """The tasks of a job's classes. Raises the error of a class that can't be used."""
-    found = []
-    for task in (tasks[place] for place in places_of(job)):
-        if isinstance(task, AdbenchError):
-            raise task
-        found.append(task)
-    return found
-
-
 def trackers_of(jobs: Sequence[Job], registry: Registry) -> list[TrackerEntry]:
     """The trackers that jobs name. Raises ``UnknownNameError``."""
     return [registry.tracker(name) for name in dict.fromkeys(name for job in jobs for name in job.track)]
@@ -261,13 +197,10 @@ class Preparation:
     """
 
     def __init__(self, jobs: Sequence[Job], registry: Registry, watch: Watch) -> None:
-        from . import calibrate
         from .identity import Identifier
 
         self._jobs, self._watch = jobs, watch
-        self.tasks = load_tasks(jobs, registry)
-        require_common(jobs, self.tasks)
-        calibrate.require_folds_fit(jobs, [task for task in self.tasks.values() if isinstance(task, Task)])
+        self.tasks = look_up(jobs, registry)
         self.identifier = Identifier(registry)
         self.ready: list[ResolvedJob] = []
         """Jobs to run, with decoded images; filled by ``outcomes``."""

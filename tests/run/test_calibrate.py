@@ -15,7 +15,7 @@ from adbench.api import registry as plugins
 from adbench.data import splits
 from adbench.results import store
 from adbench.results.run_files import folder_of, read_good_scores, read_threshold_scores
-from adbench.run import checkpoint, plan, retarget, trial
+from adbench.run import checkpoint, plan, retarget, tasks, trial
 from adbench.run.plan import Outcome, Plan
 from adbench.stats import conformal
 from adbench.util import files
@@ -223,13 +223,13 @@ def test_what_has_no_good_image_is_refused_before_training(tiny_data, tmp_path):
 
 def test_folds_are_refused_where_the_data_set_has_validation_images(tiny_data, tmp_path, monkeypatch):
     """They would replace the better scores for good; one message says so for all classes, before any training."""
-    fits, load = Fits(), plan.load_tasks
+    fits, load = Fits(), tasks.load_tasks
 
     def with_validation(jobs, registry):
         found = load(jobs, registry)
         return {place: replace(task, train=task.train[2:], validation=task.train[:2]) for place, task in found.items()}
 
-    monkeypatch.setattr(plan, "load_tasks", with_validation)
+    monkeypatch.setattr(tasks, "load_tasks", with_validation)
     with pytest.raises(OptionError, match=r"^--folds on folder/bolts: found 2 validation images, wanted a class with"):
         run(memory(fits), tiny_data, tmp_path, folds=2, classes=("bolts", "nuts"))
     assert fits.names == []

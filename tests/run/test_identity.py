@@ -23,6 +23,7 @@ from adbench.run.identity import Identifier, backbone_codes
 from adbench.run.job import Job, run_name
 from adbench.run.resolved import prepare
 from adbench.run.standing import Inspector
+from adbench.run.tasks import load_tasks
 from adbench.util import digests, numerics
 from adbench.util.errors import DataError, ResultError, WeightsError
 
@@ -159,7 +160,7 @@ def test_classes_of_one_name_in_two_data_sets_keep_their_own_images(tiny_data, t
             device="cpu", results=tmp_path / "results")
         for dataset in ("folder", "again")
     ]  # fmt: skip
-    tasks = plan.load_tasks(jobs, registry)
+    tasks = load_tasks(jobs, registry)
     roots = [tasks[name, "bolts", tiny_data, None, ()].root for name in ("folder", "again")]
     assert roots == [tiny_data, other]
     first, second = (outcome.result for outcome in plan.run_here(jobs, registry))
