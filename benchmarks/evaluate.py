@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from adbench.data.ground_truth import GroundTruth, check_finite
+from adbench.data.arrays import check_finite
+from adbench.data.ground_truth import GroundTruth
 from adbench.metrics.curves import curve_of
 from adbench.metrics.metrics import evaluate_ground_truth
 from adbench.util.devices import resolve_device

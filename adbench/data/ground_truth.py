@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from ..api.data import EvalSize, Problem, RegionRules, Size
 from ..api.scores import Region
 from ..util.errors import TaskError
 from . import image_files, masks
+from .arrays import Integers, Values, check_finite, check_maps, to_numpy
 from .framing import Box, Framing
 from .ignored import Ignored, of_file, shown, small_regions
 from .image_store import Store, problem_error
@@ -100,10 +100,6 @@ def _masks(
         if isinstance(mask, Problem):
             raise problem_error([mask])
         yield mask
-
-
-Values: TypeAlias = "NDArray[Any] | torch.Tensor | Sequence[Any]"
-"""Types that callers may pass: an array, a tensor on any device, or nested lists."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +256,7 @@ def _labels(labels: Values) -> NDArray[np.bool_]:
     return flags.astype(bool)
 
 
-_Found = tuple["Integers", NDArray[np.int32], "Integers", NDArray[np.bool_]]
+_Found = tuple[Integers, NDArray[np.int32], Integers, NDArray[np.bool_]]
 
 
 def _regions(
@@ -292,71 +288,6 @@ def _regions(
     region_of_pixel = np.concatenate(regions)
     sizes = np.bincount(region_of_pixel, minlength=found)
     return np.concatenate(positions), region_of_pixel, sizes, np.concatenate(kept)
-
-
-def _is_tensor(values: object) -> bool:
-    return hasattr(values, "detach")  # asked in this way, torch is not imported for NumPy arrays
-
-
-def on_cuda(values: object) -> bool:
-    """Whether values are a tensor on a CUDA device."""
-    return bool(getattr(values, "is_cuda", False))
-
-
-def to_numpy(name: str, values: Values) -> NDArray[Any]:
-    """Return any input as an array, without a copy where possible.
-
-    Raises:
-        TaskError: not numbers, or rows of different length.
-    """
-    if _is_tensor(values):
-        array = tensor_to_numpy(cast("torch.Tensor", values))
-    else:
-        try:
-            array = np.asarray(values)
-        except ValueError as error:
-            raise TaskError(name, found="rows of different length", wanted="an array or a tensor") from error
-    if array.dtype.kind not in "biuf":
-        raise TaskError(name, found=f"values of type {array.dtype}", wanted="real numbers")
-    return array
-
-
-def tensor_to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
-    """Convert a tensor to an array of a type that NumPy has."""
-    import torch
-
-    known = tensor.float() if tensor.dtype == torch.bfloat16 else tensor  # NumPy has no bfloat16
-    return known.detach().cpu().numpy()
-
-
-def check_maps(name: str, maps: Scores, images: int, shape: tuple[int, ...] | None) -> None:
-    """Refuse maps that are not (images, H, W), or not of the masks' ``shape``. Raises ``TaskError``."""
-    found = tuple(maps.shape)
-    if len(found) != 3 or found[0] != images or 0 in found:
-        raise TaskError(name, found=f"shape {found}", wanted=f"({images}, H, W), one for each label")
-    if shape is not None and found != shape:
-        raise TaskError(name, found=f"shape {found}", wanted=f"{shape} as the masks", hint="Resize one of them")
-
-
-def check_finite(name: str, scores: Scores) -> None:
-    """Refuse scores with NaN or infinity; the message names the first image. Raises ``TaskError``."""
-    if is_finite(scores):
-        return
-    first = next(index for index, score in enumerate(scores) if not is_finite(score))
-    found = "NaN" if math.isnan(float(scores[first].max())) else "infinity"
-    hint = "Look for a loss that diverged or a division by zero"
-    raise TaskError(f"{name} of image {first}", found=found, wanted="finite numbers", hint=hint)
-
-
-def is_finite(scores: Scores) -> bool:
-    """Whether all scores are finite numbers."""
-    return math.isfinite(float(scores.min())) and math.isfinite(float(scores.max()))  # both are NaN if any value is
-
-
-Scores: TypeAlias = "NDArray[Any] | torch.Tensor"
-"""An array, or a tensor that is processed on its own device."""
-
-Integers: TypeAlias = NDArray[np.int64]
 
 
 RESAMPLING = "bilinear"

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.ground_truth import GroundTruth, tensor_to_numpy
+from ..data.arrays import tensor_to_numpy
+from ..data.ground_truth import GroundTruth
 from .curves import workers
 
 OVERLAP_STEPS = 65535

@@ -23,7 +23,7 @@ from ..util import threads
 
 if TYPE_CHECKING:
     import torch
-from ..data.ground_truth import Integers, Scores
+from ..data.arrays import Integers, Scores
 
 _CHUNKS = 6
 """Parts in which the pixels are sorted. Fewer take more memory at once; more look up every key more often."""

@@ -22,7 +22,8 @@ import numpy as np
 
 from ..api.data import Size
 from ..api.scores import Metrics, Region
-from ..data.ground_truth import GroundTruth, Scores, Values, check_finite, check_maps, is_finite, on_cuda, to_numpy
+from ..data.arrays import Scores, Values, check_finite, check_maps, is_finite, on_cuda, to_numpy
+from ..data.ground_truth import GroundTruth
 from ..data.ignored import Counted, Ignored
 from ..util.errors import TaskError
 from . import image_rates

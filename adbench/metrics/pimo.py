@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 from ..api.data import Size
-from ..data.ground_truth import Integers, Scores
+from ..data.arrays import Integers, Scores
 from .curves import Images
 
 Floats = NDArray[np.float64]

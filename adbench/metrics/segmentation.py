@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..api.data import Size
-from ..data.ground_truth import Integers, Scores
+from ..data.arrays import Integers, Scores
 from .curves import Images, take
 
 

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..api.data import Size
-from ..data.ground_truth import Resized, tensor_to_numpy
+from ..data.arrays import tensor_to_numpy
+from ..data.ground_truth import Resized
 from ..util.errors import DataError, reason
 from ..util.files import cache_folder
 from ..util.sizes import bytes_text

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..api.data import Size
 from ..api.detector import Detector
 from ..api.scores import Scores
-from ..data.ground_truth import Resized, tensor_to_numpy
+from ..data.arrays import tensor_to_numpy
+from ..data.ground_truth import Resized
 from ..data.ignored import Ignored
 from ..data.images import Batch, Images
 from ..stats.pixel_threshold import PixelMoments
