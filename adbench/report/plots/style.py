@@ -27,9 +27,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 GREY = "#6b7785"
 
-NARROWEST, WIDEST = 2.0, 20.0
-"""Bounds of a figure's width in inches."""
-
 _SETTINGS: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with Matplotlib, so that every machine draws the same
     "font.size": 8.0,

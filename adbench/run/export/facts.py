@@ -11,7 +11,6 @@ from ...results import serialization
 from ...util.errors import UsageError, first_line
 
 Input = Literal["uint8", "float"]
-INPUTS: tuple[Input, ...] = ("uint8", "float")
 """uint8 is (B, H, W, 3) in RGB, as Pillow and NumPy have decoded images; float is (B, 3, H, W) in [0, 1], as torch."""
 
 Target = Literal["onnx", "openvino", "torch"]

@@ -53,11 +53,6 @@ class Fault:
     wanted: str = ""
     files: list[str] = field(default_factory=list)
 
-    @property
-    def is_of_archive(self) -> bool:
-        """Whether it is the archive's as a whole."""
-        return not self.place
-
 
 class _BadError(Exception):
     """A file that the server would refuse, or measure wrongly."""
