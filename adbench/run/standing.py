@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ..api.data import Dataset, Task
 from ..api.data_options import split
+from ..api.levels import Levels
 from ..api.marking import AUTO
 from ..api.options import option_text
 from ..api.registry import Registry
@@ -212,6 +213,74 @@ def marking_of(how: Protocol) -> dict[str, Any]:
     return {"mask_rule": how.mask_rule or AUTO, "min_defect_area": how.min_defect_area}
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What a run was asked for, of which a job and a stored result say the same."""
+
+    method: str
+    dataset: str
+    class_name: str
+    preset: str
+    overrides: Mapping[str, Any]
+    seed: int
+    holdout: float
+    setting: str
+    shots: int | None
+    classes: tuple[str, ...]
+    test: str | None
+    reading: tuple[str, ...]
+    mask_rule: str | None
+    min_defect_area: int
+    has_ignore_mask: bool
+    levels: Levels | None
+
+    @classmethod
+    def of_job(cls, job: Job) -> _Asked:
+        """What a job asks for, of its first class: jointly trained classes are stale together."""
+        marking, reading = split(dict(job.data_options))
+        return cls(
+            method=job.method,
+            dataset=job.dataset,
+            class_name=job.classes[0],
+            preset=job.preset,
+            overrides=dict(job.overrides),
+            seed=job.seed,
+            holdout=job.holdout,
+            setting=job.setting,
+            shots=job.shots,
+            classes=job.classes if job.setting == "multi-class" else (),
+            test=job.test,
+            reading=tuple(f"{key}={option_text(key, value)}" for key, value in reading.items()),
+            mask_rule=marking.get("mask_rule"),
+            min_defect_area=marking.get("min_defect_area", 0),
+            has_ignore_mask=marking.get("ignore_mask") is not None,
+            levels=job.levels,
+        )
+
+    @classmethod
+    def of_result(cls, result: Result) -> _Asked:
+        """What a stored result was asked for."""
+        how = result.protocol
+        return cls(
+            method=result.method,
+            dataset=result.dataset,
+            class_name=result.class_name,
+            preset=result.preset,
+            overrides=dict(result.overrides),
+            seed=result.seed,
+            holdout=how.holdout,
+            setting=how.setting,
+            shots=how.shots,
+            classes=how.classes,
+            test=how.test,
+            reading=how.reading_words,
+            mask_rule=how.mask_rule,
+            min_defect_area=how.min_defect_area,
+            has_ignore_mask=how.ignore_mask is not None,
+            levels=how.levels_given,
+        )
+
+
 def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
     """The newest stale run of the same job, and why it is stale; None if there is none.
 
@@ -219,37 +288,19 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         job: the job.
         now: the identity of what it would compute.
     """
-    name = job.classes[0]  # jointly trained classes are stale together
-    folder = RunFolder(job.results, job.dataset, name, job.method, "any").path.parent
-    together = job.classes if job.setting == "multi-class" else ()
-    common, reading = split(dict(job.data_options))
-    marking = (common.get("mask_rule"), common.get("min_defect_area", 0), common.get("ignore_mask") is not None)
-    setting = (
-        job.setting,
-        job.shots,
-        together,
-        job.test,
-        tuple(f"{key}={option_text(key, value)}" for key, value in reading.items()),
-        marking,
-        job.levels,
-    )
-    asked = (job.method, job.dataset, name, job.preset, dict(job.overrides), job.seed, job.holdout, setting)
-    found = []
+    asked, found = _Asked.of_job(job), []
+    folder = RunFolder(job.results, job.dataset, asked.class_name, job.method, "any").path.parent
     for path in folder.glob("*/result.json"):
         try:
-            run = RunFolder(job.results, job.dataset, name, job.method, path.parent.name).read_result()
+            run = RunFolder(job.results, job.dataset, asked.class_name, job.method, path.parent.name).read_result()
         except ResultError:
             continue
-        how = run.protocol
-        marking = (how.mask_rule, how.min_defect_area, how.ignore_mask is not None)
-        setting = (how.setting, how.shots, how.classes, how.test, how.reading_words, marking, how.levels_given)
-        made = (run.method, run.dataset, run.class_name, run.preset, run.overrides, run.seed, how.holdout, setting)
         reasons = _reasons(run.identity, {now.code})
         if run.identity and _backbones(run.identity) != _backbones(now):
             reasons = (*reasons, BACKBONE_CODE)
         if run.identity and (run.identity.classes or run.identity.data) != (now.classes or now.data):
             reasons = (*reasons, IMAGES)
-        if made == asked and reasons:
+        if reasons and _Asked.of_result(run) == asked:
             found.append((run, Standing("stale", reasons)))
     return max(found, key=lambda each: each[0].finished, default=None)
 
