@@ -66,7 +66,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class _Evidence:
+class _PastRun:
     """A stored run: its classes, the images that it trained on and scored, and what it took."""
 
     dataset: str
@@ -99,7 +99,7 @@ def forecasts(
     """
     tasks = look_up(jobs, registry)
     identifier = Identifier(registry)
-    evidence: dict[Path, dict[Kind, list[_Evidence]]] = {}
+    past: dict[Path, dict[Kind, list[_PastRun]]] = {}
     stores: dict[Opened, tuple[str, int]] = {}
     found = []
     for job in jobs:
@@ -108,10 +108,10 @@ def forecasts(
             now = identifier.decided(job, tasks_of(job, tasks))
             resolved = prepare(job, now, identifier.of(job, now))
             calibrate.require(resolved)
-            if job.results not in evidence:
-                evidence[job.results] = _evidence(job.results)
+            if job.results not in past:
+                past[job.results] = _past_runs(job.results)
             decoding = still_to_decode(resolved, stores)
-            found.append(_forecast(resolved, evidence[job.results], maps, decoding))
+            found.append(_forecast(resolved, past[job.results], maps, decoding))
         except PLUGIN_ERRORS as error:
             why = foreseen(error, job.method)
             found.append(Forecast(job, "can't run", str(why), error=why))
@@ -120,7 +120,7 @@ def forecasts(
 
 def _forecast(
     resolved: ResolvedJob,
-    evidence: Mapping[Kind, Sequence[_Evidence]],
+    past: Mapping[Kind, Sequence[_PastRun]],
     maps: Literal["png", "raw"] | None,
     decoding: Mapping[str, int],
 ) -> Forecast:
@@ -128,7 +128,7 @@ def _forecast(
     job, run = resolved.job, resolved.folder.run
     if state == "done":
         return Forecast(job, state, run=run, seconds=0.0, bytes=0, decoding={})
-    similar, basis = _similar(resolved, evidence.get(_kind_of_job(resolved), ()))
+    similar, basis = _similar(resolved, past.get(_kind_of_job(resolved), ()))
     images = _images(resolved)
     seconds = fmean(each.seconds / each.images for each in similar) * images if similar else None
     if seconds is not None:
@@ -195,7 +195,7 @@ def _text(value: Any) -> str:
     return repr(list(value) if isinstance(value, (tuple, list)) else value)
 
 
-def _evidence(results: Path) -> dict[Kind, list[_Evidence]]:
+def _past_runs(results: Path) -> dict[Kind, list[_PastRun]]:
     """What the stored runs took, by what such runs have in common; none if there are no results."""
     try:
         stored = store.read_all(results).results
@@ -206,16 +206,16 @@ def _evidence(results: Path) -> dict[Kind, list[_Evidence]]:
         classes = result.protocol.classes or (result.class_name,)
         if result.evaluated_from is None:  # no training
             models.setdefault((result.dataset, result.method, result.run, *classes), []).append(result)
-    found: dict[Kind, list[_Evidence]] = {}
+    found: dict[Kind, list[_PastRun]] = {}
     for (dataset, _, _, *names), parts in models.items():
         if len(parts) == len(names):
             found.setdefault(_kind_of_result(parts[0]), []).append(_of_model(results, dataset, names, parts))
     return found
 
 
-def _of_model(results: Path, dataset: str, classes: Iterable[str], parts: Sequence[Result]) -> _Evidence:
+def _of_model(results: Path, dataset: str, classes: Iterable[str], parts: Sequence[Result]) -> _PastRun:
     checkpoint = folder_of(results, parts[0]).checkpoint("last")
-    return _Evidence(
+    return _PastRun(
         dataset,
         tuple(classes),
         max(1, sum(part.train_images + part.test_images for part in parts)),
@@ -224,10 +224,10 @@ def _of_model(results: Path, dataset: str, classes: Iterable[str], parts: Sequen
     )
 
 
-def _similar(resolved: ResolvedJob, evidence: Sequence[_Evidence]) -> tuple[list[_Evidence], str]:
+def _similar(resolved: ResolvedJob, past: Sequence[_PastRun]) -> tuple[list[_PastRun], str]:
     """The stored runs from which to estimate, and what they are."""
     job = resolved.job
-    same = [each for each in evidence if (each.dataset, each.classes) == (job.dataset, job.classes)]
+    same = [each for each in past if (each.dataset, each.classes) == (job.dataset, job.classes)]
     if same:
         return same, "same class"
-    return list(evidence), "other classes" if evidence else ""
+    return list(past), "other classes" if past else ""
