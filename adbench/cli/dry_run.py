@@ -12,12 +12,14 @@ from .console import print_tables, status_line
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
+    from ..run.disk_use import MapKind
     from ..run.dispatch import Where
-    from ..run.heatmaps import Kind
     from ..run.job import Job
 
 
-def show_forecasts(jobs: Sequence[Job], registry: Registry, format_: str, *, maps: Kind | None, where: Where) -> None:
+def show_forecasts(
+    jobs: Sequence[Job], registry: Registry, format_: str, *, maps: MapKind | None, where: Where
+) -> None:
     """Print which jobs are done and which are left; the exit code is that of the run if some can't run."""
     from ..report.dry_run import dry_run
     from ..run.forecast import forecasts

@@ -15,8 +15,8 @@ from .console import STOPPED, console, print_tracebacks, say
 
 if TYPE_CHECKING:
     from ..api.registry import Registry
+    from ..run.disk_use import MapKind
     from ..run.dispatch import Where
-    from ..run.heatmaps import Kind
     from ..run.job import Job
     from ..run.plan import Outcome
 
@@ -26,7 +26,7 @@ def run_jobs(
     registry: Registry,
     outcomes: list[Outcome],
     *,
-    maps: Kind | None = None,
+    maps: MapKind | None = None,
     may_shorten: bool = True,
     where: Where | None = None,
 ) -> None:
@@ -60,7 +60,7 @@ def run_jobs(
 
 
 def _run_elsewhere(
-    where: Where, jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome], maps: Kind | None
+    where: Where, jobs: Sequence[Job], registry: Registry, outcomes: list[Outcome], maps: MapKind | None
 ) -> None:
     """Run by an executor, with the progress of all jobs on one screen."""
     from ..run.dispatch import run_on

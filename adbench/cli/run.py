@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..results.records import Result
     from ..results.variants import Names
     from ..run.checkpoint import AnyCheckpoint
-    from ..run.heatmaps import Kind
+    from ..run.disk_use import MapKind
     from ..run.job import Job, RunSettings
     from ..run.plan import Outcome
     from ..run.reopen import Reopener
@@ -167,7 +167,7 @@ class _Settings:
 @gathered("given", _Settings)
 @gathered("on", ExecutorOptions)
 def run(run_file: RunFile | None, asked: Asked, given: _Settings, on: ExecutorOptions, plugin_files: tuple[Path, ...],
-        maps: Kind | None, page: bool, metrics: str | None, dry_run: bool, schema: bool, results: Path,
+        maps: MapKind | None, page: bool, metrics: str | None, dry_run: bool, schema: bool, results: Path,
         format_: str) -> None:  # fmt: skip
     """Train and evaluate methods on the classes of a data set, or what a run FILE names.
 
@@ -218,7 +218,7 @@ def run(run_file: RunFile | None, asked: Asked, given: _Settings, on: ExecutorOp
 
 
 def _save_maps(
-    made: Sequence[Result], results: Path, reopener: Reopener, kind: Kind, outcomes: Sequence[Outcome]
+    made: Sequence[Result], results: Path, reopener: Reopener, kind: MapKind, outcomes: Sequence[Outcome]
 ) -> None:
     """Write the maps of a run's results; a failure doesn't stop the others."""
     from ..run.heatmaps import save

@@ -23,7 +23,10 @@ SCORE_BYTES = 60
 HISTOGRAM_BYTES = 2_000
 """About the bytes of a test image in ``evidence.npz``, where there are masks: less where maps are smooth."""
 
-MAP_BYTES: dict[str, float] = {"raw": 2.0, "png": 2.5}
+MapKind = Literal["png", "raw"]
+"""How anomaly maps are kept beside a result: as overlays for people, or the maps themselves."""
+
+MAP_BYTES: dict[MapKind, float] = {"raw": 2.0, "png": 2.5}
 """About the bytes of a pixel of a kept map: in ``maps.npz``, or in an overlay."""
 
 Configuration = tuple[str, tuple[tuple[str, object], ...]]
@@ -44,7 +47,7 @@ class DiskUse:
         jobs: Sequence[tuple[Job, Sequence[Task]]],
         say: Callable[[str], None],
         *,
-        maps: Literal["png", "raw"] | None = None,
+        maps: MapKind | None = None,
     ) -> None:
         self._beside: dict[Configuration, list[int]] = {}
         for job, tasks in jobs:
@@ -72,7 +75,7 @@ class DiskUse:
         self._say(f"{text}.{short}")
 
 
-def bytes_beside(job: Job, tasks: Sequence[Task], maps: Literal["png", "raw"] | None) -> int:
+def bytes_beside(job: Job, tasks: Sequence[Task], maps: MapKind | None) -> int:
     """About the bytes that a job's results take without the tensors of checkpoints, which its classes share."""
     height, width = asked_size(job.options) or job.options.size  # the images' own size is not known here
     total = 0.0

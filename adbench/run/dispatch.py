@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..api.data import Task
 from ..api.executor import LOCAL, Executor, ExecutorEnd, ExecutorEntry, ExecutorRequest, ExecutorTask
@@ -25,7 +25,7 @@ from ..util.errors import (
     described,
 )
 from . import bundle, parcel
-from .disk_use import DiskUse
+from .disk_use import DiskUse, MapKind
 from .failures import foreseen
 from .job import Job
 from .plan import Outcome, Preparation, trackers_of
@@ -98,7 +98,7 @@ def run_on(
     registry: Registry,
     *,
     board: Board | None = None,
-    maps: Literal["png", "raw"] | None = None,
+    maps: MapKind | None = None,
 ) -> Generator[Outcome, None, None]:
     """Run jobs by an executor; a failing one doesn't stop the others. The outcomes come as the jobs end.
 
@@ -183,9 +183,7 @@ def _made(entry: ExecutorEntry, request: ExecutorRequest) -> Iterator[Executor]:
 class _Dispatch:
     """The jobs of one command on their way to an executor and back."""
 
-    def __init__(
-        self, executor: Executor, board: Board, registry: Registry, maps: Literal["png", "raw"] | None
-    ) -> None:
+    def __init__(self, executor: Executor, board: Board, registry: Registry, maps: MapKind | None) -> None:
         self._executor, self._board, self._registry, self._maps = executor, board, registry, maps
         self._jobs: list[Job] = []
         self._sizes: DiskUse | None = None

@@ -22,7 +22,7 @@ from ..util import torch_files
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError
 from . import calibrate
 from .class_run import Opened, still_to_decode
-from .disk_use import bytes_beside
+from .disk_use import MapKind, bytes_beside
 from .failures import foreseen
 from .identity import Identifier
 from .job import Job
@@ -80,7 +80,7 @@ def forecasts(
     jobs: Sequence[Job],
     registry: Registry,
     *,
-    maps: Literal["png", "raw"] | None = None,
+    maps: MapKind | None = None,
     show: Callable[[str], None] = lambda _: None,
 ) -> list[Forecast]:
     """Look up what each job will do, in the order of the jobs.
@@ -121,7 +121,7 @@ def forecasts(
 def _forecast(
     resolved: ResolvedJob,
     past: Mapping[Kind, Sequence[_PastRun]],
-    maps: Literal["png", "raw"] | None,
+    maps: MapKind | None,
     decoding: Mapping[str, int],
 ) -> Forecast:
     state, detail, share = _state(resolved)

@@ -11,7 +11,7 @@ import json
 import posixpath
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,11 @@ from ..results.records import Result
 from ..results.run_files import folder_of, read_scores
 from ..util import files
 from ..util.errors import ResultError, reason
+from .disk_use import MapKind
 from .map_file import MapFile
 from .overlay import HIGH_PERCENTILE, LOW_PERCENTILE, Bytes, Scale, beside, legend, overlay
 from .own_shape import size_around
 from .reopen import Reopener, Rescored, scores_differ
-
-Kind = Literal["png", "raw"]
 
 STEPS = 65535
 """Steps between the lowest and the highest value of all maps in ``maps.npz``."""
@@ -38,7 +37,7 @@ def save(
     result: Result,
     results: Path,
     reopener: Reopener,
-    kind: Kind,
+    kind: MapKind,
     *,
     variant: str | None = None,
     force: bool = False,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..api import requirements
 from ..api.data import Dataset
@@ -31,7 +31,7 @@ from ..util.errors import (
 )
 from ..util.text import spelled
 from .builds import Builds
-from .disk_use import DiskUse
+from .disk_use import DiskUse, MapKind
 from .failures import foreseen, free_frames
 from .job import Job, RunSettings
 from .resolved import ResolvedJob, prepare
@@ -231,7 +231,7 @@ def run_here(
     registry: Registry,
     *,
     watch: Watch | None = None,
-    maps: Literal["png", "raw"] | None = None,
+    maps: MapKind | None = None,
     announce: Callable[[Job, str, int], None] | None = None,
 ) -> Iterator[Outcome]:
     """Run jobs in order in this process; a failing one doesn't stop the others.
