@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import importlib.util
-import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import partial
-from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import pluggy
 
 from ..util import source
-from ..util.errors import PLUGIN_ERRORS, PluginError, UnknownNameError, absent, described, type_text
+from ..util.errors import PluginError, UnknownNameError
 from . import hooks as hookspecs
 from .backbone import BackboneEntry
-from .backbone_table import is_built_in
 from .context import BuildContext
 from .data import Dataset
 from .data_options import with_options
 from .executor import LOCAL, ExecutorEntry
+from .loading import GROUP, KINDS, UnusableError, collect, import_file, module_name, path_of, register
 from .method import Method
 from .options import Options
 from .tracker import TrackerEntry
 
-GROUP = "adbench"
-
 OWN_PLUGINS, OWN_DATASETS = "adbench_plugins", "adbench_datasets"
 """The packages of adbench's own methods and data sets."""
 
-KINDS: Mapping[type, str] = {
-    Method: "method", Dataset: "dataset", BackboneEntry: "backbone", TrackerEntry: "tracker", ExecutorEntry: "executor"
-}  # fmt: skip
-"""What hooks return, and what people call it."""
-
 KIND_TITLES = {kind: "data set" if kind == "dataset" else kind for kind in KINDS.values()}
 """Kinds of things that a plugin offers, as sentences name them."""
-
-Named = TypeVar("Named", Method, Dataset, BackboneEntry, TrackerEntry, ExecutorEntry)
 
 
 @dataclass(frozen=True)
@@ -204,197 +188,89 @@ def load(plugin_files: Sequence[Path] = ()) -> Registry:
     Raises:
         PluginError: a plugin file cannot be used, or two plugins offer the same name.
     """
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    problems: dict[str, list[str]] = {}
-    names: dict[str, str] = {}
-    origins: dict[str, Origin] = {}
-    files: dict[str, Path] = {}
+    loading = _Loading()
+    loading.installed()
+    loading.given(plugin_files)
+    return loading.registry()
 
-    def reject(plugin: str, error: _UnusableError) -> None:
-        if plugin in files:
-            raise PluginError(plugin, found=str(error), hint="Correct the file, or leave it out") from error
-        problems.setdefault(plugin, []).append(str(error))
 
-    packages: dict[int, tuple[str, str]] = {}  # each reading parses the whole metadata, and one has many plugins
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if point.dist and id(point.dist) not in packages:
-            packages[id(point.dist)] = point.dist.name, point.dist.version
-        package, version = packages.get(id(point.dist), ("unknown package", ""))
-        plugin = f"{point.value} ({package})"
-        names[plugin], origins[plugin] = (
-            point.name,
-            Origin(point.module, f"{package} {version}" if version else "unknown"),
+class _Loading:
+    """Plugins by their names in pluggy while they are loaded: what each is called, where it is from, what is wrong."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._problems: dict[str, list[str]] = {}
+        self._names: dict[str, str] = {}
+        self._origins: dict[str, Origin] = {}
+        self._files: dict[str, Path] = {}
+
+    def installed(self) -> None:
+        """Load the plugins of the entry points."""
+        packages: dict[int, tuple[str, str]] = {}  # each reading parses the whole metadata, and one has many plugins
+        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+            if point.dist and id(point.dist) not in packages:
+                packages[id(point.dist)] = point.dist.name, point.dist.version
+            package, version = packages.get(id(point.dist), ("unknown package", ""))
+            plugin = f"{point.value} ({package})"
+            self._names[plugin] = point.name
+            self._origins[plugin] = Origin(point.module, f"{package} {version}" if version else "unknown")
+            try:
+                register(self._manager, plugin, point.load)
+            except UnusableError as error:
+                self._reject(plugin, error)
+
+    def given(self, files: Sequence[Path]) -> None:
+        """Load plugin files, except those of installed plugins. Raises ``PluginError`` for one that can't be used."""
+        installed = {path_of(origin.module) for plugin, origin in self._origins.items() if plugin not in self._problems}
+        once = {path.resolve(): path for path in reversed(files)}
+        self._files = {f"--plugin {path}": path for place, path in reversed(once.items()) if place not in installed}
+        for plugin, path in self._files.items():
+            self._names[plugin] = str(path)
+            try:
+                self._origins[plugin] = Origin(module_name(path))
+                register(self._manager, plugin, partial(import_file, path))
+            except UnusableError as error:
+                self._reject(plugin, error)
+
+    def registry(self) -> Registry:
+        """All that the plugins offer. Raises ``PluginError`` where two offer the same name."""
+        methods = collect(self._manager, "adbench_methods", Method, self._reject)
+        datasets = collect(self._manager, "adbench_datasets", Dataset, self._reject)
+        backbones = collect(self._manager, "adbench_backbones", BackboneEntry, self._reject)
+        trackers = collect(self._manager, "adbench_trackers", TrackerEntry, self._reject)
+        executors = collect(self._manager, "adbench_executors", ExecutorEntry, self._reject)
+        of_kind: Sequence[Mapping[str, tuple[str, object]]] = (methods, datasets, backbones, trackers, executors)
+        kinds = zip(KINDS.values(), of_kind, strict=True)
+        offers = [(plugin, kind, name) for kind, items in kinds for name, (plugin, _) in items.items()]
+        origins = self._origins
+        return Registry(
+            methods={name: method for name, (_, method) in methods.items()},
+            datasets={name: dataset for name, (_, dataset) in datasets.items()},
+            broken=tuple(
+                f"plugin {plugin} is skipped: {each}" for plugin, found in self._problems.items() for each in found
+            ),
+            origins={name: origins[plugin] for name, (plugin, _) in methods.items()},
+            backbones={name: _with_code(entry, origins[plugin]) for name, (plugin, entry) in backbones.items()},
+            backbone_origins={name: origins[plugin] for name, (plugin, _) in backbones.items()},
+            plugins=tuple(self._plugin(plugin, offers) for plugin in self._names),
+            trackers={name: entry for name, (_, entry) in trackers.items()},
+            executors={name: entry for name, (_, entry) in executors.items()},
         )
-        try:
-            _register(manager, plugin, point.load)
-        except _UnusableError as error:
-            reject(plugin, error)
-    installed = {_path_of(origin.module) for plugin, origin in origins.items() if plugin not in problems}
-    given = {path.resolve(): path for path in reversed(plugin_files)}
-    files |= {f"--plugin {path}": path for place, path in reversed(given.items()) if place not in installed}
-    for plugin, path in files.items():
-        names[plugin] = str(path)
-        try:
-            origins[plugin] = Origin(_module_name(path))
-            _register(manager, plugin, partial(_import_file, path))
-        except _UnusableError as error:
-            reject(plugin, error)
-    methods = _collect(manager, "adbench_methods", Method, reject)
-    datasets = _collect(manager, "adbench_datasets", Dataset, reject)
-    backbones = _collect(manager, "adbench_backbones", BackboneEntry, reject)
-    trackers = _collect(manager, "adbench_trackers", TrackerEntry, reject)
-    executors = _collect(manager, "adbench_executors", ExecutorEntry, reject)
-    of_kind: Sequence[Mapping[str, tuple[str, object]]] = (methods, datasets, backbones, trackers, executors)
-    kinds = zip(KINDS.values(), of_kind, strict=True)
-    offers = [(plugin, kind, name) for kind, items in kinds for name, (plugin, _) in items.items()]
-    return Registry(
-        methods={name: method for name, (_, method) in methods.items()},
-        datasets={name: dataset for name, (_, dataset) in datasets.items()},
-        broken=tuple(f"plugin {plugin} is skipped: {each}" for plugin, found in problems.items() for each in found),
-        origins={name: origins[plugin] for name, (plugin, _) in methods.items()},
-        backbones={name: _with_code(entry, origins[plugin]) for name, (plugin, entry) in backbones.items()},
-        backbone_origins={name: origins[plugin] for name, (plugin, _) in backbones.items()},
-        plugins=tuple(
-            Plugin(
-                name,
-                origins[plugin],
-                _path_of(origins[plugin].module),
-                tuple((kind, offered) for owner, kind, offered in offers if owner == plugin),
-                "; ".join(problems.get(plugin, ())),
-            )
-            for plugin, name in names.items()
-        ),
-        trackers={name: entry for name, (_, entry) in trackers.items()},
-        executors={name: entry for name, (_, entry) in executors.items()},
-    )
 
+    def _plugin(self, plugin: str, offers: Sequence[tuple[str, str, str]]) -> Plugin:
+        origin = self._origins[plugin]
+        own = tuple((kind, offered) for owner, kind, offered in offers if owner == plugin)
+        problem = "; ".join(self._problems.get(plugin, ()))
+        return Plugin(self._names[plugin], origin, path_of(origin.module), own, problem)
 
-def _path_of(module: str) -> Path | None:
-    """The file of a module, which may be broken; None if it can't be found."""
-    found = getattr(sys.modules.get(module), "__file__", None)
-    if found is None:
-        with contextlib.suppress(*PLUGIN_ERRORS):  # the package above it is imported for that
-            spec = importlib.util.find_spec(module)
-            found = spec.origin if spec is not None and spec.has_location else None
-    return None if found is None else Path(found).resolve()
+    def _reject(self, plugin: str, error: UnusableError) -> None:
+        """Note what is wrong with an installed plugin. Raises ``PluginError`` for a given file."""
+        if plugin in self._files:
+            raise PluginError(plugin, found=str(error), hint="Correct the file, or leave it out") from error
+        self._problems.setdefault(plugin, []).append(str(error))
 
 
 def _with_code(entry: BackboneEntry, origin: Origin) -> BackboneEntry:
     """The entry with a digest of its code as it was imported."""
     return replace(entry, code=source.Sources().digest(origin.sources(entry.build), label=origin.label))
-
-
-class _UnusableError(Exception):
-    """A plugin that can't be used; the text gives the reason."""
-
-
-def _register(manager: pluggy.PluginManager, plugin: str, load_module: Callable[[], object]) -> None:
-    """Load one plugin and register it with pluggy.
-
-    Raises:
-        _UnusableError: it breaks, or has a hook that does not exist.
-    """
-    try:
-        manager.register(load_module(), plugin)
-        _require_known_hooks(manager, plugin)
-    except PLUGIN_ERRORS as error:
-        if manager.has_plugin(plugin):
-            manager.unregister(name=plugin)
-        raise _unusable(error) from error
-
-
-def _require_known_hooks(manager: pluggy.PluginManager, plugin: str) -> None:
-    """Refuse a mistyped hook, which would be ignored in silence otherwise."""
-    known = [name for name in vars(hookspecs) if name.startswith(f"{GROUP}_")]
-    for caller in manager.get_hookcallers(manager.get_plugin(plugin)) or ():
-        if not caller.has_spec():
-            near = get_close_matches(caller.name, known, n=1, cutoff=0.8)
-            wanted = f"did you mean {near[0]}?" if near else f"wanted one of {', '.join(known)}"
-            raise _UnusableError(f"a hook '{caller.name}' that does not exist: {wanted}")
-
-
-def _unusable(error: BaseException) -> _UnusableError:
-    if isinstance(error, _UnusableError):
-        return error
-    if isinstance(error, pluggy.PluginValidationError):  # arguments that the hook does not have
-        return _UnusableError(str(error).strip().splitlines()[-1].strip())
-    return _UnusableError(described(error))
-
-
-class _SourceOnly(SourceFileLoader):
-    """Compiles a file each time: a bytecode cache misses an edit that keeps the length and the second."""
-
-    def path_stats(self, path: object) -> NoReturn:
-        """Refuse to describe the file, so that no bytecode is read or written."""
-        raise OSError
-
-
-def _module_name(path: Path) -> str:
-    """Module name of a plugin file; files with the same stem get different ones."""
-    name = f"adbench_plugin_{path.stem}"
-    loaded = getattr(sys.modules.get(name), "__file__", None)
-    if loaded is None or Path(loaded).resolve() == path.resolve():
-        return name
-    return f"{name}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise _UnusableError(absent(path, "file"))
-    name = _module_name(path)
-    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module there
-    spec.loader.exec_module(module)
-    if not any(hasattr(value, f"{GROUP}_impl") for value in vars(module).values()):
-        hooks = " or ".join(hook for hook in vars(hookspecs) if hook.startswith("adbench_"))
-        raise _UnusableError(f"no hookimpl, wanted a function {hooks} marked @hookimpl")
-    return module
-
-
-def _collect(
-    manager: pluggy.PluginManager, hook: str, kind: type[Named], reject: Callable[[str, _UnusableError], None]
-) -> dict[str, tuple[str, Named]]:
-    """Call one hook plugin by plugin, so that the broken one is known; return its items by name, with their plugins."""
-    found: dict[str, tuple[str, Named]] = {}
-    for implementation in getattr(manager.hook, hook).get_hookimpls():
-        plugin = implementation.plugin_name
-        try:
-            offered = _offered(implementation.function, hook, kind)
-        except _UnusableError as error:
-            reject(plugin, error)
-            continue
-        for item in offered:
-            if item.name in found:
-                both = " and ".join(sorted((plugin, found[item.name][0])))
-                raise PluginError(
-                    f"two plugins offer the {KINDS[kind]} '{item.name}': {both}",
-                    hint="Rename one, or uninstall one",
-                )
-            found[item.name] = (plugin, item)
-    return dict(sorted(found.items()))
-
-
-def _offered(function: Callable[[], object], hook: str, kind: type[Named]) -> list[Named]:
-    """Return a hook's list. Raises ``_UnusableError`` if it returns anything else."""
-    wanted = f"wanted a list of {kind.__name__}"
-    try:
-        returned = function()
-        if isinstance(returned, kind):
-            raise _UnusableError(f"{hook} returned a {kind.__name__} alone, {wanted}: put it in brackets")
-        if isinstance(returned, (str, bytes)) or not isinstance(returned, Iterable):
-            raise _UnusableError(f"{hook} returned {type_text(returned)}, {wanted}")
-        offered = list(returned)
-    except PLUGIN_ERRORS as error:
-        raise _unusable(error) from error
-    for item in offered:
-        if not isinstance(item, kind):
-            raise _UnusableError(f"{hook} returned a list with {type_text(item)}, {wanted}")
-        if not isinstance(item.name, str) or not item.name:
-            raise _UnusableError(f"{hook} returned a {kind.__name__} with the name {item.name!r}, wanted a text")
-        if (kind is BackboneEntry and is_built_in(item.name)) or (kind is ExecutorEntry and item.name == LOCAL):
-            raise _UnusableError(f"{hook} returned the {KINDS[kind]} {item.name}, which adbench has itself: rename it")
-    return offered
