@@ -43,17 +43,13 @@ Source = Literal["training", "held-out", "validation", "cross-validated"]
 """Source of good images; "cross-validated" ones are training images, each scored by a model of other ones."""
 
 
-def suggest(
-    scores: NDArray[np.floating], *, source: Source = "training", held_out: bool = False
-) -> tuple[float, str] | None:
+def suggest(scores: NDArray[np.floating], *, source: Source) -> tuple[float, str] | None:
     """Suggest a threshold and describe its rule; None for fewer than three scores, or for equal ones.
 
     Args:
         scores: (N,) of good images.
         source: where they are from.
-        held_out: the same as ``source="held-out"``, as in adbench 0.1.
     """
-    source = "held-out" if held_out else source
     ordered: Floats = np.sort(np.asarray(scores, dtype=np.float64))
     if len(ordered) < FEWEST or ordered.std() <= EQUAL * _resolution(ordered):
         return None
