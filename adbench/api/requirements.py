@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -154,6 +155,24 @@ def require_packages(owner: str, packages: Sequence[Package]) -> None:
 def install_line(packages: Sequence[Package]) -> str:
     """The command that installs packages."""
     return " ".join(["pip install", *(f'"{package.install}"' for package in packages)])
+
+
+@contextmanager
+def importing(thing: str, packages: Sequence[Package]) -> Iterator[None]:
+    """Turn an error of an import into one that says how to install the packages again.
+
+    Args:
+        thing: what needs them, for messages.
+        packages: those that ``require_packages`` has found, which may be broken all the same.
+
+    Raises:
+        UsageError: something can't be imported.
+    """
+    try:
+        yield
+    except ImportError as error:
+        hint = f"Install it again: {install_line(packages)}" if packages else ""
+        raise UsageError(thing, found=described(error), hint=hint) from error
 
 
 def _require_given(method: str, requirements: Requirements, given: Mapping[str, Path]) -> None:

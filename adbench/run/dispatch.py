@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..api.data import Task
 from ..api.executor import LOCAL, Executor, ExecutorEnd, ExecutorEntry, ExecutorRequest, ExecutorTask
-from ..api.requirements import install_line, require_packages
+from ..api.requirements import importing, require_packages
 from ..util import files, threads
 from ..util.cache import prune
 from ..util.errors import (
@@ -164,12 +164,10 @@ def _made(entry: ExecutorEntry, request: ExecutorRequest) -> Iterator[Executor]:
     """
     name = f"--executor {entry.name}"
     try:
-        executor = entry.make(request)
+        with importing(name, entry.packages):
+            executor = entry.make(request)
     except AdbenchError:
         raise
-    except ImportError as error:
-        hint = f"Install it again: {install_line(entry.packages)}" if entry.packages else ""
-        raise UsageError(name, found=described(error), hint=hint) from error
     except PLUGIN_ERRORS as error:
         raise UsageError(f"{name} can't start", found=described(error)) from error
     try:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..api import options as options_module
 from ..api.detector import Detector
-from ..api.requirements import install_line, require_packages
+from ..api.requirements import importing, require_packages
 from ..api.tracker import (
     TrackedEpoch,
     TrackedFailure,
@@ -27,7 +27,7 @@ from ..api.tracker import (
     frontier,
 )
 from ..results.records import EpochRecord, Result
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, described
 from . import gallery, overlay, own_shape, summary, tracker_runs
 from .identity import IGNORED
 from .session import Session, kept_random_state
@@ -69,12 +69,10 @@ class Trackers:
             require_packages(f"--track {entry.name}", entry.packages)
         for entry in entries:
             try:
-                self._at_work[entry.name] = entry.make()
+                with importing(f"--track {entry.name}", entry.packages):
+                    self._at_work[entry.name] = entry.make()
             except AdbenchError:
                 raise
-            except ImportError as error:
-                hint = f"Install it again: {install_line(entry.packages)}" if entry.packages else ""
-                raise UsageError(f"--track {entry.name}", found=described(error), hint=hint) from error
             except PLUGIN_ERRORS as error:
                 self.drop(entry.name, error)
 

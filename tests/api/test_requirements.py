@@ -8,7 +8,7 @@ import pytest
 from needy_method import TEACHER, TEXTURES, NeedyOptions
 
 from adbench import Options, Package, Requirements, UsageError
-from adbench.api.requirements import require, require_packages, unmet
+from adbench.api.requirements import importing, require, require_packages, unmet
 from adbench.util.errors import UnknownNameError
 
 NEEDS = Requirements(auxiliary=(TEXTURES, TEACHER))
@@ -91,3 +91,13 @@ def test_a_folder_of_the_right_name_is_no_package(tmp_path, monkeypatch):
         require_packages("m", [Package("wanted_one", "one>=1", "logs")])
     (tmp_path / "wanted_one" / "__init__.py").touch()
     require_packages("m", [Package("wanted_one", "one>=1", "logs")])
+
+
+def test_an_import_that_breaks_says_how_to_install_it_again():
+    """A package that is there may be broken; other errors pass."""
+    packages = [Package("numpy", "numpy>=2", "arrays")]
+    wanted = r"^--track own: found ImportError: no symbol\. Install it again: pip install \"numpy>=2\"\.$"
+    with pytest.raises(UsageError, match=wanted), importing("--track own", packages):
+        raise ImportError("no symbol")
+    with pytest.raises(ValueError, match="other"), importing("--track own", packages):
+        raise ValueError("other")
