@@ -164,9 +164,9 @@ class Values:
     """What a defect pixel adds to the area, by its score; 1 for one above all normal pixels.
 
     Attributes:
-        levels: (J,) ascending.
+        levels: (J,) ascending; the authors' thresholds repeat where float32 has no number between two.
         between: (J + 1,) for a score above the first j levels and below the others.
-        tied: (J,) for a score that is equal to a level.
+        tied: (J,) for a score that is equal to a level, the last one of those that are equal.
     """
 
     levels: NDArray[np.floating]
@@ -178,9 +178,8 @@ class Values:
         values = np.zeros(len(scores))
         high = np.flatnonzero(scores >= self.levels[0])  # the others add nothing
         some = scores[high].astype(np.float64)
-        below = np.searchsorted(self.levels, some)
-        is_tied = self.levels[np.minimum(below, len(self.levels) - 1)] == some
-        values[high] = np.where(is_tied, self.tied[np.minimum(below, len(self.tied) - 1)], self.between[below])
+        up_to = np.searchsorted(self.levels, some, side="right")  # 1 or more
+        values[high] = np.where(self.levels[up_to - 1] == some, self.tied[up_to - 1], self.between[up_to])
         return values
 
 

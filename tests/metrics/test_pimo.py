@@ -156,6 +156,28 @@ def test_scores_below_the_kept_ones_are_counted_again(monkeypatch):
     assert pimo.official(tail, maps, normal) is None  # the authors' program refuses so few thresholds
 
 
+def test_thresholds_that_float32_makes_equal_count_as_one():
+    """A score at thresholds that repeat, since scores lie far from 0, is found by all of them."""
+    rng = np.random.default_rng(3)
+    maps = (1000 + 1e-2 * rng.exponential(size=(5, 160, 200))).astype(np.float32)
+    marked = np.zeros(maps.shape, bool)
+    marked[4, :10, :10] = True
+    maps[4] += np.float32(8e-2)
+    normal = maps[:4].reshape(-1).astype(np.float64)
+    grid = np.linspace(normal.min(), normal.max(), pimo.OFFICIAL_THRESHOLDS, dtype=np.float32).astype(np.float64)
+    assert len(np.unique(grid)) < 10_000
+    normal, defects = np.sort(normal), np.sort(maps[marked].astype(np.float64))
+    rates = 1 - np.searchsorted(normal, grid) / len(normal)
+    start, end = (int(np.argmin(np.abs(rates - bound))) for bound in (1e-4, 1e-5))
+    part = slice(start, end + 1)
+    shares = 1 - np.searchsorted(defects, grid[part]) / len(defects)
+    logs = np.log(rates[part])
+    wanted = float((-np.diff(logs) * (shares[:-1] + shares[1:]) / 2).sum() / np.log(10))
+    found = evaluate(labels=[0, 0, 0, 0, 1], image_scores=range(5), masks=marked, maps=maps).aupimo_official
+    assert 0 < wanted < 1
+    assert found == pytest.approx(wanted, abs=1e-6)
+
+
 def test_a_rate_that_normal_images_can_not_have_gives_none():
     """Fewer than 1e5 normal pixels, no normal image, no bad one, and a highest score that many share have none."""
     small = {"labels": [0, 1], "image_scores": [0, 1]}
