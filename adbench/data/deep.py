@@ -17,7 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
+    SAMPLEFORMAT,
+    SAMPLESPERPIXEL,
+    TiffImageFile,
+)
 
 from ..api.data import Size
 from ..api.levels import Levels
@@ -97,7 +104,7 @@ class Deep:
         exact = np.float64 if self.values.dtype.itemsize > 4 or self.values.dtype.kind in "iu" else np.float32
         if self.values.dtype.itemsize <= 2:
             exact = np.float32
-        values = np.nan_to_num(self.values.astype(exact), nan=levels.black)
+        values = np.nan_to_num(self.values.astype(exact), nan=levels.white if self.is_inverted else levels.black)
         scale = 255 / (levels.white - levels.black)
         grey = np.rint((np.clip(values, levels.black, levels.white) - exact(levels.black)) * scale).astype(np.uint8)
         return Image.fromarray(255 - grey if self.is_inverted else grey).convert("RGB")
@@ -171,7 +178,14 @@ class Stored:
 def is_deep(image: Image.Image) -> bool:
     """Whether an image that was opened, but not read yet, has more than 8 bits."""
     stored = Stored.of(image)
-    return is_grey(image) or stored.is_of_colours or stored.mode == _GREY_WITH_ALPHA
+    return is_grey(image) or stored.is_of_colours or stored.mode == _GREY_WITH_ALPHA or is_misread(image)
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Whether it is a TIFF with a plane of more than 8 bits for each colour: Pillow takes bytes for pixels there."""
+    if not isinstance(image, TiffImageFile) or image.tag_v2.get(PLANAR_CONFIGURATION) != 2:
+        return False
+    return int(image.tag_v2.get(SAMPLESPERPIXEL, 1)) > 1 and max(image.tag_v2.get(BITSPERSAMPLE, (1,))) > 8
 
 
 def is_grey(image: Image.Image) -> bool:

@@ -19,7 +19,7 @@ from ..util.text import plural
 from . import deep, image_files
 from .deep import Deep, Depth, Kind, levels_for
 
-INDEX = "depths-1.sqlite"
+INDEX = "depths-2.sqlite"
 """The file in the cache; another number makes it anew."""
 
 LITTLE = 1 / 4

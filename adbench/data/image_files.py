@@ -109,7 +109,7 @@ def shown(found: Image.Image | Deep, levels: Levels | None = None) -> Shown:
         ValueError: values that have no fixed meaning as a colour, or more than 8 bits with unknown ``levels``.
     """
     if not isinstance(found, Deep):
-        if deep.Stored.of(found).is_of_colours:
+        if deep.Stored.of(found).is_of_colours or deep.is_misread(found):
             raise ValueError("colours of 16 bits, of which Pillow keeps 8")
         found.load()
         orientation = deep.orientation_of(found)  # by now 1 for a TIFF, which Pillow turns itself
@@ -132,7 +132,8 @@ def _converted(found: Image.Image | Deep, levels: Levels | None) -> Shown:
         depth = found.depth
         used = levels or deep.levels_for([depth])
         assert used is not None
-        return Shown(found.to_rgb(used), used.clips(depth.low, depth.high), used.darkens(depth.high))
+        brightest = used.black + used.white - depth.low if found.is_inverted else depth.high
+        return Shown(found.to_rgb(used), used.clips(depth.low, depth.high), used.darkens(brightest))
     if found.mode == "P":  # a palette with alpha converts to RGB only by way of RGBA
         found = found.convert("RGBA")
     return Shown(found.convert("RGB"))
@@ -194,6 +195,8 @@ def load(path: Path, data: bytes) -> Image.Image:
     """Decode all pixels of the first image in a file. Raises ``BadError``."""
     with _blaming(path, data):
         image = _opened(path, data)
+        if deep.is_misread(image):
+            raise BadError(path, "a TIFF with a plane of more than 8 bits for each colour", _SAVE)
         image.load()
     return image
 
@@ -206,6 +209,8 @@ def values_of(path: Path, data: bytes) -> Image.Image | Deep:
         except UnidentifiedImageError:
             if not deep.is_tiff(data):
                 raise
+            return _odd_tiff(path, data)
+        if deep.is_misread(image):
             return _odd_tiff(path, data)
         stored = deep.Stored.of(image)
         image.load()

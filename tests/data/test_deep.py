@@ -13,7 +13,7 @@ from PIL import Image
 
 from adbench.api.data import Problem, Sample
 from adbench.api.levels import UNKNOWN, Levels
-from adbench.data import deep, image_files
+from adbench.data import deep, depths, image_files
 from adbench.data.decode import decode_sample
 from adbench.data.deep import Deep, Depth, levels_for
 from adbench.data.framing import Framing
@@ -46,6 +46,26 @@ def test_tiff_of_any_numbers_is_read(kind, compression, order, tmp_path):
         path = tmp_path / f"{photometric}.tif"
         tifffile.imwrite(path, values, photometric=photometric, compression=compression, byteorder=order)
         assert np.array_equal(values, values_in(path).values)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(("kind", "channels"), [("u1", 3), ("u2", 3), ("u2", 4), ("f4", 3)])
+def test_a_plane_for_each_colour_is_read_as_pixels_are(kind, channels, compression, order, tmp_path):
+    """Such a TIFF has the colours of one whose pixels lie side by side; as a mask, more than 8 bits are refused."""
+    values = (RANDOM.random((5, 7, channels)) * 250).astype(kind)
+    path = tmp_path / "a.tif"
+    alpha = ["unassalpha"] * (channels - 3)
+    tifffile.imwrite(
+        path, np.moveaxis(values, -1, 0), photometric="rgb", planarconfig="separate", extrasamples=alpha,
+        compression=compression, byteorder=order,
+    )  # fmt: skip
+    if kind == "u1":
+        assert np.array_equal(values, np.asarray(image_files.read_image(path)))
+        return
+    assert np.array_equal(values[:, :, :3], values_in(path).values)
+    assert depths.look([path])[path].is_deep
+    assert isinstance(image_files.read_image(path), Problem)
 
 
 @pytest.mark.parametrize("kind", ["u2", "f4"])
@@ -97,6 +117,16 @@ def test_an_image_that_its_levels_leave_nearly_black_is_told(tmp_path):
     path = save(tmp_path / "a.tif", np.array([[0.2, 0.5, 1.0]], np.float32))
     dark = [decode_sample(Sample(path, levels=Levels(0, white)), Framing((1, 3))).is_dark for white in (4095, 1, 0.3)]
     assert dark == [True, False, False]
+
+
+def test_where_white_is_0_black_is_the_highest_value(tmp_path):
+    """NaN is black, and an image counts as nearly black where its values are high, not where they are low."""
+    path, shown = tmp_path / "a.tif", {}
+    for low in (0.0, 0.95):
+        tifffile.imwrite(path, np.array([[low, 1, np.nan]], np.float32), photometric="miniswhite")
+        found = decode_sample(Sample(path, levels=Levels(0, 1)), Framing((1, 3)))
+        shown[low] = (found.is_dark, found.image[0, :, 0].tolist())
+    assert shown == {0.0: (False, [255, 0, 0]), 0.95: (True, [13, 0, 0])}
 
 
 def test_full_depth_of_16_bits_is_as_before(tmp_path):
