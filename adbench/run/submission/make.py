@@ -181,7 +181,7 @@ def _write(
     maps = scored(model, run.class_name, list(each.private.values()))
     maps = progress.scored(maps, run.class_name, len(each.private))
     for private, one in zip(each.private, maps, strict=True):
-        halves, above = in_half(one.values(), scale)
+        halves, above = in_half(one.values(scale.threshold), scale)
         archive.add(f"{name}/{private.path(MAPS)}", as_tiff(halves))
         archive.add(f"{name}/{private.path(THRESHOLDED)}", as_png(above))
         sizes[private] = one.size

@@ -86,11 +86,12 @@ class Scored:
         """Whether the model sees all of the image."""
         return self.shown.shape == self.size
 
-    def values(self) -> Floats:
-        """(H, W) the whole map; pixels that the model doesn't see have the lowest score."""
+    def values(self, threshold: float) -> Floats:
+        """(H, W) the whole map; pixels that the model doesn't see have its lowest score, or the threshold if less."""
         if self.is_whole:
             return self.shown
-        whole = np.full(self.size, self.shown.min(), np.float32)
+        lowest = min(self.shown.min(), rounded_down(threshold, np.dtype(np.float32)))
+        whole = np.full(self.size, lowest, np.float32)
         (top, left), (height, width) = self.corner, self.shown.shape
         whole[top : top + height, left : left + width] = self.shown
         return whole

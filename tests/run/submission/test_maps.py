@@ -49,8 +49,11 @@ def test_the_scale_is_ad2_s_rule():
 
 
 def test_what_a_crop_cuts_off_counts_as_good():
-    """Pixels that the model doesn't see have the map's lowest score."""
+    """Pixels that the model doesn't see have the lowest score, and are never above the threshold."""
     shown = np.array([[3, 4], [5, 6]], np.float32)
-    whole = Scored(0.0, shown, (1, 2), (4, 5)).values()
-    assert whole[1:3, 2:4].tolist() == shown.tolist()
-    assert (np.delete(whole.reshape(-1), [7, 8, 12, 13]) == 3).all()
+    for threshold, lowest in ((4.0, 3), (1.0, 1)):
+        whole = Scored(0.0, shown, (1, 2), (4, 5)).values(threshold)
+        assert whole[1:3, 2:4].tolist() == shown.tolist()
+        assert (np.delete(whole.reshape(-1), [7, 8, 12, 13]) == lowest).all()
+        _, above = in_half(whole, Scale(threshold, 1.0, 1, np.zeros(1)))
+        assert int(above.sum()) == int((shown > threshold).sum())
