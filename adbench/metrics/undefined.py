@@ -43,6 +43,8 @@ def _reason(name: str, metrics: Metrics, truth: GroundTruth, has_maps: bool) -> 
         return NO_THRESHOLD
     if not len(truth.positions):
         return "every defect pixel is ignored" if truth.spoiled else "no defect pixel in any mask"
+    if not len(truth.defects) and not name.startswith("aupro"):
+        return "every defect is smaller than a pixel at the size of the comparison"
     if name.startswith("aupimo"):
         return _of_pimo(name, metrics, truth)
     return "no good pixel" if metrics.pixel_auroc is None else NO_THRESHOLD
