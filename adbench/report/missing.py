@@ -12,6 +12,9 @@ from .tables import MISSING
 ONE_LABEL = "all test images have the same label"
 NO_MASKS = "no masks"
 NO_MAPS = "the method makes no anomaly maps"
+NAMED = 4
+"""Means over fewer seeds that a note names."""
+
 SAYS_WHY = "--why says the reasons."
 """Ends a note that ``--why`` answers."""
 
@@ -56,7 +59,24 @@ def of_means(
         )
 
     shown = [name for name in metrics if each_class or is_missing(name)]
-    return notes([scored(variant, class_name) for variant, classes in rows for class_name in classes], shown)
+    every = [scored(variant, class_name) for variant, classes in rows for class_name in classes]
+    return [*notes(every, shown), *_fewer_seeds(rows, metrics)]
+
+
+def _fewer_seeds(rows: Sequence[tuple[Variant, Sequence[str]]], metrics: Sequence[str]) -> list[str]:
+    """Name the means over seeds from which some seeds are missing, since the metric is not defined for their scores."""
+    said = []
+    for metric in metrics:
+        fewer = []
+        for variant, classes in rows:
+            for name in classes:
+                values = [getattr(run.metrics, metric) for run in variant.runs.get(name, ())]
+                if 0 < (there := len(values) - values.count(None)) < len(values):
+                    fewer.append(f"{variant.label} {name} {there} of {len(values)}")
+        if fewer:
+            more = f", and {len(fewer) - NAMED} more" if len(fewer) > NAMED else ""
+            said.append(f"{TITLES[metric]} is the mean of the seeds that have it: {', '.join(fewer[:NAMED])}{more}.")
+    return said
 
 
 def mean_title(counts: Mapping[str, int], rows: int) -> tuple[str, list[str]]:

@@ -53,6 +53,18 @@ def test_a_comparison_explains_its_own_metric():
     assert found == [[], ["AUPRO -: no masks (x)."]]
 
 
+def test_a_mean_over_fewer_seeds_is_told():
+    """Where a metric is not defined for one seed's scores, the mean is over the others, and the note says so."""
+    seeds = [make_result("a", seed=0), make_result("a", seed=1), make_result("a", seed=2, aupro=None)]
+    said = "AUPRO is the mean of the seeds that have it: a bolts 2 of 3."
+    (board,) = report.leaderboard(seeds)
+    assert said in board.notes
+    tables = report.compare([*seeds, make_result("b")], ["a", "b"], metrics=["image_auroc", "aupro"])
+    assert [said in table.notes for table in tables] == [False, True]
+    whole = report.leaderboard([make_result("a", seed=seed) for seed in range(3)])
+    assert not any("seeds that have it" in note for table in whole for note in table.notes)
+
+
 def test_a_missing_run_is_no_missing_mask():
     """A class that one of the variants lacks is "-", too, and the note on means says so."""
     tables = report.compare([make_result("a", "x"), make_result("a", "y"), make_result("b", "x")], ["a", "b"])
