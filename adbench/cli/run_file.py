@@ -111,7 +111,7 @@ def suite_of(registry: Registry, file: RunFile | None, asked: Asked, common: Run
         for entry, method in zip(entries, methods, strict=True)
     ]  # fmt: skip
     choices = _with_auxiliary(choices, entries, file, asked)
-    _require_used(file, unique)
+    _require_used(registry, file, unique)
     suite = Suite(
         data=_data_choices(registry, file, asked, common),
         methods=choices,
@@ -191,7 +191,8 @@ def _method_entries(registry: Registry, file: RunFile | None, asked: Asked) -> t
     found: list[MethodEntry] = []
     for method in values.methods(registry, asked.methods):
         own = [entry for entry in there if entry.name == method.name]
-        found += own or [MethodEntry(method.name, "--method")]
+        of_all = [replace(entry, name=method.name) for entry in there if entry.name == ALL]
+        found += own or of_all or [MethodEntry(method.name, "--method")]
     return found, values.is_all(asked.methods)
 
 
@@ -236,13 +237,16 @@ def _method_choice(
     return MethodChoice(method, preset, points)
 
 
-def _require_used(file: RunFile | None, methods: Sequence[Method]) -> None:
-    """Refuse options and auxiliary data for all methods that none of them has."""
+def _require_used(registry: Registry, file: RunFile | None, picked: Sequence[Method]) -> None:
+    """Refuse options and auxiliary data for all methods that none of them has, be it picked or in the file alone."""
     from ..api.options import option_types
+    from ..run.run_file import ALL
     from ..util.toml_files import unknown_key
 
     if file is None:
         return
+    names = {entry.name for entry in file.methods}
+    methods = [*picked, *(each for name, each in registry.methods.items() if name in names or ALL in names)]
     options = {key for method in methods for key in option_types(method.options)}
     auxiliary = {each.name for method in methods for each in method.requirements.auxiliary}
     for given, known in ((file.options, options), (file.auxiliary, auxiliary)):

@@ -77,6 +77,15 @@ def test_the_command_line_wins_and_picks_from_the_file(suite):
     assert {row["setting"] for row in dry(path, "--shots", "2", "-m", "tiny")} == {"few-shot=2"}
 
 
+def test_what_the_file_gives_to_other_methods_does_not_stop_the_picked_one(suite):
+    """-m picks one without the options and auxiliary data of the rest; one of "all" keeps its preset."""
+    path = suite('preset = "cpu"\nmethods = ["tiny", "draem"]\noptions = {epochs = [1, 3]}\naux = {textures = "x"}\n')
+    assert {row["method"] for row in dry(path, "-m", "random")} == {"random"}
+    assert {row["options"] for row in dry(path, "-m", "tiny")} == {"epochs=1", "epochs=3"}
+    path = suite('methods = {name = "all", preset = "cpu"}\naux = {textures = "x"}\n')
+    assert {row["preset"] for row in dry(path, "-m", "tiny")} == {"cpu"}
+
+
 def test_several_data_sets_and_settings_are_one_suite(suite, tiny_data, tmp_path):
     """Each data set has its own root and classes; -d picks one of them, and a single --data-root is not for both."""
     shutil.copytree(tiny_data / "bolts", tmp_path / "mvtec" / "bottle")
@@ -228,7 +237,7 @@ COMMON = {
         "address", "executor_option"
     },
     "of the command, its results and what it shows": {
-        "force", "dry_run", "schema", "keep", "label", "save_maps", "report", "track", "results", "format"
+        "force", "dry_run", "schema", "keep", "label", "save_maps", "report", "track", "metrics", "results", "format"
     },
 }  # fmt: skip
 """Options of the command that no table of data has, and why."""
