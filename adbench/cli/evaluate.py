@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, TaskError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, TaskError, described
 from . import options as arguments
 from . import values
 from .console import counted, print_tables, say, status_line, warn
 from .gathered import gathered
+from .jobs import end_with
 from .selection import LookedUp
 
 if TYPE_CHECKING:
@@ -93,5 +94,4 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metri
         print_tables(report.leaderboard(made, by_class=True, names=names, metrics=shown), format_)
     if errors:
         say(f"{len(errors)} of {len(models)} runs could not be evaluated.")
-        all_mistakes = not made and all(isinstance(error, UsageError) for error in errors)
-        raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+        end_with(errors, made_some=bool(made))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -134,6 +134,12 @@ def _outcome_line(outcome: Outcome) -> str:
     return f"✓ {job.title}: {duration(sum(result.timing.total for result in outcome.results))}{used}"
 
 
+def end_with(errors: Sequence[AdbenchError], *, made_some: bool) -> NoReturn:
+    """End the command after errors that were shown, with the exit code of a mistake where there is nothing else."""
+    all_mistakes = not made_some and all(isinstance(error, UsageError) for error in errors)
+    raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+
+
 def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
     """End the command with the right exit code if a task failed, and say how many did."""
     results = [result for outcome in outcomes for result in outcome.results]
@@ -144,5 +150,4 @@ def exit_if_failed(outcomes: Sequence[Outcome]) -> None:
         print_tracebacks(errors)
     if len(outcomes) > 1:
         say(f"{len(errors)} of {len(outcomes)} tasks failed{'; the others are stored' if results else ''}.")
-    all_mistakes = not results and all(isinstance(error, UsageError) for error in errors)
-    raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+    end_with(errors, made_some=bool(results))

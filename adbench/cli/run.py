@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, UsageError, described
+from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError, TaskError, described
 from . import option_file, values
 from . import options as arguments
 from .console import console, counted, load_plugins, print_tables, say, status_line, warn
@@ -20,7 +20,7 @@ from .dry_run import show_forecasts
 from .executor_options import ExecutorOptions, executor_options
 from .gathered import MethodOptions, gathered
 from .image_options import range_option
-from .jobs import Failures, exit_if_failed, report_if_stopped, run_jobs
+from .jobs import Failures, end_with, exit_if_failed, report_if_stopped, run_jobs
 from .run_file import Asked, file_argument, other_keys, planned_jobs, suite_of
 from .schema import print_schema
 from .stored import REPORT, write_report
@@ -374,5 +374,4 @@ def _run_trials(
     if len(jobs) == 1 and errors:
         raise errors[0]
     if errors:
-        all_mistakes = not trials and all(isinstance(error, UsageError) for error in errors)
-        raise click.exceptions.Exit(UsageError.exit_code if all_mistakes else AdbenchError.exit_code)
+        end_with(errors, made_some=bool(trials))
