@@ -43,6 +43,7 @@ from . import (
     stored,
     submit,
     threshold,
+    trial,
     weights,
 )
 from . import options as arguments
@@ -183,7 +184,7 @@ def app() -> None:
 
 for _command in (
     run.run,
-    run.test,
+    trial.test,
     predict.predict,
     export.export,
     speed.speed,
