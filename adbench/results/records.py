@@ -209,6 +209,8 @@ class Identity:
         files: digest of the content of each file that an option names, by the option's name, of auxiliary data as
             "aux.NAME", and of the code of a plugin's backbone as "backbone.NAME".
         classes: digest of the images of each class of a multi-class model; otherwise empty.
+        rules: the rules that adbench now decides such a run by, where it once had another one for some runs alone
+            (``run/rules.py``).
     """
 
     data: str
@@ -216,6 +218,7 @@ class Identity:
     numerics: int
     files: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
 
     def of_class(self, name: str) -> Identity:
         """The identity for the result of one class: with that class's own images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -131,7 +132,11 @@ def mean(values: Iterable[float | None]) -> float | None:
     return fmean(found) if found else None
 
 
-_USUAL_TRUTH = {"mask-rule": None, "min-defect-area": 0, "ignore-mask": None}
+_USUAL = {
+    "eval-size": "input", "holdout": 0, "classes": None, "segf1": None, "segf1-from": "validation",
+    "mask-rule": None, "min-defect-area": 0, "ignore-mask": None,
+}  # fmt: skip
+"""Values of a configuration that names don't say."""
 
 
 class Names:
@@ -154,11 +159,9 @@ class Names:
 
     def of(self, run: Result) -> str:
         """The name of a run's variant: "msflow:cpu,lr=0.001"."""
-        usual = {"eval-size": "input", "holdout": 0, "classes": None, "segf1": None, **_USUAL_TRUTH}
         keys = self._keys.get(_group(run), ())
-        differs = {
-            key: value for key, value in configuration(run).items() if key in keys and usual.get(key, object()) != value
-        }
+        facts = configuration(run).items()
+        differs = {key: value for key, value in facts if key in keys and _USUAL.get(key, object()) != value}
         code = {"code": _code(run)} if _group(run) in self._several_codes else {}
         return variant_name(run.method, run.preset, {**run.changes, **differs, **code}, run.protocol.setting_words)
 
@@ -258,7 +261,9 @@ def configuration(run: Result) -> dict[str, Any]:
     how = run.protocol
     truth = {"mask-rule": how.mask_rule, "min-defect-area": how.min_defect_area, "ignore-mask": how.ignore_mask}
     whole = {"size": how.resize_to} if how.tile else {}  # of the image, as the user gave it
-    return {**LATER, **run.options, **whole, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
+    decided = {**LATER, **run.options, **whole, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
+    source = re.search(r"of (\S+) images$", how.segf1 or "") if how.holdout and how.segf1_target is None else None
+    return decided | ({"segf1-from": source[1]} if source else {})
 
 
 def _conditions(run: Result) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..results.records import Identity
 from ..util import numerics, source
 from ..util.digests import Digests, Watch, signatures_of
 from ..util.errors import UsageError, WeightsError, absent
+from . import rules
 from .job import Job
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Identifier:
         one, *others = classes.values()
         data = one if not others else joint_digest(classes)
         together = classes if others else {}
-        return Identity(data, self.code(job.method), numerics.NUMERICS, self._files(job, tasks, watch), together)
+        files = self._files(job, tasks, watch)
+        return Identity(data, self.code(job.method), numerics.NUMERICS, files, together, rules.of(tasks, job))
 
     def decided(self, job: Job, tasks: Sequence[Task], watch: Watch | None = None) -> list[Task]:
         """The tasks of a job's classes with the levels of their images. Raises the errors of ``depths.decide``."""

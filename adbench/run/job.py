@@ -204,6 +204,8 @@ def run_name(job: Job, identity: Identity, *, amp: str, reading: Reading | None 
         "numerics": identity.numerics,
         "seed": job.seed,
     }
+    if identity.rules:
+        facts["rules"] = identity.rules
     if job.eval_every is not None:
         facts["eval_every"] = job.eval_every
     words = [safe_name(job.preset), f"seed{job.seed}"]

@@ -26,6 +26,7 @@ from ..util.digests import Digests
 from ..util.errors import PLUGIN_ERRORS, AdbenchError, ResultError
 from ..util.files import cache_folder
 from ..util.text import plural
+from . import rules
 from .identity import BACKBONE, Identifier, backbone_codes, data_digest, file_code_digest
 from .job import Job
 from .places import named_in, of_data
@@ -36,6 +37,7 @@ Place = tuple[str, str, Path, str | None, str]
 """Possible place of a task: data set, class, root, test split and options of the reader."""
 
 IMAGES, CODE, CORE = "images or masks changed", "the method's code changed", "adbench's own numerics changed"
+RULE = "adbench's rule changed: {}"
 BACKBONE_CODE, NO_BACKBONE = "the backbone's code changed", "its backbone is not at hand"
 OLDER = "identity unknown: made by an older adbench"
 NO_IMAGES, NO_CODE = "its images are not at hand", "its method is not at hand"
@@ -116,7 +118,8 @@ class Inspector:
         there, here = _backbones(made), backbone_codes(self.registry, result.options)
         changed = any(there.get(key) != code for key, code in here.items())
         stale = (
-            *_reasons(made, codes), *([BACKBONE_CODE] if changed else []), *([IMAGES] if IMAGES in images else []),
+            *_reasons(made, codes), *([BACKBONE_CODE] if changed else []), *self._other_rules(result, made),
+            *([IMAGES] if IMAGES in images else []),
         )  # fmt: skip
         if stale:
             return Standing("stale", stale)
@@ -131,6 +134,12 @@ class Inspector:
         if made in data:
             return None
         return NO_IMAGES if not data else UNREAD if None in data else IMAGES
+
+    def _other_rules(self, result: Result, made: Identity) -> list[str]:
+        """What is said of rules that such a run would have now and this one lacks; nothing without its images."""
+        names = made.classes or (result.class_name,)
+        tasks = [task for name in names for _, task in self._found(result, name)]
+        return _missing_rules(made, rules.of(tasks, result.protocol))
 
     def _standing_of_older(self, result: Result, has_code: bool, tasks: Sequence[Task]) -> Standing:
         """Standing of a result of adbench 0.1, which has only names and lengths of its files."""
@@ -298,6 +307,8 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
         reasons = _reasons(run.identity, {now.code})
         if run.identity and _backbones(run.identity) != _backbones(now):
             reasons = (*reasons, BACKBONE_CODE)
+        if run.identity:
+            reasons = (*reasons, *_missing_rules(run.identity, now.rules))
         if run.identity and (run.identity.classes or run.identity.data) != (now.classes or now.data):
             reasons = (*reasons, IMAGES)
         if reasons and _Asked.of_result(run) == asked:
@@ -308,6 +319,11 @@ def predecessor(job: Job, now: Identity) -> tuple[Result, Standing] | None:
 def _backbones(identity: Identity) -> dict[str, str]:
     """The code of backbones in an identity."""
     return {key: code for key, code in identity.files.items() if key.startswith(BACKBONE)}
+
+
+def _missing_rules(made: Identity, now: Mapping[str, str]) -> list[str]:
+    """What is said of present rules that an identity lacks."""
+    return [RULE.format(name) for name, rule in now.items() if made.rules.get(name) != rule]
 
 
 def _reasons(made: Identity | None, codes: set[str]) -> tuple[str, ...]:
