@@ -6,23 +6,24 @@ A stored number is reused only for the same identity; ``standing`` says whether 
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api.backbone_table import TRANSFORMERS
-from ..api.data import Task, mask_facts, relative_path
+from ..api.data import Sample, Task, mask_facts, relative_path
 from ..api.marking import Marking
 from ..api.options import Options
 from ..api.registry import defining_modules, texts_in
-from ..data import depths, mask_kinds
+from ..data import depths, image_files, mask_kinds
 from ..data.deep import Depth
 from ..data.depths import Depths
 from ..results.records import Identity
 from ..util import numerics, source
 from ..util.digests import Digests, Watch, signatures_of
-from ..util.errors import UsageError, WeightsError, absent
+from ..util.errors import UsageError, WeightsError, absent, reason
 from . import rules
 from .job import Job
 
@@ -33,6 +34,9 @@ DATA_DIGITS = 32
 
 IGNORED = "ignore-mask"
 """The ignore mask among the files of an identity."""
+
+LIMITED = "max-megapixels"
+"""The images, among the files of an identity, that a limit of the user's reads or leaves out in another way."""
 
 AUXILIARY = "aux."
 """Prefix of auxiliary data among the files of an identity, besides names of options."""
@@ -124,6 +128,7 @@ class Identifier:
         found = backbone_codes(self.registry, vars(job.options))
         ignored = ignored_digest(tasks[0].marking, self.digests)
         found |= {} if ignored is None else {IGNORED: ignored}
+        found |= limited(sample for task in tasks for _, sample in task.with_test(job.test).used())
         for key, path in file_options(job.options).items():
             digest = self.digests.of([path])[path]
             if digest is None:
@@ -161,7 +166,7 @@ def joint_digest(classes: Mapping[str, str]) -> str:
 def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | None = None) -> str:
     """32 hex digits of a file's content, or of the names and contents of all files in a folder.
 
-    The path doesn't count, nor do files whose name starts with a dot.
+    The path doesn't count, nor do files whose name starts with a dot. Linked folders are followed.
 
     Raises:
         UsageError: there is nothing to read.
@@ -171,12 +176,45 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
         if content is None:
             raise UsageError(f"--aux {name}={path}", found="a file that can't be read")
         return content
-    files = [file for file in path.rglob("[!.]*") if file.is_file()]
+    try:
+        files = list(_files_below(path))
+    except OSError as error:
+        raise UsageError(f"--aux {name}={path}", found=f"{reason(error)} at {error.filename}") from error
     if not files:
         raise UsageError(f"--aux {name}={path}", found="an empty folder", wanted="a folder with files")
     contents = digests.of(files, watch)
     facts = sorted((file.relative_to(path).as_posix(), contents[file]) for file in files)
     return hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).hexdigest()[:DATA_DIGITS]
+
+
+def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """The files below a folder, also in linked folders, since a method may follow links; a circle is gone once."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, above | {real})
+        elif path.is_file() and not path.name.startswith("."):
+            yield path
+
+
+def limited(samples: Iterable[Sample]) -> dict[str, str]:
+    """The files of images and masks that ``--max-megapixels`` decides in another way than the usual limit does.
+
+    Such a file is left out with ``--skip-bad`` or not. Where there is none, a limit names no other run.
+    """
+    most = image_files.most_pixels()
+    low, high = sorted((most, image_files.PILLOWS_PIXELS))
+    if low == high:
+        return {}
+    paths = dict.fromkeys(path for sample in samples for path in sample.files)
+    sizes = {path: image_files.size_of(path) for path in paths}
+    found = [str(number) for number, size in enumerate(sizes.values()) if size and low < size[0] * size[1] <= high]
+    if not found:
+        return {}
+    decided = "left out" if most == low else "read"
+    return {LIMITED: hashlib.sha256(f"{decided} {' '.join(found)}".encode()).hexdigest()[:DATA_DIGITS]}
 
 
 def ignored_digest(marking: Marking, digests: Digests) -> str | None:

@@ -7,7 +7,7 @@ processes, in which ``run_here`` runs them one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -296,7 +296,7 @@ def _prepare(
 ) -> Outcome | ResolvedJob:
     """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
     from . import calibrate
-    from .class_run import check_images
+    from .class_run import check_images, reads_more
     from .standing import predecessor
 
     watch.look_at(job)
@@ -311,11 +311,16 @@ def _prepare(
         calibrate.require(resolved)
         there = resolved.is_finished() and not job.force
         if there and (results := calibrate.from_stored(resolved)) is not None:
-            if any(result.skipped for result in results) and not job.skip_bad:  # a strict run must still refuse them
+            bad = any(result.skipped for result in results)
+            if bad and not job.skip_bad:  # a strict run must still refuse them
                 check_images(resolved, watch)
-            if job.label and any(result.label != job.label for result in results):
-                results = tuple(labels.store(each.folder, job.label, lock=resolved.folder) for each in resolved.classes)
-            return Outcome(job, results, reused=True)
+            if not bad or not reads_more(resolved, results, watch):
+                if job.label and any(result.label != job.label for result in results):
+                    folders = [each.folder for each in resolved.classes]
+                    results = tuple(labels.store(folder, job.label, lock=resolved.folder) for folder in folders)
+                return Outcome(job, results, reused=True)
+            watch.note(f"{job.title}: computed again, since other images can be read now than in run {results[0].run}")
+            resolved = replace(resolved, job=replace(job, force=True))
         require_writable(job.results)
         builds.require(resolved)
         check_images(resolved, watch, notices.say)
