@@ -237,15 +237,22 @@ def _on_newest_images(runs: Sequence[Result]) -> tuple[list[Result], list[str]]:
     for run in runs:
         if run.class_name not in newest or run.finished > newest[run.class_name].finished:
             newest[run.class_name] = run
-    kept = [run for run in runs if _same_images(run, newest[run.class_name])]
+    kept = [run for run in runs if _on_images_of(run, newest)]
     dropped: dict[str, int] = {}
     for run in runs:
-        if not _same_images(run, newest[run.class_name]):
+        if not _on_images_of(run, newest):
             dropped[run.class_name] = dropped.get(run.class_name, 0) + 1
     return kept, [
         f"{name}: {count} older run(s) on other images left out; the data set has changed since."
         for name, count in dropped.items()
     ]
+
+
+def _on_images_of(run: Result, newest: Mapping[str, Result]) -> bool:
+    """Whether a run used the images of the newest run of its class, and its model those of all its other classes."""
+    trained_on = run.identity.classes if run.identity else {}
+    others = ((newest[name].identity, data) for name, data in trained_on.items() if name in newest)
+    return _same_images(run, newest[run.class_name]) and all(made is None or made.data == data for made, data in others)
 
 
 def _same_images(run: Result, other: Result) -> bool:

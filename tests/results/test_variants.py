@@ -50,6 +50,7 @@ def test_the_commands_agree(tiny_data, tmp_path):
     words = ("--results", tmp_path, "--plugin", TINY, "--data-root", tiny_data, "--format", "json")
     assert run_tiny(tiny_data, tmp_path, "-c", "bolts", "-p", "cpu", "--eval-size", "native").exit_code == 0
     done = run_tiny(tiny_data, tmp_path, "-c", "nuts", "-p", "cpu", "--format", "json")
+    assert done.exit_code == 0, done.stderr
     found = {"run": {row["variant"] for row in json.loads(done.stdout)[0]["rows"]}}
     for name, command in (
         ("board", ("leaderboard",)),

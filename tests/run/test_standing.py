@@ -19,7 +19,7 @@ from adbench.api import registry as plugins
 from adbench.api.data import Dataset, Task
 from adbench.cli import stored as cli_stored
 from adbench.cli.main import app
-from adbench.results.records import Identity
+from adbench.results.records import Identity, Result
 from adbench.results.store import read_all
 from adbench.results.variants import boards
 from adbench.run import standing
@@ -290,6 +290,25 @@ def test_classes_of_different_code_are_never_one_mean():
     """A mean over classes is one of a single method."""
     (board,) = boards([made(class_name="bolts"), made(class_name="nuts", code="two")])
     assert [list(variant.runs) for variant in board.variants] == [["bolts"], ["nuts"]]
+
+
+def test_joint_models_of_other_images_of_another_class_are_never_seeds_of_one():
+    """The images of each class that a model was trained on count, not those of the scored class alone."""
+    protocol = replace(make_result("m").protocol, setting="multi-class", classes=("bolts", "nuts"))
+
+    def joint(seed: int, class_name: str, nuts: str, finished: str) -> Result:
+        data = {"bolts": "same", "nuts": nuts}
+        identity = Identity(data[class_name], "one", 1, {}, data)
+        run = made(seed, class_name=class_name, finished=finished)
+        return replace(run, protocol=protocol, identity=identity)
+
+    both = ("bolts", "nuts")
+    runs = [joint(0, name, "old", "2024-01-01") for name in both] + [
+        joint(1, name, "new", "2024-01-02") for name in both
+    ]
+    (table,) = report.leaderboard(runs)
+    assert [row["seeds"] for row in records_of(table)] == [1]
+    assert any("bolts: 1 older run(s) on other images" in note for note in table.notes)
 
 
 def test_runs_on_images_of_other_content_do_not_compare():
