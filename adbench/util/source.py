@@ -223,8 +223,19 @@ def _parsed(data: bytes) -> _Parsed:
             imports += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.Call) and (name := _imported_by_call(node)):
+            level = len(name) - len(name.lstrip("."))
+            imports.append((level, name[level:], ()))
     text = _text(tree).encode("utf-8", "surrogatepass")
     return _Parsed(hashlib.sha256(text).hexdigest(), tuple(imports))
+
+
+def _imported_by_call(node: ast.Call) -> str:
+    """The name in ``import_module("name")`` or ``__import__("name")``; empty for other calls, and for made names."""
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    first = node.args[0] if node.args else None
+    is_named = called in ("import_module", "__import__") and isinstance(first, ast.Constant)
+    return first.value if is_named and isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
 
 
 def _text(node: object) -> str:

@@ -18,7 +18,10 @@ from adbench.util import source
 from adbench.util.source import Module
 
 PLUGIN = """
+    from importlib import import_module
     from helper import scale
+
+    named = import_module("named")
 
     def build():
         from parts import inner
@@ -34,6 +37,8 @@ def plugin(tmp_path) -> Path:
         **{
             "mine": PLUGIN,
             "helper": "raise SystemExit('was run')\nscale = 2\n",
+            "named": "raise SystemExit('was run')\nother = __import__('other')",
+            "other": "",
             "unused": "scale = 3",
             "parts/__init__": "",
             "parts/inner": "from . import deeper\nfrom .. import nonsense",
@@ -54,7 +59,7 @@ def digest(path: Path) -> str:
     return identity.file_code_digest(path)
 
 
-@pytest.mark.parametrize("name", ["mine", "helper", "parts/__init__", "parts/inner", "parts/deeper"])
+@pytest.mark.parametrize("name", ["mine", "helper", "named", "other", "parts/__init__", "parts/inner", "parts/deeper"])
 def test_code_that_a_plugin_file_imports_from_beside_it_counts(plugin, name):
     """Each imported file counts, also if a function imports it; none of them is run."""
     before = digest(plugin)
