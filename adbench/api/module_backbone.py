@@ -1,16 +1,21 @@
-"""A plain ``nn.Module`` as a backbone: it must be frozen, and its class and state are its key."""
+"""A plain ``nn.Module`` as a backbone: it must be frozen; its classes, state and attributes are its key."""
 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import Enum
+from functools import partial
+from pathlib import PurePath
 from weakref import WeakKeyDictionary, WeakSet
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..util import devices
+from ..util import devices, integrity
 from ..util.errors import TaskError, type_text
 from .backbone import AnyBackbone, Backbone
 
@@ -53,7 +58,7 @@ class ModuleBackbone:
 
     @property
     def key(self) -> str:
-        """The module's class with a digest of its structure and state."""
+        """The module's class with a digest of its structure, state and attributes, as they are at the first use."""
         return self._note_state()
 
     def _note_state(self) -> str:
@@ -112,10 +117,62 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _key(module: nn.Module) -> str:
+    digest = _state(module)
+    kept = [[name, _version_of(part), _plain(_attributes(part))] for name, part in module.named_modules()]
+    digest.update(integrity.of_payload(kept).encode())
+    kind = type(module)
+    return f"{kind.__module__}.{kind.__qualname__}/{digest.hexdigest()[:12]}"
+
+
+def _state(module: nn.Module) -> hashlib._Hash:
+    """A digest of a module's structure and of all its tensors."""
     digest = hashlib.sha256(repr(module).encode())
     for name, value in (*module.named_parameters(), *module.named_buffers()):
         flat = value.detach().cpu().contiguous()
         digest.update(f"{name}{tuple(flat.shape)}{flat.dtype}".encode())
         digest.update(flat.reshape(-1).view(torch.uint8).numpy().data)
-    kind = type(module)
-    return f"{kind.__module__}.{kind.__qualname__}/{digest.hexdigest()[:12]}"
+    return digest
+
+
+def _version_of(part: nn.Module) -> str:
+    """The version of the package that defines a module's class; that of torch counts without it."""
+    top = type(part).__module__.partition(".")[0]
+    return "" if top == "torch" else str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+_OF_ALL = frozenset(vars(nn.Module()))
+"""Attributes that every module has: its tensors, its parts and its hooks."""
+
+
+def _attributes(part: nn.Module) -> dict[str, object]:
+    """What a module keeps besides these, such as the number of its last block; its ``repr`` need not show it."""
+    return {key: value for key, value in vars(part).items() if key not in _OF_ALL}
+
+
+def _plain(value: object, above: tuple[int, ...] = ()) -> object:
+    """A value as nested lists that ``of_payload`` digests, with what objects keep; a circle ends where it closes."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes, Tensor)):
+        return value
+    if isinstance(value, (PurePath, Enum, complex, torch.dtype)):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), list(value.shape), value.tobytes()]
+    if isinstance(value, nn.Module):  # one that is no part of the network's state
+        return _state(value).hexdigest()
+    if id(value) in above:
+        return "above"
+    above = (*above, id(value))
+    if isinstance(value, Mapping):
+        return [[_plain(key, above), _plain(each, above)] for key, each in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_plain(each, above) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(_plain(each, above)) for each in value)
+    if isinstance(value, partial):
+        return [_plain(each, above) for each in (value.func, value.args, value.keywords)]
+    if name := getattr(value, "__qualname__", ""):  # a function or a class, whose source counts elsewhere
+        return f"{getattr(value, '__module__', '')}.{name}"
+    kind = type(value)
+    if kind.__module__.partition(".")[0] in sys.stdlib_module_names:  # such as a lock, or a logger with all others
+        return kind.__qualname__
+    return [kind.__qualname__, _plain(getattr(value, "__dict__", {}), above)]

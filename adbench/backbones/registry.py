@@ -235,10 +235,11 @@ def load(
     blocks = BlockOptions(norm, tokens, positions)
     blocks.check(name)
     entry = (offered or {}).get(name)
+    of_timm = [timm_backbone.version(name)] if name.startswith(TIMM_PREFIX) else []
     return Backbone(
         name, _family(name, blocks, offered or {}), layers=layers, weights=None if weights is None else Path(weights),
         padding=padding, pool=pool, amp=devices.resolve_amp(amp, device), device=device,
-        words=(*blocks.words, *([f"code={entry.code}"] if entry else [])),
+        words=(*blocks.words, *of_timm, *([f"code={entry.code}"] if entry else [])),
     )  # fmt: skip
 
 

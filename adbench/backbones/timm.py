@@ -128,6 +128,11 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
+def version(name: str) -> str:
+    """The version of timm, another one of which may compute other features. Raises ``UsageError`` without timm."""
+    return f"timm={require(name).__version__}"
+
+
 def require(name: str) -> Any:
     """Import timm for a backbone. Raises ``UsageError`` with the line that installs it."""
     try:

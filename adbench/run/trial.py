@@ -31,7 +31,7 @@ from . import checkpoint
 from .checkpoint import AnyCheckpoint, Checkpoint
 from .class_run import open_images, truth_of
 from .evaluate import TestScores
-from .identity import ignored_digest
+from .identity import Identifier, ignored_digest
 from .job import IGNORE, Job
 from .resolved import build_context
 from .scoring import score_all
@@ -121,9 +121,10 @@ def run(
     # before images are decoded: it may not fit
     detector = checkpoint.build(saved, method, options, registry.offering(context, options))
     cache = FeatureCache(say=watch.note)
-    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+    code = Identifier(registry).code(method.name)
+    test = open_images(task, "test", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch, code=code)
     if not ours:
-        train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch)
+        train = open_images(task, "train", options, device, skip_bad=job.skip_bad, cache=cache, watch=watch, code=code)
         train.prefetch_with(test)
         with torch.no_grad():
             detector.calibrate(train)

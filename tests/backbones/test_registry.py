@@ -262,7 +262,7 @@ KEYS = {
     LITE0: "efficientnet_lite0/061495ee1e5e/fp32/layers1,3/zeros/none/off",
     "timm:test_resnet": "timm:test_resnet/c4005fc3c6fd/fp32/layers1,3/zeros/none/off",
 }
-"""Keys of adbench 0.1 for ``exact_state``."""
+"""Keys of adbench 0.1 for ``exact_state``; those of timm's networks have timm's version besides."""
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -270,7 +270,25 @@ def test_keys_of_older_features_stay(name, tmp_path):
     """Features that an older adbench cached are found again: their keys are still the same."""
     torch.save(exact_state(name), tmp_path / "exact.pt")
     backbone = registry.load(name, layers=(1, 3), weights=tmp_path / "exact.pt", device=CPU)
-    assert backbone.key == KEYS[name]
+    assert backbone.key == KEYS[name] + of_timm(name)
+
+
+def of_timm(name: str) -> str:
+    """What the key of a network of timm has besides."""
+    return f"/timm={pytest.importorskip('timm').__version__}" if name.startswith("timm:") else ""
+
+
+def test_features_of_another_version_of_timm_are_not_used(tmp_path, monkeypatch):
+    """The same weights may give other features there."""
+    timm = pytest.importorskip("timm")
+    torch.save(exact_state("timm:test_resnet"), tmp_path / "exact.pt")
+
+    def key() -> str:
+        return registry.load("timm:test_resnet", weights=tmp_path / "exact.pt", device=CPU).key
+
+    now = key()
+    monkeypatch.setattr(timm, "__version__", "0.0.1")
+    assert key() != now
 
 
 @pytest.mark.parametrize("layers", [(), (0, 1), (5,), (1, 1)])

@@ -11,6 +11,7 @@ import torch
 from runs import Notes, brightness, job_for, made_method, registry_of, run_one
 
 from adbench import Epoch, Method
+from adbench.api import registry as plugins
 from adbench.data import image_store
 from adbench.results.records import Result
 from adbench.results.store import RunFolder
@@ -72,6 +73,50 @@ def test_a_threshold_of_another_scale_is_not_used(tiny, tiny_data, tmp_path):
     assert found.metrics == result.metrics
     assert found.threshold is None
     assert any("is not used: it was suggested for scores of an older scale of tiny" in note for note in notes.notes)
+
+
+HALVES = """
+from dataclasses import dataclass
+import torch
+from adbench import Detector, Epoch, Method, Options, Scores, hookimpl
+
+class Half(torch.nn.Module):
+    def forward(self, images):
+        return images[:, :1, ::2, ::2] * 1
+
+class Halves(Detector):
+    def __init__(self, options, device):
+        super().__init__(options, device)
+        self.net = Half().eval()
+
+    def fit(self, images):
+        yield Epoch(1, 1)
+
+    def score(self, batch):
+        return Scores(image=batch.features(self.net)[0].amax(dim=(1, 2, 3)))
+
+@hookimpl
+def adbench_methods():
+    return [Method("halves", "the brightest pixel of every other", Halves, Options)]
+"""
+
+
+def test_features_by_other_code_are_not_used(tiny_data, tmp_path):
+    """A checkpoint scored by an edited plugin gets features by the present code, whatever is cached."""
+    plugin = tmp_path / "halves.py"
+
+    def metrics(text: str) -> float | None:
+        plugin.write_text(text)
+        registry = plugins.load([plugin])
+        job = job_for(registry.method("halves"), tiny_data, tmp_path / "results")
+        if not path.exists():
+            run_one(registry.method("halves"), replace(job, results=path.parent))
+            next(path.parent.glob("*/*/*/*/last.pt")).rename(path)
+        return trial.run(job, registry, checkpoint.read(path)).metrics.image_auroc
+
+    path = tmp_path / "stored" / "model.pt"
+    found = [metrics(text) for text in (HALVES, HALVES.replace("* 1", "* -1"), HALVES)]
+    assert found[0] == found[2] != found[1]
 
 
 def test_an_oracle_checkpoint_gives_the_oracle_value(tiny, tiny_data, tmp_path):
