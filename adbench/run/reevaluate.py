@@ -31,7 +31,7 @@ from ..util.digests import Digests
 from ..util.errors import CheckpointError, ResultError
 from ..util.memory import MicroBatches
 from . import summary
-from .class_run import ClassRun
+from .class_run import ClassRun, reads_more
 from .identity import ignored_digest, joint_digest
 from .job import IGNORE, Job, run_name
 from .places import named_in
@@ -111,13 +111,14 @@ def at_size(
     resolved = _resolved(first, job, tasks, eval_size)
     if resolved.is_finished():
         return Evaluated(tuple(each.folder.read_result() for each in resolved.classes), reused=True)
+    watch = _Through(say, show)
+    _require_readable(model, resolved, watch)
     detector = reopener.model(folder_of(results, first)).detector
     if detector.epoch != first.last_epoch:
         raise CheckpointError(
             f"checkpoint of run {first.run}", found=f"epoch {detector.epoch}", wanted=f"epoch {first.last_epoch}",
             hint="Compute the run again with --force",
         )  # fmt: skip
-    watch = _Through(say, show)
     detector.micro_batches.say = watch.note
     with resolved.folder.lock():
         _save_checkpoint(folder_of(results, first), resolved)
@@ -152,6 +153,15 @@ def _require_ignored(result: Result, given: str | None) -> None:
         wanted=f"that of run {result.run}: {stored or 'no ignore mask'}",
         hint="Train it with another one" if stored else "Leave the option out, or train it with one",
     )  # fmt: skip
+
+
+def _require_readable(model: Sequence[Result], resolved: ResolvedJob, watch: Watch) -> None:
+    """Refuse a run that left out other images than would be left out now. Raises ``ResultError``."""
+    if any(each.skipped for each in model) and reads_more(resolved, model, watch):
+        raise ResultError(
+            f"run {model[0].run}", found="other images that can be read now than then", wanted="the same",
+            hint="Give the run's --max-megapixels, or train it again, with --eval-size",
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- its name

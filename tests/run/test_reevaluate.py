@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from runs import TINY, curve_of, run_tiny
 
 from adbench.api import registry as plugins
@@ -167,3 +168,17 @@ def test_the_rule_of_segf1_stays(tiny_data, tmp_path):
     assert found.run == wanted.run
     assert (found.metrics, found.protocol) == (wanted.metrics, wanted.protocol)
     assert (found.protocol.segf1_target, found.segf1_threshold) == (0.3, wanted.threshold.pixel.value)
+
+
+def test_a_run_that_left_out_other_images_is_refused(tiny_data, tmp_path, monkeypatch):
+    """Its metrics at another size would be of other images; with the run's own limit they are of the same."""
+    data, results = tmp_path / "data", tmp_path / "results"
+    shutil.copytree(tiny_data, data)
+    Image.new("RGB", (1200, 900)).save(data / "bolts/test/good/large.png")
+    done = run_tiny(data, results, *WORDS, "--max-megapixels", "1", "--skip-bad")
+    assert done.exit_code == 0, done.stderr
+    with pytest.raises(ResultError, match="found other images that can be read now than then"):
+        evaluate(results, "native", data)
+    monkeypatch.setenv("ADBENCH_MAX_MEGAPIXELS", "1")
+    (found,) = evaluate(results, "native", data).results
+    assert [text.partition(":")[0] for text in found.skipped] == ["bolts/test/good/large.png"]
