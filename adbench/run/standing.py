@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..api.data import Dataset, Task
+from ..api.data import Dataset, EvalSize, Task
 from ..api.data_options import split
 from ..api.levels import Levels
 from ..api.marking import AUTO
@@ -242,6 +242,8 @@ class _Asked:
     min_defect_area: int
     has_ignore_mask: bool
     levels: Levels | None
+    eval_size: EvalSize | None
+    segf1_target: float | None
 
     @classmethod
     def of_job(cls, job: Job) -> _Asked:
@@ -264,6 +266,8 @@ class _Asked:
             min_defect_area=marking.get("min_defect_area", 0),
             has_ignore_mask=marking.get("ignore_mask") is not None,
             levels=job.levels,
+            eval_size=job.eval_size,
+            segf1_target=job.segf1_target,
         )
 
     @classmethod
@@ -287,6 +291,8 @@ class _Asked:
             min_defect_area=how.min_defect_area,
             has_ignore_mask=how.ignore_mask is not None,
             levels=how.levels_given,
+            eval_size=how.mask_size if how.map_resampling else None,
+            segf1_target=how.segf1_target,
         )
 
 

@@ -115,6 +115,13 @@ def test_an_edited_plugin_file_is_another_run(place):
     assert sorted(numbers) == pytest.approx(sorted([before["pixel_auroc"], 1 - before["pixel_auroc"]]))
 
 
+def test_a_stale_run_of_another_evaluation_is_not_what_is_computed_again(place):
+    """The run at the input's size is stale as well, but a run at the images' own size doesn't replace it."""
+    place.write("train/good", 9, np.full((64, 64, 3), 100, np.uint8))
+    assert "computed again" not in place.run("--eval-size", "48").stderr
+    assert "computed again" in place.run().stderr
+
+
 def test_another_number_of_the_numerics_is_another_run(place, monkeypatch):
     """Raising it by hand makes all results stale, besides other reasons."""
     monkeypatch.setattr(numerics, "NUMERICS", numerics.NUMERICS + 1)
