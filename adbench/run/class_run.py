@@ -25,7 +25,6 @@ from ..data.joint_images import JointImages
 from ..metrics.histograms import ScoreHistograms
 from ..metrics.undefined import reasons
 from ..results.image_scores import TEST, ImageScore, ThresholdScore
-from ..results.records import Result
 from ..stats import thresholds
 from ..util.digests import Digests
 from ..util.errors import DataError
@@ -98,21 +97,6 @@ def check_images(resolved: ResolvedJob, watch: Watch, say: Callable[[str], None]
             if say is not None:
                 for line in lines:
                     say(line)
-
-
-def reads_more(resolved: ResolvedJob, results: Sequence[Result], watch: Watch) -> bool:
-    """Whether images that stored results of a job left out can be read now, or the other way round.
-
-    That depends on more than the images: on Pillow, say, and what it was built with.
-    """
-    for each, result in zip(resolved.classes, results, strict=True):
-        parts: tuple[Part, Part] = ("train", "test")
-        stores = (open_store(each.task, part, resolved.options, skip_bad=True, watch=watch) for part in parts)
-        found = [relative_path(problem.path, each.task.root) for store in stores for problem in store.skipped]
-        pairs = zip(found, result.skipped, strict=False)
-        if len(found) != len(result.skipped) or not all(text.startswith(f"{path}: ") for path, text in pairs):
-            return True
-    return False
 
 
 def truth_of(task: Task, store: image_store.Store, framing: Framing, eval_size: EvalSize | None) -> GroundTruth:

@@ -23,7 +23,7 @@ from ..data.depths import Depths
 from ..results.records import Identity
 from ..util import numerics, source
 from ..util.digests import Digests, Watch, signatures_of
-from ..util.errors import UsageError, WeightsError, absent, reason
+from ..util.errors import UsageError, WeightsError, absent
 from . import rules
 from .job import Job
 
@@ -176,10 +176,7 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
         if content is None:
             raise UsageError(f"--aux {name}={path}", found="a file that can't be read")
         return content
-    try:
-        files = list(_files_below(path))
-    except OSError as error:
-        raise UsageError(f"--aux {name}={path}", found=f"{reason(error)} at {error.filename}") from error
+    files = list(_files_below(path))
     if not files:
         raise UsageError(f"--aux {name}={path}", found="an empty folder", wanted="a folder with files")
     contents = digests.of(files, watch)
@@ -190,9 +187,8 @@ def auxiliary_digest(name: str, path: Path, digests: Digests, watch: Watch | Non
 def _files_below(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[Path]:
     """The files below a folder, also in linked folders, since a method may follow links; a circle is gone once."""
     real = os.path.realpath(folder)
-    if real in above:
-        return
-    for path in folder.iterdir():
+    inside = [] if real in above or not os.access(folder, os.R_OK | os.X_OK) else list(folder.iterdir())
+    for path in inside:
         if path.is_dir():
             yield from _files_below(path, above | {real})
         elif path.is_file() and not path.name.startswith("."):

@@ -7,7 +7,7 @@ processes, in which ``run_here`` runs them one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from ..api.data import Dataset
 from ..api.data_options import changes
 from ..api.method import Method, real_overrides, require_setting, resolve
 from ..data.framing import Framing
-from ..results import labels
 from ..results.records import Result
 from ..results.writable import require_writable
 from ..util.cache import prune
@@ -295,8 +294,8 @@ def _prepare(
     job: Job, tasks: Tasks, identifier: Identifier, builds: Builds, notices: Notices, watch: Watch
 ) -> Outcome | ResolvedJob:
     """Do everything before training; return the stored results, an error, or a resolved job with decoded images."""
-    from . import calibrate
-    from .class_run import check_images, reads_more
+    from . import calibrate, reuse
+    from .class_run import check_images
     from .standing import predecessor
 
     watch.look_at(job)
@@ -310,17 +309,10 @@ def _prepare(
             each.folder.sweep()
         calibrate.require(resolved)
         there = resolved.is_finished() and not job.force
-        if there and (results := calibrate.from_stored(resolved)) is not None:
-            bad = any(result.skipped for result in results)
-            if bad and not job.skip_bad:  # a strict run must still refuse them
-                check_images(resolved, watch)
-            if not bad or not reads_more(resolved, results, watch):
-                if job.label and any(result.label != job.label for result in results):
-                    folders = [each.folder for each in resolved.classes]
-                    results = tuple(labels.store(folder, job.label, lock=resolved.folder) for folder in folders)
-                return Outcome(job, results, reused=True)
-            watch.note(f"{job.title}: computed again, since other images can be read now than in run {results[0].run}")
-            resolved = replace(resolved, job=replace(job, force=True))
+        stored = reuse.results_or_job(resolved, watch)
+        if not isinstance(stored, ResolvedJob):
+            return Outcome(job, stored, reused=True)
+        resolved = stored
         require_writable(job.results)
         builds.require(resolved)
         check_images(resolved, watch, notices.say)

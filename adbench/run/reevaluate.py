@@ -31,12 +31,13 @@ from ..util.digests import Digests
 from ..util.errors import CheckpointError, ResultError
 from ..util.memory import MicroBatches
 from . import summary
-from .class_run import ClassRun, reads_more
+from .class_run import ClassRun
 from .identity import ignored_digest, joint_digest
 from .job import IGNORE, Job, run_name
 from .places import named_in
 from .reopen import Reopener, scores_differ
 from .resolved import ResolvedClass, ResolvedJob, prepare
+from .reuse import reads_others
 from .session import Session
 from .standing import Inspector, marking_of
 from .watch import Watch
@@ -157,7 +158,7 @@ def _require_ignored(result: Result, given: str | None) -> None:
 
 def _require_readable(model: Sequence[Result], resolved: ResolvedJob, watch: Watch) -> None:
     """Refuse a run that left out other images than would be left out now. Raises ``ResultError``."""
-    if any(each.skipped for each in model) and reads_more(resolved, model, watch):
+    if any(each.skipped for each in model) and reads_others(resolved, model, watch):
         raise ResultError(
             f"run {model[0].run}", found="other images that can be read now than then", wanted="the same",
             hint="Give the run's --max-megapixels, or train it again, with --eval-size",

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
 from adbench.data import decode, image_files
 from adbench.run.identity import auxiliary_digest
 from adbench.util.digests import Digests
-from adbench.util.errors import UsageError
 
 
 def test_files_of_linked_folders_count(tmp_path):
@@ -25,18 +23,6 @@ def test_files_of_linked_folders_count(tmp_path):
     linked = auxiliary_digest("images", folder, Digests())
     (other / "a.png").write_bytes(b"22")
     assert len({plain, linked, auxiliary_digest("images", folder, Digests())}) == 3
-
-
-def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
-    """What lies in it would count for the method, and not for the name of the run."""
-    (tmp_path / "a.png").write_bytes(b"1")
-
-    def denied(self):
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(type(tmp_path), "iterdir", denied)
-    with pytest.raises(UsageError, match=r"^--aux images=.*: found .*[Pp]ermission denied"):
-        auxiliary_digest("images", tmp_path, Digests())
 
 
 def facts(place) -> list[tuple[int, list[str]]]:
