@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ..util.text import safe_name
 from . import options as arguments
 from . import values
 from .console import load_plugins, print_tables, say, warn
+from .gathered import gathered
 from .jobs import exit_if_failed, report_if_stopped, run_jobs
 
 if TYPE_CHECKING:
@@ -26,6 +28,30 @@ if TYPE_CHECKING:
 
 LEDGERS = "ledger"
 """Default folder of the ledgers, below that of the results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SetUp:
+    """The options that say which published numbers are reproduced, and what they leave to the user."""
+
+    preset: str
+    setting: Setting | None
+    shots: int | None
+    source: str
+    seed: int | None
+    seeds: str | None
+    auxiliary: Sequence[str]
+    weights: str | None
+    amp: str | None
+
+    def target(self, method: Method, dataset: str) -> Target:
+        """The published numbers; without any the command ends before hours of training. Raises ``UsageError``."""
+        from ..report import ledger
+
+        setting = values.setting(self.setting, self.shots) if self.setting or self.shots else None
+        return ledger.target(
+            method.name, method.published, dataset, setting=setting, shots=self.shots, source=self.source
+        )  # fmt: skip
 
 
 @click.command(short_help="Run a published set-up, and compare with the published numbers.")
@@ -56,10 +82,10 @@ LEDGERS = "ledger"
     help="Folder of ledger.json and ledger.md.  [default: RESULTS/ledger/METHOD-DATASET...]",
 )
 @arguments.format_option
-def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, auxiliary: Sequence[str],
-              weights: str | None, amp: str | None, device: str, threads: Choice, plugin_files: tuple[Path, ...],
-              preset: str, setting: Setting | None, shots: int | None, source: str, seed: int | None,
-              seeds: str | None, force: bool, results: Path, output: Path | None, format_: str) -> None:  # fmt: skip
+@gathered("given", _SetUp)
+def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, given: _SetUp, device: str,
+              threads: Choice, plugin_files: tuple[Path, ...], force: bool, results: Path, output: Path | None,
+              format_: str) -> None:  # fmt: skip
     """Run METHOD's published set-up, and set each class beside the published number of the same kind of epoch.
 
     Writes ledger.json and ledger.md, a page that can be sent in as evidence. The runs are stored as those of adbench
@@ -72,21 +98,20 @@ def reproduce(method: str, dataset: str, classes: str, data_root: Path | None, a
 
     registry = load_plugins(plugin_files)
     chosen = registry.method(method)
-    _require_published_preset(chosen, preset)
+    _require_published_preset(chosen, given.preset)
     root = values.root(registry.dataset(dataset), data_root)
     reader = values.reader(registry, dataset, root=root)
-    given = values.setting(setting, shots) if setting or shots else None
-    wanted = _target(chosen, dataset, given, shots, source)
+    wanted = given.target(chosen, dataset)
     command = shlex.join(["adbench", *sys.argv[1:]])
     plan = suite.Plan(
         methods=[chosen],
-        overrides=values.overrides([chosen], (), {"weights": weights, "amp": amp}),
+        overrides=values.overrides([chosen], (), {"weights": given.weights, "amp": given.amp}),
         dataset=reader,
         classes=suite.choose_classes(reader, root, classes),
         data_root=root,
-        preset=preset,
-        seeds=values.seeds(seed, seeds),
-        auxiliary=values.auxiliary([chosen], auxiliary),
+        preset=given.preset,
+        seeds=values.seeds(given.seed, given.seeds),
+        auxiliary=values.auxiliary([chosen], given.auxiliary),
         device=device,
         threads=threads,
         force=force,
@@ -131,13 +156,6 @@ def _require_published_preset(method: Method, preset: str) -> None:
     if preset != "paper" and not preset.startswith("paper-"):
         known = [name for name in method.presets if name == "paper" or name.startswith("paper-")]
         raise UsageError(f"--preset {preset}", found="no published set-up", wanted=f"one of {', '.join(known)}")
-
-
-def _target(method: Method, dataset: str, setting: Setting | None, shots: int | None, source: str) -> Target:
-    """The published numbers; without any the command ends before hours of training."""
-    from ..report import ledger
-
-    return ledger.target(method.name, method.published, dataset, setting=setting, shots=shots, source=source)
 
 
 def _require_numbers(wanted: Target, classes: Sequence[str], options: dict[str, object]) -> None:
