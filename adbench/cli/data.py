@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..util.errors import AdbenchError, DataError, UnknownNameError
-from ..util.text import plural, spelled
+from ..util.errors import AdbenchError, DataError
+from ..util.text import plural
 from . import option_file, values
 from . import options as arguments
 from .console import load_plugins, print_path, print_tables, say, status_line, warn
@@ -86,13 +86,14 @@ def check(dataset: str | None, class_text: str, data_roots: Sequence[Path], leve
     """  # noqa: D301
     from ..report import data_tables
     from ..run import data_health
+    from ..run.plan import choose_classes
 
     data_roots = arguments.existing_roots(click.get_current_context(), data_roots)
     registry = load_plugins(plugin_files)
     places = _places(registry, dataset, data_roots)
     stopped = False
     for reader, root in places:
-        names = _classes(reader, root, class_text)
+        names = choose_classes(reader, root, class_text)
         with status_line() as show:
             given, _ = option_file.levels(reader, root, levels)
             found = data_health.check(reader, root, names, show, given)
@@ -201,15 +202,3 @@ def _places(registry: Registry, name: str | None, roots: Sequence[Path]) -> list
     known = [place.root for place in data_places.find(reader, roots).places]
     folders = known or roots or [values.root(reader, None)]
     return [(values.reader(registry, name, root=root) if reader.option_file else reader, root) for root in folders]
-
-
-def _classes(reader: Dataset, root: Path, text: str) -> list[str]:
-    """The names of the chosen classes. Raises ``UnknownNameError``."""
-    known = list(reader.classes(root))
-    if text == "all":
-        return known
-    names = [spelled(name.strip(), known) for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in known:
-            raise UnknownNameError(f"class of {reader.name}", name, known)
-    return names

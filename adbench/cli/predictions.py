@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "jsonl"]
 
-COLUMNS = ("path", "score", "threshold", "verdict", "map", "error")
+COLUMNS = ("path", "score", "threshold", "verdict", "map", "error", "flag")
 """Columns of CSV and fields of JSON lines."""
 
 UNREADABLE = "unreadable"
@@ -67,7 +67,7 @@ class Writer:
         if isinstance(found, Problem):
             self.unreadable += 1
             warn(str(DataError(f"{found.path}", found=found.found, hint=found.hint)))
-            self._record(str(source.path), None, None, UNREADABLE, "", found.found)
+            self._record(str(source.path), None, None, UNREADABLE, "", found.found, "")
             return
         if self.log is not None:
             score_log.append(self.log, [self._logged(found)])
@@ -75,7 +75,8 @@ class Writer:
         self.dark += found.is_dark
         self.judged += found.defective is not None
         self.defective += bool(found.defective)
-        self._record(found.path, found.score, found.threshold, found.verdict, self._map(source, found), "")
+        drawn = self._map(source, found)
+        self._record(found.path, found.score, found.threshold, found.verdict, drawn, "", found.flag)
 
     def _logged(self, found: Prediction) -> LoggedScore:
         saved = self.predictor.model.saved
@@ -101,15 +102,16 @@ class Writer:
         return str(written)
 
     def _record(
-        self, path: str, score: float | None, threshold: float | None, verdict: str, drawn: str, error: str
+        self, path: str, score: float | None, threshold: float | None, verdict: str, drawn: str, error: str, flag: str
     ) -> None:
-        values = (path, score, threshold, verdict, drawn, error)
+        values = (path, score, threshold, verdict, drawn, error, flag)
         if self.format == "csv":
             self._text(csv_text(COLUMNS, [values]).removeprefix(csv_text(COLUMNS, [])))
         elif self.format == "jsonl":
             self._line(stored_text(json.dumps(dict(zip(COLUMNS, values, strict=True)), ensure_ascii=False)))
         else:
-            self._line(printable(_row(verdict or "-", _number(score), _number(threshold), path)))
+            image = f"{path}  ({flag})" if flag else path
+            self._line(printable(_row(verdict or "-", _number(score), _number(threshold), image)))
 
     def _line(self, text: str) -> None:
         self._text(text + "\n")

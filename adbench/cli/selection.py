@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..util.errors import ResultError, UsageError
 from .console import load_plugins, status_line, warn
+from .values import ALL_BESIDE
 
 if TYPE_CHECKING:
     from ..api.data import Setting
@@ -93,6 +94,10 @@ def read(results: Path, dataset: str | None, class_name: str | None) -> Sequence
     if not names:
         known = sorted({result.class_name for result in store.read_all(results, dataset=dataset).results})
         raise UsageError(f"--class '{chosen}'", found="no class", wanted="all, or some of " + ", ".join(known))
+    if "all" in names and "all" not in {each.class_name for each in store.read_all(results, dataset=dataset).results}:
+        if {*names} != {"all"}:
+            raise UsageError(f"--class '{chosen}'", found=ALL_BESIDE, wanted="all, or names of classes")
+        names = [None]
     libraries = [store.read_all(results, dataset=dataset, class_name=name) for name in dict.fromkeys(names)]
     for problem in dict.fromkeys(problem for library in libraries for problem in library.problems):
         warn(problem)

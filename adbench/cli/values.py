@@ -29,6 +29,10 @@ BY_NAME_ONLY = "anomalib:"
 """How the names of methods begin that run another library's code: "all" leaves them out."""
 
 
+ALL_BESIDE = "all, beside others"
+"""What is wrong with a list such as "all,padim"."""
+
+
 def is_all(text: str) -> bool:
     """Whether ``--method`` asks for all methods."""
     return text.strip() == "all"
@@ -41,6 +45,8 @@ def methods(registry: Registry, text: str) -> list[Method]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise OptionError("--method", found=f"'{text}'", wanted="all, or some of " + ", ".join(registry.methods))
+    if "all" in names:
+        raise OptionError(f"--method '{text}'", found=ALL_BESIDE, wanted="all, or names of methods")
     return [registry.method(name) for name in dict.fromkeys(names)]
 
 
@@ -108,12 +114,31 @@ def _change_of_file(dataset: Dataset, key: str, value: Value) -> Any:
         value.refuse("a text, a number, true or false, or a list of them")
     if isinstance(value.value, list) and (wrong := [each for each in items if isinstance(each, str) and "," in each]):
         value.refuse("texts without commas", found=f"'{wrong[0]}'")
+    _require_type(dataset, key, value)
     try:
         return parse_change(dataset, key, option_text(key, value.value), value.where)
     except OptionError as error:
         raise OptionError(**{**error.parts, "thing": value.where}) from error
     except UnknownNameError as error:
         raise placed(error, value.where) from error
+
+
+def _require_type(dataset: Dataset, key: str, value: Value) -> None:
+    """Refuse a number, or true or false, where an option is a text, as it would be a text after an option."""
+    from ..api.data_options import MARKING
+    from ..api.marking import Marking
+    from ..api.options import option_types, type_name, typed
+
+    kind = Marking if key in MARKING else type(dataset.options)
+    items = value.value if isinstance(value.value, list) else [value.value]
+    known = option_types(kind) if key in MARKING or dataset.options is not None else {}
+    if key not in known or all(isinstance(each, str) for each in items):
+        return
+    for form in (value.value, items):  # one value may stand for a list of it
+        with contextlib.suppress(OptionError):
+            typed(kind, {key: form}, dataset.name)
+            return
+    value.refuse(type_name(known[key]))
 
 
 def root(reader: Dataset, given: Path | None) -> Path:

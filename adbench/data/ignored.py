@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..api.data import Problem, Size
+from ..api.data import Problem, Sample, Size
 from ..util.errors import DataError, TaskError
+from ..util.text import plural
 from . import image_files, masks
 from .framing import Framing
 
@@ -180,6 +181,44 @@ def shown(mask: Bools, framing: Framing, size: Size | None) -> Bools:
     small = Image.fromarray(mask.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST, box=part)
     marked: Bools = np.asarray(small) != 0
     return marked
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """How many regions of some masks have fewer than ``least`` pixels, and how many images have no others."""
+
+    least: int
+    small: int
+    regions: int
+    images: int
+
+    @property
+    def level(self) -> Literal["distorts", "note"]:
+        """Whether it distorts numbers, since no region is left."""
+        return "distorts" if self.small == self.regions else "note"
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        images = f", in {plural(self.images, 'image')} all" if self.images else ""
+        regions = f"{self.small} of {plural(self.regions, 'region')}"
+        return f"{regions} under {plural(self.least, 'pixel')}{images}: they count in no metric of pixels"
+
+
+def left_out(samples: Sequence[tuple[Sample, Size]], least: int, *, by_file: bool) -> LeftOut | None:
+    """Count the regions that are too small; None without regions. Masks that can't be used are passed over.
+
+    Args:
+        samples: with the heights and widths of their images.
+        least: pixels of the smallest region that counts, in the mask's own.
+        by_file: as in ``masks.small_regions``.
+    """
+    with image_files.quiet():
+        found = [masks.region_sizes(sample, own, by_file=by_file) for sample, own in samples if sample.masks]
+    sizes = [each for each in found if not isinstance(each, Problem)]
+    small = sum(size < least for each in sizes for size in each)
+    lost = sum(max(each, default=0) < least for each in sizes)
+    return LeftOut(least, small, sum(map(len, sizes)), lost) if any(sizes) else None
 
 
 def small_regions(store: Store, least: int, *, by_file: bool) -> dict[int, Bools]:

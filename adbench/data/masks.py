@@ -183,6 +183,18 @@ def small_regions(sample: Sample, own: Size, least: int, *, by_file: bool) -> Bo
     return np.asarray(small_ones & ~others)
 
 
+def region_sizes(sample: Sample, own: Size, *, by_file: bool) -> list[int] | Problem:
+    """The pixels of each region of a sample's masks, in the masks' own; arguments as in ``small_regions``."""
+    size = (own[1], own[0])
+    try:
+        if by_file:
+            parts = [_marked_in(path, bytes_of(path, "the mask"), size, sample) for path in sample.masks]
+            return [int(np.count_nonzero(part)) for part in parts]
+        return [int(count) for count in np.bincount(numbered(mask_of(sample, size)).reshape(-1))[1:]]
+    except BadError as error:
+        return error.problem
+
+
 def nearly_all(share: float) -> str:
     """What is wrong with a mask that marks this share of its image."""
     return "a mask that marks the whole image" if share == 1 else f"a mask that marks {share:.1%} of the image"

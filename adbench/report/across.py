@@ -41,7 +41,9 @@ def table(board: Board, variants: Sequence[Variant], metric: str, confidence: Co
         found = {pair.second.label: pair for pair in compared}
     protocols = Protocols(variants, [metric])
     notes = [f"The others are compared with {first.label}; --pairs all compares every pair."]
-    if len(classes) > 1:
+    if not common:
+        notes.append(missing.no_common_class(variants))
+    elif len(classes) > 1:
         left_out = [name for name in classes if name not in common]
         rest = f"; left out: {', '.join(left_out)}" if left_out else ""
         notes.append(f"Means over the {len(common)} classes that all of them have{rest}. --by-class shows each class.")

@@ -155,7 +155,7 @@ def _table(asked: _Asked) -> Table[_Row]:
     policy = "" if asked.published is None else " (last)"
     values = [replace(_last(variant, metric), title=f"{protocols.marked(variant)}{policy}") for variant in variants]
     others = [_difference(f"{each.key} - {values[0].key}", each, values[0]) for each in values[1:]]
-    notes = _notes(classes, common, values)
+    notes = _notes(variants, classes, common, values)
     if asked.published is not None:
         extra, said = _against_published(board.dataset, variants, metric, classes, asked.published)
         others += extra
@@ -214,11 +214,13 @@ def _difference(key: str, ours: _Series, theirs: _Series, title: str = "") -> _S
     return _Series(key, title or key, "points", of)
 
 
-def _notes(classes: Sequence[str], common: Sequence[str], values: Sequence[_Series]) -> list[str]:
+def _notes(
+    variants: Sequence[Variant], classes: Sequence[str], common: Sequence[str], values: Sequence[_Series]
+) -> list[str]:
     notes = []
     left_out = [name for name in classes if name not in common]
     if not common:
-        notes.append("No class is common to all of them, so there is no mean.")
+        notes.append(missing.no_common_class(variants))
     elif left_out:
         notes.append(
             f"Means over the classes that all of them have; left out: {', '.join(left_out)} (-: no run of that class)."

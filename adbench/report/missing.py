@@ -19,6 +19,10 @@ SAYS_WHY = "--why says the reasons."
 """Ends a note that ``--why`` answers."""
 
 
+NAMED = 6
+"""Variants, and classes of each, that a note names."""
+
+
 @dataclass(frozen=True)
 class Scored:
     """Scores on one class: the fields of ``Metrics`` by name; ``known`` has the reasons that the runs gave."""
@@ -27,6 +31,18 @@ class Scored:
     class_name: str
     metric: Callable[[str], float | None]
     known: Mapping[str, str] = field(default_factory=dict)
+
+
+def no_common_class(variants: Sequence[Variant]) -> str:
+    """Why variants have no mean and no differences: they were trained on different classes."""
+
+    def classes(variant: Variant) -> str:
+        few = list(variant.runs)[:NAMED]
+        return ", ".join(few) + (f" and {len(variant.runs) - NAMED} more" if len(variant.runs) > NAMED else "")
+
+    whose = [f"{variant.label} has {classes(variant)}" for variant in variants[:NAMED]]
+    more = [f"and {len(variants) - NAMED} more"] if len(variants) > NAMED else []
+    return f"No class is common to all of them, so there is no mean: {'; '.join([*whose, *more])}."
 
 
 def of_variants(variants: Sequence[Variant], metrics: Sequence[str]) -> list[str]:

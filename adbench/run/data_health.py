@@ -212,6 +212,7 @@ class _Class:
             for mask in sample.masks:
                 yield from self._mask(sample, mask)
         yield from self._ignored()
+        yield from self._small()
         yield from self._sizes()
         yield from self._modes()
 
@@ -233,6 +234,14 @@ class _Class:
             yield self._of("stops", "ignore mask that can't be used", path, found)
         else:
             yield self._of("note", "ignore mask", path, f"{mask.mean():.2%} of the pixels count in no metric of pixels")
+
+    def _small(self) -> Iterator[Finding]:
+        """How many defects --min-defect-area leaves out."""
+        least, seen = self.task.marking.min_defect_area, self.images
+        sized = [(each, found.size) for each in self.task.test if isinstance(found := seen[each.path], Seen)]
+        left_out = ignored.left_out(sized, least, by_file=self.task.region_rules is not None) if least else None
+        if left_out:
+            yield self._of(left_out.level, "defects below --min-defect-area", detail=left_out.text)
 
     def _of(self, level: Level, what: str, path: Path | None = None, detail: str = "", remedy: str = "") -> Finding:
         place = "" if path is None else relative_path(path, self.task.root)

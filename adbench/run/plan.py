@@ -164,8 +164,10 @@ def choose_named(dataset: Dataset, root: Path, names: Sequence[str]) -> list[str
     known = list(dataset.classes(root))
     if not known:
         raise DataError(f"data set {dataset.name} at {root}", found="no class", wanted="at least one")
-    if list(names) == ["all"]:
+    if {*names} == {"all"}:
         return known
+    if "all" in names and "all" not in known:
+        raise UsageError(f"--class '{','.join(names)}'", found="all, beside others", wanted="all, or names of classes")
     names = [spelled(name, known) for name in names]
     for name in names:
         if name not in known and dataset.facts is not None and name in dataset.facts.classes:

@@ -78,6 +78,11 @@ class Prediction:
         """The words "defective" and "good"; empty without a threshold."""
         return "" if self.defective is None else "defective" if self.defective else "good"
 
+    @property
+    def flag(self) -> str:
+        """What is wrong with how the image was read: "dark", "clipped", or nothing; see ``is_dark``, ``is_clipped``."""
+        return "dark" if self.is_dark else "clipped" if self.is_clipped else ""
+
     def full_map(self, size: Size | None = None) -> NDArray[np.float32] | None:
         """The map in the shape of the image; the part that the model did not see has the lowest value.
 

@@ -86,6 +86,20 @@ def test_a_named_method_is_never_left_out(methods, tiny_data, tmp_path):
     assert ran(tmp_path) == {"anomalib:tiny"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "-d", "demo", "-m", "random", "-c", "all,brick"), ("run", "-d", "demo", "-m", "all,random"),
+        ("data", "check", "demo", "-c", "all,brick"), ("leaderboard", "-c", "all,bolts"),
+    ],
+)  # fmt: skip
+def test_all_stands_alone(words, ran):
+    """Beside other names it would be one too many or say nothing; every command says that in the same words."""
+    results = () if words[0] == "data" else ("--results", ran)
+    found = adbench(*words, *results)
+    assert (found.exit_code, "found all, beside others, wanted all, or names of" in found.stderr) == (2, True)
+
+
 def test_help_says_what_all_is():
     """The option's help names what is left out."""
     text = " ".join(adbench("run", "--help").stdout.split())

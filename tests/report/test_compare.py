@@ -99,6 +99,18 @@ def test_compare_shows_differences_and_the_common_mean():
     assert re.search(r"\| z \| 10.00 \| - \| - \|", render([table], "markdown"))
 
 
+@pytest.mark.parametrize("count", [2, 6])
+def test_variants_without_a_common_class_are_told_with_their_classes(count):
+    """One line says why all means and differences are dashes; many variants, with many classes, are cut short."""
+    results = [make_result(f"m{number}", f"class{number}") for number in range(count)]
+    results += [make_result("m0", f"more{number}") for number in range(7)]
+    first, *_ = report.compare(results, [f"m{number}" for number in range(count)], metrics=["image_auroc"])
+    (note,) = (note for note in first.notes if note.startswith("No class"))
+    more = ", ".join(f"more{number}" for number in range(5))
+    assert f"there is no mean: m0 has class0, {more} and 2 more; m1 has class1" in note
+    assert not any("0 classes" in note for note in first.notes)
+
+
 def test_compare_takes_methods_and_variants():
     """A method's name means all its variants, a variant's name itself; the order is the command's."""
     results = [

@@ -88,6 +88,25 @@ def test_a_mask_that_marks_nearly_all_stops_a_run(nut, rule, level):
     assert kinds(found) == wanted
 
 
+@pytest.mark.parametrize(
+    ("least", "wanted"),
+    [
+        (5, ("note", "0 of 3 regions under 5 pixels: they count in no metric of pixels")),
+        (20, ("note", "1 of 3 regions under 20 pixels: they count in no metric of pixels")),
+        (21, ("note", "2 of 3 regions under 21 pixels, in 1 image all: they count in no metric of pixels")),
+        (26, ("distorts", "3 of 3 regions under 26 pixels, in 2 images all: they count in no metric of pixels")),
+    ],
+)
+def test_defects_that_fall_away_are_counted(nut, least, wanted):
+    """With --min-defect-area the check says how many regions are too small, and how many images have no others."""
+    both = np.zeros((SIDE, SIDE), np.uint8)
+    both[:5, :5], both[20, :10] = 255, 255
+    save(nut / "ground_truth/cut/1_mask.png", both)
+    reader = registry.load().reader("folder", {"min_defect_area": least})
+    found = [(each.level, each.detail) for each in data_health.check(reader, nut.parent, ["nut"]).findings]
+    assert found == [wanted]
+
+
 def test_what_distorts_numbers_is_found(nut):
     """Duplicates between the splits, a dark and a small image distort numbers and stop nothing."""
     (nut / "test/good/copy.png").write_bytes((nut / "train/good/1.png").read_bytes())

@@ -107,6 +107,9 @@ def test_classes_are_chosen_by_name(registry, tiny_data):
     folder = registry.dataset("folder")
     assert suite.choose_classes(folder, tiny_data, "all") == ["bolts", "nuts"]
     assert suite.choose_classes(folder, tiny_data, "nuts, bolts,nuts") == ["nuts", "bolts"]
+    assert suite.choose_classes(folder, tiny_data, "all,all") == ["bolts", "nuts"]
+    with pytest.raises(UsageError, match="--class 'all,nuts': found all, beside others"):
+        suite.choose_classes(folder, tiny_data, "all, nuts")
     with pytest.raises(UnknownNameError, match="Did you mean 'bolts'"):
         suite.choose_classes(folder, tiny_data, "nuts,bolt")
     with pytest.raises(UsageError, match="no class"):

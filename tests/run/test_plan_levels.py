@@ -156,3 +156,10 @@ def test_a_model_of_8_bits_refuses_deeper_images(tiny_data, deep_data, tmp_path)
     assert "nearly black" not in taken.stderr
     dark = adbench(*command, "--range", "0:60000")
     assert "3 nearly black (read with 0:60000; --range gives another one)." in " ".join(dark.stderr.split())
+    for given, flag in (("0:50", "clipped"), ("0:60000", "dark"), ("0:4095", "")):
+        rows = adbench(*command, "--range", given, "--format", "jsonl").stdout.splitlines()
+        assert [json.loads(row)["flag"] for row in rows] == [flag] * 3
+        shown = adbench(*command, "--range", given).stdout.splitlines()[1:]
+        assert [line.endswith(f"  ({flag})" if flag else ".png") for line in shown] == [True] * 3
+        model = load(command[1], plugin_files=[TINY], levels=tuple(map(int, given.split(":"))))
+        assert [each.flag for each in model.predict(np.full((8, 8), 900, np.uint16))] == [flag]
