@@ -1,7 +1,8 @@
 """Counts the memory of presets without their weights, data or GPU: the rows of ``adbench/run/doctor/peaks.csv``.
 
-A preset is trained for an epoch, and scores a batch, on generated images of small sizes and in small batches, in
-float32 and with constant weights. All live tensors are counted. Their bytes at the peak are fitted by
+Methods in ``memory_steps.STEPS`` are counted at the preset's own size. A preset of another one is trained for an epoch,
+and scores a batch, on generated images of small sizes and in small batches, in float32 and with constant weights. All
+live tensors are counted. Their bytes at the peak are fitted by
 
     fixed + by_pixel * P + by_batch * P * B + by_set * P * N
 
@@ -13,31 +14,26 @@ from __future__ import annotations
 
 import gc
 import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
 from scipy.optimize import nnls
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from adbench import Detector, Epoch
 from adbench.api.method import Method
 from adbench.api.options import Options
 from adbench.api.registry import Registry
-from adbench.backbones import Backbone, torchvision, weights
+from adbench.backbones import Backbone
 from adbench.run.check_bench import CheckBench, MadeImages, rows_of, small_options
 from adbench.run.doctor import peaks
 from adbench.util.errors import OptionError
 
-IMAGES = 250
-"""Training images of a class that the counts are for; those of MVTec AD have 60 to 391."""
+from . import memory_steps
+from .memory_live import IMAGES, Counted, Live, made_weights
 
 EPOCHS = 2
 """Epochs after which training stops: later ones take the same memory."""
@@ -63,46 +59,6 @@ def trials(multiple: int) -> tuple[Trial, ...]:
     short, long = (-(-side // multiple) * multiple for side in (64, 96))
     long = max(long, short + multiple)
     return Trial(short, 2, 12), Trial(short, 12, 12), Trial(long, 2, 12), Trial(short, 2, 6)
-
-
-class Live(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made while it is on, as long as they live."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._seen: dict[int, weakref.ref[Any]] = {}
-
-    def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for each in tree_leaves(result):
-            if isinstance(each, torch.Tensor):
-                self._add(each.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
-        known = self._seen.get(key)
-        if known is not None and known() is storage:
-            return
-
-        def forget(_: object) -> None:
-            self.now -= size
-            del self._seen[key]
-
-        self._seen[key] = weakref.ref(storage, forget)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-
-
-@dataclass(frozen=True)
-class Counted:
-    """Bytes at the peak of one small training and scoring, and whether the detector's batches can be split."""
-
-    bytes: int
-    splits: bool
 
 
 def count(method: Method, registry: Registry, options: Options, trial: Trial, auxiliary: Mapping[str, Path]) -> Counted:
@@ -136,35 +92,6 @@ def _train(detector: Detector, images: Any) -> None:
     for report in detector.fit(images):
         if isinstance(report, Epoch) and report.number >= EPOCHS:
             return
-
-
-@contextmanager
-def made_weights() -> Iterator[None]:
-    """Give backbones constant weights in place of published ones; they take as much memory."""
-    import timm
-
-    create = timm.create_model
-
-    def unpublished(name: str, **words: Any) -> Any:
-        """Create a model without drawing its values, which takes long for large ones."""
-        with torch.device("meta"):
-            net = create(name, **{**words, "pretrained": False})
-        net = net.to_empty(device="cpu")
-        for value in (*net.parameters(), *net.buffers()):
-            value.data.fill_(0.01 if value.is_floating_point() else 0)
-        return net
-
-    def state(name: str) -> Any:
-        return {
-            key: torch.full(value.shape, 0.01) for key, value in torchvision.whole(name, meta=True).state_dict().items()
-        }
-
-    with (
-        mock.patch.object(timm, "create_model", unpublished),
-        mock.patch.object(weights, "from_torchvision", state),
-        mock.patch.object(weights, "state_digest", return_value="0" * 12),
-    ):
-        yield
 
 
 @dataclass(frozen=True)
@@ -243,13 +170,20 @@ def rows(
     for method in methods:
         given = {each.name: auxiliary[each.name] for each in method.requirements.auxiliary if each.name in auxiliary}
         fitted: dict[str, Fitted] = {}
+        counted: dict[tuple[object, ...], tuple[int, int]] = {}
         for preset in [each for each in method.presets if not presets or each in presets]:
             options = method.presets[preset].options
             network = network_of(options)
             try:
-                if network not in fitted:
-                    fitted[network] = fit(method, registry, preset, given)
-                whole, least = estimate(options, fitted[network])
+                if method.name in memory_steps.STEPS:
+                    same = (network, options.size, options.batch_size)
+                    if same not in counted:
+                        counted[same] = memory_steps.estimate(method, registry, options)
+                    whole, least = counted[same]
+                else:
+                    if network not in fitted:
+                        fitted[network] = fit(method, registry, preset, given)
+                    whole, least = estimate(options, fitted[network])
             except Exception as error:  # the others are counted all the same
                 say(f"{method.name}:{preset}: {type(error).__name__}: {error}")
                 continue

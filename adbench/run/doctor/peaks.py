@@ -2,9 +2,10 @@
 
 ``peaks.csv`` has a row for each preset that is known. Those of most presets ``cpu`` were measured in runs of
 KolektorSDD on an NVIDIA H200, in bf16 and with cached features; SuperSimpleNet's others in a step on a CPU. ``python
--m benchmarks memory`` prints the others: it counts the bytes of all live tensors while a few small images are trained
-on and scored in float32, and extrapolates to the preset's size and batch. On a GPU, bf16 takes less, and CUDA's own
-libraries take ``LIBRARIES`` more.
+-m benchmarks memory`` prints the others: it counts the bytes of all live tensors in float32, either of two steps and a
+scoring at the preset's own size, on tensors without numbers, or while a few small images are trained on and scored,
+extrapolated to the preset's size and batch. On a GPU, bf16 takes less, and CUDA's own libraries take ``LIBRARIES``
+more.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Peak:
         bytes: with whole batches.
         least: where batches are split into single images because memory runs out; the same as ``bytes`` for methods
             whose batches can't be split.
-        how: counted on small images, or measured in a run here.
+        how: counted, or measured in a run here.
     """
 
     bytes: int

@@ -41,3 +41,16 @@ def test_the_users_own_runs_measure_other_presets(tiny):
     assert peaks.of(tiny, "cpu", runs) == peaks.Peak(200, 200, "measured")
     assert peaks.of(tiny, "cpu", runs, is_gpu=True) is None
     assert peaks.of(tiny, "paper", runs) is None
+
+
+def test_every_preset_of_adbench_itself_is_known():
+    """The doctor says of each whether it fits; those of other libraries are measured by runs."""
+    methods = registry.load().methods.values()
+    unknown = [
+        f"{method.name}:{preset}"
+        for method in methods
+        if ":" not in method.name
+        for preset in method.presets
+        if peaks.of(method, preset) is None
+    ]
+    assert unknown == []
