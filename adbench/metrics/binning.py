@@ -94,18 +94,22 @@ def bin_maps(
         regions: whether to sum up the overlap of regions.
 
     Returns:
-        Bins of defect pixels and bins of overlap; None for those not asked for. Both share borders and good pixels.
+        Bins of defect pixels and bins of overlap; None for those not asked for. Both share borders and good pixels,
+        except for those that count for a region alone: they are good for metrics of pixels, and not for the overlap.
     """
     images = list(_defects(ground_truth))
     borders = _borders(images, maps, pixels=pixels, regions=regions)
     shape = (len(images), len(borders))
     good, found, overlap = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32), np.zeros(shape)
+    kept = None if ground_truth.kept is None else np.zeros(shape, np.uint32)
 
     def count(number: int, scores: NDArray[np.floating]) -> None:
         defects = images[number]
         bins = np.searchsorted(borders, scores[defects.positions], side="right") - 1
         found[number] = np.bincount(bins[defects.marked], minlength=len(borders))
         overlap[number] = np.bincount(bins, defects.shares, minlength=len(borders))
+        if kept is not None:
+            kept[number] = np.bincount(bins[~defects.marked], minlength=len(borders))
         scores = np.sort(scores)  # faster than a search for the bin of every pixel
         below = np.append(np.searchsorted(scores, borders), len(scores))
         good[number] = np.diff(below) - found[number]
@@ -121,11 +125,12 @@ def bin_maps(
             each.result()
     filled = np.flatnonzero(good.any(axis=0) | found.any(axis=0))[::-1]
     single = np.append(np.nextafter(borders[:-1], np.inf, dtype=borders.dtype) >= borders[1:], False)
-    lowest, tied, good = borders[filled], single[filled], small(good[:, filled])
+    lowest, tied, within = borders[filled], single[filled], small(good[:, filled])
+    outside = within if kept is None else small((good - kept)[:, filled])
     regions_of = regions_per_image(ground_truth)
     return (
-        Bins(lowest, tied, good, small(found[:, filled]), np.ones(len(images))) if pixels else None,
-        Bins(lowest, tied, good, steps(overlap[:, filled]), overlap_unit(regions_of)) if regions else None,
+        Bins(lowest, tied, within, small(found[:, filled]), np.ones(len(images))) if pixels else None,
+        Bins(lowest, tied, outside, steps(overlap[:, filled]), overlap_unit(regions_of)) if regions else None,
     )
 
 
