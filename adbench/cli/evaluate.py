@@ -46,7 +46,8 @@ def evaluate(runs: Sequence[str], eval_size: str, ignore_mask: str | None, metri
              every: bool, device: str, threads: Choice, format_: str) -> None:  # fmt: skip
     """Evaluate the checkpoints of stored runs at another size, and store the results as runs of their own.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     Without RUN, those of a data set (-d), of classes (-c) or of all runs (--all). The new run has the name and the
     numbers that `adbench run --eval-size SIZE` would give; nothing is trained.
 

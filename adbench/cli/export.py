@@ -70,7 +70,8 @@ def export(run: str, target: Target, output: Path | None, kind: Input, image_siz
     The file goes from images as they are decoded to score, map and verdict: resizing and threshold are inside. It is
     refused if a score differs by more than a thousandth of the scores' spread, or an AUROC by more than 0.02 points.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, its folder,
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, its folder,
     or a checkpoint.
 
     \b

@@ -154,7 +154,8 @@ def curves(runs: Sequence[str], output: Path | None, width: float, asked: Chosen
            metrics: Sequence[str]) -> None:  # fmt: skip
     """Draw loss and metrics by epoch.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
 
     \b
     adbench figure curves -d demo -c brick --metric image_auroc -o curves.pdf
@@ -200,7 +201,8 @@ def maps(runs: Sequence[str], output: Path | None, width: float, asked: LookedUp
 
     A row has an image, its ground truth, and the maps of up to 8 runs over it.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     The images are scored again with each run's last.pt.
 
     \b

@@ -18,7 +18,8 @@ from .console import say
 def label(run: str, text: str, results: Path) -> None:
     """Give a stored run a label, in place of an older one: TEXT is up to 60 characters, "" removes it.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     A label moves neither the run's numbers nor its name.
 
     \b

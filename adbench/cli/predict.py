@@ -61,8 +61,9 @@ def predict(run: str, images: Sequence[str], maps: Path | None, watch: Path | No
             plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Score new images with the model of RUN; no training images are needed.
 
-    RUN is a name of adbench list runs, a run's folder, or a copied checkpoint (last.pt). IMAGES are files, folders,
-    patterns, or - for a list of them on standard input. Exit code 1 if an image can't be read.
+    RUN is a name of adbench list runs, a variant such as brick/padim:cpu, a run's folder, or a copied checkpoint
+    (last.pt). IMAGES are files, folders, patterns, or - for a list of them on standard input. Exit code 1 if an image
+    can't be read.
 
     \b
     adbench predict cpu-seed0-1a2b3c4d new/ --maps maps/

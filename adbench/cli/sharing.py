@@ -173,7 +173,8 @@ def _scanned(folder: Path, target: Path, take: Take, show: Callable[[str], None]
 def archive(asked: Sent, every: bool, output: Path, checkpoints: bool, maps: bool, force: bool) -> None:
     """Pack finished runs into one file, which `adbench results import` reads; the same runs give the same bytes.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     Without RUN, those of a data set (-d), of classes (-c), of methods (-m) or of all runs (--all).
 
     \b

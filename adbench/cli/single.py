@@ -35,7 +35,8 @@ def show(run: str, results: Path, format_: str, why: bool, data_roots: Sequence[
          plugin_files: tuple[Path, ...]) -> None:  # fmt: skip
     """Show a run's metrics, changed options, threshold, times, protocol, environment, files and command.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     The command at the end computes it again with --force. Where its threshold was set afterwards, what sets it follows.
 
     \b
@@ -96,7 +97,8 @@ def _key(run: Result) -> tuple[str, ...]:
 def rm(runs: Sequence[str], results: Path, yes: bool) -> None:
     """Remove runs with checkpoints, scores and maps, also unfinished ones. A run in progress is refused.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     A model of several classes is one run. Without a terminal, where nobody can be asked, a part of a name needs --yes.
 
     \b

@@ -278,7 +278,8 @@ def heatmaps(runs: Sequence[str], asked: LookedUp, every: bool, raw: bool, force
              threads: Choice) -> None:  # fmt: skip
     """Write the anomaly maps of stored runs into their folders.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
     Without RUN, those of a data set (-d), of classes (-c) or of all runs (--all).
 
     \b

@@ -39,7 +39,8 @@ def threshold(
 ) -> None:
     """Show the threshold of a stored run, or set another one in its result and its checkpoint.
 
-    RUN is a name as in `adbench list runs`, any part of DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
+    RUN is a name as in `adbench list runs`, a variant such as padim:cpu or brick/padim:cpu/seed0, any part of
+    DATASET/CLASS/METHOD/RUN that only one run has, or a folder.
 
     \b
     adbench threshold padim --target 0.5%

@@ -12,19 +12,18 @@ from . import result_file, store
 from .records import Result
 from .result_file import RESULT
 from .run_files import folder_of
+from .words import Words, model_of
 
 LAST = "last.pt"
 """The checkpoint of a run's last epoch."""
-
-LISTED = 4
-"""Number of runs that an error lists if a part is ambiguous."""
 
 
 def find_runs(stored: Sequence[Result], names: Sequence[str], results: Path) -> list[Result]:
     """Find the runs that the names stand for, in the order in which they are stored.
 
-    A name is a run's name in ``adbench list runs``, its folder or a file in it, or any part of
-    ``DATASET/CLASS/METHOD/RUN`` that only one run has. A run of a model of several classes has a result of each.
+    A name is a run's name in ``adbench list runs``, its folder or a file in it, words such as its variant that only one
+    run has (``words``), or any such part of ``DATASET/CLASS/METHOD/RUN``. A run of a model of several classes has a
+    result of each.
 
     Args:
         stored: all runs.
@@ -32,8 +31,8 @@ def find_runs(stored: Sequence[Result], names: Sequence[str], results: Path) -> 
         results: the folder of all results.
 
     Raises:
-        UnknownNameError: no run has this part.
-        UsageError: several runs have it.
+        UnknownNameError: no run has this name.
+        UsageError: several runs have it; the message has the words that pick each.
     """
     found = [run for name in names for run in _meant(stored, name, results)]
     return [run for run in stored if any(run is each for each in found)]
@@ -43,7 +42,12 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
     exact = [run for run in stored if run.run == name]
     if exact:
         return exact
-    found = _in_folder(stored, Path(name), results) or [run for run in stored if name.strip("/\\") in _text(run)]
+    every: Sequence[Result] = ()
+    with suppress(ResultError):
+        every = store.read_all(results).results  # variants have their names among all of them
+    words = Words(stored, every)
+    found = _in_folder(stored, Path(name), results) or words.fitting(name)
+    found = found or [run for run in stored if name.strip("/\\") in _text(run)]
     if not found:
         if Path(name).is_file() and Path(name).suffix == ".pt":
             raise UsageError(
@@ -52,10 +56,8 @@ def _meant(stored: Sequence[Result], name: str, results: Path) -> list[Result]:
             )  # fmt: skip
         _refuse_moved(name, results)
         raise UnknownNameError("run", name, near(stored, name), hint="See adbench list runs")
-    if len({(run.dataset, run.method, run.run) for run in found}) > 1:
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        listed = ", ".join(map(_text, found[:LISTED]))
-        raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
+    if len(set(map(model_of, found))) > 1:
+        raise words.ambiguous(name, found)
     return found
 
 
@@ -91,7 +93,7 @@ def find_checkpoint(name: str, results: Path, *, thing: str) -> Path:
             thing, found="no such file, and no such run", wanted=f"a file, or a run in {results}",
             hint=f"Did you mean {' or '.join(alike)}?" if alike else "See adbench list runs",
         ) from error  # fmt: skip
-    if len({(run.dataset, run.method, run.run) for run in runs}) > 1:  # classes of one model share its checkpoint
+    if len(set(map(model_of, runs))) > 1:  # classes of one model share its checkpoint
         raise UsageError(thing, found=f"{len(runs)} runs of that name", wanted="the folder of one")
     return folder_of(results, runs[0]).path / LAST
 

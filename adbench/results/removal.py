@@ -11,11 +11,12 @@ from pathlib import Path
 from ..util import plain_files
 from ..util.errors import ResultError, TaskError, UnknownNameError, UsageError, absent
 from . import result_file
-from .find import LISTED
 from .image_scores import SCORES
+from .records import Result
 from .result_file import RESULT
 from .run_files import folder_at
 from .store import STATE
+from .words import LISTED, Words
 
 MARKS = (RESULT, STATE, SCORES)
 """A folder ``DATASET/CLASS/METHOD/RUN`` with one of these files is a run's. Other programs write "last.pt", too."""
@@ -63,8 +64,9 @@ def _is_run(path: Path) -> bool:
 def find(results: Path, names: Sequence[str], *, whole: bool = False) -> list[RunOnDisk]:
     """Find the runs that names stand for, each once, in the order of the names.
 
-    A name is a run's name, its folder or a file in it, or any part of ``DATASET/CLASS/METHOD/RUN`` that only one run
-    has. Runs without a readable result are found as well. If names must be ``whole``, no part of one is enough.
+    A name is a run's name, its folder or a file in it, words such as its variant that only one run has (``words``), or
+    any such part of ``DATASET/CLASS/METHOD/RUN``. Runs without a readable result are found as well, but for words. If
+    names must be ``whole``, no part of one is enough.
 
     Raises:
         ResultError: there is no folder of results.
@@ -93,18 +95,29 @@ def _is_whole_name(name: str, folder: Path) -> bool:
 
 
 def _meant(folders: Sequence[Path], name: str) -> RunOnDisk:
+    part = name.strip("/\\")
+    alike = [folder for folder in folders if part in "/".join(folder.parts[-4:])]
+    known = {folder: run for folder in folders if (run := _result_of(folder)) is not None}
+    words = Words(list(known.values()))
+    fitting = {id(run) for run in words.fitting(name)}
+    of_words = [folder for folder in folders if folder in known and id(known[folder]) in fitting]
+    unfinished = [folder for folder in alike if folder not in known]  # none is left out beside one that is finished
     named = (
         [folder for folder in folders if folder.name == name]
         or _around(folders, Path(name))
-        or [folder for folder in folders if name.strip("/\\") in "/".join(folder.parts[-4:])]
-        or [folder for folder in folders if name.strip("/\\") in _stored_names(folder)]
+        or (of_words and [*of_words, *unfinished])
+        or alike
+        or [folder for folder in folders if part in _stored_names(folder)]
     )
-    if not name.strip("/\\") or not named:
+    if not part or not named:
         near = get_close_matches(name, [folder.name for folder in folders], n=3, cutoff=0.4)
         raise UnknownNameError("run", name, near, hint="See adbench list runs")
     found = list(dict.fromkeys(_whole(folders, folder) for folder in named))
     if len(found) > 1:
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        chosen = [known[each.folders[0]] for each in found if each.folders[0] in known]
+        if len(chosen) == len(found):
+            raise words.ambiguous(name, chosen)
+        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""  # unfinished ones have no variant
         listed = ", ".join(each.text for each in found[:LISTED])
         raise UsageError(f"run '{name}'", found=f"{len(found)} runs: {listed}{more}", wanted="a part that only one has")
     return found[0]
@@ -136,10 +149,14 @@ def _around(folders: Sequence[Path], path: Path) -> list[Path]:
 
 def _stored_names(folder: Path) -> str:
     """The names in a result, of which folders have a form that every system accepts; empty without a result."""
+    run = _result_of(folder)
+    return "" if run is None else f"{run.dataset}/{run.class_name}/{run.method}/{run.run}"
+
+
+def _result_of(folder: Path) -> Result | None:
     with suppress(ResultError):
-        run = result_file.read(folder / RESULT)
-        return f"{run.dataset}/{run.class_name}/{run.method}/{run.run}"
-    return ""
+        return result_file.read(folder / RESULT)
+    return None
 
 
 def remove(run: RunOnDisk) -> None:

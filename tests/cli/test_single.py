@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_a_model_of_several_classes_is_one_run(results):
     assert [each["class_name"] for each in found["classes"]] == ["bolts", "nuts"]
 
 
-@pytest.mark.parametrize(("name", "said"), [("cpu", "runs: "), ("nothing", "unknown run"), ("11ab", "unknown run")])
+@pytest.mark.parametrize(("name", "said"), [("cpu", "2 runs"), ("nothing", "unknown run"), ("11ab", "unknown run")])
 def test_show_refuses_what_no_run_or_several_have(results, name, said):
     """In one line, with exit code 2."""
     done = adbench("show", name, "--results", results)
@@ -149,7 +150,7 @@ def test_rm_refuses_an_ambiguous_name_before_anything_goes(results):
     """A name that is right beside one that isn't removes nothing."""
     done = adbench("rm", "11aa", "cpu", "--results", results)
     assert done.exit_code == 2
-    assert "2 runs: " in line_of(done)
+    assert "2 runs, wanted" in line_of(done)
     assert len(folders(results)) == 3
 
 
@@ -161,3 +162,17 @@ def test_rm_refuses_a_run_in_progress_and_goes_on(results):
     assert done.exit_code == 1
     assert "is being computed by another process" in done.stderr
     assert folders(results) == ["folder/bolts/tiny", "folder/nuts/tiny"]
+
+
+@pytest.mark.parametrize("command", [("show",), ("threshold",), ("predict", "{images}"), ("label", "mine")])
+def test_a_variant_names_a_run_in_every_command(ran, tmp_path, tiny_data, command):
+    """An ambiguous one is refused with words that the same command then takes."""
+    results = shutil.copytree(ran, tmp_path / "results")
+    first, *rest = (word.format(images=tiny_data / "bolts/test/good/000.png") for word in command)
+    more = ("--device", "cpu", "--plugin", TINY) if first == "predict" else ()
+    refused = adbench(first, "folder/bolts/tiny", *rest, "--results", results, *more)
+    assert (refused.exit_code, "found 2 runs, wanted words that only one has" in refused.stderr) == (2, True)
+    word, _, _ = refused.stderr.partition("Give ")[2].partition(" or ")
+    assert word.startswith("bolts/tiny:cpu")
+    done = adbench(first, word, *rest, "--results", results, *more)
+    assert done.exit_code == 0, done.stderr

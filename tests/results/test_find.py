@@ -54,7 +54,7 @@ def test_a_whole_name_counts_more_than_a_part(stored, tmp_path):
 @pytest.mark.parametrize("name", ["bb", "cpu-seed0", "folder/bolts"])
 def test_a_part_of_several_runs_is_a_mistake_that_lists_them(stored, tmp_path, name):
     """An ambiguous part is never resolved silently."""
-    with pytest.raises(UsageError, match=r"(2|3) runs: .*bolts/.*a part that only one has"):
+    with pytest.raises(UsageError, match=r"(2|3) runs, wanted words that only one has\. Give .*bolts/b\b"):
         find_runs(stored, [name], tmp_path)
 
 

@@ -70,8 +70,18 @@ def test_names_in_a_result_that_no_folder_can_have_are_found(results):
 @pytest.mark.parametrize("name", ["bb", "cpu-seed0", "folder/bolts"])
 def test_an_ambiguous_name_is_refused(results, name):
     """It is never resolved silently, and the runs that it fits are listed."""
-    with pytest.raises(UsageError, match=r"[234] runs: folder/bolts/.*a part that only one has"):
+    with pytest.raises(UsageError, match=r"[234] runs, wanted words that only one has\. Give .*bolts/b\b"):
         removal.find(results, [name])
+
+
+def test_a_variant_is_found_and_no_unfinished_run_beside_it_is_forgotten(results):
+    """Words pick finished runs; where a part of the folders fits an unfinished one as well, it is ambiguous."""
+    assert removal.find(results, ["bolts/a"]) == removal.find(results, ["cpu-seed0-11aa"])
+    unfinished = results / "folder/bolts/a/cpu-seed1-66ee"
+    unfinished.mkdir()
+    (unfinished / "state.pt").touch()
+    with pytest.raises(UsageError, match=r"2 runs: .*66ee"):
+        removal.find(results, ["bolts/a"])
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(results, tmp_path):
