@@ -161,7 +161,7 @@ def test_classes_of_one_name_in_two_data_sets_keep_their_own_images(tiny_data, t
         for dataset in ("folder", "again")
     ]  # fmt: skip
     tasks = load_tasks(jobs, registry)
-    roots = [tasks[name, "bolts", tiny_data, None, ()].root for name in ("folder", "again")]
+    roots = [tasks[name, "bolts", tiny_data, None, (), False].root for name in ("folder", "again")]
     assert roots == [tiny_data, other]
     first, second = (outcome.result for outcome in plan.run_here(jobs, registry))
     assert (first.dataset, second.dataset) == ("folder", "again")
