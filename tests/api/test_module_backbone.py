@@ -66,7 +66,7 @@ def layer(bias: float) -> nn.Module:
         (torch.float32, torch.float16),
         ([layer(0)], [layer(1)]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_a_module_keeps_is_in_its_key(one, other):
     """Its features depend on attributes that its text doesn't show, such as the block to stop at."""
