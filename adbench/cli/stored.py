@@ -257,11 +257,11 @@ def report_(output: Path | None, asked: LookedUp, metric: str, no_images: bool, 
 
         values.compute_with(threads, say)
         reopener = Reopener(asked.registry, asked.data_roots, device, results=results)
-    place = output or results / REPORT
-    write_report(
-        counting.results, place, results, metric, asked.registry, reopener, counting.remarks, counting.names
+    page = write_report(
+        counting.results, output or results / REPORT, results, metric, asked.registry, reopener, counting.remarks,
+        counting.names,
     )  # fmt: skip
-    print_path(place)
+    print_path(page)
 
 
 @click.command()

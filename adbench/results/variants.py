@@ -269,8 +269,18 @@ def configuration(run: Result) -> dict[str, Any]:
     truth = {"mask-rule": how.mask_rule, "min-defect-area": how.min_defect_area, "ignore-mask": how.ignore_mask}
     whole = {"size": how.resize_to} if how.tile else {}  # of the image, as the user gave it
     decided = {**LATER, **run.options, **whole, **files, "weights": how.backbone_weights, **truth, **_conditions(run)}
-    source = re.search(r"of (\S+) images$", how.segf1 or "") if how.holdout and how.segf1_target is None else None
-    return decided | ({"segf1-from": source[1]} if source else {})
+    return decided | ({} if (source := _segf1_source(run)) is None else {"segf1-from": source})
+
+
+def _segf1_source(run: Result) -> str | None:
+    """The images that the threshold of SegF1 is from, where --holdout gives a choice."""
+    how = run.protocol
+    if not how.holdout or how.segf1 is None:
+        return None
+    if how.segf1_target is not None:
+        return "held-out"
+    found = re.search(r"of (\S+) images$", how.segf1)
+    return found[1] if found else None
 
 
 def _conditions(run: Result) -> dict[str, Any]:
