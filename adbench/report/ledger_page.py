@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..api.options import option_text
 from ..results import serialization
+from ..results.protocol_text import protocol_text
 from ..results.records import setting_text
-from ..results.variants import TITLES, protocol_text
+from ..results.variants import TITLES
 from ..util import files
 from ..util.errors import ResultError, reason
 from ..util.text import plural, printable, stored_text

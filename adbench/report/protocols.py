@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..api.scores import PIXEL_METRICS
+from ..results.protocol_text import protocol_parts, protocol_text
 from ..results.records import FOUND, GIVEN, Result
-from ..results.variants import Board, Variant, protocol_parts, protocol_text
+from ..results.variants import Board, Variant
 from ..util.text import in_letters
 from .tables import Column, Row, constant
 

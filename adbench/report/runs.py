@@ -8,8 +8,9 @@ from itertools import repeat
 from typing import TYPE_CHECKING
 
 from ..api.scores import MAIN_METRICS, METRIC_NAMES
+from ..results.protocol_text import protocol_text
 from ..results.records import Result
-from ..results.variants import TITLES, Board, Names, Variant, dataset_title, mean, protocol_text
+from ..results.variants import TITLES, Board, Names, Variant, dataset_title, mean
 from ..util.errors import ResultError
 from ..util.threads import threads_text
 from . import missing

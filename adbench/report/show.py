@@ -13,9 +13,10 @@ from ..api.options import option_text, to_json
 from ..api.registry import Registry
 from ..api.scores import METRIC_NAMES, USUAL_METRICS, Metrics, Threshold
 from ..results import serialization
+from ..results.protocol_text import protocol_text
 from ..results.records import Environment, Protocol, Result, Timing
 from ..results.run_files import folder_of
-from ..results.variants import TITLES, dataset_title, mean, protocol_text
+from ..results.variants import TITLES, dataset_title, mean
 from ..util.errors import AdbenchError
 from ..util.sizes import bytes_text
 from ..util.text import json_escaped, plural, printable

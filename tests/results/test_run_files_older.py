@@ -10,10 +10,10 @@ from made_results import make_result
 
 from adbench.api.scores import METRIC_NAMES, USUAL_METRICS, Metrics
 from adbench.results import result_file
+from adbench.results.protocol_text import protocol_text
 from adbench.results.records import EpochRecord
 from adbench.results.run_files import read_epochs
 from adbench.results.store import RunFolder
-from adbench.results.variants import protocol_text
 
 NEWER = set(METRIC_NAMES) - set(USUAL_METRICS)
 

@@ -9,8 +9,9 @@ from made_results import make_result, records_of
 from runs import TINY, adbench, run_tiny
 
 from adbench import report
+from adbench.results.protocol_text import protocol_text
 from adbench.results.records import Identity, Reading
-from adbench.results.variants import Names, boards, protocol_text
+from adbench.results.variants import Names, boards
 
 
 def test_a_name_does_not_depend_on_what_is_shown():

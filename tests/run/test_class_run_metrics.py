@@ -11,7 +11,8 @@ from PIL import Image
 from runs import job_for, made_method, one_epoch, run_one
 
 from adbench.results import run_files
-from adbench.results.variants import Names, protocol_text
+from adbench.results.protocol_text import protocol_text
+from adbench.results.variants import Names
 from adbench.util.errors import OptionError
 
 METHOD = made_method(one_epoch)

@@ -25,7 +25,7 @@ from adbench import BuildContext, Epoch, Method, Step, UsageError
 from adbench.api.scores import METRIC_NAMES
 from adbench.data import image_store
 from adbench.results import result_file
-from adbench.results.variants import protocol_text
+from adbench.results.protocol_text import protocol_text
 from adbench.run import checkpoint, trial
 from adbench.run.reopen import Reopener
 from adbench.util import devices
